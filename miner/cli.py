@@ -1,0 +1,223 @@
+"""The command line. Every command turns flags into typed options and calls one public function."""
+
+import importlib
+import inspect
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from enum import Enum
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from miner import __version__
+from miner.embed.options import EmbedOptions
+from miner.errors import MinerError
+from miner.evaluate.options import KnnOptions
+from miner.export.options import ExportOptions, VerifyOptions
+from miner.options import Options, flag_name, read_config
+from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.report.options import ReportOptions
+from miner.train.options import TrainOptions
+from miner.workspace import DEFAULT_WORKSPACE, Result, Workspace
+
+StageFunction = Callable[..., Result]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="Mine semantic image pairs with a frozen encoder, publish them, and pretrain vision encoders on them.\n\n"
+    "Stages share one workspace folder, so they work one after another: `miner embed FOLDER`, `miner calibrate`, "
+    "`miner pairs --auto`, `miner export`, `miner train`, `miner eval knn`, `miner report`.",
+)
+evaluation = typer.Typer(no_args_is_help=True, help="Evaluate a trained backbone.")
+app.add_typer(evaluation, name="eval")
+
+WorkspaceFlag = Annotated[
+    Path, typer.Option("--workspace", "-w", envvar="MINER_WORKSPACE", help="Folder that all stages read and write.")
+]
+ForceFlag = Annotated[bool, typer.Option("--force", help="Replace what an earlier, different request made.")]
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print the result record as JSON on standard output.")]
+DebugFlag = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+ConfigFlag = Annotated[Path | None, typer.Option("--config", help="YAML file with options; flags win over it.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"miner {__version__}")
+        raise typer.Exit
+
+
+def run_stage(name: str, target: str, options: Options, workspace: Workspace, force: bool) -> Result:
+    """Run one stage under the workspace lock and log it.
+
+    Args:
+        name: of the stage, as in run.json.
+        target: "module:function"; imported here so that `miner --help` stays quick.
+        options: of the stage.
+        workspace: where it works.
+        force: replace the result of a different request.
+    """
+    function = load(target)
+    with workspace.locked():
+        started = time.monotonic()
+        result = function(options, workspace, force=force)
+        if result.fresh:
+            workspace.log_stage(name, options.plain(), result.record, time.monotonic() - started)
+    return result
+
+
+def load(target: str) -> StageFunction:
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print a result: for people, or as JSON."""
+    if as_json:
+        typer.echo(json.dumps(result.record, indent=2, sort_keys=True))
+        return
+    for line in result.lines:
+        typer.echo(line)
+    if not result.fresh:
+        typer.echo(f"{result.stage}: nothing to do, this was finished before.")
+
+
+def fail(error: MinerError) -> NoReturn:
+    if os.environ.get("MINER_DEBUG"):
+        raise error
+    typer.echo(f"Error: {error}", err=True)
+    sys.exit(error.exit_code)
+
+
+def add_stage(parent: typer.Typer, name: str, target: str, kind: type[Options], help_text: str) -> None:
+    """Make a command out of an options class: one flag per field."""
+
+    def command(
+        workspace: Path, force: bool, as_json: bool, debug: bool, config: Path | None, **values: Any
+    ) -> None:
+        if debug:
+            os.environ["MINER_DEBUG"] = "1"
+        given = {field: _plain(value) for field, value in values.items() if value is not None}
+        options = kind.parse({**(read_config(config) if config else {}), **given})
+        stage = f"eval {name}" if parent is evaluation else name
+        show(run_stage(stage, target, options, Workspace(workspace), force), as_json)
+
+    parameters = [_parameter(field, info) for field, info in kind.model_fields.items()]
+    common = {
+        "workspace": (WorkspaceFlag, DEFAULT_WORKSPACE),
+        "force": (ForceFlag, False),
+        "as_json": (JsonFlag, False),
+        "debug": (DebugFlag, False),
+        "config": (ConfigFlag, None),
+    }
+    parameters += [
+        inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+        for field, (annotation, default) in common.items()
+    ]
+    vars(command)["__signature__"] = inspect.Signature(parameters)
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    parent.command(name, help=help_text)(command)
+
+
+def _parameter(field: str, info: FieldInfo) -> inspect.Parameter:
+    """The typer parameter of an options field. Its own default is None, so that a config file can speak first."""
+    extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    default = None if info.default in (PydanticUndefined, None) else _shown(info.default)
+    kind: Any = info.annotation
+    optional = kind if info.default is None else kind | None
+    if extra.get("argument"):
+        required = info.default is PydanticUndefined
+        marker = typer.Argument(help=info.description, show_default=default or False)
+        annotation = Annotated[kind if required else optional, marker]
+        value = inspect.Parameter.empty if required else None
+        return inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=annotation)
+    flag = flag_name(field)
+    names = [f"{flag}/--no-{field.replace('_', '-')}"] if kind is bool else [flag]
+    names += [str(extra["short"])] if "short" in extra else []
+    option = typer.Option(*names, help=info.description, show_default=default or False)
+    return inspect.Parameter(
+        field, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[optional, option]
+    )
+
+
+def _shown(default: Any) -> str:
+    return ("on" if default else "off") if isinstance(default, bool) else str(default)
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+STAGES: dict[str, tuple[str, type[Options], str]] = {
+    "embed": ("miner.embed.run:embed", EmbedOptions, "Encode every image of SOURCE once with a frozen encoder."),
+    "calibrate": (
+        "miner.pairs.calibrate:calibrate",
+        CalibrateOptions,
+        "Propose a similarity band for this encoder and these images: a pair budget below a duplicate ceiling.",
+    ),
+    "pairs": (
+        "miner.pairs.run:pairs",
+        PairsOptions,
+        "Find every pair of different images with --min <= cosine <= --max, exactly.",
+    ),
+    "export": ("miner.export.run:export", ExportOptions, "Write images and pairs as deterministic WebDataset shards."),
+    "train": ("miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs."),
+    "eval knn": ("miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."),
+    "report": ("miner.report.run:report", ReportOptions, "Write one self-contained HTML page about the workspace."),
+}
+
+for _name, (_target, _kind, _help) in STAGES.items():
+    _parent = evaluation if _name.startswith("eval ") else app
+    add_stage(_parent, _name.removeprefix("eval "), _target, _kind, _help)
+
+
+@app.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help=VerifyOptions.model_fields["path"].description)],
+    as_json: JsonFlag = False,
+) -> None:
+    """Check every file of a folder that miner wrote; exit code 1 on damage."""
+    show(load("miner.export.verify:verify")(path), as_json)
+
+
+@app.command("run")
+def run_recipe(
+    recipe: Annotated[Path, typer.Argument(help="YAML recipe, such as pipelines/demo.yaml.")],
+    workspace: Annotated[Path | None, typer.Option("--workspace", "-w", help="Instead of the recipe's own.")] = None,
+    force: ForceFlag = False,
+    set_option: Annotated[
+        list[str] | None, typer.Option("--set", help="Change an option of the recipe: STAGE.OPTION=VALUE. Repeatable.")
+    ] = None,
+    full: Annotated[bool, typer.Option("--full", help="Use the recipe's `full` settings (a GPU's worth of work).")] = False,
+    as_json: JsonFlag = False,
+) -> None:
+    """Run all stages of a recipe, skipping what is done."""
+    show(load("miner.pipeline:run_recipe")(recipe, workspace, set_option or [], full=full, force=force), as_json)
+
+
+@app.command()
+def doctor(as_json: JsonFlag = False) -> None:
+    """Say what works on this machine: devices, FAISS build, decoders, disk."""
+    show(load("miner.doctor:doctor")(), as_json)
+
+
+def main() -> None:
+    """Entry point: errors for people, exit code 1 for failed work and 2 for wrong usage."""
+    try:
+        app()
+    except MinerError as error:
+        fail(error)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. What was finished is kept; the same command continues.", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)

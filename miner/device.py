@@ -1,0 +1,50 @@
+"""Where arithmetic runs, and in which precision it is worth running."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+
+from miner.errors import UsageError
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device behind an option: `auto` is the first GPU, else Apple's, else the CPU.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device {name!r} is not a device. Use auto, cpu, cuda, cuda:N or mps.") from None
+    missing_cuda = device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count()
+    missing_mps = device.type == "mps" and not torch.backends.mps.is_available()
+    if missing_cuda or missing_mps:
+        raise UsageError(f"--device {name}: there is no such device on this machine. Use --device auto or cpu.")
+    return device
+
+
+def resolve_precision(name: str, device: torch.device) -> torch.dtype:
+    """The dtype of matrix products: `auto` is bfloat16 where the device has it natively, else float32."""
+    if name == "auto":
+        return torch.bfloat16 if has_native_bf16(device) else torch.float32
+    return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
+
+
+def has_native_bf16(device: torch.device) -> bool:
+    """Whether bfloat16 products are faster than float32 ones on this device."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device)[0] >= 8
+    return device.type == "cpu" and _cpu_has_bf16()
+
+
+@cache
+def _cpu_has_bf16() -> bool:
+    cpuinfo = Path("/proc/cpuinfo")
+    text = cpuinfo.read_text() if cpuinfo.exists() else ""
+    return any(flag in text for flag in (" avx512_bf16", " amx_bf16", " bf16"))

@@ -1,0 +1,1 @@
+"""Frozen encoders over original images -> embeddings/."""

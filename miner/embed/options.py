@@ -1,0 +1,27 @@
+"""Options of `miner embed`."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from miner.options import Options
+
+
+class EmbedOptions(Options):
+    source: str = Field(
+        description="Folder of images, WebDataset shards (data-{000000..000009}.tar), `sample` or `cifar10`.",
+        json_schema_extra={"argument": True},
+    )
+    encoder: str = Field(
+        "efficientnet_lite0",
+        description="efficientnet_lite0 (works offline), a torchvision model (resnet50), timm:NAME, or a checkpoint ARCH@FILE.",
+    )
+    batch_size: int = Field(64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="Arithmetic of the encoder; auto is bf16 where the device has it natively."
+    )
+    dtype: Literal["float16", "float32"] = Field("float16", description="How vectors are stored.")
+    block_size: int = Field(2048, ge=1, description="Images per output file, which is also the unit of resuming.")
+    limit: int | None = Field(None, ge=2, description="Use only the first so many images of the source.")

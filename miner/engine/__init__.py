@@ -1,0 +1,7 @@
+"""Units of work: run them anywhere, commit each result atomically, skip what is done. Knows nothing about images."""
+
+from miner.engine.atomic import committed, write_bytes, write_json
+from miner.engine.progress import Progress
+from miner.engine.units import Executor, LocalExecutor, Unit, run
+
+__all__ = ["Executor", "LocalExecutor", "Progress", "Unit", "committed", "run", "write_bytes", "write_json"]

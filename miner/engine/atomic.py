@@ -1,0 +1,80 @@
+"""Files that appear only when they are complete: write aside, fsync, rename."""
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from miner.errors import MinerError
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def partial_path(path: Path) -> Path:
+    """Where the unfinished bytes of `path` live. The name is fixed, so a rerun overwrites what a killed run left."""
+    return path.with_name(f".{path.name}.partial")
+
+
+@contextmanager
+def committed(path: Path) -> Iterator[Path]:
+    """Yield a path to write to; on success it becomes `path` in one step, on failure nothing of it remains.
+
+    Raises:
+        MinerError: the disk is full, or the folder cannot be written. What was committed before is untouched.
+    """
+    partial = partial_path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        _sync(partial)
+        partial.replace(path)
+        _sync(path.parent)
+    except BaseException as error:
+        partial.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise explain_write_error(error, path) from error
+        raise
+
+
+def explain_write_error(error: OSError, path: Path) -> Exception:
+    """The error for people when `path` could not be written; other errors come back as they are."""
+    if error.errno in _NO_SPACE or "No space left" in str(error):
+        free_mb = _free_bytes(path) / 1e6
+        return MinerError(
+            f"The disk is full: {path} could not be written ({free_mb:.0f} MB free there). Everything finished before is "
+            "intact and nothing half-written remains. Free some space and run the same command again; it continues."
+        )
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return MinerError(f"No permission to write {path}. Choose another workspace with -w, or fix its permissions.")
+    return error
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path` atomically."""
+    with committed(path) as partial:
+        partial.write_bytes(data)
+
+
+def write_json(path: Path, record: Any) -> None:
+    """Write a record as sorted, indented JSON, atomically; the same record gives the same bytes."""
+    text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _free_bytes(path: Path) -> int:
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free

@@ -1,0 +1,68 @@
+"""Progress for people: a live bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+
+_PLAIN_INTERVAL_S = 15.0
+
+
+class Progress:
+    """Count items of one piece of work, with the rate and the time left, on standard error.
+
+    Args:
+        title: what is being done.
+        total: number of items in all.
+        item: what an item is, in the plural.
+        finished: items that an earlier run has done; they do not count for the rate.
+    """
+
+    def __init__(self, title: str, total: int, item: str = "items", finished: int = 0) -> None:
+        self.title, self.total, self.item = title, total, item
+        self.count = self.finished = finished
+        self.started = self._last_line = time.monotonic()
+        self._bar: RichProgress | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._bar = RichProgress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[note]}"),
+                TimeRemainingColumn(),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self.title, total=self.total, completed=self.finished, note="")
+        return self
+
+    @property
+    def rate(self) -> float:
+        """Items per second of this run."""
+        return (self.count - self.finished) / max(time.monotonic() - self.started, 1e-9)
+
+    def advance(self, items: int = 1, note: str = "") -> None:
+        """Count `items` more; `note` is shown beside the rate."""
+        self.count += items
+        rate = self.rate
+        text = f"{rate:,.0f} {self.item}/s" + (f", {note}" if note else "")
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self.count, note=text)
+        elif time.monotonic() - self._last_line >= _PLAIN_INTERVAL_S:
+            self._last_line = time.monotonic()
+            left_s = (self.total - self.count) / max(rate, 1e-9)
+            line = f"{self.title}: {self.count:,} of {self.total:,} {self.item}, {text}, {left_s:.0f} s left"
+            print(line, file=sys.stderr, flush=True)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()

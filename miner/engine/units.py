@@ -1,0 +1,87 @@
+"""A long stage is a list of independent units; a unit whose output exists is never run again."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import ExitStack
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Protocol
+
+from miner.engine.atomic import committed
+from miner.engine.progress import Progress
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One piece of work with a fixed result.
+
+    Attributes:
+        id: name of the unit, unique in its stage.
+        outputs: files that it makes. They appear in this order, so the last one marks the unit as done.
+        work: called with one path to write to per output. It must depend on nothing but its own arguments.
+        items: how many items (images, rows) it covers, for the progress display.
+    """
+
+    id: str
+    outputs: tuple[Path, ...]
+    work: Callable[..., None]
+    items: int = 1
+
+    @property
+    def done(self) -> bool:
+        return self.outputs[-1].exists()
+
+    def execute(self) -> None:
+        """Do the work and commit its outputs."""
+        with ExitStack() as stack:
+            # ExitStack closes in reverse order, so entering the last output first commits it last.
+            partials = [stack.enter_context(committed(path)) for path in reversed(self.outputs)]
+            self.work(*reversed(partials))
+
+
+class Executor(Protocol):
+    """Where units run. `run` yields each unit as it finishes, in any order."""
+
+    def run(self, units: Sequence[Unit]) -> Iterator[Unit]: ...
+
+
+@dataclass(frozen=True)
+class LocalExecutor:
+    """This machine: in this process (workers = 0) or in a pool of fresh processes."""
+
+    workers: int = 0
+
+    def run(self, units: Sequence[Unit]) -> Iterator[Unit]:
+        if self.workers == 0:
+            for unit in units:
+                unit.execute()
+                yield unit
+            return
+        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
+            futures = {pool.submit(unit.execute): unit for unit in units}
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    yield futures[future]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def run(units: Iterable[Unit], *, title: str, item: str = "units", executor: Executor | None = None) -> int:
+    """Run every unit that is not done yet and return how many items that covered.
+
+    Killed at any moment and called again with the same units, it ends with the same bytes on disk.
+    """
+    units = list(units)
+    if len({unit.id for unit in units}) != len(units):
+        raise ValueError("unit ids must be unique")
+    pending = [unit for unit in units if not unit.done]
+    if not pending:
+        return 0
+    finished = sum(unit.items for unit in units if unit.done)
+    with Progress(title, total=sum(unit.items for unit in units), item=item, finished=finished) as progress:
+        for unit in (executor or LocalExecutor()).run(pending):
+            progress.advance(unit.items)
+    return sum(unit.items for unit in pending)

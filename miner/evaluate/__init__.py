@@ -1,0 +1,1 @@
+"""What a trained backbone is worth -> runs/NAME/eval/."""

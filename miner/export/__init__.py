@@ -1,0 +1,1 @@
+"""Images and pairs as deterministic WebDataset shards -> shards/."""

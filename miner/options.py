@@ -1,0 +1,73 @@
+"""Typed options: the one definition behind command-line flags, YAML keys and the Python API."""
+
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from miner.errors import UsageError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+
+
+class Options(BaseModel):
+    """Base of every stage's options. Each field is a flag: its description is the help, its default the default.
+
+    A field with `json_schema_extra={"argument": True}` is positional; `{"short": "-b"}` adds a short flag.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def parse(cls, values: dict[str, Any]) -> Self:
+        """Validate values from any source.
+
+        Raises:
+            UsageError: names the option, what is wrong with it, and what is known.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise UsageError("; ".join(_explain(cls, problem) for problem in error.errors())) from None
+
+    def plain(self) -> dict[str, Any]:
+        """The options as JSON values."""
+        return self.model_dump(mode="json")
+
+
+def flag_name(field: str) -> str:
+    """The command-line spelling of an option."""
+    return "--" + field.replace("_", "-")
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Options from a YAML file.
+
+    Raises:
+        UsageError: the file is missing, is not YAML, or is not a mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(f"The file {path} cannot be read: {error.strerror}.") from error
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise UsageError(f"{path} must hold a mapping of option names to values.")
+    return {str(name).replace("-", "_"): value for name, value in values.items()}
+
+
+def _explain(cls: type[Options], problem: Any) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = str(problem["loc"][0])
+    if problem["type"] == "extra_forbidden":
+        return f"unknown option {name!r} (known: {', '.join(sorted(cls.model_fields))})"
+    if problem["type"] == "missing":
+        return f"{name.upper()} is required"
+    return f"{flag_name(name)}: {str(problem['msg']).removeprefix('Value error, ')} (got {problem['input']!r})"

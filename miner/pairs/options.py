@@ -1,0 +1,41 @@
+"""Options of `miner pairs` and `miner calibrate`."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from miner.options import Cosine, Options
+
+
+class PairsOptions(Options):
+    min: Cosine = Field(0.97, description="Lowest cosine similarity of a pair.")
+    max: Cosine = Field(0.99, description="Highest; pairs above it count as duplicates.")
+    auto: bool = Field(False, description="Take the band that `miner calibrate` proposes instead of --min and --max.")
+    sample: float | None = Field(
+        None, gt=0, description="Mine among a random part of the images only: a fraction up to 1, or a count (SePP-ID: 0.1)."
+    )
+    top_k: int | None = Field(None, ge=1, description="At most so many partners per image, the most similar first.")
+    mutual: bool = Field(False, description="Keep only pairs whose images are among each other's nearest neighbours.")
+    neighbors: int | None = Field(None, ge=1, description="Also write the exact graph of the k nearest neighbours.")
+    engine: Literal["exact", "faiss"] = Field("exact", description="Search engine; both give the same pairs.")
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    seed: int = Field(0, description="Seed of --sample.")
+    max_pairs: int = Field(
+        50_000_000, ge=1, description="Stop with an explanation when the band holds more pairs than this; nothing is cut."
+    )
+
+    @model_validator(mode="after")
+    def _band_is_ordered(self) -> Self:
+        if self.min > self.max:
+            raise ValueError(f"--min {self.min} is above --max {self.max}; a band needs --min <= --max")
+        return self
+
+
+class CalibrateOptions(Options):
+    budget: float = Field(1.0, gt=0, description="Pairs to aim for, per image.")
+    images: int = Field(
+        256, ge=8, description="Images whose mild augmentations are encoded to find where duplicates begin."
+    )
+    batch_size: int = Field(64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
+    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    seed: int = Field(0, description="Seed of the augmentations and of the sampled images.")

@@ -1,0 +1,9 @@
+"""Options of `miner report`."""
+
+from pydantic import Field
+
+from miner.options import Options
+
+
+class ReportOptions(Options):
+    gallery: int = Field(60, ge=1, description="Pairs shown, evenly spread over the band from lowest to highest.")

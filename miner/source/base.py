@@ -1,0 +1,57 @@
+"""What a source is: entries in a fixed order, and their bytes on demand."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from miner.workspace import fingerprint
+
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image of a source.
+
+    Attributes:
+        key: stable name, unique in the source, of at most 64 characters from A-Z a-z 0-9 _ -.
+        path: where it is, for people: the path below the source, or SHARD/MEMBER.
+        extension: of the original file, lower case, without the dot.
+        size_bytes: of the encoded image.
+        label: class index, if known.
+        locator: how the source finds the bytes; opaque to everyone else.
+    """
+
+    key: str
+    path: str
+    extension: str
+    size_bytes: int
+    label: int | None
+    locator: Any = field(repr=False)
+
+
+class Source(Protocol):
+    """An ordered collection of encoded images.
+
+    Attributes:
+        spec: what the user typed.
+        classes: class names by label index, if there are labels.
+        entries: all images, in an order that depends on nothing but the content.
+    """
+
+    spec: str
+    classes: list[str] | None
+    entries: Sequence[Entry]
+
+    def read(self, entry: Entry) -> bytes:
+        """The encoded bytes of an image. May be called from several threads.
+
+        Raises:
+            OSError: the file is gone or unreadable.
+        """
+        ...
+
+
+def source_fingerprint(source: Source) -> str:
+    """Changes when an image is added, removed, renamed, resized in bytes or relabelled."""
+    return fingerprint([[entry.key, entry.path, entry.size_bytes, entry.label] for entry in source.entries])

@@ -1,0 +1,24 @@
+"""Keys that are safe in tar members and file names, stable between runs, and unique."""
+
+import hashlib
+import re
+
+MAX_KEY_LENGTH = 64
+_CLEAN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_HASH_DIGITS = 12
+
+
+def is_clean(name: str) -> bool:
+    """Whether a name can serve as a key unchanged."""
+    return _CLEAN.fullmatch(name) is not None
+
+
+def hashed_key(path: str) -> str:
+    """A key from a path: its readable end, and a hash of all of it.
+
+    The result depends on the path alone, so it is the same on every run and beside any other files.
+    """
+    stem = path.rpartition(".")[0] or path
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")
+    digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
+    return f"{readable[-(MAX_KEY_LENGTH - _HASH_DIGITS - 1) :]}-{digest}".lstrip("-")

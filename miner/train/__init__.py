@@ -1,0 +1,1 @@
+"""Self-supervised pretraining on own views and semantic pairs -> runs/NAME/."""

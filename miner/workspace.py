@@ -1,0 +1,252 @@
+"""The workspace: every path that a stage reads or writes, and the record of what made it.
+
+A stage owns one folder. It is *begun* when `request.json` states what was asked for, and *finished* when `manifest.json`
+repeats that request beside the results and the checksum of every file. A rerun with the same request continues or returns
+at once; another request is refused, unless the user says `--force`.
+"""
+
+import fcntl
+import hashlib
+import json
+import os
+import platform
+import shutil
+import subprocess
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from miner import __version__
+from miner.engine import write_json
+from miner.errors import MinerError
+
+DEFAULT_WORKSPACE = Path("datasets_out/default")
+_STAGE_COMMANDS = {"embeddings": "miner embed SOURCE", "pairs": "miner pairs", "shards": "miner export"}
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a stage says when it ends.
+
+    Attributes:
+        stage: its name.
+        record: the result, ready for JSON.
+        lines: the same for people, one fact a line.
+        fresh: False when everything had been done before.
+    """
+
+    stage: str
+    record: Record
+    lines: list[str] = field(default_factory=list)
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder with everything that the pipeline makes of one source."""
+
+    root: Path
+
+    @property
+    def embeddings(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
+    def calibration(self) -> Path:
+        return self.root / "calibration.json"
+
+    @property
+    def pairs(self) -> Path:
+        return self.root / "pairs"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"
+
+    def run(self, name: str) -> Path:
+        """The folder of a training run."""
+        return self.root / "runs" / name
+
+    def runs(self) -> list[Path]:
+        """Folders of all training runs, by name."""
+        folder = self.root / "runs"
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+    def manifest(self, folder: Path) -> Record:
+        """The manifest of a finished stage.
+
+        Raises:
+            MinerError: the stage has not been run, has not finished, or its manifest is damaged.
+        """
+        record = read_json(folder / "manifest.json")
+        if record is None:
+            command = _STAGE_COMMANDS.get(folder.name, "miner train")
+            state = "has not finished" if (folder / "request.json").exists() else "is missing"
+            raise MinerError(f"{folder} {state}. Run `{command}` first (workspace {self.root}).")
+        return record
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for this process.
+
+        Raises:
+            MinerError: another process holds it.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise MinerError(f"The workspace {self.root} cannot be written: {error.strerror}. Choose another with -w.") from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise MinerError(
+                    f"Another miner command is working in {self.root}. Wait for it, or choose another workspace with -w."
+                ) from error
+            yield
+
+    def log_stage(self, name: str, options: Record, record: Record, seconds: float) -> None:
+        """Add one stage to run.json: options, result, time, versions and machine."""
+        path = self.root / "run.json"
+        log = read_json(path) or {"stages": {}}
+        log["stages"][name] = {
+            "options": options,
+            "record": record,
+            "seconds": round(seconds, 3),
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "environment": environment(),
+        }
+        write_json(path, log)
+
+
+class Stage:
+    """The life of one stage folder: begin, resume, finish, or refuse.
+
+    Args:
+        folder: the folder that the stage owns.
+        request: everything that decides the bytes of the result: options and the fingerprint of the input. Options that
+            only change the speed stay out of it.
+    """
+
+    def __init__(self, folder: Path, request: Record) -> None:
+        self.folder = folder
+        self.request = json.loads(json.dumps(request))
+
+    def finished(self) -> Record | None:
+        """The manifest, if this very request has been finished."""
+        manifest = read_json(self.folder / "manifest.json")
+        return manifest if manifest is not None and manifest.get("request") == self.request else None
+
+    def begin(self, force: bool) -> None:
+        """Make the folder ready: empty, or holding finished units of the same request.
+
+        Raises:
+            MinerError: it holds the result of another request, and `force` is False.
+        """
+        manifest = read_json(self.folder / "manifest.json")
+        old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
+        if force and (manifest is not None or old != self.request):
+            self._clear()
+        elif old is not None and old != self.request:
+            raise MinerError(
+                f"{self.folder} was made by another request: {_differences(old, self.request)}. "
+                "Use --force to replace it, or choose another workspace with -w."
+            )
+        if not (self.folder / "request.json").exists():
+            write_json(self.folder / "request.json", self.request)
+
+    def finish(self, record: Record, files: Iterable[Path]) -> Record:
+        """Write manifest.json with the record and the checksum of each file. The stage is done from here on."""
+        checksums = {str(path.relative_to(self.folder)): file_record(path) for path in sorted(files)}
+        manifest = {"miner_version": __version__, "request": self.request, "files": checksums, **record}
+        write_json(self.folder / "manifest.json", manifest)
+        (self.folder / "request.json").unlink(missing_ok=True)
+        return json.loads(json.dumps(manifest))  # type: ignore[no-any-return]
+
+    def _clear(self) -> None:
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def read_json(path: Path) -> Record | None:
+    """A JSON object from a file, or None when there is no such file.
+
+    Raises:
+        MinerError: the file is not a JSON object.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise MinerError(f"{path} is damaged ({error}). Delete its folder and run the stage again.") from error
+    if not isinstance(record, dict):
+        raise MinerError(f"{path} is damaged (not a JSON object). Delete its folder and run the stage again.")
+    return record
+
+
+def file_record(path: Path) -> Record:
+    """Size in bytes and sha256 of a file."""
+    with path.open("rb") as stream:
+        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+
+
+def fingerprint(record: Any) -> str:
+    """A short sha256 of any JSON value; the same value gives the same text."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def environment() -> Record:
+    """Versions, commit and hardware, without importing a heavy package."""
+    packages = ("torch", "torchvision", "timm", "faiss-gpu", "faiss-cpu", "numpy", "pyarrow", "pillow")
+    return {
+        "miner": __version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in packages if (version := _package_version(name))},
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+    }
+
+
+def processor_name() -> str:
+    """The processor as the operating system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _package_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of this package's own checkout, if it runs from one."""
+    checkout = Path(__file__).parents[1]
+    if not (checkout / ".git").exists():
+        return None
+    answer = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    return answer.stdout.strip() or None
+
+
+def _differences(old: Record, new: Record) -> str:
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return ", ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names)
