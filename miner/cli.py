@@ -101,9 +101,7 @@ def fail(error: MinerError) -> NoReturn:
 def add_stage(parent: typer.Typer, name: str, target: str, kind: type[Options], help_text: str) -> None:
     """Make a command out of an options class: one flag per field."""
 
-    def command(
-        workspace: Path, force: bool, as_json: bool, debug: bool, config: Path | None, **values: Any
-    ) -> None:
+    def command(workspace: Path, force: bool, as_json: bool, debug: bool, config: Path | None, **values: Any) -> None:
         if debug:
             os.environ["MINER_DEBUG"] = "1"
         given = {field: _plain(value) for field, value in values.items() if value is not None}
@@ -133,11 +131,11 @@ def _parameter(field: str, info: FieldInfo) -> inspect.Parameter:
     extra = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
     default = None if info.default in (PydanticUndefined, None) else _shown(info.default)
     kind: Any = info.annotation
-    optional = kind if info.default is None else kind | None
+    optional: Any = kind if info.default in (PydanticUndefined, None) else kind | None
     if extra.get("argument"):
         required = info.default is PydanticUndefined
         marker = typer.Argument(help=info.description, show_default=default or False)
-        annotation = Annotated[kind if required else optional, marker]
+        annotation: Any = Annotated[optional, marker]
         value = inspect.Parameter.empty if required else None
         return inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=annotation)
     flag = flag_name(field)
@@ -197,7 +195,9 @@ def run_recipe(
     set_option: Annotated[
         list[str] | None, typer.Option("--set", help="Change an option of the recipe: STAGE.OPTION=VALUE. Repeatable.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Use the recipe's `full` settings (a GPU's worth of work).")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Use the recipe's `full` settings (a GPU's worth of work).")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
     """Run all stages of a recipe, skipping what is done."""

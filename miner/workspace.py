@@ -106,7 +106,9 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             handle = (self.root / ".lock").open("w")
         except OSError as error:
-            raise MinerError(f"The workspace {self.root} cannot be written: {error.strerror}. Choose another with -w.") from error
+            raise MinerError(
+                f"The workspace {self.root} cannot be written: {error.strerror}. Choose another with -w."
+            ) from error
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -156,15 +158,18 @@ class Stage:
         """
         manifest = read_json(self.folder / "manifest.json")
         old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
-        if force and (manifest is not None or old != self.request):
-            self._clear()
-        elif old is not None and old != self.request:
+        if force:
+            self.discard()
+        elif old is not None and old != self.request and self._holds_work():
             raise MinerError(
                 f"{self.folder} was made by another request: {_differences(old, self.request)}. "
                 "Use --force to replace it, or choose another workspace with -w."
             )
-        if not (self.folder / "request.json").exists():
+        if manifest is None:
             write_json(self.folder / "request.json", self.request)
+
+    def _holds_work(self) -> bool:
+        return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
 
     def finish(self, record: Record, files: Iterable[Path]) -> Record:
         """Write manifest.json with the record and the checksum of each file. The stage is done from here on."""
@@ -174,9 +179,30 @@ class Stage:
         (self.folder / "request.json").unlink(missing_ok=True)
         return json.loads(json.dumps(manifest))  # type: ignore[no-any-return]
 
-    def _clear(self) -> None:
+    def discard(self) -> None:
+        """Remove the folder, its manifest first."""
         (self.folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def finished_file(path: Path, request: Record, force: bool) -> Record | None:
+    """The record in `path` if it answers this very request, None if there is work to do.
+
+    For stages whose whole result is one JSON file that holds its `request`.
+
+    Raises:
+        MinerError: the file answers another request, and `force` is False.
+    """
+    record = read_json(path)
+    wanted = json.loads(json.dumps(request))
+    if record is None or force:
+        return None
+    if record.get("request") != wanted:
+        raise MinerError(
+            f"{path} was made by another request: {_differences(record.get('request') or {}, wanted)}. "
+            "Use --force to replace it, or choose another workspace with -w."
+        )
+    return record
 
 
 def read_json(path: Path) -> Record | None:
@@ -243,7 +269,9 @@ def _git_commit() -> str | None:
     checkout = Path(__file__).parents[1]
     if not (checkout / ".git").exists():
         return None
-    answer = subprocess.run(["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False)
+    answer = subprocess.run(
+        ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
     return answer.stdout.strip() or None
 
 

@@ -2,6 +2,16 @@
 
 from miner.engine.atomic import committed, write_bytes, write_json
 from miner.engine.progress import Progress
-from miner.engine.units import Executor, LocalExecutor, Unit, run
+from miner.engine.units import Executor, LocalExecutor, Unit, finished_items, run
 
-__all__ = ["Executor", "LocalExecutor", "Progress", "Unit", "committed", "run", "write_bytes", "write_json"]
+__all__ = [
+    "Executor",
+    "LocalExecutor",
+    "Progress",
+    "Unit",
+    "committed",
+    "finished_items",
+    "run",
+    "write_bytes",
+    "write_json",
+]

@@ -69,19 +69,24 @@ class LocalExecutor:
                 raise
 
 
-def run(units: Iterable[Unit], *, title: str, item: str = "units", executor: Executor | None = None) -> int:
-    """Run every unit that is not done yet and return how many items that covered.
+def run(units: Iterable[Unit], *, progress: Progress | None = None, executor: Executor | None = None) -> None:
+    """Run every unit that is not done yet.
 
     Killed at any moment and called again with the same units, it ends with the same bytes on disk.
+
+    Args:
+        units: all units of the stage, the finished ones among them.
+        progress: counts the items of each unit as it ends; leave it out where the work counts its own items.
+        executor: where they run; in this process by default.
     """
     units = list(units)
     if len({unit.id for unit in units}) != len(units):
         raise ValueError("unit ids must be unique")
-    pending = [unit for unit in units if not unit.done]
-    if not pending:
-        return 0
-    finished = sum(unit.items for unit in units if unit.done)
-    with Progress(title, total=sum(unit.items for unit in units), item=item, finished=finished) as progress:
-        for unit in (executor or LocalExecutor()).run(pending):
+    for unit in (executor or LocalExecutor()).run([unit for unit in units if not unit.done]):
+        if progress is not None:
             progress.advance(unit.items)
-    return sum(unit.items for unit in pending)
+
+
+def finished_items(units: Iterable[Unit]) -> int:
+    """How many items the units cover that are done already."""
+    return sum(unit.items for unit in units if unit.done)

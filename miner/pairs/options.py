@@ -12,7 +12,9 @@ class PairsOptions(Options):
     max: Cosine = Field(0.99, description="Highest; pairs above it count as duplicates.")
     auto: bool = Field(False, description="Take the band that `miner calibrate` proposes instead of --min and --max.")
     sample: float | None = Field(
-        None, gt=0, description="Mine among a random part of the images only: a fraction up to 1, or a count (SePP-ID: 0.1)."
+        None,
+        gt=0,
+        description="Mine among a random part of the images only: a fraction up to 1, or a count (SePP-ID: 0.1).",
     )
     top_k: int | None = Field(None, ge=1, description="At most so many partners per image, the most similar first.")
     mutual: bool = Field(False, description="Keep only pairs whose images are among each other's nearest neighbours.")
@@ -21,7 +23,9 @@ class PairsOptions(Options):
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     seed: int = Field(0, description="Seed of --sample.")
     max_pairs: int = Field(
-        50_000_000, ge=1, description="Stop with an explanation when the band holds more pairs than this; nothing is cut."
+        50_000_000,
+        ge=1,
+        description="Stop with an explanation when the band holds more pairs than this; nothing is cut.",
     )
 
     @model_validator(mode="after")

@@ -41,7 +41,9 @@ class Source(Protocol):
 
     spec: str
     classes: list[str] | None
-    entries: Sequence[Entry]
+
+    @property
+    def entries(self) -> Sequence[Entry]: ...
 
     def read(self, entry: Entry) -> bytes:
         """The encoded bytes of an image. May be called from several threads.
@@ -52,6 +54,6 @@ class Source(Protocol):
         ...
 
 
-def source_fingerprint(source: Source) -> str:
-    """Changes when an image is added, removed, renamed, resized in bytes or relabelled."""
-    return fingerprint([[entry.key, entry.path, entry.size_bytes, entry.label] for entry in source.entries])
+def source_fingerprint(entries: Sequence[Entry]) -> str:
+    """Changes when an image is added, removed, renamed, relabelled, or gets another size in bytes."""
+    return fingerprint([[entry.key, entry.path, entry.size_bytes, entry.label] for entry in entries])

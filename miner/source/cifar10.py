@@ -65,7 +65,9 @@ def _fetch() -> dict[str, Arrays]:
                 return fetch(Path(scratch))
             except (OSError, RuntimeError, subprocess.SubprocessError, ValueError) as error:
                 reasons.append(f"{origin}: {' '.join(str(error).split())[:200]}")
-    raise MinerError(f"CIFAR-10 could not be fetched ({'; '.join(reasons)}). Check the network connection and try again.")
+    raise MinerError(
+        f"CIFAR-10 could not be fetched ({'; '.join(reasons)}). Check the network connection and try again."
+    )
 
 
 def _from_torchvision(scratch: Path) -> dict[str, Arrays]:

@@ -4,7 +4,7 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 MAX_PIXELS = 179_000_000  # about 0.5 GB as RGB; Pillow's own limit for a decompression bomb
 
@@ -33,7 +33,7 @@ def decode_image(data: bytes) -> Image.Image:
             return _to_rgb(ImageOps.exif_transpose(image))
     except UnreadableImageError:
         raise
-    except Image.UnidentifiedImageError:
+    except UnidentifiedImageError:
         raise UnreadableImageError("no known image format") from None
     except Exception as error:  # a damaged file can raise anything from inside a codec
         raise UnreadableImageError(f"{type(error).__name__}: {' '.join(str(error).split())[:160]}") from error

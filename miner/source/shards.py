@@ -93,13 +93,10 @@ def _index(url: str) -> list[Entry]:
         raise MinerError(f"The shard {url} is damaged or no tar file: {error}. Remove it or fetch it again.") from error
     entries = []
     for key, fields in members.items():
-        extension = next((name for name in fields if name.rpartition(".")[2] in IMAGE_EXTENSIONS), None)
-        if extension is None:
-            continue
-        member = fields[extension]
-        place = _Place(url, member.offset_data)
-        ending = extension.rpartition(".")[2]
-        entries.append(Entry(key, f"{shard}/{member.name}", ending, member.size, labels.get(key), place))
+        images = [(name.rpartition(".")[2], member) for name, member in fields.items()]
+        for extension, member in [image for image in images if image[0] in IMAGE_EXTENSIONS][:1]:
+            place = _Place(url, member.offset_data)
+            entries.append(Entry(key, f"{shard}/{member.name}", extension, member.size, labels.get(key), place))
     return entries
 
 
@@ -126,7 +123,9 @@ def _with_unique_keys(samples: list[Entry]) -> list[Entry]:
     return [
         sample
         if counts[sample.key] == 1 and is_clean(sample.key)
-        else replace(sample, key=hashed_key(sample.path if counts[sample.key] > 1 else f"{sample.key}.{sample.extension}"))
+        else replace(
+            sample, key=hashed_key(sample.path if counts[sample.key] > 1 else f"{sample.key}.{sample.extension}")
+        )
         for sample in samples
     ]
 

@@ -1,0 +1,130 @@
+"""The embedding store on disk: numbered blocks of vectors, and a metadata table beside each, line by line.
+
+img_emb/img_emb_00000.npy             [n, d] float16 or float32, unit rows
+metadata/metadata_00000.parquet       one row per vector
+errors.parquet                        every image that could not be used, with the reason
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from miner.errors import MinerError
+from miner.workspace import Record, Workspace
+
+METADATA_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),
+        ("label", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("extension", pa.string()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+ERROR_SCHEMA = pa.schema([("key", pa.string()), ("path", pa.string()), ("reason", pa.string())])
+
+
+def vectors_path(folder: Path, block: int) -> Path:
+    return folder / "img_emb" / f"img_emb_{block:05d}.npy"
+
+
+def metadata_path(folder: Path, block: int) -> Path:
+    return folder / "metadata" / f"metadata_{block:05d}.parquet"
+
+
+def error_part_path(folder: Path, block: int) -> Path:
+    return folder / "errors" / f"errors_{block:05d}.parquet"
+
+
+class EmbeddingStore:
+    """A finished `embeddings/` folder, checked when it is opened.
+
+    Attributes:
+        manifest: its manifest.
+        metadata: one row per vector, columns of `METADATA_SCHEMA`.
+        vectors: [n, d] of the stored dtype, in row order.
+
+    Raises:
+        MinerError: the stage has not finished, a file is missing, or files do not fit each other.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        folder = workspace.embeddings
+        self.manifest: Record = workspace.manifest(folder)
+        blocks = range(self.manifest["blocks"])
+        self.metadata = read_metadata(folder, self.manifest)
+        self.vectors = np.concatenate([self._block(vectors_path(folder, block)) for block in blocks])
+        if len(self.vectors) != self.metadata.num_rows or len(self.vectors) != self.manifest["count"]:
+            raise MinerError(
+                f"{folder} is damaged: {len(self.vectors)} vectors, {self.metadata.num_rows} metadata rows, and "
+                f"{self.manifest['count']} in the manifest. Run `miner verify {folder}`, or embed again with --force."
+            )
+        check_vectors(self.vectors, str(folder))
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return self.metadata["key"].to_pylist()  # type: ignore[no-any-return]
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Label per row, -1 where it is unknown; None when no row has one."""
+        column = self.metadata["label"]
+        if column.null_count == len(column):
+            return None
+        return np.asarray(column.fill_null(-1).to_numpy(), np.int64)
+
+    def _block(self, path: Path) -> NDArray[np.floating]:
+        try:
+            block: NDArray[np.floating] = np.load(path, allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise MinerError(f"{path} is missing or damaged ({error}). Embed again with --force.") from error
+        if block.ndim != 2 or block.dtype.name != self.manifest["dtype"] or block.shape[1] != self.manifest["dim"]:
+            raise MinerError(
+                f"{path} holds {block.dtype} {block.shape}, where the manifest says {self.manifest['dtype']} "
+                f"(n, {self.manifest['dim']}). Embed again with --force."
+            )
+        return block
+
+
+def read_metadata(folder: Path, manifest: Record) -> pa.Table:
+    """One row per vector, in row order; `METADATA_SCHEMA`.
+
+    Raises:
+        MinerError: a file is missing or damaged.
+    """
+    paths = [metadata_path(folder, block) for block in range(manifest["blocks"])]
+    try:
+        return pa.concat_tables([pq.read_table(path, schema=METADATA_SCHEMA) for path in paths])
+    except (OSError, pa.ArrowException) as error:
+        raise MinerError(
+            f"The metadata in {folder} is missing or damaged ({error}). Embed again with --force."
+        ) from error
+
+
+def check_vectors(vectors: NDArray[np.floating], where: str) -> None:
+    """Refuse vectors that have no direction.
+
+    Raises:
+        MinerError: a row is zero or not finite; the message gives its number.
+    """
+    lengths = np.concatenate(
+        [
+            np.linalg.norm(vectors[start : start + 8192].astype(np.float32), axis=1)
+            for start in range(0, len(vectors), 8192)
+        ]
+    )
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(bad):
+        raise MinerError(
+            f"{where} holds {len(bad)} vectors that are zero or not finite (the first is row {bad[0]}). Embed again with --force."
+        )

@@ -1,0 +1,94 @@
+"""How similarities are spread over all pairs, estimated from some anchors against all images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 2000
+_ANCHORS = 4096
+_STEP_ROWS = 512
+
+
+@dataclass(frozen=True)
+class SimilarityHistogram:
+    """Counts of similarities in `BINS` equal bins over [-1, 1].
+
+    Attributes:
+        counts: of the sampled pairs, int64 (BINS,).
+        same_label: those of them whose labels agree, or None without labels.
+        scale: pairs in the data set per sampled pair.
+    """
+
+    counts: NDArray[np.int64]
+    same_label: NDArray[np.int64] | None
+    scale: float
+
+    def pairs_above(self) -> NDArray[np.float64]:
+        """Estimated number of pairs at or above the lower edge of each bin, float64 (BINS,)."""
+        return np.asarray(np.cumsum(self.counts[::-1])[::-1] * self.scale, np.float64)
+
+    def lowest_for(self, pairs: float, ceiling: float) -> float:
+        """The lower edge of the narrowest band below `ceiling` that holds about that many pairs."""
+        above = self.pairs_above()
+        top = min(bin_of(ceiling), BINS - 1)
+        enough = np.flatnonzero(above[:top] - above[top] >= pairs)
+        return edge(int(enough[-1]) if len(enough) else 0)
+
+    def highest(self) -> float:
+        """The upper edge of the highest bin that holds a pair."""
+        return edge(int(np.flatnonzero(self.counts)[-1]) + 1)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values, in 200 bins."""
+        record: dict[str, Any] = {
+            "low": -1.0,
+            "high": 1.0,
+            "counts": _coarse(self.counts),
+            "pairs_per_count": self.scale,
+        }
+        if self.same_label is not None:
+            record["same_label"] = _coarse(self.same_label)
+        return record
+
+
+def sample_histogram(
+    units: NDArray[np.float32], labels: NDArray[np.int64] | None, seed: int, anchors: int = _ANCHORS
+) -> SimilarityHistogram:
+    """Similarities of random anchors to all other images; exact when there are no more images than `anchors`.
+
+    Args:
+        units: float32 (n, d), rows of length 1.
+        labels: int64 (n,), -1 where unknown, or None.
+        seed: chooses the anchors.
+        anchors: how many.
+    """
+    images = len(units)
+    chosen = np.sort(np.random.default_rng(seed).permutation(images)[:anchors])
+    counts = np.zeros(BINS, np.int64)
+    same = np.zeros(BINS, np.int64) if labels is not None else None
+    for start in range(0, len(chosen), _STEP_ROWS):
+        rows = chosen[start : start + _STEP_ROWS]
+        bins = bin_of(units[rows] @ units.T)
+        bins[np.arange(len(rows)), rows] = BINS  # the image itself
+        counts += np.bincount(bins.ravel(), minlength=BINS + 1)[:BINS]
+        if same is not None and labels is not None:
+            agree = (labels[rows, None] == labels[None, :]) & (labels[rows, None] >= 0)
+            same += np.bincount(bins[agree], minlength=BINS + 1)[:BINS]
+    # Each unordered pair of two anchors is counted twice, of an anchor and another image once: n/2 per anchor on average.
+    return SimilarityHistogram(counts, same, scale=images / 2 / len(chosen))
+
+
+def bin_of(similarity: Any) -> Any:
+    """Bin number of similarities."""
+    return np.clip(((np.asarray(similarity) + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
+
+
+def edge(number: int) -> float:
+    """Lower edge of a bin."""
+    return round(number / (BINS / 2) - 1, 6)
+
+
+def _coarse(counts: NDArray[np.int64]) -> list[int]:
+    return [int(value) for value in counts.reshape(200, -1).sum(axis=1)]

@@ -1,0 +1,210 @@
+"""`miner pairs`: every pair of different images in a similarity band."""
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miner.engine import committed
+from miner.errors import MinerError
+from miner.pairs.options import PairsOptions
+from miner.workspace import Record, Result, Stage, Workspace, fingerprint, read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from miner.embed.store import EmbeddingStore
+    from miner.pairs.join import Engine
+    from miner.pairs.similarity import Rows
+
+_MUTUAL_NEIGHBOURS = 5
+_FLOOD_PER_IMAGE = 50
+
+
+def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Mine the band into `pairs/`; finished strips of an interrupted run are kept.
+
+    Raises:
+        MinerError: no embeddings, no calibration for --auto, more pairs than --max-pairs, the disk is full, or the workspace
+            holds the pairs of another request.
+    """
+    embeddings = workspace.manifest(workspace.embeddings)
+    low, high = _calibrated_band(workspace, embeddings) if options.auto else (options.min, options.max)
+    stage = Stage(workspace.pairs, _request(options, embeddings, low, high))
+    if not force and (manifest := stage.finished()):
+        return Result("pairs", manifest, _lines(manifest, workspace), fresh=False)
+    stage.begin(force)
+    return _mine(options, workspace, stage, low, high)
+
+
+def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
+    chosen = options.model_dump(mode="json", include={"sample", "top_k", "mutual", "neighbors", "seed"})
+    return {"embeddings": fingerprint(embeddings["files"]), "band": {"min": low, "max": high}, **chosen}
+
+
+def _calibrated_band(workspace: Workspace, embeddings: Record) -> tuple[float, float]:
+    calibration = read_json(workspace.calibration)
+    if calibration is None:
+        raise MinerError(f"--auto needs {workspace.calibration}. Run `miner calibrate` first, or give --min and --max.")
+    if calibration["request"]["embeddings"] != fingerprint(embeddings["files"]):
+        raise MinerError("The calibration belongs to other embeddings. Run `miner calibrate --force` first.")
+    return calibration["band"]["min"], calibration["band"]["max"]
+
+
+def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float, high: float) -> Result:
+    from miner.embed.store import EmbeddingStore
+    from miner.pairs.join import BandJoin
+    from miner.pairs.similarity import unit_rows
+
+    store = EmbeddingStore(workspace)
+    rows = _sampled_rows(options, len(store))
+    vectors = store.vectors[rows]
+    units = unit_rows(vectors)
+    parts = stage.folder / "parts"
+    a, b, similarity = BandJoin(_engine(options, units), vectors, low, options.max_pairs).run(parts)
+    files, record = _write_tables(options, store, stage, rows[a], rows[b], similarity, high)
+    record["images"], record["engine"] = len(rows), options.engine
+    _add_histogram(record, units, None if store.labels is None else store.labels[rows], options.seed)
+    if options.neighbors is not None:
+        files += _write_neighbours(stage.folder, unit_rows(store.vectors), options.neighbors)
+    manifest = stage.finish(record, files)
+    shutil.rmtree(parts, ignore_errors=True)
+    return Result("pairs", manifest, _lines(manifest, workspace))
+
+
+def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
+    """Rows to mine among, in ascending order.
+
+    Raises:
+        MinerError: the sample has fewer than two images.
+    """
+    import numpy as np
+
+    if options.sample is None:
+        return np.arange(images)
+    count = round(options.sample * images) if options.sample <= 1 else round(options.sample)
+    if min(count, images) < 2:
+        raise MinerError(f"--sample {options.sample} of {images:,} images leaves {count}; a pair needs two.")
+    return np.sort(np.random.default_rng(options.seed).permutation(images)[:count])
+
+
+def _engine(options: PairsOptions, units: "NDArray[np.float32]") -> "Engine":
+    if options.engine == "faiss":
+        from miner.pairs.flat import FaissEngine
+
+        return FaissEngine(units)
+    from miner.device import resolve_device
+    from miner.pairs.exact import ExactEngine
+
+    return ExactEngine(units, resolve_device(options.device))
+
+
+def _write_tables(
+    options: PairsOptions,
+    store: "EmbeddingStore",
+    stage: Stage,
+    a: "Rows",
+    b: "Rows",
+    similarity: "NDArray[np.float64]",
+    high: float,
+) -> tuple[list[Path], Record]:
+    """Split the found pairs into the band and the duplicates, apply --mutual and --top-k, and write both tables."""
+    import numpy as np
+
+    from miner.pairs.selection import capped, partner_ranks
+    from miner.pairs.statistics import label_statistics, pair_statistics
+    from miner.pairs.table import pair_table
+
+    hashes = np.asarray(store.metadata["sha256"].to_pylist())
+    duplicate = (similarity > high) | (hashes[a] == hashes[b])
+    rank_of_b, rank_of_a = partner_ranks(a, b, similarity)
+    nearest = options.neighbors or _MUTUAL_NEIGHBOURS
+    mutual = (rank_of_b < nearest) & (rank_of_a < nearest)
+    keep = ~duplicate & mutual if options.mutual else ~duplicate
+    if options.top_k is not None:
+        chosen = np.flatnonzero(keep)
+        keep[chosen] = capped(a[chosen], b[chosen], similarity[chosen], options.top_k)
+
+    keys, labels = store.keys, store.labels
+    tables = {"pairs.parquet": keep, "duplicates.parquet": duplicate}
+    for name, rows in tables.items():
+        _write_table(stage.folder / name, pair_table(a[rows], b[rows], similarity[rows], mutual[rows], keys, labels))
+    record: Record = {
+        "exact": True,
+        "source": store.manifest["source"],
+        "encoder": store.manifest["encoder"],
+        "mutual_neighbours": nearest,
+        "mutual_pairs": int(mutual[keep].sum()),
+        "duplicates": int(duplicate.sum()),
+        "labels": label_statistics(a[keep], b[keep], similarity[keep], labels),
+        **pair_statistics(a[keep], b[keep], len(store)),
+    }
+    return [stage.folder / name for name in tables], record
+
+
+def _write_table(path: Path, table: "pa.Table") -> None:
+    import pyarrow.parquet as pq
+
+    with committed(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+
+
+def _write_neighbours(folder: Path, units: "NDArray[np.float32]", k: int) -> list[Path]:
+    """The exact neighbour graph of all images, as two arrays (n, k).
+
+    Raises:
+        MinerError: there are not that many other images.
+    """
+    import numpy as np
+
+    from miner.pairs.flat import nearest_neighbours
+
+    if k >= len(units):
+        raise MinerError(f"--neighbors {k}: there are only {len(units) - 1} other images.")
+    paths = [folder / "knn_ids.npy", folder / "knn_sims.npy"]
+    for path, array in zip(paths, nearest_neighbours(units, k), strict=True):
+        with committed(path) as partial, partial.open("wb") as stream:
+            np.save(stream, array)
+    return paths
+
+
+def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArray[np.int64] | None", seed: int) -> None:
+    """The spread of similarities and, where the band is empty or floods, a better band."""
+    from miner.pairs.histogram import sample_histogram
+
+    histogram = sample_histogram(units, labels, seed)
+    record["histogram"] = histogram.record()
+    if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(units):
+        top = histogram.highest()
+        record["proposal"] = {"min": histogram.lowest_for(len(units), top), "max": top}
+
+
+def _lines(manifest: Record, workspace: Workspace) -> list[str]:
+    band = manifest["request"]["band"]
+    lines = [
+        f"pairs: {manifest['pairs']:,} pairs of {manifest['images_in_pairs']:,} different images with cosine in "
+        f"[{band['min']:g}, {band['max']:g}] among {manifest['images']:,} images, exact, in {workspace.pairs}"
+    ]
+    if manifest["duplicates"]:
+        lines.append(
+            f"pairs: {manifest['duplicates']:,} near-identical pairs (above {band['max']:g}) in duplicates.parquet"
+        )
+    labels = manifest["labels"]
+    if labels and labels["precision"] is not None:
+        lines.append(
+            f"pairs: label precision {labels['precision']:.1%} (random pairs: {labels['chance']:.1%}), "
+            f"{manifest['image_coverage']:.1%} of the images are in a pair"
+        )
+    if proposal := manifest.get("proposal"):
+        state = (
+            "is empty"
+            if manifest["pairs"] == 0
+            else f"floods ({manifest['pairs'] / manifest['images']:.0f} pairs per image)"
+        )
+        lines.append(
+            f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. A band that suits one encoder means little for another. "
+            f"About one pair per image lies in: miner pairs --min {proposal['min']:g} --max {proposal['max']:g} --force "
+            f"(or run `miner calibrate`, then `miner pairs --auto --force`)."
+        )
+    return lines
