@@ -58,8 +58,8 @@ def _request(options: EmbedOptions, source: Source, entries: Sequence[Entry]) ->
 def _encode(
     options: EmbedOptions, source: Source, entries: Sequence[Entry], workspace: Workspace, stage: Stage
 ) -> Result:
+    from miner import embeddings as store
     from miner.device import resolve_device, resolve_precision
-    from miner.embed import store
     from miner.embed.encoders import load_encoder
 
     device = resolve_device(options.device)
@@ -103,7 +103,7 @@ def _finish(record: Record, workspace: Workspace, stage: Stage) -> Result:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from miner.embed import store
+    from miner import embeddings as store
     from miner.engine import committed
 
     folder = workspace.embeddings
@@ -182,7 +182,7 @@ class _BlockJob:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        from miner.embed.store import ERROR_SCHEMA, METADATA_SCHEMA
+        from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA
 
         rows: list[dict[str, Any]] = []
         errors: list[dict[str, str]] = []

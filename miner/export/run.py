@@ -49,7 +49,7 @@ def _write(options: ExportOptions, workspace: Workspace, stage: Stage, embedding
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from miner.embed.store import read_metadata
+    from miner.embeddings import read_metadata
     from miner.export.plan import image_sample_sizes, pair_sample_sizes, split_by_size
 
     images = read_metadata(workspace.embeddings, embeddings)

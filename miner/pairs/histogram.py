@@ -36,6 +36,16 @@ class SimilarityHistogram:
         enough = np.flatnonzero(above[:top] - above[top] >= pairs)
         return edge(int(enough[-1]) if len(enough) else 0)
 
+    def pairs_between(self, low: float, high: float) -> float:
+        """Estimated number of pairs in a band, to the width of a bin."""
+        return float(self.counts[bin_of(low) : bin_of(high)].sum() * self.scale)
+
+    def precision_between(self, low: float, high: float) -> float | None:
+        """Share of the sampled pairs in a band whose labels agree; None without labels or pairs."""
+        band = slice(int(bin_of(low)), int(bin_of(high)))
+        pairs = int(self.counts[band].sum())
+        return None if self.same_label is None or not pairs else float(self.same_label[band].sum() / pairs)
+
     def highest(self) -> float:
         """The upper edge of the highest bin that holds a pair."""
         return edge(int(np.flatnonzero(self.counts)[-1]) + 1)
@@ -82,7 +92,7 @@ def sample_histogram(
 
 def bin_of(similarity: Any) -> Any:
     """Bin number of similarities."""
-    return np.clip(((np.asarray(similarity) + 1) * (BINS / 2)).astype(np.int64), 0, BINS - 1)
+    return np.clip(((np.asarray(similarity) + 1) * (BINS / 2) + 1e-6).astype(np.int64), 0, BINS - 1)
 
 
 def edge(number: int) -> float:

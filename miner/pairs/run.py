@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from miner.embed.store import EmbeddingStore
+    from miner.embeddings import EmbeddingStore
     from miner.pairs.join import Engine
     from miner.pairs.similarity import Rows
 
@@ -53,7 +53,7 @@ def _calibrated_band(workspace: Workspace, embeddings: Record) -> tuple[float, f
 
 
 def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float, high: float) -> Result:
-    from miner.embed.store import EmbeddingStore
+    from miner.embeddings import EmbeddingStore
     from miner.pairs.join import BandJoin
     from miner.pairs.similarity import unit_rows
 
@@ -163,7 +163,9 @@ def _write_neighbours(folder: Path, units: "NDArray[np.float32]", k: int) -> lis
     if k >= len(units):
         raise MinerError(f"--neighbors {k}: there are only {len(units) - 1} other images.")
     paths = [folder / "knn_ids.npy", folder / "knn_sims.npy"]
-    for path, array in zip(paths, nearest_neighbours(units, k), strict=True):
+    ids, similarities = nearest_neighbours(units, k)
+    arrays: list[NDArray[np.generic]] = [ids, similarities]
+    for path, array in zip(paths, arrays, strict=True):
         with committed(path) as partial, partial.open("wb") as stream:
             np.save(stream, array)
     return paths
@@ -197,14 +199,11 @@ def _lines(manifest: Record, workspace: Workspace) -> list[str]:
             f"{manifest['image_coverage']:.1%} of the images are in a pair"
         )
     if proposal := manifest.get("proposal"):
-        state = (
-            "is empty"
-            if manifest["pairs"] == 0
-            else f"floods ({manifest['pairs'] / manifest['images']:.0f} pairs per image)"
-        )
+        per_image = manifest["pairs"] / manifest["images"]
+        state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"
         lines.append(
-            f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. A band that suits one encoder means little for another. "
-            f"About one pair per image lies in: miner pairs --min {proposal['min']:g} --max {proposal['max']:g} --force "
+            f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. A band that suits one encoder means "
+            f"little for another. About one pair per image lies in: miner pairs --min {proposal['min']:g} --max {proposal['max']:g} --force "
             f"(or run `miner calibrate`, then `miner pairs --auto --force`)."
         )
     return lines
