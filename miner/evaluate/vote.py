@@ -1,0 +1,63 @@
+"""Weighted nearest-neighbour classification, as pure functions.
+
+Legend: Q queries, N gallery rows, d dimensions, k neighbours, c classes.
+"""
+
+import torch
+from torch import Tensor
+
+_SIMILARITIES_AT_ONCE = 1 << 24
+
+
+def knn_vote(
+    queries: Tensor, gallery: Tensor, labels: Tensor, *, k: int, temperature: float, class_count: int
+) -> Tensor:
+    """Classify by the k most similar gallery rows, each voting exp(cosine / temperature) for its class.
+
+    After Wu et al. 2018 (arXiv 1805.01978, section 3.4). Equal votes go to the lower class.
+
+    Args:
+        queries: unit rows, float32 (Q, d).
+        gallery: unit rows, float32 (N, d).
+        labels: int64 (N,), in [0, class_count).
+        k: at most N.
+        temperature: above 0.
+        class_count: c.
+    Returns:
+        int64 (Q,).
+    """
+    similarities, neighbours = nearest(queries, gallery, k)
+    return weighted_vote(similarities, labels[neighbours], temperature, class_count)
+
+
+def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k most similar gallery rows of each query, most similar first; memory stays bounded whatever Q is.
+
+    Returns:
+        Cosines float32 (Q, k) and row numbers int64 (Q, k).
+    """
+    chunk = max(1, _SIMILARITIES_AT_ONCE // len(gallery))
+    parts = [torch.topk(part @ gallery.T, k, dim=1) for part in torch.split(queries, chunk)]
+    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
+
+
+def weighted_vote(similarities: Tensor, labels: Tensor, temperature: float, class_count: int) -> Tensor:
+    """The class with the greatest sum of exp(cosine / temperature).
+
+    Args:
+        similarities: float32 (Q, k).
+        labels: int64 (Q, k), of the same neighbours.
+        temperature: above 0.
+        class_count: c.
+    Returns:
+        int64 (Q,).
+    """
+    # Shifted by the best of each query, which changes no winner and keeps small temperatures from overflowing.
+    weights = ((similarities - similarities.amax(dim=1, keepdim=True)) / temperature).exp()
+    votes = torch.zeros(len(similarities), class_count, device=similarities.device)
+    return votes.scatter_add_(1, labels, weights).argmax(dim=1)
+
+
+def accuracy_percent(predicted: Tensor, truth: Tensor) -> float:
+    """Share of equal entries in percent, to three digits after the point."""
+    return round(100.0 * (predicted == truth).float().mean().item(), 3)

@@ -1,0 +1,5 @@
+"""Random views of a batch of images, on the device, with other parameters for each sample."""
+
+from miner.train.augment.views import Augmentation
+
+__all__ = ["Augmentation"]

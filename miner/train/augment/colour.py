@@ -1,0 +1,85 @@
+"""Colour jitter and grey, as torchvision's ColorJitter and RandomGrayscale define them on float images in [0, 1]."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+_GREY_WEIGHTS = (0.2989, 0.587, 0.114)
+
+
+@dataclass(frozen=True)
+class JitterParameters:
+    """What happens to each of B samples.
+
+    Attributes:
+        factors: float32 (B, 4): brightness, contrast and saturation factors, and hue shift in turns.
+        order: int64 (B, 4): which of the four comes first, second, third and last.
+        applied: bool (B,): whether anything happens at all.
+    """
+
+    factors: Tensor
+    order: Tensor
+    applied: Tensor
+
+
+def draw_jitter(
+    count: int, strength: tuple[float, float, float, float], probability: float, draw: torch.Generator
+) -> JitterParameters:
+    """Factors uniform in 1 +- strength (hue: 0 +- strength), in a random order for each sample."""
+    middle = torch.tensor([1.0, 1.0, 1.0, 0.0])
+    noise = torch.rand(count, 4, generator=draw) * 2.0 - 1.0
+    order = torch.rand(count, 4, generator=draw).argsort(dim=1)
+    applied = torch.rand(count, generator=draw) < probability
+    return JitterParameters(middle + noise * torch.tensor(strength), order, applied)
+
+
+def jitter(images: Tensor, parameters: JitterParameters) -> Tensor:
+    """Apply jitter in place to float32 (B, 3, height, width) in [0, 1], and return it. Parameters are on the CPU."""
+    for position in range(4):
+        for number, adjust in enumerate(_ADJUSTMENTS):
+            chosen = torch.nonzero(parameters.applied & (parameters.order[:, position] == number)).squeeze(1)
+            if len(chosen):
+                factor = parameters.factors[chosen, number].view(-1, 1, 1, 1).to(images.device)
+                rows = chosen.to(images.device)
+                images[rows] = adjust(images[rows], factor)
+    return images
+
+
+def to_grey(images: Tensor) -> Tensor:
+    """Luma of (B, 3, height, width) as (B, 1, height, width), by ITU-R BT.601."""
+    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
+    return red * _GREY_WEIGHTS[0] + green * _GREY_WEIGHTS[1] + blue * _GREY_WEIGHTS[2]
+
+
+def _brightness(images: Tensor, factor: Tensor) -> Tensor:
+    return (images * factor).clamp_(0.0, 1.0)
+
+
+def _contrast(images: Tensor, factor: Tensor) -> Tensor:
+    level = to_grey(images).mean(dim=(1, 2, 3), keepdim=True)
+    return torch.lerp(level, images, factor).clamp_(0.0, 1.0)
+
+
+def _saturation(images: Tensor, factor: Tensor) -> Tensor:
+    return torch.lerp(to_grey(images), images, factor).clamp_(0.0, 1.0)
+
+
+def _hue(images: Tensor, turns: Tensor) -> Tensor:
+    """Turn the hue in HSV, without leaving for HSV: value and chroma stay, each channel follows from the turned hue."""
+    red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
+    value = images.amax(dim=1, keepdim=True)
+    chroma = value - images.amin(dim=1, keepdim=True)
+    divisor = torch.where(chroma > 0, chroma, 1.0)
+    sextant = torch.where(
+        value == red,
+        (green - blue) / divisor,
+        torch.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
+    )
+    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
+    position = (sextant + 6.0 * turns + offsets) % 6.0
+    return value - chroma * torch.minimum(position, 4.0 - position).clamp_(0.0, 1.0)
+
+
+_ADJUSTMENTS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (_brightness, _contrast, _saturation, _hue)

@@ -1,0 +1,133 @@
+"""The training loop. It knows items, views, steps and files; what is learned is the method's business."""
+
+import math
+import sys
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from miner.engine import Progress
+from miner.errors import MinerError
+from miner.train.augment import Augmentation
+from miner.train.checkpoint import load_checkpoint, save_checkpoint
+from miner.train.methods import Method
+from miner.train.metrics import MetricsLog, finite
+from miner.train.plan import Plan
+from miner.train.randomness import generator
+from miner.train.sampler import CombinedSampler
+from miner.train.schedule import cosine
+
+LOG_STEPS = 10
+SGD_MOMENTUM = 0.9
+_MOST_BAD_LOSSES = 3
+
+
+def run_loop(
+    plan: Plan,
+    method: Method,
+    images: Tensor,
+    sampler: CombinedSampler,
+    folder: Path,
+    *,
+    device: torch.device,
+    checkpoint_steps: int,
+) -> float:
+    """Train from the last checkpoint, if there is one, to the last step.
+
+    Args:
+        plan: of the run.
+        method: on `device`; it is trained in place.
+        images: uint8 (images, 3, canvas, canvas), anywhere.
+        sampler: which rows meet in which step.
+        folder: of the run; it gets metrics.jsonl, TensorBoard events and checkpoints/last.pt.
+        device: where to compute.
+        checkpoint_steps: between checkpoints.
+    Returns:
+        Items per second of this process; an item is two views.
+    Raises:
+        MinerError: the loss was not finite three times in a row.
+    """
+    checkpoint = folder / "checkpoints" / "last.pt"
+    lrs = cosine(plan.lr_peak, plan.steps)
+    optimizer = torch.optim.SGD(
+        method.trainable(), lr=plan.lr_peak, momentum=SGD_MOMENTUM, weight_decay=plan.weight_decay
+    )
+    augment = Augmentation(plan.image_size, plan.mean, plan.std)
+    done = load_checkpoint(checkpoint, method, optimizer)
+    if done:
+        print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
+    guard = LossGuard(plan)
+    method.train()
+    with (
+        MetricsLog(folder, done) as metrics,
+        Progress("train", plan.steps * plan.batch_size, "items", finished=done * plan.batch_size) as progress,
+        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+    ):
+        for step in range(done, plan.steps):
+            epoch, position = divmod(step, plan.steps_per_epoch)
+            if position == 0 or step == done:
+                batches = sampler.epoch(epoch)
+            for group in optimizer.param_groups:
+                group["lr"] = float(lrs[step])
+            draw = generator(plan.seed, "step", step)
+            rows = batches[position].flatten().to(images.device)
+            first, second = augment(images[rows].to(device, non_blocking=True), draw).chunk(2)
+            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+                outcome = method(first, second, draw)
+            optimizer.zero_grad()
+            outcome["loss"].backward()
+            optimizer.step()
+
+            guard.check_previous(step + 1, float(lrs[step]), outcome["loss"].detach())
+            last = step + 1 == plan.steps
+            if (step + 1) % LOG_STEPS == 0 or last:
+                numbers = {name: finite(value.item()) for name, value in outcome.items()}
+                line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(float(lrs[step])), **numbers}
+                metrics.add(line, progress.rate)
+            if ((step + 1) % checkpoint_steps == 0 or last) and guard.check_now():
+                metrics.sync()
+                save_checkpoint(checkpoint, step + 1, method, optimizer)
+            progress.advance(plan.batch_size, f"loss {guard.last_loss:.3f}, lr {lrs[step]:.4f}")
+        return progress.rate
+
+
+class LossGuard:
+    """Stop a run whose loss is not finite any more.
+
+    A loss is looked at one step late, so that a GPU need not wait for the CPU.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.bad = 0
+        self.last_loss = math.nan
+        self._pending: tuple[int, float, Tensor] | None = None
+
+    def check_previous(self, step: int, lr: float, loss: Tensor) -> None:
+        """Look at the loss of the step before, and keep this one for later."""
+        self.check_now()
+        self._pending = (step, lr, loss)
+
+    def check_now(self) -> bool:
+        """Look at the loss that is kept; whether it and those just before it are finite.
+
+        Raises:
+            MinerError: it is the third in a row that is not.
+        """
+        if self._pending is not None:
+            step, lr, loss = self._pending
+            self._pending = None
+            self.last_loss = loss.item()
+            self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
+            if self.bad == _MOST_BAD_LOSSES:
+                raise MinerError(self._explanation(step, lr))
+        return self.bad == 0
+
+    def _explanation(self, step: int, lr: float) -> str:
+        return (
+            f"The loss was not finite for {_MOST_BAD_LOSSES} steps in a row, up to step {step} (lr {lr:.3g}, temperature "
+            f"{self.plan.temperature:g}, {self.plan.precision}). The likely cause is a learning rate that is too high for a "
+            f"batch of {self.plan.batch_size}: train again with a lower --lr and --force. If that does not help, try "
+            "--precision fp32 or a higher --temperature."
+        )

@@ -1,0 +1,95 @@
+"""MoCo v2: a query against its key and a queue of keys of earlier batches."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
+from miner.train.methods.base import Method, spread
+from miner.train.randomness import generator, seeded
+
+
+class MoCo(Method):
+    """Momentum contrast (He et al. 2020, arXiv 1911.05722) with the MLP head of v2 (Chen et al. 2020, arXiv 2003.04297).
+
+    As the authors' CIFAR demo: the keys are shuffled before, and sorted back after, an encoder that normalises parts of
+    the batch apart; the symmetric loss is the sum of both directions. Both directions' keys enter the queue after both
+    losses, so no query meets its own key as a negative. The key encoder averages parameters only; its normalisation
+    keeps statistics of its own.
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        dim: width of the projection.
+        queue_size: negatives; a multiple of the keys per step.
+        momentum: m in key <- m key + (1 - m) query.
+        temperature: of the loss.
+        symmetric: whether each view is query once.
+        seed: of the head and the first queue.
+    """
+
+    queue: Tensor
+    pointer: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        width: int,
+        *,
+        dim: int,
+        queue_size: int,
+        momentum: float,
+        temperature: float,
+        symmetric: bool,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with seeded(seed, "head"):
+            self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
+        self.key_encoder = deepcopy(nn.Sequential(self.backbone, self.head)).requires_grad_(False)
+        self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
+        first_queue = torch.randn(queue_size, dim, generator=generator(seed, "queue"))
+        self.register_buffer("queue", F.normalize(first_queue))
+        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
+        self._move_key_encoder()
+        directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
+        queries = [self._unit(self.head(self.backbone(view))) for view, _ in directions]
+        keys = [self._keys(view, draw) for _, view in directions]
+        logits = [
+            info_nce_logits(query, key, self.queue.clone(), self.temperature)
+            for query, key in zip(queries, keys, strict=True)
+        ]
+        loss = torch.stack([info_nce(each) for each in logits]).sum()
+        self._enqueue(torch.cat(keys))
+        with torch.no_grad():
+            return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(queries[0])}
+
+    @torch.no_grad()
+    def _move_key_encoder(self) -> None:
+        query_encoder = [*self.backbone.parameters(), *self.head.parameters()]
+        for key, query in zip(self.key_encoder.parameters(), query_encoder, strict=True):
+            key.lerp_(query, 1.0 - self.momentum)
+
+    @torch.no_grad()
+    def _keys(self, view: Tensor, draw: torch.Generator) -> Tensor:
+        """Unit keys (batch, dim) in the order of `view`, encoded in a shuffled order."""
+        order = torch.randperm(len(view), generator=draw)
+        shuffled = view[order.to(view.device)].contiguous(memory_format=torch.channels_last)
+        return self._unit(self.key_encoder(shuffled))[order.argsort().to(view.device)]
+
+    @torch.no_grad()
+    def _enqueue(self, keys: Tensor) -> None:
+        """Overwrite the oldest keys of the ring."""
+        slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        self.queue.index_copy_(0, slots, keys)
+        self.pointer.copy_((self.pointer + len(keys)) % len(self.queue))
+
+    @staticmethod
+    def _unit(projection: Tensor) -> Tensor:
+        return F.normalize(projection.float(), dim=1)

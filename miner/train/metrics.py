@@ -1,0 +1,72 @@
+"""metrics.jsonl: one line now and then, the same bytes whether or not the run was interrupted."""
+
+import json
+import math
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from miner.engine import write_bytes
+
+METRICS_FILE = "metrics.jsonl"
+
+Line = dict[str, Any]
+
+
+class MetricsLog:
+    """Append lines of numbers to a JSON-lines file and to TensorBoard.
+
+    Lines carry no time of day: what was trained decides them, not when or how fast.
+
+    Args:
+        folder: of the run; it gets metrics.jsonl and the TensorBoard events.
+        step: steps already done; later lines, from a run that was killed after its last checkpoint, are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self.path = folder / METRICS_FILE
+        self.step = step
+
+    def __enter__(self) -> Self:
+        from torch.utils.tensorboard import SummaryWriter
+
+        kept = [line for line in read_metrics(self.path) if line["step"] <= self.step]
+        write_bytes(self.path, b"".join(_encoded(line) for line in kept))
+        self._file = self.path.open("ab")
+        self._events = SummaryWriter(str(self.path.parent), purge_step=self.step + 1)
+        return self
+
+    def add(self, line: Line, items_per_s: float) -> None:
+        """Write one line; `items_per_s` goes to TensorBoard only."""
+        self._file.write(_encoded(line))
+        for name, value in {**line, "items_per_s": items_per_s}.items():
+            if name != "step" and value is not None:
+                self._events.add_scalar(name, value, line["step"])
+
+    def sync(self) -> None:
+        """Bring every line to the disk; a checkpoint must not be ahead of its lines."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self._events.close()
+
+
+def read_metrics(path: Path) -> list[Line]:
+    """All whole lines of a metrics file; none when there is no file. A last line that a kill cut short is left out."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
+
+
+def finite(value: float) -> float | None:
+    """A number as JSON can hold it, to seven digits."""
+    return float(f"{value:.7g}") if math.isfinite(value) else None
+
+
+def _encoded(line: Line) -> bytes:
+    return json.dumps(line, allow_nan=False).encode() + b"\n"

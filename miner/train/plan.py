@@ -1,0 +1,111 @@
+"""From options and data to the numbers of a run."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from miner.errors import MinerError
+from miner.train.options import TrainOptions
+
+LEAST_IMAGES = 16
+LEAST_STEPS_PER_EPOCH = 8
+LARGEST_CIFAR_STEM_SIZE = 64
+_LR_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every number that decides a run, after `auto` and few images have been dealt with. It is the run's config.yaml.
+
+    Attributes:
+        canvas: side in pixels that images are kept at in memory.
+        mean, std: of the channels of the images, on the scale [0, 1].
+        precision: of matrix products, fp32 or bf16.
+        lr_peak: learning rate at the first step.
+        norm_splits: parts of the batch that are normalised apart.
+    """
+
+    method: str
+    backbone: str
+    stem: str
+    image_size: int
+    canvas: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    images: int
+    pairs: int
+    epochs: int
+    batch_size: int
+    steps_per_epoch: int
+    lr_peak: float
+    weight_decay: float
+    momentum: float
+    temperature: float
+    queue_size: int
+    dim: int
+    symmetric: bool
+    norm_splits: int
+    precision: str
+    seed: int
+
+    @property
+    def items(self) -> int:
+        return self.images + self.pairs
+
+    @property
+    def steps(self) -> int:
+        return self.epochs * self.steps_per_epoch
+
+    def plain(self) -> dict[str, Any]:
+        """The plan as JSON values."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+
+def choose_stem(stem: str, image_size: int) -> str:
+    """The first layers for a size, unless they were named: small images lose too much to a stride of 4."""
+    if stem != "auto":
+        return stem
+    return "cifar" if image_size <= LARGEST_CIFAR_STEM_SIZE else "imagenet"
+
+
+def choose_batch_size(asked: int, images: int, pairs: int) -> int:
+    """The batch: as asked, or the greatest power of two that leaves 8 steps per epoch and 3 batches of negatives.
+
+    Raises:
+        MinerError: there are fewer than 16 images.
+    """
+    if images < LEAST_IMAGES:
+        raise MinerError(f"{images} images are too few to train on; at least {LEAST_IMAGES} are needed.")
+    most = min((images + pairs) // LEAST_STEPS_PER_EPOCH, images // 4)
+    return asked if asked <= most else 1 << max(1, most.bit_length() - 1)
+
+
+def choose_queue_size(asked: int, images: int, keys_per_step: int) -> int:
+    """The queue: as asked, cut to whole steps and below the number of images.
+
+    A queue that holds every image is sure to hold each query's own key of an earlier step as a negative.
+    """
+    return max(keys_per_step, min(asked, images - 1) // keys_per_step * keys_per_step)
+
+
+def peak_lr(lr: float, batch_size: int) -> float:
+    """The learning rate scales linearly with the batch (Goyal et al. 2017, arXiv 1706.02677)."""
+    return lr * batch_size / _LR_BATCH
+
+
+def announcements(options: TrainOptions, plan: Plan) -> list[str]:
+    """What was decided, for people, before the first step."""
+    lines = [
+        f"{plan.images:,} images and {plan.pairs:,} pairs: {plan.items:,} items, {plan.steps_per_epoch:,} steps per epoch, "
+        f"{plan.steps:,} steps",
+        f"{plan.backbone} with the {plan.stem} stem at {plan.image_size} px in {plan.precision}, "
+        f"lr {options.lr:g} x {plan.batch_size}/{_LR_BATCH} = {plan.lr_peak:g}",
+    ]
+    if plan.batch_size < options.batch_size:
+        lines.insert(
+            0,
+            f"batch lowered from {options.batch_size} to {plan.batch_size}, for {LEAST_STEPS_PER_EPOCH} steps per epoch or "
+            f"more, each on at most a quarter of the images",
+        )
+    if plan.queue_size < options.queue_size:
+        lines.append(f"queue cut from {options.queue_size:,} to {plan.queue_size:,} keys, below the number of images")
+    return lines

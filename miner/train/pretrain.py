@@ -1,0 +1,140 @@
+"""One run from images on disk to a backbone on disk."""
+
+import statistics
+import sys
+from pathlib import Path
+
+import torch
+import yaml
+from torch import Tensor
+
+from miner.device import resolve_device, resolve_precision
+from miner.engine import write_bytes
+from miner.train import plan as planning
+from miner.train.backbones import build_backbone
+from miner.train.export import BACKBONE_FILE, save_backbone
+from miner.train.images import (
+    canvas_side,
+    channel_statistics,
+    load_images,
+    nearest_image_size,
+    to_device,
+    typical_side,
+)
+from miner.train.inputs import Inputs, Pairs, open_images, read_pairs
+from miner.train.loop import run_loop
+from miner.train.methods import Method, MoCo
+from miner.train.metrics import METRICS_FILE, read_metrics
+from miner.train.options import TrainOptions
+from miner.train.plan import Plan
+from miner.train.sampler import CombinedSampler
+from miner.train.split_norm import count_splits
+from miner.workspace import Record
+
+CONFIG_FILE = "config.yaml"
+RUN_FILES = (BACKBONE_FILE, METRICS_FILE, CONFIG_FILE)
+
+
+def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
+    """Do all of a run's work, or what is left of it.
+
+    Args:
+        options: as asked.
+        inputs: images and pairs.
+        folder: of the run.
+    Returns:
+        The record of the run, free of anything that varies between equal runs, and items per second.
+    """
+    device = resolve_device(options.device)
+    images, pairs, plan = prepare(options, inputs, device)
+    config = yaml.safe_dump({**plan.plain(), "source": inputs.spec}, sort_keys=False)
+    write_bytes(folder / CONFIG_FILE, config.encode())
+    for line in planning.announcements(options, plan):
+        print(line, file=sys.stderr)
+    method = build_method(plan).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    items_per_s = run_loop(
+        plan,
+        method,
+        to_device(images, device),
+        CombinedSampler(plan.images, pairs.rows, plan.batch_size, plan.seed),
+        folder,
+        device=device,
+        checkpoint_steps=options.checkpoint_steps,
+    )
+    save_backbone(folder / BACKBONE_FILE, method.backbone)
+    return _record(plan, inputs, pairs, folder), items_per_s
+
+
+def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Tensor, Pairs, Plan]:
+    """Images uint8 (images, 3, canvas, canvas) on the CPU, pairs among them, and every number of the run."""
+    source, entries = open_images(inputs)
+    pairs = read_pairs(inputs, [entry.key for entry in entries], options.limit)
+    entries = entries[: options.limit]
+    batch_size = planning.choose_batch_size(options.batch_size, len(entries), len(pairs.rows))
+    side = typical_side(source, entries)
+    image_size = options.image_size or nearest_image_size(side)
+    canvas = canvas_side(image_size, side)
+    images = load_images(source, entries, canvas, options.workers, "decode")
+    mean, std = channel_statistics(images)
+    keys_per_step = batch_size * (2 if options.symmetric else 1)
+    plan = Plan(
+        method=options.method,
+        backbone=options.backbone,
+        stem=planning.choose_stem(options.stem, image_size),
+        image_size=image_size,
+        canvas=canvas,
+        mean=mean,
+        std=std,
+        images=len(entries),
+        pairs=len(pairs.rows),
+        epochs=options.epochs,
+        batch_size=batch_size,
+        steps_per_epoch=(len(entries) + len(pairs.rows)) // batch_size,
+        lr_peak=planning.peak_lr(options.lr, batch_size),
+        weight_decay=options.weight_decay,
+        momentum=options.momentum,
+        temperature=options.temperature,
+        queue_size=planning.choose_queue_size(options.queue_size, len(entries), keys_per_step),
+        dim=options.dim,
+        symmetric=options.symmetric,
+        norm_splits=count_splits(batch_size),
+        precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
+        seed=options.seed,
+    )
+    return images, pairs, plan
+
+
+def build_method(plan: Plan) -> Method:
+    """The method of a plan with fresh weights, on the CPU."""
+    backbone, width = build_backbone(plan.backbone, plan.stem, plan.seed, plan.norm_splits)
+    return MoCo(
+        backbone,
+        width,
+        dim=plan.dim,
+        queue_size=plan.queue_size,
+        momentum=plan.momentum,
+        temperature=plan.temperature,
+        symmetric=plan.symmetric,
+        seed=plan.seed,
+    )
+
+
+def _record(plan: Plan, inputs: Inputs, pairs: Pairs, folder: Path) -> Record:
+    last_epoch = [line for line in read_metrics(folder / METRICS_FILE) if line["epoch"] == plan.epochs]
+    return {
+        **plan.plain(),
+        "source": inputs.spec,
+        "classes": inputs.classes,
+        "items": plan.items,
+        "steps": plan.steps,
+        "pair_label_precision": pairs.label_precision,
+        "final_loss": _mean([line["loss"] for line in last_epoch]),
+        "final_accuracy": _mean([line["accuracy"] for line in last_epoch]),
+        "final_spread": _mean([line["spread"] for line in last_epoch]),
+    }
+
+
+def _mean(values: list[float | None]) -> float | None:
+    """The mean of the finite values to six digits, if there is one."""
+    known = [value for value in values if value is not None]
+    return float(f"{statistics.fmean(known):.6g}") if known else None

@@ -1,0 +1,46 @@
+"""`miner train`: the life of a run's folder. What needs torch is imported when there is work to do."""
+
+from miner.train.inputs import Inputs, check_shards_are_current, find_inputs
+from miner.train.options import TrainOptions
+from miner.workspace import Record, Result, Stage, Workspace
+
+# These change the speed of a run, or what it is called, but not what it learns.
+_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps"}
+
+
+def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Pretrain a backbone on own views and semantic pairs -> runs/NAME/.
+
+    A run that was interrupted continues from its last checkpoint and ends with the same bytes.
+
+    Raises:
+        MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
+    """
+    inputs = find_inputs(workspace, with_pairs=options.pairs_arm == "semantic")
+    name = options.name or options.method
+    stage = Stage(workspace.run(name), _request(options, inputs))
+    if not force and (manifest := stage.finished()) is not None:
+        return Result("train", manifest, _lines(name, manifest), fresh=False)
+    check_shards_are_current(inputs, workspace)
+    stage.begin(force)
+
+    from miner.train.pretrain import RUN_FILES, pretrain
+
+    record, items_per_s = pretrain(options, inputs, stage.folder)
+    manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
+    return Result("train", manifest, [*_lines(name, manifest), f"{items_per_s:,.0f} items/s (two views each)"])
+
+
+def _request(options: TrainOptions, inputs: Inputs) -> Record:
+    deciding = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
+    return {**deciding, "images_from": inputs.origin, "inputs": inputs.fingerprint}
+
+
+def _lines(name: str, manifest: Record) -> list[str]:
+    precision = manifest["pair_label_precision"]
+    agreeing = "" if precision is None else f" ({100 * precision:.1f} % of them with the same label)"
+    return [
+        f"run {name}: {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
+        f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
+        f"loss {manifest['final_loss']:.3f} over the last epoch, contrastive accuracy {100 * manifest['final_accuracy']:.1f} %",
+    ]

@@ -1,0 +1,47 @@
+"""Batch normalisation over parts of the batch, as several devices would do it."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class SplitBatchNorm2d(nn.BatchNorm2d):
+    """Batch normalisation whose training statistics are taken over `splits` equal, consecutive parts of the batch.
+
+    With statistics over the whole batch, an encoder can tell the positive from the negatives by what they share in them
+    (MoCo, He et al. 2020, section 3.3, "shuffling BN"); parts on one device stand in for several devices. The running
+    statistics follow the mean over the parts. In eval mode, and in its state, this is `nn.BatchNorm2d`.
+
+    Args:
+        features: channels.
+        splits: parts; the batch must be a multiple of it.
+    """
+
+    def __init__(self, features: int, splits: int) -> None:
+        super().__init__(features)
+        self.splits = splits
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (batch, channels, height, width)."""
+        if not self.training:
+            return super().forward(x)
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        means = self.running_mean.repeat(self.splits, 1)
+        variances = self.running_var.repeat(self.splits, 1)
+        parts = x.view(self.splits, -1, *x.shape[1:]).unbind(0)
+        normalised = [
+            F.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
+            for part, mean, variance in zip(parts, means, variances, strict=True)
+        ]
+        with torch.no_grad():
+            self.running_mean.copy_(means.mean(0))
+            self.running_var.copy_(variances.mean(0))
+            if self.num_batches_tracked is not None:
+                self.num_batches_tracked.add_(1)
+        return torch.cat(normalised)
+
+
+def count_splits(batch_size: int, most: int = 8, smallest_part: int = 16) -> int:
+    """How many parts to normalise over: a divisor of the batch, at most `most`, with `smallest_part` samples or more each."""
+    fitting = [n for n in range(1, most + 1) if batch_size % n == 0 and batch_size // n >= smallest_part]
+    return max(fitting, default=1)
