@@ -54,14 +54,13 @@ def split(options: KnnOptions, inputs: Inputs | None) -> Split:
         MinerError: there are no labels, only one class, or the classes of the two sides differ.
     """
     gallery = _gallery(options, inputs)
-    named_test = options.test or HELD_OUT.get(gallery.name)
-    if named_test is None:
+    test = _given_test(options, gallery) or _built_in_test(options, gallery)
+    if test is None:
         held_out = [entry for entry in gallery.entries if is_held_out(entry.key, options.test_fraction)]
         rest = [entry for entry in gallery.entries if not is_held_out(entry.key, options.test_fraction)]
         gallery, test = replace(gallery, entries=rest), replace(gallery, entries=held_out)
         origin = "held out by key"
     else:
-        test = _matched(_labelled(open_source(named_test), None, named_test, options.limit), gallery)
         origin = "given" if options.test else "built-in test set"
     seen = inputs is not None and test.name == inputs.spec
     found = Split(gallery, test, _classes(gallery, test), origin, seen)
@@ -79,6 +78,21 @@ def source_identity(spec: str) -> str:
     from miner.source.base import source_fingerprint
 
     return spec if spec in BUILTIN else source_fingerprint(open_source(spec).entries)
+
+
+def _given_test(options: KnnOptions, gallery: LabelledSet) -> LabelledSet | None:
+    if options.test is None:
+        return None
+    return _matched(_labelled(open_source(options.test), None, options.test, options.limit), gallery)
+
+
+def _built_in_test(options: KnnOptions, gallery: LabelledSet) -> LabelledSet | None:
+    """The test set that belongs to a built-in gallery; a folder that merely has its name has other classes."""
+    name = HELD_OUT.get(gallery.name)
+    if name is None:
+        return None
+    test = _labelled(open_source(name), None, name, options.limit)
+    return test if test.source.classes == gallery.source.classes else None
 
 
 def _gallery(options: KnnOptions, inputs: Inputs | None) -> LabelledSet:

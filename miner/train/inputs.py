@@ -55,8 +55,12 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
 def _exported(workspace: Workspace, with_pairs: bool) -> Inputs:
     manifest = workspace.manifest(workspace.shards)
     pairs = workspace.shards / "pairs.parquet" if with_pairs else None
-    # The control does not read pairs, so other pairs must not make it another run.
-    files = {name: record for name, record in manifest["files"].items() if with_pairs or not name.startswith("pairs")}
+    # The control reads no pairs, so other pairs must not make it another run.
+    files = {
+        name: record
+        for name, record in manifest["files"].items()
+        if name.startswith("images-") or (with_pairs and name == "pairs.parquet")
+    }
     return Inputs(
         origin="shards",
         spec=str(manifest.get("source", workspace.shards)),

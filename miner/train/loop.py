@@ -88,7 +88,7 @@ def run_loop(
             if ((step + 1) % checkpoint_steps == 0 or last) and guard.check_now():
                 metrics.sync()
                 save_checkpoint(checkpoint, step + 1, method, optimizer)
-            progress.advance(plan.batch_size, f"loss {guard.last_loss:.3f}, lr {lrs[step]:.4f}")
+            progress.advance(plan.batch_size, f"{guard.note}lr {lrs[step]:.4f}")
         return progress.rate
 
 
@@ -103,6 +103,11 @@ class LossGuard:
         self.bad = 0
         self.last_loss = math.nan
         self._pending: tuple[int, float, Tensor] | None = None
+
+    @property
+    def note(self) -> str:
+        """The last loss that was looked at, for the progress display."""
+        return "" if math.isnan(self.last_loss) else f"loss {self.last_loss:.3f}, "
 
     def check_previous(self, step: int, lr: float, loss: Tensor) -> None:
         """Look at the loss of the step before, and keep this one for later."""
