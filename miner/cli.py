@@ -1,12 +1,9 @@
 """The command line. Every command turns flags into typed options and calls one public function."""
 
-import importlib
 import inspect
 import json
 import os
 import sys
-import time
-from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -16,17 +13,10 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from miner import __version__
-from miner.embed.options import EmbedOptions
 from miner.errors import MinerError
-from miner.evaluate.options import KnnOptions
-from miner.export.options import ExportOptions, VerifyOptions
-from miner.options import Options, flag_name, read_config
-from miner.pairs.options import CalibrateOptions, PairsOptions
-from miner.report.options import ReportOptions
-from miner.train.options import TrainOptions
+from miner.options import flag_name, read_config
+from miner.stages import STAGES, StageCommand, load, run_stage
 from miner.workspace import DEFAULT_WORKSPACE, Result, Workspace
-
-StageFunction = Callable[..., Result]
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -56,30 +46,6 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def run_stage(name: str, target: str, options: Options, workspace: Workspace, force: bool) -> Result:
-    """Run one stage under the workspace lock and log it.
-
-    Args:
-        name: of the stage, as in run.json.
-        target: "module:function"; imported here so that `miner --help` stays quick.
-        options: of the stage.
-        workspace: where it works.
-        force: replace the result of a different request.
-    """
-    function = load(target)
-    with workspace.locked():
-        started = time.monotonic()
-        result = function(options, workspace, force=force)
-        if result.fresh:
-            workspace.log_stage(name, options.plain(), result.record, time.monotonic() - started)
-    return result
-
-
-def load(target: str) -> StageFunction:
-    module, _, function = target.partition(":")
-    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
-
-
 def show(result: Result, as_json: bool) -> None:
     """Print a result: for people, or as JSON."""
     if as_json:
@@ -98,18 +64,17 @@ def fail(error: MinerError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
-def add_stage(parent: typer.Typer, name: str, target: str, kind: type[Options], help_text: str) -> None:
+def add_stage(name: str, stage: StageCommand) -> None:
     """Make a command out of an options class: one flag per field."""
 
     def command(workspace: Path, force: bool, as_json: bool, debug: bool, config: Path | None, **values: Any) -> None:
         if debug:
             os.environ["MINER_DEBUG"] = "1"
         given = {field: _plain(value) for field, value in values.items() if value is not None}
-        options = kind.parse({**(read_config(config) if config else {}), **given})
-        stage = f"eval {name}" if parent is evaluation else name
-        show(run_stage(stage, target, options, Workspace(workspace), force), as_json)
+        options = stage.options.parse({**(read_config(config) if config else {}), **given})
+        show(run_stage(name, options, Workspace(workspace), force), as_json)
 
-    parameters = [_parameter(field, info) for field, info in kind.model_fields.items()]
+    parameters = [_parameter(field, info) for field, info in stage.options.model_fields.items()]
     common = {
         "workspace": (WorkspaceFlag, DEFAULT_WORKSPACE),
         "force": (ForceFlag, False),
@@ -123,7 +88,8 @@ def add_stage(parent: typer.Typer, name: str, target: str, kind: type[Options], 
     ]
     vars(command)["__signature__"] = inspect.Signature(parameters)
     command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    parent.command(name, help=help_text)(command)
+    parent = evaluation if name.startswith("eval ") else app
+    parent.command(name.removeprefix("eval "), help=stage.help)(command)
 
 
 def _parameter(field: str, info: FieldInfo) -> inspect.Parameter:
@@ -155,32 +121,15 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-STAGES: dict[str, tuple[str, type[Options], str]] = {
-    "embed": ("miner.embed.run:embed", EmbedOptions, "Encode every image of SOURCE once with a frozen encoder."),
-    "calibrate": (
-        "miner.pairs.calibrate:calibrate",
-        CalibrateOptions,
-        "Propose a similarity band for this encoder and these images: a pair budget below a duplicate ceiling.",
-    ),
-    "pairs": (
-        "miner.pairs.run:pairs",
-        PairsOptions,
-        "Find every pair of different images with --min <= cosine <= --max, exactly.",
-    ),
-    "export": ("miner.export.run:export", ExportOptions, "Write images and pairs as deterministic WebDataset shards."),
-    "train": ("miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs."),
-    "eval knn": ("miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."),
-    "report": ("miner.report.run:report", ReportOptions, "Write one self-contained HTML page about the workspace."),
-}
-
-for _name, (_target, _kind, _help) in STAGES.items():
-    _parent = evaluation if _name.startswith("eval ") else app
-    add_stage(_parent, _name.removeprefix("eval "), _target, _kind, _help)
+for _name, _stage in STAGES.items():
+    add_stage(_name, _stage)
 
 
 @app.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help=VerifyOptions.model_fields["path"].description)],
+    path: Annotated[
+        Path, typer.Argument(help="A folder that miner wrote: a workspace, or embeddings/, pairs/ or shards/ in one.")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Check every file of a folder that miner wrote; exit code 1 on damage."""

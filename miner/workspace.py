@@ -39,12 +39,14 @@ class Result:
         record: the result, ready for JSON.
         lines: the same for people, one fact a line.
         fresh: False when everything had been done before.
+        headline: the few (name, value) facts that a whole run is summed up by.
     """
 
     stage: str
     record: Record
     lines: list[str] = field(default_factory=list)
     fresh: bool = True
+    headline: list[tuple[str, str]] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

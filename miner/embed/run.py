@@ -41,7 +41,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
         raise MinerError(f"{options.source} holds one image; a pair needs two. Name a folder with more images.")
     stage = Stage(workspace.embeddings, _request(options, source, entries))
     if not force and (manifest := stage.finished()):
-        return Result("embed", manifest, _lines(manifest, workspace), fresh=False)
+        return _result(manifest, workspace, fresh=False)
     stage.begin(force)
     return _encode(options, source, entries, workspace, stage)
 
@@ -136,10 +136,10 @@ def _finish(record: Record, workspace: Workspace, stage: Stage) -> Result:
         part.unlink(missing_ok=True)
     if parts[0].parent.exists():
         parts[0].parent.rmdir()
-    return Result("embed", manifest, _lines(manifest, workspace))
+    return _result(manifest, workspace)
 
 
-def _lines(manifest: Record, workspace: Workspace) -> list[str]:
+def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     failed = sum(manifest["errors"].values())
     lines = [
         f"embed: {manifest['count']:,} images as {manifest['dim']}-d vectors by {manifest['encoder']['name']} "
@@ -147,7 +147,7 @@ def _lines(manifest: Record, workspace: Workspace) -> list[str]:
     ]
     if failed:
         lines.append(f"embed: {failed:,} images could not be used; see {workspace.embeddings / 'errors.parquet'}")
-    return lines
+    return Result("embed", manifest, lines, fresh, [("images", f"{manifest['count']:,}")])
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
     low, high = _calibrated_band(workspace, embeddings) if options.auto else (options.min, options.max)
     stage = Stage(workspace.pairs, _request(options, embeddings, low, high))
     if not force and (manifest := stage.finished()):
-        return Result("pairs", manifest, _lines(manifest, workspace), fresh=False)
+        return _result(manifest, workspace, fresh=False)
     stage.begin(force)
     return _mine(options, workspace, stage, low, high)
 
@@ -70,7 +70,7 @@ def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float,
         files += _write_neighbours(stage.folder, unit_rows(store.vectors), options.neighbors)
     manifest = stage.finish(record, files)
     shutil.rmtree(parts, ignore_errors=True)
-    return Result("pairs", manifest, _lines(manifest, workspace))
+    return _result(manifest, workspace)
 
 
 def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
@@ -182,7 +182,7 @@ def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArra
         record["proposal"] = {"min": histogram.lowest_for(len(units), top), "max": top}
 
 
-def _lines(manifest: Record, workspace: Workspace) -> list[str]:
+def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     band = manifest["request"]["band"]
     lines = [
         f"pairs: {manifest['pairs']:,} pairs of {manifest['images_in_pairs']:,} different images with cosine in "
@@ -192,18 +192,20 @@ def _lines(manifest: Record, workspace: Workspace) -> list[str]:
         lines.append(
             f"pairs: {manifest['duplicates']:,} near-identical pairs (above {band['max']:g}) in duplicates.parquet"
         )
+    headline = [("pairs", f"{manifest['pairs']:,} with cosine in [{band['min']:g}, {band['max']:g}]")]
     labels = manifest["labels"]
     if labels and labels["precision"] is not None:
         lines.append(
             f"pairs: label precision {labels['precision']:.1%} (random pairs: {labels['chance']:.1%}), "
             f"{manifest['image_coverage']:.1%} of the images are in a pair"
         )
+        headline.append(("label precision of the pairs", f"{labels['precision']:.1%} (random pairs {labels['chance']:.1%})"))
     if proposal := manifest.get("proposal"):
         per_image = manifest["pairs"] / manifest["images"]
         state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"
         lines.append(
-            f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. A band that suits one encoder means "
-            f"little for another. About one pair per image lies in: miner pairs --min {proposal['min']:g} --max {proposal['max']:g} --force "
-            f"(or run `miner calibrate`, then `miner pairs --auto --force`)."
+            f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. A band that suits one encoder means little for "
+            f"another. About one pair per image lies in: miner pairs --min {proposal['min']:g} --max {proposal['max']:g} "
+            "--force (or run `miner calibrate`, then `miner pairs --auto --force`)."
         )
-    return lines
+    return Result("pairs", manifest, lines, fresh, headline)

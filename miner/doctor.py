@@ -1,0 +1,94 @@
+"""`miner doctor`: what works on this machine."""
+
+import importlib
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from miner.source.builtin import cache_folder
+from miner.workspace import Result, environment, processor_name
+
+
+def doctor() -> Result:
+    """Look at the processor, the devices, the FAISS build, the decoders, optional packages and the disk."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("processor", _processor),
+        ("torch", _torch),
+        ("faiss", _faiss),
+        ("default encoder", _encoder),
+        ("image decoders", _decoders),
+        ("ray (extra)", lambda: _optional("ray", "ray")),
+        ("hub (extra)", lambda: _optional("huggingface_hub", "hub")),
+        ("npm", lambda: shutil.which("npm") or "not found; only used to fetch CIFAR-10 where its own host is out of reach"),
+        ("free disk here", lambda: _free(Path.cwd())),
+        ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
+    ]
+    answers = {name: _answer(check) for name, check in checks}
+    lines = [f"{name:<16} {answer}" for name, answer in answers.items()]
+    return Result("doctor", {"environment": environment(), "checks": answers}, lines)
+
+
+def _answer(check: Callable[[], str]) -> str:
+    try:
+        return check()
+    except Exception as error:  # a doctor reports every fault and goes on
+        return f"FAILS: {type(error).__name__}: {error}"
+
+
+def _processor() -> str:
+    import torch
+
+    from miner.device import has_native_bf16
+
+    bf16 = "native bf16" if has_native_bf16(torch.device("cpu")) else "no native bf16"
+    return f"{processor_name()}, {os.cpu_count()} cores, {bf16}"
+
+
+def _torch() -> str:
+    import torch
+    import torchvision
+
+    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
+    versions = f"{torch.__version__} with torchvision {torchvision.__version__}"
+    return f"{versions}; " + (f"GPU: {', '.join(devices)}" if devices else "no GPU, the CPU does the work")
+
+
+def _faiss() -> str:
+    import faiss
+
+    module: Any = faiss
+    gpus = module.get_num_gpus() if hasattr(module, "get_num_gpus") else 0
+    return f"{module.__version__}, {gpus} GPUs, {module.get_compile_options().strip()}"
+
+
+def _encoder() -> str:
+    import torch
+
+    from miner.embed.encoders import load_encoder
+
+    encoder = load_encoder("efficientnet_lite0", torch.device("cpu"))
+    side = encoder.preprocess.crop
+    vectors = encoder.encode(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.float32)
+    return f"efficientnet_lite0 works offline, {vectors.shape[1]}-d"
+
+
+def _decoders() -> str:
+    from PIL import features
+
+    names = {"jpg": "JPEG", "libjpeg_turbo": "libjpeg-turbo", "webp": "WebP", "libtiff": "TIFF", "zlib": "PNG"}
+    return ", ".join(label for name, label in names.items() if features.check(name))
+
+
+def _optional(module: str, extra: str) -> str:
+    try:
+        return str(importlib.import_module(module).__version__)
+    except ImportError:
+        return f"not installed: pip install -e '.[{extra}]'"
+
+
+def _free(folder: Path) -> str:
+    while not folder.exists():
+        folder = folder.parent
+    return f"{shutil.disk_usage(folder).free / 1e9:.0f} GB free"

@@ -1,0 +1,80 @@
+"""All stages by name: their options, the function that does the work, and how to run it."""
+
+import importlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from miner.embed.options import EmbedOptions
+from miner.evaluate.options import KnnOptions
+from miner.export.options import ExportOptions
+from miner.options import Options
+from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.report.options import ReportOptions
+from miner.train.options import TrainOptions
+from miner.workspace import Result, Workspace
+
+
+@dataclass(frozen=True)
+class StageCommand:
+    """A stage as the command line and recipes know it.
+
+    Attributes:
+        target: "module:function", imported only when it runs, so that `miner --help` stays quick.
+        options: the class of its options.
+        help: one sentence.
+    """
+
+    target: str
+    options: type[Options]
+    help: str
+
+
+STAGES = {
+    "embed": StageCommand(
+        "miner.embed.run:embed", EmbedOptions, "Encode every image of SOURCE once with a frozen encoder."
+    ),
+    "calibrate": StageCommand(
+        "miner.pairs.calibrate:calibrate",
+        CalibrateOptions,
+        "Propose a similarity band for this encoder and these images: a pair budget below a duplicate ceiling.",
+    ),
+    "pairs": StageCommand(
+        "miner.pairs.run:pairs",
+        PairsOptions,
+        "Find every pair of different images with --min <= cosine <= --max, exactly.",
+    ),
+    "export": StageCommand(
+        "miner.export.run:export", ExportOptions, "Write images and pairs as deterministic WebDataset shards."
+    ),
+    "train": StageCommand(
+        "miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs."
+    ),
+    "eval knn": StageCommand(
+        "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
+    ),
+    "report": StageCommand(
+        "miner.report.run:report", ReportOptions, "Write one self-contained HTML page about the workspace."
+    ),
+}
+
+
+def run_stage(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
+    """Run one stage under the workspace lock and log it in run.json.
+
+    Raises:
+        MinerError: as the stage says.
+    """
+    function: Callable[..., Result] = load(STAGES[name].target)
+    with workspace.locked():
+        started = time.monotonic()
+        result = function(options, workspace, force=force)
+        if result.fresh:
+            workspace.log_stage(name, options.plain(), result.record, time.monotonic() - started)
+    return result
+
+
+def load(target: str) -> Callable[..., Result]:
+    """The function behind "module:function"."""
+    module, _, function = target.partition(":")
+    return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]
