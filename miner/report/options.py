@@ -6,4 +6,6 @@ from miner.options import Options
 
 
 class ReportOptions(Options):
-    gallery: int = Field(60, ge=1, description="Pairs shown, evenly spread over the band from lowest to highest.")
+    gallery: int = Field(
+        60, ge=1, le=400, description="Pairs shown, evenly spread over the band from lowest to highest similarity."
+    )

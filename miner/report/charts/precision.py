@@ -1,0 +1,72 @@
+"""Label precision at or above each similarity, over the number of pairs there."""
+
+from typing import Any
+
+from markupsafe import Markup
+
+from miner.report.charts.svg import Scale, Size, line, log_ticks, path, rect, responsive, tag, text
+from miner.report.charts.svg import x_axis as draw_x_axis
+from miner.report.charts.svg import y_axis as draw_y_axis
+from miner.report.text import percent, short_count
+
+_WIDE, _NARROW = Size(760, 360), Size(350, 330)
+_MOST_LABELS = 12
+
+
+def precision_chart(points: list[dict[str, Any]], chance: float) -> Markup:
+    """Two panels over one axis: precision with the chance level above, pairs on a logarithmic scale below.
+
+    Args:
+        points: {"min", "pairs", "precision"}, at least one.
+        chance: precision of pairs drawn at random.
+    """
+    points = sorted(points, key=lambda point: point["min"])
+    low, high = points[0], points[-1]
+    description = (
+        f"Label precision of the pairs at or above a similarity: {percent(low['precision'])} from {low['min']:g} "
+        f"({low['pairs']:,} pairs), {percent(high['precision'])} from {high['min']:g} ({high['pairs']:,} pairs). "
+        f"Random pairs: {percent(chance)}."
+    )
+    return responsive(description, lambda size: _draw(size, points, chance), _WIDE, _NARROW)
+
+
+def _draw(size: Size, points: list[dict[str, Any]], chance: float) -> list[str]:
+    right, bottom = size.width - 12, size.height - 40
+    middle = round(bottom * 0.56)
+    half_step = (points[-1]["min"] - points[0]["min"]) / max(len(points) - 1, 1) / 2 or 0.005
+    x = Scale(points[0]["min"] - half_step, points[-1]["min"] + half_step, 46, right)
+    share = Scale(0, 1, middle, 30)
+    most = max(point["pairs"] for point in points)
+    pairs = Scale(0.8, most * 1.6, bottom, middle + 46, log=True)
+    every = max(1, -(-len(points) // (_MOST_LABELS if size.width > 500 else 6)))
+    named = points[::every]
+    return [
+        *draw_y_axis(share, [0, 0.5, 1], right, "precision", "{:.0%}".format),
+        *_chance(share, chance, right),
+        path([(x(point["min"]), share(point["precision"])) for point in points], class_="line"),
+        *(tag("circle", cx=x(point["min"]), cy=share(point["precision"]), r=3.2, class_="dot") for point in points),
+        *(_label(x(point["min"]), share(point["precision"]) - 9, f"{point['precision']:.0%}") for point in named),
+        *draw_y_axis(pairs, log_ticks(1, pairs.high, most=3), right, "pairs", short_count),
+        *(_bar(x, pairs, point, half_step) for point in points),
+        *(_label(x(point["min"]), pairs(point["pairs"]) - 6, f"{point['pairs']:,}") for point in named),
+        *draw_x_axis(x, [point["min"] for point in named], bottom, "at or above this cosine", "{:g}".format),
+    ]
+
+
+def _chance(share: Scale, chance: float, right: float) -> list[str]:
+    level = share(chance)
+    below = chance > 0.85
+    name = text(
+        right, level + (14 if below else -6), f"random pairs {percent(chance)}", class_="tick", text_anchor="end"
+    )
+    return [line(46, level, right, level, "chance"), name]
+
+
+def _bar(x: Scale, pairs: Scale, point: dict[str, Any], half_step: float) -> str:
+    reach = half_step * 0.62
+    sides = x(point["min"] - reach), x(point["min"] + reach)
+    return rect(sides[0], pairs(point["pairs"]), sides[1], pairs.start, class_="bar chosen")
+
+
+def _label(x: float, y: float, content: str) -> str:
+    return text(x, y, content, class_="value", text_anchor="middle")

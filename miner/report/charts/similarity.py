@@ -1,0 +1,113 @@
+"""How many pairs have which similarity, on a logarithmic scale, with the band."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from markupsafe import Markup
+
+from miner.report.charts.svg import Scale, Size, line, linear_ticks, log_ticks, path, rect, responsive, text
+from miner.report.charts.svg import x_axis as draw_x_axis
+from miner.report.charts.svg import y_axis as draw_y_axis
+from miner.report.text import band as band_text
+from miner.report.text import count, short_count
+
+_LABEL_WIDTH = 130
+
+
+class Bin(NamedTuple):
+    """Pairs whose similarity lies in [low, high)."""
+
+    low: float
+    high: float
+    pairs: float
+    same_label: float | None
+
+
+def bins_of(histogram: dict[str, Any]) -> list[Bin]:
+    """The bins of a histogram record from the first that holds a pair on; none when all are empty."""
+    counts: Sequence[int] = histogram["counts"]
+    same = histogram.get("same_label")
+    width = (histogram["high"] - histogram["low"]) / len(counts)
+    scale = histogram["pairs_per_count"]
+    bins = [
+        Bin(
+            round(histogram["low"] + number * width, 6),
+            round(histogram["low"] + (number + 1) * width, 6),
+            pairs * scale,
+            None if same is None else same[number] * scale,
+        )
+        for number, pairs in enumerate(counts)
+    ]
+    first = next((number for number, pairs in enumerate(counts) if pairs), len(counts))
+    return bins[first:]
+
+
+def similarity_chart(histogram: dict[str, Any], band: dict[str, float]) -> Markup | None:
+    """Bars of pairs by similarity, those in the band in colour; a line for the pairs with equal labels, if known.
+
+    Args:
+        histogram: as `SimilarityHistogram.record` gives it.
+        band: "min" and "max".
+    Returns:
+        The chart; None when the histogram holds no pair.
+    """
+    bins = bins_of(histogram)
+    if not bins:
+        return None
+    fullest = max(bins, key=lambda each: each.pairs)
+    description = (
+        f"Histogram of the cosine of all pairs of different images, from {bins[0].low:g} to {bins[-1].high:g}. Most pairs, about "
+        f"{count(fullest.pairs)}, lie between {fullest.low:g} and {fullest.high:g}. The band is {band_text(band)}."
+    )
+    return responsive(description, lambda size: _draw(size, bins, band))
+
+
+def _draw(size: Size, bins: list[Bin], band: dict[str, float]) -> list[str]:
+    right, bottom, top = size.width - 12, size.height - 40, 44
+    filled = [each.pairs for each in bins if each.pairs > 0]
+    x = Scale(min(bins[0].low, band["min"]), bins[-1].high, 46, right)
+    y = Scale(min(filled) / 2, max(filled) * 1.4, bottom, top, log=True)
+    narrow = size.width < 500
+    return [
+        *_band(x, band, top, bottom),
+        *draw_y_axis(y, log_ticks(y.low, y.high), right, "pairs", short_count),
+        *(bar for each in bins if each.pairs > 0 for bar in _bars(x, y, each, band)),
+        *_same_label(x, y, bins),
+        *draw_x_axis(x, linear_ticks(x.low, x.high, 6 if narrow else 10), bottom, "cosine similarity", "{:g}".format),
+    ]
+
+
+def _bars(x: Scale, y: Scale, each: Bin, band: dict[str, float]) -> list[str]:
+    """The bar of a bin, and once more in colour the part of it inside the band."""
+    bottom, top = y.start, y(each.pairs)
+    gap = min(0.8, (x(each.high) - x(each.low)) / 5)
+    bars = [rect(x(each.low), top, x(each.high) - gap, bottom, class_="bar")]
+    low, high = max(each.low, band["min"]), min(each.high, band["max"])
+    if low < high:
+        bars.append(rect(x(low), top, x(high) - gap, bottom, class_="bar chosen"))
+    return bars
+
+
+def _band(x: Scale, band: dict[str, float], top: float, bottom: float) -> list[str]:
+    low, high = x(band["min"]), x(min(band["max"], x.high))
+    name = f"band {band_text(band)}"
+    at_right = low + _LABEL_WIDTH > x.end
+    return [
+        rect(low, top - 12, high, bottom, class_="band"),
+        line(low, top - 12, low, bottom, "band-edge"),
+        line(high, top - 12, high, bottom, "band-edge"),
+        text(high if at_right else low, top - 20, name, class_="band-name", text_anchor="end" if at_right else "start"),
+    ]
+
+
+def _same_label(x: Scale, y: Scale, bins: list[Bin]) -> list[str]:
+    """A stepped line over the bins, lifted where no pair has equal labels."""
+    if all(not each.same_label for each in bins):
+        return []
+    points: list[tuple[float, float] | None] = []
+    for each in bins:
+        if each.same_label:
+            points += [(x(each.low), y(each.same_label)), (x(each.high), y(each.same_label))]
+        else:
+            points.append(None)
+    return [path(points, class_="same-label")]

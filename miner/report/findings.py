@@ -1,0 +1,131 @@
+"""Everything in a workspace that the page tells about: records and where images are, no image bytes."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miner.errors import MinerError
+from miner.workspace import Record, Workspace, file_record, fingerprint, read_json
+
+_OWN_STAGE = "report"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run, finished or not.
+
+    Attributes:
+        name: of its folder.
+        manifest: None while it is not finished.
+        request: what was asked of it.
+        metrics: lines of metrics.jsonl.
+        evaluations: records of eval/*.json by name.
+    """
+
+    name: str
+    manifest: Record | None
+    request: Record
+    metrics: list[Record]
+    evaluations: dict[str, Record]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The records of all stages.
+
+    Attributes:
+        embeddings, pairs: manifests.
+        calibration: None when there is none for these embeddings.
+        shards: manifest, or None when there are none of these embeddings.
+        runs: by name.
+        stages: {stage: {"options", "environment"}} as run.json logged them, without this stage.
+        identity: changes when any input of the page changes.
+    """
+
+    embeddings: Record
+    pairs: Record
+    calibration: Record | None
+    shards: Record | None
+    runs: list[Run]
+    stages: dict[str, Record]
+    identity: Record
+
+
+def read_findings(workspace: Workspace) -> Findings:
+    """Read the records of a workspace.
+
+    Raises:
+        MinerError: embeddings or pairs are missing, the pairs belong to other embeddings, or a record is damaged.
+    """
+    embeddings = workspace.manifest(workspace.embeddings)
+    pairs = workspace.manifest(workspace.pairs)
+    images = fingerprint(embeddings["files"])
+    if pairs["request"]["embeddings"] != images:
+        raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
+    calibration = _of_these(read_json(workspace.calibration), images)
+    shards = _of_these(read_json(workspace.shards / "manifest.json"), images)
+    runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
+    stages = _stages(workspace)
+    identity = {
+        "embeddings": fingerprint(embeddings),
+        "pairs": fingerprint(pairs),
+        "calibration": fingerprint(calibration),
+        "shards": fingerprint(shards),
+        "runs": {run.name: _run_identity(workspace.run(run.name), run) for run in runs},
+        "stages": fingerprint(stages),
+    }
+    return Findings(embeddings, pairs, calibration, shards, runs, stages, identity)
+
+
+def _of_these(record: Record | None, images: str) -> Record | None:
+    """A record that was made of the embeddings with fingerprint `images`, else None."""
+    return record if record is not None and record.get("request", {}).get("embeddings") == images else None
+
+
+def _read_run(folder: Path) -> Run | None:
+    manifest = read_json(folder / "manifest.json")
+    request = (manifest or {}).get("request") or read_json(folder / "request.json")
+    metrics = _lines(folder / "metrics.jsonl")
+    if request is None and not metrics:
+        return None
+    evaluations = {path.stem: read_json(path) or {} for path in sorted((folder / "eval").glob("*.json"))}
+    return Run(folder.name, manifest, request or {}, metrics, evaluations)
+
+
+def _lines(path: Path) -> list[Record]:
+    """The whole lines of a JSON-lines file; what a kill or a crash cut short is left out."""
+    lines: list[Record] = []
+    for text in path.read_bytes().splitlines() if path.exists() else []:
+        try:
+            record = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(record, dict):
+            lines.append(record)
+    return lines
+
+
+def _run_identity(folder: Path, run: Run) -> Record:
+    metrics = folder / "metrics.jsonl"
+    return {
+        "record": fingerprint(run.manifest or run.request),
+        "metrics": file_record(metrics)["sha256"] if metrics.exists() else None,
+        "evaluations": fingerprint(run.evaluations),
+    }
+
+
+def _stages(workspace: Workspace) -> dict[str, Record]:
+    logged = (read_json(workspace.root / "run.json") or {}).get("stages", {})
+    return {
+        name: {"options": stage.get("options", {}), "environment": stage.get("environment", {})}
+        for name, stage in sorted(logged.items())
+        if name != _OWN_STAGE
+    }
+
+
+def number(value: Any) -> float | None:
+    """A finite number as it is, anything else as None."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return float(value) if usable else None

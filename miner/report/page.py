@@ -1,0 +1,134 @@
+"""From findings to HTML."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from miner.embeddings import read_metadata
+from miner.errors import MinerError
+from miner.report.charts import degree_chart, precision_chart, similarity_chart
+from miner.report.evaluation import knn_rows, knn_settings
+from miner.report.facts import headline, key_facts
+from miner.report.findings import Findings
+from miner.report.gallery import cards, read_pairs, spread_pairs, strip
+from miner.report.options import ReportOptions
+from miner.report.pictures import embed_pictures, load_squares, open_images
+from miner.report.settings import environment_tables, request_tables
+from miner.report.text import band, count, counted, percent, source_name
+from miner.report.training import methods, run_rows
+from miner.source.shards import ShardSource
+from miner.workspace import Workspace
+
+Context = dict[str, Any]
+
+_DUPLICATES_SHOWN = 12
+_FAILURES_SHOWN = 10
+_PICTURE_ROOM_BYTES = 4_200_000
+
+
+def build_page(options: ReportOptions, workspace: Workspace, findings: Findings) -> str:
+    """The page as HTML; the same findings and images give the same text.
+
+    Raises:
+        MinerError: a table of the workspace is missing or damaged.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "percent": percent, "band": band, "counted": counted}
+    pairs = read_pairs(workspace.pairs / "pairs.parquet")
+    return environment.get_template("page.html").render(
+        title=f"Semantic pairs of {source_name(findings.embeddings['source']['spec'])}",
+        headline=headline(findings),
+        facts=key_facts(findings),
+        **_similarity(findings),
+        **_degree(findings, pairs),
+        **_galleries(options, workspace, findings, pairs),
+        runs=run_rows(findings.runs),
+        methods=methods(findings.runs),
+        knn=knn_rows(findings.runs),
+        knn_settings=knn_settings(findings.runs),
+        unevaluated=[run.name for run in findings.runs if run.manifest and "knn" not in run.evaluations],
+        **_failures(workspace, findings),
+        requests=request_tables(findings),
+        environments=environment_tables(findings),
+    )
+
+
+def _similarity(findings: Findings) -> Context:
+    pairs, calibration = findings.pairs, findings.calibration
+    labels = pairs["labels"]
+    points = labels["by_threshold"] if labels else []
+    return {
+        "band": pairs["request"]["band"],
+        "similarity": similarity_chart(pairs["histogram"], pairs["request"]["band"]),
+        "same_label": any(pairs["histogram"].get("same_label") or []),
+        "estimated": pairs["histogram"]["pairs_per_count"] > 0.5,
+        "calibration": calibration,
+        "proposal": pairs.get("proposal"),
+        "labels": labels,
+        "points": points,
+        "precision": precision_chart(points, labels["chance"]) if points else None,
+    }
+
+
+def _degree(findings: Findings, pairs: pa.Table) -> Context:
+    images = findings.embeddings["count"]
+    ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])
+    if len(ends) and not 0 <= ends.min() <= ends.max() < images:
+        raise MinerError("pairs.parquet names images that are not there. Run `miner pairs --force` again.")
+    degree = np.bincount(ends, minlength=images)
+    return {
+        "degree": findings.pairs["degree"],
+        "images": images,
+        "images_in_pairs": findings.pairs["images_in_pairs"],
+        "coverage": findings.pairs["image_coverage"],
+        "degree_chart": degree_chart(degree) if len(ends) else None,
+    }
+
+
+def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table) -> Context:
+    """The cards of both galleries; the pictures share the room that the page has for them."""
+    duplicates = read_pairs(workspace.pairs / "duplicates.parquet")
+    shown = spread_pairs(pairs, options.gallery)
+    shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
+    uses = [pair[side] for pair in [*shown, *shown_duplicates] for side in ("a", "b")]
+    rows = sorted(set(uses))
+    metadata = read_metadata(workspace.embeddings, findings.embeddings)
+    images = dict(zip(rows, metadata.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
+    spec = findings.embeddings["request"]["source"]
+    source = ShardSource(str(workspace.shards / "images-*.tar")) if findings.shards else open_images(spec)
+    squares = load_squares(source, images) if source else {}
+    pictures = embed_pictures(squares, uses, _PICTURE_ROOM_BYTES)
+    paths = {row: image["path"] for row, image in images.items()}
+    classes = findings.embeddings["source"].get("classes")
+    gallery = cards(shown, paths, pictures, classes)
+    return {
+        "gallery": gallery,
+        "strip": strip(gallery),
+        "duplicates": cards(shown_duplicates, paths, pictures, classes),
+        "pair_count": len(pairs),
+        "duplicate_count": len(duplicates),
+        "missing_images": len(rows) - len(squares),
+    }
+
+
+def _failures(workspace: Workspace, findings: Findings) -> Context:
+    path = workspace.embeddings / "errors.parquet"
+    try:
+        errors = pq.read_table(path, columns=["path", "reason"])
+    except (OSError, pa.ArrowException) as error:
+        raise MinerError(f"{path} is missing or damaged. Run `miner embed` again with --force.") from error
+    return {
+        "reasons": sorted(findings.embeddings["errors"].items(), key=lambda item: (-item[1], item[0])),
+        "failures": errors.slice(0, _FAILURES_SHOWN).to_pylist(),
+        "failure_count": len(errors),
+    }

@@ -1,0 +1,51 @@
+"""`miner report`: one HTML page about a workspace, with everything in it that it shows."""
+
+from miner import __version__
+from miner.engine import write_bytes
+from miner.report.findings import Findings, read_findings
+from miner.report.options import ReportOptions
+from miner.workspace import Record, Result, Stage, Workspace, file_record
+
+PAGE = "index.html"
+
+
+def report(options: ReportOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Write `report/index.html`. It is a view of the other stages: when these have changed, it is written anew unasked.
+
+    Raises:
+        MinerError: embeddings or pairs are missing, do not belong together, or are damaged; or the disk is full.
+    """
+    findings = read_findings(workspace)
+    stage = Stage(workspace.report, {"miner_version": __version__, "inputs": findings.identity, **options.plain()})
+    if not force and (manifest := _written(stage)) is not None:
+        return Result("report", manifest, _lines(manifest, workspace), fresh=False)
+
+    from miner.report.page import build_page
+
+    # Built before the old page goes: when this fails, the old one is still there.
+    page = build_page(options, workspace, findings).encode()
+    stage.begin(force=True)
+    write_bytes(stage.folder / PAGE, page)
+    manifest = stage.finish(_record(options, findings), [stage.folder / PAGE])
+    return Result("report", manifest, _lines(manifest, workspace))
+
+
+def _written(stage: Stage) -> Record | None:
+    """The manifest, if the page is there as this request made it."""
+    manifest, page = stage.finished(), stage.folder / PAGE
+    same = manifest is not None and page.is_file() and file_record(page) == manifest["files"].get(PAGE)
+    return manifest if same else None
+
+
+def _record(options: ReportOptions, findings: Findings) -> Record:
+    return {
+        "pairs_shown": min(options.gallery, findings.pairs["pairs"]),
+        "runs": [run.name for run in findings.runs],
+        "evaluated": [run.name for run in findings.runs if "knn" in run.evaluations],
+    }
+
+
+def _lines(manifest: Record, workspace: Workspace) -> list[str]:
+    size_mb = manifest["files"][PAGE]["bytes"] / 1e6
+    runs = f", {len(manifest['runs'])} training runs" if manifest["runs"] else ""
+    return [f"report: {manifest['pairs_shown']} pairs{runs}, {size_mb:.1f} MB, in {workspace.report / PAGE}"]

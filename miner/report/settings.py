@@ -1,0 +1,53 @@
+"""What was asked of every stage, and where it ran."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from miner.report.findings import Findings
+from miner.workspace import Record
+
+
+@dataclass(frozen=True)
+class Table:
+    """Names and values under a title."""
+
+    title: str
+    rows: list[tuple[str, str]]
+
+
+def request_tables(findings: Findings) -> list[Table]:
+    """The request of each stage that left a record."""
+    requests: dict[str, Record | None] = {
+        "miner embed": findings.embeddings["request"],
+        "encoder": findings.embeddings["encoder"],
+        "miner calibrate": findings.calibration and findings.calibration["request"],
+        "miner pairs": findings.pairs["request"],
+        "miner export": findings.shards and findings.shards["request"],
+    }
+    for run in findings.runs:
+        requests[f"miner train, run {run.name}"] = run.request
+        for name, evaluation in run.evaluations.items():
+            requests[f"miner eval {name}, run {run.name}"] = evaluation.get("request")
+    return [Table(title, _rows(record)) for title, record in requests.items() if record]
+
+
+def environment_tables(findings: Findings) -> list[Table]:
+    """Versions and hardware, once for all stages that share them."""
+    stages: dict[str, list[str]] = {}
+    for name, stage in findings.stages.items():
+        stages.setdefault(json.dumps(stage["environment"], sort_keys=True), []).append(name)
+    tables = [Table(", ".join(names), _rows(json.loads(text))) for text, names in stages.items()]
+    return [table for table in tables if table.rows]
+
+
+def _rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Values as text, those of a nested record under dotted names."""
+    rows = []
+    for name, value in sorted(record.items()):
+        if isinstance(value, dict):
+            rows += [(f"{name}.{inner}", text) for inner, text in _rows(value)]
+        else:
+            rows.append((name, value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)))
+    return rows

@@ -1,0 +1,36 @@
+"""Numbers as people read them."""
+
+from pathlib import PurePath
+
+
+def count(number: float) -> str:
+    """1234 -> 1,234."""
+    return f"{number:,.0f}"
+
+
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """(1, "pair") -> 1 pair; (2, "pair") -> 2 pairs."""
+    return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"
+
+
+def short_count(number: float) -> str:
+    """12000 -> 12k, for the ticks of an axis."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:g}{letter}"
+    return f"{number:g}"
+
+
+def percent(share: float) -> str:
+    """0.9412 -> 94.1%."""
+    return f"{share:.1%}"
+
+
+def source_name(spec: str) -> str:
+    """The last part of a path or URL; a built-in name as it is."""
+    return PurePath(spec.rstrip("/")).name or spec
+
+
+def band(record: dict[str, float]) -> str:
+    """A band as an interval."""
+    return f"{record['min']:g} to {record['max']:g}"

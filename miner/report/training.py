@@ -1,0 +1,136 @@
+"""Training runs: what they were, and how their numbers went."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from miner.report.charts import curve_chart
+from miner.report.charts.curves import Curve
+from miner.report.findings import Run, number
+from miner.report.text import count, percent
+
+_MARKS = ("loss", "accuracy", "acc", "std", "spread")
+_NEVER = {"step", "epoch"}
+_KNOWN = {
+    "loss": ("Loss", ""),
+    "accuracy": ("Contrastive accuracy", "how often a query is nearest to its own key"),
+    "spread": ("Feature spread", "1 is spread over the sphere, 0 is collapse"),
+}
+_MOST_COLOURS = 6
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One number over the steps."""
+
+    title: str
+    note: str
+    chart: Markup
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run in the table.
+
+    Attributes:
+        colour: number of its line's colour.
+        cells: texts by column.
+    """
+
+    name: str
+    colour: int
+    cells: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Method:
+    """The runs of one method, whose losses can be compared."""
+
+    name: str
+    panels: list[Panel]
+
+
+def run_rows(runs: Iterable[Run]) -> list[RunRow]:
+    """A row for each run; a column that no run fills is left out."""
+    rows = [RunRow(run.name, index % _MOST_COLOURS, _cells(run)) for index, run in enumerate(runs)]
+    filled = {column for row in rows for column, cell in row.cells.items() if cell}
+    return [
+        RunRow(row.name, row.colour, {column: cell for column, cell in row.cells.items() if column in filled})
+        for row in rows
+    ]
+
+
+def methods(runs: list[Run]) -> list[Method]:
+    """Curves of every run with metrics, those of one method in one chart."""
+    by_method: dict[str, dict[int, Run]] = {}
+    for index, run in enumerate(runs):
+        if run.metrics:
+            by_method.setdefault(method_of(run), {})[index] = run
+    return [Method(name, _panels(group)) for name, group in by_method.items()]
+
+
+def method_of(run: Run) -> str:
+    """The method of a run; its name where the record does not say."""
+    return str(run.request.get("method") or run.name)
+
+
+def series_names(runs: Iterable[Run]) -> list[str]:
+    """Names of metrics that look like a loss, an accuracy or a deviation, the known ones first."""
+    names = {name: None for run in runs for line in run.metrics for name in line}
+    usable = [name for name in names if name not in _NEVER and any(mark in name.lower() for mark in _MARKS)]
+    return [*(name for name in _KNOWN if name in usable), *(name for name in usable if name not in _KNOWN)]
+
+
+def _panels(runs: Mapping[int, Run]) -> list[Panel]:
+    panels = []
+    for name in series_names(runs.values()):
+        title, note = _KNOWN.get(name, (name.replace("_", " ").capitalize(), ""))
+        curves = {index: curve for index, run in runs.items() if (curve := _curve(run, name))}
+        chart = curve_chart(
+            curves,
+            f"{title} over the steps of training. {_ends(runs, curves)}",
+            from_zero="loss" not in name.lower(),
+            as_percent="acc" in name.lower() and _are_shares(curves.values()),
+        )
+        if chart is not None:
+            panels.append(Panel(title, note, chart))
+    return panels
+
+
+def _curve(run: Run, name: str) -> Curve:
+    points = [(number(line.get("step")), number(line.get(name))) for line in run.metrics if name in line]
+    return [(step, value) for step, value in points if step is not None]
+
+
+def _ends(runs: Mapping[int, Run], curves: Mapping[int, Curve]) -> str:
+    known = {index: [value for _, value in curve if value is not None] for index, curve in curves.items()}
+    return " ".join(
+        f"Run {runs[index].name}: from {values[0]:.3g} to {values[-1]:.3g}."
+        for index, values in known.items()
+        if values
+    )
+
+
+def _are_shares(curves: Iterable[Curve]) -> bool:
+    return all(value is None or 0 <= value <= 1 for curve in curves for _, value in curve)
+
+
+def _cells(run: Run) -> dict[str, str]:
+    record = run.manifest or {}
+    asked = run.request
+    done = {"pairs": record.get("pairs"), "images": record.get("images"), "steps": record.get("steps")}
+    counts = {name: "" if number(value) is None else count(float(value or 0)) for name, value in done.items()}
+    loss, accuracy = number(record.get("final_loss")), number(record.get("final_accuracy"))
+    return {
+        "Method": str(asked.get("method", "")),
+        "Trained on": {"semantic": "semantic pairs", "none": "own views only"}.get(str(asked.get("pairs_arm")), ""),
+        "Backbone": str(asked.get("backbone", "")),
+        "Images": counts["images"],
+        "Pairs": counts["pairs"],
+        "Epochs": str(asked.get("epochs", "")),
+        "Steps": counts["steps"],
+        "Final loss": "" if loss is None else f"{loss:.3f}",
+        "Final accuracy": "" if accuracy is None else percent(accuracy),
+        "State": "" if run.manifest else "not finished",
+    }
