@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -108,9 +109,7 @@ def _finish(record: Record, workspace: Workspace, stage: Stage) -> Result:
 
     folder = workspace.embeddings
     parts = [store.error_part_path(folder, block) for block in range(record["blocks"])]
-    errors = pa.concat_tables(
-        [pq.read_table(part) for part in parts if part.exists()] or [store.ERROR_SCHEMA.empty_table()]
-    )
+    errors = pa.concat_tables([pq.read_table(part) for part in parts])
     reasons = Counter(errors["reason"].to_pylist())
     vectors = [store.vectors_path(folder, block) for block in range(record["blocks"])]
     shapes = [np.load(path, mmap_mode="r").shape for path in vectors]
@@ -132,10 +131,7 @@ def _finish(record: Record, workspace: Workspace, stage: Stage) -> Result:
             *(store.metadata_path(folder, block) for block in range(record["blocks"])),
         ],
     )
-    for part in parts:
-        part.unlink(missing_ok=True)
-    if parts[0].parent.exists():
-        parts[0].parent.rmdir()
+    shutil.rmtree(parts[0].parent)
     return _result(manifest, workspace)
 
 

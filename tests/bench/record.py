@@ -1,0 +1,26 @@
+"""What every benchmark record holds beside its numbers: the command, the machine and the versions."""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+from typing import Any
+
+from miner.workspace import environment
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def summary(seconds: list[float]) -> dict[str, float]:
+    """Median and range of repeated timings, in seconds."""
+    return {"median_s": statistics.median(seconds), "min_s": min(seconds), "max_s": max(seconds)}
+
+
+def publish(name: str, record: dict[str, Any]) -> None:
+    """Print the record as JSON and keep it in results/NAME.json."""
+    script = f"tests/bench/{Path(sys.argv[0]).name}"
+    command = " ".join(["python", script, *sys.argv[1:]])
+    text = json.dumps({"benchmark": name, "command": command, "environment": environment(), **record}, indent=2)
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text + "\n")
+    print(text)

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision import models, transforms
+from torchvision.transforms import InterpolationMode
+
+from miner.embed.encoders.torchvision_zoo import torchvision_encoder
+from miner.embed.preprocess import Preprocess
+
+
+def noise(width: int, height: int) -> Image.Image:
+    rng = np.random.default_rng(width * height)
+    return Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+
+
+@pytest.mark.parametrize("size", [(50, 80), (81, 50), (32, 32), (64, 64), (300, 20)])
+@pytest.mark.parametrize(
+    ("name", "mode"), [("bilinear", InterpolationMode.BILINEAR), ("bicubic", InterpolationMode.BICUBIC)]
+)
+def test_same_pixels_as_torchvision(size: tuple[int, int], name: str, mode: InterpolationMode) -> None:
+    reference = transforms.Compose([transforms.Resize(64, mode), transforms.CenterCrop(56)])
+    image = noise(*size)
+    ours = Preprocess(64, 56, name, (0.5,) * 3, (0.5,) * 3).pixels(image)
+    np.testing.assert_array_equal(ours, np.asarray(reference(image)))
+
+
+def test_whole_transform_agrees_with_the_one_of_the_weights(tmp_path) -> None:
+    weights = models.get_model_weights("resnet18").DEFAULT
+    torch.save(models.resnet18().state_dict(), tmp_path / "resnet18.pt")
+    preprocess = torchvision_encoder("resnet18", tmp_path / "resnet18.pt").preprocess
+    image = noise(300, 260)
+    ours = preprocess.normalise(torch.from_numpy(preprocess.pixels(image))[None])
+    torch.testing.assert_close(ours[0], weights.transforms()(image), atol=1e-5, rtol=1e-5)
+
+
+def test_crop_larger_than_the_image_is_padded_as_torchvision_does() -> None:
+    image = noise(21, 30)
+    ours = Preprocess(20, 29, "bilinear", (0.5,) * 3, (0.5,) * 3).pixels(image)
+    reference = transforms.Compose([transforms.Resize(20), transforms.CenterCrop(29)])
+    np.testing.assert_array_equal(ours, np.asarray(reference(image)))

@@ -1,0 +1,47 @@
+"""Embeddings on disk without an encoder: any vectors as a finished `embeddings/` folder."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from miner.embeddings import METADATA_SCHEMA, metadata_path, vectors_path
+from miner.workspace import Stage, Workspace
+
+
+@pytest.fixture
+def make_embeddings(tmp_path: Path) -> Callable[..., Workspace]:
+    def make(
+        vectors: np.ndarray, labels: list[int] | None = None, name: str = "w", hashes: list[str] | None = None
+    ) -> Workspace:
+        workspace = Workspace(tmp_path / name)
+        folder = workspace.embeddings
+        stage = Stage(folder, {"source": "made in a test", "vectors": vectors.tobytes().hex()[:64]})
+        stage.begin(force=True)
+        files = [vectors_path(folder, 0), metadata_path(folder, 0)]
+        for file in files:
+            file.parent.mkdir(parents=True)
+        np.save(files[0], vectors)
+        rows = [
+            {
+                "key": f"k{row:05d}",
+                "path": f"k{row:05d}.png",
+                "label": labels[row] if labels else None,
+                "width": 8,
+                "height": 8,
+                "extension": "png",
+                "bytes": 1,
+                "sha256": hashes[row] if hashes else f"{row:064x}",
+            }
+            for row in range(len(vectors))
+        ]
+        pq.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA), files[1])
+        record = {"blocks": 1, "count": len(vectors), "dim": vectors.shape[1], "dtype": vectors.dtype.name}
+        source = {"spec": "made in a test", "images": len(vectors), "classes": None}
+        stage.finish({**record, "source": source, "encoder": {"name": "none"}}, files)
+        return workspace
+
+    return make

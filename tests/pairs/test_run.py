@@ -1,0 +1,135 @@
+import hashlib
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from miner.errors import MinerError, UsageError
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from miner.pairs.statistics import chance_precision, label_statistics
+from miner.workspace import Workspace, write_json
+
+
+def fan(*degrees: float) -> np.ndarray:
+    """Unit vectors in the plane at these angles, so that each cosine is known."""
+    angles = np.radians(degrees)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def digests(workspace: Workspace) -> dict[str, str]:
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in workspace.pairs.iterdir()}
+
+
+def found(workspace: Workspace, name: str = "pairs") -> list[tuple[int, int]]:
+    table = pq.read_table(workspace.pairs / f"{name}.parquet")
+    return list(zip(table["a"].to_pylist(), table["b"].to_pylist(), strict=True))
+
+
+def test_band_duplicates_and_labels(make_embeddings) -> None:
+    workspace = make_embeddings(fan(0, 1, 20, 45, 180), labels=[0, 0, 0, 1, 1])
+    result = pairs(PairsOptions(min=0.85, max=0.99), workspace)
+    assert found(workspace) == [(0, 2), (1, 2), (2, 3)]
+    assert found(workspace, "duplicates") == [(0, 1)]
+    table = pq.read_table(workspace.pairs / "pairs.parquet")
+    assert table["key_a"].to_pylist() == ["k00000", "k00001", "k00002"]
+    np.testing.assert_allclose(table["similarity"], np.cos(np.radians([20, 19, 25])), atol=1e-6)
+    assert (table["label_a"].to_pylist(), table["label_b"].to_pylist()) == ([0, 0, 0], [0, 0, 1])
+    assert result.record["pairs"] == 3 and result.record["images_in_pairs"] == 4
+    assert result.record["labels"]["precision"] == pytest.approx(2 / 3)
+    assert result.record["labels"]["chance"] == pytest.approx((3 * 2 + 2 * 1) / (5 * 4))
+
+
+def test_bounds_belong_to_the_band(make_embeddings) -> None:
+    vectors = np.array([[1, 0, 0, 0], [1, 1, 1, 1], [0, 1, 0, 0]], np.float32)  # cosines 0.5, 0, 0.5 exactly
+    for low, high, wanted in ((0.5, 0.5, 2), (0.0, 0.5, 3), (0.0, 0.4999, 1), (0.5001, 1.0, 0)):
+        workspace = make_embeddings(vectors, name=f"w{low}{high}")
+        assert pairs(PairsOptions(min=low, max=high), workspace).record["pairs"] == wanted
+
+
+def test_engines_give_the_same_bytes(make_embeddings) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(300, 8)).astype(np.float16)
+    options = PairsOptions(min=0.7, max=0.9, neighbors=4)
+    results = []
+    for engine in ("exact", "faiss"):
+        workspace = make_embeddings(vectors, labels=(np.arange(300) % 3).tolist(), name=engine)
+        record = pairs(options.model_copy(update={"engine": engine}), workspace).record
+        files = digests(workspace)
+        del files["manifest.json"]
+        results.append((files, record["pairs"], record["request"]))
+    assert results[0] == results[1]
+    assert results[0][1] > 100
+
+
+def test_equal_bytes_are_duplicates_whatever_the_band(make_embeddings) -> None:
+    workspace = make_embeddings(fan(0, 10, 20), hashes=["same", "same", "other"])
+    pairs(PairsOptions(min=0.5, max=1.0), workspace)
+    assert found(workspace) == [(0, 2), (1, 2)]
+    assert found(workspace, "duplicates") == [(0, 1)]
+
+
+def test_mutual_and_cap_and_neighbours(make_embeddings) -> None:
+    vectors = fan(0, 2, 5, 30, 33)
+    workspace = make_embeddings(vectors)
+    pairs(PairsOptions(min=0.5, max=1.0, mutual=True, neighbors=1), workspace)
+    assert found(workspace) == [(0, 1), (3, 4)]
+    assert np.load(workspace.pairs / "knn_ids.npy").tolist() == [[1], [0], [1], [4], [3]]
+    workspace = make_embeddings(vectors, name="capped")
+    pairs(PairsOptions(min=0.5, max=1.0, top_k=1), workspace)
+    assert found(workspace) == [(0, 1), (3, 4)]
+
+
+def test_sample_is_seeded_and_mines_among_itself(make_embeddings) -> None:
+    vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    everything = make_embeddings(vectors, name="all")
+    pairs(PairsOptions(min=0.5, max=0.9), everything)
+    picks = []
+    for name, amount, seed in (("x", 0.2, 1), ("y", 40, 1), ("z", 0.2, 2)):
+        workspace = make_embeddings(vectors, name=name)
+        record = pairs(PairsOptions(min=0.5, max=0.9, sample=amount, seed=seed), workspace).record
+        assert record["images"] == 40
+        chosen = found(workspace)
+        rows = {row for pair in chosen for row in pair}
+        assert chosen == [pair for pair in found(everything) if set(pair) <= rows]
+        picks.append(chosen)
+    assert picks[0] == picks[1] != picks[2]
+
+
+@pytest.mark.parametrize(("low", "high", "state"), [(0.99, 0.999999, "is empty"), (-1.0, 1.0, "floods")])
+def test_empty_and_flooded_bands_come_with_a_proposal_that_works(make_embeddings, low, high, state) -> None:
+    vectors = np.random.default_rng(0).normal(size=(200, 24)).astype(np.float32)
+    workspace = make_embeddings(vectors)
+    result = pairs(PairsOptions(min=low, max=high), workspace)
+    assert state in result.lines[-1]
+    proposal = result.record["proposal"]
+    again = pairs(PairsOptions(min=proposal["min"], max=proposal["max"]), workspace, force=True)
+    assert 150 <= again.record["pairs"] <= 300
+    assert "proposal" not in again.record
+
+
+def test_auto_needs_a_calibration_of_these_embeddings(make_embeddings) -> None:
+    workspace = make_embeddings(fan(0, 20, 40))
+    with pytest.raises(MinerError, match="miner calibrate"):
+        pairs(PairsOptions(auto=True), workspace)
+    write_json(workspace.calibration, {"request": {"embeddings": "others"}, "band": {"min": 0.9, "max": 0.99}})
+    with pytest.raises(MinerError, match="other embeddings"):
+        pairs(PairsOptions(auto=True), workspace)
+
+
+def test_missing_stage_and_wrong_band_are_explained(tmp_path) -> None:
+    with pytest.raises(MinerError, match="Run `miner embed SOURCE` first"):
+        pairs(PairsOptions(), Workspace(tmp_path))
+    with pytest.raises(UsageError, match=r"--min 0.9 is above --max 0.8"):
+        PairsOptions.parse({"min": 0.9, "max": 0.8})
+
+
+def test_label_curve_by_hand() -> None:
+    labels = np.array([0, 0, 1, -1])
+    a, b = np.array([0, 0, 1, 2]), np.array([1, 2, 2, 3])
+    statistics = label_statistics(a, b, np.array([0.955, 0.93, 0.9299, 0.99]), labels)
+    assert statistics["pairs_with_labels"] == 3
+    curve = {point["min"]: (point["pairs"], point["precision"]) for point in statistics["by_threshold"]}
+    assert curve == {0.95: (1, 1.0), 0.94: (1, 1.0), 0.93: (2, 0.5), 0.92: (3, pytest.approx(1 / 3))}
+    assert chance_precision(labels) == pytest.approx(1 / 3)
+    assert label_statistics(a, b, np.ones(4), None) is None

@@ -1,0 +1,132 @@
+"""The command line as a person meets it: exit codes, one-paragraph errors, records as JSON."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from miner.stages import STAGES
+
+
+def miner(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "miner", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
+
+
+@pytest.mark.parametrize("arguments", [[], *[name.split() for name in STAGES], ["verify"], ["run"], ["doctor"]])
+def test_every_command_has_help(arguments: list[str]) -> None:
+    answer = miner(*arguments, "--help", COLUMNS="200")
+    assert answer.returncode == 0
+    for field in STAGES[" ".join(arguments)].options.model_fields if " ".join(arguments) in STAGES else ():
+        assert field.replace("_", "-") in answer.stdout or field in answer.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["pairs", "--min", "0.9", "--max", "0.8"], 2, "--min 0.9 is above --max 0.8"),
+        (["pairs", "--min", "1.5"], 2, "--min"),
+        (["pairs", "--engine", "magic"], 2, "exact"),
+        (["pairs"], 1, "Run `miner embed SOURCE` first"),
+        (["calibrate"], 1, "Run `miner embed SOURCE` first"),
+        (["export"], 1, "Run `miner embed SOURCE` first"),
+        (["embed", "nowhere"], 2, "There is no source 'nowhere'"),
+        (["embed", "sample", "--encoder", "resnet49"], 2, "Did you mean"),
+        (["embed", "sample", "--device", "cuda:7"], 2, "no such device"),
+        (["embed", "."], 1, "No image below"),
+        (["verify", "."], 2, "no folder that miner finished"),
+        (["run", "missing.yaml"], 2, "missing.yaml cannot be read"),
+    ],
+)
+def test_wrong_input_gets_one_paragraph(tmp_path: Path, arguments: list[str], code: int, words: str) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    command = [sys.executable, "-m", "miner", *arguments]
+    answer = subprocess.run(command, cwd=empty, capture_output=True, text=True, check=False)
+    assert answer.returncode == code, answer.stderr
+    assert words in " ".join(answer.stderr.replace("│", " ").split())
+    assert "Traceback" not in answer.stderr
+
+
+def test_json_record_config_file_and_environment(make_photos, tmp_path) -> None:
+    config = tmp_path / "embed.yaml"
+    config.write_text("batch-size: 4\ndtype: float32\nlimit: 6\n")
+    workspace = str(tmp_path / "w")
+    arguments = ["embed", str(make_photos()), "--config", str(config), "--limit", "5", "--json"]
+    answer = miner(*arguments, MINER_WORKSPACE=workspace)
+    assert answer.returncode == 0, answer.stderr
+    record = json.loads(answer.stdout)
+    assert (record["count"], record["dtype"]) == (5, "float32")
+    log = json.loads((tmp_path / "w" / "run.json").read_text())["stages"]["embed"]
+    assert log["options"]["batch_size"] == 4 and log["seconds"] > 0 and log["environment"]["packages"]["torch"]
+    again = miner(*arguments[:-1], MINER_WORKSPACE=workspace)
+    assert "nothing to do" in again.stdout
+    other = miner("embed", str(make_photos()), "--encoder", "resnet18", "-w", workspace)
+    assert other.returncode == 1
+    assert "encoder was 'efficientnet_lite0' and is now 'resnet18'" in other.stderr
+
+
+def test_recipe_with_an_unknown_option_or_stage_fails_before_any_work(tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    for text, words in (
+        ("stages: [{embed: {source: sample, colour: red}}]", "unknown option 'colour'"),
+        ("stages: [{embed: {source: sample}}, {dream: {}}]", "unknown stage 'dream'"),
+        ("stages: [{embed: {source: sample}}, {pairs: {min: 0.9, max: 0.1}}]", "above --max"),
+        ("steps: []", "not a recipe"),
+        ("stages: [", "not valid YAML"),
+    ):
+        recipe.write_text(text)
+        answer = miner("run", str(recipe), "-w", str(tmp_path / "w"))
+        assert (answer.returncode, words in answer.stderr) == (2, True), answer.stderr
+    assert not (tmp_path / "w").exists()
+
+
+def test_recipe_runs_once_and_then_has_nothing_to_do(make_photos, tmp_path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"workspace: {tmp_path / 'w'}\n"
+        f"stages: [{{embed: {{source: {make_photos()}}}}}, {{calibrate: {{images: 8}}}}, {{pairs: {{auto: true}}}}, {{export: }}]\n"
+        "full: {pairs: {auto: false, min: 0.1, max: 1.0}}\n"
+    )
+    first = miner("run", str(recipe))
+    assert first.returncode == 0, first.stderr
+    assert "pairs  " in first.stdout
+    second = miner("run", str(recipe))
+    assert "run: 4 of 4 stages were finished before" in second.stdout
+    assert "nothing to do" in second.stdout
+    changed = miner("run", str(recipe), "--set", "export.shard_size=1")
+    assert changed.returncode == 1 and "shard_size was 256 and is now 1" in changed.stderr
+    full = miner("run", str(recipe), "--full", "--force")
+    assert full.returncode == 0 and "[0.1, 1]" in full.stdout
+
+
+def test_second_process_in_a_workspace_is_turned_away(make_photos, tmp_path) -> None:
+    from miner.workspace import Workspace
+
+    with Workspace(tmp_path / "w").locked():
+        answer = miner("embed", str(make_photos()), "-w", str(tmp_path / "w"))
+    assert answer.returncode == 1
+    assert "Another miner command is working" in answer.stderr
+
+
+def test_killed_embedding_continues_to_the_same_bytes(make_photos, tmp_path) -> None:
+    arguments = ["embed", str(make_photos(count=60, classes=10)), "--block-size", "10", "-b", "5", "-w"]
+    assert miner(*arguments, str(tmp_path / "whole")).returncode == 0
+    process = subprocess.Popen([sys.executable, "-m", "miner", *arguments, str(tmp_path / "killed")])
+    marker = tmp_path / "killed" / "embeddings" / "metadata" / "metadata_00001.parquet"
+    while not marker.exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "embeddings" / "manifest.json").exists()
+    assert miner(*arguments, str(tmp_path / "killed")).returncode == 0
+    whole, killed = (
+        {path.relative_to(root): path.read_bytes() for path in (root / "embeddings").rglob("*") if path.is_file()}
+        for root in (tmp_path / "whole", tmp_path / "killed")
+    )
+    assert whole == killed
