@@ -40,13 +40,13 @@ class MetricsLog:
     def add(self, line: Line, items_per_s: float) -> None:
         """Write one line; `items_per_s` goes to TensorBoard only."""
         self._file.write(_encoded(line))
+        self._file.flush()
         for name, value in {**line, "items_per_s": items_per_s}.items():
             if name != "step" and value is not None:
                 self._events.add_scalar(name, value, line["step"])
 
     def sync(self) -> None:
         """Bring every line to the disk; a checkpoint must not be ahead of its lines."""
-        self._file.flush()
         os.fsync(self._file.fileno())
 
     def __exit__(

@@ -5,7 +5,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def info_nce_logits(query: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
+def info_nce_logits(
+    query: Tensor, positive: Tensor, negatives: Tensor, temperature: float, absent: Tensor | None = None
+) -> Tensor:
     """Similarities over temperature: of each query to its positive (column 0) and to every negative.
 
     Computed in float32 whatever autocast says: at temperature 0.1 the bfloat16 rounding of a cosine would be a step of 0.04.
@@ -15,12 +17,16 @@ def info_nce_logits(query: Tensor, positive: Tensor, negatives: Tensor, temperat
         positive: unit rows, float32 (batch, dim); row i belongs to query i.
         negatives: unit rows, float32 (count, dim), shared by all queries.
         temperature: above 0.
+        absent: bool (count,), negatives that do not count; their logits are -inf.
     Returns:
         float32 (batch, 1 + count).
     """
     with torch.autocast(query.device.type, enabled=False):
         to_positive = (query * positive).sum(dim=1, keepdim=True)
-        return torch.cat([to_positive, query @ negatives.T], dim=1) / temperature
+        to_negatives = query @ negatives.T
+        if absent is not None:
+            to_negatives = to_negatives.masked_fill(absent, -torch.inf)
+        return torch.cat([to_positive, to_negatives], dim=1) / temperature
 
 
 def info_nce(logits: Tensor) -> Tensor:

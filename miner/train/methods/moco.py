@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method, spread
-from miner.train.randomness import generator, seeded
+from miner.train.randomness import seeded
 
 
 class MoCo(Method):
@@ -19,6 +19,9 @@ class MoCo(Method):
     losses, so no query meets its own key as a negative. The key encoder averages parameters only; its normalisation
     keeps statistics of its own.
 
+    Unlike the reference, the queue starts empty instead of with random vectors: no feature is like those, so the first
+    steps would be won by moving all features to one point, from which a short run does not recover.
+
     Args:
         backbone: (batch, 3, size, size) -> (batch, width).
         width: of its features.
@@ -27,11 +30,11 @@ class MoCo(Method):
         momentum: m in key <- m key + (1 - m) query.
         temperature: of the loss.
         symmetric: whether each view is query once.
-        seed: of the head and the first queue.
+        seed: of the head.
     """
 
     queue: Tensor
-    pointer: Tensor
+    queued: Tensor
 
     def __init__(
         self,
@@ -51,9 +54,8 @@ class MoCo(Method):
             self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
         self.key_encoder = deepcopy(nn.Sequential(self.backbone, self.head)).requires_grad_(False)
         self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
-        first_queue = torch.randn(queue_size, dim, generator=generator(seed, "queue"))
-        self.register_buffer("queue", F.normalize(first_queue))
-        self.register_buffer("pointer", torch.zeros((), dtype=torch.long))
+        self.register_buffer("queue", torch.zeros(queue_size, dim))
+        self.register_buffer("queued", torch.zeros((), dtype=torch.long))
 
     def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
         """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
@@ -61,8 +63,9 @@ class MoCo(Method):
         directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
         queries = [self._unit(self.head(self.backbone(view))) for view, _ in directions]
         keys = [self._keys(view, draw) for _, view in directions]
+        negatives, absent = self.queue.clone(), torch.arange(len(self.queue), device=self.queue.device) >= self.queued
         logits = [
-            info_nce_logits(query, key, self.queue.clone(), self.temperature)
+            info_nce_logits(query, key, negatives, self.temperature, absent)
             for query, key in zip(queries, keys, strict=True)
         ]
         loss = torch.stack([info_nce(each) for each in logits]).sum()
@@ -86,9 +89,9 @@ class MoCo(Method):
     @torch.no_grad()
     def _enqueue(self, keys: Tensor) -> None:
         """Overwrite the oldest keys of the ring."""
-        slots = (self.pointer + torch.arange(len(keys), device=keys.device)) % len(self.queue)
+        slots = (self.queued + torch.arange(len(keys), device=keys.device)) % len(self.queue)
         self.queue.index_copy_(0, slots, keys)
-        self.pointer.copy_((self.pointer + len(keys)) % len(self.queue))
+        self.queued.add_(len(keys))
 
     @staticmethod
     def _unit(projection: Tensor) -> Tensor:

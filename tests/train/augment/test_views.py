@@ -1,0 +1,58 @@
+import torch
+
+from miner.train.augment import Augmentation
+from miner.train.augment.views import normalise
+from miner.train.randomness import generator
+
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+
+
+def pictures(count: int, side: int) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, side, side), generator=generator(0), dtype=torch.uint8)
+
+
+def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
+    augment = Augmentation(32, MEAN, STD)
+    images = pictures(16, 32)
+    first, again, other = (augment(images, generator(0, "step", step)) for step in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert (first != other).flatten(1).any(1).all()
+
+
+def test_two_copies_of_an_image_in_one_batch_get_different_views() -> None:
+    images = pictures(1, 32).expand(2, -1, -1, -1)
+    one, two = Augmentation(32, MEAN, STD)(images, generator(0))
+    assert not torch.equal(one, two)
+
+
+def test_views_have_the_asked_size_and_the_range_of_normalised_pixels() -> None:
+    for canvas, size in ((32, 32), (28, 16), (120, 96)):
+        views = Augmentation(size, MEAN, STD)(pictures(64, canvas), generator(1))
+        assert views.shape == (64, 3, size, size) and views.dtype == torch.float32
+        assert views.is_contiguous(memory_format=torch.channels_last)
+        pixels = views * torch.tensor(STD).view(1, 3, 1, 1) + torch.tensor(MEAN).view(1, 3, 1, 1)
+        assert pixels.min() > -1e-4 and pixels.max() < 1 + 1e-4
+
+
+def test_a_fifth_of_the_views_is_grey() -> None:
+    views = Augmentation(16, (0.0,) * 3, (1.0,) * 3)(pictures(4000, 16), generator(2))
+    grey = (views - views[:, :1]).abs().flatten(1).amax(1) < 1e-5
+    assert abs(grey.float().mean() - 0.2) < 0.03
+
+
+def test_only_large_views_are_blurred() -> None:
+    noise = pictures(64, 96)
+
+    def detail(size: int) -> torch.Tensor:
+        views = Augmentation(size, (0.0,) * 3, (1.0,) * 3)(noise, generator(3))
+        return (views[..., 1:] - views[..., :-1]).abs().mean(dim=(1, 2, 3))
+
+    assert Augmentation(95, MEAN, STD).blur_probability == 0.0
+    # White noise loses most of its detail under blur, which crops and colours do not take from it.
+    assert (detail(96) < 0.03).sum() > 10 > (detail(95) < 0.03).sum()
+
+
+def test_normalise_by_hand() -> None:
+    pixel = torch.tensor([0.7, 0.4, 0.0]).view(1, 3, 1, 1)
+    expected = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
+    torch.testing.assert_close(normalise(pixel, MEAN, STD), expected)

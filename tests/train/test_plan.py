@@ -1,0 +1,44 @@
+import pytest
+
+from miner.errors import MinerError
+from miner.train.plan import choose_batch_size, choose_queue_size, choose_stem, peak_lr
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "pairs", "chosen"),
+    [
+        (256, 50_000, 0, 256),
+        (300, 50_000, 0, 300),
+        (256, 300, 0, 32),
+        (256, 300, 5_000, 64),
+        (256, 16, 0, 2),
+        (8, 300, 0, 8),
+        (4096, 3_000, 0, 256),
+    ],
+)
+def test_batch_leaves_eight_steps_and_room_for_negatives(asked: int, images: int, pairs: int, chosen: int) -> None:
+    assert choose_batch_size(asked, images, pairs) == chosen
+    assert (images + pairs) // chosen >= 8 and images // chosen >= 4
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(MinerError, match="15 images are too few"):
+        choose_batch_size(256, 15, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "keys", "chosen"),
+    [(4096, 50_000, 256, 4096), (4096, 3_000, 256, 2816), (1000, 50_000, 256, 768), (4096, 512, 256, 256), (10, 99, 32, 32)],
+)
+def test_queue_is_whole_steps_below_the_image_count(asked: int, images: int, keys: int, chosen: int) -> None:
+    assert choose_queue_size(asked, images, keys) == chosen
+    assert chosen % keys == 0 and chosen < images
+
+
+def test_stem_goes_by_the_size_unless_named() -> None:
+    assert [choose_stem("auto", size) for size in (32, 64, 65, 224)] == ["cifar", "cifar", "imagenet", "imagenet"]
+    assert choose_stem("imagenet", 32) == "imagenet" and choose_stem("cifar", 224) == "cifar"
+
+
+def test_lr_scales_with_the_batch() -> None:
+    assert peak_lr(0.03, 512) == pytest.approx(0.06)
