@@ -94,6 +94,7 @@ def spread_places(ascending: NDArray[np.float64], count: int) -> NDArray[np.int6
     steps = np.arange(count)
     places = np.maximum.accumulate(places - steps) + steps
     places = np.minimum(places, total - count + steps)
+    places[-1] = total - 1
     places[0] = 0
     return np.asarray(places, np.int64)
 

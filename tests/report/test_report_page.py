@@ -1,0 +1,240 @@
+"""What the page holds, read back with an HTML parser."""
+
+import base64
+import io
+import json
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from miner.errors import MinerError
+from miner.report.options import ReportOptions
+from miner.report.run import report
+from miner.source import open_source
+from miner.workspace import Workspace
+
+_VOID = {"meta", "link", "img", "br"}
+_LOADS = {"src", "href", "srcset", "data", "poster", "action", "xlink:href"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """Elements with attributes, the visible text of each section by its heading's id, and tags left open."""
+
+    elements: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    open_tags: list[str] = field(default_factory=list)
+    text: str = ""
+    sections: dict[str, str] = field(default_factory=dict)
+    current: str = "head"
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        attributes = {name: value or "" for name, value in attrs}
+        self.elements.append((tag, attributes))
+        if tag == "section":
+            self.current = attributes["aria-labelledby"]
+        if tag not in _VOID:
+            self.open_tags.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, {name: value or "" for name, value in attrs}))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open_tags and self.open_tags[-1] != "style":
+            self.text += data
+            self.sections[self.current] = self.sections.get(self.current, "") + data
+
+    def images(self) -> list[dict[str, str]]:
+        return [attributes for tag, attributes in self.elements if tag == "img"]
+
+
+def write(workspace: Workspace, gallery: int = 12) -> Page:
+    report(ReportOptions(gallery=gallery), workspace)
+    return read(workspace)
+
+
+def read(workspace: Workspace) -> Page:
+    page = Page()
+    page.feed((workspace.report / "index.html").read_text())
+    assert page.open_tags == []
+    return page
+
+
+def shown_similarities(section: str) -> list[float]:
+    return [float(text) for text in re.findall(r"\b[01]\.\d{3}\b", section)]
+
+
+def test_the_page_loads_nothing(make_workspace, add_run):
+    workspace = make_workspace()
+    add_run(workspace, knn=True)
+    page = write(workspace)
+    loaded = [value for _, attributes in page.elements for name, value in attributes.items() if name in _LOADS]
+    assert len(loaded) > 24
+    assert all(value.startswith(("data:", "#")) for value in loaded)
+    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "iframe", "object", "embed"})
+    text = (workspace.report / "index.html").read_text()
+    assert "url(" not in text and "@import" not in text
+
+
+def test_hostile_names_stay_text(make_workspace, make_photos, add_run):
+    photos = make_photos(count=24)
+    # The slash of </script> makes a second folder.
+    (photos / "<script>alert(1)<" / "script>").mkdir(parents=True)
+    for number, photo in enumerate(sorted((photos / "class0").iterdir())):
+        photo.rename(photos / "<script>alert(1)<" / "script>" / f'"onerror="alert(2)"{number}<b>.jpg')
+    (photos / "class0").rmdir()
+    errors = [{"key": "e", "path": "<img src=x onerror=alert(3)>.jpg", "reason": "<svg onload=alert(4)>"}]
+    workspace = make_workspace(str(photos), images=24, errors=errors)
+    add_run(workspace, name="<u>run", knn=True)
+    page = write(workspace, gallery=60)
+    names = {tag for tag, _ in page.elements}
+    assert names.isdisjoint({"script", "b", "u"})
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+    assert "<script>alert(1)<" in page.sections["gallery"]
+    assert any("<b>.jpg" in image["alt"] for image in page.images())
+    assert "<img src=x onerror=alert(3)>.jpg" in page.sections["failures"]
+    assert "<u>run" in page.sections["training"] and "<u>run" in page.sections["knn"]
+
+
+def test_each_section_tells_what_is_missing(make_workspace):
+    page = write(make_workspace(labels=False))
+    assert "miner calibrate" in page.sections["similarity"]
+    assert "no labels" in page.sections["precision"]
+    assert "miner train" in page.sections["training"]
+    assert "miner eval knn" in page.sections["knn"]
+    assert "Every image could be read" in page.sections["failures"]
+    assert "Label precision" not in page.text
+    assert "✓" not in page.text and "≠" not in page.text
+
+
+def test_each_section_tells_what_is_there(make_workspace, add_run):
+    errors = [{"key": f"e{n}", "path": f"broken{n}.jpg", "reason": "empty file"} for n in range(13)]
+    workspace = make_workspace(errors=errors)
+    add_run(workspace, knn=True)
+    add_run(workspace, name="going-on", finished=False)
+    page = write(workspace)
+    labels = workspace.manifest(workspace.pairs)["labels"]
+    assert f"{labels['precision']:.1%}" in page.sections["head"]
+    assert f"{labels['chance']:.1%}" in page.sections["head"]
+    assert "labels it has seen: ImageNet-1k" in page.sections["head"]
+    assert "Labels were only reported" in page.sections["precision"]
+    assert "Loss" in page.sections["training"] and "Contrastive accuracy" in page.sections["training"]
+    assert "not finished" in page.sections["training"]
+    assert all(text in page.sections["knn"] for text in ("87.6%", "54.3%", "10.0%", "32 gallery images"))
+    assert "13 images could not be used" in page.sections["failures"]
+    assert page.sections["failures"].count("broken") == 10
+    charts = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("class") == "chart"]
+    assert len(charts) == 5 and "Run moco: from 5 to 1." in " ".join(charts)
+
+
+def test_the_gallery_goes_from_the_least_to_the_most_similar_pair(make_workspace):
+    workspace = make_workspace()
+    section = write(workspace, gallery=20).sections["gallery"]
+    similarities = shown_similarities(section)
+    assert len(similarities) == 20 and similarities == sorted(similarities)
+    assert similarities[0] == pytest.approx(0.2, abs=0.02) and similarities[-1] == pytest.approx(0.9, abs=0.02)
+    gaps = [after - before for before, after in pairwise(similarities)]
+    assert max(gaps) < 3 * (0.7 / 19)
+    assert section.count("✓") + section.count("≠") == 20 + 2  # and once each in the explanation
+
+
+def test_duplicates_have_a_gallery_of_their_own(make_workspace):
+    page = write(make_workspace())
+    assert shown_similarities(page.sections["duplicates"])
+    assert min(shown_similarities(page.sections["duplicates"])) >= 0.9
+    assert "duplicates" not in write(make_workspace(name="none", band={"min": 0.2, "max": 1.0})).sections
+
+
+def test_an_empty_band_gets_a_page_that_says_so(make_workspace):
+    workspace = make_workspace(band={"min": 0.9999, "max": 1.0})
+    page = write(workspace)
+    assert workspace.manifest(workspace.pairs)["pairs"] == 0
+    assert "there are no two" in page.sections["head"]
+    assert "holds no pair" in page.sections["gallery"]
+
+
+def test_tiny_images_keep_every_pixel(make_workspace):
+    workspace = make_workspace()
+    page = write(workspace)
+    image = next(image for image in page.images() if image["alt"])
+    assert image["class"] == "pixelated" and image["width"] == "28"
+    name = image["alt"].rpartition(", ")[2]
+    shown = Image.open(io.BytesIO(base64.b64decode(image["src"].partition(",")[2]))).convert("L")
+    source = open_source("sample")
+    entry = next(entry for entry in source.entries if entry.path.endswith(f"/{name}"))
+    assert shown.tobytes() == Image.open(io.BytesIO(source.read(entry))).convert("L").tobytes()
+
+
+def test_images_that_are_gone_or_changed_are_not_shown(make_workspace, make_photos):
+    photos = make_photos(count=12)
+    workspace = make_workspace(str(photos), images=12)
+    gone, changed = sorted(photos.rglob("*.jpg"))[:2]
+    gone.unlink()
+    changed.write_bytes(sorted(photos.rglob("*.jpg"))[-1].read_bytes())
+    page = write(workspace, gallery=100)
+    alts = {image["alt"].rpartition(", ")[2] for image in page.images()}
+    assert alts.isdisjoint({gone.name, changed.name}) and len(alts) > 2
+    assert "2 images cannot be shown" in page.sections["gallery"]
+
+
+def test_a_source_that_is_gone_leaves_the_numbers(make_workspace, make_photos):
+    photos = make_photos(count=12)
+    workspace = make_workspace(str(photos), images=12)
+    photos.rename(photos.with_name("elsewhere"))
+    page = write(workspace)
+    assert page.images() == []
+    assert "cannot be shown" in page.sections["gallery"] and shown_similarities(page.sections["gallery"])
+
+
+def test_noisy_photographs_stay_below_five_megabytes(make_workspace, tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    (tmp_path / "noise").mkdir()
+    for number in range(40):
+        noise = Image.fromarray(rng.integers(0, 255, (300, 300, 3), np.uint8))
+        noise.save(tmp_path / "noise" / f"{number:02d}.jpg", quality=95)
+    workspace = make_workspace(str(tmp_path / "noise"), labels=False)
+    page = write(workspace, gallery=400)
+    assert len(page.images()) > 300
+    assert (workspace.report / "index.html").stat().st_size < 5_000_000
+
+
+def test_pairs_of_other_embeddings_are_refused(make_workspace):
+    workspace = make_workspace()
+    manifest = json.loads((workspace.pairs / "manifest.json").read_text())
+    manifest["request"]["embeddings"] = "0123"
+    (workspace.pairs / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(MinerError, match="other embeddings"):
+        report(ReportOptions(), workspace)
+    assert not workspace.report.exists()
+
+
+def test_without_pairs_the_command_that_makes_them_is_named(tmp_path: Path, make_workspace):
+    with pytest.raises(MinerError, match="miner embed SOURCE"):
+        report(ReportOptions(), Workspace(tmp_path / "empty"))
+    workspace = make_workspace()
+    (workspace.pairs / "manifest.json").unlink()
+    with pytest.raises(MinerError, match="miner pairs"):
+        report(ReportOptions(), workspace)
+
+
+def test_torch_is_not_imported(make_workspace):
+    code = (
+        "import sys; from miner.cli import app; app(sys.argv[1:], standalone_mode=False); print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, "report", "-w", str(make_workspace().root)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert answer.stdout.startswith("report: ") and answer.stdout.endswith("False\n")
