@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from miner.report.findings import Findings
-from miner.report.text import band, count, counted, percent, source_name
+from miner.report.text import band, count, counted, percent, rate, source_name
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def key_facts(findings: Findings) -> list[Fact]:
     facts = [
         Fact("Images", count(embeddings["count"]), mined),
         Fact("Unreadable", count(unreadable), "listed below" if unreadable else "every image could be read"),
-        Fact("Pairs", count(pairs["pairs"]), f"{pairs['pairs'] / pairs['images']:.2g} per image"),
+        Fact("Pairs", count(pairs["pairs"]), f"{rate(pairs['pairs'] / pairs['images'])} per image"),
         Fact("Images in pairs", count(pairs["images_in_pairs"]), f"{percent(pairs['image_coverage'])} of all"),
         Fact("Duplicates", count(pairs["duplicates"]), f"pairs above {pairs['request']['band']['max']:g}, left out"),
     ]

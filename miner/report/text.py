@@ -21,6 +21,11 @@ def short_count(number: float) -> str:
     return f"{number:g}"
 
 
+def rate(number: float) -> str:
+    """0.0621 -> 0.062, 6.2 -> 6.2, 1234 -> 1,234."""
+    return f"{number:.2g}" if number < 10 else count(number)
+
+
 def percent(share: float) -> str:
     """0.9412 -> 94.1%."""
     return f"{share:.1%}"

@@ -73,8 +73,14 @@ def test_precision_chart_says_its_ends_aloud():
 
 def test_degree_steps_count_every_image_once():
     degree = np.asarray([0, 0, 1, 2, 3, 3, 9])
-    assert degree_steps(degree) == [("0", 2), ("1", 1), ("2-3", 3), ("4-7", 0), ("8-15", 1)]
-    assert "8-15: 1" in degree_chart(degree)
+    assert degree_steps(degree) == [("0", 2), ("1", 1), ("2 to 3", 3), ("4 to 7", 0), ("8 to 15", 1)]
+    assert "8 to 15: 1" in degree_chart(degree)
+
+
+def test_degree_bars_are_as_long_as_their_counts():
+    wide = degree_chart(np.asarray([0] * 8 + [1] * 4 + [2] * 2)).split("</svg>")[0]
+    (none,), (one, two) = widths(wide, "bar"), widths(wide, "bar chosen")
+    assert none == pytest.approx(2 * one) and one == pytest.approx(2 * two)
 
 
 def test_a_missing_value_breaks_the_line():

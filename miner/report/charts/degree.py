@@ -1,4 +1,4 @@
-"""In how many pairs an image is: images by number of partners, in doubling steps."""
+"""In how many pairs an image is: images by number of partners, in steps that double."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from miner.report.charts.svg import Scale, Size, line, rect, responsive, text
 from miner.report.text import count
 
-_WIDE = Size(760, 220)
+_ROW_HEIGHT = 27.0
+_NAME_WIDTH = 92.0
+_COUNT_WIDTH = 70.0
 
 
 def degree_chart(degree: NDArray[np.int64]) -> Markup:
@@ -20,29 +22,34 @@ def degree_chart(degree: NDArray[np.int64]) -> Markup:
     """
     steps = degree_steps(degree)
     description = "Images by number of partners: " + "; ".join(f"{name}: {images:,}" for name, images in steps) + "."
-    return responsive(description, lambda size: _draw(size, steps), _WIDE)
+    height = _ROW_HEIGHT * (len(steps) + 1)
+    return responsive(description, lambda size: _draw(size, steps), Size(760, height), Size(350, height))
 
 
 def degree_steps(degree: NDArray[np.int64]) -> list[tuple[str, int]]:
-    """Images with 0, 1, 2-3, 4-7, ... partners, up to the last step that has any."""
+    """Images with 0, 1, 2 to 3, 4 to 7, ... partners, up to the last step that has any."""
     steps, low = [("0", int((degree == 0).sum()))], 1
     while low <= degree.max(initial=0):
         high = 2 * low - 1
-        steps.append((f"{low}" if low == high else f"{low}-{high}", int(((degree >= low) & (degree <= high)).sum())))
+        steps.append(
+            (
+                f"{low}" if low == high else f"{count(low)} to {count(high)}",
+                int(((degree >= low) & (degree <= high)).sum()),
+            )
+        )
         low = high + 1
     return steps
 
 
 def _draw(size: Size, steps: Sequence[tuple[str, int]]) -> list[str]:
-    bottom, slot = size.height - 40, min(size.width / len(steps), 96)
-    height = Scale(0, max(images for _, images in steps), bottom, 24)
-    elements = [line(0, bottom, slot * len(steps), bottom, "axis")]
-    for number, (name, images) in enumerate(steps):
-        left, middle = slot * number + slot * 0.14, slot * (number + 0.5)
-        kind = "bar chosen" if number else "bar"
+    length = Scale(0, max(images for _, images in steps), _NAME_WIDTH, size.width - _COUNT_WIDTH)
+    bottom = _ROW_HEIGHT * (len(steps) + 1)
+    elements = [text(0, 15, "partners", class_="title"), text(_NAME_WIDTH, 15, "images", class_="title")]
+    for number, (name, images) in enumerate(steps, start=1):
+        top, baseline = _ROW_HEIGHT * number, _ROW_HEIGHT * number + 15
         elements += [
-            rect(left, height(images), left + slot * 0.72, bottom, class_=kind),
-            text(middle, height(images) - 6, count(images), class_="value", text_anchor="middle"),
-            text(middle, bottom + 17, name, class_="tick", text_anchor="middle"),
+            text(0, baseline, name, class_="tick"),
+            rect(_NAME_WIDTH, top + 3, length(images), top + 19, class_="bar chosen" if number > 1 else "bar"),
+            text(length(images) + 8, baseline, count(images), class_="value"),
         ]
-    return [*elements, text(0, bottom + 34, "partners of an image", class_="title")]
+    return [*elements, line(_NAME_WIDTH, _ROW_HEIGHT, _NAME_WIDTH, bottom - 5, "axis")]
