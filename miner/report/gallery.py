@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from miner.errors import MinerError
 from miner.report.pictures import Picture
 
-_COLUMNS = ("a", "b", "key_a", "key_b", "similarity", "label_a", "label_b")
+_COLUMNS = ("a", "b", "similarity", "label_a", "label_b")
 _LOOK_AHEAD = 1000
 
 
