@@ -37,7 +37,7 @@ def curve_chart(curves: dict[int, Curve], description: str, *, from_zero: bool, 
     name = _percent if as_percent else "{:g}".format
     elements = [
         *y_axis(y, linear_ticks(y.low, y.high, 4), x.end, "", name),
-        *x_axis(x, linear_ticks(0, x.high, 4), y.start, "step", short_count),
+        *x_axis(x, linear_ticks(0, x.high, 5), y.start, "step", short_count),
         *(_line(x, y, thinned(curve), number) for number, curve in curves.items()),
     ]
     svg = drawing(_SIZE, elements, "small")
