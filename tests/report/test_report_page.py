@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from miner.errors import MinerError
+from miner.export.options import ExportOptions
+from miner.export.run import export
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.source import open_source
@@ -196,6 +198,16 @@ def test_a_source_that_is_gone_leaves_the_numbers(make_workspace, make_photos):
     page = write(workspace)
     assert page.images() == []
     assert "cannot be shown" in page.sections["gallery"] and shown_similarities(page.sections["gallery"])
+
+
+def test_exported_images_are_shown_when_the_source_is_gone(make_workspace, make_photos):
+    photos = make_photos(count=12)
+    workspace = make_workspace(str(photos), images=12)
+    export(ExportOptions(), workspace)
+    photos.rename(photos.with_name("elsewhere"))
+    page = write(workspace)
+    assert len({image["alt"] for image in page.images()}) > 4
+    assert "cannot be shown" not in page.text
 
 
 def test_noisy_photographs_stay_below_five_megabytes(make_workspace, tmp_path):
