@@ -21,7 +21,10 @@ def doctor() -> Result:
         ("image decoders", _decoders),
         ("ray (extra)", lambda: _optional("ray", "ray")),
         ("hub (extra)", lambda: _optional("huggingface_hub", "hub")),
-        ("npm", lambda: shutil.which("npm") or "not found; only used to fetch CIFAR-10 where its own host is out of reach"),
+        (
+            "npm",
+            lambda: shutil.which("npm") or "not found; only used to fetch CIFAR-10 where its own host is out of reach",
+        ),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]

@@ -3,6 +3,7 @@
 import importlib
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from miner.embed.options import EmbedOptions
@@ -23,11 +24,13 @@ class StageCommand:
         target: "module:function", imported only when it runs, so that `miner --help` stays quick.
         options: the class of its options.
         help: one sentence.
+        exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
     """
 
     target: str
     options: type[Options]
     help: str
+    exclusive: bool = True
 
 
 STAGES = {
@@ -54,7 +57,10 @@ STAGES = {
         "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
     ),
     "report": StageCommand(
-        "miner.report.run:report", ReportOptions, "Write one self-contained HTML page about the workspace."
+        "miner.report.run:report",
+        ReportOptions,
+        "Write one self-contained HTML page about the workspace.",
+        exclusive=False,
     ),
 }
 
@@ -66,7 +72,7 @@ def run_stage(name: str, options: Options, workspace: Workspace, force: bool) ->
         MinerError: as the stage says.
     """
     function: Callable[..., Result] = load(STAGES[name].target)
-    with workspace.locked():
+    with workspace.locked() if STAGES[name].exclusive else nullcontext():
         started = time.monotonic()
         result = function(options, workspace, force=force)
         if result.fresh:

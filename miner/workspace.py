@@ -122,16 +122,18 @@ class Workspace:
 
     def log_stage(self, name: str, options: Record, record: Record, seconds: float) -> None:
         """Add one stage to run.json: options, result, time, versions and machine."""
-        path = self.root / "run.json"
-        log = read_json(path) or {"stages": {}}
-        log["stages"][name] = {
+        entry = {
             "options": options,
             "record": record,
             "seconds": round(seconds, 3),
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "environment": environment(),
         }
-        write_json(path, log)
+        with (self.root / ".log.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            log = read_json(self.root / "run.json") or {"stages": {}}
+            log["stages"][name] = entry
+            write_json(self.root / "run.json", log)
 
 
 class Stage:
@@ -167,8 +169,7 @@ class Stage:
                 f"{self.folder} was made by another request: {_differences(old, self.request)}. "
                 "Use --force to replace it, or choose another workspace with -w."
             )
-        if manifest is None:
-            write_json(self.folder / "request.json", self.request)
+        write_json(self.folder / "request.json", self.request)
 
     def _holds_work(self) -> bool:
         return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))

@@ -18,7 +18,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
     findings = read_findings(workspace)
     stage = Stage(workspace.report, {"miner_version": __version__, "inputs": findings.identity, **options.plain()})
     if not force and (manifest := _written(stage)) is not None:
-        return Result("report", manifest, _lines(manifest, workspace), fresh=False)
+        return _result(manifest, workspace, fresh=False)
 
     from miner.report.page import build_page
 
@@ -27,7 +27,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
     stage.begin(force=True)
     write_bytes(stage.folder / PAGE, page)
     manifest = stage.finish(_record(options, findings), [stage.folder / PAGE])
-    return Result("report", manifest, _lines(manifest, workspace))
+    return _result(manifest, workspace)
 
 
 def _written(stage: Stage) -> Record | None:
@@ -45,7 +45,8 @@ def _record(options: ReportOptions, findings: Findings) -> Record:
     }
 
 
-def _lines(manifest: Record, workspace: Workspace) -> list[str]:
+def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     size_mb = manifest["files"][PAGE]["bytes"] / 1e6
     runs = f", {len(manifest['runs'])} training runs" if manifest["runs"] else ""
-    return [f"report: {manifest['pairs_shown']} pairs{runs}, {size_mb:.1f} MB, in {workspace.report / PAGE}"]
+    line = f"report: {manifest['pairs_shown']} pairs{runs}, {size_mb:.1f} MB, in {workspace.report / PAGE}"
+    return Result("report", manifest, [line], fresh, [("report", str(workspace.report / PAGE))])

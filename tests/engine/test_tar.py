@@ -1,5 +1,6 @@
 import io
 import tarfile
+from itertools import pairwise
 
 from miner.engine.tar import tar_member_bytes, write_tar
 
@@ -27,6 +28,6 @@ def test_same_members_give_the_same_bytes() -> None:
 def test_member_size_is_what_the_tar_takes() -> None:
     with tarfile.open(fileobj=io.BytesIO(tar_bytes())) as tar:
         starts = [member.offset for member in tar]
-    assert [later - earlier for earlier, later in zip(starts, starts[1:], strict=False)] == [
+    assert [later - earlier for earlier, later in pairwise(starts)] == [
         tar_member_bytes(len(content)) for _, content in MEMBERS[:2]
     ]

@@ -1,0 +1,75 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from miner.errors import MinerError
+from miner.workspace import Stage, Workspace, finished_file, read_json, write_json
+
+
+def test_stage_from_begin_to_finish(tmp_path: Path) -> None:
+    stage = Stage(tmp_path / "s", {"low": 0.5, "many": (1, 2)})
+    assert stage.finished() is None
+    stage.begin(force=False)
+    (tmp_path / "s" / "data.bin").write_bytes(b"1234")
+    manifest = stage.finish({"count": 4}, [tmp_path / "s" / "data.bin"])
+    assert manifest["count"] == 4 and manifest["files"]["data.bin"]["bytes"] == 4
+    assert Stage(tmp_path / "s", {"low": 0.5, "many": [1, 2]}).finished() == manifest
+    assert Stage(tmp_path / "s", {"low": 0.6, "many": [1, 2]}).finished() is None
+
+
+def test_unfinished_work_of_another_request_is_not_thrown_away(tmp_path: Path) -> None:
+    Stage(tmp_path, {"encoder": "a"}).begin(force=False)
+    Stage(tmp_path, {"encoder": "b"}).begin(force=False)  # nothing had been done yet
+    (tmp_path / "part").write_bytes(b"hours of work")
+    with pytest.raises(MinerError, match="encoder was 'b' and is now 'c'"):
+        Stage(tmp_path, {"encoder": "c"}).begin(force=False)
+    assert (tmp_path / "part").exists()
+    Stage(tmp_path, {"encoder": "c"}).begin(force=True)
+    assert not (tmp_path / "part").exists()
+
+
+def test_forced_stage_that_is_interrupted_remembers_its_request(tmp_path: Path) -> None:
+    first = Stage(tmp_path, {"n": 1})
+    first.begin(force=False)
+    (tmp_path / "data").write_bytes(b"1")
+    first.finish({}, [tmp_path / "data"])
+    Stage(tmp_path, {"n": 2}).begin(force=True)
+    (tmp_path / "part").write_bytes(b"of request 2")
+    with pytest.raises(MinerError, match="n was 2 and is now 1"):
+        Stage(tmp_path, {"n": 1}).begin(force=False)
+
+
+def test_damaged_manifest_is_explained(tmp_path: Path) -> None:
+    for text in ("{", "[1]", "\x00"):
+        (tmp_path / "manifest.json").write_text(text)
+        with pytest.raises(MinerError, match="damaged"):
+            read_json(tmp_path / "manifest.json")
+
+
+def test_missing_and_unfinished_stages_say_what_to_run(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(MinerError, match=r"pairs is missing. Run `miner pairs` first"):
+        workspace.manifest(workspace.pairs)
+    Stage(workspace.pairs, {}).begin(force=False)
+    with pytest.raises(MinerError, match="has not finished"):
+        workspace.manifest(workspace.pairs)
+
+
+def test_single_file_result(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    assert finished_file(path, {"k": 1}, force=False) is None
+    write_json(path, {"request": {"k": 1}, "answer": 42})
+    assert finished_file(path, {"k": 1}, force=False)["answer"] == 42
+    with pytest.raises(MinerError, match="k was 1 and is now 2"):
+        finished_file(path, {"k": 2}, force=False)
+    assert finished_file(path, {"k": 2}, force=True) is None
+
+
+def test_log_keeps_every_stage(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.log_stage("embed", {"a": 1}, {"count": 3}, 1.5)
+    workspace.log_stage("pairs", {}, {}, 0.1)
+    stages = json.loads((tmp_path / "run.json").read_text())["stages"]
+    assert sorted(stages) == ["embed", "pairs"]
+    assert stages["embed"]["seconds"] == 1.5 and stages["embed"]["environment"]["python"]
