@@ -46,7 +46,7 @@ def run_loop(
     Returns:
         Items per second of this process; an item is two views.
     Raises:
-        MinerError: the loss was not finite three times in a row.
+        MinerError: the loss was not finite three times in a row, or at the end.
     """
     checkpoint = folder / "checkpoints" / "last.pt"
     lrs = cosine(plan.lr_peak, plan.steps)
@@ -118,20 +118,22 @@ class LossGuard:
         """Look at the loss that is kept; whether it and those just before it are finite.
 
         Raises:
-            MinerError: it is the third in a row that is not.
+            MinerError: it is the third in a row that is not, or the last of the run.
         """
         if self._pending is not None:
             step, lr, loss = self._pending
             self._pending = None
             self.last_loss = loss.item()
             self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
-            if self.bad == _MOST_BAD_LOSSES:
+            # Weights that a bad last step may have spoilt must not become a result.
+            if self.bad == _MOST_BAD_LOSSES or (self.bad and step == self.plan.steps):
                 raise MinerError(self._explanation(step, lr))
         return self.bad == 0
 
     def _explanation(self, step: int, lr: float) -> str:
+        steps = f"{self.bad} steps in a row, up to step" if self.bad > 1 else "step"
         return (
-            f"The loss was not finite for {_MOST_BAD_LOSSES} steps in a row, up to step {step} (lr {lr:.3g}, temperature "
+            f"The loss was not finite for {steps} {step} of {self.plan.steps} (lr {lr:.3g}, temperature "
             f"{self.plan.temperature:g}, {self.plan.precision}). The likely cause is a learning rate that is too high for a "
             f"batch of {self.plan.batch_size}: train again with a lower --lr and --force. If that does not help, try "
             "--precision fp32 or a higher --temperature."

@@ -3,12 +3,15 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.train.options import TrainOptions
 
 LEAST_IMAGES = 16
 LEAST_STEPS_PER_EPOCH = 8
 LARGEST_CIFAR_STEM_SIZE = 64
+# At 16 pixels, a 3x3 convolution of stride 2 meets a single pixel, and oneDNN (torch 2.15, bfloat16 on a CPU) leaves
+# uninitialised memory in its weight gradient where the kernel covers padding only.
+SMALLEST_IMAGENET_STEM_SIZE = 17
 _LR_BATCH = 256
 
 
@@ -61,10 +64,19 @@ class Plan:
 
 
 def choose_stem(stem: str, image_size: int) -> str:
-    """The first layers for a size, unless they were named: small images lose too much to a stride of 4."""
-    if stem != "auto":
-        return stem
-    return "cifar" if image_size <= LARGEST_CIFAR_STEM_SIZE else "imagenet"
+    """The first layers for a size, unless they were named: small images lose too much to a stride of 4.
+
+    Raises:
+        UsageError: the named stem leaves nothing of images of this size.
+    """
+    if stem == "auto":
+        return "cifar" if image_size <= LARGEST_CIFAR_STEM_SIZE else "imagenet"
+    if stem == "imagenet" and image_size < SMALLEST_IMAGENET_STEM_SIZE:
+        raise UsageError(
+            f"--image-size {image_size} is too small for the imagenet stem: its last stage would see a single pixel. Use "
+            f"--stem cifar, or --image-size {SMALLEST_IMAGENET_STEM_SIZE} or more."
+        )
+    return stem
 
 
 def choose_batch_size(asked: int, images: int, pairs: int) -> int:

@@ -15,7 +15,7 @@ from miner.workspace import Workspace, file_record
 
 Pair = tuple[Entry, Entry]
 
-TINY_RUN = {"epochs": 2, "batch_size": 8, "image_size": 16, "stem": "imagenet", "dim": 16, "device": "cpu"}
+TINY_RUN = {"epochs": 2, "batch_size": 8, "image_size": 32, "stem": "imagenet", "dim": 16, "device": "cpu"}
 
 
 def sample_entries(count: int) -> tuple[Source, list[Entry]]:
@@ -25,7 +25,8 @@ def sample_entries(count: int) -> tuple[Source, list[Entry]]:
 
 
 def same_class_pairs(entries: Sequence[Entry], count: int) -> list[Pair]:
-    pairs = [pair for pair in combinations(entries, 2) if pair[0].label == pair[1].label]
+    """Pairs of one class among the first 200 entries."""
+    pairs = [pair for pair in combinations(entries[:200], 2) if pair[0].label == pair[1].label]
     assert len(pairs) >= count
     return pairs[:: len(pairs) // count or 1][:count]
 
@@ -60,9 +61,7 @@ def write_embedded(root: Path, source_spec: str, pairs: int = 40, skip: int = 0)
     metadata.mkdir(parents=True)
     half = len(entries) // 2
     for number, part in enumerate((entries[:half], entries[half:])):
-        pq.write_table(
-            pa.table({"key": [entry.key for entry in part]}), metadata / f"metadata_{number:05d}.parquet"
-        )
+        pq.write_table(pa.table({"key": [entry.key for entry in part]}), metadata / f"metadata_{number:05d}.parquet")
     finish_folder(root / "embeddings", request={"source": source_spec})
     (root / "pairs").mkdir()
     write_pairs(root / "pairs" / "pairs.parquet", same_class_pairs(entries, pairs), labelled=True)

@@ -1,6 +1,6 @@
 import pytest
 
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.train.plan import choose_batch_size, choose_queue_size, choose_stem, peak_lr
 
 
@@ -28,7 +28,13 @@ def test_too_few_images_are_refused() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "images", "keys", "chosen"),
-    [(4096, 50_000, 256, 4096), (4096, 3_000, 256, 2816), (1000, 50_000, 256, 768), (4096, 512, 256, 256), (10, 99, 32, 32)],
+    [
+        (4096, 50_000, 256, 4096),
+        (4096, 3_000, 256, 2816),
+        (1000, 50_000, 256, 768),
+        (4096, 512, 256, 256),
+        (10, 99, 32, 32),
+    ],
 )
 def test_queue_is_whole_steps_below_the_image_count(asked: int, images: int, keys: int, chosen: int) -> None:
     assert choose_queue_size(asked, images, keys) == chosen
@@ -37,6 +43,8 @@ def test_queue_is_whole_steps_below_the_image_count(asked: int, images: int, key
 
 def test_stem_goes_by_the_size_unless_named() -> None:
     assert [choose_stem("auto", size) for size in (32, 64, 65, 224)] == ["cifar", "cifar", "imagenet", "imagenet"]
+    with pytest.raises(UsageError, match="--stem cifar"):
+        choose_stem("imagenet", 16)
     assert choose_stem("imagenet", 32) == "imagenet" and choose_stem("cifar", 224) == "cifar"
 
 

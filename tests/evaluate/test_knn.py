@@ -1,0 +1,120 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from miner.errors import MinerError
+from miner.evaluate.knn import find_run, knn
+from miner.evaluate.options import KnnOptions
+from miner.train.export import load_backbone
+from miner.train.images import load_images
+from miner.train.options import TrainOptions
+from miner.train.run import train
+from miner.workspace import Workspace
+from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace of 160 labelled images with a finished run `moco`, evaluated."""
+    workspace = write_shards(tmp_path_factory.mktemp("knn"), images=160, pairs=40)
+    train(TrainOptions(**{**TINY_RUN, "epochs": 1, "batch_size": 16}), workspace)
+    assert knn(KnnOptions(device="cpu"), workspace).fresh
+    return workspace
+
+
+def record_of(workspace: Workspace) -> dict:
+    return json.loads((workspace.run("moco") / "eval/knn.json").read_text())
+
+
+def test_the_record_holds_every_setting(workspace: Workspace) -> None:
+    record = record_of(workspace)
+    assert record["n_gallery"] + record["n_test"] == 160 and record["classes"] == 10
+    assert [(r["k"], r["k_asked"], r["temperature"]) for r in record["results"]] == [
+        (record["n_gallery"], 200, 0.1),
+        (20, 20, 0.07),
+    ]
+    assert record["layer"] == "backbone, pooled" and "32 px" in record["resize"]
+    assert record["queries_seen_unlabelled"] and record["test_origin"] == "held out by key"
+    assert record["class_names"][9] == "Ankle boot"
+
+
+def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -> None:
+    record = record_of(workspace)
+    backbone = load_backbone(workspace.run("moco"))
+    source, entries = sample_entries(160)
+    pixels = load_images(source, entries, 32, 1, "decode") / 255.0
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
+    with torch.no_grad():
+        features = torch.nn.functional.normalize(backbone.module((pixels - mean) / std), dim=1)
+    from miner.evaluate.data import is_held_out
+
+    test = [row for row, entry in enumerate(entries) if is_held_out(entry.key, 0.2)]
+    gallery = [row for row in range(160) if row not in test]
+    for result in record["results"]:
+        right = 0
+        for row in test:
+            cosines = {other: float(features[row] @ features[other]) for other in gallery}
+            votes = [0.0] * 10
+            for other in sorted(gallery, key=lambda other: -cosines[other])[: result["k"]]:
+                votes[entries[other].label] += 2.718281828 ** (cosines[other] / result["temperature"])
+            right += votes.index(max(votes)) == entries[row].label
+        assert result["trained"] == pytest.approx(100 * right / len(test), abs=100 / len(test) + 1e-3)
+    labels = [entries[row].label for row in gallery]
+    most = min(set(labels), key=lambda label: (-labels.count(label), label))
+    expected = 100 * sum(entries[row].label == most for row in test) / len(test)
+    assert record["majority"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_same_request_returns_at_once_without_torch(workspace: Workspace) -> None:
+    code = (
+        "import sys; from pathlib import Path; from miner.evaluate.knn import knn; "
+        "from miner.evaluate.options import KnnOptions; from miner.workspace import Workspace; "
+        f"result = knn(KnnOptions(), Workspace(Path({str(workspace.root)!r}))); "
+        "print(result.fresh, 'torch' in sys.modules); print(result.lines[0])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    first, line = answer.stdout.splitlines()
+    assert first.split() == ["False", "False"]
+    assert line.startswith("kNN k=") and "T=0.1: trained" in line and "(gallery" in line
+
+
+def test_another_request_needs_force(workspace: Workspace) -> None:
+    before = record_of(workspace)
+    options = KnnOptions(test_fraction=0.5, device="cpu")
+    with pytest.raises(MinerError, match="--force"):
+        knn(options, workspace)
+    assert record_of(workspace) == before
+    assert knn(options, workspace, force=True).record["n_test"] > before["n_test"]
+    knn(KnnOptions(device="cpu"), workspace, force=True)
+    assert record_of(workspace) == before
+
+
+def test_a_named_gallery_needs_no_images_in_the_workspace(workspace: Workspace, tmp_path: Path) -> None:
+    lonely = Workspace(tmp_path)
+    lonely.run("moco").parent.mkdir()
+    lonely.run("moco").symlink_to(workspace.run("moco"))
+    options = KnnOptions(gallery="sample", limit=100, device="cpu")
+    record = knn(options, lonely, force=True).record
+    assert record["n_gallery"] + record["n_test"] == 100 and not record["queries_seen_unlabelled"]
+    knn(KnnOptions(device="cpu"), workspace, force=True)
+
+
+def test_the_latest_finished_run_is_taken(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(MinerError, match="miner train"):
+        find_run(workspace, None)
+    for number, name in enumerate(("b", "a", "unfinished")):
+        folder = workspace.run(name)
+        folder.mkdir(parents=True)
+        if name != "unfinished":
+            (folder / "manifest.json").write_text("{}")
+            os.utime(folder / "manifest.json", ns=(number, number))
+    assert find_run(workspace, None).name == "a"
+    assert find_run(workspace, "b").name == "b"
+    with pytest.raises(MinerError, match=r"no finished run 'unfinished'.*finished: a, b"):
+        find_run(workspace, "unfinished")

@@ -1,0 +1,49 @@
+"""Killed at any moment and started again, a run ends with the same bytes."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.train.mini_workspace import write_shards
+
+COMMAND = [
+    *(sys.executable, "-m", "miner", "train", "--epochs", "5", "--batch-size", "8", "--image-size", "32"),
+    *("--stem", "imagenet", "--dim", "16", "--checkpoint-steps", "7", "--device", "cpu"),
+]
+STEPS = 50
+
+
+def lines(workspace: Path) -> list[bytes]:
+    path = workspace / "runs/moco/metrics.jsonl"
+    return path.read_bytes().splitlines(keepends=True) if path.exists() else []
+
+
+def kill_when(workspace: Path, line_count: int) -> None:
+    """Start the run and kill it as soon as it has written so many lines of metrics."""
+    process = subprocess.Popen([*COMMAND, "-w", str(workspace)], stderr=subprocess.PIPE)
+    while len(lines(workspace)) < line_count and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    _, said = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said.decode()
+
+
+def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("whole", "killed"):
+        write_shards(tmp_path / name, images=64, pairs=16)
+    subprocess.run([*COMMAND, "-w", str(tmp_path / "whole")], check=True, capture_output=True)
+
+    # The line of step 20 is past the checkpoint of step 14, so it must be dropped and written again.
+    kill_when(tmp_path / "killed", 2)
+    assert not (tmp_path / "killed/runs/moco/manifest.json").exists()
+    again = subprocess.run([*COMMAND, "-w", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    assert (
+        f"continuing from step 14 of {STEPS}" in again.stderr or f"continuing from step 21 of {STEPS}" in again.stderr
+    )
+
+    for name in ("metrics.jsonl", "backbone.safetensors", "config.yaml", "manifest.json"):
+        whole, killed = (tmp_path / run / "runs/moco" / name for run in ("whole", "killed"))
+        assert whole.read_bytes() == killed.read_bytes(), name
+    assert len(lines(tmp_path / "killed")) == STEPS // 10

@@ -1,0 +1,116 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from miner.errors import MinerError
+from miner.train.loop import LossGuard, run_loop
+from miner.train.methods import Method
+from miner.train.metrics import read_metrics
+from miner.train.plan import Plan
+from miner.train.sampler import CombinedSampler
+
+
+def plan(**changes: object) -> Plan:
+    values = {
+        "method": "fake",
+        "backbone": "fake",
+        "stem": "cifar",
+        "image_size": 8,
+        "canvas": 8,
+        "mean": (0.5,) * 3,
+        "std": (0.2,) * 3,
+        "images": 20,
+        "pairs": 4,
+        "epochs": 5,
+        "batch_size": 5,
+        "steps_per_epoch": 4,
+        "lr_peak": 0.1,
+        "weight_decay": 0.0,
+        "momentum": 0.9,
+        "temperature": 0.1,
+        "queue_size": 10,
+        "dim": 4,
+        "symmetric": False,
+        "norm_splits": 1,
+        "precision": "fp32",
+        "seed": 0,
+    }
+    return Plan(**{**values, **changes})
+
+
+class Recorder(Method):
+    """A method that only writes down what it is given; its loss is what the test asks for."""
+
+    def __init__(self, losses: dict[int, float] | None = None) -> None:
+        super().__init__()
+        self.backbone = nn.Linear(1, 1)
+        self.losses = losses or {}
+        self.first: list[Tensor] = []
+        self.second: list[Tensor] = []
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        self.first.append(first)
+        self.second.append(second)
+        factor = self.losses.get(len(self.first), 1.0)
+        return {"loss": self.backbone(torch.ones(1, 1)).square().sum() * factor}
+
+
+def pictures() -> Tensor:
+    """Twenty images of one colour each, which only the jitter of colours can change."""
+    return (torch.arange(20) * 12 + 5).to(torch.uint8).view(20, 1, 1, 1).expand(20, 3, 8, 8).contiguous()
+
+
+def run(folder: Path, method: Recorder, **changes: object) -> None:
+    chosen = plan(**changes)
+    sampler = CombinedSampler(20, torch.tensor([[0, 10], [1, 11], [2, 12], [3, 13]]), chosen.batch_size, chosen.seed)
+    run_loop(chosen, method, pictures(), sampler, folder, device=torch.device("cpu"), checkpoint_steps=100)
+
+
+def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Plain:
+        """Views without augmentation, to recognise the images."""
+
+        def __init__(self, *_: object) -> None: ...
+
+        def __call__(self, images: Tensor, draw: torch.Generator) -> Tensor:
+            return images.float()
+
+    monkeypatch.setattr("miner.train.loop.Augmentation", Plain)
+    method = Recorder()
+    run(tmp_path, method)
+    sampler = CombinedSampler(20, torch.tensor([[0, 10], [1, 11], [2, 12], [3, 13]]), 5, 0)
+    expected = torch.cat([sampler.epoch(epoch) for epoch in range(5)])
+    seen = torch.stack([torch.stack(method.first), torch.stack(method.second)], 1)[..., 0, 0, 0]
+    assert torch.equal(seen, pictures()[expected][..., 0, 0, 0].float())
+
+
+def test_metrics_come_every_ten_steps_and_at_the_end(tmp_path: Path) -> None:
+    run(tmp_path, Recorder(), epochs=6)
+    lines = read_metrics(tmp_path / "metrics.jsonl")
+    assert [(line["step"], line["epoch"]) for line in lines] == [(10, 3), (20, 5), (24, 6)]
+    assert lines[-1]["lr"] == pytest.approx(
+        0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * 23 / 24)).item()), rel=1e-5
+    )
+
+
+def test_three_bad_losses_in_a_row_stop_the_run(tmp_path: Path) -> None:
+    method = Recorder({6: float("nan"), 7: float("inf"), 8: float("nan")})
+    with pytest.raises(MinerError, match=r"3 steps in a row, up to step 8 of 20 \(lr .*lower --lr"):
+        run(tmp_path, method)
+    assert len(method.first) < 20
+
+
+def test_a_last_step_that_is_bad_gives_no_result(tmp_path: Path) -> None:
+    with pytest.raises(MinerError, match="not finite for step 20 of 20"):
+        run(tmp_path, Recorder({20: float("nan")}))
+    assert not (tmp_path / "checkpoints/last.pt").exists()
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["loss"] is None
+
+
+def test_a_single_bad_loss_is_forgiven() -> None:
+    guard = LossGuard(plan())
+    for step, loss in enumerate([1.0, float("nan"), float("nan"), 1.0, float("nan"), float("nan"), 2.0], 1):
+        guard.check_previous(step, 0.1, torch.tensor(loss))
+    assert guard.check_now() and guard.last_loss == 2.0

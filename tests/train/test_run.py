@@ -1,0 +1,154 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+import yaml
+from safetensors.torch import load_file
+
+from miner.errors import MinerError
+from miner.train.export import load_backbone, starting_backbone
+from miner.train.metrics import read_metrics
+from miner.train.options import TrainOptions
+from miner.train.run import train
+from miner.workspace import Workspace, file_record
+from tests.train.mini_workspace import TINY_RUN, write_embedded, write_shards
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with shards and a finished run `moco`."""
+    workspace = write_shards(tmp_path_factory.mktemp("train"), images=64, pairs=16)
+    result = train(TrainOptions(**TINY_RUN), workspace)
+    assert result.fresh
+    return workspace
+
+
+def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> None:
+    run = workspace.run("moco")
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert set(manifest["files"]) == {"backbone.safetensors", "metrics.jsonl", "config.yaml"}
+    assert all(file_record(run / name) == record for name, record in manifest["files"].items())
+    assert (run / "checkpoints/last.pt").exists() and list(run.glob("events*")) and not (run / "request.json").exists()
+    expected = {
+        "images": 64,
+        "pairs": 16,
+        "items": 80,
+        "steps": 20,
+        "steps_per_epoch": 10,
+        "epochs": 2,
+        "batch_size": 8,
+        "queue_size": 56,
+        "image_size": 32,
+        "canvas": 32,
+        "stem": "imagenet",
+        "source": "sample",
+        "pair_label_precision": 1.0,
+    }
+    assert {name: manifest[name] for name in expected} == expected
+    assert manifest["final_loss"] == pytest.approx(read_metrics(run / "metrics.jsonl")[-1]["loss"], rel=1e-5)
+    assert 0.2 < manifest["mean"][0] < 0.4 and manifest["mean"][0] == manifest["mean"][1]
+
+
+def test_the_backbone_loads_strictly_into_torchvision_and_has_learned(workspace: Workspace) -> None:
+    run = workspace.run("moco")
+    network = torchvision.models.resnet18(weights=None)
+    network.fc = torch.nn.Identity()
+    network.load_state_dict(load_file(run / "backbone.safetensors"), strict=True)
+    images = torch.rand(4, 3, 32, 32)
+    trained, start = load_backbone(run), starting_backbone(run)
+    with torch.no_grad():
+        torch.testing.assert_close(trained.module(images), network.eval()(images))
+        assert not torch.allclose(start.module(images), network(images))
+    assert trained.image_size == 32 and trained.config["batch_size"] == 8
+
+
+def test_the_start_is_what_training_started_from(workspace: Workspace, tmp_path: Path) -> None:
+    shards = write_shards(tmp_path, images=64, pairs=16)
+    options = TrainOptions(**{**TINY_RUN, "epochs": 1, "lr": 1e-30, "weight_decay": 0.0})
+    train(options, shards)
+    untouched = dict(load_backbone(shards.run("moco")).module.named_parameters())
+    for name, parameter in starting_backbone(workspace.run("moco")).module.named_parameters():
+        torch.testing.assert_close(untouched[name], parameter, atol=1e-20, rtol=0)
+
+
+def test_a_finished_request_returns_at_once_without_torch(workspace: Workspace) -> None:
+    code = (
+        "import sys; from pathlib import Path; from miner.train.run import train; "
+        "from miner.train.options import TrainOptions; from miner.workspace import Workspace; "
+        f"result = train(TrainOptions(**{TINY_RUN!r}), Workspace(Path({str(workspace.root)!r}))); "
+        "print(result.fresh, 'torch' in sys.modules, result.record['steps'])"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split() == ["False", "False", "20"]
+
+
+def test_what_only_changes_the_speed_is_not_another_request(workspace: Workspace) -> None:
+    faster = TrainOptions(**{**TINY_RUN, "workers": 3, "checkpoint_steps": 1})
+    assert not train(faster, workspace).fresh
+
+
+def test_another_request_is_refused_without_force_and_named(workspace: Workspace) -> None:
+    before = (workspace.run("moco") / "manifest.json").read_bytes()
+    with pytest.raises(MinerError, match=r"lr was 0\.03 and is now 0\.5"):
+        train(TrainOptions(**{**TINY_RUN, "lr": 0.5}), workspace)
+    assert (workspace.run("moco") / "manifest.json").read_bytes() == before
+
+
+def test_source_and_shards_train_the_same_backbone(workspace: Workspace, tmp_path: Path) -> None:
+    twin = write_embedded(tmp_path, str(workspace.shards / "images-000000.tar"), pairs=16)
+    train(TrainOptions(**TINY_RUN), twin)
+    for name in ("backbone.safetensors", "metrics.jsonl"):
+        assert (twin.run("moco") / name).read_bytes() == (workspace.run("moco") / name).read_bytes()
+
+
+def test_the_control_arm_trains_on_own_views_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    workspace = write_shards(tmp_path, images=64, pairs=16)
+    (workspace.shards / "pairs.parquet").unlink()
+    options = TrainOptions(**{**TINY_RUN, "epochs": 1, "pairs_arm": "none", "name": "control", "batch_size": 256})
+    result = train(options, workspace)
+    assert (
+        result.record["pairs"] == 0 and result.record["items"] == 64 and result.record["pair_label_precision"] is None
+    )
+    said = capsys.readouterr().err
+    assert "batch lowered from 256 to 8" in said and "lr 0.03 x 8/256 = 0.0009375" in said
+    assert "queue cut from 4,096 to 56" in said
+
+
+def test_symmetric_cifar_stem_and_limit(tmp_path: Path) -> None:
+    workspace = write_shards(tmp_path, images=64, pairs=40)
+    options = TrainOptions(
+        epochs=1, image_size=16, limit=48, symmetric=True, dim=8, batch_size=8, device="cpu", precision="fp32"
+    )
+    record = train(options, workspace).record
+    assert record["images"] == 48 and 0 < record["pairs"] < 40
+    assert record["stem"] == "cifar" and record["queue_size"] == 32 and record["precision"] == "fp32"
+    config = yaml.safe_load((workspace.run("moco") / "config.yaml").read_text())
+    assert config["symmetric"] is True and config["stem"] == "cifar"
+    weights = load_file(workspace.run("moco") / "backbone.safetensors")
+    assert weights["conv1.weight"].shape == (64, 3, 3, 3)
+    assert load_backbone(workspace.run("moco")).module(torch.rand(1, 3, 16, 16)).shape == (1, 512)
+
+
+def test_damaged_weights_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "moco"
+    run.mkdir(parents=True)
+    for name in ("manifest.json", "config.yaml"):
+        (run / name).write_bytes((workspace.run("moco") / name).read_bytes())
+    data = bytearray((workspace.run("moco") / "backbone.safetensors").read_bytes())
+    data[-1] ^= 1
+    (run / "backbone.safetensors").write_bytes(data)
+    with pytest.raises(MinerError, match=r"backbone\.safetensors is missing or damaged"):
+        load_backbone(run)
+    (run / "manifest.json").unlink()
+    with pytest.raises(MinerError, match="has not finished"):
+        load_backbone(run)
+
+
+def test_a_name_that_leaves_the_folder_is_refused() -> None:
+    for name in ("../x", "a/b", "", ".hidden"):
+        with pytest.raises(MinerError, match="--name"):
+            TrainOptions.parse({"name": name})
