@@ -27,7 +27,7 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
     old = read_json(path)
     if old is not None and not force:
         if old.get("request") == request:
-            return Result("eval knn", old, _lines(old), fresh=False)
+            return Result("eval knn", old, _lines(old), fresh=False, headline=_headline(old))
         raise MinerError(
             f"{path} is the result of another request (other options, images or weights). Use --force to replace it."
         )
@@ -35,7 +35,7 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
 
     record = {"request": request, **measure(options, run, inputs)}
     write_json(path, record)
-    return Result("eval knn", record, _lines(record))
+    return Result("eval knn", record, _lines(record), headline=_headline(record))
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:
@@ -65,6 +65,16 @@ def _request(options: KnnOptions, run_manifest: Record, inputs: Inputs | None) -
     named = {name: source_identity(asked[name]) for name in ("gallery", "test") if asked[name] is not None}
     images: Any = inputs.fingerprint if inputs is not None else None
     return {**asked, "weights": fingerprint(run_manifest["files"]), "sources": named, "workspace_images": images}
+
+
+def _headline(record: Record) -> list[tuple[str, str]]:
+    return [
+        (
+            f"kNN accuracy (k = {result['k']}, T = {result['temperature']})",
+            f"{result['trained']:.1f} %, before training {result['random']:.1f} %",
+        )
+        for result in record["results"]
+    ]
 
 
 def _lines(record: Record) -> list[str]:

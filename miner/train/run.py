@@ -20,7 +20,7 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     name = options.name or options.method
     stage = Stage(workspace.run(name), _request(options, inputs))
     if not force and (manifest := stage.finished()) is not None:
-        return Result("train", manifest, _lines(name, manifest), fresh=False)
+        return Result("train", manifest, _lines(name, manifest), fresh=False, headline=_headline(name, manifest))
     check_shards_are_current(inputs, workspace)
     stage.begin(force)
 
@@ -28,12 +28,18 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
 
     record, items_per_s = pretrain(options, inputs, stage.folder)
     manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
-    return Result("train", manifest, [*_lines(name, manifest), f"{items_per_s:,.0f} items/s (two views each)"])
+    lines = [*_lines(name, manifest), f"{items_per_s:,.0f} items/s (two views each)"]
+    return Result("train", manifest, lines, headline=_headline(name, manifest))
 
 
 def _request(options: TrainOptions, inputs: Inputs) -> Record:
     deciding = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
     return {**deciding, "images_from": inputs.origin, "inputs": inputs.fingerprint}
+
+
+def _headline(name: str, manifest: Record) -> list[tuple[str, str]]:
+    pairs = f"{manifest['images']:,} images and {manifest['pairs']:,} pairs"
+    return [("trained", f"run {name}, {manifest['steps']:,} steps on {pairs}")]
 
 
 def _lines(name: str, manifest: Record) -> list[str]:

@@ -9,10 +9,10 @@ from pathlib import Path
 from tests.train.mini_workspace import write_shards
 
 COMMAND = [
-    *(sys.executable, "-m", "miner", "train", "--epochs", "5", "--batch-size", "8", "--image-size", "32"),
+    *(sys.executable, "-m", "miner", "train", "--epochs", "3", "--batch-size", "8", "--image-size", "32"),
     *("--stem", "imagenet", "--dim", "16", "--checkpoint-steps", "7", "--device", "cpu"),
 ]
-STEPS = 50
+STEPS = 30
 
 
 def lines(workspace: Path) -> list[bytes]:
