@@ -39,7 +39,7 @@ class TrainOptions(Options):
     momentum: Fraction = Field(0.99, description="Of the key encoder (exponential moving average).")
     temperature: float = Field(0.1, gt=0, description="Of the contrastive loss.")
     queue_size: int = Field(
-        4096, ge=1, description="Negative keys kept; cut to a multiple of the batch below the image count."
+        4096, ge=1, description="Negative keys kept; cut to whole batches and a quarter of the images."
     )
     dim: int = Field(128, ge=2, description="Width of the projection.")
     symmetric: bool = Field(False, description="Use both views as query and key (twice the work per step).")

@@ -8,6 +8,7 @@ from miner.train.options import TrainOptions
 
 LEAST_IMAGES = 16
 LEAST_STEPS_PER_EPOCH = 8
+LEAST_IMAGES_PER_KEY = 4
 LARGEST_CIFAR_STEM_SIZE = 64
 # At 16 pixels, a 3x3 convolution of stride 2 meets a single pixel, and oneDNN (torch 2.15, bfloat16 on a CPU) leaves
 # uninitialised memory in its weight gradient where the kernel covers padding only.
@@ -80,23 +81,23 @@ def choose_stem(stem: str, image_size: int) -> str:
 
 
 def choose_batch_size(asked: int, images: int, pairs: int) -> int:
-    """The batch: as asked, or the greatest power of two that leaves 8 steps per epoch and 3 batches of negatives.
+    """The batch: as asked, or the greatest power of two that leaves 8 steps per epoch and takes a quarter of the images.
 
     Raises:
         MinerError: there are fewer than 16 images.
     """
     if images < LEAST_IMAGES:
         raise MinerError(f"{images} images are too few to train on; at least {LEAST_IMAGES} are needed.")
-    most = min((images + pairs) // LEAST_STEPS_PER_EPOCH, images // 4)
+    most = min((images + pairs) // LEAST_STEPS_PER_EPOCH, images // LEAST_IMAGES_PER_KEY)
     return asked if asked <= most else 1 << max(1, most.bit_length() - 1)
 
 
 def choose_queue_size(asked: int, images: int, keys_per_step: int) -> int:
-    """The queue: as asked, cut to whole steps and below the number of images.
+    """The queue: as asked, cut to whole steps and to a quarter of the images, but one step at least.
 
-    A queue that holds every image is sure to hold each query's own key of an earlier step as a negative.
+    A queue as large as the data set is sure to hold each query's own key of an earlier step as a negative.
     """
-    return max(keys_per_step, min(asked, images - 1) // keys_per_step * keys_per_step)
+    return max(keys_per_step, min(asked, images // LEAST_IMAGES_PER_KEY) // keys_per_step * keys_per_step)
 
 
 def peak_lr(lr: float, batch_size: int) -> float:
@@ -119,5 +120,5 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
             f"more, each on at most a quarter of the images",
         )
     if plan.queue_size < options.queue_size:
-        lines.append(f"queue cut from {options.queue_size:,} to {plan.queue_size:,} keys, below the number of images")
+        lines.append(f"queue cut from {options.queue_size:,} to {plan.queue_size:,} keys, a quarter of the images")
     return lines

@@ -1,5 +1,6 @@
 """Killed at any moment and started again, a run ends with the same bytes."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ COMMAND = [
     *("--stem", "imagenet", "--dim", "16", "--checkpoint-steps", "7", "--device", "cpu"),
 ]
 STEPS = 30
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
 def lines(workspace: Path) -> list[bytes]:
@@ -22,7 +24,7 @@ def lines(workspace: Path) -> list[bytes]:
 
 def kill_when(workspace: Path, line_count: int) -> None:
     """Start the run and kill it as soon as it has written so many lines of metrics."""
-    process = subprocess.Popen([*COMMAND, "-w", str(workspace)], stderr=subprocess.PIPE)
+    process = subprocess.Popen([*COMMAND, "-w", str(workspace)], stderr=subprocess.PIPE, env=ENVIRONMENT)
     while len(lines(workspace)) < line_count and process.poll() is None:
         time.sleep(0.005)
     process.kill()
@@ -33,12 +35,14 @@ def kill_when(workspace: Path, line_count: int) -> None:
 def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         write_shards(tmp_path / name, images=64, pairs=16)
-    subprocess.run([*COMMAND, "-w", str(tmp_path / "whole")], check=True, capture_output=True)
+    subprocess.run([*COMMAND, "-w", str(tmp_path / "whole")], check=True, capture_output=True, env=ENVIRONMENT)
 
     # The line of step 20 is past the checkpoint of step 14, so it must be dropped and written again.
     kill_when(tmp_path / "killed", 2)
     assert not (tmp_path / "killed/runs/moco/manifest.json").exists()
-    again = subprocess.run([*COMMAND, "-w", str(tmp_path / "killed")], check=True, capture_output=True, text=True)
+    again = subprocess.run(
+        [*COMMAND, "-w", str(tmp_path / "killed")], check=True, capture_output=True, text=True, env=ENVIRONMENT
+    )
     assert (
         f"continuing from step 14 of {STEPS}" in again.stderr or f"continuing from step 21 of {STEPS}" in again.stderr
     )

@@ -41,7 +41,7 @@ def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> No
         "steps_per_epoch": 10,
         "epochs": 2,
         "batch_size": 8,
-        "queue_size": 56,
+        "queue_size": 16,
         "image_size": 32,
         "canvas": 32,
         "stem": "imagenet",
@@ -115,7 +115,7 @@ def test_the_control_arm_trains_on_own_views_only(tmp_path: Path, capsys: pytest
     )
     said = capsys.readouterr().err
     assert "batch lowered from 256 to 8" in said and "lr 0.03 x 8/256 = 0.0009375" in said
-    assert "queue cut from 4,096 to 56" in said
+    assert "queue cut from 4,096 to 16" in said
 
 
 def test_symmetric_cifar_stem_and_limit(tmp_path: Path) -> None:
@@ -125,7 +125,7 @@ def test_symmetric_cifar_stem_and_limit(tmp_path: Path) -> None:
     )
     record = train(options, workspace).record
     assert record["images"] == 48 and 0 < record["pairs"] < 40
-    assert record["stem"] == "cifar" and record["queue_size"] == 32 and record["precision"] == "fp32"
+    assert record["stem"] == "cifar" and record["queue_size"] == 16 and record["precision"] == "fp32"
     config = yaml.safe_load((workspace.run("moco") / "config.yaml").read_text())
     assert config["symmetric"] is True and config["stem"] == "cifar"
     weights = load_file(workspace.run("moco") / "backbone.safetensors")
