@@ -6,6 +6,9 @@ from pydantic import Field
 
 from miner.options import Options
 
+Layer = Literal["backbone", "projector"]
+Pool = Literal["auto", "avg", "cls", "max"]
+
 
 class EmbedOptions(Options):
     source: str = Field(
@@ -14,7 +17,13 @@ class EmbedOptions(Options):
     )
     encoder: str = Field(
         "efficientnet_lite0",
-        description="efficientnet_lite0 (works offline), a torchvision model (resnet50), timm:NAME, or a checkpoint ARCH@FILE.",
+        description="efficientnet_lite0 (works offline), lite1, lite2; a torchvision classifier (resnet50, "
+        "resnet50:IMAGENET1K_V1); timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50, barlow_resnet50; moco:FILE; "
+        "run:FOLDER (of `miner train`); onnx:FILE. NAME@FILE takes the weights from a local file.",
+    )
+    layer: Layer = Field("backbone", description="projector keeps the head that was trained on top, if there is one.")
+    pool: Pool = Field(
+        "auto", description="auto is what the encoder was trained with; avg, cls or max choose, where it gives more."
     )
     batch_size: int = Field(64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")

@@ -1,7 +1,7 @@
 """From a decoded image to the pixels that an encoder was trained to see."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,23 +9,31 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Triple = tuple[float, float, float]
+Mode = Literal["center", "squash", "border", "square"]
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
     "bicubic": Image.Resampling.BICUBIC,
     "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
 }
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)
 class Preprocess:
-    """Resize the short side, crop the centre, normalise: the evaluation transform of nearly every encoder.
+    """Resize, crop the centre, normalise: the evaluation transform of nearly every encoder.
 
     Attributes:
-        resize: length of the short side after resizing, in pixels.
+        resize: length of the side that `mode` speaks of, after resizing, in pixels.
         crop: side of the centre crop, in pixels.
         interpolation: a name in `RESAMPLING`; Pillow's antialiased resampling.
         mean, std: per channel, of pixels scaled to 0..1.
+        mode: `center` resizes the short side, as torchvision and timm do; `squash` both sides, so that the shape changes;
+            `border` the long side, and fills up with the mean colour (both as timm's crop modes of that name); `square`
+            the central square alone, as `miner train` does.
     """
 
     resize: int
@@ -33,11 +41,26 @@ class Preprocess:
     interpolation: str
     mean: Triple
     std: Triple
+    mode: Mode = "center"
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """An RGB image as uint8 (crop, crop, 3)."""
-        resized = resize_short_side(image, self.resize, RESAMPLING[self.interpolation])
-        return centre_crop(np.asarray(resized, np.uint8), self.crop)
+        fill = tuple(round(255 * level) for level in self.mean) if self.mode == "border" else (0, 0, 0)
+        return centre_crop(np.asarray(self._resized(image), np.uint8), self.crop, fill)
+
+    def _resized(self, image: Image.Image) -> Image.Image:
+        resampling = RESAMPLING[self.interpolation]
+        if self.mode == "center":
+            return resize_short_side(image, self.resize, resampling)
+        size, box = (self.resize, self.resize), None
+        if self.mode == "border":
+            longest = max(image.size)
+            size = (round(image.width * self.resize / longest), round(image.height * self.resize / longest))
+        elif self.mode == "square":
+            short = min(image.size)
+            left, top = (image.width - short) / 2, (image.height - short) / 2
+            box = (left, top, left + short, top + short)
+        return image if size == image.size else image.resize(size, resampling, box=box)
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (n, crop, crop, 3) on any device as float32 (n, 3, crop, crop), channels last in memory."""
@@ -46,8 +69,8 @@ class Preprocess:
         return ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
 
     def record(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; the usual mode goes without saying."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("mode", "center")}
 
 
 def resize_short_side(image: Image.Image, length: int, resampling: Image.Resampling) -> Image.Image:
@@ -60,12 +83,14 @@ def resize_short_side(image: Image.Image, length: int, resampling: Image.Resampl
     return image if size == image.size else image.resize(size, resampling)
 
 
-def centre_crop(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """The middle (side, side, 3) of (height, width, 3); what is too small is padded with black, as torchvision does."""
+def centre_crop(pixels: NDArray[np.uint8], side: int, fill: tuple[int, ...] = (0, 0, 0)) -> NDArray[np.uint8]:
+    """The middle (side, side, 3) of (height, width, 3); what is too small is padded, with black as torchvision does."""
     height, width = pixels.shape[:2]
     if height < side or width < side:
-        down, right = max(side - height, 0), max(side - width, 0)
-        pixels = np.pad(pixels, ((down // 2, down - down // 2), (right // 2, right - right // 2), (0, 0)))
-        height, width = pixels.shape[:2]
+        canvas = np.empty((max(height, side), max(width, side), 3), np.uint8)
+        canvas[:] = fill
+        top, left = (len(canvas) - height) // 2, (canvas.shape[1] - width) // 2
+        canvas[top : top + height, left : left + width] = pixels
+        pixels, (height, width) = canvas, canvas.shape[:2]
     top, left = round((height - side) / 2), round((width - side) / 2)
     return pixels[top : top + side, left : left + side]

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miner.embed.naming import encoder_request
 from miner.embed.options import EmbedOptions
 from miner.engine import Progress, Unit, finished_items, run
 from miner.errors import MinerError
@@ -53,6 +54,7 @@ def _request(options: EmbedOptions, source: Source, entries: Sequence[Entry]) ->
         "source": spec,
         "source_fingerprint": source_fingerprint(entries),
         **options.model_dump(mode="json", include={"encoder", "precision", "dtype", "block_size", "limit"}),
+        **encoder_request(options),
     }
 
 
@@ -65,7 +67,7 @@ def _encode(
 
     device = resolve_device(options.device)
     precision = resolve_precision(options.precision, device)
-    encoder = load_encoder(options.encoder, device)
+    encoder = load_encoder(options.encoder, device, options.layer, options.pool)
     folder = workspace.embeddings
     starts = range(0, len(entries), options.block_size)
     blocks = [entries[start : start + options.block_size] for start in starts]
@@ -195,7 +197,7 @@ class _BlockJob:
             errors += [_error(image.entry, image.reason) for image in batch if image.pixels is None]
             if self.progress is not None:
                 self.progress.advance(len(batch))
-        dim = self._dim() if not vectors else len(vectors[0])
+        dim = len(vectors[0]) if vectors else self.encoder.dim
         with vectors_file.open("wb") as stream:
             np.save(stream, np.asarray(vectors, self.options.dtype).reshape(-1, dim))
         pq.write_table(pa.Table.from_pylist(errors, schema=ERROR_SCHEMA), errors_file)
@@ -238,12 +240,6 @@ class _BlockJob:
         batch = torch.from_numpy(np.stack(pixels)).to(self.device)
         encoded: NDArray[np.floating] = self.encoder.encode(batch, self.precision).cpu().numpy()
         return encoded
-
-    def _dim(self) -> int:
-        import numpy as np
-
-        side = self.encoder.preprocess.crop
-        return int(self._vectors([np.zeros((side, side, 3), np.uint8)]).shape[1])
 
 
 def _row(image: _Decoded) -> dict[str, Any]:

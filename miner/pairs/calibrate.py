@@ -70,7 +70,7 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
 
     request = store.manifest["request"]
     device = resolve_device(options.device)
-    encoder = load_encoder(request["encoder"], device)
+    encoder = load_encoder(request["encoder"], device, request.get("layer", "backbone"), request.get("pool", "auto"))
     source = open_source(request["source"])
     keys = set(store.keys)
     entries = [entry for entry in source.entries if entry.key in keys]

@@ -5,6 +5,7 @@ from PIL import Image
 from torchvision import models, transforms
 from torchvision.transforms import InterpolationMode
 
+from miner.embed.encoders.base import EncoderRequest
 from miner.embed.encoders.torchvision_zoo import torchvision_encoder
 from miner.embed.preprocess import Preprocess
 
@@ -28,7 +29,7 @@ def test_same_pixels_as_torchvision(size: tuple[int, int], name: str, mode: Inte
 def test_whole_transform_agrees_with_the_one_of_the_weights(tmp_path) -> None:
     weights = models.get_model_weights("resnet18").DEFAULT
     torch.save(models.resnet18().state_dict(), tmp_path / "resnet18.pt")
-    preprocess = torchvision_encoder("resnet18", tmp_path / "resnet18.pt").preprocess
+    preprocess = torchvision_encoder(EncoderRequest("", "resnet18", tmp_path / "resnet18.pt")).preprocess
     image = noise(300, 260)
     ours = preprocess.normalise(torch.from_numpy(preprocess.pixels(image))[None])
     torch.testing.assert_close(ours[0], weights.transforms()(image), atol=1e-5, rtol=1e-5)

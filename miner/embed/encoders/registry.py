@@ -1,49 +1,63 @@
 """From an encoder's name to the encoder."""
 
+from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import torch
 
-from miner.embed.encoders.base import Encoder
+from miner.embed.encoders import efficientnet_lite
+from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.efficientnet_lite import efficientnet_lite as lite_encoder
+from miner.embed.encoders.moco import moco_encoder
+from miner.embed.encoders.onnx_file import onnx_encoder, refuse_torchscript
+from miner.embed.encoders.published import PUBLISHED, published_encoder
+from miner.embed.encoders.timm_zoo import timm_encoder
+from miner.embed.encoders.torchvision_zoo import torchvision_encoder
+from miner.embed.encoders.trained_run import run_encoder
+from miner.embed.naming import EncoderName, parse
+from miner.embed.options import Layer, Pool
 from miner.errors import UsageError
 
-DEFAULT = "efficientnet_lite0"
+Factory = Callable[[EncoderRequest], Encoder]
+
+_BY_FAMILY: dict[str, Factory] = {
+    "timm": timm_encoder,
+    "moco": moco_encoder,
+    "run": run_encoder,
+    "onnx": onnx_encoder,
+    "script": refuse_torchscript,
+}
+_BY_NAME: dict[str, Factory] = {
+    **dict.fromkeys(efficientnet_lite.NAMES, lite_encoder),
+    **dict.fromkeys(PUBLISHED, published_encoder),
+}
 
 
-def load_encoder(name: str, device: torch.device) -> Encoder:
+def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", pool: Pool = "auto") -> Encoder:
     """Load a frozen encoder onto a device.
 
     Args:
-        name: `efficientnet_lite0`; a torchvision model such as `resnet50`; `timm:NAME`; or either of the last two with
-            `@FILE` behind it, to take the weights from a local checkpoint.
+        name: as `miner.embed.naming.FAMILIES_HELP` describes it; `NAME@FILE` takes the weights from a local file.
         device: where it will run.
+        layer: backbone, or projector where one was published or saved.
+        pool: auto, or how to pool where the model leaves a choice.
     Raises:
-        UsageError: no such encoder; the message names what there is.
+        UsageError: no such encoder; the message names what there is. Or it has no such layer or pooling.
         MinerError: its weights cannot be fetched or do not fit.
     """
-    architecture, _, file = name.partition("@")
-    checkpoint = Path(file) if file else None
-    if checkpoint is not None and not checkpoint.is_file():
-        raise UsageError(f"--encoder {name}: there is no file {checkpoint}.")
-    encoder = _build(architecture, checkpoint)
+    parts = parse(name)
+    _check_path(name, parts)
+    factory = _BY_FAMILY.get(parts.family) or _BY_NAME.get(parts.model, torchvision_encoder)
+    encoder = factory(EncoderRequest(name, parts.model, parts.path, layer, pool))
     network = encoder.network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return replace(encoder, name=name, network=network)
+    return replace(encoder, network=network, layer=layer, pool=pool)
 
 
-def _build(architecture: str, checkpoint: Path | None) -> Encoder:
-    if architecture == DEFAULT:
-        if checkpoint is not None:
-            raise UsageError(
-                f"--encoder {DEFAULT} brings its own weights; @FILE goes with torchvision and timm models."
-            )
-        from miner.embed.encoders.efficientnet_lite import efficientnet_lite0
-
-        return efficientnet_lite0()
-    if architecture.startswith("timm:"):
-        from miner.embed.encoders.timm_zoo import timm_encoder
-
-        return timm_encoder(architecture.removeprefix("timm:"), checkpoint)
-    from miner.embed.encoders.torchvision_zoo import torchvision_encoder
-
-    return torchvision_encoder(architecture, checkpoint)
+def _check_path(name: str, parts: EncoderName) -> None:
+    if parts.path is None or parts.family == "script":
+        return
+    if parts.family == "run":
+        if not parts.path.is_dir():
+            raise UsageError(f"--encoder {name}: there is no folder {parts.path}. Name a run: WORKSPACE/runs/NAME.")
+    elif not parts.path.is_file():
+        raise UsageError(f"--encoder {name}: there is no file {parts.path}.")

@@ -1,47 +1,85 @@
 """Any model of timm by name, with the model's own data configuration."""
 
 import math
-from pathlib import Path
+from typing import Any
 
-from miner.embed.encoders.base import Encoder
+from torch import nn
+
+from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.weights import fetching, load_backbone_state
 from miner.embed.preprocess import RESAMPLING, Preprocess
 from miner.errors import MinerError, UsageError
 
+_MODES = ("center", "squash", "border")
+_TIMM_POOLS = {"avg": "avg", "cls": "token", "max": "max"}
 
-def timm_encoder(name: str, checkpoint: Path | None) -> Encoder:
+
+def timm_encoder(request: EncoderRequest) -> Encoder:
     """A timm model with its classifier removed (num_classes=0).
 
     Raises:
-        UsageError: timm has no such model.
-        MinerError: the weights cannot be fetched or do not fit, or the model needs another preprocessing than
-            resizing and a centre crop.
+        UsageError: timm has no such model, or the model no such pooling.
+        MinerError: the weights cannot be fetched or do not fit, or the model needs another preprocessing than resizing
+            and a square crop.
     """
     import timm
     from timm.data.config import resolve_model_data_config
 
+    name = request.model
+    request.without_projector("timm publishes backbones and classifiers")
     if not name.startswith("hf-hub:") and not timm.is_model(name):
         close = timm.list_models(f"*{name.partition('.')[0]}*")[:3]
         hint = f"Did you mean timm:{' or timm:'.join(close)}?" if close else "timm.list_models() names them all."
         raise UsageError(f"timm has no model {name!r}. {hint}")
     with fetching(f"timm:{name}"):
-        network = timm.create_model(name, pretrained=checkpoint is None, num_classes=0)
-    if checkpoint is not None:
-        load_backbone_state(network, checkpoint)
-    config = resolve_model_data_config(network)
-    crop = config["input_size"][-1]
-    if config["input_size"][-2] != crop or config["interpolation"] not in RESAMPLING or config["crop_mode"] != "center":
-        raise MinerError(f"timm:{name} needs a preprocessing that miner does not offer: {config}.")
+        network = timm.create_model(name, pretrained=request.path is None, num_classes=0)
+    if request.path is not None:
+        load_backbone_state(network, request.path)
+    preprocess = _preprocess(name, resolve_model_data_config(network))
+    _choose_pool(network, request)
     return Encoder(
-        f"timm:{name}",
+        request.name,
         network,
-        Preprocess(
-            math.floor(crop / config["crop_pct"]),
-            crop,
-            config["interpolation"],
-            tuple(config["mean"]),
-            tuple(config["std"]),
-        ),
+        preprocess,
         licence=str(vars(network)["pretrained_cfg"].get("license") or "see the model's page"),
         labels_seen="unknown; see the model's page",
     )
+
+
+def _preprocess(name: str, config: dict[str, Any]) -> Preprocess:
+    """The evaluation transform that `timm.data.create_transform` makes of the same configuration."""
+    channels, height, crop = config["input_size"]
+    known = channels == 3 and height == crop and config["crop_mode"] in _MODES and config["interpolation"] in RESAMPLING
+    if not known:
+        raise MinerError(
+            f"timm:{name} needs a preprocessing that miner does not offer: {config}. It offers square RGB input, crop modes "
+            f"{', '.join(_MODES)}, and interpolation {', '.join(RESAMPLING)}."
+        )
+    return Preprocess(
+        math.floor(crop / config["crop_pct"]),
+        crop,
+        config["interpolation"],
+        tuple(config["mean"]),
+        tuple(config["std"]),
+        config["crop_mode"],
+    )
+
+
+def _choose_pool(network: nn.Module, request: EncoderRequest) -> None:
+    """Let timm change its own pooling, so that prefix tokens, norms and memory formats are what timm makes of them.
+
+    Raises:
+        UsageError: the model cannot pool that way.
+    """
+    if request.pool == "auto":
+        return
+    if request.pool == "cls" and not _has_class_token(network):
+        request.without_pooling("it has no class token")
+    try:
+        network.reset_classifier(0, global_pool=_TIMM_POOLS[request.pool])  # type: ignore[operator]
+    except (AssertionError, TypeError, ValueError, AttributeError) as error:
+        request.without_pooling(f"timm cannot change its pooling ({' '.join(str(error).split())[:120]})")
+
+
+def _has_class_token(network: nn.Module) -> bool:
+    return getattr(network, "cls_token", None) is not None

@@ -1,43 +1,115 @@
-"""Any classification model of torchvision, with the evaluation transform of its default weights."""
+"""Any classification model of torchvision, with the evaluation transform of its weights."""
 
 import difflib
-from pathlib import Path
+from typing import Any
 
-from miner.embed.encoders.base import Encoder
-from miner.embed.encoders.weights import build
+from torch import nn
+
+from miner.embed.encoders import efficientnet_lite
+from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.pooling import choose_pool
+from miner.embed.encoders.published import PUBLISHED
+from miner.embed.encoders.weights import fetching, load_backbone_state
+from miner.embed.naming import FAMILIES_HELP
 from miner.embed.preprocess import Preprocess
 from miner.errors import UsageError
 
 
-def torchvision_encoder(name: str, checkpoint: Path | None) -> Encoder:
-    """A torchvision classifier without its last linear layer.
+def torchvision_encoder(request: EncoderRequest) -> Encoder:
+    """A torchvision classifier without its classifier layer.
+
+    `resnet50` takes the default weights, `resnet50:IMAGENET1K_V1` a member of the enumeration; the preprocessing is that of
+    the same member, also for weights from a local file.
 
     Raises:
-        UsageError: torchvision has no such classifier.
+        UsageError: torchvision has no such classifier or weights, or the preprocessing is not a resize and a crop.
         MinerError: the weights cannot be fetched or do not fit.
     """
-    from torchvision import models
-
-    known = models.list_models(module=models)
-    if name not in known:
-        close = difflib.get_close_matches(name, ["efficientnet_lite0", *known], n=3)
-        hint = f"Did you mean {' or '.join(close)}?" if close else "Try efficientnet_lite0 or resnet50."
-        raise UsageError(f"Unknown encoder {name!r}. {hint} Models of timm are written timm:NAME.")
-    weights = models.get_model_weights(name).DEFAULT
-    network = build(lambda: models.get_model(name, weights=None if checkpoint else weights), checkpoint, name)
-    transform = weights.transforms()
+    architecture, _, member = request.model.partition(":")
+    weights = _weights(architecture, member)
+    request.without_projector("it was trained as a classifier")
+    preprocess = _preprocess(weights)
+    if request.path is None:
+        with fetching(request.model):
+            network = _without_classifier(_network(architecture, weights))
+    else:
+        network = _without_classifier(_network(architecture, None))
+        load_backbone_state(network, request.path)
+    choose_pool(network, request)
     return Encoder(
-        name,
+        request.name,
         network,
-        Preprocess(
-            transform.resize_size[0],
-            transform.crop_size[0],
-            transform.interpolation.value,
-            tuple(transform.mean),
-            tuple(transform.std),
-        ),
-        licence="see the checkpoint" if checkpoint else "see torchvision's model page",
+        preprocess,
+        licence="see the checkpoint" if request.path else weights.meta.get("license", "see torchvision's model page"),
         labels_seen="unknown (local checkpoint)"
-        if checkpoint
+        if request.path
         else f"{len(weights.meta['categories']):,} classes ({weights})",
     )
+
+
+def _weights(architecture: str, member: str) -> Any:
+    """The enumeration member of an architecture, or its default."""
+    from torchvision import models
+
+    classifiers = models.list_models(module=models)
+    if architecture not in classifiers:
+        if architecture in models.list_models():
+            raise UsageError(
+                f"{architecture} of torchvision is no float classifier of single images, so it has no vector per image to "
+                f"give. {FAMILIES_HELP}"
+            )
+        close = difflib.get_close_matches(architecture, [*efficientnet_lite.NAMES, *PUBLISHED, *classifiers], n=3)
+        hint = f"Did you mean {' or '.join(close)}? " if close else ""
+        raise UsageError(f"Unknown encoder {architecture!r}. {hint}{FAMILIES_HELP}")
+    members = models.get_model_weights(architecture)
+    if not member:
+        return members.DEFAULT
+    if member not in members.__members__:
+        raise UsageError(f"{architecture} has no weights {member!r}. There are: {', '.join(members.__members__)}.")
+    return members[member]
+
+
+def _preprocess(weights: Any) -> Preprocess:
+    """The transform of the weights.
+
+    Raises:
+        UsageError: it is not resize, centre crop and normalise.
+    """
+    from torchvision.transforms._presets import ImageClassification
+
+    transform = weights.transforms()
+    if not isinstance(transform, ImageClassification) or len(transform.resize_size) != 1 or not transform.antialias:
+        raise UsageError(
+            f"{weights} needs {' '.join(repr(transform).split())}, which is not a resize of the short side and a centre "
+            "crop; miner offers nothing else for torchvision's models."
+        )
+    return Preprocess(
+        transform.resize_size[0],
+        transform.crop_size[0],
+        transform.interpolation.value,
+        tuple(transform.mean),
+        tuple(transform.std),
+    )
+
+
+def _network(architecture: str, weights: Any) -> nn.Module:
+    """With random weights if `weights` is None, but else the same network."""
+    from torchvision import models
+
+    options: dict[str, Any] = {}
+    if weights is None and architecture in ("googlenet", "inception_v3"):
+        # As with the published weights: the network changes the normalisation; and evaluation has no auxiliary heads.
+        options = {"aux_logits": False, "transform_input": True, "init_weights": False}
+    network: Any = models.get_model(architecture, weights=weights, **options)
+    if architecture == "inception_v3":
+        network.AuxLogits = None
+    return network  # type: ignore[no-any-return]
+
+
+def _without_classifier(network: nn.Module) -> nn.Module:
+    """Replace the classifier, which is the last linear layer or the last convolution (SqueezeNet), by the identity."""
+    linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
+    convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
+    parent, _, child = (linear or convolutions)[-1].rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return network

@@ -1,9 +1,12 @@
 """Weights from files and hubs, without ever unpickling code."""
 
+import os
+import pickle
 import urllib.error
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -11,28 +14,37 @@ from torch import nn
 from miner.errors import MinerError
 
 State = dict[str, torch.Tensor]
+_FORCE_PLAIN = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+
+
+def read_plain(path: Path) -> Any:
+    """What a checkpoint holds: safetensors, or a torch file with nothing but tensors and plain values.
+
+    Raises:
+        MinerError: the file is damaged, or needs code to load.
+    """
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # both readers raise many kinds for a bad file
+        raise MinerError(
+            f"The checkpoint {path} could not be read as plain tensors ({' '.join(str(error).split())[:200]}). miner never runs "
+            "code from a checkpoint; save the state dict alone (torch.save(model.state_dict()) or safetensors)."
+        ) from error
 
 
 def load_state(path: Path) -> State:
-    """The tensors of a checkpoint: safetensors, or a torch file that holds nothing but tensors and plain values.
+    """The tensors of a checkpoint.
 
     A state dict nested under `state_dict`, `model` or `backbone`, and the prefix `module.` on every name, are seen through.
 
     Raises:
         MinerError: the file is damaged, needs code to load, or holds no tensors.
     """
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            content: object = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # both readers raise many kinds for a bad file
-        raise MinerError(
-            f"The checkpoint {path} could not be read as plain tensors ({' '.join(str(error).split())[:200]}). miner never runs "
-            "code from a checkpoint; save the state dict alone (torch.save(model.state_dict()) or safetensors)."
-        ) from error
+    content = read_plain(path)
     for name in ("state_dict", "model", "backbone"):
         if isinstance(content, dict) and isinstance(content.get(name), dict):
             content = content[name]
@@ -45,54 +57,69 @@ def load_state(path: Path) -> State:
 
 
 def load_backbone_state(network: nn.Module, path: Path) -> None:
-    """Load a checkpoint into a network whose classifier has been removed; classifier weights in the file are passed over.
+    """Load a checkpoint into a network whose classifier has been removed; what else the file holds is passed over.
 
     Raises:
         MinerError: a weight of the network is missing from the file, or has another shape.
     """
-    wanted = network.state_dict()
-    found = load_state(path)
-    missing = sorted(wanted.keys() - found.keys())
-    other_shape = sorted(name for name in wanted.keys() & found.keys() if wanted[name].shape != found[name].shape)
+    fit_state(network, load_state(path), f"The checkpoint {path}")
+
+
+def fit_state(network: nn.Module, found: State, origin: str) -> None:
+    """Give a network its weights out of a state dict that may hold more: classifiers, projectors, a second encoder.
+
+    The names may carry a common prefix (`backbone.`, `encoder_q.`). Only `num_batches_tracked`, which evaluation does not
+    use, may be missing.
+
+    Raises:
+        MinerError: a weight is missing, has another shape, or there are several networks that fit.
+    """
+    wanted = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    prefix = _prefix(wanted, found, origin)
+    missing = sorted(name for name in wanted if prefix + name not in found)
+    other_shape = sorted(
+        name for name in wanted.keys() - set(missing) if wanted[name].shape != found[prefix + name].shape
+    )
     if missing or other_shape:
         what = (
             f"lacks {missing[0]} and {len(missing) - 1} more" if missing else f"has another shape for {other_shape[0]}"
         )
         raise MinerError(
-            f"The checkpoint {path} does not fit the architecture: it {what} (it holds {len(found)} tensors). "
+            f"{origin} does not fit the architecture: it {what} (it holds {len(found)} tensors). "
             "Check that the name before @ is the architecture that was trained."
         )
-    network.load_state_dict({name: found[name] for name in wanted})
+    network.load_state_dict({name: found[prefix + name] for name in wanted}, strict=False)
+
+
+def _prefix(wanted: State, found: State, origin: str) -> str:
+    """What all wanted names have before them in `found`; "" also when nothing fits."""
+    first = next(iter(wanted))
+    endings = [name.removesuffix(first) for name in found if name == first or name.endswith(f".{first}")]
+    fitting = [prefix for prefix in endings if all(prefix + name in found for name in wanted)]
+    if len(fitting) > 1 and "" not in fitting:
+        raise MinerError(
+            f"{origin} holds several such networks, under {' and '.join(sorted(fitting))}. Save the one to use alone."
+        )
+    return fitting[0] if len(fitting) == 1 else ""
 
 
 @contextmanager
 def fetching(name: str) -> Iterator[None]:
-    """Turn the failure of a download into one paragraph.
+    """Turn the failure of a download into one paragraph, and let no loader inside unpickle code.
 
     Raises:
-        MinerError: the hub cannot be reached.
+        MinerError: the hub cannot be reached, or what it gave is not plain tensors.
     """
+    before = os.environ.get(_FORCE_PLAIN)
+    os.environ[_FORCE_PLAIN] = "1"
     try:
         yield
-    except (urllib.error.URLError, OSError, RuntimeError) as error:
+    except (urllib.error.URLError, OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise MinerError(
             f"The weights of {name} could not be fetched ({type(error).__name__}: {' '.join(str(error).split())[:160]}). Without a "
             f"network use --encoder efficientnet_lite0, or fetch them elsewhere and pass --encoder {name}@FILE."
         ) from error
-
-
-def without_last_linear(network: nn.Module) -> nn.Module:
-    """Replace the last linear layer, the classifier, by the identity, so that the network gives features."""
-    last = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)][-1]
-    parent, _, child = last.rpartition(".")
-    setattr(network.get_submodule(parent), child, nn.Identity())
-    return network
-
-
-def build(factory: Callable[[], nn.Module], checkpoint: Path | None, name: str) -> nn.Module:
-    """A feature network: from a local checkpoint where one is given, else as the factory fetches it."""
-    with fetching(name):
-        network = without_last_linear(factory())
-    if checkpoint is not None:
-        load_backbone_state(network, checkpoint)
-    return network
+    finally:
+        os.environ.pop(_FORCE_PLAIN)
+        if before is not None:
+            os.environ[_FORCE_PLAIN] = before

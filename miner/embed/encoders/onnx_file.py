@@ -1,0 +1,165 @@
+"""ONNX files, run by onnxruntime: graphs of tensors, which hold no code."""
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+
+from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.pooling import pooled
+from miner.embed.options import Pool
+from miner.embed.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
+from miner.errors import MinerError, UsageError
+
+Side = Annotated[int, Field(ge=1)]
+
+
+class OnnxPreprocess(BaseModel):
+    """PATH.json beside PATH: what the input has to go through, where the graph or the defaults do not say it.
+
+    Attributes:
+        resize: short side after resizing, in pixels; 8/7 of the crop if not given (256 for 224).
+        crop: side of the centre crop, in pixels; the graph's input size if not given.
+        interpolation: bilinear if not given.
+        mean, std: per channel, of pixels scaled to 0..1; ImageNet's if not given.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    resize: Side | None = None
+    crop: Side | None = None
+    interpolation: str = "bilinear"
+    mean: Triple = IMAGENET_MEAN
+    std: Triple = IMAGENET_STD
+
+
+class OnnxNetwork(nn.Module):
+    """A graph as a module: float32 (n, 3, side, side) on any device -> its first output, on the same device.
+
+    The graph runs on the CPU and in its own precision, whatever precision is asked for.
+    """
+
+    def __init__(self, session: Any, pool: Pool) -> None:
+        super().__init__()
+        self.session = session
+        self.input_name: str = session.get_inputs()[0].name
+        batch = session.get_inputs()[0].shape[0]
+        self.fixed_batch = batch if isinstance(batch, int) else None
+        self.pool: Pool = pool
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        size = self.fixed_batch or len(images)
+        outputs = [self._run(part, size) for part in torch.split(images.float().contiguous().cpu(), size)]
+        return pooled(torch.cat(outputs), self.pool).to(images.device)
+
+    def _run(self, part: torch.Tensor, size: int) -> torch.Tensor:
+        """A graph with a fixed batch gets its last part filled up with black."""
+        filled = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
+        output = self.session.run(None, {self.input_name: filled.numpy()})[0]
+        return torch.from_numpy(output)[: len(part)]
+
+
+def onnx_encoder(request: EncoderRequest) -> Encoder:
+    """The first output of an ONNX graph.
+
+    Raises:
+        UsageError: a projector was asked for, or pooling that its output does not have.
+        MinerError: onnxruntime is missing, the file is no such graph, or the input size is not known.
+    """
+    assert request.path is not None
+    request.without_projector("a graph has the output that was exported")
+    session = _session(request.path)
+    rank = len(session.get_outputs()[0].shape)
+    if rank == 2:
+        request.without_pooling("the graph gives one vector per image")
+    elif request.pool == "cls" and rank != 3:
+        request.without_pooling("the graph gives a feature map and no tokens")
+    return Encoder(
+        request.name,
+        OnnxNetwork(session, request.pool),
+        _preprocess(request.path, _input_side(session, request.path)),
+        licence="see the file",
+        labels_seen="unknown (local file)",
+        file_sha256=_sha256(request.path),
+    )
+
+
+def _session(path: Path) -> Any:
+    try:
+        onnxruntime: Any = importlib.import_module("onnxruntime")
+    except ImportError as error:
+        raise MinerError(
+            f"--encoder onnx:{path} needs onnxruntime, which is not installed. Run `pip install onnxruntime`."
+        ) from error
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = torch.get_num_threads()
+    settings.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
+        raise MinerError(
+            f"{path} could not be read as an ONNX graph ({' '.join(str(error).split())[:200]})."
+        ) from error
+
+
+def _input_side(session: Any, path: Path) -> int | None:
+    """Side of the square input in pixels, or None if the graph leaves it open."""
+    inputs = session.get_inputs()
+    shape = inputs[0].shape
+    if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] not in (3, "3"):
+        found = ", ".join(f"{item.name}: {item.type} {item.shape}" for item in inputs)
+        raise MinerError(f"{path} takes {found}. miner feeds one float32 input of shape (images, 3, side, side).")
+    height, width = shape[2:]
+    if not isinstance(height, int) or not isinstance(width, int):
+        return None
+    if height != width:
+        raise MinerError(f"{path} takes images of {width} x {height} pixels; miner feeds squares.")
+    return height
+
+
+def _preprocess(path: Path, graph_side: int | None) -> Preprocess:
+    beside = path.with_name(f"{path.name}.json")
+    try:
+        given = OnnxPreprocess.model_validate_json(beside.read_bytes()) if beside.exists() else OnnxPreprocess()
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise UsageError(f"{beside}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    crop = given.crop or graph_side
+    if crop is None:
+        raise UsageError(
+            f"{path} takes images of any size, so the size must be given: write {beside} with "
+            '{"resize": 256, "crop": 224}.'
+        )
+    if graph_side is not None and crop != graph_side:
+        raise UsageError(f"{beside} asks for a crop of {crop} pixels, but the graph takes {graph_side}.")
+    if given.interpolation not in RESAMPLING:
+        raise UsageError(f"{beside}: interpolation {given.interpolation!r} is not one of {', '.join(RESAMPLING)}.")
+    return Preprocess(given.resize or crop * 8 // 7, crop, given.interpolation, given.mean, given.std)
+
+
+def _sha256(path: Path) -> str:
+    """Of the file, and of PATH.data where torch.onnx keeps large weights beside it."""
+    digest = hashlib.sha256()
+    for part in (path, path.with_name(f"{path.name}.data")):
+        if part.exists():
+            with part.open("rb") as stream:
+                while chunk := stream.read(1 << 20):
+                    digest.update(chunk)
+    return digest.hexdigest()
+
+
+def refuse_torchscript(request: EncoderRequest) -> Encoder:
+    """TorchScript archives carry code that runs when they are loaded or called.
+
+    Raises:
+        UsageError: always.
+    """
+    raise UsageError(
+        f"--encoder {request.name}: a TorchScript file executes code from the file, and miner runs no code that comes with "
+        "weights. Export the model to ONNX (torch.onnx.export) and use --encoder onnx:FILE, or save its state dict and use "
+        "ARCH@FILE."
+    )

@@ -1,0 +1,109 @@
+"""Self-supervised ResNet-50s that their authors publish as state dicts, in torchvision's architecture.
+
+The authors' hub entries run code from their repositories; here only tensors are read. The evaluation transform is that of
+the authors' linear or nearest-neighbour evaluation: short side 256, centre 224, ImageNet's mean and deviation.
+"""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.pooling import choose_pool
+from miner.embed.encoders.resnets import headless_resnet, mlp_head
+from miner.embed.encoders.weights import fetching, fit_state, load_state
+from miner.embed.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from miner.engine import committed
+from miner.errors import MinerError
+
+
+@dataclass(frozen=True)
+class Published:
+    """Where the weights are, and what is known of them.
+
+    Attributes:
+        url: of the file.
+        paper: that describes the training.
+        licence: of the repository that publishes it.
+        interpolation: of the authors' evaluation.
+        head: prefix of the projector's names in the file; "" where the file has none.
+    """
+
+    url: str
+    paper: str
+    licence: str
+    interpolation: str = "bilinear"
+    head: str = ""
+
+
+_HOST = "https://dl.fbaipublicfiles.com"
+PUBLISHED = {
+    "dino_resnet50": Published(
+        f"{_HOST}/dino/dino_resnet50_pretrain/dino_resnet50_pretrain.pth",
+        "Caron et al. 2021, arXiv 2104.14294",
+        "Apache-2.0",
+        "bicubic",
+    ),
+    "vicreg_resnet50": Published(f"{_HOST}/vicreg/resnet50.pth", "Bardes et al. 2022, arXiv 2105.04906", "MIT"),
+    "swav_resnet50": Published(
+        f"{_HOST}/deepcluster/swav_800ep_pretrain.pth.tar",
+        "Caron et al. 2020, arXiv 2006.09882",
+        "CC-BY-NC-4.0",
+        head="projection_head.",
+    ),
+    "barlow_resnet50": Published(
+        f"{_HOST}/barlowtwins/ljng/resnet50.pth", "Zbontar et al. 2021, arXiv 2103.03230", "MIT"
+    ),
+}
+
+
+def published_encoder(request: EncoderRequest) -> Encoder:
+    """2048-d features; 128-d with SwAV's projector.
+
+    Raises:
+        UsageError: a projector that the authors do not publish was asked for.
+        MinerError: the file cannot be fetched, needs code to load, or holds something else.
+    """
+    about = PUBLISHED[request.model]
+    if not about.head:
+        request.without_projector("its authors publish the backbone alone")
+    path = request.path or _fetched(request.model, about)
+    state, origin = load_state(path), f"The checkpoint {path}"
+    backbone = headless_resnet("resnet50")
+    fit_state(backbone, state, origin)
+    network: nn.Module = backbone
+    if request.layer == "projector":
+        request.without_pooling("the projector was trained on averaged features")
+        head = {name.removeprefix(about.head): value for name, value in state.items() if name.startswith(about.head)}
+        network = nn.Sequential(backbone, mlp_head(head, origin))
+    else:
+        choose_pool(backbone, request)
+    return Encoder(
+        request.name,
+        network,
+        Preprocess(256, 224, about.interpolation, IMAGENET_MEAN, IMAGENET_STD),
+        licence=about.licence,
+        labels_seen=f"none (ImageNet-1k images without labels; {about.paper})",
+    )
+
+
+def _fetched(name: str, about: Published) -> Path:
+    """The file in the cache, which holds it only once it has been read as plain tensors."""
+    from miner.source.builtin import cache_folder
+
+    target = cache_folder() / "encoders" / f"{name}.pth"
+    if not target.exists():
+        with fetching(name), committed(target) as partial:
+            print(f"{name}: fetching {about.url} (once)", file=sys.stderr, flush=True)
+            torch.hub.download_url_to_file(about.url, str(partial), progress=sys.stderr.isatty())
+            try:
+                load_state(partial)
+            except MinerError as error:
+                raise MinerError(
+                    f"What {about.url} gave is no checkpoint of plain tensors, so nothing was kept. Try again, or fetch the "
+                    f"file elsewhere and pass --encoder {name}@FILE."
+                ) from error
+    return target

@@ -1,0 +1,92 @@
+"""A backbone that `miner train` made, as the encoder of the next round."""
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.pooling import choose_pool
+from miner.embed.encoders.resnets import mlp_head
+from miner.embed.encoders.weights import State, read_plain
+from miner.embed.preprocess import Preprocess
+from miner.errors import MinerError
+from miner.workspace import Record, Workspace, read_json
+
+_HEAD = "head."
+
+
+def run_encoder(request: EncoderRequest) -> Encoder:
+    """The backbone of runs/NAME, with the stem, the image size and the normalisation that it was trained with.
+
+    An image is seen as `miner eval` sees it: its central square, resized. The layer `projector` adds the head out of the
+    run's last checkpoint.
+
+    Raises:
+        MinerError: the run has not finished, or its files are not those it wrote.
+    """
+    from miner.train.export import load_backbone
+
+    assert request.path is not None
+    trained = load_backbone(request.path)
+    network: nn.Module = trained.module
+    if request.layer == "projector":
+        request.without_pooling("the projector was trained on averaged features")
+        network = nn.Sequential(trained.module, _head(request, trained.module))
+    else:
+        choose_pool(trained.module, request)
+    mean, std = ((float(a), float(b), float(c)) for a, b, c in (trained.mean, trained.std))
+    return Encoder(
+        request.name,
+        network,
+        Preprocess(trained.image_size, trained.image_size, "bilinear", mean, std, "square"),
+        licence="that of whoever trained it",
+        labels_seen=_labels_seen(request.path),
+    )
+
+
+def _head(request: EncoderRequest, backbone: nn.Module) -> nn.Module:
+    """The head that was trained on top of exactly this backbone."""
+    assert request.path is not None
+    checkpoint = request.path / "checkpoints" / "last.pt"
+    if not checkpoint.is_file():
+        request.without_projector(f"{checkpoint} is gone, which holds it")
+    content = read_plain(checkpoint)
+    state: State = content.get("method", {}) if isinstance(content, dict) else {}
+    for name, value in backbone.state_dict().items():
+        if not torch.equal(state.get(f"backbone.{name}", torch.empty(0)), value):
+            raise MinerError(
+                f"{checkpoint} belongs to another training than the run's backbone. Train again with --force."
+            )
+    head = {name.removeprefix(_HEAD): value for name, value in state.items() if name.startswith(_HEAD)}
+    if not head:
+        request.without_projector("its method trains none")
+    return mlp_head(head, f"The checkpoint {checkpoint}")
+
+
+def _labels_seen(run: Path) -> str:
+    """None by the run itself; but labels may have come in through the encoder that mined its pairs."""
+    manifest = read_json(run / "manifest.json") or {}
+    count = manifest.get("pairs") or 0
+    if not count:
+        return "none"
+    miner = _encoder_of_the_pairs(run, manifest)
+    if miner is None:
+        return f"none by training; its {count:,} pairs were mined by an encoder that is no longer on record"
+    return f"none by training; its {count:,} pairs were mined by {miner['name']}, labels seen: {miner['labels_seen']}"
+
+
+def _encoder_of_the_pairs(run: Path, manifest: Record) -> Record | None:
+    """The record of the encoder, if the workspace around the run still holds the pairs it was trained on."""
+    from miner.train.inputs import find_inputs
+
+    workspace = Workspace(run.resolve().parent.parent)
+    try:
+        inputs = find_inputs(workspace, with_pairs=True)
+        if inputs.fingerprint != manifest["request"]["inputs"]:
+            return None
+        folder = workspace.shards if inputs.origin == "shards" else workspace.embeddings
+        encoder = workspace.manifest(folder)["encoder"]
+        return encoder if {"name", "labels_seen"} <= encoder.keys() else None
+    except (MinerError, KeyError):
+        return None

@@ -1,0 +1,56 @@
+"""What the name of an encoder says, before anything heavy is imported."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miner.embed.options import EmbedOptions
+from miner.workspace import file_record
+
+FAMILIES = ("timm", "moco", "run", "onnx", "script")
+FAMILIES_HELP = (
+    "Encoders are efficientnet_lite0, efficientnet_lite1 and efficientnet_lite2; torchvision's classifiers, as resnet50 or "
+    "resnet50:IMAGENET1K_V1; timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50 and barlow_resnet50; moco:FILE; "
+    "run:FOLDER of `miner train`; and onnx:FILE."
+)
+_BACKBONE_OF_A_RUN = "backbone.safetensors"
+
+
+@dataclass(frozen=True)
+class EncoderName:
+    """The parts of an encoder's name.
+
+    Attributes:
+        family: one of `FAMILIES`, or "" for a name of its own (`efficientnet_lite0`, `resnet50`, `dino_resnet50`).
+        model: what comes after the family; "" where that is a path.
+        path: the file behind `@`, or the file or folder that the family names.
+    """
+
+    family: str
+    model: str
+    path: Path | None
+
+    @property
+    def weights(self) -> Path | None:
+        """The local file that holds the weights, if the name points at one."""
+        return self.path / _BACKBONE_OF_A_RUN if self.path is not None and self.family == "run" else self.path
+
+
+def parse(name: str) -> EncoderName:
+    """`MODEL`, `MODEL@FILE`, `timm:MODEL`, `timm:MODEL@FILE`, `moco:FILE`, `run:FOLDER`, `onnx:FILE`, `script:FILE`."""
+    family, colon, rest = name.partition(":")
+    if not colon or family not in FAMILIES:
+        family, rest = "", name
+    if family not in ("", "timm"):
+        return EncoderName(family, "", Path(rest))
+    model, _, file = rest.partition("@")
+    return EncoderName(family, model, Path(file) if file else None)
+
+
+def encoder_request(options: EmbedOptions) -> dict[str, Any]:
+    """What of an encoder decides the vectors beside its name: layer and pooling if chosen, and the bytes of a local file."""
+    request: dict[str, Any] = options.model_dump(mode="json", include={"layer", "pool"}, exclude_defaults=True)
+    weights = parse(options.encoder).weights
+    if weights is not None and weights.is_file():
+        request["encoder_file"] = file_record(weights)["sha256"]
+    return request
