@@ -1,12 +1,14 @@
 """What a source is: entries in a fixed order, and their bytes on demand."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from miner.workspace import fingerprint
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
+MAX_FILE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +19,7 @@ class Entry:
         key: stable name, unique in the source, of at most 64 characters from A-Z a-z 0-9 _ -.
         path: where it is, for people: the path below the source, or SHARD/MEMBER.
         extension: of the original file, lower case, without the dot.
-        size_bytes: of the encoded image.
+        size_bytes: of the encoded image; the mean of its row group in Parquet, which states no more.
         label: class index, if known.
         locator: how the source finds the bytes; opaque to everyone else.
     """
@@ -57,3 +59,24 @@ class Source(Protocol):
 def source_fingerprint(entries: Sequence[Entry]) -> str:
     """Changes when an image is added, removed, renamed, relabelled, or gets another size in bytes."""
     return fingerprint([[entry.key, entry.path, entry.size_bytes, entry.label] for entry in entries])
+
+
+def check_size(size_bytes: int) -> None:
+    """Refuse to read what no image can be, before room is made for it.
+
+    Raises:
+        OSError: it is larger than `MAX_FILE_BYTES`.
+    """
+    if size_bytes > MAX_FILE_BYTES:
+        raise OSError(f"file larger than {MAX_FILE_BYTES >> 20} MiB")
+
+
+@contextmanager
+def as_os_error(where: str) -> Iterator[None]:
+    """Turn whatever a file system or a format library raises into OSError, so that one bad image stays one bad image."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise OSError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:160]}") from error

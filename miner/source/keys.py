@@ -22,3 +22,8 @@ def hashed_key(path: str) -> str:
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")
     digest = hashlib.sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:_HASH_DIGITS]
     return f"{readable[-(MAX_KEY_LENGTH - _HASH_DIGITS - 1) :]}-{digest}".lstrip("-")
+
+
+def printable(path: str) -> str:
+    """A path as text that every file format can hold: bytes that are no UTF-8 are written as escapes."""
+    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

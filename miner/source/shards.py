@@ -3,18 +3,20 @@
 import gzip
 import io
 import json
-import tarfile
+import zlib
 from collections import Counter
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
-import braceexpand
 import fsspec
 
 from miner.errors import MinerError
 from miner.source.base import IMAGE_EXTENSIONS, Entry
-from miner.source.keys import hashed_key, is_clean
+from miner.source.files import expand, read_range, short_names
+from miner.source.keys import hashed_key, is_clean, printable
+from miner.source.labels import RawLabel, are_captions, index_labels, parse_label, parse_label_text
+from miner.source.tarindex import DamagedTarError, Member, tar_members
 
 _MAX_UNPACKED_BYTES = 1 << 30
 _MAX_LABEL_BYTES = 1 << 20
@@ -26,11 +28,22 @@ class _Place:
     offset: int
 
 
+@dataclass
+class _Sample:
+    """One sample while its shard is read: an image to be, and what may label it."""
+
+    image: Entry | None = None
+    label: RawLabel = None
+    text: RawLabel = None
+
+
 class ShardSource:
     """Images inside WebDataset tars (local or fsspec URLs; braces and globs; .tar and small .tar.gz).
 
-    Each sample gives one image: its first member with an image ending. The label comes from the member `.cls`, or from
-    `label` or `cls` of the member `.json`. The tar headers are read once; image bytes are read on demand.
+    Each sample gives one image: its first member with an image ending. The label comes from the member `.cls`, from `label`
+    or `cls` of the member `.json`, or from the member `.txt`: a class index, or a class name. Names are numbered in sorted
+    order over the whole source; texts that hardly repeat are captions, not names. The tar headers are read once; image
+    bytes are read on demand.
 
     Raises:
         MinerError: no shard matches, a shard is damaged, or no sample has an image.
@@ -38,66 +51,75 @@ class ShardSource:
 
     def __init__(self, spec: str, classes: list[str] | None = None) -> None:
         self.spec = spec
-        self.classes = classes
-        samples = [sample for url in _expand(spec) for sample in _index(url)]
+        urls = expand(spec, "shard")
+        samples = [sample for url, name in zip(urls, short_names(urls), strict=True) for sample in _index(url, name)]
         if not samples:
             raise MinerError(f"No image in the shards {spec}. A sample needs a member such as KEY.jpg or KEY.png.")
-        self.entries = _with_unique_keys(samples)
+        labels, self.classes = index_labels(_labels(samples), classes)
+        entries = _with_unique_keys([sample.image for sample in samples if sample.image])
+        self.entries = [replace(entry, label=label) for entry, label in zip(entries, labels, strict=True)]
 
     def read(self, entry: Entry) -> bytes:
         place: _Place = entry.locator
-        if place.url.endswith(".gz"):
+        if is_packed(place.url):
             return _unpacked(place.url)[place.offset : place.offset + entry.size_bytes]
-        with fsspec.open(place.url, "rb") as stream:
-            stream.seek(place.offset)
-            data: bytes = stream.read(entry.size_bytes)
-        if len(data) != entry.size_bytes:
-            raise OSError(f"{place.url} ends early")
-        return data
+        return read_range(place.url, place.offset, entry.size_bytes)
 
 
 def is_shards(spec: str) -> bool:
     """Whether a source names tar files."""
-    return spec.endswith((".tar", ".tar.gz"))
+    return spec.endswith(".tar") or is_packed(spec)
 
 
-def _expand(spec: str) -> list[str]:
-    urls: list[str] = []
-    for pattern in braceexpand.braceexpand(spec):
-        files, path = fsspec.core.url_to_fs(pattern)
-        found = sorted(files.glob(path)) if "*" in path or "?" in path else [path] * files.exists(path)
-        if not found:
-            raise MinerError(f"There is no shard {pattern}. Check the path and the range in {spec}.")
-        urls += [files.unstrip_protocol(item) for item in found]
-    return urls
+def is_packed(url: str) -> bool:
+    """Whether a tar has to be unpacked before it can be read at random."""
+    return url.endswith((".tar.gz", ".tgz"))
 
 
-def _index(url: str) -> list[Entry]:
-    """One entry per sample of a shard, with its key as the shard spells it."""
-    shard = url.rpartition("/")[2]
-    stream = io.BytesIO(_unpacked(url)) if url.endswith(".gz") else fsspec.open(url, "rb").open()
-    members: dict[str, dict[str, tarfile.TarInfo]] = {}
-    labels: dict[str, int | None] = {}
+def _labels(samples: list[_Sample]) -> list[RawLabel]:
+    """The label of each sample; from its text only where no sample has a better one."""
+    if any(sample.label is not None for sample in samples):
+        return [sample.label for sample in samples]
+    texts = [sample.text for sample in samples]
+    return [None] * len(texts) if are_captions([text for text in texts if isinstance(text, str)]) else texts
+
+
+def _index(url: str, shard: str) -> list[_Sample]:
+    """The samples of a shard that have an image, with their keys as the shard spells them."""
+    samples: dict[str, _Sample] = {}
+    stream = io.BytesIO(_unpacked(url)) if is_packed(url) else fsspec.open(url, "rb").open()
     try:
-        with stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            for member in tar:
-                if not member.isfile():
+        with stream:
+            for member in tar_members(stream):
+                key, field = _split(member.name)
+                if key.endswith("/") or not key:
                     continue
-                key, extension = _split(member.name)
-                members.setdefault(key, {})[extension] = member
-                if extension in ("cls", "json") and member.size <= _MAX_LABEL_BYTES:
-                    content = tar.extractfile(member)
-                    label = _label(content.read() if content else b"", extension)
-                    labels[key] = label if label is not None else labels.get(key)
-    except (tarfile.TarError, EOFError, OSError) as error:
+                sample = samples.setdefault(key, _Sample())
+                extension = field.rpartition(".")[2]
+                if extension in IMAGE_EXTENSIONS and _is_first_image(sample, member):
+                    path, place = printable(f"{shard}/{member.name}"), _Place(url, member.offset)
+                    sample.image = Entry(key, path, extension, member.size_bytes, None, place)
+                _take_label(sample, field, member)
+    except DamagedTarError as error:
         raise MinerError(f"The shard {url} is damaged or no tar file: {error}. Remove it or fetch it again.") from error
-    entries = []
-    for key, fields in members.items():
-        images = [(name.rpartition(".")[2], member) for name, member in fields.items()]
-        for extension, member in [image for image in images if image[0] in IMAGE_EXTENSIONS][:1]:
-            place = _Place(url, member.offset_data)
-            entries.append(Entry(key, f"{shard}/{member.name}", extension, member.size, labels.get(key), place))
-    return entries
+    return [sample for sample in samples.values() if sample.image]
+
+
+def _is_first_image(sample: _Sample, member: Member) -> bool:
+    """Whether this member is the image of its sample: the first one, or a newer version of the same member."""
+    return sample.image is None or sample.image.path.endswith(f"/{printable(member.name)}")
+
+
+def _take_label(sample: _Sample, field: str, member: Member) -> None:
+    if field not in ("cls", "json", "txt") or member.size_bytes > _MAX_LABEL_BYTES:
+        return
+    content = member.read()
+    if field == "txt":
+        sample.text = parse_label_text(content)
+        return
+    label = _json_label(content) if field == "json" else parse_label_text(content)
+    if isinstance(label, int) or (label is not None and not isinstance(sample.label, int)):
+        sample.label = label
 
 
 def _split(name: str) -> tuple[str, str]:
@@ -107,14 +129,15 @@ def _split(name: str) -> tuple[str, str]:
     return folder + slash + stem, extension.lower()
 
 
-def _label(content: bytes, extension: str) -> int | None:
+def _json_label(content: bytes) -> RawLabel:
     try:
-        value: Any = json.loads(content)
-    except (ValueError, UnicodeDecodeError):
+        record: Any = json.loads(content)
+    except (ValueError, RecursionError):
         return None
-    if extension == "json":
-        value = value.get("label", value.get("cls")) if isinstance(value, dict) else None
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    if not isinstance(record, dict):
+        return None
+    label = parse_label(record.get("label"))
+    return label if label is not None else parse_label(record.get("cls"))
 
 
 def _with_unique_keys(samples: list[Entry]) -> list[Entry]:
@@ -133,8 +156,11 @@ def _with_unique_keys(samples: list[Entry]) -> list[Entry]:
 @cache
 def _unpacked(url: str) -> bytes:
     """The tar inside a small .tar.gz, held in memory."""
-    with fsspec.open(url, "rb") as packed, gzip.open(packed) as stream:
-        data = stream.read(_MAX_UNPACKED_BYTES + 1)
+    try:
+        with fsspec.open(url, "rb") as packed, gzip.open(packed) as stream:
+            data = stream.read(_MAX_UNPACKED_BYTES + 1)
+    except (OSError, EOFError, zlib.error) as error:
+        raise MinerError(f"The shard {url} is damaged: {error}. Remove it or fetch it again.") from error
     if len(data) > _MAX_UNPACKED_BYTES:
         raise MinerError(f"{url} unpacks to more than 1 GiB. Unpack it first (gunzip) and name the .tar.")
     return data

@@ -1,8 +1,14 @@
+import gzip
+import io
 import json
+import tarfile
 from pathlib import Path
 
+import fsspec
 import pytest
 import webdataset
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from miner.engine.tar import write_tar
 from miner.errors import MinerError
@@ -74,3 +80,172 @@ def test_image_that_is_cut_off_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:1500])
     with pytest.raises(OSError, match="ends early"):
         source.read(source.entries[0])
+
+
+def labels_of(path: Path, members: list[tuple[str, bytes]]) -> tuple[list[int | None], list[str] | None]:
+    source = open_source(str(shard(path, members)))
+    return [entry.label for entry in source.entries], source.classes
+
+
+@pytest.mark.parametrize(
+    ("ending", "content"),
+    [
+        ("cls", b"%s\n"),
+        ("txt", b"%s"),
+        ("json", b'{"label": "%s", "width": 3}'),
+        ("json", b'{"cls": "%s"}'),
+    ],
+)
+def test_class_names_are_numbered_over_all_shards(tmp_path: Path, ending: str, content: bytes) -> None:
+    names = [[b"dog", b"cat"], [b"emu", b"dog"], [b"cat", b"emu"]]
+    for number, pair in enumerate(names):
+        members = [
+            member
+            for i, name in enumerate(pair)
+            for member in ((f"{number}{i}.jpg", b"x"), (f"{number}{i}.{ending}", content % name))
+        ]
+        shard(tmp_path / f"{number}.tar", members)
+    source = open_source(str(tmp_path))
+    assert source.classes == ["cat", "dog", "emu"]
+    assert [entry.label for entry in source.entries] == [1, 0, 2, 1, 0, 2]
+
+
+def test_numbers_in_text_are_labels_and_captions_are_not(tmp_path: Path) -> None:
+    numbers = [("a.jpg", b"1"), ("a.txt", b"7"), ("b.jpg", b"2"), ("b.txt", b" 0\n")]
+    assert labels_of(tmp_path / "numbers.tar", numbers) == ([7, 0], None)
+    captions = [("a.jpg", b"1"), ("a.txt", b"a red shoe"), ("b.jpg", b"2"), ("b.txt", b"two boots")]
+    assert labels_of(tmp_path / "captions.tar", captions) == ([None, None], None)
+
+
+def test_a_number_beats_a_name_and_nonsense_is_no_label(tmp_path: Path) -> None:
+    members = [
+        ("a.jpg", b"1"),
+        ("a.cls", b"3"),
+        ("a.json", b'{"label": "shoe"}'),
+        ("b.jpg", b"2"),
+        ("b.json", b'{"label": -1}'),
+        ("c.jpg", b"2"),
+        ("c.json", b"[" * 100_000),
+        ("d.jpg", b"2"),
+        ("d.cls", b"\xff\xfe"),
+        ("e.jpg", b"2"),
+        ("e.json", b'{"label": true}'),
+    ]
+    assert labels_of(tmp_path / "a.tar", members) == ([3, None, None, None, None], None)
+
+
+def test_equal_shard_names_in_two_folders_keep_keys_apart(tmp_path: Path) -> None:
+    for folder in "ab":
+        (tmp_path / folder).mkdir()
+        shard(tmp_path / folder / "0.tar", [("x.jpg", folder.encode()), (f"only-{folder}.jpg", b"1")])
+
+    def keys(spec: str) -> dict[bytes, str]:
+        source = open_source(spec)
+        return {source.read(entry) + entry.path.encode(): entry.key for entry in source.entries}
+
+    forward, backward = keys(f"{tmp_path}/{{a,b}}/0.tar"), keys(f"{tmp_path}/{{b,a,b}}/0.tar")
+    assert forward == backward
+    assert len(set(forward.values())) == 4
+
+
+@settings(max_examples=20, deadline=None)
+@given(order=st.permutations(range(4)))
+def test_keys_do_not_depend_on_the_order_of_shards(tmp_path_factory: pytest.TempPathFactory, order: list[int]) -> None:
+    folder = tmp_path_factory.mktemp("shards")
+    for number in range(4):
+        shard(folder / f"{number}.tar", [(f"k{number}.jpg", bytes([number])), ("same.png", bytes([number, 1]))])
+    straight = open_source(f"{folder}/{{0,1,2,3}}.tar")
+    shuffled = open_source(f"{folder}/{{{','.join(map(str, order))}}}.tar")
+    expected = {straight.read(entry): entry.key for entry in straight.entries}
+    assert {shuffled.read(entry): entry.key for entry in shuffled.entries} == expected
+    assert len(set(expected.values())) == 8
+
+
+def test_damage_in_the_middle_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    members = [(f"{number}.jpg", bytes(600)) for number in range(9)]
+    path = shard(tmp_path / "data.tar", members)
+    whole = path.read_bytes()
+    with pytest.raises(MinerError, match=r"data\.tar.*at or after byte 1,536"):
+        path.write_bytes(whole[:1536] + b"\xff" * 512 + whole[2048:])
+        open_source(str(path))
+    for length in (1536 + 100, 1536 + 512 + 100):
+        path.write_bytes(whole[:length])
+        with pytest.raises(MinerError, match=r"data\.tar.*at or after byte [13],"):
+            open_source(str(path))
+
+
+def header(name: str, size: str | int, kind: bytes = b"0") -> bytes:
+    """A tar header that says whatever it is told to."""
+    info = tarfile.TarInfo(name)
+    info.type = kind
+    block = bytearray(info.tobuf(tarfile.USTAR_FORMAT))
+    number = f"{size:011o}\0".encode() if isinstance(size, int) and size >= 0 else tarfile.itn(int(size), 12, 1)
+    block[124:136] = number
+    block[148:156] = b" " * 8
+    block[148:156] = f"{sum(block):06o}\0 ".encode()
+    return bytes(block)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [(-1024, b"0"), (-512, b"x"), (2**33 - 1, b"x"), (2**33 - 1, b"L"), (2**60, b"0"), (2**70, b"x"), (-512, b"L")],
+)
+def test_hostile_sizes_are_damage(tmp_path: Path, size: int, kind: bytes) -> None:
+    path = tmp_path / "hostile.tar"
+    path.write_bytes(header("a.jpg", 3) + b"abc".ljust(512, b"\0") + header("b.jpg", size, kind) + bytes(2048))
+    with pytest.raises(MinerError, match="damaged"):
+        open_source(str(path))
+
+
+def test_a_member_too_large_for_an_image_is_kept_for_the_record_and_never_read(tmp_path: Path) -> None:
+    path, size = tmp_path / "large.tar", 3 << 30
+    with path.open("wb") as stream:
+        stream.write(header("large.jpg", size))
+        stream.seek(size, 1)
+        stream.write(header("small.jpg", 3) + b"abc".ljust(512, b"\0") + bytes(1024))
+    source = open_source(str(path))
+    assert [entry.size_bytes for entry in source.entries] == [size, 3]
+    with pytest.raises(OSError, match="larger than 1024 MiB"):
+        source.read(source.entries[0])
+    assert source.read(source.entries[1]) == b"abc"
+
+
+def test_links_and_resource_forks_are_no_images_and_names_are_no_paths(tmp_path: Path) -> None:
+    path = tmp_path / "odd.tar"
+    with tarfile.open(path, "w") as tar:
+        for name, kind in (
+            ("link.jpg", tarfile.SYMTYPE),
+            ("hard.jpg", tarfile.LNKTYPE),
+            ("pipe.jpg", tarfile.FIFOTYPE),
+        ):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "/etc/passwd"
+            tar.addfile(member)
+        for name in ("../../escape.jpg", "/etc/absolute.jpg", "__MACOSX/._escape.jpg", "b\udcffd.jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            tar.addfile(member, io.BytesIO(b"abc"))
+    source = open_source(str(path))
+    assert [entry.path for entry in source.entries] == [
+        "odd.tar/../../escape.jpg",
+        "odd.tar//etc/absolute.jpg",
+        "odd.tar/b\\xffd.jpg",
+    ]
+    assert {source.read(entry) for entry in source.entries} == {b"abc"}
+    assert all(is_clean(entry.key) for entry in source.entries)
+
+
+@pytest.mark.parametrize("keep", [40, -10])
+def test_damaged_packed_shard_is_explained(tmp_path: Path, keep: int) -> None:
+    packed = gzip.compress(shard(tmp_path / "a.tar", [("a.jpg", bytes(range(256)) * 9)]).read_bytes())
+    (tmp_path / "a.tar.gz").write_bytes(packed[:keep])
+    with pytest.raises(MinerError, match="damaged"):
+        open_source(str(tmp_path / "a.tar.gz"))
+
+
+def test_shards_of_a_remote_file_system() -> None:
+    stream = io.BytesIO()
+    write_tar(stream, [("a.jpg", b"one"), ("b.jpg", b"three")])
+    fsspec.filesystem("memory").pipe("/shards/data-0.tar", stream.getvalue())
+    source = open_source("memory://shards/data-*.tar")
+    assert [(entry.key, source.read(entry)) for entry in source.entries] == [("a", b"one"), ("b", b"three")]

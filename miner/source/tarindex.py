@@ -1,0 +1,82 @@
+"""The members of a tar: names, places and sizes, from its headers alone."""
+
+import io
+import tarfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import IO
+
+_LONGEST_HEADER_BYTES = 16 << 20
+_BLOCK_BYTES = 512
+
+
+class DamagedTarError(Exception):
+    """Where a tar stops making sense, and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A plain file in a tar.
+
+    Attributes:
+        name: as the tar spells it; never a path to open.
+        offset, size_bytes: of its content.
+        read: its content; to be called before the next member is asked for.
+    """
+
+    name: str
+    offset: int
+    size_bytes: int
+    read: Callable[[], bytes]
+
+
+def tar_members(stream: IO[bytes]) -> Iterator[Member]:
+    """Plain files of an uncompressed tar, in order; links, devices and folders are left out.
+
+    Unlike `tarfile`, an archive that is cut or damaged in the middle does not just end early.
+
+    Raises:
+        DamagedTarError: with the offset of the first byte that makes no sense.
+    """
+    checked = _CheckedStream(stream)
+    end = 0
+    try:
+        with tarfile.open(fileobj=checked, mode="r:", encoding="utf-8", errors="surrogateescape") as tar:
+            while member := tar.next():
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every header
+                if member.size < 0 or tar.offset <= member.offset:
+                    raise tarfile.ReadError("a member of negative size")
+                if member.isreg() and not member.issparse():
+                    yield Member(member.name, member.offset_data, member.size, _reader(checked, member))
+                end = tar.offset
+            checked.seek(end)
+            if any(checked.read(_BLOCK_BYTES)):
+                raise tarfile.ReadError("no header where the next one should be")
+    except (tarfile.TarError, EOFError, OSError, ValueError, OverflowError, RecursionError) as error:
+        raise DamagedTarError(f"{error or type(error).__name__} (at or after byte {end:,})") from error
+
+
+def _reader(stream: "_CheckedStream", member: tarfile.TarInfo) -> Callable[[], bytes]:
+    def read() -> bytes:
+        stream.seek(member.offset_data)
+        return stream.read(member.size)
+
+    return read
+
+
+class _CheckedStream(io.RawIOBase):
+    """A file that refuses to read what no header can hold, because a hostile size would be allocated first."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._stream.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._stream.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        if not 0 <= size <= _LONGEST_HEADER_BYTES:
+            raise tarfile.ReadError(f"a header of {size:,} bytes")
+        return self._stream.read(size)
