@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from miner.embed.encoders import efficientnet_lite
+from miner.embed.encoders.published import PUBLISHED
+from miner.embed.naming import FAMILIES, FAMILIES_HELP, EncoderName, encoder_request, parse
+from miner.embed.options import EmbedOptions
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("efficientnet_lite0", EncoderName("", "efficientnet_lite0", None)),
+        ("resnet50:IMAGENET1K_V1", EncoderName("", "resnet50:IMAGENET1K_V1", None)),
+        ("resnet50:IMAGENET1K_V1@a.pth", EncoderName("", "resnet50:IMAGENET1K_V1", Path("a.pth"))),
+        ("timm:vit_small_patch14_dinov2.lvd142m", EncoderName("timm", "vit_small_patch14_dinov2.lvd142m", None)),
+        ("timm:resnet18@b@c.pth", EncoderName("timm", "resnet18", Path("b@c.pth"))),
+        ("moco:m@2/moco_v2.pth.tar", EncoderName("moco", "", Path("m@2/moco_v2.pth.tar"))),
+        ("run:w/runs/moco", EncoderName("run", "", Path("w/runs/moco"))),
+    ],
+)
+def test_the_parts_of_a_name(name: str, parts: EncoderName) -> None:
+    assert parse(name) == parts
+
+
+def test_the_help_names_everything_there_is() -> None:
+    names = [*efficientnet_lite.NAMES, *PUBLISHED, *(f"{family}:" for family in FAMILIES if family != "script")]
+    assert [name for name in names if name not in FAMILIES_HELP] == []
+
+
+def test_the_defaults_add_nothing_to_the_request() -> None:
+    assert encoder_request(EmbedOptions(source="sample")) == {}
+
+
+def test_the_bytes_of_a_local_file_are_part_of_the_request(tmp_path: Path) -> None:
+    file = tmp_path / "moco.pth"
+    file.write_bytes(b"one")
+    options = EmbedOptions(source="sample", encoder=f"moco:{file}", layer="projector")
+    before = encoder_request(options)
+    file.write_bytes(b"two")
+    assert before["layer"] == "projector" and encoder_request(options) != before
+
+
+def test_a_run_is_known_by_its_backbone(tmp_path: Path) -> None:
+    (tmp_path / "backbone.safetensors").write_bytes(b"weights")
+    assert "encoder_file" in encoder_request(EmbedOptions(source="sample", encoder=f"run:{tmp_path}"))

@@ -1,0 +1,93 @@
+"""A run of `miner train` as the encoder of another round."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from miner.embed.encoders import load_encoder
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.embeddings import EmbeddingStore
+from miner.errors import MinerError, UsageError
+from miner.evaluate.features import encode
+from miner.train.export import load_backbone
+from miner.train.images import load_images
+from miner.train.options import TrainOptions
+from miner.train.run import train
+from miner.workspace import Workspace
+from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A workspace with shards, a run `moco` on their pairs and a run `control` without."""
+    workspace = write_shards(tmp_path_factory.mktemp("run_encoder"), images=48, pairs=16)
+    manifest = workspace.shards / "manifest.json"
+    mined_by = {"encoder": {"name": "some_encoder", "labels_seen": "ImageNet-1k (1,000 classes)"}}
+    manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **mined_by}))
+    train(TrainOptions(**{**TINY_RUN, "epochs": 1}), workspace)
+    train(TrainOptions(**{**TINY_RUN, "epochs": 1, "stem": "cifar"}, pairs_arm="none", name="control"), workspace)
+    return workspace
+
+
+@pytest.mark.parametrize("name", ["moco", "control"])
+def test_vectors_are_the_features_that_eval_measures(name: str, trained: Workspace, tmp_path: Path) -> None:
+    run, target = trained.run(name), Workspace(tmp_path)
+    options = EmbedOptions(
+        source="sample", encoder=f"run:{run}", limit=24, dtype="float32", precision="fp32", device="cpu"
+    )
+    embed(options, target)
+    backbone = load_backbone(run)
+    source, entries = sample_entries(24)
+    pixels = load_images(source, entries, backbone.image_size, 1, "decode")
+    expected = encode(backbone.module, pixels, backbone.mean, backbone.std, batch_size=24, device=CPU, title="encode")
+    np.testing.assert_allclose(EmbeddingStore(target).vectors, expected.numpy(), atol=2e-5)
+
+
+def test_the_projector_is_the_head_of_the_last_checkpoint(trained: Workspace) -> None:
+    run = trained.run("moco")
+    encoder = load_encoder(f"run:{run}", CPU, layer="projector")
+    head = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["method"]
+    pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        features = load_backbone(run).module(encoder.preprocess.normalise(pixels))
+        hidden = torch.relu(features @ head["head.0.weight"].T + head["head.0.bias"])
+        expected = torch.nn.functional.normalize(hidden @ head["head.2.weight"].T + head["head.2.bias"])
+    torch.testing.assert_close(encoder.encode(pixels, torch.float32), expected, atol=1e-5, rtol=1e-4)
+    assert encoder.dim == TINY_RUN["dim"]
+
+
+def test_labels_that_came_in_with_the_pairs_are_named(trained: Workspace) -> None:
+    seen = load_encoder(f"run:{trained.run('moco')}", CPU).labels_seen
+    assert seen == "none by training; its 16 pairs were mined by some_encoder, labels seen: ImageNet-1k (1,000 classes)"
+    assert load_encoder(f"run:{trained.run('control')}", CPU).labels_seen == "none"
+
+
+def test_a_run_away_from_its_workspace_says_that_it_does_not_know(trained: Workspace, tmp_path: Path) -> None:
+    moved = shutil.copytree(trained.run("moco"), tmp_path / "elsewhere" / "runs" / "moco")
+    assert load_encoder(f"run:{moved}", CPU).labels_seen.endswith("mined by an encoder that is no longer on record")
+
+
+def test_what_is_not_a_whole_run_is_explained(trained: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no folder"):
+        load_encoder("run:/nowhere/moco", CPU)
+    copy = shutil.copytree(trained.run("moco"), tmp_path / "moco")
+    checkpoint = copy / "checkpoints" / "last.pt"
+    content = torch.load(checkpoint, weights_only=True)
+    content["method"]["backbone.conv1.weight"] += 1
+    torch.save(content, checkpoint)
+    with pytest.raises(MinerError, match="another training"):
+        load_encoder(f"run:{copy}", CPU, layer="projector")
+    checkpoint.unlink()
+    with pytest.raises(UsageError, match="is gone"):
+        load_encoder(f"run:{copy}", CPU, layer="projector")
+    assert load_encoder(f"run:{copy}", CPU).dim == 512
+    (copy / "manifest.json").unlink()
+    with pytest.raises(MinerError, match="has not finished"):
+        load_encoder(f"run:{copy}", CPU)
