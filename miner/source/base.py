@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from miner.errors import MinerError
 from miner.workspace import fingerprint
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
@@ -76,7 +77,7 @@ def as_os_error(where: str) -> Iterator[None]:
     """Turn whatever a file system or a format library raises into OSError, so that one bad image stays one bad image."""
     try:
         yield
-    except OSError:
+    except (OSError, MinerError):
         raise
     except Exception as error:
         raise OSError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:160]}") from error

@@ -1,49 +1,64 @@
 """A folder of images; the first level of subfolders names the classes, if every image lies in one."""
 
-from pathlib import PurePosixPath
-from typing import Any
+from collections.abc import Mapping
 
 import fsspec
 
 from miner.errors import MinerError
-from miner.source.base import IMAGE_EXTENSIONS, Entry
-from miner.source.keys import hashed_key
+from miner.source.base import IMAGE_EXTENSIONS, Entry, as_os_error, check_size
+from miner.source.keys import hashed_key, printable
+from miner.source.listing import list_files
 
 
 class FolderSource:
     """Images below a local folder or fsspec URL, recursively, sorted by path; hidden files are left out.
 
+    Args:
+        spec: the folder.
+        listing: sizes in bytes of the files below it, if they are known already.
     Raises:
         MinerError: there is no image below the folder.
     """
 
-    def __init__(self, spec: str) -> None:
+    def __init__(self, spec: str, listing: Mapping[str, int] | None = None) -> None:
         self.spec = spec
         self._files, root = fsspec.core.url_to_fs(spec)
         root = root.rstrip("/")
-        found: dict[str, dict[str, Any]] = self._files.find(root, detail=True)
-        relative = {path[len(root) + 1 :]: info for path, info in found.items()}
-        paths = sorted(path for path in relative if _is_image(path))
+        listing = list_files(spec) if listing is None else listing
+        paths = [path for path in listing if is_image(path)]
         if not paths:
             raise MinerError(
-                f"No image below {spec} ({len(found)} files looked at; known endings: {' '.join(IMAGE_EXTENSIONS)}). "
+                f"No image below {spec} ({len(listing)} files looked at; known endings: {' '.join(IMAGE_EXTENSIONS)}). "
                 "Check the path, or name WebDataset shards as FOLDER/NAME-{000000..000009}.tar."
             )
-        self.classes = _class_names(paths)
-        self.entries = [self._entry(path, int(relative[path].get("size") or 0), root) for path in paths]
-
-    def _entry(self, path: str, size_bytes: int, root: str) -> Entry:
-        label = self.classes.index(path.split("/")[0]) if self.classes else None
-        extension = path.rpartition(".")[2].lower()
-        return Entry(hashed_key(path), path, extension, size_bytes, label, f"{root}/{path}")
+        names = _class_names(paths)
+        number = {name: label for label, name in enumerate(names or [])}
+        self.classes = [printable(name) for name in names] if names else None
+        self.entries = [
+            Entry(
+                key=hashed_key(path),
+                path=printable(path),
+                extension=_ending(path),
+                size_bytes=listing[path],
+                label=number.get(path.split("/")[0]),
+                locator=f"{root}/{path}",
+            )
+            for path in paths
+        ]
 
     def read(self, entry: Entry) -> bytes:
-        return self._files.cat_file(entry.locator)  # type: ignore[no-any-return]
+        check_size(entry.size_bytes)
+        with as_os_error(entry.path):
+            return self._files.cat_file(entry.locator)  # type: ignore[no-any-return]
 
 
-def _is_image(path: str) -> bool:
-    hidden = any(part.startswith(".") for part in PurePosixPath(path).parts)
-    return not hidden and path.rpartition(".")[2].lower() in IMAGE_EXTENSIONS
+def is_image(path: str) -> bool:
+    """Whether a file is an image by its ending."""
+    return _ending(path) in IMAGE_EXTENSIONS
+
+
+def _ending(path: str) -> str:
+    return path.rpartition(".")[2].lower()
 
 
 def _class_names(paths: list[str]) -> list[str] | None:

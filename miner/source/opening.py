@@ -1,47 +1,108 @@
 """From what the user typed to a source."""
 
-from pathlib import Path
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import fsspec
 
 from miner.errors import MinerError, UsageError
 from miner.source.base import Source
 from miner.source.builtin import BUILTIN, open_builtin
-from miner.source.folder import FolderSource
+from miner.source.files import expand
+from miner.source.folder import FolderSource, is_image
+from miner.source.hub import hub_error, is_hub
+from miner.source.listing import list_files, warn
+from miner.source.parquet import ParquetSource, is_parquet
 from miner.source.shards import ShardSource, is_shards
+from miner.source.splits import one_split, refuse_mixed_splits
+
+# Beside shards or Parquet files that hold ten times as much, images are decoration: a logo, a sample.
+_DECORATION = 10
 
 
 def open_source(spec: str) -> Source:
-    """Open SOURCE: a folder, WebDataset shards, or a name such as `sample` or `cifar10`.
+    """Open SOURCE: a folder, WebDataset shards, Parquet files, or a name such as `sample` or `cifar10`.
 
-    A local folder wins over a built-in name when it is written as a path (./sample).
+    Paths may be local or any fsspec URL; `hf://datasets/ORG/NAME` is a repository of the Hugging Face Hub. A local folder
+    wins over a built-in name when it is written as a path (./sample).
 
     Raises:
-        UsageError: it is none of these.
-        MinerError: it is there, but holds no usable image.
+        UsageError: it is none of these, or a whole data set where one of its parts has to be named.
+        MinerError: it is there, but holds no usable image; or it cannot be reached.
     """
     if spec in BUILTIN:
         return open_builtin(spec)
-    if is_shards(spec):
-        return ShardSource(spec)
-    try:
+    with _explained(spec):
+        if is_shards(spec):
+            return ShardSource(spec)
+        if is_parquet(spec):
+            return ParquetSource(spec)
+        if "*" in spec:
+            return _open_files(spec, expand(spec, "file"))
         files, path = fsspec.core.url_to_fs(spec)
-    except (ImportError, ValueError) as error:
-        raise MinerError(f"The source {spec} cannot be opened: {error}") from error
-    if files.isdir(path):
-        return _open_folder(spec)
-    if files.exists(path):
-        raise UsageError(f"{spec} is a file that miner cannot read. Name a folder of images or .tar shards.")
+        if is_hub(spec) or files.isdir(path):
+            return _open_folder(spec)
+        if files.exists(path):
+            raise UsageError(
+                f"{spec} is a file that miner cannot read. Name a folder of images, or .tar shards, or .parquet files."
+            )
     raise UsageError(
         f"There is no source {spec!r}: no such folder or file, and not one of {', '.join(sorted(BUILTIN))}."
     )
 
 
+@contextmanager
+def _explained(spec: str) -> Iterator[None]:
+    """Turn what a file system raises into an error for people."""
+    try:
+        yield
+    except MinerError:
+        raise
+    except Exception as error:
+        if is_hub(spec):
+            raise hub_error(spec, error) from error
+        if "://" not in spec and not isinstance(error, OSError | ImportError | ValueError):
+            raise
+        raise MinerError(f"The source {spec} cannot be opened: {error or type(error).__name__}") from error
+
+
 def _open_folder(spec: str) -> Source:
-    """A folder of images, or the shards in it when it holds tar files and nothing else."""
-    local = Path(spec)
-    if local.is_dir():
-        tars = sorted(local.glob("*.tar"))
-        if tars and not any(child.is_dir() for child in local.iterdir()):
-            return ShardSource(str(local / "*.tar"))
-    return FolderSource(spec)
+    """A folder of images; or the Parquet files or shards in it, when it holds no images that matter beside them."""
+    listing = list_files(spec)
+    if is_hub(spec) and not listing:
+        raise FileNotFoundError(spec)
+    shards = [path for path in listing if is_shards(path)]
+    tables = [path for path in listing if is_parquet(path)]
+    images = [path for path in listing if is_image(path)]
+    weight = sum(listing[path] for path in images) * _DECORATION
+    flat_shards = shards and not any("/" in path for path in listing)
+    if flat_shards or (shards and (not images or (is_hub(spec) and weight < sum(map(listing.__getitem__, shards))))):
+        return ShardSource(spec, urls=_below(spec, _without_pairs(shards)))
+    if tables and weight < sum(map(listing.__getitem__, tables)):
+        return ParquetSource(spec, urls=_below(spec, tables))
+    refuse_mixed_splits(spec, images)
+    return FolderSource(spec, listing)
+
+
+def _open_files(spec: str, urls: list[str]) -> Source:
+    """What a glob without an ending names."""
+    if shards := [url for url in urls if is_shards(url)]:
+        return ShardSource(spec, urls=shards)
+    if tables := [url for url in urls if is_parquet(url)]:
+        return ParquetSource(spec, urls=tables)
+    raise UsageError(f"{spec} names {len(urls)} files, and none is a .tar shard or a .parquet file.")
+
+
+def _below(spec: str, paths: Iterable[str]) -> list[str]:
+    """URLs of the files of one split."""
+    chosen, said = one_split(spec, paths)
+    if said:
+        warn(said)
+    files, root = fsspec.core.url_to_fs(spec)
+    return [files.unstrip_protocol(f"{root.rstrip('/')}/{path}") for path in chosen]
+
+
+def _without_pairs(shards: list[str]) -> list[str]:
+    """What miner itself exports holds each image once in `images-*.tar`, and again in `pairs-*.tar`."""
+    images = [path for path in shards if path.startswith("images-")]
+    return images if images and all(path.startswith(("images-", "pairs-")) for path in shards) else shards

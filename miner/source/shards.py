@@ -5,6 +5,7 @@ import io
 import json
 import zlib
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
@@ -45,13 +46,17 @@ class ShardSource:
     order over the whole source; texts that hardly repeat are captions, not names. The tar headers are read once; image
     bytes are read on demand.
 
+    Args:
+        spec: what the user typed.
+        classes: class names by label, if the caller knows them.
+        urls: the shards, if the spec itself does not name them.
     Raises:
         MinerError: no shard matches, a shard is damaged, or no sample has an image.
     """
 
-    def __init__(self, spec: str, classes: list[str] | None = None) -> None:
+    def __init__(self, spec: str, classes: list[str] | None = None, urls: Sequence[str] | None = None) -> None:
         self.spec = spec
-        urls = expand(spec, "shard")
+        urls = expand(spec, "shard") if urls is None else urls
         samples = [sample for url, name in zip(urls, short_names(urls), strict=True) for sample in _index(url, name)]
         if not samples:
             raise MinerError(f"No image in the shards {spec}. A sample needs a member such as KEY.jpg or KEY.png.")

@@ -1,0 +1,70 @@
+"""All files below a folder, local or remote."""
+
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import fsspec
+
+
+def list_files(spec: str) -> dict[str, int]:
+    """Size in bytes of every file below a folder, by path below it, sorted; hidden files and folders are left out.
+
+    In a local folder links are followed, to files and to folders; a link to a folder that it lies in ends there. A link that
+    leads nowhere is listed with size 0, so that it is reported as an unreadable image and not forgotten. Pipes and devices
+    are left out.
+    """
+    files, root = fsspec.core.url_to_fs(spec)
+    if isinstance(files, fsspec.get_filesystem_class("file")):
+        return dict(sorted(_walk(root, "", ())))
+    root = root.rstrip("/")
+    found: dict[str, dict[str, Any]] = files.find(root, detail=True)
+    listing = {path[len(root) + 1 :]: int(info.get("size") or 0) for path, info in sorted(found.items())}
+    return {path: size for path, size in listing.items() if not is_hidden(path)}
+
+
+def is_hidden(path: str) -> bool:
+    """Whether a file, or a folder on the way to it, starts with a dot."""
+    return any(part.startswith(".") for part in PurePosixPath(path).parts)
+
+
+def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int]]:
+    """(path below the root, size in bytes) of the files below a folder.
+
+    Args:
+        folder: to list.
+        prefix: its path below the root, with a slash at the end.
+        above: device and inode of the folders that it lies in.
+    """
+    try:
+        with os.scandir(folder) as listing:
+            children = list(listing)
+        here = Path(folder).stat()
+    except OSError as error:
+        warn(f"{folder} cannot be listed ({error.strerror}); its images are left out")
+        return
+    identity = (here.st_dev, here.st_ino)
+    if identity in above:
+        return
+    for child in children:
+        if child.name.startswith("."):
+            continue
+        try:
+            info = child.stat()
+        except OSError:
+            yield prefix + child.name, 0
+            continue
+        if stat.S_ISDIR(info.st_mode):
+            yield from _walk(child.path, f"{prefix}{child.name}/", (*above, identity))
+        elif stat.S_ISREG(info.st_mode):
+            yield prefix + child.name, info.st_size
+
+
+@cache
+def warn(text: str) -> None:
+    """Tell the user once."""
+    print(f"source: {text}", file=sys.stderr, flush=True)
