@@ -2,6 +2,7 @@
 
 import math
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -20,6 +21,7 @@ from miner.train.schedule import cosine
 
 LOG_STEPS = 10
 SGD_MOMENTUM = 0.9
+_CHECKPOINT_INTERVAL_S = 120.0
 _MOST_BAD_LOSSES = 3
 
 
@@ -42,7 +44,7 @@ def run_loop(
         sampler: which rows meet in which step.
         folder: of the run; it gets metrics.jsonl, TensorBoard events and checkpoints/last.pt.
         device: where to compute.
-        checkpoint_steps: between checkpoints.
+        checkpoint_steps: most steps between checkpoints; a slow machine saves every two minutes as well.
     Returns:
         Items per second of this process; an item is two views.
     Raises:
@@ -58,6 +60,7 @@ def run_loop(
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
     guard = LossGuard(plan)
+    saved_at = time.monotonic()
     method.train()
     with (
         MetricsLog(folder, done) as metrics,
@@ -85,9 +88,11 @@ def run_loop(
                 numbers = {name: finite(value.item()) for name, value in outcome.items()}
                 line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(float(lrs[step])), **numbers}
                 metrics.add(line, progress.rate)
-            if ((step + 1) % checkpoint_steps == 0 or last) and guard.check_now():
+            due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
+            if (due or last) and guard.check_now():
                 metrics.sync()
                 save_checkpoint(checkpoint, step + 1, method, optimizer)
+                saved_at = time.monotonic()
             progress.advance(plan.batch_size, f"{guard.note}lr {lrs[step]:.4f}")
         return progress.rate
 

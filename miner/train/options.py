@@ -51,5 +51,7 @@ class TrainOptions(Options):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device has it natively."
     )
-    checkpoint_steps: int = Field(500, ge=1, description="Steps between checkpoints; a rerun continues from the last.")
+    checkpoint_steps: int = Field(
+        500, ge=1, description="Most steps between checkpoints; a rerun continues from the last."
+    )
     seed: int = Field(0, description="Seed of weights, order and augmentations.")

@@ -1,6 +1,7 @@
 """Killed at any moment and started again, a run ends with the same bytes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -43,9 +44,8 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     again = subprocess.run(
         [*COMMAND, "-w", str(tmp_path / "killed")], check=True, capture_output=True, text=True, env=ENVIRONMENT
     )
-    assert (
-        f"continuing from step 14 of {STEPS}" in again.stderr or f"continuing from step 21 of {STEPS}" in again.stderr
-    )
+    said = re.search(rf"continuing from step (\d+) of {STEPS}", again.stderr)
+    assert said and 14 <= int(said[1]) < STEPS
 
     for name in ("metrics.jsonl", "backbone.safetensors", "config.yaml", "manifest.json"):
         whole, killed = (tmp_path / run / "runs/moco" / name for run in ("whole", "killed"))

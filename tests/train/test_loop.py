@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.errors import MinerError
+from miner.train.checkpoint import load_checkpoint
 from miner.train.loop import LossGuard, run_loop
 from miner.train.methods import Method
 from miner.train.metrics import read_metrics
@@ -93,6 +94,14 @@ def test_metrics_come_every_ten_steps_and_at_the_end(tmp_path: Path) -> None:
     assert lines[-1]["lr"] == pytest.approx(
         0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * 23 / 24)).item()), rel=1e-5
     )
+
+
+def test_a_slow_machine_saves_between_the_asked_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.train.loop._CHECKPOINT_INTERVAL_S", -1.0)
+    with pytest.raises(MinerError):
+        run(tmp_path, Recorder({step: float("nan") for step in (6, 7, 8)}))
+    method = Recorder()
+    assert load_checkpoint(tmp_path / "checkpoints/last.pt", method, torch.optim.SGD(method.trainable())) == 5
 
 
 def test_three_bad_losses_in_a_row_stop_the_run(tmp_path: Path) -> None:
