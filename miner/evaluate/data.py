@@ -44,12 +44,13 @@ class Split:
     seen_in_training: bool
 
 
-def split(options: KnnOptions, inputs: Inputs | None) -> Split:
+def split(options: KnnOptions, inputs: Inputs | None, trained_on: str) -> Split:
     """Open the gallery and the test set.
 
     Args:
         options: as asked.
         inputs: the workspace's own images; needed without `gallery`.
+        trained_on: the source of the run, as the user named it.
     Raises:
         MinerError: there are no labels, only one class, or the classes of the two sides differ.
     """
@@ -62,8 +63,7 @@ def split(options: KnnOptions, inputs: Inputs | None) -> Split:
         origin = "held out by key"
     else:
         origin = "given" if options.test else "built-in test set"
-    seen = inputs is not None and test.name == inputs.spec
-    found = Split(gallery, test, _classes(gallery, test), origin, seen)
+    found = Split(gallery, test, _classes(gallery, test), origin, test.name == trained_on)
     _check(found)
     return found
 

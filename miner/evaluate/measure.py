@@ -27,7 +27,7 @@ def measure(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
     """
     device = resolve_device(options.device)
     trained, start = load_backbone(run), starting_backbone(run)
-    found = split(options, inputs)
+    found = split(options, inputs, str(trained.config["source"]))
     gallery, test = (_pixels(side, trained.image_size, options.workers) for side in (found.gallery, found.test))
     labels, truth = (_labels(side).to(device) for side in (found.gallery, found.test))
     top1 = {}

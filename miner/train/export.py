@@ -81,7 +81,10 @@ def read_config(run: Path) -> Record:
         config = yaml.safe_load((run / "config.yaml").read_text())
     except (OSError, yaml.YAMLError) as error:
         raise MinerError(f"{run}/config.yaml is missing or damaged. Train again with --force.") from error
-    if not isinstance(config, dict) or not {"backbone", "stem", "seed", "image_size", "mean", "std"} <= config.keys():
+    if (
+        not isinstance(config, dict)
+        or not {"backbone", "stem", "seed", "image_size", "mean", "std", "source"} <= config.keys()
+    ):
         raise MinerError(f"{run}/config.yaml does not describe a run. Train again with --force.")
     return config
 

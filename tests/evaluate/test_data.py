@@ -5,6 +5,7 @@ import pytest
 from miner.errors import MinerError
 from miner.evaluate.data import is_held_out, source_identity, split
 from miner.evaluate.options import KnnOptions
+from miner.source.keys import hashed_key
 from miner.train.inputs import find_inputs
 from tests.train.mini_workspace import sample_entries, write_shards
 
@@ -24,7 +25,7 @@ def test_the_held_out_part_is_disjoint_covers_all_and_depends_on_keys_alone(tmp_
     keys = []
     for images in (150, 200):
         inputs = find_inputs(write_shards(tmp_path / str(images), images=images), with_pairs=False)
-        found = split(KnnOptions(), inputs)
+        found = split(KnnOptions(), inputs, "sample")
         gallery, test = ({entry.key for entry in side.entries} for side in (found.gallery, found.test))
         assert not gallery & test and len(gallery) + len(test) == images
         assert 0.1 < len(test) / images < 0.3
@@ -40,7 +41,7 @@ def test_the_held_out_share_is_the_asked_one() -> None:
 
 def test_limit_takes_images_of_all_classes_from_sorted_folders(tmp_path: Path) -> None:
     spec = class_folders(tmp_path, {0: "a", 1: "b", 2: "c"})
-    found = split(KnnOptions(gallery=spec, limit=30), None)
+    found = split(KnnOptions(gallery=spec, limit=30), None, "sample")
     assert len(found.gallery.entries) + len(found.test.entries) == 30
     assert {entry.label for entry in found.gallery.entries} == {0, 1, 2}
     assert not found.seen_in_training
@@ -49,7 +50,7 @@ def test_limit_takes_images_of_all_classes_from_sorted_folders(tmp_path: Path) -
 def test_labels_of_a_test_set_with_fewer_classes_follow_the_names(tmp_path: Path) -> None:
     gallery = class_folders(tmp_path / "gallery", {0: "a", 1: "b", 2: "c"})
     test = class_folders(tmp_path / "test", {1: "b", 2: "c"})
-    found = split(KnnOptions(gallery=gallery, test=test), None)
+    found = split(KnnOptions(gallery=gallery, test=test), None, "sample")
     assert found.classes == ["a", "b", "c"] and found.origin == "given"
     for entry in found.test.entries:
         assert found.classes[entry.label] == entry.path.split("/")[0]
@@ -59,23 +60,25 @@ def test_a_test_class_that_the_gallery_lacks_is_an_error(tmp_path: Path) -> None
     gallery = class_folders(tmp_path / "gallery", {0: "a", 1: "b"})
     test = class_folders(tmp_path / "test", {0: "a", 2: "c"})
     with pytest.raises(MinerError, match=r"class 'c'.*is not among the classes"):
-        split(KnnOptions(gallery=gallery, test=test), None)
+        split(KnnOptions(gallery=gallery, test=test), None, "sample")
 
 
 def test_without_labels_the_error_says_where_labels_come_from(tmp_path: Path) -> None:
     inputs = find_inputs(write_shards(tmp_path, labelled=False), with_pairs=False)
     with pytest.raises(MinerError, match=r"no labels.*class folders.*\.cls.*--gallery.*--test"):
-        split(KnnOptions(), inputs)
+        split(KnnOptions(), inputs, "sample")
 
 
 def test_one_class_is_an_error(tmp_path: Path) -> None:
-    gallery = class_folders(tmp_path / "gallery", {0: "a", 1: "b"})
-    test = class_folders(tmp_path / "test", {0: "a", 1: "b"})
-    for picture in Path(gallery, "b").iterdir():
-        picture.rename(Path(gallery, "a") / f"b-{picture.name}")
-    Path(gallery, "b", "x.txt").write_text("no image")
-    with pytest.raises(MinerError, match=r"no labels|one class"):
-        split(KnnOptions(gallery=gallery, test=test), None)
+    spec = class_folders(tmp_path, {0: "a", 1: "b"})
+    names = (f"{number}.png" for number in range(1000))
+    held_out = next(name for name in names if is_held_out(hashed_key(f"b/{name}"), 0.2))
+    first, *others = (tmp_path / "b").iterdir()
+    first.rename(tmp_path / "b" / held_out)
+    for picture in others:
+        picture.unlink()
+    with pytest.raises(MinerError, match="are of one class"):
+        split(KnnOptions(gallery=spec), None, "sample")
 
 
 def test_identity_follows_the_files_of_a_folder(tmp_path: Path) -> None:
