@@ -31,9 +31,16 @@ class EncoderName:
     path: Path | None
 
     @property
-    def weights(self) -> Path | None:
-        """The local file that holds the weights, if the name points at one."""
-        return self.path / _BACKBONE_OF_A_RUN if self.path is not None and self.family == "run" else self.path
+    def files(self) -> list[Path]:
+        """The local files that decide the vectors, of those that exist: weights, and what ONNX keeps beside them."""
+        if self.path is None:
+            return []
+        files = [self.path]
+        if self.family == "run":
+            files = [self.path / _BACKBONE_OF_A_RUN]
+        elif self.family == "onnx":
+            files += [self.path.with_name(f"{self.path.name}.{kind}") for kind in ("data", "json")]
+        return [file for file in files if file.is_file()]
 
 
 def parse(name: str) -> EncoderName:
@@ -48,9 +55,8 @@ def parse(name: str) -> EncoderName:
 
 
 def encoder_request(options: EmbedOptions) -> dict[str, Any]:
-    """What of an encoder decides the vectors beside its name: layer and pooling if chosen, and the bytes of a local file."""
+    """What of an encoder decides the vectors beside its name: layer and pooling if chosen, and the bytes of local files."""
     request: dict[str, Any] = options.model_dump(mode="json", include={"layer", "pool"}, exclude_defaults=True)
-    weights = parse(options.encoder).weights
-    if weights is not None and weights.is_file():
-        request["encoder_file"] = file_record(weights)["sha256"]
+    if files := parse(options.encoder).files:
+        request["encoder_files"] = {file.name: file_record(file)["sha256"] for file in files}
     return request

@@ -71,6 +71,10 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
     request = store.manifest["request"]
     device = resolve_device(options.device)
     encoder = load_encoder(request["encoder"], device, request.get("layer", "backbone"), request.get("pool", "auto"))
+    if store.manifest["encoder"].get("weights_sha256") not in (None, encoder.record()["weights_sha256"]):
+        raise MinerError(
+            f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
+        )
     source = open_source(request["source"])
     keys = set(store.keys)
     entries = [entry for entry in source.entries if entry.key in keys]

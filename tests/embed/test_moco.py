@@ -89,5 +89,7 @@ def test_embed_and_calibrate_use_the_same_layer(make_photos, tmp_path: Path, mon
     with pytest.raises(MinerError, match="layer was 'projector' and is now None"):
         embed(options.model_copy(update={"layer": "backbone"}), workspace)
     save_checkpoint(file, query_encoder(dim=17))
-    with pytest.raises(MinerError, match="encoder_file was"):
+    with pytest.raises(MinerError, match="has other weights than when the images were embedded"):
+        calibrate(CalibrateOptions(images=9, device="cpu"), workspace, force=True)
+    with pytest.raises(MinerError, match="encoder_files was"):
         embed(options, workspace)

@@ -44,4 +44,12 @@ def test_the_bytes_of_a_local_file_are_part_of_the_request(tmp_path: Path) -> No
 
 def test_a_run_is_known_by_its_backbone(tmp_path: Path) -> None:
     (tmp_path / "backbone.safetensors").write_bytes(b"weights")
-    assert "encoder_file" in encoder_request(EmbedOptions(source="sample", encoder=f"run:{tmp_path}"))
+    request = encoder_request(EmbedOptions(source="sample", encoder=f"run:{tmp_path}"))
+    assert list(request["encoder_files"]) == ["backbone.safetensors"]
+
+
+def test_what_lies_beside_an_onnx_file_counts(tmp_path: Path) -> None:
+    for name in ("m.onnx", "m.onnx.data", "m.onnx.json"):
+        (tmp_path / name).write_bytes(name.encode())
+    request = encoder_request(EmbedOptions(source="sample", encoder=f"onnx:{tmp_path / 'm.onnx'}"))
+    assert list(request["encoder_files"]) == ["m.onnx", "m.onnx.data", "m.onnx.json"]

@@ -31,7 +31,7 @@ def test_whole_transform_agrees_with_the_one_of_the_weights(tmp_path) -> None:
     torch.save(models.resnet18().state_dict(), tmp_path / "resnet18.pt")
     preprocess = torchvision_encoder(EncoderRequest("", "resnet18", tmp_path / "resnet18.pt")).preprocess
     image = noise(300, 260)
-    ours = preprocess.normalise(torch.from_numpy(preprocess.pixels(image))[None])
+    ours = preprocess.normalise(torch.tensor(preprocess.pixels(image))[None])
     torch.testing.assert_close(ours[0], weights.transforms()(image), atol=1e-5, rtol=1e-5)
 
 

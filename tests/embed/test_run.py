@@ -49,7 +49,7 @@ def test_unusable_images_are_recorded_and_the_rest_goes_on(make_photos, tmp_path
     errors = pq.read_table(workspace.embeddings / "errors.parquet").to_pylist()
     assert {error["path"]: error["reason"] for error in errors} == {
         "class0/000.jpg": "empty file",
-        "class1/page.jpg": "no known image format",
+        "class1/page.jpg": "no known image format (a web page)",
     }
     assert result.record["count"] == 9
     assert "class0/000.jpg" not in EmbeddingStore(workspace).metadata["path"].to_pylist()

@@ -5,7 +5,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
-from timm.data import create_transform
+from timm.data import create_transform, resolve_data_config
 
 from miner.embed.encoders import load_encoder
 from miner.embed.encoders.timm_zoo import _preprocess
@@ -46,6 +46,17 @@ def test_same_pixels_as_timm_on_photographs(mode: str) -> None:
     transform, ours = create_transform(**config, is_training=False, normalize=False), _preprocess("x", config)
     for image in clothing():
         np.testing.assert_array_equal(ours.pixels(image), transform(image).permute(1, 2, 0).numpy())
+
+
+@pytest.mark.parametrize("family", ["dinov2", "dinov3", "siglip", "clip", "vit_tiny", "resnet50"])
+def test_published_configurations_of_a_family_give_the_pixels_of_timm(family: str) -> None:
+    configs = [timm.get_pretrained_cfg(name).to_dict() for name in timm.list_pretrained(f"*{family}*")]
+    resolved = {repr(data): data for data in (resolve_data_config({}, pretrained_cfg=config) for config in configs)}
+    image = noise(120, 90)
+    for config in resolved.values():
+        transform = create_transform(**config, is_training=False, normalize=False)
+        ours = _preprocess(family, config).pixels(image)
+        np.testing.assert_array_equal(ours, transform(image).permute(1, 2, 0).numpy(), err_msg=str(config))
 
 
 @pytest.mark.parametrize(

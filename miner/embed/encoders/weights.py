@@ -74,7 +74,8 @@ def fit_state(network: nn.Module, found: State, origin: str) -> None:
     Raises:
         MinerError: a weight is missing, has another shape, or there are several networks that fit.
     """
-    wanted = {name: value for name, value in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    complete = network.state_dict()
+    wanted = {name: value for name, value in complete.items() if not name.endswith("num_batches_tracked")}
     prefix = _prefix(wanted, found, origin)
     missing = sorted(name for name in wanted if prefix + name not in found)
     other_shape = sorted(
@@ -88,7 +89,8 @@ def fit_state(network: nn.Module, found: State, origin: str) -> None:
             f"{origin} does not fit the architecture: it {what} (it holds {len(found)} tensors). "
             "Check that the name before @ is the architecture that was trained."
         )
-    network.load_state_dict({name: found[prefix + name] for name in wanted}, strict=False)
+    complete.update({name: found[prefix + name] for name in wanted})
+    network.load_state_dict(complete)
 
 
 def _prefix(wanted: State, found: State, origin: str) -> str:
