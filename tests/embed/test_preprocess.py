@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,8 @@ from torchvision.transforms import InterpolationMode
 from miner.embed.encoders.base import EncoderRequest
 from miner.embed.encoders.torchvision_zoo import torchvision_encoder
 from miner.embed.preprocess import Preprocess
+from miner.source import open_source
+from miner.train.images import load_images
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -40,3 +44,18 @@ def test_crop_larger_than_the_image_is_padded_as_torchvision_does() -> None:
     ours = Preprocess(20, 29, "bilinear", (0.5,) * 3, (0.5,) * 3).pixels(image)
     reference = transforms.Compose([transforms.Resize(20), transforms.CenterCrop(29)])
     np.testing.assert_array_equal(ours, np.asarray(reference(image)))
+
+
+@pytest.mark.parametrize("size", [(50, 81), (81, 50), (33, 34), (40, 40)])
+def test_the_square_of_a_run_is_the_one_it_was_trained_on(size: tuple[int, int], tmp_path) -> None:
+    for name in ("a.png", "b.png"):
+        noise(*size).save(tmp_path / name)
+    source = open_source(str(tmp_path))
+    trained_on = load_images(source, list(source.entries), 32, 1, "decode")[0].permute(1, 2, 0)
+    ours = Preprocess(32, 32, "bilinear", (0.5,) * 3, (0.5,) * 3, "square").pixels(noise(*size))
+    np.testing.assert_array_equal(ours, trained_on.numpy())
+
+
+def test_only_an_unusual_mode_is_recorded() -> None:
+    usual = Preprocess(64, 56, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    assert "mode" not in usual.record() and replace(usual, mode="squash").record()["mode"] == "squash"
