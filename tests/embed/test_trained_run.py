@@ -74,6 +74,15 @@ def test_a_run_away_from_its_workspace_says_that_it_does_not_know(trained: Works
     assert load_encoder(f"run:{moved}", CPU).labels_seen.endswith("mined by an encoder that is no longer on record")
 
 
+def test_pairs_mined_anew_do_not_lend_their_encoder_to_an_old_run(trained: Workspace, tmp_path: Path) -> None:
+    workspace = Workspace(Path(shutil.copytree(trained.root, tmp_path / "w")))
+    manifest = json.loads((workspace.shards / "manifest.json").read_text())
+    manifest["files"]["pairs.parquet"]["sha256"] = "of other pairs"
+    (workspace.shards / "manifest.json").write_text(json.dumps(manifest))
+    seen = load_encoder(f"run:{workspace.run('moco')}", CPU).labels_seen
+    assert seen.endswith("mined by an encoder that is no longer on record")
+
+
 def test_what_is_not_a_whole_run_is_explained(trained: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no folder"):
         load_encoder("run:/nowhere/moco", CPU)
