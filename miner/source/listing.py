@@ -16,7 +16,7 @@ def list_files(spec: str) -> dict[str, int]:
 
     In a local folder links are followed, to files and to folders; a link to a folder that it lies in ends there. A link that
     leads nowhere is listed with size 0, so that it is reported as an unreadable image and not forgotten. Pipes and devices
-    are left out.
+    are left out, and so are workspaces of miner, whose plots are no images of the source.
     """
     files, root = fsspec.core.url_to_fs(spec)
     if isinstance(files, fsspec.get_filesystem_class("file")):
@@ -48,7 +48,7 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
         warn(f"{folder} cannot be listed ({error.strerror}); its images are left out")
         return
     identity = (here.st_dev, here.st_ino)
-    if identity in above:
+    if identity in above or (above and _is_workspace({child.name for child in children})):
         return
     for child in children:
         if child.name.startswith("."):
@@ -62,6 +62,10 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
             yield from _walk(child.path, f"{prefix}{child.name}/", (*above, identity))
         elif stat.S_ISREG(info.st_mode):
             yield prefix + child.name, info.st_size
+
+
+def _is_workspace(names: set[str]) -> bool:
+    return ".lock" in names and not names.isdisjoint({"run.json", "embeddings"})
 
 
 @cache

@@ -74,11 +74,13 @@ def _open_folder(spec: str) -> Source:
     shards = [path for path in listing if is_shards(path)]
     tables = [path for path in listing if is_parquet(path)]
     images = [path for path in listing if is_image(path)]
-    weight = sum(listing[path] for path in images) * _DECORATION
-    flat_shards = shards and not any("/" in path for path in listing)
-    if flat_shards or (shards and (not images or (is_hub(spec) and weight < sum(map(listing.__getitem__, shards))))):
+    tar_bytes, table_bytes, image_bytes = (sum(map(listing.__getitem__, paths)) for paths in (shards, tables, images))
+    flat = not any("/" in path for path in listing)
+    # Images beside archives of themselves are usual on a disk, but not in a repository.
+    decoration = not images or (is_hub(spec) and image_bytes * _DECORATION < tar_bytes)
+    if shards and (flat or (decoration and tar_bytes >= table_bytes)):
         return ShardSource(spec, urls=_below(spec, _without_pairs(shards)))
-    if tables and weight < sum(map(listing.__getitem__, tables)):
+    if tables and image_bytes * _DECORATION < table_bytes:
         return ParquetSource(spec, urls=_below(spec, tables))
     refuse_mixed_splits(spec, images)
     return FolderSource(spec, listing)

@@ -167,3 +167,13 @@ def test_second_look_needs_no_torch(make_photos) -> None:
         [sys.executable, "-c", code, str(make_photos())], capture_output=True, text=True, check=True
     )
     assert answer.stdout.strip() == ""
+
+
+def test_a_workspace_below_the_images_is_no_part_of_them(make_photos) -> None:
+    folder = make_photos(count=4)
+    before = open_source(str(folder)).entries
+    workspace = folder / "datasets_out" / "default"
+    (workspace / "embeddings").mkdir(parents=True)
+    for name in (".lock", "run.json", "calibration.png"):
+        (workspace / name).write_bytes(b"x")
+    assert open_source(str(folder)).entries == before

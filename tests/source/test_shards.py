@@ -249,3 +249,15 @@ def test_shards_of_a_remote_file_system() -> None:
     fsspec.filesystem("memory").pipe("/shards/data-0.tar", stream.getvalue())
     source = open_source("memory://shards/data-*.tar")
     assert [(entry.key, source.read(entry)) for entry in source.entries] == [("a", b"one"), ("b", b"three")]
+
+
+def test_exported_folder_gives_each_image_once(tmp_path: Path) -> None:
+    shard(tmp_path / "images-000000.tar", [("k.jpg", b"1"), ("m.jpg", b"2")])
+    shard(tmp_path / "pairs-000000.tar", [("k_m.a.jpg", b"1"), ("k_m.b.jpg", b"2")])
+    assert [entry.key for entry in open_source(str(tmp_path)).entries] == ["k", "m"]
+
+
+def test_parts_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
+    shard(tmp_path / "clothes-train-0.tar", [("k.jpg", b"1")])
+    shard(tmp_path / "clothes-test-0.tar", [("m.jpg", b"2")])
+    assert [entry.key for entry in open_source(str(tmp_path)).entries] == ["k"]
