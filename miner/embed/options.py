@@ -12,7 +12,8 @@ Pool = Literal["auto", "avg", "cls", "max"]
 
 class EmbedOptions(Options):
     source: str = Field(
-        description="Folder of images, WebDataset shards (data-{000000..000009}.tar), `sample` or `cifar10`.",
+        description="Folder of images, WebDataset shards (data-{000000..000009}.tar), Parquet, hf://datasets/ORG/NAME, or a "
+        "name: sample, cifar10, cifar100, stl10, fashion-mnist, flowers102, oxford-pets, food101.",
         json_schema_extra={"argument": True},
     )
     encoder: str = Field(

@@ -71,7 +71,7 @@ def _headline(record: Record) -> list[tuple[str, str]]:
     return [
         (
             f"kNN accuracy (k = {result['k']}, T = {result['temperature']})",
-            f"{result['trained']:.1f} %, before training {result['random']:.1f} %",
+            f"trained {result['trained']:.1f} %, random {result['random']:.1f} %",
         )
         for result in record["results"]
     ]
@@ -80,11 +80,11 @@ def _headline(record: Record) -> list[tuple[str, str]]:
 def _lines(record: Record) -> list[str]:
     sizes = f"(gallery {record['n_gallery']:,}, test {record['n_test']:,})"
     lines = [
-        f"kNN k={result['k']} T={result['temperature']}: trained {result['trained']:.1f} %, "
+        f"eval knn: k={result['k']} T={result['temperature']}: trained {result['trained']:.1f} %, "
         f"random {result['random']:.1f} % {sizes}"
         for result in record["results"]
     ]
-    lines.append(f"majority class: {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes")
+    lines.append(f"eval knn: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes")
     if record["queries_seen_unlabelled"]:
-        lines.append("the test images were held out by key and were among the unlabelled training images")
+        lines.append("eval knn: the test images were held out by key and were among the unlabelled training images")
     return lines

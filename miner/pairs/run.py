@@ -199,7 +199,9 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
             f"pairs: label precision {labels['precision']:.1%} (random pairs: {labels['chance']:.1%}), "
             f"{manifest['image_coverage']:.1%} of the images are in a pair"
         )
-        headline.append(("label precision of the pairs", f"{labels['precision']:.1%} (random pairs {labels['chance']:.1%})"))
+        headline.append(
+            ("label precision of the pairs", f"{labels['precision']:.1%} (random pairs {labels['chance']:.1%})")
+        )
     if proposal := manifest.get("proposal"):
         per_image = manifest["pairs"] / manifest["images"]
         state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"

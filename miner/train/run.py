@@ -28,7 +28,7 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
 
     record, items_per_s = pretrain(options, inputs, stage.folder)
     manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
-    lines = [*_lines(name, manifest), f"{items_per_s:,.0f} items/s (two views each)"]
+    lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
     return Result("train", manifest, lines, headline=_headline(name, manifest))
 
 
@@ -46,7 +46,7 @@ def _lines(name: str, manifest: Record) -> list[str]:
     precision = manifest["pair_label_precision"]
     agreeing = "" if precision is None else f" ({100 * precision:.1f} % of them with the same label)"
     return [
-        f"run {name}: {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
+        f"train: run {name}, {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
         f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
-        f"loss {manifest['final_loss']:.3f} over the last epoch, contrastive accuracy {100 * manifest['final_accuracy']:.1f} %",
+        f"train: loss {manifest['final_loss']:.3f} over the last epoch, contrastive accuracy {100 * manifest['final_accuracy']:.1f} %",
     ]

@@ -80,7 +80,7 @@ def test_the_same_request_returns_at_once_without_torch(workspace: Workspace) ->
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     first, line = answer.stdout.splitlines()
     assert first.split() == ["False", "False"]
-    assert line.startswith("kNN k=") and "T=0.1: trained" in line and "(gallery" in line
+    assert line.startswith("eval knn: k=") and "T=0.1: trained" in line and "(gallery" in line
 
 
 def test_another_request_needs_force(workspace: Workspace) -> None:
