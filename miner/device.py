@@ -29,6 +29,17 @@ def resolve_device(name: str) -> torch.device:
     return device
 
 
+def resolve_devices(name: str) -> list[str]:
+    """The devices behind an option for stages that can use several: `auto` is every GPU; else a comma-separated list.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto" and torch.cuda.device_count() > 1:
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
+    return [str(resolve_device(part.strip())) for part in name.split(",")]
+
+
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
     """The dtype of matrix products: `auto` is bfloat16 where the device has it natively, else float32."""
     if name == "auto":

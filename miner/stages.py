@@ -76,7 +76,7 @@ def run_stage(name: str, options: Options, workspace: Workspace, force: bool) ->
         started = time.monotonic()
         result = function(options, workspace, force=force)
         if result.fresh:
-            workspace.log_stage(name, options.plain(), result.record, time.monotonic() - started)
+            workspace.log_stage(name, options.plain(), result, time.monotonic() - started)
     return result
 
 

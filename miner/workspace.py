@@ -40,6 +40,7 @@ class Result:
         lines: the same for people, one fact a line.
         fresh: False when everything had been done before.
         headline: the few (name, value) facts that a whole run is summed up by.
+        measured: rates and memory of this very run; they go to run.json, not to a manifest.
     """
 
     stage: str
@@ -47,6 +48,7 @@ class Result:
     lines: list[str] = field(default_factory=list)
     fresh: bool = True
     headline: list[tuple[str, str]] = field(default_factory=list)
+    measured: Record = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -120,11 +122,12 @@ class Workspace:
                 ) from error
             yield
 
-    def log_stage(self, name: str, options: Record, record: Record, seconds: float) -> None:
+    def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
         """Add one stage to run.json: options, result, time, versions and machine."""
         entry = {
             "options": options,
-            "record": record,
+            "record": result.record,
+            "measured": result.measured,
             "seconds": round(seconds, 3),
             "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "environment": environment(),
@@ -160,16 +163,23 @@ class Stage:
         Raises:
             MinerError: it holds the result of another request, and `force` is False.
         """
-        manifest = read_json(self.folder / "manifest.json")
-        old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
         if force:
             self.discard()
-        elif old is not None and old != self.request and self._holds_work():
+        else:
+            self.refuse_another()
+        write_json(self.folder / "request.json", self.request)
+
+    def refuse_another(self) -> None:
+        """Raises:
+        MinerError: the folder holds the result of another request, or part of one.
+        """
+        manifest = read_json(self.folder / "manifest.json")
+        old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
+        if old is not None and old != self.request and self._holds_work():
             raise MinerError(
                 f"{self.folder} was made by another request: {_differences(old, self.request)}. "
                 "Use --force to replace it, or choose another workspace with -w."
             )
-        write_json(self.folder / "request.json", self.request)
 
     def _holds_work(self) -> bool:
         return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from miner.errors import MinerError
-from miner.workspace import Stage, Workspace, finished_file, read_json, write_json
+from miner.workspace import Result, Stage, Workspace, finished_file, read_json, write_json
 
 
 def test_stage_from_begin_to_finish(tmp_path: Path) -> None:
@@ -68,8 +68,8 @@ def test_single_file_result(tmp_path: Path) -> None:
 
 def test_log_keeps_every_stage(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    workspace.log_stage("embed", {"a": 1}, {"count": 3}, 1.5)
-    workspace.log_stage("pairs", {}, {}, 0.1)
+    workspace.log_stage("embed", {"a": 1}, Result("embed", {"count": 3}), 1.5)
+    workspace.log_stage("pairs", {}, Result("pairs", {}), 0.1)
     stages = json.loads((tmp_path / "run.json").read_text())["stages"]
     assert sorted(stages) == ["embed", "pairs"]
     assert stages["embed"]["seconds"] == 1.5 and stages["embed"]["environment"]["python"]

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from miner.options import Options
+from miner.options import Fraction, Options
 
 Layer = Literal["backbone", "projector"]
 Pool = Literal["auto", "avg", "cls", "max"]
@@ -26,11 +26,23 @@ class EmbedOptions(Options):
     pool: Pool = Field(
         "auto", description="auto is what the encoder was trained with; avg, cls or max choose, where it gives more."
     )
-    batch_size: int = Field(64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    batch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Images per forward pass; by the device if not given (64 on a CPU, 512 on a GPU), and halved where memory "
+        "runs out.",
+        json_schema_extra={"short": "-b"},
+    )
+    device: str = Field("auto", description="auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1.")
     workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic of the encoder; auto is bf16 where the device has it natively."
+    )
+    max_errors: Fraction = Field(
+        0.01, description="Share of the images that may be unusable before the run stops (10 images always may)."
+    )
+    engine_address: str | None = Field(
+        None, description="Run the blocks on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`)."
     )
     dtype: Literal["float16", "float32"] = Field("float16", description="How vectors are stored.")
     block_size: int = Field(2048, ge=1, description="Images per output file, which is also the unit of resuming.")

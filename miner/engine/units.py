@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from miner.engine.atomic import committed
 from miner.engine.progress import Progress
+from miner.errors import MinerError
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,10 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """This machine: in this process (workers = 0) or in a pool of fresh processes."""
+    """This machine: in this process (workers = 0) or in a pool of fresh processes, each with a seat of its own."""
 
     workers: int = 0
+    seats: tuple[str, ...] = ()
 
     def run(self, units: Sequence[Unit]) -> Iterator[Unit]:
         if self.workers == 0:
@@ -58,18 +61,45 @@ class LocalExecutor:
                 unit.execute()
                 yield unit
             return
-        with ProcessPoolExecutor(self.workers, mp_context=get_context("spawn")) as pool:
+        context = get_context("spawn")
+        free: Any = context.SimpleQueue()
+        for seat in self.seats:
+            free.put(seat)
+        with ProcessPoolExecutor(self.workers, context, _take_seat, (free if self.seats else None,)) as pool:
             futures = {pool.submit(unit.execute): unit for unit in units}
             try:
                 for future in as_completed(futures):
                     future.result()
                     yield futures[future]
+            except BrokenProcessPool as error:
+                raise MinerError(
+                    "A worker process died (killed, or out of memory). What was finished is kept; the same command continues."
+                ) from error
             except BaseException:
                 pool.shutdown(cancel_futures=True)
                 raise
 
 
-def run(units: Iterable[Unit], *, progress: Progress | None = None, executor: Executor | None = None) -> None:
+_seat: list[str] = []
+
+
+def _take_seat(free: Any) -> None:
+    if free is not None:
+        _seat.append(free.get())
+
+
+def seat() -> str | None:
+    """The seat of this worker process: what sets it apart from its siblings, such as a device; None elsewhere."""
+    return _seat[0] if _seat else None
+
+
+def run(
+    units: Iterable[Unit],
+    *,
+    progress: Progress | None = None,
+    executor: Executor | None = None,
+    after: Callable[[Unit], None] | None = None,
+) -> None:
     """Run every unit that is not done yet.
 
     Killed at any moment and called again with the same units, it ends with the same bytes on disk.
@@ -78,6 +108,7 @@ def run(units: Iterable[Unit], *, progress: Progress | None = None, executor: Ex
         units: all units of the stage, the finished ones among them.
         progress: counts the items of each unit as it ends; leave it out where the work counts its own items.
         executor: where they run; in this process by default.
+        after: called with each unit that ends; what it raises stops the run.
     """
     units = list(units)
     if len({unit.id for unit in units}) != len(units):
@@ -85,6 +116,8 @@ def run(units: Iterable[Unit], *, progress: Progress | None = None, executor: Ex
     for unit in (executor or LocalExecutor()).run([unit for unit in units if not unit.done]):
         if progress is not None:
             progress.advance(unit.items)
+        if after is not None:
+            after(unit)
 
 
 def finished_items(units: Iterable[Unit]) -> int:

@@ -84,7 +84,9 @@ def _lines(record: Record) -> list[str]:
         f"random {result['random']:.1f} % {sizes}"
         for result in record["results"]
     ]
-    lines.append(f"eval knn: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes")
+    lines.append(
+        f"eval knn: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes"
+    )
     if record["queries_seen_unlabelled"]:
         lines.append("eval knn: the test images were held out by key and were among the unlabelled training images")
     return lines

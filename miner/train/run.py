@@ -48,5 +48,6 @@ def _lines(name: str, manifest: Record) -> list[str]:
     return [
         f"train: run {name}, {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
         f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
-        f"train: loss {manifest['final_loss']:.3f} over the last epoch, contrastive accuracy {100 * manifest['final_accuracy']:.1f} %",
+        f"train: loss {manifest['final_loss']:.3f} over the last epoch, contrastive accuracy "
+        f"{100 * manifest['final_accuracy']:.1f} %",
     ]

@@ -5,8 +5,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from miner.embed.job import Worker
 from miner.embed.options import EmbedOptions
-from miner.embed.run import _BlockJob, embed
+from miner.embed.run import embed
 from miner.embeddings import EmbeddingStore
 from miner.errors import MinerError
 from miner.workspace import Workspace
@@ -70,16 +71,16 @@ def test_resumed_run_gives_the_same_bytes(make_photos, tmp_path, monkeypatch) ->
     (folder / "class0" / "001.jpg").write_bytes(b"broken")
     whole, resumed = Workspace(tmp_path / "whole"), Workspace(tmp_path / "resumed")
     embed(options(folder), whole)
-    encode, calls = _BlockJob._vectors, []
+    encode, calls = Worker.vectors, []
 
-    def die_in_the_second_block(job: _BlockJob, pixels: list) -> np.ndarray:
+    def die_in_the_second_block(job: Worker, pixels: list) -> np.ndarray:
         calls.append(len(pixels))
         if len(calls) == 4:
             raise KeyboardInterrupt
         return encode(job, pixels)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(_BlockJob, "_vectors", die_in_the_second_block)
+        patch.setattr(Worker, "vectors", die_in_the_second_block)
         embed(options(folder), resumed)
     first = resumed.embeddings / "img_emb" / "img_emb_00000.npy"
     kept = first.stat().st_ino
@@ -97,11 +98,22 @@ def test_finished_run_does_nothing_and_another_request_is_refused(make_photos, t
     before = contents(workspace.embeddings)
     with pytest.raises(MinerError, match=r"encoder was 'efficientnet_lite0' and is now 'resnet50'.*--force"):
         embed(options(folder, encoder="resnet50"), workspace)
-    (folder / "class0" / "zzz.jpg").write_bytes((folder / "class0" / "000.jpg").read_bytes())
+    (folder / "class0" / "000.jpg").unlink(missing_ok=True)
     with pytest.raises(MinerError, match="source_fingerprint"):
         embed(options(folder), workspace)
     assert contents(workspace.embeddings) == before
-    assert embed(options(folder), workspace, force=True).record["count"] == 7
+    assert embed(options(folder), workspace, force=True).record["count"] == 5
+
+
+def test_force_keeps_what_was_there_until_the_encoder_is_loaded(make_photos, tmp_path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    folder = make_photos(count=6)
+    embed(options(folder), workspace)
+    before = contents(workspace.embeddings)
+    (tmp_path / "broken.pt").write_bytes(b"no weights")
+    with pytest.raises(MinerError, match="never runs code"):
+        embed(options(folder, encoder=f"resnet18@{tmp_path / 'broken.pt'}"), workspace, force=True)
+    assert contents(workspace.embeddings) == before
 
 
 def test_one_image_and_no_readable_image_are_explained(make_photos, tmp_path) -> None:

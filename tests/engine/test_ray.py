@@ -1,0 +1,84 @@
+"""Units on a real local Ray cluster of several worker processes."""
+
+import hashlib
+import os
+import signal
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.engine import Unit, run
+from miner.engine.ray import RayExecutor
+from miner.errors import MinerError
+from miner.workspace import Workspace
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster():
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+def write_pid(number: int, path: Path) -> None:
+    path.write_text(f"{number} {os.getpid()}")
+
+
+def die_once(flag: Path, path: Path) -> None:
+    if not flag.exists():
+        flag.write_text("died")
+        os.kill(os.getpid(), signal.SIGKILL)
+    path.write_text("second try")
+
+
+def always_die(path: Path) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def complain(path: Path) -> None:
+    raise MinerError("the disk is full")
+
+
+def slow(path: Path) -> None:
+    time.sleep(0.2)
+    path.write_text(str(os.getpid()))
+
+
+def test_units_run_in_several_other_processes(tmp_path: Path) -> None:
+    units = [Unit(str(n), (tmp_path / f"{n}.txt",), slow) for n in range(8)]
+    run(units, executor=RayExecutor("auto"))
+    processes = {path.read_text() for path in tmp_path.iterdir()}
+    assert len(processes) == 2 and str(os.getpid()) not in processes
+
+
+def test_unit_of_a_killed_worker_is_done_by_another(tmp_path: Path) -> None:
+    units = [Unit(str(n), (tmp_path / f"{n}.txt",), partial(write_pid, n)) for n in range(3)]
+    units.append(Unit("dies", (tmp_path / "dies.txt",), partial(die_once, tmp_path / "flag")))
+    run(units, executor=RayExecutor("auto"))
+    assert (tmp_path / "dies.txt").read_text() == "second try"
+    assert all(unit.done for unit in units)
+
+
+def test_unit_that_kills_every_worker_and_unit_that_fails_are_explained(tmp_path: Path) -> None:
+    with pytest.raises(MinerError, match="lost its worker 6 times"):
+        run([Unit("bad", (tmp_path / "bad.txt",), always_die)], executor=RayExecutor("auto"))
+    with pytest.raises(MinerError, match="the disk is full"):
+        run([Unit("full", (tmp_path / "full.txt",), complain)], executor=RayExecutor("auto"))
+    assert not list(tmp_path.iterdir())
+
+
+def test_embedding_on_ray_gives_the_bytes_of_the_local_run(make_photos, tmp_path: Path) -> None:
+    folder = str(make_photos(count=30))
+    digests = []
+    for name, address in (("local", None), ("ray", "auto")):
+        workspace = Workspace(tmp_path / name)
+        embed(EmbedOptions(source=folder, block_size=8, engine_address=address, device="cpu"), workspace)
+        files = sorted(path for path in workspace.embeddings.rglob("*") if path.is_file())
+        digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
+    assert digests[0] == digests[1]
