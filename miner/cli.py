@@ -13,6 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from miner import __version__
+from miner.engine.atomic import explain_write_error
 from miner.errors import MinerError
 from miner.options import flag_name, read_config
 from miner.stages import STAGES, StageCommand, load, run_stage
@@ -169,4 +170,13 @@ def main() -> None:
         typer.echo("Interrupted. What was finished is kept; the same command continues.", err=True)
         sys.exit(130)
     except BrokenPipeError:
+        sys.exit(1)
+    except Exception as error:
+        if os.environ.get("MINER_DEBUG"):
+            raise
+        explained = explain_write_error(error, Path(getattr(error, "filename", None) or "."))
+        if isinstance(explained, MinerError):
+            fail(explained)
+        kind = type(error).__name__
+        typer.echo(f"Error: {kind}: {error}. This is a fault of miner; --debug shows where it happened.", err=True)
         sys.exit(1)

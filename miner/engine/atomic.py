@@ -12,6 +12,7 @@ from typing import Any
 from miner.errors import MinerError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_FULL_BYTES = 1 << 20
 
 
 def partial_path(path: Path) -> Path:
@@ -34,21 +35,29 @@ def committed(path: Path) -> Iterator[Path]:
         partial.replace(path)
         _sync(path.parent)
     except BaseException as error:
+        explained = explain_write_error(error, path)
         partial.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise explain_write_error(error, path) from error
+        if explained is not error:
+            raise explained from error
         raise
 
 
-def explain_write_error(error: OSError, path: Path) -> Exception:
-    """The error for people when `path` could not be written; other errors come back as they are."""
-    if error.errno in _NO_SPACE or "No space left" in str(error):
-        free_mb = _free_bytes(path) / 1e6
+def explain_write_error(error: BaseException, path: Path) -> BaseException:
+    """The error for people when `path` could not be written; other errors come back as they are.
+
+    Some writers (numpy, torch) hide that the disk is full in an error of their own, so the disk is asked as well.
+    """
+    if not isinstance(error, OSError | RuntimeError):
+        return error
+    number = error.errno if isinstance(error, OSError) else None
+    free_bytes = _free_bytes(path)
+    if number in _NO_SPACE or (number is None and free_bytes < _FULL_BYTES):
+        free_mb = free_bytes / 1e6
         return MinerError(
             f"The disk is full: {path} could not be written ({free_mb:.0f} MB free there). Everything finished before is "
             "intact and nothing half-written remains. Free some space and run the same command again; it continues."
         )
-    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return MinerError(f"No permission to write {path}. Choose another workspace with -w, or fix its permissions.")
     return error
 

@@ -35,6 +35,16 @@ def test_full_disk_is_explained(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [OSError("2048 requested and 1024 written"), RuntimeError("unexpected pos 8 vs 4")])
+def test_full_disk_behind_another_error_is_explained(tmp_path: Path, monkeypatch, error: Exception) -> None:
+    monkeypatch.setattr("miner.engine.atomic._free_bytes", lambda path: 100)
+    with pytest.raises(MinerError, match="disk is full"), committed(tmp_path / "file.bin"):
+        raise error
+    monkeypatch.setattr("miner.engine.atomic._free_bytes", lambda path: 1 << 30)
+    with pytest.raises(type(error), match=str(error)), committed(tmp_path / "file.bin"):
+        raise error
+
+
 def test_json_is_the_same_whatever_the_order_of_keys(tmp_path: Path) -> None:
     write_json(tmp_path / "one.json", {"b": 1, "a": [1.5, None]})
     write_json(tmp_path / "two.json", {"a": [1.5, None], "b": 1})

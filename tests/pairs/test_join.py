@@ -49,7 +49,9 @@ def adversarial(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.nd
         vectors[:, 0] += vectors[:, 0] == 0
     elif kind == "scales":
         vectors *= np.float_power(10, rng.integers(-2, 3, (count, 1)))
-    return vectors.astype(dtype)
+    vectors = vectors.astype(dtype)
+    vectors[~vectors.any(axis=1), 0] = 1  # a vector without a direction never gets this far
+    return vectors
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -14,7 +14,7 @@ from .conftest import mine
 def run(workspace: Workspace, gallery: int = 6) -> Result:
     """Report and log it, as the command line does; the log is an input, but not its line about the report."""
     result = report(ReportOptions(gallery=gallery), workspace)
-    workspace.log_stage("report", {"gallery": gallery}, result.record, 1.0)
+    workspace.log_stage("report", {"gallery": gallery}, result, 1.0)
     return result
 
 
@@ -72,7 +72,7 @@ def test_every_input_counts(change: str, make_workspace, add_run):
         band = '"band": {"min": 0.31, "max": 0.71}, "estimated_pairs": 5'
         workspace.calibration.write_text(f'{{"request": {{"embeddings": "{embeddings}"}}, {band}}}')
     else:
-        workspace.log_stage("embed", {"dtype": "float16"}, {}, 1.0)
+        workspace.log_stage("embed", {"dtype": "float16"}, Result("embed", {}), 1.0)
     before = page(workspace)
     assert run(workspace).fresh
     assert page(workspace) != before
