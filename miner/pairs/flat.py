@@ -12,24 +12,26 @@ class FaissEngine:
 
     Args:
         units: float32 (n, d), rows of length 1 (`unit_rows`).
+        threshold: lowest cosine wanted.
     """
 
-    def __init__(self, units: NDArray[np.float32]) -> None:
+    def __init__(self, units: NDArray[np.float32], threshold: float) -> None:
         import faiss
 
         self.vectors = units
+        self.threshold = threshold
         self.margin = float32_margin(units.shape[1])
         self.index = faiss.IndexFlatIP(units.shape[1])
         self.index.add(units)
 
-    def candidates(self, start: int, stop: int, threshold: float, limit: int) -> tuple[Rows, Rows]:
-        """Row numbers a < b with a in [start, stop) of all pairs that may have cosine >= threshold, sorted by (a, b).
+    def candidates(self, start: int, stop: int, limit: int) -> tuple[Rows, Rows]:
+        """Row numbers a < b with a in [start, stop) of all pairs that may reach the threshold, sorted by (a, b).
 
         Raises:
             FloodError: there are more than `limit`.
         """
         # range_search keeps what is strictly above its radius, so the radius is one step below the lowest score wanted.
-        radius = float(np.nextafter(np.float32(threshold - self.margin), np.float32(-2)))
+        radius = float(np.nextafter(np.float32(self.threshold - self.margin), np.float32(-2)))
         limits, _, neighbours = self.index.range_search(self.vectors[start:stop], radius)
         a = np.repeat(
             np.arange(start, stop, dtype=np.int64), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64)

@@ -22,10 +22,16 @@ class FloodError(Exception):
 
 
 class Engine(Protocol):
-    """Proposes candidates. It may propose too many; it must never miss a pair."""
+    """Proposes candidates at or above a threshold. It may propose too many; it must never miss a pair.
 
-    def candidates(self, start: int, stop: int, threshold: float, limit: int) -> tuple[Rows, Rows]:
-        """Row numbers a < b with a in [start, stop) of all pairs that may have cosine >= threshold, sorted by (a, b).
+    Attributes:
+        threshold: lowest cosine wanted.
+    """
+
+    threshold: float
+
+    def candidates(self, start: int, stop: int, limit: int) -> tuple[Rows, Rows]:
+        """Row numbers a < b with a in [start, stop) of all pairs that may reach the threshold, sorted by (a, b).
 
         Raises:
             FloodError: there are more than `limit`.
@@ -40,13 +46,11 @@ class BandJoin:
     Attributes:
         engine: proposes candidates.
         vectors: (n, d) as stored; they define the truth.
-        threshold: lowest cosine.
         limit: most pairs to accept in all.
     """
 
     engine: Engine
     vectors: Vectors
-    threshold: float
     limit: int
     lengths: NDArray[np.float64] = field(init=False)
     found: int = 0
@@ -78,15 +82,16 @@ class BandJoin:
 
     def _strip(self, start: int, stop: int, part: Path) -> None:
         try:
-            a, b = self.engine.candidates(start, stop, self.threshold, self.limit)
+            a, b = self.engine.candidates(start, stop, self.limit)
             similarity = rescore(self.vectors, self.lengths, a, b)
-            keep = similarity >= self.threshold
+            keep = similarity >= self.engine.threshold
             self.found += int(keep.sum())
             if self.found > self.limit:
                 raise FloodError
         except FloodError:
             raise MinerError(
-                f"More than {self.limit:,} pairs have a cosine of at least {self.threshold}: the band floods. Raise --min, let "
-                "`miner calibrate` propose a band, search a part with --sample, or raise --max-pairs. Nothing was cut off."
+                f"More than {self.limit:,} pairs have a cosine of at least {self.engine.threshold}: the band floods. Raise "
+                "--min, let `miner calibrate` propose a band, search a part with --sample, or raise --max-pairs. Nothing was "
+                "cut off."
             ) from None
         write_part(part, a[keep], b[keep], similarity[keep])

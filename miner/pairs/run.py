@@ -62,7 +62,7 @@ def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float,
     vectors = store.vectors[rows]
     units = unit_rows(vectors)
     parts = stage.folder / "parts"
-    a, b, similarity = BandJoin(_engine(options, units), vectors, low, options.max_pairs).run(parts)
+    a, b, similarity = BandJoin(_engine(options, units, low), vectors, options.max_pairs).run(parts)
     files, record = _write_tables(options, store, stage, rows[a], rows[b], similarity, high)
     record["images"], record["engine"] = len(rows), options.engine
     _add_histogram(record, units, None if store.labels is None else store.labels[rows], options.seed)
@@ -89,15 +89,15 @@ def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
     return np.sort(np.random.default_rng(options.seed).permutation(images)[:count])
 
 
-def _engine(options: PairsOptions, units: "NDArray[np.float32]") -> "Engine":
+def _engine(options: PairsOptions, units: "NDArray[np.float32]", threshold: float) -> "Engine":
     if options.engine == "faiss":
         from miner.pairs.flat import FaissEngine
 
-        return FaissEngine(units)
+        return FaissEngine(units, threshold)
     from miner.device import resolve_device
     from miner.pairs.exact import ExactEngine
 
-    return ExactEngine(units, resolve_device(options.device))
+    return ExactEngine(units, resolve_device(options.device), threshold)
 
 
 def _write_tables(

@@ -27,7 +27,7 @@ Pairs = tuple[np.ndarray, np.ndarray]
 
 def ours(vectors: np.ndarray, low: float) -> Pairs:
     with tempfile.TemporaryDirectory() as folder:
-        join = BandJoin(ExactEngine(unit_rows(vectors), torch.device("cpu")), vectors, low, 10**8)
+        join = BandJoin(ExactEngine(unit_rows(vectors), torch.device("cpu"), low), vectors, 10**8)
         a, b, _ = join.run(Path(folder))
     return a, b
 

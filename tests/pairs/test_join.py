@@ -1,5 +1,7 @@
 """Every engine against a float64 brute force of the stored vectors, on vectors chosen to be difficult."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,11 +13,31 @@ from miner.pairs import exact, join
 from miner.pairs.exact import ExactEngine
 from miner.pairs.flat import FaissEngine
 from miner.pairs.join import BandJoin
+from miner.pairs.planning import best_sketch
 from miner.pairs.similarity import float32_margin, rescore, row_lengths, unit_rows
+from miner.pairs.sketch import principal_directions, sketch
+
+CPU = torch.device("cpu")
+
+
+def sketched(width: int | None, dtype: torch.dtype):
+    """The exact engine with a given first pass: that many principal directions, or the whole vectors."""
+
+    def engine(units: np.ndarray, threshold: float) -> ExactEngine:
+        rows = torch.from_numpy(units)
+        basis = None if width is None else principal_directions(rows)[:, : min(width, units.shape[1])]
+        return ExactEngine(units, CPU, threshold, sketch(rows, basis, dtype))
+
+    return engine
+
 
 ENGINES = {
-    "exact": lambda units: ExactEngine(units, torch.device("cpu")),
+    "exact": lambda units, threshold: ExactEngine(units, CPU, threshold),
     "faiss": FaissEngine,
+    "sketch of 1, bfloat16": sketched(1, torch.bfloat16),
+    "sketch of 20, bfloat16": sketched(20, torch.bfloat16),
+    "sketch of 20, float32": sketched(20, torch.float32),
+    "rounded to bfloat16": sketched(None, torch.bfloat16),
 }
 
 
@@ -27,7 +49,7 @@ def brute_force(vectors: np.ndarray) -> np.ndarray:
 
 
 def joined(name: str, vectors: np.ndarray, threshold: float, folder) -> tuple[list[tuple[int, int]], np.ndarray]:
-    a, b, similarity = BandJoin(ENGINES[name](unit_rows(vectors)), vectors, threshold, 10**6).run(folder)
+    a, b, similarity = BandJoin(ENGINES[name](unit_rows(vectors), threshold), vectors, 10**6).run(folder)
     return list(zip(a.tolist(), b.tolist(), strict=True)), similarity
 
 
@@ -83,9 +105,10 @@ def test_tile_and_strip_sizes_change_nothing(monkeypatch, tmp_path, tile_rows, s
     wanted = joined("faiss", vectors, 0.3, tmp_path / "reference")
     monkeypatch.setattr(exact, "_TILE_ROWS", tile_rows)
     monkeypatch.setattr(join, "_STRIP_ROWS", strip_rows)
-    found = joined("exact", vectors, 0.3, tmp_path / "parts")
-    assert found[0] == wanted[0] != []
-    np.testing.assert_array_equal(found[1], wanted[1])
+    for name in ("exact", "sketch of 20, bfloat16"):
+        found = joined(name, vectors, 0.3, tmp_path / name)
+        assert found[0] == wanted[0] != []
+        np.testing.assert_array_equal(found[1], wanted[1])
 
 
 def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
@@ -94,10 +117,10 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
     whole = joined("exact", vectors, 0.2, tmp_path)
     (tmp_path / "strip-000000020.parquet").unlink()
     searched = []
-    engine = ENGINES["exact"](unit_rows(vectors))
+    engine = ENGINES["exact"](unit_rows(vectors), 0.2)
     candidates = engine.candidates
     engine.candidates = lambda start, *rest: (searched.append(start), candidates(start, *rest))[1]
-    a, b, similarity = BandJoin(engine, vectors, 0.2, 10**6).run(tmp_path)
+    a, b, similarity = BandJoin(engine, vectors, 10**6).run(tmp_path)
     assert searched == [20]
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == whole[0]
     np.testing.assert_array_equal(similarity, whole[1])
@@ -107,8 +130,8 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
 def test_flood_is_explained_and_nothing_is_cut(name, tmp_path) -> None:
     vectors = adversarial("cluster", 50, 8, "float32", 0)
     with pytest.raises(MinerError, match=r"More than 1,000 pairs.*Raise --min"):
-        BandJoin(ENGINES[name](unit_rows(vectors)), vectors, 0.5, 1000).run(tmp_path)
-    assert len(BandJoin(ENGINES[name](unit_rows(vectors)), vectors, 0.5, 1225).run(tmp_path)[0]) == 1225
+        BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1000).run(tmp_path)
+    assert len(BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1225).run(tmp_path)[0]) == 1225
 
 
 @pytest.mark.parametrize("dim", [2, 64, 1280])
@@ -128,3 +151,55 @@ def test_float16_similarity_does_not_depend_on_the_order_of_summation() -> None:
     backwards = (rows[:10, ::-1].copy() * rows[10:20, ::-1].copy()).sum(axis=1)
     one_by_one = [float(np.cumsum(x * y)[-1]) for x, y in zip(rows[:10], rows[10:20], strict=True)]
     assert forwards.tolist() == backwards.tolist() == one_by_one
+
+
+def clustered(count: int, dim: int, seed: int = 0) -> np.ndarray:
+    """Unit rows around a few directions of falling energy, as features of images are."""
+    rng = np.random.default_rng(seed)
+    scale = 1 / (1 + np.arange(dim)) ** 0.7
+    centres = rng.normal(size=(20, dim)) * scale
+    return unit_rows(centres[rng.integers(0, 20, count)] + 0.7 * rng.normal(size=(count, dim)) * scale)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize("width", [1, 8, 32, 96, None])
+def test_sketch_bounds_every_cosine_and_longer_ones_bound_it_closer(width, dtype) -> None:
+    units = torch.from_numpy(clustered(400, 96))
+    basis = None if width is None else principal_directions(units)[:, :width]
+    made = sketch(units, basis, dtype)
+    everything = slice(len(units))
+    assert made.holds(len(units))
+    scores = made.scores(everything, everything).double()
+    cosines = units.double() @ units.double().T
+    for threshold in (-0.5, 0.0, 0.3, 0.8):
+        assert (scores[cosines >= threshold] >= made.lowest_score(threshold)).all()
+    excess = scores - cosines
+    assert excess.max() < {1: 2.0, 8: 1.2, 32: 0.6}.get(width, 0.05)
+
+
+def test_product_that_breaks_its_promise_is_noticed() -> None:
+    made = sketch(torch.from_numpy(clustered(300, 64)), None, torch.float32)
+    assert made.holds()
+    broken = replace(made, product_error=made.product_error / 1e6)
+    assert not broken.holds()
+
+
+def test_planned_sketch_finds_the_same_pairs_and_leaves_few_candidates(monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(exact, "_LEAST_ROWS_TO_SKETCH", 0)
+    vectors = clustered(3000, 256).astype(np.float16)
+    units = unit_rows(vectors)
+    threshold = 0.9
+    engine = ExactEngine(units, CPU, threshold)
+    assert engine.bound is not None
+    a, b, _ = BandJoin(engine, vectors, 10**6).run(tmp_path / "sketched")
+    wanted, _ = joined("faiss", vectors, threshold, tmp_path / "reference")
+    assert list(zip(a.tolist(), b.tolist(), strict=True)) == wanted != []
+    everything = slice(len(units))
+    candidates = (engine.bound.scores(everything, everything) >= engine.bound.lowest_score(threshold)).sum().item()
+    assert candidates < 0.05 * len(units) ** 2
+
+
+def test_no_sketch_is_used_where_products_do_not_hold(monkeypatch) -> None:
+    units = torch.from_numpy(clustered(500, 64))
+    monkeypatch.setattr("miner.pairs.sketch.Sketch.holds", lambda self: False)
+    assert best_sketch(units, 0.9, torch.bfloat16, lambda a, b: (units[a] * units[b]).sum(1)) is None
