@@ -170,8 +170,10 @@ class Stage:
         write_json(self.folder / "request.json", self.request)
 
     def refuse_another(self) -> None:
-        """Raises:
-        MinerError: the folder holds the result of another request, or part of one.
+        """Pass if the folder is free for this request.
+
+        Raises:
+            MinerError: it holds the result of another one, or part of it.
         """
         manifest = read_json(self.folder / "manifest.json")
         old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")

@@ -183,6 +183,8 @@ def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
     """This process's worker for these options; the network is loaded once. A source that is given starts a new run."""
     key = options.model_dump_json()
     if key not in _workers:
+        for old in _workers.values():
+            old.pool.shutdown(wait=False)
         _workers.clear()
         _workers[key] = Worker(options, source)
     worker = _workers[key]

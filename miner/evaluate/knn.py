@@ -9,8 +9,6 @@ from miner.evaluate.options import KnnOptions
 from miner.train.inputs import Inputs, find_inputs
 from miner.workspace import Record, Result, Workspace, fingerprint, read_json
 
-# The protocols of the MoCo CIFAR demo, and of DINO (Caron et al. 2021, arXiv 2104.14294).
-PROTOCOLS = ((200, 0.1), (20, 0.07))
 _NOT_IN_REQUEST = {"run", "device", "workers", "batch_size"}
 
 

@@ -8,8 +8,7 @@ from torch import Tensor
 from miner.device import resolve_device
 from miner.evaluate.data import LabelledSet, Split, split
 from miner.evaluate.features import encode
-from miner.evaluate.knn import PROTOCOLS
-from miner.evaluate.options import KnnOptions
+from miner.evaluate.options import PROTOCOLS, KnnOptions
 from miner.evaluate.vote import accuracy_percent, nearest, weighted_vote
 from miner.train.export import TrainedBackbone, load_backbone, starting_backbone
 from miner.train.images import load_images

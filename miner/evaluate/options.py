@@ -4,6 +4,9 @@ from pydantic import Field
 
 from miner.options import Fraction, Options
 
+# k and temperature: the protocols of the MoCo CIFAR demo, and of DINO (Caron et al. 2021, arXiv 2104.14294).
+PROTOCOLS = ((200, 0.1), (20, 0.07))
+
 
 class KnnOptions(Options):
     run: str | None = Field(

@@ -7,20 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from miner.source.base import Source
+from miner.source.fashion import FASHION_CLASSES
 from miner.source.shards import ShardSource
-
-FASHION_CLASSES = [
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-]
 
 
 def cache_folder() -> Path:

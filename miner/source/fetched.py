@@ -161,7 +161,7 @@ def _fetch(data_set: DataSet, folder: Path) -> None:
     in_place = False
     for split, options in data_set.splits.items():
         if arrays is not None:
-            from miner.source.builtin import FASHION_CLASSES
+            from miner.source.fashion import FASHION_CLASSES
 
             pixels, classes = arrays[split], FASHION_CLASSES
         else:

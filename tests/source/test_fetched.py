@@ -19,7 +19,8 @@ from PIL import Image
 from miner.errors import MinerError
 from miner.source import fetched, open_source
 from miner.source.arrays import Arrays
-from miner.source.builtin import BUILTIN, FASHION_CLASSES, HELD_OUT
+from miner.source.builtin import BUILTIN, HELD_OUT
+from miner.source.fashion import FASHION_CLASSES
 from miner.source.fetched import DATA_SETS, DEBIAN_FASHION
 from miner.source.idx import read_idx_splits
 
