@@ -3,9 +3,11 @@
 import inspect
 import json
 import os
+import signal
 import sys
 from enum import Enum
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -65,12 +67,17 @@ def fail(error: MinerError) -> NoReturn:
     sys.exit(error.exit_code)
 
 
+def show_traceback(debug: bool) -> None:
+    """Let errors through as they are, here and in worker processes."""
+    if debug:
+        os.environ["MINER_DEBUG"] = "1"
+
+
 def add_stage(name: str, stage: StageCommand) -> None:
     """Make a command out of an options class: one flag per field."""
 
     def command(workspace: Path, force: bool, as_json: bool, debug: bool, config: Path | None, **values: Any) -> None:
-        if debug:
-            os.environ["MINER_DEBUG"] = "1"
+        show_traceback(debug)
         given = {field: _plain(value) for field, value in values.items() if value is not None}
         options = stage.options.parse({**(read_config(config) if config else {}), **given})
         show(run_stage(name, options, Workspace(workspace), force), as_json)
@@ -132,8 +139,10 @@ def verify(
         Path, typer.Argument(help="A folder that miner wrote: a workspace, or embeddings/, pairs/ or shards/ in one.")
     ],
     as_json: JsonFlag = False,
+    debug: DebugFlag = False,
 ) -> None:
-    """Check every file of a folder that miner wrote; exit code 1 on damage."""
+    """Check every file that a manifest of miner lists, and what shards hold; exit code 1 on damage."""
+    show_traceback(debug)
     show(load("miner.export.verify:verify")(path), as_json)
 
 
@@ -149,24 +158,38 @@ def run_recipe(
         bool, typer.Option("--full", help="Use the recipe's `full` settings (a GPU's worth of work).")
     ] = False,
     as_json: JsonFlag = False,
+    debug: DebugFlag = False,
 ) -> None:
     """Run all stages of a recipe, skipping what is done."""
-    show(load("miner.pipeline:run_recipe")(recipe, workspace, set_option or [], full=full, force=force), as_json)
+    show_traceback(debug)
+    run = load("miner.pipeline:run_recipe")
+    show(run(recipe, workspace, set_option or [], full=full, force=force, quiet=as_json), as_json)
 
 
 @app.command()
-def doctor(as_json: JsonFlag = False) -> None:
+def doctor(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
     """Say what works on this machine: devices, FAISS build, decoders, disk."""
+    show_traceback(debug)
     show(load("miner.doctor:doctor")(), as_json)
+
+
+class _Interrupted(BaseException):
+    """The user or the system asked to stop. No library takes it for one of its own errors."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise _Interrupted
 
 
 def main() -> None:
     """Entry point: errors for people, exit code 1 for failed work and 2 for wrong usage."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _interrupt)
     try:
         app()
     except MinerError as error:
         fail(error)
-    except KeyboardInterrupt:
+    except _Interrupted:
         typer.echo("Interrupted. What was finished is kept; the same command continues.", err=True)
         sys.exit(130)
     except BrokenPipeError:

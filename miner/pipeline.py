@@ -12,6 +12,7 @@ A recipe is YAML:
     notes: Said before the work starts.
 """
 
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from miner.errors import UsageError
 from miner.options import Options, read_config
 from miner.stages import STAGES, run_stage
+from miner.train.options import TrainOptions
 from miner.workspace import DEFAULT_WORKSPACE, Result, Workspace
 
 StageOptions = dict[str, Any]
@@ -44,7 +46,9 @@ class Recipe(BaseModel):
     notes: str = ""
 
 
-def run_recipe(path: Path, workspace: Path | None, changes: list[str], *, full: bool, force: bool) -> Result:
+def run_recipe(
+    path: Path, workspace: Path | None, changes: list[str], *, full: bool, force: bool, quiet: bool = False
+) -> Result:
     """Run a recipe.
 
     Args:
@@ -53,6 +57,7 @@ def run_recipe(path: Path, workspace: Path | None, changes: list[str], *, full: 
         changes: `STAGE.OPTION=VALUE`, with YAML values.
         full: apply the recipe's `full` options.
         force: replace what other requests made.
+        quiet: say nothing on standard output while working.
     Raises:
         UsageError: the recipe, a change, or an option in it is wrong; found before any work starts.
         MinerError: a stage failed.
@@ -61,7 +66,7 @@ def run_recipe(path: Path, workspace: Path | None, changes: list[str], *, full: 
     planned = _plan(recipe, _parse_changes(changes), full, path)
     target = Workspace(workspace or recipe.workspace)
     if recipe.notes and not full:
-        print(recipe.notes.strip(), flush=True)
+        _say(recipe.notes.strip(), quiet)
     results: list[Result] = []
     for name, options in planned:
         started = time.monotonic()
@@ -69,11 +74,15 @@ def run_recipe(path: Path, workspace: Path | None, changes: list[str], *, full: 
         results.append(result)
         if result.fresh:
             for line in result.lines:
-                print(line, flush=True)
-            print(f"{name}: {time.monotonic() - started:.1f} s", flush=True)
+                _say(line, quiet)
+            _say(f"{name}: {time.monotonic() - started:.1f} s", quiet)
     record = {"workspace": str(target.root), "stages": {result.stage: result.record for result in results}}
     fresh = any(result.fresh for result in results)
     return Result("run", record, _summary(results, target), fresh=fresh)
+
+
+def _say(line: str, quiet: bool) -> None:
+    print(line, file=sys.stderr if quiet else sys.stdout, flush=True)
 
 
 def _summary(results: list[Result], workspace: Workspace) -> list[str]:
@@ -100,13 +109,23 @@ def _plan(recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Pa
     for name in [*names, *recipe.full]:
         if name not in STAGES:
             raise UsageError(f"{path}: unknown stage {name!r} (known: {', '.join(STAGES)}).")
-    for name in changes:
+    if not names:
+        raise UsageError(f"{path} names no stages.")
+    if full and not recipe.full:
+        raise UsageError(f"{path} has no `full` settings; run it without --full.")
+    for name in [*changes, *recipe.full]:
         if name not in names:
-            raise UsageError(f"--set {name}: the recipe has no such stage (it has {', '.join(names)}).")
+            raise UsageError(f"The recipe has no stage {name!r} to change (it has {', '.join(names)}).")
     planned = []
+    trained: str | None = None
     for stage in recipe.stages:
         for name, options in stage.items():
-            values = {**(options or {}), **overrides.get(name, {}), **changes.get(name, {})}
+            layers = (options or {}, overrides.get(name, {}), changes.get(name, {}))
+            values = {option.replace("-", "_"): value for layer in layers for option, value in layer.items()}
+            if name == "train":
+                trained = values.get("name") or values.get("method") or TrainOptions.parse({}).method
+            if name.startswith("eval ") and trained is not None:
+                values.setdefault("run", trained)
             planned.append((name, STAGES[name].options.parse(values)))
     return planned
 
@@ -120,5 +139,8 @@ def _parse_changes(changes: list[str]) -> dict[str, StageOptions]:
         stage, dot, option = target.rpartition(".")
         if not equals or not dot:
             raise UsageError(f"--set {change!r}: write STAGE.OPTION=VALUE, such as train.epochs=10.")
-        parsed.setdefault(stage, {})[option.replace("-", "_")] = yaml.safe_load(value)
+        try:
+            parsed.setdefault(stage, {})[option] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {change!r}: {value!r} is not a YAML value.") from None
     return parsed

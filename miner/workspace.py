@@ -93,6 +93,10 @@ class Workspace:
             MinerError: the stage has not been run, has not finished, or its manifest is damaged.
         """
         record = read_json(folder / "manifest.json")
+        if record is not None and not (
+            isinstance(record.get("files"), dict) and isinstance(record.get("request"), dict)
+        ):
+            raise MinerError(f"{folder / 'manifest.json'} is damaged. Delete it and run its stage again with --force.")
         if record is None:
             command = _STAGE_COMMANDS.get(folder.name, "miner train")
             state = "has not finished" if (folder / "request.json").exists() else "is missing"
@@ -134,9 +138,19 @@ class Workspace:
         }
         with (self.root / ".log.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
-            log = read_json(self.root / "run.json") or {"stages": {}}
+            log = self._log()
             log["stages"][name] = entry
             write_json(self.root / "run.json", log)
+
+    def _log(self) -> Record:
+        """run.json; a damaged one is set aside, because no result depends on it."""
+        path = self.root / "run.json"
+        try:
+            log = read_json(path) or {}
+        except MinerError:
+            path.replace(path.with_name("run.damaged.json"))
+            log = {}
+        return log if isinstance(log.get("stages"), dict) else {"stages": {}}
 
 
 class Stage:
@@ -177,6 +191,11 @@ class Stage:
         """
         manifest = read_json(self.folder / "manifest.json")
         old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
+        if old is None and self._holds_work():
+            raise MinerError(
+                f"{self.folder} holds files, but not what they were made for (no request.json or manifest.json). "
+                "Use --force to replace them, or choose another workspace with -w."
+            )
         if old is not None and old != self.request and self._holds_work():
             raise MinerError(
                 f"{self.folder} was made by another request: {_differences(old, self.request)}. "
@@ -198,6 +217,11 @@ class Stage:
         """Remove the folder, its manifest first."""
         (self.folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def workspace_flag(workspace: Workspace) -> str:
+    """What a command that is printed for copying needs to work in this workspace."""
+    return "" if workspace.root == DEFAULT_WORKSPACE else f" -w {workspace.root}"
 
 
 def finished_file(path: Path, request: Record, force: bool) -> Record | None:
@@ -231,9 +255,15 @@ def read_json(path: Path) -> Record | None:
     except FileNotFoundError:
         return None
     except (ValueError, UnicodeDecodeError) as error:
-        raise MinerError(f"{path} is damaged ({error}). Delete its folder and run the stage again.") from error
+        raise MinerError(
+            f"{path} is damaged ({error}). Delete this file and run its stage again with --force."
+        ) from error
+    except OSError as error:
+        raise MinerError(f"{path} cannot be read: {error.strerror}.") from error
     if not isinstance(record, dict):
-        raise MinerError(f"{path} is damaged (not a JSON object). Delete its folder and run the stage again.")
+        raise MinerError(
+            f"{path} is damaged (not a JSON object). Delete this file and run its stage again with --force."
+        )
     return record
 
 
@@ -284,9 +314,12 @@ def _git_commit() -> str | None:
     checkout = Path(__file__).parents[1]
     if not (checkout / ".git").exists():
         return None
-    answer = subprocess.run(
-        ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
-    )
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git here
+        return None
     return answer.stdout.strip() or None
 
 

@@ -130,3 +130,46 @@ def test_killed_embedding_continues_to_the_same_bytes(make_photos, tmp_path) -> 
         for root in (tmp_path / "whole", tmp_path / "killed")
     )
     assert whole == killed
+
+
+def test_recipe_reports_the_run_that_it_trained(tmp_path: Path) -> None:
+    from miner.pipeline import Recipe, _plan
+
+    recipe = Recipe(stages=[{"train": {"name": "mine", "batch-size": 64}}, {"eval knn": None}])
+    planned = dict(_plan(recipe, {}, False, tmp_path))
+    assert (planned["train"].batch_size, planned["eval knn"].run) == (64, "mine")
+    other = dict(_plan(Recipe(stages=[{"train": {}}, {"eval knn": {"run": "control"}}]), {}, False, tmp_path))
+    assert (other["train"].name, other["eval knn"].run) == (None, "control")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_command_says_so(make_photos, tmp_path, number: int) -> None:
+    folder = str(make_photos(count=200, classes=0))
+    command = [
+        sys.executable,
+        "-m",
+        "miner",
+        "embed",
+        folder,
+        "--block-size",
+        "5",
+        "-b",
+        "5",
+        "-w",
+        str(tmp_path / "w"),
+    ]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "w" / "embeddings" / "metadata").exists() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "Interrupted" in errors and "Traceback" not in errors
+
+
+def test_json_of_a_recipe_is_nothing_but_json(make_photos, tmp_path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"workspace: {tmp_path / 'w'}\nstages: [{{embed: {{source: {make_photos()}}}}}]\n")
+    answer = miner("run", str(recipe), "--json")
+    assert json.loads(answer.stdout)["stages"]["embed"]["count"] == 12
+    assert "embed: 12 images" in answer.stderr

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from miner.errors import MinerError
-from miner.workspace import Result, Stage, Workspace, finished_file, read_json, write_json
+from miner.workspace import Result, Stage, Workspace, environment, finished_file, read_json, write_json
 
 
 def test_stage_from_begin_to_finish(tmp_path: Path) -> None:
@@ -73,3 +73,30 @@ def test_log_keeps_every_stage(tmp_path: Path) -> None:
     stages = json.loads((tmp_path / "run.json").read_text())["stages"]
     assert sorted(stages) == ["embed", "pairs"]
     assert stages["embed"]["seconds"] == 1.5 and stages["embed"]["environment"]["python"]
+
+
+def test_files_of_unknown_origin_are_not_taken_for_finished_work(tmp_path: Path) -> None:
+    (tmp_path / "images-000000.tar").write_bytes(b"from somewhere")
+    with pytest.raises(MinerError, match="not what they were made for"):
+        Stage(tmp_path, {"n": 1}).begin(force=False)
+    Stage(tmp_path, {"n": 1}).begin(force=True)
+    assert not (tmp_path / "images-000000.tar").exists()
+
+
+def test_damaged_log_is_set_aside_and_does_not_cost_a_result(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    Workspace(tmp_path).log_stage("pairs", {}, Result("pairs", {}), 0.1)
+    assert list(json.loads((tmp_path / "run.json").read_text())["stages"]) == ["pairs"]
+    assert (tmp_path / "run.damaged.json").read_text() == "{"
+
+
+def test_environment_does_without_git(monkeypatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert environment()["git_commit"] is None
+
+
+def test_manifest_without_its_parts_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "manifest.json").write_text("{}")
+    with pytest.raises(MinerError, match="damaged"):
+        Workspace(tmp_path).manifest(tmp_path / "pairs")

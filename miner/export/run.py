@@ -40,11 +40,14 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
     stage = Stage(workspace.shards, request)
     if not force and (manifest := stage.finished()):
         return Result("export", manifest, _lines(manifest, workspace), fresh=False)
-    stage.begin(force)
-    return _write(options, workspace, stage, embeddings, pairs)
+    if not force:
+        stage.refuse_another()
+    return _write(options, workspace, stage, embeddings, pairs, force)
 
 
-def _write(options: ExportOptions, workspace: Workspace, stage: Stage, embeddings: Record, pairs: Record) -> Result:
+def _write(
+    options: ExportOptions, workspace: Workspace, stage: Stage, embeddings: Record, pairs: Record, force: bool
+) -> Result:
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -53,13 +56,15 @@ def _write(options: ExportOptions, workspace: Workspace, stage: Stage, embedding
     from miner.export.plan import image_sample_sizes, pair_sample_sizes, split_by_size
 
     images = read_metadata(workspace.embeddings, embeddings)
-    pair_table = pq.read_table(workspace.pairs / "pairs.parquet")
+    pair_table = _read_pairs(workspace.pairs / "pairs.parquet")
     pair_table = pair_table.append_column("pair_key", pa.array([f"pair-{n:09d}" for n in range(len(pair_table))]))
     # Neighbours of one image stand together in the table; apart in the shards they do not meet in one batch.
     shuffled = pair_table.take(np.random.default_rng(options.seed).permutation(len(pair_table)))
     sizes = image_sample_sizes(images["bytes"].to_pylist())
     pair_sizes = pair_sample_sizes(sizes, shuffled["a"].to_numpy(), shuffled["b"].to_numpy())
     reader = _ImageReader.open(embeddings["request"]["source"], images)
+    # What can be refused has been by now; only then do old shards go.
+    stage.begin(force)
     folder, largest = stage.folder, options.shard_size * _MEGABYTE
     units = [
         _unit(folder / f"{kind}-{number:06d}.tar", rows, write)
@@ -91,6 +96,17 @@ def _write(options: ExportOptions, workspace: Workspace, stage: Stage, embedding
     return Result("export", manifest, _lines(manifest, workspace))
 
 
+def _read_pairs(path: Path) -> "pa.Table":
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
+
+
 def _unit(path: Path, rows: range, write: Any) -> Unit:
     return Unit(id=path.name, outputs=(path,), work=partial(write, rows), items=len(rows))
 
@@ -106,13 +122,17 @@ class _ImageReader:
     @classmethod
     def open(cls, spec: str, images: "pa.Table") -> "_ImageReader":
         source = open_source(spec)
-        return cls(source, {entry.key: entry for entry in source.entries}, images.to_pylist())
+        entries, rows = {entry.key: entry for entry in source.entries}, images.to_pylist()
+        for image in rows:
+            if image["key"] not in entries:
+                raise MinerError(f"The image {image['path']} of {spec} is gone since it was embedded.")
+        return cls(source, entries, rows)
 
     def read(self, row: int) -> bytes:
         image = self.images[row]
         try:
             data = self.source.read(self.entries[image["key"]])
-        except (KeyError, OSError) as error:
+        except OSError as error:
             raise MinerError(
                 f"The image {image['path']} of {self.source.spec} is gone since it was embedded."
             ) from error

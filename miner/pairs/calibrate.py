@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 from miner.engine import committed, write_json
 from miner.errors import MinerError
 from miner.pairs.options import CalibrateOptions
-from miner.workspace import Record, Result, Workspace, fingerprint, finished_file
+from miner.workspace import Record, Result, Workspace, fingerprint, finished_file, workspace_flag
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+    from PIL.Image import Image
 
     from miner.embeddings import EmbeddingStore
     from miner.pairs.histogram import SimilarityHistogram
+    from miner.source import Entry, Source
 
 _ROUNDING = 3
 
@@ -42,7 +44,13 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     similarity = _self_similarity(options, store)
     ceiling = _ceiling(similarity)
     histogram = sample_histogram(unit_rows(store.vectors), store.labels, options.seed)
-    low = min(histogram.lowest_for(options.budget * len(store), ceiling), ceiling)
+    low = histogram.lowest_for(options.budget * len(store), ceiling)
+    if low is None:
+        most = histogram.pairs_between(-1.0, ceiling) / len(store)
+        raise MinerError(
+            f"There are only {most:.2g} pairs per image below {ceiling:g}, where duplicates begin for this encoder; --budget "
+            f"{options.budget:g} cannot be met. Use a lower --budget, or more images."
+        )
     record = {
         "request": request,
         "band": {"min": round(low, _ROUNDING), "max": ceiling},
@@ -66,7 +74,6 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
     from miner.embed.encoders import load_encoder
     from miner.pairs.augment import mild_augmentation
     from miner.source import open_source
-    from miner.source.decode import decode_image
 
     request = store.manifest["request"]
     device = resolve_device(options.device)
@@ -86,12 +93,28 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
     chosen = np.sort(rng.permutation(len(entries))[: options.images])
     vectors = []
     for start in range(0, len(chosen), options.batch_size):
-        images = [decode_image(source.read(entries[row])) for row in chosen[start : start + options.batch_size]]
+        images = [_decoded(source, entries[row]) for row in chosen[start : start + options.batch_size]]
         views = [encoder.preprocess.pixels(mild_augmentation(image, rng)) for image in images for _ in range(2)]
         batch = torch.from_numpy(np.stack(views)).to(device)
         vectors.append(encoder.encode(batch, resolve_precision(request["precision"], device)).cpu().numpy())
     both = np.concatenate(vectors).astype(np.float64)
     return np.sort((both[0::2] * both[1::2]).sum(axis=1))
+
+
+def _decoded(source: "Source", entry: "Entry") -> "Image":
+    """An embedded image, decoded again.
+
+    Raises:
+        MinerError: it has changed since.
+    """
+    from miner.source.decode import UnreadableImageError, decode_image
+
+    try:
+        return decode_image(source.read(entry))
+    except (OSError, UnreadableImageError) as error:
+        raise MinerError(
+            f"The image {entry.path} of {source.spec} has changed since it was embedded ({error})."
+        ) from error
 
 
 def _ceiling(similarity: "NDArray[np.float64]") -> float:
@@ -140,7 +163,7 @@ def _plot(workspace: Workspace, record: Record) -> None:
 
 def _lines(record: Record, workspace: Workspace) -> list[str]:
     band, labels = record["band"], record["labels"]
-    flag = "" if workspace.root.as_posix() == "datasets_out/default" else f" -w {workspace.root}"
+    flag = workspace_flag(workspace)
     lines = [
         f"calibrate: proposed band [{band['min']:g}, {band['max']:g}], about {record['estimated_pairs']:,} pairs of "
         f"{record['images']:,} images (duplicates begin at {band['max']:g}, where an image is as close to itself)"

@@ -29,12 +29,12 @@ class SimilarityHistogram:
         """Estimated number of pairs at or above the lower edge of each bin, float64 (BINS,)."""
         return np.asarray(np.cumsum(self.counts[::-1])[::-1] * self.scale, np.float64)
 
-    def lowest_for(self, pairs: float, ceiling: float) -> float:
-        """The lower edge of the narrowest band below `ceiling` that holds about that many pairs."""
+    def lowest_for(self, pairs: float, ceiling: float) -> float | None:
+        """The lower edge of the narrowest band below `ceiling` that holds about that many pairs; None if none does."""
         above = self.pairs_above()
         top = min(bin_of(ceiling), BINS - 1)
         enough = np.flatnonzero(above[:top] - above[top] >= pairs)
-        return edge(int(enough[-1]) if len(enough) else 0)
+        return edge(int(enough[-1])) if len(enough) else None
 
     def pairs_between(self, low: float, high: float) -> float:
         """Estimated number of pairs in a band, to the width of a bin."""

@@ -10,7 +10,6 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.engine import Progress, Unit, finished_items, run
-from miner.errors import MinerError
 from miner.pairs.similarity import Rows, Vectors, rescore, row_lengths
 from miner.pairs.table import read_parts, write_part
 
@@ -18,7 +17,7 @@ _STRIP_ROWS = 2048
 
 
 class FloodError(Exception):
-    """A strip has more candidates than the limit."""
+    """There are more pairs than the limit; the message is for people."""
 
 
 class Engine(Protocol):
@@ -62,7 +61,7 @@ class BandJoin:
         """Row numbers a < b and cosines of all pairs, sorted by (a, b). Strips found in `folder` are not searched again.
 
         Raises:
-            MinerError: more pairs than the limit.
+            FloodError: more pairs than the limit.
         """
         images = len(self.vectors)
         units = [
@@ -89,7 +88,7 @@ class BandJoin:
             if self.found > self.limit:
                 raise FloodError
         except FloodError:
-            raise MinerError(
+            raise FloodError(
                 f"More than {self.limit:,} pairs have a cosine of at least {self.engine.threshold}: the band floods. Raise "
                 "--min, let `miner calibrate` propose a band, search a part with --sample, or raise --max-pairs. Nothing was "
                 "cut off."

@@ -21,7 +21,7 @@ _TIMED_CANDIDATES = 4096
 def best_sketch(
     units: Tensor, threshold: float, dtype: torch.dtype, measure: Callable[[Tensor, Tensor], Tensor]
 ) -> Sketch | None:
-    """The sketch that promises the least time, or None where no sketch holds its bound on this device.
+    """The sketch that promises the least time, or None where none can be made or holds its bound.
 
     Args:
         units: float32 (n, d), rows of length 1.
@@ -31,7 +31,12 @@ def best_sketch(
     """
     images, dim = units.shape
     order = torch.randperm(images, generator=torch.Generator().manual_seed(0))
-    directions = principal_directions(units[order[:_BASIS_ROWS].to(units.device)])
+    try:
+        directions = principal_directions(units[order[:_BASIS_ROWS].to(units.device)])
+    except RuntimeError:  # the decomposition did not converge
+        return None
+    if not bool(torch.isfinite(directions).all()):
+        return None
     sample = units[order[:_SAMPLE_ROWS].to(units.device)]
     candidate_s = _seconds_per_candidate(images, measure)
     costs: list[tuple[float, int | None]] = []

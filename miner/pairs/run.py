@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miner.engine import committed
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.pairs.options import PairsOptions
-from miner.workspace import Record, Result, Stage, Workspace, fingerprint, read_json
+from miner.workspace import Record, Result, Stage, Workspace, fingerprint, read_json, workspace_flag
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +34,9 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
     stage = Stage(workspace.pairs, _request(options, embeddings, low, high))
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
-    stage.begin(force)
-    return _mine(options, workspace, stage, low, high)
+    if not force:
+        stage.refuse_another()
+    return _mine(options, workspace, stage, low, high, force)
 
 
 def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
@@ -52,17 +53,26 @@ def _calibrated_band(workspace: Workspace, embeddings: Record) -> tuple[float, f
     return calibration["band"]["min"], calibration["band"]["max"]
 
 
-def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float, high: float) -> Result:
+def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float, high: float, force: bool) -> Result:
     from miner.embeddings import EmbeddingStore
-    from miner.pairs.join import BandJoin
+    from miner.pairs.join import BandJoin, FloodError
     from miner.pairs.similarity import unit_rows
 
     store = EmbeddingStore(workspace)
     rows = _sampled_rows(options, len(store))
     vectors = store.vectors[rows]
     units = unit_rows(vectors)
+    if options.neighbors is not None and options.neighbors >= len(store):
+        raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
+    join = BandJoin(_engine(options, units, low), vectors, options.max_pairs)
+    # What can be refused has been by now; only then does an old result go.
+    stage.begin(force)
     parts = stage.folder / "parts"
-    a, b, similarity = BandJoin(_engine(options, units, low), vectors, options.max_pairs).run(parts)
+    try:
+        a, b, similarity = join.run(parts)
+    except FloodError as flood:
+        stage.discard()
+        raise MinerError(str(flood)) from None
     files, record = _write_tables(options, store, stage, rows[a], rows[b], similarity, high)
     record["images"], record["engine"] = len(rows), options.engine
     _add_histogram(record, units, None if store.labels is None else store.labels[rows], options.seed)
@@ -83,6 +93,8 @@ def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
 
     if options.sample is None:
         return np.arange(images)
+    if options.sample > 1 and options.sample != round(options.sample):
+        raise UsageError(f"--sample {options.sample}: give a fraction up to 1, or a whole number of images.")
     count = round(options.sample * images) if options.sample <= 1 else round(options.sample)
     if min(count, images) < 2:
         raise MinerError(f"--sample {options.sample} of {images:,} images leaves {count}; a pair needs two.")
@@ -151,17 +163,11 @@ def _write_table(path: Path, table: "pa.Table") -> None:
 
 
 def _write_neighbours(folder: Path, units: "NDArray[np.float32]", k: int) -> list[Path]:
-    """The exact neighbour graph of all images, as two arrays (n, k).
-
-    Raises:
-        MinerError: there are not that many other images.
-    """
+    """The exact neighbour graph of all images, as two arrays (n, k)."""
     import numpy as np
 
     from miner.pairs.flat import nearest_neighbours
 
-    if k >= len(units):
-        raise MinerError(f"--neighbors {k}: there are only {len(units) - 1} other images.")
     paths = [folder / "knn_ids.npy", folder / "knn_sims.npy"]
     ids, similarities = nearest_neighbours(units, k)
     arrays: list[NDArray[np.generic]] = [ids, similarities]
@@ -179,7 +185,9 @@ def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArra
     record["histogram"] = histogram.record()
     if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(units):
         top = histogram.highest()
-        record["proposal"] = {"min": histogram.lowest_for(len(units), top), "max": top}
+        low = histogram.lowest_for(len(units), top)
+        if low is not None:
+            record["proposal"] = {"min": low, "max": top}
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
@@ -190,7 +198,7 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     ]
     if manifest["duplicates"]:
         lines.append(
-            f"pairs: {manifest['duplicates']:,} near-identical pairs (above {band['max']:g}) in duplicates.parquet"
+            f"pairs: {manifest['duplicates']:,} near-identical pairs (above {band['max']:g}, or equal files) in duplicates.parquet"
         )
     headline = [("pairs", f"{manifest['pairs']:,} with cosine in [{band['min']:g}, {band['max']:g}]")]
     labels = manifest["labels"]
@@ -202,12 +210,16 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
         headline.append(
             ("label precision of the pairs", f"{labels['precision']:.1%} (random pairs {labels['chance']:.1%})")
         )
-    if proposal := manifest.get("proposal"):
-        per_image = manifest["pairs"] / manifest["images"]
+    per_image = manifest["pairs"] / manifest["images"]
+    if per_image == 0 or "proposal" in manifest:
         state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"
-        lines.append(
-            f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. A band that suits one encoder means little for "
-            f"another. About one pair per image lies in: miner pairs --min {proposal['min']:g} --max {proposal['max']:g} "
-            "--force (or run `miner calibrate`, then `miner pairs --auto --force`)."
-        )
+        warning = f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. "
+        if proposal := manifest.get("proposal"):
+            flag = workspace_flag(workspace)
+            warning += (
+                "A band that suits one encoder means little for another. About one pair per image lies in: miner pairs "
+                f"--min {proposal['min']:g} --max {proposal['max']:g}{flag} --force (or run `miner calibrate{flag}`, then "
+                f"`miner pairs --auto{flag} --force`)."
+            )
+        lines.append(warning.strip())
     return Result("pairs", manifest, lines, fresh, headline)

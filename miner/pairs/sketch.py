@@ -67,10 +67,12 @@ def gamma(terms: int) -> float:
 def principal_directions(units: Tensor) -> Tensor:
     """Orthonormal directions of a sample of unit rows (m, d), by falling energy: float32 (d, d).
 
-    Not centred, because the join is on raw cosines.
+    Not centred, because the join is on raw cosines. In float64, because in float32 the decomposition fails on data with many
+    dead dimensions.
     """
-    eigenvectors: Tensor = torch.linalg.eigh(units.T @ units / len(units)).eigenvectors
-    return eigenvectors.flip(1)
+    moment = (units.T @ units).double() / len(units)
+    eigenvectors: Tensor = torch.linalg.eigh(moment).eigenvectors
+    return eigenvectors.flip(1).float()
 
 
 def sketch(units: Tensor, basis: Tensor | None, dtype: torch.dtype) -> Sketch:
@@ -80,8 +82,12 @@ def sketch(units: Tensor, basis: Tensor | None, dtype: torch.dtype) -> Sketch:
         units: float32 (n, d), rows of length 1 up to 2 u.
         basis: float32 (d, p), nearly orthonormal, or None to round the rows themselves.
         dtype: of the stored vectors.
+    Raises:
+        ValueError: the basis is not finite, so that nothing can be bounded.
     """
     dim = units.shape[1]
+    if basis is not None and not bool(torch.isfinite(basis).all()):
+        raise ValueError("the basis of a sketch must be finite")
     projected = units if basis is None else units @ basis
     stored = projected.to(dtype)
     exactly = stored.float()
@@ -95,7 +101,7 @@ def sketch(units: Tensor, basis: Tensor | None, dtype: torch.dtype) -> Sketch:
         return Sketch(stored, slack, gamma(2 * dim) * longest**2)
     width = basis.shape[1]
     skew = float((basis.double().T @ basis.double() - torch.eye(width, device=basis.device)).norm()) + 1e-12
-    delta = gamma(dim) * float(basis.norm()) * (1 + 4 * UNIT + relative) + rounding
+    delta = gamma(dim) * float(basis.double().norm()) * (1 + 4 * UNIT + relative) + rounding
     slack = skew * longest**2 + 2 * longest * (delta + skew * longest) + 4 * UNIT
     missed = 1 + 8 * UNIT - squares * (1 - relative) + 2 * longest * delta + skew * longest**2
     rest = (missed.clamp_min(0).sqrt() * (1 + 8 * UNIT) * _ROUND_UP).to(dtype)

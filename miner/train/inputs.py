@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miner.errors import MinerError
-from miner.workspace import Workspace, fingerprint
+from miner.workspace import Workspace, fingerprint, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,6 +54,12 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
 
 def _exported(workspace: Workspace, with_pairs: bool) -> Inputs:
     manifest = workspace.manifest(workspace.shards)
+    embeddings = read_json(workspace.embeddings / "manifest.json")
+    if embeddings and manifest["request"].get("embeddings") != fingerprint(embeddings.get("files")):
+        raise MinerError(
+            f"{workspace.shards} was exported from other embeddings than those in {workspace.embeddings}. Run `miner pairs` "
+            "and `miner export` again with --force."
+        )
     pairs = workspace.shards / "pairs.parquet" if with_pairs else None
     # The control reads no pairs, so other pairs must not make it another run.
     files = {

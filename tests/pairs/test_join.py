@@ -8,11 +8,10 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from miner.errors import MinerError
 from miner.pairs import exact, join
 from miner.pairs.exact import ExactEngine
 from miner.pairs.flat import FaissEngine
-from miner.pairs.join import BandJoin
+from miner.pairs.join import BandJoin, FloodError
 from miner.pairs.planning import best_sketch
 from miner.pairs.similarity import float32_margin, rescore, row_lengths, unit_rows
 from miner.pairs.sketch import principal_directions, sketch
@@ -129,7 +128,7 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_flood_is_explained_and_nothing_is_cut(name, tmp_path) -> None:
     vectors = adversarial("cluster", 50, 8, "float32", 0)
-    with pytest.raises(MinerError, match=r"More than 1,000 pairs.*Raise --min"):
+    with pytest.raises(FloodError, match=r"More than 1,000 pairs.*Raise --min"):
         BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1000).run(tmp_path)
     assert len(BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1225).run(tmp_path)[0]) == 1225
 
@@ -203,3 +202,21 @@ def test_no_sketch_is_used_where_products_do_not_hold(monkeypatch) -> None:
     units = torch.from_numpy(clustered(500, 64))
     monkeypatch.setattr("miner.pairs.sketch.Sketch.holds", lambda self: False)
     assert best_sketch(units, 0.9, torch.bfloat16, lambda a, b: (units[a] * units[b]).sum(1)) is None
+
+
+@pytest.mark.parametrize("dead", [0.5, 0.9, 0.99])
+def test_dead_and_tiny_dimensions_do_not_stop_the_plan(monkeypatch, tmp_path, dead) -> None:
+    monkeypatch.setattr(exact, "_LEAST_ROWS_TO_SKETCH", 0)
+    rng = np.random.default_rng(0)
+    vectors = np.maximum(clustered(2500, 512) + 0.02 * rng.normal(size=(2500, 512)), 0) * (rng.random(512) > dead)
+    vectors[:, 0] += 1e-30
+    vectors = vectors[vectors.any(axis=1)].astype(np.float32)
+    a, b, _ = BandJoin(ExactEngine(unit_rows(vectors), CPU, 0.95), vectors, 10**7).run(tmp_path / "planned")
+    wanted, _ = joined("faiss", vectors, 0.95, tmp_path / "reference")
+    assert list(zip(a.tolist(), b.tolist(), strict=True)) == wanted
+
+
+def test_basis_that_is_not_finite_is_refused() -> None:
+    units = torch.from_numpy(clustered(50, 16))
+    with pytest.raises(ValueError, match="finite"):
+        sketch(units, torch.full((16, 4), float("nan")), torch.bfloat16)

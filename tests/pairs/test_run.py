@@ -133,3 +133,30 @@ def test_label_curve_by_hand() -> None:
     assert curve == {0.95: (1, 1.0), 0.94: (1, 1.0), 0.93: (2, 0.5), 0.92: (3, pytest.approx(1 / 3))}
     assert chance_precision(labels) == pytest.approx(1 / 3)
     assert label_statistics(a, b, np.ones(4), None) is None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"neighbors": 40}, "only 39 other images"),
+        ({"sample": 1.5}, "whole number"),
+        ({"sample": 0.01}, "a pair needs two"),
+        ({"device": "cuda:7"}, "no such device"),
+    ],
+)
+def test_request_that_cannot_be_met_leaves_the_old_pairs_alone(make_embeddings, change, message) -> None:
+    vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
+    workspace = make_embeddings(vectors)
+    options = PairsOptions(min=0.5, max=0.9)
+    pairs(options, workspace)
+    before = digests(workspace)
+    with pytest.raises(MinerError, match=message):
+        pairs(options.model_copy(update=change), workspace, force=True)
+    assert digests(workspace) == before
+
+
+def test_after_a_flood_a_better_band_needs_no_force(make_embeddings) -> None:
+    workspace = make_embeddings(np.random.default_rng(0).normal(size=(3000, 3)).astype(np.float32))
+    with pytest.raises(MinerError, match="floods"):
+        pairs(PairsOptions(min=0.5, max=1.0, max_pairs=900_000), workspace)
+    assert pairs(PairsOptions(min=0.9999, max=1.0), workspace).fresh
