@@ -18,8 +18,8 @@ class EmbedOptions(Options):
     )
     encoder: str = Field(
         "efficientnet_lite0",
-        description="efficientnet_lite0 (works offline), lite1, lite2; a torchvision classifier (resnet50, "
-        "resnet50:IMAGENET1K_V1); timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50, barlow_resnet50; moco:FILE; "
+        description="efficientnet_lite0 (works offline), efficientnet_lite1, efficientnet_lite2; a torchvision classifier "
+        "(resnet50, resnet50:IMAGENET1K_V1); timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50, barlow_resnet50; moco:FILE; "
         "run:FOLDER (of `miner train`); onnx:FILE. NAME@FILE takes the weights from a local file.",
     )
     layer: Layer = Field("backbone", description="projector keeps the head that was trained on top, if there is one.")

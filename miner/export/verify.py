@@ -20,10 +20,21 @@ def verify(path: Path) -> Result:
     folders = [(file.parent, record) for file in manifests if (record := read_json(file)) and "files" in record]
     if not folders:
         raise UsageError(f"{path} holds no folder that miner finished (no manifest.json with checksums).")
-    lines = []
+    lines = [
+        f"verify: {file.parent}: begun and not finished, so not checked"
+        for file in sorted(path.rglob("request.json"))
+        if not (file.parent / "manifest.json").exists()
+    ]
     for folder, manifest in folders:
+        if not isinstance(manifest["files"], dict):
+            raise MinerError(f"{folder / 'manifest.json'} is damaged: it lists no files.")
         for name, expected in manifest["files"].items():
             _check_file(folder, name, expected)
+        strangers = sorted(file.name for file in folder.glob("*.tar") if file.name not in manifest["files"])
+        if strangers:
+            raise MinerError(
+                f"{folder / strangers[0]} is not in the manifest. Remove it, or export again with --force."
+            )
         if "samples" in manifest:
             _check_shards(folder, manifest)
         lines.append(f"verify: {folder}: {len(manifest['files'])} files are whole")
@@ -37,6 +48,8 @@ def _check_file(folder: Path, name: str, expected: Record) -> None:
     if not file.is_file():
         raise MinerError(f"{folder / name} is missing.")
     found = file_record(file)
+    if not isinstance(expected, dict) or {"bytes", "sha256"} - expected.keys():
+        raise MinerError(f"{folder / 'manifest.json'} is damaged: it has no checksum of {name}.")
     if found["bytes"] != expected["bytes"]:
         raise MinerError(
             f"{folder / name} has {found['bytes']:,} bytes, where the manifest says {expected['bytes']:,}."

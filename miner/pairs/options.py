@@ -32,6 +32,10 @@ class PairsOptions(Options):
     def _band_is_ordered(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"--min {self.min} is above --max {self.max}; a band needs --min <= --max")
+        if self.auto and self.model_fields_set & {"min", "max"}:
+            raise ValueError(
+                "--auto takes the band of `miner calibrate`; leave --min and --max out, or leave out --auto"
+            )
         return self
 
 

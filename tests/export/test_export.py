@@ -129,6 +129,19 @@ def test_verify_stays_inside_the_folder(workspace) -> None:
         verify(workspace.pairs)
 
 
+def test_verify_names_a_stranger_and_an_unfinished_stage(workspace) -> None:
+    export(ExportOptions(), workspace)
+    (workspace.pairs / "manifest.json").rename(workspace.pairs / "request.json")
+    assert "pairs: begun and not finished" in verify(workspace.root).lines[0]
+    (workspace.shards / "images-000009.tar").write_bytes(b"")
+    with pytest.raises(MinerError, match=r"images-000009.tar is not in the manifest"):
+        verify(workspace.root)
+    (workspace.shards / "images-000009.tar").unlink()
+    (workspace.shards / "manifest.json").write_text('{"files": [1]}')
+    with pytest.raises(MinerError, match="damaged"):
+        verify(workspace.root)
+
+
 def test_nothing_to_verify(tmp_path: Path) -> None:
     with pytest.raises(MinerError, match="no folder that miner finished"):
         verify(tmp_path)

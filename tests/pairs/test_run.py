@@ -124,6 +124,11 @@ def test_missing_stage_and_wrong_band_are_explained(tmp_path) -> None:
         PairsOptions.parse({"min": 0.9, "max": 0.8})
 
 
+def test_auto_and_a_band_contradict_each_other() -> None:
+    with pytest.raises(UsageError, match="leave out --auto"):
+        PairsOptions.parse({"auto": True, "min": 0.5})
+
+
 def test_label_curve_by_hand() -> None:
     labels = np.array([0, 0, 1, -1])
     a, b = np.array([0, 0, 1, 2]), np.array([1, 2, 2, 3])
