@@ -27,7 +27,7 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup
+bench: demo
 	$(BIN)/python tests/bench/join.py
 	$(BIN)/python tests/bench/embed.py
 
