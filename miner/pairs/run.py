@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MUTUAL_NEIGHBOURS = 5
 _FLOOD_PER_IMAGE = 50
+_HISTOGRAM_ANCHORS = 1024  # for a picture; the calibration takes more
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -181,7 +182,7 @@ def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArra
     """The spread of similarities and, where the band is empty or floods, a better band."""
     from miner.pairs.histogram import sample_histogram
 
-    histogram = sample_histogram(units, labels, seed)
+    histogram = sample_histogram(units, labels, seed, _HISTOGRAM_ANCHORS)
     record["histogram"] = histogram.record()
     if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(units):
         top = histogram.highest()
