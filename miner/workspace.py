@@ -110,6 +110,7 @@ class Workspace:
         Raises:
             MinerError: another process holds it.
         """
+        existed = self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             handle = (self.root / ".lock").open("w")
@@ -124,7 +125,11 @@ class Workspace:
                 raise MinerError(
                     f"Another miner command is working in {self.root}. Wait for it, or choose another workspace with -w."
                 ) from error
-            yield
+            try:
+                yield
+            finally:
+                if not existed and [path.name for path in self.root.iterdir()] == [".lock"]:
+                    shutil.rmtree(self.root)  # a command that was refused leaves no folder behind
 
     def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
         """Add one stage to run.json: options, result, time, versions and machine."""

@@ -56,6 +56,14 @@ def test_missing_and_unfinished_stages_say_what_to_run(tmp_path: Path) -> None:
         workspace.manifest(workspace.pairs)
 
 
+def test_refused_command_leaves_no_new_folder_and_keeps_an_old_one(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("new", "old"):
+        with pytest.raises(MinerError, match="is missing"), Workspace(tmp_path / name).locked():
+            Workspace(tmp_path / name).manifest(tmp_path / name / "pairs")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
 def test_single_file_result(tmp_path: Path) -> None:
     path = tmp_path / "result.json"
     assert finished_file(path, {"k": 1}, force=False) is None

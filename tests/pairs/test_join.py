@@ -44,7 +44,8 @@ def brute_force(vectors: np.ndarray) -> np.ndarray:
     """Cosines in float64, each summed on its own."""
     rows = vectors.astype(np.float64)
     lengths = np.sqrt((rows * rows).sum(axis=1))
-    return np.array([[(x * y).sum() / (lx * ly) for y, ly in zip(rows, lengths)] for x, lx in zip(rows, lengths)])  # noqa: B905
+    scaled = list(zip(rows, lengths, strict=True))
+    return np.array([[(x * y).sum() / (lx * ly) for y, ly in scaled] for x, lx in scaled])
 
 
 def joined(name: str, vectors: np.ndarray, threshold: float, folder) -> tuple[list[tuple[int, int]], np.ndarray]:
