@@ -43,28 +43,3 @@ class FaissEngine:
             raise FloodError
         order = np.lexsort((b, a))
         return a[order], b[order]
-
-
-def nearest_neighbours(units: NDArray[np.float32], k: int) -> tuple[Rows, NDArray[np.float32]]:
-    """The k most similar other rows of each row; equal similarities are ordered by row number.
-
-    Args:
-        units: float32 (n, d), rows of length 1.
-        k: neighbours per row, below n.
-    Returns:
-        ids int64 (n, k) and inner products float32 (n, k), most similar first.
-    """
-    import faiss
-
-    index = faiss.IndexFlatIP(units.shape[1])
-    index.add(units)
-    ids = np.empty((len(units), k), np.int64)
-    similarities = np.empty((len(units), k), np.float32)
-    for start in range(0, len(units), 4096):
-        rows = np.arange(start, min(start + 4096, len(units)))
-        found_similarities, found_ids = index.search(units[rows], k + 1)
-        found_similarities[found_ids == rows[:, None]] = -np.inf  # the row itself, wherever it stands among its equals
-        order = np.lexsort((found_ids, -found_similarities), axis=1)[:, :k]
-        ids[rows] = np.take_along_axis(found_ids, order, axis=1)
-        similarities[rows] = np.take_along_axis(found_similarities, order, axis=1)
-    return ids, similarities

@@ -17,8 +17,22 @@ class PairsOptions(Options):
         description="Mine among a random part of the images only: a fraction up to 1, or a count (SePP-ID: 0.1).",
     )
     top_k: int | None = Field(None, ge=1, description="At most so many partners per image, the most similar first.")
-    mutual: bool = Field(False, description="Keep only pairs whose images are among each other's nearest neighbours.")
-    neighbors: int | None = Field(None, ge=1, description="Also write the exact graph of the k nearest neighbours.")
+    mutual: bool = Field(
+        False,
+        description="Keep only pairs whose images are among each other's k nearest neighbours (k of --neighbors, else 5).",
+    )
+    neighbors: int | None = Field(
+        None,
+        ge=1,
+        description="Also write the exact graph of the k nearest neighbours of every image, and report its hubs.",
+    )
+    groups: bool = Field(
+        False,
+        description="Also write which images belong together: connected components, and groups by complete linkage.",
+    )
+    both_orders: bool = Field(
+        False, description="Write each pair as (a, b) and as (b, a), as SePP-ID lists them; later stages take both."
+    )
     engine: Literal["exact", "faiss"] = Field("exact", description="Search engine; both give the same pairs.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     seed: int = Field(0, description="Seed of --sample.")

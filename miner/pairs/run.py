@@ -42,6 +42,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
 
 def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
     chosen = options.model_dump(mode="json", include={"sample", "top_k", "mutual", "neighbors", "seed"})
+    chosen |= {name: True for name in ("groups", "both_orders") if getattr(options, name)}
     return {"embeddings": fingerprint(embeddings["files"]), "band": {"min": low, "max": high}, **chosen}
 
 
@@ -74,11 +75,12 @@ def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float,
     except FloodError as flood:
         stage.discard()
         raise MinerError(str(flood)) from None
-    files, record = _write_tables(options, store, stage, rows[a], rows[b], similarity, high)
+    files, record = _write_tables(options, store, stage, rows, (rows[a], rows[b], similarity), high)
     record["images"], record["engine"] = len(rows), options.engine
     _add_histogram(record, units, None if store.labels is None else store.labels[rows], options.seed)
     if options.neighbors is not None:
-        files += _write_neighbours(stage.folder, unit_rows(store.vectors), options.neighbors)
+        graph_files, record["neighbours"] = _write_neighbours(stage.folder, parts, store, options.neighbors)
+        files += graph_files
     manifest = stage.finish(record, files)
     shutil.rmtree(parts, ignore_errors=True)
     return _result(manifest, workspace)
@@ -117,18 +119,18 @@ def _write_tables(
     options: PairsOptions,
     store: "EmbeddingStore",
     stage: Stage,
-    a: "Rows",
-    b: "Rows",
-    similarity: "NDArray[np.float64]",
+    searched: "Rows",
+    found: tuple["Rows", "Rows", "NDArray[np.float64]"],
     high: float,
 ) -> tuple[list[Path], Record]:
-    """Split the found pairs into the band and the duplicates, apply --mutual and --top-k, and write both tables."""
+    """Split the found pairs into the band and the duplicates, apply --mutual and --top-k, and write the tables."""
     import numpy as np
 
     from miner.pairs.selection import capped, partner_ranks
-    from miner.pairs.statistics import label_statistics, pair_statistics
-    from miner.pairs.table import pair_table
+    from miner.pairs.statistics import label_statistics, labels_of, pair_statistics
+    from miner.pairs.table import both_orders, pair_table
 
+    a, b, similarity = found
     hashes = np.asarray(store.metadata["sha256"].to_pylist())
     duplicate = (similarity > high) | (hashes[a] == hashes[b])
     rank_of_b, rank_of_a = partner_ranks(a, b, similarity)
@@ -140,9 +142,13 @@ def _write_tables(
         keep[chosen] = capped(a[chosen], b[chosen], similarity[chosen], options.top_k)
 
     keys, labels = store.keys, store.labels
-    tables = {"pairs.parquet": keep, "duplicates.parquet": duplicate}
-    for name, rows in tables.items():
-        _write_table(stage.folder / name, pair_table(a[rows], b[rows], similarity[rows], mutual[rows], keys, labels))
+    tables = {
+        name: pair_table(a[rows], b[rows], similarity[rows], mutual[rows], keys, labels)
+        for name, rows in {"pairs.parquet": keep, "duplicates.parquet": duplicate}.items()
+    }
+    if options.both_orders:
+        tables["pairs.parquet"] = both_orders(tables["pairs.parquet"])
+    labels = labels_of(searched, labels)
     record: Record = {
         "exact": True,
         "source": store.manifest["source"],
@@ -150,9 +156,18 @@ def _write_tables(
         "mutual_neighbours": nearest,
         "mutual_pairs": int(mutual[keep].sum()),
         "duplicates": int(duplicate.sum()),
+        "both_orders": options.both_orders,
         "labels": label_statistics(a[keep], b[keep], similarity[keep], labels),
-        **pair_statistics(a[keep], b[keep], len(store)),
+        **pair_statistics(a[keep], b[keep], len(searched)),
     }
+    if options.groups:
+        from miner.pairs.groups import find_groups, group_statistics
+
+        groups = find_groups(*found)
+        tables["groups.parquet"] = groups.table(keys, labels)
+        record["groups"] = group_statistics(groups, len(a), labels)
+    for name, table in tables.items():
+        _write_table(stage.folder / name, table)
     return [stage.folder / name for name in tables], record
 
 
@@ -163,19 +178,16 @@ def _write_table(path: Path, table: "pa.Table") -> None:
         pq.write_table(table, partial, compression="zstd")
 
 
-def _write_neighbours(folder: Path, units: "NDArray[np.float32]", k: int) -> list[Path]:
-    """The exact neighbour graph of all images, as two arrays (n, k)."""
+def _write_neighbours(folder: Path, parts: Path, store: "EmbeddingStore", k: int) -> tuple[list[Path], Record]:
+    """The exact neighbour graph of all images, as two arrays (n, k), and what its hubs are."""
     import numpy as np
 
-    from miner.pairs.flat import nearest_neighbours
+    from miner.pairs.graph import NeighbourGraph
+    from miner.pairs.hubs import hubness, in_degrees
+    from miner.pairs.similarity import unit_rows
 
-    paths = [folder / "knn_ids.npy", folder / "knn_sims.npy"]
-    ids, similarities = nearest_neighbours(units, k)
-    arrays: list[NDArray[np.generic]] = [ids, similarities]
-    for path, array in zip(paths, arrays, strict=True):
-        with committed(path) as partial, partial.open("wb") as stream:
-            np.save(stream, array)
-    return paths
+    files = NeighbourGraph(store.vectors, unit_rows(store.vectors), k).write(folder, parts)
+    return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, store.keys)
 
 
 def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArray[np.int64] | None", seed: int) -> None:

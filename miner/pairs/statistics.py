@@ -11,9 +11,16 @@ BIN_WIDTH = 0.01
 
 
 def pair_statistics(a: Rows, b: Rows, images: int) -> dict[str, Any]:
-    """Counts of pairs and images, kept apart because one image can be in many pairs."""
+    """Counts of pairs and images, kept apart because one image can be in many pairs.
+
+    Args:
+        a, b: row numbers, each pair once, (pairs,).
+        images: how many were searched for pairs.
+    """
     degree = np.bincount(np.concatenate([a, b]), minlength=1)
     degree = degree[degree > 0]
+    partners, counts = np.unique(degree, return_counts=True)
+    alone = images - len(degree)
     return {
         "pairs": len(a),
         "images_in_pairs": len(degree),
@@ -22,35 +29,84 @@ def pair_statistics(a: Rows, b: Rows, images: int) -> dict[str, Any]:
             "mean": float(degree.mean()) if len(degree) else 0.0,
             "median": float(np.median(degree)) if len(degree) else 0.0,
             "max": int(degree.max(initial=0)),
+            "partners": [0, *partners.tolist()],
+            "images": [alone, *counts.tolist()],
         },
     }
+
+
+def labels_of(searched: Rows, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """The labels of the images that were searched, -1 for all others, int64 (n,)."""
+    if labels is None:
+        return None
+    theirs = np.full_like(labels, -1)
+    theirs[searched] = labels[searched]
+    return theirs
 
 
 def label_statistics(
     a: Rows, b: Rows, similarity: NDArray[np.floating], labels: NDArray[np.int64] | None
 ) -> dict[str, Any] | None:
-    """Share of pairs whose labels agree, overall and at or above each threshold; None without labels.
+    """Share of pairs whose labels agree, and share of images in a pair, by similarity; None without labels.
 
-    Pairs with an unknown label (-1) are left out. Labels are only ever reported: no pair is chosen by them.
+    Pairs with an unknown label (-1) are left out, and so are images without one: precision and coverage are of the same
+    images. Labels are only ever reported: no pair is chosen by them.
+
+    Returns:
+        Overall numbers, and "by_threshold" in steps of `BIN_WIDTH` from the highest: the pairs at or above "min", their
+        precision, their images and the share of all labelled images that these are, and the pairs and the precision "within"
+        the step from "min" to the next.
     """
     if labels is None:
         return None
     known = (labels[a] >= 0) & (labels[b] >= 0)
-    same = labels[a[known]] == labels[b[known]]
-    order = np.argsort(-similarity[known], kind="stable")
-    same, sorted_similarity = same[order], similarity[known][order]
-    right = np.cumsum(same)
-    curve = []
-    for threshold in _thresholds(sorted_similarity):
-        count = int(np.searchsorted(-sorted_similarity, -threshold, side="right"))
-        if count:
-            curve.append({"min": round(threshold, 4), "pairs": count, "precision": float(right[count - 1] / count)})
+    a, b, similarity = a[known], b[known], similarity[known]
+    same = labels[a] == labels[b]
+    labelled = int((labels >= 0).sum())
     return {
-        "pairs_with_labels": int(known.sum()),
+        "pairs_with_labels": len(a),
         "precision": float(same.mean()) if len(same) else None,
         "chance": chance_precision(labels),
-        "by_threshold": curve,
+        "by_threshold": _curve(similarity, same, _highest(a, b, similarity, len(labels)), labelled),
     }
+
+
+def _curve(
+    similarity: NDArray[np.floating], same: NDArray[np.bool_], highest: NDArray[np.floating], labelled: int
+) -> list[dict[str, Any]]:
+    order = np.argsort(-similarity, kind="stable")
+    falling, right = -similarity[order], np.concatenate([[0], np.cumsum(same[order])])
+    falling_highest = np.sort(-highest)
+    curve, before = [], 0
+    for threshold in _thresholds(similarity):
+        pairs = int(np.searchsorted(falling, -threshold, side="right"))
+        if not pairs:
+            continue
+        images = int(np.searchsorted(falling_highest, -threshold, side="right"))
+        within = pairs - before
+        curve.append(
+            {
+                "min": round(threshold, 4),
+                "pairs": pairs,
+                "precision": float(right[pairs] / pairs),
+                "images": images,
+                "coverage": images / labelled,
+                "within": {
+                    "pairs": within,
+                    "precision": float((right[pairs] - right[before]) / within) if within else None,
+                },
+            }
+        )
+        before = pairs
+    return curve
+
+
+def _highest(a: Rows, b: Rows, similarity: NDArray[np.floating], images: int) -> NDArray[np.floating]:
+    """The highest similarity of each image to a partner, -inf without one, (images,)."""
+    highest = np.full(images, -np.inf)
+    np.maximum.at(highest, a, similarity)
+    np.maximum.at(highest, b, similarity)
+    return highest
 
 
 def chance_precision(labels: NDArray[np.int64]) -> float:

@@ -43,11 +43,26 @@ def pair_table(
             "key_b": all_keys.take(pa.array(b)),
             "similarity": similarity.astype(np.float32),
             "mutual": mutual,
-            "label_a": _label_column(labels, a),
-            "label_b": _label_column(labels, b),
+            "label_a": label_column(labels, a),
+            "label_b": label_column(labels, b),
         },
         schema=PAIR_SCHEMA,
     )
+
+
+def label_column(labels: NDArray[np.int64] | None, rows: Rows) -> pa.Array:
+    """Labels of rows, int32, null where unknown."""
+    if labels is None:
+        return pa.nulls(len(rows), pa.int32())
+    chosen = labels[rows]
+    return pa.array(chosen, pa.int32(), mask=chosen < 0)
+
+
+def both_orders(table: pa.Table) -> pa.Table:
+    """Every pair twice, as (a, b) and as (b, a), sorted by (a, b)."""
+    swapped = {"a": "b", "b": "a", "key_a": "key_b", "key_b": "key_a", "label_a": "label_b", "label_b": "label_a"}
+    mirrored = table.select([swapped.get(name, name) for name in PAIR_SCHEMA.names]).rename_columns(PAIR_SCHEMA.names)
+    return pa.concat_tables([table, mirrored]).sort_by([("a", "ascending"), ("b", "ascending")])
 
 
 def write_part(path: Path, a: Rows, b: Rows, similarity: NDArray[np.float64]) -> None:
@@ -59,10 +74,3 @@ def read_parts(paths: Sequence[Path]) -> tuple[Rows, Rows, NDArray[np.float64]]:
     """All parts together, in the order of the paths."""
     table = pa.concat_tables([pq.read_table(path, schema=PART_SCHEMA) for path in paths])
     return table["a"].to_numpy(), table["b"].to_numpy(), table["similarity"].to_numpy()
-
-
-def _label_column(labels: NDArray[np.int64] | None, rows: Rows) -> pa.Array:
-    if labels is None:
-        return pa.nulls(len(rows), pa.int32())
-    chosen = labels[rows]
-    return pa.array(chosen, pa.int32(), mask=chosen < 0)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -47,13 +48,14 @@ class Card:
 
 
 def read_pairs(path: Path) -> pa.Table:
-    """A table of pairs.
+    """A table of pairs, each once, however many orders it is written in.
 
     Raises:
         MinerError: it is missing or damaged.
     """
     try:
-        return pq.read_table(path, columns=list(_COLUMNS)).select(_COLUMNS)
+        table = pq.read_table(path, columns=list(_COLUMNS)).select(_COLUMNS)
+        return table.filter(pc.less(table["a"], table["b"]))
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
         raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error

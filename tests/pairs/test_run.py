@@ -130,14 +130,94 @@ def test_auto_and_a_band_contradict_each_other() -> None:
 
 
 def test_label_curve_by_hand() -> None:
-    labels = np.array([0, 0, 1, -1])
+    labels = np.array([0, 0, 1, -1, 1])
     a, b = np.array([0, 0, 1, 2]), np.array([1, 2, 2, 3])
     statistics = label_statistics(a, b, np.array([0.955, 0.93, 0.9299, 0.99]), labels)
     assert statistics["pairs_with_labels"] == 3
     curve = {point["min"]: (point["pairs"], point["precision"]) for point in statistics["by_threshold"]}
     assert curve == {0.95: (1, 1.0), 0.94: (1, 1.0), 0.93: (2, 0.5), 0.92: (3, pytest.approx(1 / 3))}
+    coverage = {point["min"]: (point["images"], point["coverage"]) for point in statistics["by_threshold"]}
+    assert coverage == {0.95: (2, 0.5), 0.94: (2, 0.5), 0.93: (3, 0.75), 0.92: (3, 0.75)}
+    within = [(point["within"]["pairs"], point["within"]["precision"]) for point in statistics["by_threshold"]]
+    assert within == [(1, 1.0), (0, None), (1, 0.0), (1, 0.0)]
     assert chance_precision(labels) == pytest.approx(1 / 3)
     assert label_statistics(a, b, np.ones(4), None) is None
+
+
+def test_statistics_are_of_the_images_that_were_searched(make_embeddings) -> None:
+    vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
+    workspace = make_embeddings(vectors, labels=[0] * 100 + [1] * 100)
+    options = PairsOptions(min=0.9, max=0.999, sample=40, seed=3)
+    record = pairs(options, workspace).record
+    rows = np.sort(np.random.default_rng(3).permutation(200)[:40])
+    chosen = found(workspace)
+    images = {row for pair in chosen for row in pair}
+    assert record["image_coverage"] == pytest.approx(len(images) / 40)
+    assert record["labels"]["by_threshold"][-1]["coverage"] == pytest.approx(len(images) / 40)
+    first = int((rows < 100).sum())
+    assert record["labels"]["chance"] == pytest.approx(
+        (first * (first - 1) + (40 - first) * (39 - first)) / (40 * 39), rel=1e-12
+    )
+    degree = np.bincount([row for pair in chosen for row in pair], minlength=200)[rows]
+    distribution = dict(zip(record["degree"]["partners"], record["degree"]["images"], strict=True))
+    assert distribution == {partners: (degree == partners).sum() for partners in {0, *degree.tolist()}}
+
+
+def test_both_orders_are_the_same_pairs_written_twice(make_embeddings) -> None:
+    vectors = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    labels = (np.arange(60) % 4).tolist()
+    one, both = make_embeddings(vectors, labels, "one"), make_embeddings(vectors, labels, "both")
+    first = pairs(PairsOptions(min=0.8, max=0.99, top_k=2), one)
+    second = pairs(PairsOptions(min=0.8, max=0.99, top_k=2, both_orders=True), both)
+    wanted = found(one)
+    assert found(both) == sorted([*wanted, *((b, a) for a, b in wanted)])
+    rows = pq.read_table(both.pairs / "pairs.parquet").to_pylist()
+    for row in rows:
+        assert (row["key_a"], row["key_b"]) == (f"k{row['a']:05d}", f"k{row['b']:05d}")
+        assert (row["label_a"], row["label_b"]) == (row["a"] % 4, row["b"] % 4)
+    forwards = [row for row in rows if row["a"] < row["b"]]
+    assert forwards == pq.read_table(one.pairs / "pairs.parquet").to_pylist()
+    counts = ("pairs", "images_in_pairs", "degree", "labels", "duplicates", "mutual_pairs")
+    assert {name: first.record[name] for name in counts} == {name: second.record[name] for name in counts}
+    assert second.record["both_orders"] and not first.record["both_orders"]
+
+
+def test_groups_hold_duplicates_and_do_not_depend_on_what_is_kept(make_embeddings) -> None:
+    vectors = fan(0, 1, 12, 24, 36, 120, 121, 200)
+    tables = []
+    for name, change in (("all", {}), ("kept", {"top_k": 1, "mutual": True, "both_orders": True})):
+        workspace = make_embeddings(vectors, labels=[0, 0, 0, 1, 1, 2, 2, 3], name=name)
+        record = pairs(PairsOptions(min=0.97, max=0.99, groups=True, **change), workspace).record
+        tables.append(pq.read_table(workspace.pairs / "groups.parquet"))
+        assert "groups.parquet" in record["files"]
+    assert tables[0] == tables[1]
+    rows = {row["row"]: row for row in tables[0].to_pylist()}
+    # 12 degrees are in the band, 24 are not: 0 to 36 degrees are a chain, whose ends are far below the band.
+    assert [rows[row]["component"] for row in (0, 1, 2, 3, 4, 5, 6)] == [0, 0, 0, 0, 0, 1, 1]
+    assert 7 not in rows
+    assert len({rows[0]["group"], rows[1]["group"], rows[2]["group"]}) == 1
+    assert rows[3]["group"] == rows[4]["group"] != rows[2]["group"]
+    assert rows[0]["size"] == 3 and rows[0]["lowest"] == pytest.approx(np.cos(np.radians(12)))
+    assert rows[5]["lowest"] == pytest.approx(np.cos(np.radians(1)))
+    assert (rows[3]["key"], rows[3]["label"]) == ("k00003", 1)
+    groups = record["groups"]
+    assert (groups["components"]["number"], groups["components"]["largest"]) == (2, 5)
+    assert groups["components"]["purity"] == pytest.approx(5 / 7)
+    assert (groups["complete_link"]["number"], groups["complete_link"]["purity"]) == (3, 1.0)
+
+
+def test_graph_is_of_all_images_and_its_hubs_are_named(make_embeddings) -> None:
+    vectors = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32) + 1
+    workspace = make_embeddings(vectors)
+    record = pairs(PairsOptions(min=0.9, max=0.999, neighbors=5, sample=50), workspace).record
+    ids = np.load(workspace.pairs / "knn_ids.npy")
+    assert ids.shape == (300, 5)
+    degree = np.bincount(ids.ravel(), minlength=300)
+    hubs = record["neighbours"]["hubs"]
+    assert [hub["in_degree"] for hub in hubs] == sorted(degree, reverse=True)[: len(hubs)]
+    assert all(degree[hub["row"]] == hub["in_degree"] and hub["key"] == f"k{hub['row']:05d}" for hub in hubs)
+    assert record["neighbours"]["antihubs"] == (degree == 0).mean()
+    assert not (workspace.pairs / "parts").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from miner.pairs.flat import nearest_neighbours
+from miner.pairs.graph import NeighbourGraph
 from miner.pairs.selection import capped, partner_ranks
-from miner.pairs.similarity import unit_rows
+from miner.pairs.similarity import rescore, row_lengths, unit_rows
 
 A = np.array([0, 0, 0, 1, 2])
 B = np.array([1, 2, 3, 2, 3])
@@ -43,16 +45,34 @@ def test_cap_holds_and_no_further_pair_fits(cap: int) -> None:
     assert keep[similarity.argmax()]
 
 
-def test_neighbours_equal_a_sort_of_all_cosines_with_ties_by_number() -> None:
-    rng = np.random.default_rng(0)
-    vectors = rng.integers(-2, 3, (40, 3)).astype(np.float32)
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(3, 40), k=st.integers(1, 6), low=st.sampled_from([-1.0, 0.0, 0.4]), seed=st.integers(0, 999))
+def test_mutual_pairs_are_those_of_the_neighbour_graph(count, k, low, seed) -> None:
+    rng = np.random.default_rng(seed)
+    vectors = rng.integers(-2, 3, (count, 3)).astype(np.float32)  # many equal similarities
     vectors[~vectors.any(axis=1)] = 1
-    units = unit_rows(vectors)
-    ids, similarities = nearest_neighbours(units, 39)
-    scores = units @ units.T
-    for row in range(40):
-        others = [other for other in range(40) if other != row]
-        np.testing.assert_allclose(similarities[row], sorted(scores[row, others], reverse=True), atol=1e-6)
-        assert sorted(ids[row].tolist()) == others
-        same = np.flatnonzero(np.diff(similarities[row]) == 0)
-        assert (np.diff(ids[row])[same] > 0).all()
+    k = min(k, count - 1)
+    ids, _ = NeighbourGraph(vectors, unit_rows(vectors), k).nearest(0, count)
+    a, b = np.triu_indices(count, 1)
+    similarity = rescore(vectors, row_lengths(vectors), a, b)
+    a, b, similarity = (part[similarity >= low] for part in (a, b, similarity))
+    rank_of_b, rank_of_a = partner_ranks(a, b, similarity)
+    wanted = [bool(right in ids[left] and left in ids[right]) for left, right in zip(a, b, strict=True)]
+    assert ((rank_of_b < k) & (rank_of_a < k)).tolist() == wanted
+
+
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(2, 15), cap=st.integers(1, 5), seed=st.integers(0, 999))
+def test_cap_does_not_depend_on_who_is_named_first_or_on_the_order_of_the_list(count, cap, seed) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = np.triu_indices(count, 1)
+    similarity = rng.permutation(len(a)) / len(a)
+    keep = capped(a, b, similarity, cap)
+    order, swap = rng.permutation(len(a)), rng.random(len(a)) < 0.5
+    other = capped(np.where(swap, b, a)[order], np.where(swap, a, b)[order], similarity[order], cap)
+    assert other.tolist() == keep[order].tolist()
+    # A partner is refused only where one of the two has its fill of more similar ones.
+    for pair in np.flatnonzero(~keep):
+        better = keep & (similarity > similarity[pair])
+        ends = np.concatenate([a[better], b[better]])
+        assert max((ends == a[pair]).sum(), (ends == b[pair]).sum()) == cap
