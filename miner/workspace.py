@@ -13,7 +13,7 @@ import platform
 import shutil
 import subprocess
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from miner import __version__
-from miner.engine import write_json
+from miner.engine import json_bytes, write_json
+from miner.engine.digest import digest_file
 from miner.errors import MinerError
 
 DEFAULT_WORKSPACE = Path("datasets_out/default")
@@ -145,7 +146,7 @@ class Workspace:
             fcntl.flock(handle, fcntl.LOCK_EX)
             log = self._log()
             log["stages"][name] = entry
-            write_json(self.root / "run.json", log)
+            write_signed(self.root / "run.json", log)
 
     def _log(self) -> Record:
         """run.json; a damaged one is set aside, because no result depends on it."""
@@ -210,13 +211,20 @@ class Stage:
     def _holds_work(self) -> bool:
         return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
 
-    def finish(self, record: Record, files: Iterable[Path]) -> Record:
-        """Write manifest.json with the record and the checksum of each file. The stage is done from here on."""
-        checksums = {str(path.relative_to(self.folder)): file_record(path) for path in sorted(files)}
+    def finish(self, record: Record, files: Iterable[Path], known: Mapping[str, Record] | None = None) -> Record:
+        """Write manifest.json with the record and the checksum of each file. The stage is done from here on.
+
+        Args:
+            record: what the stage found.
+            files: all files that it made, in its folder.
+            known: by name, records of files that were digested while they were written.
+        """
+        names = {str(path.relative_to(self.folder)): path for path in sorted(files)}
+        checksums = {name: (known or {}).get(name) or file_record(path) for name, path in names.items()}
         manifest = {"miner_version": __version__, "request": self.request, "files": checksums, **record}
-        write_json(self.folder / "manifest.json", manifest)
+        manifest = write_signed(self.folder / "manifest.json", manifest)
         (self.folder / "request.json").unlink(missing_ok=True)
-        return json.loads(json.dumps(manifest))  # type: ignore[no-any-return]
+        return manifest
 
     def discard(self) -> None:
         """Remove the folder, its manifest first."""
@@ -272,10 +280,34 @@ def read_json(path: Path) -> Record | None:
     return record
 
 
+def write_signed(path: Path, record: Record) -> Record:
+    """Write a record as JSON with `digest`, the sha256 of its JSON without that field; returns it as it was written."""
+    plain = {name: value for name, value in record.items() if name != "digest"}
+    signed = {**plain, "digest": hashlib.sha256(json_bytes(plain)).hexdigest()}
+    write_json(path, signed)
+    return json.loads(json.dumps(signed))  # type: ignore[no-any-return]
+
+
+def is_signed(content: bytes) -> bool:
+    """Whether the bytes of a JSON file are those that `write_signed` wrote."""
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(record, dict) or json_bytes(record) != content:
+        return False
+    digest = record.pop("digest", None)
+    return bool(digest == hashlib.sha256(json_bytes(record)).hexdigest())
+
+
 def file_record(path: Path) -> Record:
-    """Size in bytes and sha256 of a file."""
-    with path.open("rb") as stream:
-        return {"bytes": path.stat().st_size, "sha256": hashlib.file_digest(stream, "sha256").hexdigest()}
+    """Size in bytes, sha256, and the blocks that tell where a damaged copy differs, of a file."""
+    return digest_file(path)
+
+
+def same_file(path: Path, expected: Record | None) -> bool:
+    """Whether a file has the checksum of a record."""
+    return expected is not None and path.is_file() and file_record(path)["sha256"] == expected["sha256"]
 
 
 def fingerprint(record: Any) -> str:

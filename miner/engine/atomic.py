@@ -4,11 +4,13 @@ import errno
 import json
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from miner.engine.remote import RemotePath
 from miner.errors import MinerError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -21,12 +23,23 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def committed(path: Path) -> Iterator[Path]:
+def committed(path: Path | RemotePath) -> Iterator[Path]:
     """Yield a path to write to; on success it becomes `path` in one step, on failure nothing of it remains.
+
+    Of a remote path it is a temporary file, uploaded at the end; see `RemotePath` for how atomic that is.
 
     Raises:
         MinerError: the disk is full, or the folder cannot be written. What was committed before is untouched.
     """
+    if isinstance(path, RemotePath):
+        with tempfile.TemporaryDirectory(prefix="miner-") as scratch:
+            local = Path(scratch) / path.name
+            try:
+                yield local
+            except OSError as error:
+                raise explain_write_error(error, local) from error
+            path.receive(local)
+        return
     partial = partial_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,16 +75,21 @@ def explain_write_error(error: BaseException, path: Path) -> BaseException:
     return error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path | RemotePath, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with committed(path) as partial:
         partial.write_bytes(data)
 
 
-def write_json(path: Path, record: Any) -> None:
+def write_json(path: Path | RemotePath, record: Any) -> None:
     """Write a record as sorted, indented JSON, atomically; the same record gives the same bytes."""
+    write_bytes(path, json_bytes(record))
+
+
+def json_bytes(record: Any) -> bytes:
+    """A record as sorted, indented JSON."""
     text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode())
+    return (text + "\n").encode()
 
 
 def _sync(path: Path) -> None:

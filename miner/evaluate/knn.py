@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from miner.engine import write_json
 from miner.errors import MinerError
 from miner.evaluate.options import KnnOptions
 from miner.train.inputs import Inputs, find_inputs
-from miner.workspace import Record, Result, Workspace, fingerprint, read_json
+from miner.workspace import Record, Result, Workspace, fingerprint, read_json, write_signed
 
 _NOT_IN_REQUEST = {"run", "device", "workers", "batch_size"}
 
@@ -31,8 +30,7 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
         )
     from miner.evaluate.measure import measure
 
-    record = {"request": request, **measure(options, run, inputs)}
-    write_json(path, record)
+    record = write_signed(path, {"request": request, **measure(options, run, inputs)})
     return Result("eval knn", record, _lines(record), headline=_headline(record))
 
 

@@ -5,12 +5,22 @@ quantities carry over. The ceiling: pairs more similar than an image is to itsel
 this encoder. The budget: the lower end is where the band holds a wanted number of pairs per image.
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.engine import committed, write_json
+from miner.engine import committed
 from miner.errors import MinerError
 from miner.pairs.options import CalibrateOptions
-from miner.workspace import Record, Result, Workspace, fingerprint, finished_file, workspace_flag
+from miner.workspace import (
+    Record,
+    Result,
+    Workspace,
+    file_record,
+    fingerprint,
+    finished_file,
+    workspace_flag,
+    write_signed,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,8 +70,8 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
         "histogram": histogram.record(),
         "labels": _label_curve(histogram, low, ceiling),
     }
-    _plot(workspace, record)
-    write_json(workspace.calibration, record)
+    plot = _plot(workspace, record)
+    record = write_signed(workspace.calibration, {**record, "files": {plot.name: file_record(plot)}})
     return Result("calibrate", record, _lines(record, workspace))
 
 
@@ -140,8 +150,8 @@ def _label_curve(histogram: "SimilarityHistogram", low: float, ceiling: float) -
     return None if precision is None else {"precision": precision, "used_for_the_band": False}
 
 
-def _plot(workspace: Workspace, record: Record) -> None:
-    """All similarities, on a logarithmic scale, with the proposed band."""
+def _plot(workspace: Workspace, record: Record) -> Path:
+    """All similarities, on a logarithmic scale, with the proposed band: calibration.png."""
     from matplotlib.figure import Figure
 
     histogram, band = record["histogram"], record["band"]
@@ -157,8 +167,10 @@ def _plot(workspace: Workspace, record: Record) -> None:
     )
     axes.set_xlim(min(edge for edge, count in zip(edges, counts, strict=True) if count), 1.0)
     axes.legend()
-    with committed(workspace.root / "calibration.png") as partial:
+    path = workspace.root / "calibration.png"
+    with committed(path) as partial:
         figure.savefig(partial, format="png", dpi=120)
+    return path
 
 
 def _lines(record: Record, workspace: Workspace) -> list[str]:

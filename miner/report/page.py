@@ -21,6 +21,7 @@ from miner.report.settings import environment_tables, request_tables
 from miner.report.text import band, count, counted, percent, source_name
 from miner.report.training import methods, run_rows
 from miner.source.shards import ShardSource
+from miner.train.inputs import has_image_shards
 from miner.workspace import Workspace
 
 Context = dict[str, Any]
@@ -105,7 +106,8 @@ def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings,
     metadata = read_metadata(workspace.embeddings, findings.embeddings)
     images = dict(zip(rows, metadata.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
     spec = findings.embeddings["request"]["source"]
-    source = ShardSource(str(workspace.shards / "images-*.tar")) if findings.shards else open_images(spec)
+    exported = findings.shards is not None and has_image_shards(findings.shards)
+    source = ShardSource(str(workspace.shards / "images-*.tar")) if exported else open_images(spec)
     squares = load_squares(source, images) if source else {}
     pictures = embed_pictures(squares, uses, _PICTURE_ROOM_BYTES)
     paths = {row: image["path"] for row, image in images.items()}

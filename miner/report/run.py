@@ -4,7 +4,7 @@ from miner import __version__
 from miner.engine import write_bytes
 from miner.report.findings import Findings, read_findings
 from miner.report.options import ReportOptions
-from miner.workspace import Record, Result, Stage, Workspace, file_record
+from miner.workspace import Record, Result, Stage, Workspace, same_file
 
 PAGE = "index.html"
 
@@ -33,8 +33,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
 def _written(stage: Stage) -> Record | None:
     """The manifest, if the page is there as this request made it."""
     manifest, page = stage.finished(), stage.folder / PAGE
-    same = manifest is not None and page.is_file() and file_record(page) == manifest["files"].get(PAGE)
-    return manifest if same else None
+    return manifest if manifest is not None and same_file(page, manifest["files"].get(PAGE)) else None
 
 
 def _record(options: ReportOptions, findings: Findings) -> Record:

@@ -6,6 +6,7 @@ import fsspec
 
 from miner.errors import MinerError
 from miner.source.base import IMAGE_EXTENSIONS, Entry, as_os_error, check_size
+from miner.source.files import read_local
 from miner.source.keys import hashed_key, printable
 from miner.source.listing import list_files
 
@@ -23,6 +24,7 @@ class FolderSource:
     def __init__(self, spec: str, listing: Mapping[str, int] | None = None) -> None:
         self.spec = spec
         self._files, root = fsspec.core.url_to_fs(spec)
+        self._local = isinstance(self._files, fsspec.get_filesystem_class("file"))
         root = root.rstrip("/")
         listing = list_files(spec) if listing is None else listing
         paths = [path for path in listing if is_image(path)]
@@ -48,6 +50,8 @@ class FolderSource:
 
     def read(self, entry: Entry) -> bytes:
         check_size(entry.size_bytes)
+        if self._local:
+            return read_local(entry.locator, entry.size_bytes)
         with as_os_error(entry.path):
             return self._files.cat_file(entry.locator)  # type: ignore[no-any-return]
 

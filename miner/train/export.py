@@ -8,7 +8,7 @@ from torch import nn
 from miner.engine import committed
 from miner.errors import MinerError
 from miner.train.backbones import build_backbone
-from miner.workspace import Record, file_record, read_json
+from miner.workspace import Record, read_json, same_file
 
 BACKBONE_FILE = "backbone.safetensors"
 
@@ -100,5 +100,5 @@ def _check(run: Path, weights: Path) -> None:
         raise MinerError(
             f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
         )
-    if not weights.exists() or file_record(weights) != manifest["files"].get(BACKBONE_FILE):
+    if not same_file(weights, manifest["files"].get(BACKBONE_FILE)):
         raise MinerError(f"{weights} is missing or damaged. Train again with --force.")

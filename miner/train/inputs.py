@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miner.errors import MinerError
-from miner.workspace import Workspace, fingerprint, read_json
+from miner.workspace import Record, Workspace, fingerprint, read_json
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,7 +42,8 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
     Raises:
         MinerError: the workspace has no images, or no pairs although they are asked for.
     """
-    if (workspace.shards / "manifest.json").exists():
+    shards = read_json(workspace.shards / "manifest.json")
+    if shards is not None and has_image_shards(shards):
         return _exported(workspace, with_pairs)
     if not (workspace.embeddings / "manifest.json").exists():
         raise MinerError(
@@ -50,6 +51,11 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
             "`miner export`, or choose another workspace with -w."
         )
     return _embedded(workspace, with_pairs)
+
+
+def has_image_shards(manifest: Record) -> bool:
+    """Whether an export holds the images themselves, and not only pairs."""
+    return any(name.startswith("images-") and name.endswith(".tar") for name in manifest.get("files", {}))
 
 
 def _exported(workspace: Workspace, with_pairs: bool) -> Inputs:
@@ -65,7 +71,7 @@ def _exported(workspace: Workspace, with_pairs: bool) -> Inputs:
     files = {
         name: record
         for name, record in manifest["files"].items()
-        if name.startswith("images-") or (with_pairs and name == "pairs.parquet")
+        if (name.startswith("images-") and name.endswith(".tar")) or (with_pairs and name == "pairs.parquet")
     }
     return Inputs(
         origin="shards",
@@ -164,7 +170,7 @@ def read_pairs(inputs: Inputs, keys: list[str], limit: int | None) -> Pairs:
 
 
 def check_shards_are_current(inputs: Inputs, workspace: Workspace) -> None:
-    """Refuse shards whose pairs are not those of `pairs/`.
+    """Refuse shards whose pairs were not chosen from those of `pairs/`.
 
     Raises:
         MinerError: pairs were mined anew after the export.
@@ -172,6 +178,9 @@ def check_shards_are_current(inputs: Inputs, workspace: Workspace) -> None:
     mined = workspace.pairs / "pairs.parquet"
     if inputs.origin != "shards" or inputs.pairs is None or not (workspace.pairs / "manifest.json").exists():
         return
+    current_pairs = fingerprint(workspace.manifest(workspace.pairs)["files"].get(mined.name))
+    if workspace.manifest(workspace.shards)["request"].get("pairs") == current_pairs:
+        return  # all of them, or those that the export was told to take
     order = [("key_a", "ascending"), ("key_b", "ascending")]
     exported, current = (_table(path, ["key_a", "key_b"]).sort_by(order) for path in (inputs.pairs, mined))
     if not exported.equals(current):

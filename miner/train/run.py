@@ -1,11 +1,15 @@
 """`miner train`: the life of a run's folder. What needs torch is imported when there is work to do."""
 
+from pathlib import Path
+
 from miner.train.inputs import Inputs, check_shards_are_current, find_inputs
 from miner.train.options import TrainOptions
-from miner.workspace import Record, Result, Stage, Workspace
+from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns.
 _NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps"}
+
+_STATE_FILE = "state.json"
 
 
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -27,9 +31,18 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     from miner.train.pretrain import RUN_FILES, pretrain
 
     record, items_per_s = pretrain(options, inputs, stage.folder)
+    _cover_the_rest(stage.folder, RUN_FILES)
     manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
     lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
     return Result("train", manifest, lines, headline=_headline(name, manifest))
+
+
+def _cover_the_rest(folder: Path, listed: tuple[str, ...]) -> None:
+    """state.json: checksums of the checkpoint and the TensorBoard events, whose bytes differ between equal runs."""
+    left_out = {*listed, _STATE_FILE, "request.json"}
+    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
+    files = {name: file_record(path) for name, path in names.items() if name not in left_out}
+    write_signed(folder / _STATE_FILE, {"files": files})
 
 
 def _request(options: TrainOptions, inputs: Inputs) -> Record:

@@ -1,0 +1,149 @@
+"""The sha256 of a file, and where a copy first differs from it, from one pass over its bytes.
+
+`blocks` holds the first eight hex digits of the sha256 of everything up to the end of each block, one after another. Two files
+agree up to the first block whose digits differ, so a damaged copy tells at which block the damage begins.
+"""
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+_SMALLEST_BLOCK_BYTES = 4096
+_MOST_BLOCKS = 256
+_DIGITS = 8
+_CHUNK_BYTES = 1 << 20
+_CHUNKS_AHEAD = 4
+
+Record = dict[str, Any]
+
+
+def block_bytes(size_bytes: int) -> int:
+    """Length of a block of a file of that size: a power of two, at least 4 KiB, so that there are at most 256 blocks."""
+    length = _SMALLEST_BLOCK_BYTES
+    while length * _MOST_BLOCKS < size_bytes:
+        length *= 2
+    return length
+
+
+class RunningDigest:
+    """The record of a file whose bytes come piece by piece.
+
+    Args:
+        size_bytes: that the file will have; it decides the length of a block.
+    """
+
+    def __init__(self, size_bytes: int) -> None:
+        self._block = block_bytes(size_bytes)
+        self._digest = hashlib.sha256()
+        self._bytes = 0
+        self._blocks: list[str] = []
+
+    def update(self, data: bytes | memoryview) -> None:
+        view = memoryview(data)
+        while len(view):
+            part = view[: self._block - self._bytes % self._block]
+            self._digest.update(part)
+            self._bytes += len(part)
+            if self._bytes % self._block == 0:
+                self._blocks.append(self._digest.hexdigest()[:_DIGITS])
+            view = view[len(part) :]
+
+    def record(self) -> Record:
+        """Size in bytes, sha256, and blocks of what has come so far."""
+        sha256 = self._digest.hexdigest()
+        rest = [sha256[:_DIGITS]] if self._bytes % self._block else []
+        return {"bytes": self._bytes, "sha256": sha256, "blocks": "".join([*self._blocks, *rest])}
+
+
+def digest_file(path: Path, size_bytes: int | None = None) -> Record:
+    """The record of a file.
+
+    Args:
+        path: of the file.
+        size_bytes: that it should have, to compare its blocks with those of a whole copy; its own if not given.
+    """
+    with path.open("rb") as stream:
+        return digest_stream(stream, path.stat().st_size if size_bytes is None else size_bytes)
+
+
+def digest_stream(stream: IO[bytes], size_bytes: int) -> Record:
+    """The record of what is left in a stream; `size_bytes` as in `digest_file`."""
+    digest = RunningDigest(size_bytes)
+    while chunk := stream.read(_CHUNK_BYTES):
+        digest.update(chunk)
+    return digest.record()
+
+
+def first_difference(expected: Record, found: Record) -> range | None:
+    """The bytes among which two files first differ, from their records; None where the records cannot tell.
+
+    Args:
+        expected: of the whole file.
+        found: of the copy, digested with the size of the whole file.
+    """
+    blocks, other = str(expected.get("blocks", "")), str(found["blocks"])
+    length, size = block_bytes(int(expected["bytes"])), int(expected["bytes"])
+    for start in range(0, len(blocks), _DIGITS):
+        if blocks[start : start + _DIGITS] != other[start : start + _DIGITS]:
+            first = start // _DIGITS * length
+            return range(first, min(first + length, size))
+    return None
+
+
+class DigestedFile:
+    """Writes a file in a thread of its own, which also digests it; use as a context manager.
+
+    Args:
+        path: to write.
+        size_bytes: that it will have.
+    """
+
+    def __init__(self, path: Path, size_bytes: int) -> None:
+        self.record: Record = {}
+        self._path, self._digest = path, RunningDigest(size_bytes)
+        self._size_bytes = size_bytes
+        self._pieces: list[bytes] = []
+        self._waiting = 0
+        self._writes: list[Future[None]] = []
+
+    def __enter__(self) -> Self:
+        self._stream: IO[bytes] = self._path.open("wb", buffering=0)
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="write")
+        return self
+
+    def write(self, data: bytes) -> None:
+        self._pieces.append(data)
+        self._waiting += len(data)
+        if self._waiting >= _CHUNK_BYTES:
+            self._flush()
+
+    def _flush(self) -> None:
+        if len(self._writes) >= _CHUNKS_AHEAD:
+            self._writes.pop(0).result()
+        self._writes.append(self._thread.submit(self._put, b"".join(self._pieces)))
+        self._pieces, self._waiting = [], 0
+
+    def _put(self, chunk: bytes) -> None:
+        self._digest.update(chunk)
+        view = memoryview(chunk)
+        while len(view):
+            view = view[self._stream.write(view) :]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._flush()
+                for write in self._writes:
+                    write.result()
+                self.record = self._digest.record()
+                if self.record["bytes"] != self._size_bytes:
+                    raise ValueError(
+                        f"{self._path} has {self.record['bytes']} bytes, not {self._size_bytes} as planned"
+                    )
+        finally:
+            self._thread.shutdown(cancel_futures=True)
+            self._stream.close()

@@ -1,0 +1,66 @@
+"""The original bytes of embedded images, checked against the checksum taken when they were embedded."""
+
+import copy
+import hashlib
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from miner.errors import MinerError
+from miner.source import Entry, Source, open_source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class Original(NamedTuple):
+    """An embedded image: where its bytes are, and what they should be."""
+
+    entry: Entry
+    extension: str
+    size_bytes: int
+    label: int | None
+    width: int
+    height: int
+    sha256: str
+
+    @property
+    def key(self) -> str:
+        return self.entry.key
+
+
+def open_originals(spec: str, metadata: "pa.Table") -> tuple[Source, list[Original]]:
+    """The source, ready to be sent to another process, and the images by row.
+
+    Raises:
+        MinerError: an image is no longer in the source.
+    """
+    source = open_source(spec)
+    entries = {entry.key: entry for entry in source.entries}
+    names = ("key", "path", "extension", "bytes", "label", "width", "height", "sha256")
+    originals = []
+    for key, path, *facts in zip(*(metadata[name].to_pylist() for name in names), strict=True):
+        if key not in entries:
+            raise MinerError(f"The image {path} of {spec} is gone since it was embedded.")
+        originals.append(Original(entries[key], *facts))
+    reader: Any = copy.copy(source)
+    reader.entries = []  # a worker gets the entries of its own shard
+    return reader, originals
+
+
+def read_original(source: Source, original: Original) -> bytes:
+    """The bytes of an image.
+
+    Raises:
+        MinerError: it is gone or has changed since it was embedded.
+    """
+    try:
+        data = source.read(original.entry)
+    except OSError as error:
+        raise MinerError(
+            f"The image {original.entry.path} of {source.spec} is gone since it was embedded ({error})."
+        ) from error
+    if hashlib.sha256(data).hexdigest() != original.sha256:
+        raise MinerError(
+            f"The image {original.entry.path} of {source.spec} has changed since it was embedded. "
+            "Run `miner embed --force` and `miner pairs --force` again."
+        )
+    return data

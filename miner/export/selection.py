@@ -1,0 +1,49 @@
+"""Which of the mined pairs are exported, and in which order."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from miner.decisions import Pair, read_decisions, rejected
+from miner.errors import MinerError
+from miner.pairs.selection import capped
+
+
+def read_pairs(path: Path) -> pa.Table:
+    """The mined pairs, with a `pair_key` that a pair keeps whatever else is exported.
+
+    Raises:
+        MinerError: the file is missing or damaged.
+    """
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
+    return table.add_column(0, "pair_key", pa.array([f"pair-{row:09d}" for row in range(len(table))], pa.string()))
+
+
+def rejected_pairs(decisions: Path | None) -> set[Pair]:
+    """Pairs that reviewers rejected: both keys, sorted."""
+    return rejected(read_decisions(decisions)) if decisions else set()
+
+
+def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> tuple[pa.Table, dict[str, int]]:
+    """The pairs to export, in the order of the table, and how many were left out for which reason.
+
+    Rejected pairs go first, so that none of them takes the place of another under `max_degree`.
+    """
+    keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
+    keep = np.asarray([tuple(sorted(pair)) not in reject for pair in keys], bool)
+    left_out: dict[str, Any] = {"rejected": len(keep) - int(keep.sum()), "max_degree": 0}
+    if max_degree is not None:
+        rows = np.flatnonzero(keep)
+        chosen = table.take(pa.array(rows))
+        a, b = chosen["a"].to_numpy(), chosen["b"].to_numpy()
+        under = capped(a, b, chosen["similarity"].to_numpy().astype(np.float64), max_degree)
+        left_out["max_degree"] = len(rows) - int(under.sum())
+        keep[rows[~under]] = False
+    return table.filter(pa.array(keep)), left_out

@@ -1,0 +1,54 @@
+"""The tables beside the shards: where each image is, which pairs there are, and the index for random access."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from miner.engine import committed, json_bytes
+from miner.engine.digest import digest_file
+from miner.export.plan import Shard, image_offsets
+from miner.workspace import Record
+
+IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "extension", "label", "width", "height", "sha256")
+
+
+def image_table(shards: Sequence[Shard], images: pa.Table) -> pa.Table:
+    """One row per image: shard and offset say where its bytes begin; null when there are no image shards.
+
+    Args:
+        shards: of the export.
+        images: the metadata table.
+    """
+    sizes = images["bytes"].to_numpy()
+    names = np.full(len(images), None, object)
+    offsets = np.zeros(len(images), np.int64)
+    for shard in shards:
+        if shard.kind == "images":
+            names[shard.rows] = shard.name
+            offsets[shard.rows] = image_offsets(shard, sizes)
+    shard_column = pa.array(names.tolist(), pa.string())
+    offset_column = pa.array(offsets, pa.int64(), mask=np.asarray(shard_column.is_null()))
+    return images.append_column("shard", shard_column).append_column("offset", offset_column).select(IMAGE_COLUMNS)
+
+
+def pair_table(pairs: pa.Table) -> pa.Table:
+    """One row per pair: pair_key, and what was mined about it but for row numbers, which mean nothing here."""
+    return pairs.drop_columns(["a", "b"])
+
+
+def write_table(path: Any, table: pa.Table) -> Record:
+    """Write a table atomically; returns the record of the file."""
+    with committed(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+        return digest_file(partial)
+
+
+def write_wids_index(path: Any, name: str, shards: Sequence[Shard]) -> Record:
+    """A shard list as the `wids` package reads it, which then gives each sample by its number; returns the file's record."""
+    shard_list = [{"url": shard.name, "nsamples": len(shard.rows), "filesize": shard.size_bytes} for shard in shards]
+    with committed(path) as partial:
+        partial.write_bytes(json_bytes({"wids_version": 1, "name": name, "shardlist": shard_list}))
+        return digest_file(partial)

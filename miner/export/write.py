@@ -1,0 +1,162 @@
+"""Writing one shard, in this process or another. A shard's bytes depend on nothing but what it was given."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from miner.engine.digest import DigestedFile
+from miner.engine.tar import write_tar
+from miner.export.originals import Original, read_original
+from miner.export.plan import JSON_BYTES, Rows
+from miner.source import Source
+
+_READ_AHEAD_BYTES = 256_000_000
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
+
+Member = tuple[str, bytes]
+Originals = Sequence[Original] | Mapping[int, Original]
+
+
+@dataclass(frozen=True)
+class ImageShard:
+    """Images of a source as samples KEY.EXTENSION, KEY.json.
+
+    Attributes:
+        source: to read from.
+        originals: by row.
+        rows: of the images, in order.
+        size_bytes: of the shard.
+        unlabelled: what stands for a label that is not known.
+    """
+
+    source: Source
+    originals: Originals
+    rows: Rows
+    size_bytes: int
+    unlabelled: int | None
+
+    def __call__(self, record: Path, shard: Path) -> None:
+        """Write the shard, and the record of its checksum."""
+        _write(record, shard, self.size_bytes, self._members())
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "originals": {row: self.originals[row] for row in self.rows.tolist()}}
+
+    def _members(self) -> Iterator[Member]:
+        for row in self.rows.tolist():
+            image = self.originals[row]
+            yield f"{image.key}.{image.extension}", read_original(self.source, image)
+            yield (
+                f"{image.key}.json",
+                json_member(
+                    {
+                        "key": image.key,
+                        "label": self.unlabelled if image.label is None else image.label,
+                        "width": image.width,
+                        "height": image.height,
+                        "sha256": image.sha256,
+                    }
+                ),
+            )
+
+
+@dataclass(frozen=True)
+class PairShard:
+    """Pairs as samples PAIRKEY.a.EXTENSION, PAIRKEY.b.EXTENSION, PAIRKEY.json; by reference the JSON alone.
+
+    Attributes:
+        source: to read from.
+        originals: by row.
+        pairs: pair_key, a and b (rows of the images), similarity; in order.
+        size_bytes: of the shard.
+        unlabelled: what stands for a label that is not known.
+        shard_of: by row, the image shard that holds each image; given when pairs are written by reference.
+    """
+
+    source: Source
+    originals: Originals
+    pairs: pa.Table
+    size_bytes: int
+    unlabelled: int | None
+    shard_of: Sequence[str] | Mapping[int, str] | None = None
+
+    def __call__(self, record: Path, shard: Path) -> None:
+        """Write the shard, and the record of its checksum."""
+        members = self._with_images() if self.shard_of is None else self._references(self.shard_of)
+        _write(record, shard, self.size_bytes, members)
+
+    def __getstate__(self) -> dict[str, Any]:
+        rows = self._rows()
+        shard_of = self.shard_of
+        return {
+            **vars(self),
+            "originals": {row: self.originals[row] for row in rows},
+            "shard_of": None if shard_of is None else {row: shard_of[row] for row in rows},
+        }
+
+    def _with_images(self) -> Iterator[Member]:
+        """Part by part; the images of a part are read once each and in the order of the source, which may be a slow one."""
+        for part in self._parts():
+            content = {row: read_original(self.source, self.originals[row]) for row in part._rows()}
+            for key, a, b, similarity in part._samples():
+                yield f"{key}.a.{self.originals[a].extension}", content[a]
+                yield f"{key}.b.{self.originals[b].extension}", content[b]
+                yield f"{key}.json", json_member(self._record(a, b, similarity))
+
+    def _references(self, shard_of: Sequence[str] | Mapping[int, str]) -> Iterator[Member]:
+        for key, a, b, similarity in self._samples():
+            places = {"shard_a": shard_of[a], "shard_b": shard_of[b]}
+            yield f"{key}.json", json_member({**self._record(a, b, similarity), **places})
+
+    def _samples(self) -> Iterator[tuple[str, int, int, float]]:
+        columns = (self.pairs[name].to_pylist() for name in ("pair_key", "a", "b", "similarity"))
+        return zip(*columns, strict=True)
+
+    def _rows(self) -> list[int]:
+        """Of all images, ascending."""
+        both = np.concatenate([self.pairs["a"].to_numpy(), self.pairs["b"].to_numpy()])
+        return np.unique(both).tolist()  # type: ignore[no-any-return]
+
+    def _parts(self) -> "Iterator[PairShard]":
+        """Runs of pairs whose images fit in memory."""
+        start, filled = 0, 0
+        for number, (_, a, b, _) in enumerate(self._samples()):
+            size = self.originals[a].size_bytes + self.originals[b].size_bytes
+            if filled and filled + size > _READ_AHEAD_BYTES:
+                yield replace(self, pairs=self.pairs.slice(start, number - start))
+                start, filled = number, 0
+            filled += size
+        yield replace(self, pairs=self.pairs.slice(start))
+
+    def _record(self, a: int, b: int, similarity: float) -> dict[str, Any]:
+        one, other = self.originals[a], self.originals[b]
+        return {
+            "key_a": one.key,
+            "key_b": other.key,
+            "similarity": similarity,
+            "label_a": self.unlabelled if one.label is None else one.label,
+            "label_b": self.unlabelled if other.label is None else other.label,
+        }
+
+
+def json_member(record: dict[str, Any]) -> bytes:
+    """The JSON of a sample; the same record gives the same bytes.
+
+    Raises:
+        ValueError: it takes more than the room that the plan gives it.
+    """
+    text = _encode(record).encode()
+    if len(text) > JSON_BYTES:
+        raise ValueError(f"the record of a sample has {len(text)} bytes, more than {JSON_BYTES}")
+    return text
+
+
+def _write(record: Path, shard: Path, size_bytes: int, members: Iterable[Member]) -> None:
+    with DigestedFile(shard, size_bytes) as stream:
+        write_tar(stream, members)
+    record.write_text(json.dumps(stream.record))

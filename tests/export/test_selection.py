@@ -1,0 +1,83 @@
+import json
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+
+from miner.decisions import Decision
+from miner.errors import MinerError
+from miner.export.options import ExportOptions
+from miner.export.run import export
+from tests.export.conftest import samples
+
+
+def line(pair: dict, decision: str, reviewer: str) -> str:
+    return Decision(
+        key_a=pair["key_b"],
+        key_b=pair["key_a"],
+        decision=decision,
+        reviewer=reviewer,
+        time="2025-03-01T12:00:00Z",
+        similarity=pair["similarity"],
+        slice=[0.3, 0.999],
+    ).line()
+
+
+def exported(workspace) -> list[tuple[str, str]]:
+    records = [json.loads(sample["json"]) for sample in samples(workspace.shards, "pairs")]
+    return sorted((record["key_a"], record["key_b"]) for record in records)
+
+
+def test_rejected_pairs_are_left_out_and_a_tie_is_kept(workspace, tmp_path) -> None:
+    mined = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
+    rejected, tied, undone = mined[3], mined[5], mined[7]
+    decisions = tmp_path / "decisions.jsonl"
+    decisions.write_text(
+        line(rejected, "different", "ann")
+        + line(tied, "different", "ann")
+        + line(tied, "same", "bob")
+        + line(undone, "different", "ann")
+        + line(undone, "undo", "ann")
+    )
+    result = export(ExportOptions(exclude=decisions), workspace)
+    expected = sorted((pair["key_a"], pair["key_b"]) for pair in mined if pair is not rejected)
+    assert exported(workspace) == expected
+    assert result.record["left_out"] == {"rejected": 1, "max_degree": 0}
+    assert "1 rejected by reviewers" in result.lines[1]
+    table = pq.read_table(workspace.shards / "pairs.parquet")
+    assert table["pair_key"][3].as_py() == "pair-000000004"  # the key of a pair does not depend on what is left out
+
+
+def test_new_decisions_are_another_request_and_the_same_ones_are_not(workspace, tmp_path) -> None:
+    pair = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()[0]
+    one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
+    one.write_text(line(pair, "different", "ann"))
+    other.write_text(line(pair, "same", "ann") + line(pair, "different", "ann"))
+    export(ExportOptions(exclude=one), workspace)
+    assert not export(ExportOptions(exclude=other), workspace).fresh
+    other.write_text(line(pair, "same", "ann"))
+    with pytest.raises(MinerError, match="rejected was"):
+        export(ExportOptions(exclude=other), workspace)
+
+
+def test_broken_decisions_stop_the_export_before_anything_goes(workspace, tmp_path) -> None:
+    export(ExportOptions(), workspace)
+    decisions = tmp_path / "decisions.jsonl"
+    decisions.write_text("{}\n")
+    with pytest.raises(MinerError, match="line 1 is no decision"):
+        export(ExportOptions(exclude=decisions), workspace, force=True)
+    assert (workspace.shards / "manifest.json").exists()
+
+
+def test_no_image_has_more_pairs_than_allowed_and_the_most_similar_stay(workspace) -> None:
+    mined = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
+    result = export(ExportOptions(max_degree=2), workspace)
+    found = exported(workspace)
+    degree = Counter(key for pair in found for key in pair)
+    assert max(degree.values()) == 2
+    assert result.record["left_out"]["max_degree"] == len(mined) - len(found) > 0
+    best = max(mined, key=lambda pair: pair["similarity"])
+    assert (best["key_a"], best["key_b"]) in found
+    for pair in mined:
+        kept = (pair["key_a"], pair["key_b"]) in found
+        assert kept or 2 in (degree[pair["key_a"]], degree[pair["key_b"]])
