@@ -98,6 +98,19 @@ def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | Non
     }
 
 
+def group_line(record: dict[str, Any]) -> str:
+    """One line for people about a record of `group_statistics`."""
+
+    def described(part: dict[str, Any], name: str) -> str:
+        pure = "" if part["purity"] is None else f", {part['purity']:.1%} pure"
+        return f"{part['number']:,} {name} (largest {part['largest']:,}{pure})"
+
+    return (
+        f"{described(record['complete_link'], 'groups by complete linkage')} in "
+        f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
+    )
+
+
 def purity(group: Rows, labels: NDArray[np.int64]) -> float | None:
     """Share of the labelled images whose label is the most frequent one of their group; None without labels."""
     group, labels = group[labels >= 0], labels[labels >= 0]

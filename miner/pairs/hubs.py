@@ -51,3 +51,12 @@ def hubness(in_degree: Rows, k: int, keys: Sequence[str]) -> dict[str, Any]:
         "in_degree": {"max": int(in_degree.max()), "lists": degrees.tolist(), "images": images.tolist()},
         "hubs": [{"row": int(row), "key": keys[row], "in_degree": int(in_degree[row])} for row in order[:_HUBS]],
     }
+
+
+def hub_line(record: dict[str, Any]) -> str:
+    """One line for people about a record of `hubness`."""
+    most = ", ".join(f"{hub['key']} ({hub['in_degree']:,})" for hub in record["hubs"][:3])
+    return (
+        f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
+        f"the images in no list; in most lists: {most}"
+    )

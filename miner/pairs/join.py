@@ -10,14 +10,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.engine import Progress, Unit, finished_items, run
+from miner.pairs.crowds import densest
 from miner.pairs.similarity import Rows, Vectors, rescore, row_lengths
-from miner.pairs.table import read_parts, write_part
+from miner.pairs.table import read_ends, read_parts, write_part
 
 _STRIP_ROWS = 2048
 
 
 class FloodError(Exception):
-    """There are more pairs than the limit; the message is for people."""
+    """There are more pairs than the limit; the message is for people.
+
+    Attributes:
+        densest: rows that are in very many pairs, and in how many, most first.
+    """
+
+    densest: tuple[tuple[int, int], ...] = ()
 
 
 class Engine(Protocol):
@@ -88,9 +95,27 @@ class BandJoin:
             if self.found > self.limit:
                 raise FloodError
         except FloodError:
-            raise FloodError(
+            flood = FloodError(
                 f"More than {self.limit:,} pairs have a cosine of at least {self.engine.threshold}: the band floods. Raise "
-                "--min, let `miner calibrate` propose a band, search a part with --sample, or raise --max-pairs. Nothing was "
+                "--min, let `miner calibrate` propose a band, search a part with --sample, take copies of one image out of the "
+                "source, or raise --max-pairs (with --top-k, to keep only the most similar partners of each image). Nothing was "
                 "cut off."
-            ) from None
+            )
+            ends = [*self._first_ends(start, stop), *read_ends(sorted(part.parent.glob("strip-*.parquet")))]
+            flood.densest = densest(ends, self.vectors, self.lengths, self.engine.threshold)
+            raise flood from None
         write_part(part, a[keep], b[keep], similarity[keep])
+
+    def _first_ends(self, start: int, stop: int) -> list[Rows]:
+        """Both rows of the candidates of a strip, as far as they stay below the limit, or the one row that alone passes it."""
+        ends: list[Rows] = []
+        step = stop - start
+        while start < stop and sum(map(len, ends)) < self.limit:
+            try:
+                ends += self.engine.candidates(start, min(start + step, stop), self.limit)
+                start += step
+            except FloodError:
+                if step == 1:
+                    return [np.array([start])]
+                step //= 2
+        return ends

@@ -74,7 +74,9 @@ def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float,
         a, b, similarity = join.run(parts)
     except FloodError as flood:
         stage.discard()
-        raise MinerError(str(flood)) from None
+        keys = store.keys
+        densest = ", ".join(f"{keys[rows[row]]} ({count:,})" for row, count in flood.densest)
+        raise MinerError(f"{flood} The images with most partners there: {densest}.") from None
     files, record = _write_tables(options, store, stage, rows, (rows[a], rows[b], similarity), high)
     record["images"], record["engine"] = len(rows), options.engine
     _add_histogram(record, units, None if store.labels is None else store.labels[rows], options.seed)
@@ -204,6 +206,9 @@ def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArra
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
+    from miner.pairs.groups import group_line
+    from miner.pairs.hubs import hub_line
+
     band = manifest["request"]["band"]
     lines = [
         f"pairs: {manifest['pairs']:,} pairs of {manifest['images_in_pairs']:,} different images with cosine in "
@@ -223,6 +228,10 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
         headline.append(
             ("label precision of the pairs", f"{labels['precision']:.1%} (random pairs {labels['chance']:.1%})")
         )
+    if neighbours := manifest.get("neighbours"):
+        lines.append(f"pairs: {hub_line(neighbours)}")
+    if groups := manifest.get("groups"):
+        lines.append(f"pairs: {group_line(groups)}")
     per_image = manifest["pairs"] / manifest["images"]
     if per_image == 0 or "proposal" in manifest:
         state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"

@@ -1,6 +1,6 @@
 """Pair tables on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,13 @@ def pair_table(
         },
         schema=PAIR_SCHEMA,
     )
+
+
+def read_ends(paths: Iterable[Path]) -> Iterator[Rows]:
+    """The row numbers of parts, the a and the b of one after another."""
+    for path in paths:
+        table = pq.read_table(path, columns=["a", "b"])
+        yield from (table["a"].to_numpy(), table["b"].to_numpy())
 
 
 def label_column(labels: NDArray[np.int64] | None, rows: Rows) -> pa.Array:

@@ -15,16 +15,16 @@ from miner.workspace import Stage, Workspace
 @pytest.fixture
 def make_embeddings(tmp_path: Path) -> Callable[..., Workspace]:
     def make(
-        vectors: np.ndarray, labels: list[int] | None = None, name: str = "w", hashes: list[str] | None = None
+        vectors: np.ndarray,
+        labels: list[int] | None = None,
+        name: str = "w",
+        hashes: list[str] | None = None,
+        blocks: int = 1,
     ) -> Workspace:
         workspace = Workspace(tmp_path / name)
         folder = workspace.embeddings
         stage = Stage(folder, {"source": "made in a test", "vectors": vectors.tobytes().hex()[:64]})
         stage.begin(force=True)
-        files = [vectors_path(folder, 0), metadata_path(folder, 0)]
-        for file in files:
-            file.parent.mkdir(parents=True)
-        np.save(files[0], vectors)
         rows = [
             {
                 "key": f"k{row:05d}",
@@ -38,8 +38,15 @@ def make_embeddings(tmp_path: Path) -> Callable[..., Workspace]:
             }
             for row in range(len(vectors))
         ]
-        pq.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA), files[1])
-        record = {"blocks": 1, "count": len(vectors), "dim": vectors.shape[1], "dtype": vectors.dtype.name}
+        files = []
+        for block, part in enumerate(np.array_split(np.arange(len(vectors)), blocks)):
+            of_block = [vectors_path(folder, block), metadata_path(folder, block)]
+            for file in of_block:
+                file.parent.mkdir(parents=True, exist_ok=True)
+            np.save(of_block[0], vectors[part])
+            pq.write_table(pa.Table.from_pylist([rows[row] for row in part], schema=METADATA_SCHEMA), of_block[1])
+            files += of_block
+        record = {"blocks": blocks, "count": len(vectors), "dim": vectors.shape[1], "dtype": vectors.dtype.name}
         source = {"spec": "made in a test", "images": len(vectors), "classes": None}
         stage.finish({**record, "source": source, "encoder": {"name": "none"}}, files)
         return workspace

@@ -134,6 +134,24 @@ def test_flood_is_explained_and_nothing_is_cut(name, tmp_path) -> None:
     assert len(BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1225).run(tmp_path)[0]) == 1225
 
 
+@pytest.mark.parametrize("name", ["exact", "faiss", "sketch of 20, bfloat16"])
+@pytest.mark.parametrize(("strip_rows", "limit"), [(1000, 30), (1000, 600), (20, 600)])
+def test_a_flood_names_the_densest_rows(monkeypatch, name, strip_rows, limit, tmp_path) -> None:
+    """Whether it is noticed in the first strip, by an engine or by the join, or in a later one."""
+    monkeypatch.setattr(join, "_STRIP_ROWS", strip_rows)
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(200, 64)).astype(np.float32)
+    crowd = np.sort(rng.permutation(200)[:40])
+    vectors[crowd] = vectors[crowd[0]]
+    truth = brute_force(vectors) >= 0.9
+    with pytest.raises(FloodError) as flood:
+        BandJoin(ENGINES[name](unit_rows(vectors), 0.9), vectors, limit).run(tmp_path)
+    assert len(flood.value.densest) == (5 if limit > 39 else 1)
+    for row, partners in flood.value.densest:
+        assert row in crowd
+        assert partners == truth[row].sum() - 1 == 39
+
+
 @pytest.mark.parametrize("dim", [2, 64, 1280])
 def test_margin_covers_the_float32_error_and_is_not_idle(dim) -> None:
     vectors = adversarial("cluster", 200, dim, "float32", dim)
