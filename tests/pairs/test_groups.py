@@ -40,11 +40,12 @@ def similarities(count: int, kind: str, seed: int) -> np.ndarray:
     return matrix
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 @given(
     count=st.integers(2, 40),
     kind=st.sampled_from(["cosines", "any", "chain"]),
-    low=st.sampled_from([-1.0, -0.5, 0.0, 0.2, 0.5, 0.7, 0.9]),
+    # Never a similarity that occurs: scipy compares distances, which are rounded once more.
+    low=st.sampled_from([-1.0001, -0.5001, 0.0001, 0.2001, 0.5001, 0.7001, 0.9001]),
     seed=st.integers(0, 2**16),
 )
 def test_groups_equal_scipy(count, kind, low, seed) -> None:
