@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import platform
+import shlex
 import shutil
 import subprocess
 import time
@@ -234,7 +235,7 @@ class Stage:
 
 def workspace_flag(workspace: Workspace) -> str:
     """What a command that is printed for copying needs to work in this workspace."""
-    return "" if workspace.root == DEFAULT_WORKSPACE else f" -w {workspace.root}"
+    return "" if workspace.root == DEFAULT_WORKSPACE else f" -w {shlex.quote(str(workspace.root))}"
 
 
 def finished_file(path: Path, request: Record, force: bool) -> Record | None:

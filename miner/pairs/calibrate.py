@@ -5,10 +5,8 @@ quantities carry over. The ceiling: pairs more similar than an image is to itsel
 this encoder. The budget: the lower end is where the band holds a wanted number of pairs per image.
 """
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.engine import committed
 from miner.errors import MinerError
 from miner.pairs.options import CalibrateOptions
 from miner.workspace import (
@@ -18,6 +16,7 @@ from miner.workspace import (
     file_record,
     fingerprint,
     finished_file,
+    read_json,
     workspace_flag,
     write_signed,
 )
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from miner.source import Entry, Source
 
 _ROUNDING = 3
+_TOO_MANY_ABOVE = 1.0  # pairs per image above the ceiling
 
 
 def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -44,9 +44,10 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     request = {"embeddings": fingerprint(embeddings["files"]), **options.plain()}
     request = {name: value for name, value in request.items() if name not in ("device", "batch_size")}
     if record := finished_file(workspace.calibration, request, force):
-        return Result("calibrate", record, _lines(record, workspace), fresh=False)
+        return Result("calibrate", record, _lines(record, options, workspace), fresh=False)
 
     from miner.embeddings import EmbeddingStore
+    from miner.pairs.chart import draw_calibration
     from miner.pairs.histogram import sample_histogram
     from miner.pairs.similarity import unit_rows
 
@@ -66,23 +67,24 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
         "band": {"min": round(low, _ROUNDING), "max": ceiling},
         "images": len(store),
         "estimated_pairs": round(histogram.pairs_between(low, ceiling)),
+        "estimated_pairs_above": round(histogram.pairs_between(ceiling, 1.0)),
         "self_similarity": _quantiles(similarity),
         "histogram": histogram.record(),
         "labels": _label_curve(histogram, low, ceiling),
     }
-    plot = _plot(workspace, record)
+    plot = workspace.root / "calibration.png"
+    draw_calibration(plot, record)
     record = write_signed(workspace.calibration, {**record, "files": {plot.name: file_record(plot)}})
-    return Result("calibrate", record, _lines(record, workspace))
+    return Result("calibrate", record, _lines(record, options, workspace))
 
 
 def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDArray[np.float64]":
     """Cosine of two mild augmentations of the same image, for a sample of images, ascending."""
     import numpy as np
-    import torch
 
     from miner.device import resolve_device, resolve_precision
     from miner.embed.encoders import load_encoder
-    from miner.pairs.augment import mild_augmentation
+    from miner.pairs.augment import self_similarity
     from miner.source import open_source
 
     request = store.manifest["request"]
@@ -101,14 +103,14 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
         )
     rng = np.random.default_rng(options.seed)
     chosen = np.sort(rng.permutation(len(entries))[: options.images])
-    vectors = []
-    for start in range(0, len(chosen), options.batch_size):
-        images = [_decoded(source, entries[row]) for row in chosen[start : start + options.batch_size]]
-        views = [encoder.preprocess.pixels(mild_augmentation(image, rng)) for image in images for _ in range(2)]
-        batch = torch.from_numpy(np.stack(views)).to(device)
-        vectors.append(encoder.encode(batch, resolve_precision(request["precision"], device)).cpu().numpy())
-    both = np.concatenate(vectors).astype(np.float64)
-    return np.sort((both[0::2] * both[1::2]).sum(axis=1))
+    return self_similarity(
+        encoder,
+        (_decoded(source, entries[row]) for row in chosen),
+        rng,
+        options.batch_size,
+        device,
+        resolve_precision(request["precision"], device),
+    )
 
 
 def _decoded(source: "Source", entry: "Entry") -> "Image":
@@ -150,39 +152,31 @@ def _label_curve(histogram: "SimilarityHistogram", low: float, ceiling: float) -
     return None if precision is None else {"precision": precision, "used_for_the_band": False}
 
 
-def _plot(workspace: Workspace, record: Record) -> Path:
-    """All similarities, on a logarithmic scale, with the proposed band: calibration.png."""
-    from matplotlib.figure import Figure
-
-    histogram, band = record["histogram"], record["band"]
-    counts = [count * histogram["pairs_per_count"] for count in histogram["counts"]]
-    width = (histogram["high"] - histogram["low"]) / len(counts)
-    edges = [histogram["low"] + number * width for number in range(len(counts))]
-    figure = Figure(figsize=(7, 3.5), layout="constrained")
-    axes = figure.subplots()
-    axes.bar(edges, counts, width=width, align="edge", color="#5b7c99")
-    axes.axvspan(band["min"], band["max"], color="#e8a33d", alpha=0.5, label=f"band {band['min']:g} to {band['max']:g}")
-    axes.set(
-        yscale="log", xlabel="cosine similarity", ylabel="pairs", title="All pairs of different images (estimated)"
-    )
-    axes.set_xlim(min(edge for edge, count in zip(edges, counts, strict=True) if count), 1.0)
-    axes.legend()
-    path = workspace.root / "calibration.png"
-    with committed(path) as partial:
-        figure.savefig(partial, format="png", dpi=120)
-    return path
-
-
-def _lines(record: Record, workspace: Workspace) -> list[str]:
+def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> list[str]:
     band, labels = record["band"], record["labels"]
-    flag = workspace_flag(workspace)
     lines = [
         f"calibrate: proposed band [{band['min']:g}, {band['max']:g}], about {record['estimated_pairs']:,} pairs of "
         f"{record['images']:,} images (duplicates begin at {band['max']:g}, where an image is as close to itself)"
     ]
+    above = record.get("estimated_pairs_above", 0) / record["images"]
+    if above > _TOO_MANY_ABOVE:
+        lines.append(
+            f"Warning: about {above:.2g} pairs per image are above the band, as close as an image is to itself: this encoder "
+            "hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
+        )
     if labels:
         lines.append(f"calibrate: label precision there about {labels['precision']:.1%} (reported, not used)")
     return [
         *lines,
-        f"calibrate: next, miner pairs --auto{flag}  (the same as --min {band['min']:g} --max {band['max']:g})",
+        f"calibrate: next, {_next_command(record, options, workspace)}  "
+        f"(the same as --min {band['min']:g} --max {band['max']:g})",
     ]
+
+
+def _next_command(record: Record, options: CalibrateOptions, workspace: Workspace) -> str:
+    """As it can be pasted: this workspace, this device, and --force where other pairs are in the way."""
+    device = "" if options.device == "auto" else f" --device {options.device}"
+    made = (read_json(workspace.pairs / "manifest.json") or {}).get("request")
+    wanted = {"embeddings": record["request"]["embeddings"], "band": record["band"]}
+    in_the_way = made is not None and any(made.get(name) != value for name, value in wanted.items())
+    return f"miner pairs --auto{workspace_flag(workspace)}{device}{' --force' if in_the_way else ''}"
