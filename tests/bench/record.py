@@ -1,6 +1,7 @@
 """What every benchmark record holds beside its numbers: the command, the machine and the versions."""
 
 import json
+import re
 import statistics
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from miner.workspace import environment
 
 RESULTS = Path(__file__).parent / "results"
+_NUMBERS = re.compile(r"\[([-+\d.e,\s]+)\]")  # a list of numbers is one line
 
 
 def summary(seconds: list[float]) -> dict[str, float]:
@@ -21,6 +23,7 @@ def publish(name: str, record: dict[str, Any]) -> None:
     script = f"tests/bench/{Path(sys.argv[0]).name}"
     command = " ".join(["python", script, *sys.argv[1:]])
     text = json.dumps({"benchmark": name, "command": command, "environment": environment(), **record}, indent=2)
+    text = _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text)
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.json").write_text(text + "\n")
     print(text)
