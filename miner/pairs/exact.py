@@ -1,4 +1,9 @@
-"""The exact engine: all pairs i < j above a threshold, by tiles on or above the diagonal and a bound that skips most work."""
+"""The exact engine on a CPU: all pairs a < b above a threshold, by tiles and a bound that skips most of the work."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -6,97 +11,275 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.device import has_native_bf16
+from miner.errors import MinerError
 from miner.pairs.join import FloodError
-from miner.pairs.planning import best_sketch
-from miner.pairs.similarity import Rows, float32_margin
-from miner.pairs.sketch import Sketch
+from miner.pairs.planning import Cascade, Costs, best_cascade
+from miner.pairs.sampled import products_at
+from miner.pairs.similarity import float32_margin, row_lengths
+from miner.pairs.sketch import Projection, Sketch, SketchedBlock
+from miner.pairs.stored import Rows, Vectors, blocks
+from miner.pairs.threads import Threads
 
-_TILE_ROWS = 2048
-_CHUNK_CANDIDATES = 1024
+TILE_ROWS = 2048
+_SAMPLE_ROWS = 4096
 _LEAST_ROWS_TO_SKETCH = 8192
+_TIMED_SHARE = 1e-3
 # From this share of a tile on, its float32 product costs less than its candidates one by one.
-_DENSE_SHARE = 1 / 40
+_DENSE_SHARE = 1 / 4
+# What the tiles in work take beside the vectors, per thread: scores, mask, and float32 rows.
+_TILE_BYTES = TILE_ROWS * TILE_ROWS * 6
+
+CPU = torch.device("cpu")
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """Rows of a strip, ready for many tiles: stored values in float32 (m, d), and their lengths."""
+
+    start: int
+    stop: int
+    values: Tensor
+    lengths: NDArray[np.float64]
+
+
+class _SketchMaker:
+    """Fills the sketch of all rows block by block, on several threads."""
+
+    def __init__(self, projection: Projection, vectors: Vectors) -> None:
+        self.projection = projection
+        self.rows = torch.empty(len(vectors), projection.width(vectors.dim), dtype=projection.dtype)
+        self.blocks: list[SketchedBlock] = []
+
+    def add(self, rows: slice, units: Tensor) -> None:
+        block = self.projection.block(units)
+        self.rows[rows] = block.vectors
+        self.blocks.append(replace(block, vectors=block.vectors[:0]))
+
+    def sketch(self) -> Sketch:
+        return self.projection.sketch(self.rows, self.blocks)
 
 
 class ExactEngine:
     """Proposes every pair whose cosine may reach a threshold, a strip of rows at a time.
 
     A tile is first multiplied as short low-precision vectors that bound its cosines from above (`miner.pairs.sketch`); what
-    survives is measured in float32, which lies within `float32_margin` of the true cosine. Either bound is proven, so no
-    pair is lost. Few rows, or a device whose products do not keep to the bound, are multiplied in float32 at once.
+    survives is measured in float32 while its rows are in the cache, which lies within `float32_margin` of the true cosine.
+    Either bound is proven, so no pair is lost. Few rows, or a processor whose products do not keep to the bound, are
+    multiplied in float32 at once.
 
     Args:
-        units: float32 (n, d), rows of length 1 (`unit_rows`).
-        device: where the products run.
+        vectors: as stored.
         threshold: lowest cosine wanted.
-        bound: the sketch to use; chosen by a model of the cost if not given.
+        memory_bytes: what this engine may hold; vectors that do not fit are read again for each tile that needs them.
+        cascade: the passes before the float32 product; chosen by a model of their cost if not given.
+        threads: that share the tiles.
+
+    Raises:
+        MinerError: a vector is zero or not finite, or the memory is too small.
     """
 
     def __init__(
-        self, units: NDArray[np.float32], device: torch.device, threshold: float, bound: Sketch | None = None
+        self,
+        vectors: Vectors,
+        threshold: float,
+        memory_bytes: float = float("inf"),
+        cascade: Cascade | None = None,
+        threads: Threads | None = None,
     ) -> None:
-        self.vectors = torch.from_numpy(units).to(device)
+        self.vectors = vectors
         self.threshold = threshold
-        self.lowest = threshold - float32_margin(units.shape[1])
-        self.bound = bound
-        if bound is None and len(units) >= _LEAST_ROWS_TO_SKETCH:
-            dtype = torch.bfloat16 if has_native_bf16(device) else torch.float32
-            self.bound = best_sketch(self.vectors, threshold, dtype, self._cosines)
+        self.lowest = threshold - float32_margin(vectors.dim)
+        self.threads = threads or Threads()
+        self.lengths = np.empty(len(vectors), np.float64)
+        room = memory_bytes - self.threads.count * (_TILE_BYTES + 8 * vectors.dim * TILE_ROWS) - 8 * len(vectors)
+        if cascade is None and len(vectors) >= _LEAST_ROWS_TO_SKETCH:
+            # On a thread of the tiles, so that it is measured as they will run.
+            (cascade,) = self.threads.map(self._plan, [room])
+        if cascade is not None:
+            room -= len(vectors) * cascade.row_bytes(vectors.dim)
+        held = len(vectors) * vectors.dim * 4 <= room
+        self.values = torch.empty(len(vectors), vectors.dim) if held else None
+        self.first, self.second = self._prepare(cascade)
 
-    def candidates(self, start: int, stop: int, limit: int) -> tuple[Rows, Rows]:
-        """Row numbers a < b with a in [start, stop) of all pairs that may reach the threshold, sorted by (a, b).
+    def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
+        """Row numbers a < b with a in [start, stop) and b >= first of all pairs that may reach the threshold, by (a, b).
 
         Raises:
             FloodError: there are more than `limit`.
         """
+        strip = self._strip(start, stop)
         count = 0
-        found: list[Tensor] = []
-        for left in range(start, len(self.vectors), _TILE_ROWS):
-            tile = self._tile(start, stop, left, min(left + _TILE_ROWS, len(self.vectors)))
-            count += len(tile)
+        found: list[NDArray[np.int64]] = []
+        left = max(start, first)
+        tiles = [(left + low, left + high) for low, high in blocks(len(self.vectors) - left, TILE_ROWS)]
+        for pairs in self.threads.map(partial(self._tile, strip), tiles):
+            count += len(pairs)
             if count > limit:
                 raise FloodError
-            if len(tile):
-                found.append(tile.cpu())
-        pairs = torch.cat(found).numpy() if found else np.empty((0, 2), np.int64)
+            found.append(pairs)
+        pairs = np.concatenate(found) if found else np.empty((0, 2), np.int64)
         order = np.lexsort((pairs[:, 1], pairs[:, 0]))
         return pairs[order, 0], pairs[order, 1]
 
-    def _tile(self, start: int, stop: int, left: int, right: int) -> Tensor:
-        """Pairs of a tile that may reach the threshold: int64 (m, 2)."""
-        if self.bound is None:
-            return self._dense(start, stop, left, right)
-        scores = self.bound.scores(slice(start, stop), slice(left, right))
-        hits = _at_least(scores, self.bound.lowest_score(self.threshold))
-        if len(hits) > _DENSE_SHARE * scores.numel():
-            return self._dense(start, stop, left, right)
-        pairs = _above_diagonal(hits, start, left)
-        return pairs[self._cosines(pairs[:, 0], pairs[:, 1]) >= self.lowest]
+    def _prepare(self, cascade: Cascade | None) -> tuple[Sketch | None, Sketch | None]:
+        """Look at every vector once: its length, its sketches, and its values if they are to be held."""
+        projections = [cascade.first, cascade.second] if cascade else []
+        makers = [_SketchMaker(projection, self.vectors) for projection in projections if projection is not None]
 
-    def _dense(self, start: int, stop: int, left: int, right: int) -> Tensor:
-        scores = self.vectors[start:stop] @ self.vectors[left:right].T
-        return _above_diagonal(_at_least(scores, self.lowest), start, left)
+        def prepare(block: tuple[int, int]) -> None:
+            stored = self.vectors.read(*block)
+            lengths = row_lengths(stored)
+            _check(lengths, block[0])
+            self.lengths[slice(*block)] = lengths
+            values = torch.from_numpy(stored).float()
+            if self.values is not None:
+                self.values[slice(*block)] = values
+            units = values / torch.from_numpy(lengths).float()[:, None] if makers else values
+            for maker in makers:
+                maker.add(slice(*block), units)
 
-    def _cosines(self, a: Tensor, b: Tensor) -> Tensor:
-        """Float32 products of row pairs, float32 (m,)."""
-        parts = [
-            (self.vectors[a[part : part + _CHUNK_CANDIDATES]] * self.vectors[b[part : part + _CHUNK_CANDIDATES]]).sum(
-                dim=1
+        for _ in self.threads.map(prepare, blocks(len(self.vectors), TILE_ROWS)):
+            pass
+        sketches = [maker.sketch() for maker in makers]
+        if not sketches or not sketches[0].holds():
+            return None, None
+        return sketches[0], sketches[1] if len(sketches) > 1 else None
+
+    def _plan(self, room: float) -> Cascade | None:
+        """The passes that promise the least time.
+
+        Raises:
+            MinerError: the memory does not even hold the shortest sketches.
+        """
+        count = len(self.vectors)
+        dtype = torch.bfloat16 if has_native_bf16(CPU) else torch.float32
+        order = np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False))
+        stored = self.vectors.take(order)
+        lengths = row_lengths(stored)
+        _check(lengths, None)
+        values = torch.from_numpy(stored).float()
+        units = values / torch.from_numpy(lengths).float()[:, None]
+        shuffled = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
+        row_bytes = room / count
+        shortest = min(32, self.vectors.dim) * dtype.itemsize
+        if row_bytes < shortest:
+            raise MinerError(
+                f"--memory is too small for {count:,} vectors: their shortest sketches alone take "
+                f"{count * shortest / 2**20:,.0f} MB. Give more, or mine a part with --sample."
             )
-            for part in range(0, len(a), _CHUNK_CANDIDATES)
-        ]
-        return torch.cat(parts) if parts else self.vectors.new_empty(0)
+        costs = _measured_costs(values[:TILE_ROWS])
+        return best_cascade(units[shuffled], count, self.threshold, dtype, costs, _count_hits, row_bytes)
+
+    def _strip(self, start: int, stop: int) -> _Strip:
+        return _Strip(start, stop, self._values(start, stop), self.lengths[start:stop])
+
+    def _values(self, start: int, stop: int) -> Tensor:
+        """Stored values of a run of rows in float32."""
+        if self.values is not None:
+            return self.values[start:stop]
+        return torch.from_numpy(self.vectors.read(start, stop)).float()
+
+    def _tile(self, strip: _Strip, tile: tuple[int, int]) -> NDArray[np.int64]:
+        """Pairs of a tile that may reach the threshold: (m, 2), sorted."""
+        left, right = tile
+        if self.first is None:
+            return self._dense(strip, left, right)
+        scores = self.first.scores(slice(strip.start, strip.stop), slice(left, right))
+        rows, columns = places_at_least(scores, self.first.lowest_score(self.threshold))
+        if left < strip.stop:
+            above = columns + left > rows + strip.start
+            rows, columns = rows[above], columns[above]
+        if len(rows) > _DENSE_SHARE * scores.numel():
+            return self._dense(strip, left, right)
+        if self.second is not None:
+            longer = self.second.vectors
+            scored = products_at(longer[strip.start : strip.stop], longer[left:right], rows, columns)
+            keep = scored >= self.second.lowest_score(self.threshold)
+            rows, columns = rows[keep], columns[keep]
+        if not len(rows):
+            return np.empty((0, 2), np.int64)
+        keep = self._products(strip, left, right, rows, columns) >= self.lowest
+        return np.stack([rows[keep] + strip.start, columns[keep] + left], axis=1)
+
+    def _products(self, strip: _Strip, left: int, right: int, rows: Rows, columns: Rows) -> NDArray[np.floating]:
+        """Cosines at places of a tile, from float32 products."""
+        if self.values is not None:
+            products = products_at(strip.values, self.values[left:right], rows, columns)
+        else:
+            wanted, places = np.unique(columns, return_inverse=True)
+            if len(wanted) * 4 > right - left:
+                products = products_at(strip.values, self._values(left, right), rows, columns)
+            else:
+                values = torch.from_numpy(self.vectors.take(wanted + left)).float()
+                products = products_at(strip.values, values, rows, places)
+        return products / (strip.lengths[rows] * self.lengths[left + columns])
+
+    def _dense(self, strip: _Strip, left: int, right: int) -> NDArray[np.int64]:
+        lengths = torch.from_numpy(self.lengths[left:right])
+        scores = (strip.values @ self._values(left, right).T) / torch.from_numpy(strip.lengths)[:, None] / lengths
+        rows, columns = np.nonzero(scores.numpy() >= self.lowest)
+        above = columns + left > rows + strip.start
+        return np.stack([rows[above] + strip.start, columns[above] + left], axis=1)
 
 
-def _at_least(scores: Tensor, lowest: float) -> Tensor:
-    """Places of a tile at or above a value: int64 (m, 2). Rows without one are left out first, which most are."""
-    rows = (scores.amax(dim=1) >= lowest).nonzero().squeeze(1)
-    hits = (scores[rows] >= lowest).nonzero()
-    hits[:, 0] = rows[hits[:, 0]]
-    return hits
+def places_at_least(scores: Tensor, lowest: float) -> tuple[Rows, Rows]:
+    """Rows and columns of a tile's values at or above a value, in row order.
+
+    Args:
+        scores: bfloat16 or float32 (m, n), without NaN.
+        lowest: the value.
+    """
+    if scores.dtype == torch.bfloat16 and lowest > 0:
+        # Bits of positive floats rise with the value, and negative ones are negative as integers. numpy compares and scans
+        # 16-bit integers twenty times faster than torch does bfloat16.
+        least = _first_bfloat16(lowest)
+        mask = scores.view(torch.int16).numpy() >= least
+    else:
+        mask = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy() >= lowest
+    flat = np.flatnonzero(mask)
+    rows = flat // scores.shape[1]
+    return rows, flat - rows * scores.shape[1]
 
 
-def _above_diagonal(hits: Tensor, start: int, left: int) -> Tensor:
-    """Row numbers of places in a tile, those with a < b."""
-    pairs = hits + hits.new_tensor([start, left])
-    return pairs[pairs[:, 1] > pairs[:, 0]]
+def _first_bfloat16(lowest: float) -> np.int16:
+    """Bits of the least bfloat16 at or above a positive value."""
+    value = torch.tensor(lowest, dtype=torch.float64).bfloat16()
+    bits = int(value.view(torch.int16))
+    return np.int16(bits if float(value) >= lowest else bits + 1)
+
+
+def _count_hits(sketch: Sketch, lowest: float) -> int:
+    everything = slice(len(sketch.vectors))
+    return len(places_at_least(sketch.scores(everything, everything), lowest)[0])
+
+
+def _measured_costs(values: Tensor) -> Costs:
+    """Of a tile of these rows (m, d) with one candidate in a thousand places."""
+    count, dim = values.shape
+    rows, columns = np.divmod(np.flatnonzero(np.random.default_rng(1).random(count**2) < _TIMED_SHARE), count)
+    short = max(dim // 8, 1)
+    whole_s, short_s = (
+        _seconds(partial(products_at, part, part, rows, columns)) / max(len(rows), 1)
+        for part in (values, values[:, :short].contiguous())
+    )
+    place_dim_s = max(whole_s - short_s, 0.0) / max(dim - short, 1)
+    project_s = _seconds(lambda: values @ values[:short].T)
+    return Costs(max(short_s - place_dim_s * short, 0.0), place_dim_s, project_s / count / min(short, count))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    """Of this thread's processor time, the less of two."""
+    seconds = []
+    for _ in range(2):
+        started = time.thread_time()
+        work()
+        seconds.append(time.thread_time() - started)
+    return min(seconds)
+
+
+def _check(lengths: NDArray[np.float64], start: int | None) -> None:
+    """Refuse vectors that have no direction."""
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(bad):
+        where = "" if start is None else f" (row {start + bad[0]})"
+        raise MinerError(f"The embeddings hold a vector that is zero or not finite{where}. Embed again with --force.")

@@ -1,75 +1,144 @@
-"""How much of the vectors the first pass should look at: a model of its cost and of the candidates that it leaves.
+"""How much of the vectors each pass should look at: a model of their cost and of the candidates that they leave.
 
-A short sketch multiplies fast and leaves many candidates, a long one the other way round; the best length depends on the data, the
-band and the machine. All of it is measured on a sample of rows. The choice changes the speed, never the pairs.
+A short sketch multiplies fast and leaves many candidates, a long one the other way round; the best lengths depend on the data,
+the band and the machine. All of it is measured on a sample of rows. The choice changes the speed, never the pairs.
 """
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from miner.pairs.sketch import Sketch, principal_directions, sketch
+from miner.pairs.sketch import Projection, Sketch, principal_directions
 
-_SAMPLE_ROWS = 2048
-_BASIS_ROWS = 8192
 _WIDTHS = (31, 63, 127, 191, 255, 383, 511, 767, 1023)
-_TIMED_CANDIDATES = 4096
+_TRIAL_ROWS = 2048
+_REPEATS = 2
 
 
-def best_sketch(
-    units: Tensor, threshold: float, dtype: torch.dtype, measure: Callable[[Tensor, Tensor], Tensor]
-) -> Sketch | None:
-    """The sketch that promises the least time, or None where none can be made or holds its bound.
+@dataclass(frozen=True)
+class Cascade:
+    """The passes that a pair goes through before its float32 product.
+
+    Attributes:
+        first: of whole tiles, in low precision.
+        second: of what the first pass leaves, longer and in float32; None where it would not pay.
+    """
+
+    first: Projection
+    second: Projection | None = None
+
+    def row_bytes(self, dim: int) -> int:
+        """What the sketches of one row take."""
+        passes = [self.first] if self.second is None else [self.first, self.second]
+        return sum(projection.width(dim) * projection.dtype.itemsize for projection in passes)
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Seconds on one thread, measured.
+
+    Attributes:
+        place: to measure one candidate, whatever its length.
+        place_dim: to measure one dimension of a candidate.
+        row_dim: to project one row on one direction.
+    """
+
+    place: float
+    place_dim: float
+    row_dim: float
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """What one length of sketch did on the sample: seconds for a tile, and the share of its pairs that it left."""
+
+    projection: Projection
+    width: int
+    tile_s: float
+    share: float
+
+
+def best_cascade(
+    units: Tensor,
+    images: int,
+    threshold: float,
+    dtype: torch.dtype,
+    costs: Costs,
+    hits: Callable[[Sketch, float], int],
+    row_bytes: float = float("inf"),
+) -> Cascade | None:
+    """The passes that promise the least time, or None where no sketch can be made, or none that holds its bound.
 
     Args:
-        units: float32 (n, d), rows of length 1.
+        units: float32 (m, d), a random sample of rows, of length 1.
+        images: how many rows the join has.
         threshold: lowest cosine.
-        dtype: of the sketch.
-        measure: cosines of row pairs (a, b), as the engine measures candidates; timed here.
+        dtype: of the first pass.
+        costs: of this machine.
+        hits: multiplies a sketch with itself as the engine does and counts the places at or above a score; timed here.
+        row_bytes: what the sketches of one row may take.
     """
-    images, dim = units.shape
-    order = torch.randperm(images, generator=torch.Generator().manual_seed(0))
+    dim = units.shape[1]
     try:
-        directions = principal_directions(units[order[:_BASIS_ROWS].to(units.device)])
-    except RuntimeError:  # the decomposition did not converge
+        directions = principal_directions(units)
+    except RuntimeError:
         return None
-    if not bool(torch.isfinite(directions).all()):
-        return None
-    sample = units[order[:_SAMPLE_ROWS].to(units.device)]
-    candidate_s = _seconds_per_candidate(images, measure)
-    costs: list[tuple[float, int | None]] = []
+    sample = units[:_TRIAL_ROWS]
+    trials: list[_Trial] = []
     for width in [*(width for width in _WIDTHS if width < dim), None]:
-        trial = sketch(sample, None if width is None else directions[:, :width], dtype)
-        if not trial.holds():
+        projection = Projection(None if width is None else directions[:, :width].contiguous(), dtype)
+        if Cascade(projection).row_bytes(dim) > row_bytes:
+            break
+        block = projection.block(sample)
+        sketched = projection.sketch(block.vectors, [block])
+        if not sketched.holds():
             return None
-        tile_s, share = _try(trial, threshold)
-        tiles = images**2 / 2 / len(sample) ** 2
-        costs.append((tiles * tile_s + share * images**2 / 2 * candidate_s, width))
-    width = min(costs, key=lambda cost: cost[0])[1]
-    best = sketch(units, None if width is None else directions[:, :width], dtype)
-    return best if best.holds() else None
+        trials.append(_try(projection, sketched, threshold, hits, width or dim))
+        if trials[-1].tile_s > 2 * min(_seconds(trial, None, images, dim, costs) for trial in trials) / _tiles(images):
+            break  # longer ones only multiply more slowly
+    plans = [(_seconds(first, None, images, dim, costs), first, None) for first in trials]
+    for first in trials:
+        for second in trials:
+            if second.width > 1.4 * first.width and second.projection.basis is not None:
+                plans.append((_seconds(first, second, images, dim, costs), first, second))
+    cascades = [
+        (
+            seconds,
+            Cascade(first.projection, None if second is None else Projection(second.projection.basis, torch.float32)),
+        )
+        for seconds, first, second in plans
+    ]
+    fitting = [(seconds, cascade) for seconds, cascade in cascades if cascade.row_bytes(dim) <= row_bytes]
+    return min(fitting, key=lambda plan: plan[0])[1] if fitting else None
 
 
-def _try(trial: Sketch, threshold: float) -> tuple[float, float]:
-    """Seconds for one tile of the sample, and the share of its pairs that would be candidates."""
-    everything = slice(len(trial.vectors))
-    trial.scores(everything, everything)  # warm
-    started = time.perf_counter()
-    scores = trial.scores(everything, everything)
-    scores.amax(dim=1)
-    if scores.device.type == "cuda":
-        torch.cuda.synchronize()
-    seconds = time.perf_counter() - started
-    hits = (scores >= trial.lowest_score(threshold)).sum() - len(scores)  # without the rows themselves
-    return seconds, max(float(hits), 0.0) / (len(scores) * (len(scores) - 1))
+def _try(
+    projection: Projection, sketched: Sketch, threshold: float, hits: Callable[[Sketch, float], int], width: int
+) -> _Trial:
+    lowest = sketched.lowest_score(threshold)
+    rows = len(sketched.vectors)
+    seconds = []
+    for _ in range(_REPEATS):
+        started = time.thread_time()
+        found = hits(sketched, lowest)
+        seconds.append(time.thread_time() - started)
+    share = max(found - rows, 0) / (rows * (rows - 1))  # without the rows themselves
+    return _Trial(projection, width, min(seconds) * (_TRIAL_ROWS / rows) ** 2, share)
 
 
-def _seconds_per_candidate(images: int, measure: Callable[[Tensor, Tensor], Tensor]) -> float:
-    draw = torch.Generator().manual_seed(1)
-    a, b = torch.randint(images, (2, _TIMED_CANDIDATES), generator=draw)
-    measure(a, b)
-    started = time.perf_counter()
-    measure(a, b).cpu()
-    return (time.perf_counter() - started) / _TIMED_CANDIDATES
+def _seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs: Costs) -> float:
+    """What the model expects of a whole join."""
+    pairs = images**2 / 2
+    whole = costs.place + costs.place_dim * dim
+    tiles = _tiles(images) * first.tile_s + images * first.width * costs.row_dim
+    if second is None:
+        return tiles + pairs * first.share * whole
+    middle = costs.place + costs.place_dim * second.width
+    return tiles + images * second.width * costs.row_dim + pairs * (first.share * middle + second.share * whole)
+
+
+def _tiles(images: int) -> float:
+    return images**2 / 2 / _TRIAL_ROWS**2

@@ -8,59 +8,69 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.floating]
-Rows = NDArray[np.int64]
+from miner.pairs.sampled import products_at
+from miner.pairs.stored import Rows, Vectors, blocks
+from miner.pairs.threads import Threads
 
-_CHUNK_ROWS = 1024
+_BLOCK_ROWS = 2048
+_CHUNK_PAIRS = 8192
+_GATHERED_ROWS = 1024
+_LONGEST_EXACT = 3.9
 
 
-def rescore(vectors: Vectors, lengths: NDArray[np.float64], a: Rows, b: Rows) -> NDArray[np.float64]:
+def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) -> NDArray[np.float64]:
     """Cosines of row pairs.
 
     The sum over one pair does not depend on which other pairs are in the call. For float16 vectors of length near 1 it is
-    even exact: a product has at most 22 significant bits and is a multiple of 2**-48, so that sums below 16 fit in float64.
+    even exact, in any order: a product has at most 22 significant bits and is a multiple of 2**-48, so that sums below 16 fit
+    in float64.
 
     Args:
-        vectors: (n, d), float16 or float32 as stored; rows need not have length 1.
-        lengths: their `row_lengths`, (n,).
+        vectors: float16 or float32 as stored; rows need not have length 1.
         a, b: row numbers, (m,).
+        threads: to share the work; the answer is the same.
     Returns:
         float64 (m,).
     """
     cosines = np.empty(len(a), np.float64)
-    for start in range(0, len(a), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
-        products = _float64(vectors[a[part]]) * _float64(vectors[b[part]])
-        cosines[part] = products.numpy().sum(axis=1) / (lengths[a[part]] * lengths[b[part]])
+    # Pairs of one block of columns together, so that a row is converted once for many pairs.
+    order = np.lexsort((b, a, b // _BLOCK_ROWS))
+    chunks = [order[start:stop] for start, stop in blocks(len(order), _CHUNK_PAIRS)]
+
+    def measure(chunk: Rows) -> NDArray[np.float64]:
+        return _cosines(vectors, a[chunk], b[chunk])
+
+    for chunk, measured in zip(chunks, threads.map(measure, chunks) if threads else map(measure, chunks), strict=True):
+        cosines[chunk] = measured
     return cosines
 
 
-def row_lengths(vectors: Vectors) -> NDArray[np.float64]:
-    """Euclidean length of each row, float64 (n,)."""
-    lengths = np.empty(len(vectors), np.float64)
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        rows = _float64(vectors[start : start + _CHUNK_ROWS])
-        lengths[start : start + _CHUNK_ROWS] = np.sqrt((rows * rows).numpy().sum(axis=1))
-    return lengths
+def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Euclidean length of each row (n, d), float64 (n,); every row on its own."""
+    doubles = float64(rows).numpy()
+    return np.sqrt(np.square(doubles, out=doubles).sum(axis=1))
 
 
-def unit_rows(vectors: Vectors) -> NDArray[np.float32]:
-    """Rows scaled to length 1 in float64, rounded to float32 (n, d): the input of the engines."""
-    units = np.empty(vectors.shape, np.float32)
-    lengths = row_lengths(vectors)
-    for start in range(0, len(vectors), _CHUNK_ROWS):
-        part = slice(start, start + _CHUNK_ROWS)
-        units[part] = (_float64(vectors[part]) / torch.from_numpy(lengths[part, None])).float().numpy()
+def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Rows scaled to length 1 in float64, rounded to float32 (n, d): the input of the FAISS engines and of histograms."""
+    units = np.empty(rows.shape, np.float32)
+
+    def scale(block: tuple[int, int]) -> None:
+        part = rows[slice(*block)]
+        units[slice(*block)] = (float64(part) / torch.from_numpy(row_lengths(part))[:, None]).float().numpy()
+
+    for _ in Threads().map(scale, blocks(len(rows), _GATHERED_ROWS)):
+        pass
     return units
 
 
-def _float64(rows: Vectors) -> torch.Tensor:
-    """Exact; torch converts and multiplies several times faster than numpy. Sums stay with numpy, whose order is fixed."""
-    return torch.from_numpy(rows).double()
+def float64(rows: NDArray[np.floating]) -> torch.Tensor:
+    """The same numbers in float64; torch converts several times faster than numpy."""
+    return torch.from_numpy(np.ascontiguousarray(rows)).double()
 
 
 def float32_margin(dim: int) -> float:
-    """How far a float32 inner product of `unit_rows` can lie from the true cosine.
+    """How far a float32 inner product of `unit_rows`, or of stored rows over their lengths, can lie from the true cosine.
 
     With u = 2**-24: rounding each coordinate of x and y by a factor within 1 +- u changes <x, y> by at most 2u + u**2 (Cauchy-
     Schwarz, |x| = |y| = 1), and summing d products in float32 in any order, fused or not, adds at most d*u / (1 - d*u) times
@@ -70,3 +80,30 @@ def float32_margin(dim: int) -> float:
     if dim * unit > 0.01:
         raise ValueError(f"dimension {dim} is too large for the float32 engines")
     return (dim * unit / (1 - dim * unit) + 4 * unit) * 1.01
+
+
+def _cosines(vectors: Vectors, a: Rows, b: Rows) -> NDArray[np.float64]:
+    """Of pairs sorted by a within each block of columns."""
+    left_rows, left_places = np.unique(a, return_inverse=True)
+    right_rows, right_places = np.unique(b, return_inverse=True)
+    left, right = vectors.take(left_rows), vectors.take(right_rows)
+    left_lengths, right_lengths = row_lengths(left), row_lengths(right)
+    longest = max(left_lengths.max(), right_lengths.max())
+    if vectors.dtype == np.float16 and longest < _LONGEST_EXACT:
+        order = np.argsort(left_places, kind="stable")
+        products = np.empty(len(a), np.float64)
+        products[order] = products_at(float64(left), float64(right), left_places[order], right_places[order])
+    else:
+        products = _summed_one_by_one(left, right, left_places, right_places)
+    return products / (left_lengths[left_places] * right_lengths[right_places])
+
+
+def _summed_one_by_one(
+    left: NDArray[np.floating], right: NDArray[np.floating], rows: Rows, columns: Rows
+) -> NDArray[np.float64]:
+    """Inner products whose order of summation is numpy's, which is fixed."""
+    sums = np.empty(len(rows), np.float64)
+    for start, stop in blocks(len(rows), _GATHERED_ROWS):
+        products = float64(left[rows[start:stop]]) * float64(right[columns[start:stop]])
+        sums[start:stop] = products.numpy().sum(axis=1)
+    return sums

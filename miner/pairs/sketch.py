@@ -1,8 +1,9 @@
 """Short low-precision vectors whose inner products bound cosines from above.
 
 The bound (Cauchy-Schwarz on the part that a few directions miss; the dense cousin of the prefix bound of L2AP, Anastasiu and
-Karypis 2014). Legend: x, y unit rows (n, d); Q a basis (d, p), nearly orthonormal; z the rounded projection of x that is
-stored; e = x - Q z what it misses; u = 2**-24; gamma(k) = k u / (1 - k u) bounds the relative error of a float32 sum of k terms.
+Karypis 2014). Legend: x, y rows (n, d) of length 1 up to 2 u whose inner product lies within 5 u of the cosine; Q a basis
+(d, p), nearly orthonormal; z the rounded projection of x that is stored; e = x - Q z what it misses; u = 2**-24; gamma(k) =
+k u / (1 - k u) bounds the relative error of a float32 sum of k terms.
 
     <x, y> = <Q zx, Q zy> + <Q zx, ey> + <ex, Q zy> + <ex, ey>
 
@@ -14,10 +15,13 @@ stored; e = x - Q z what it misses; u = 2**-24; gamma(k) = k u / (1 - k u) bound
 So <x, y> <= <zx, zy> + rx ry + slack, which is one inner product of the (p + 1)-vectors (z, r), plus the slack of 1 and 2.
 r is rounded up. The product is summed in float32 (error gamma(2 (p + 1)) times the largest |z|**2 + r**2) and may be rounded to
 the stored type once more (2**-8 of it for bfloat16). Both are taken off the threshold in `lowest_score`.
+
+Rows are projected by blocks; delta and |z| are the largest of a block for its r, and the largest of all for the slack.
 """
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -59,51 +63,131 @@ class Sketch:
         return bool((error <= self.product_error + step * exact.abs()).all())
 
 
+@dataclass(frozen=True)
+class SketchedBlock:
+    """The sketch of some rows, and what bounds its errors.
+
+    Attributes:
+        vectors: as in `Sketch`.
+        rounding: largest distance between a float32 projection and what is stored.
+        longest: largest length of what is stored, without the rest.
+        largest_rest: largest r.
+    """
+
+    vectors: Tensor
+    rounding: float
+    longest: float
+    largest_rest: float
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How rows become sketches.
+
+    Attributes:
+        basis: float32 (d, p), nearly orthonormal, or None to round the rows themselves.
+        dtype: of the stored vectors.
+
+    Raises:
+        ValueError: the basis is not finite, so that nothing can be bounded.
+    """
+
+    basis: Tensor | None
+    dtype: torch.dtype
+
+    def __post_init__(self) -> None:
+        if self.basis is not None and not bool(torch.isfinite(self.basis).all()):
+            raise ValueError("the basis of a sketch must be finite")
+
+    def width(self, dim: int) -> int:
+        """Numbers per row of a sketch."""
+        return dim if self.basis is None else self.basis.shape[1] + 1
+
+    @cached_property
+    def _skew(self) -> float:
+        """eps of the module's text."""
+        if self.basis is None:
+            return 0.0
+        moment = self.basis.T.double() @ self.basis.double()
+        return float((moment - torch.eye(len(moment), device=moment.device)).norm()) + 1e-12
+
+    @cached_property
+    def _projection_error(self) -> float:
+        """How far a float32 projection of a unit row can lie from the exact one."""
+        if self.basis is None:
+            return 0.0
+        dim = len(self.basis)
+        return gamma(dim) * float(self.basis.double().norm()) * (1 + 4 * UNIT + gamma(dim + 8))
+
+    def block(self, units: Tensor) -> SketchedBlock:
+        """The sketch of rows, float32 (m, d) of length 1 up to 2 u."""
+        relative = gamma(units.shape[1] + 8)
+        projected = units if self.basis is None else units @ self.basis
+        stored = projected.to(self.dtype)
+        exactly = stored.float()
+        squares = exactly.square().sum(dim=1)
+        rounding = 0.0
+        if self.dtype != torch.float32:
+            rounding = float(projected.sub(exactly).norm(dim=1).max()) * (1 + relative)
+        longest = math.sqrt(float(squares.max()) * (1 + relative))
+        if self.basis is None:
+            return SketchedBlock(stored, rounding, longest, 0.0)
+        delta = self._projection_error + rounding
+        missed = 1 + 8 * UNIT - squares * (1 - relative) + 2 * longest * delta + self._skew * longest**2
+        rest = (missed.clamp_min(0).sqrt() * (1 + 8 * UNIT) * _ROUND_UP).to(self.dtype)
+        return SketchedBlock(torch.cat([stored, rest[:, None]], dim=1), rounding, longest, float(rest.max()))
+
+    def sketch(self, vectors: Tensor, blocks: list[SketchedBlock]) -> Sketch:
+        """All blocks as one, of which `vectors` holds the rows."""
+        rounding = max(block.rounding for block in blocks)
+        longest = max(block.longest for block in blocks)
+        rest = max(block.largest_rest for block in blocks)
+        if self.basis is None:
+            # <x, y> - <zx, zy> = <x - zx, y> + <zx, y - zy>.
+            slack = rounding * (1 + 2 * UNIT + longest) + 6 * UNIT
+        else:
+            delta = self._projection_error + rounding
+            slack = self._skew * longest**2 + 2 * longest * (delta + self._skew * longest) + 6 * UNIT
+        most = longest**2 + rest**2
+        return Sketch(vectors, slack, gamma(2 * vectors.shape[1]) * most * (1 + 4 * UNIT))
+
+
 def gamma(terms: int) -> float:
     """Relative error bound of a float32 sum of products, in any order."""
     return terms * UNIT / (1 - terms * UNIT)
 
 
-def principal_directions(units: Tensor) -> Tensor:
-    """Orthonormal directions of a sample of unit rows (m, d), by falling energy: float32 (d, d).
-
-    Not centred, because the join is on raw cosines. In float64, because in float32 the decomposition fails on data with many
-    dead dimensions.
-    """
-    moment = (units.T @ units).double() / len(units)
-    eigenvectors: Tensor = torch.linalg.eigh(moment).eigenvectors
-    return eigenvectors.flip(1).float()
-
-
 def sketch(units: Tensor, basis: Tensor | None, dtype: torch.dtype) -> Sketch:
-    """Project unit rows on a basis and round them, with the bound that the module explains.
+    """The sketch of rows that fit in memory.
 
     Args:
         units: float32 (n, d), rows of length 1 up to 2 u.
         basis: float32 (d, p), nearly orthonormal, or None to round the rows themselves.
         dtype: of the stored vectors.
-    Raises:
-        ValueError: the basis is not finite, so that nothing can be bounded.
     """
-    dim = units.shape[1]
-    if basis is not None and not bool(torch.isfinite(basis).all()):
-        raise ValueError("the basis of a sketch must be finite")
-    projected = units if basis is None else units @ basis
-    stored = projected.to(dtype)
-    exactly = stored.float()
-    rounding = float((projected - exactly).norm(dim=1).max()) * (1 + gamma(dim + 8))
-    squares = exactly.square().sum(dim=1)
-    relative = gamma(dim + 8)
-    longest = math.sqrt(float(squares.max()) * (1 + relative))
-    if basis is None:
-        # <x, y> - <zx, zy> = <x - zx, y> + <zx, y - zy>, and a cosine lies within 3 u of <x, y>.
-        slack = rounding * (1 + 2 * UNIT + longest) + 4 * UNIT
-        return Sketch(stored, slack, gamma(2 * dim) * longest**2)
-    width = basis.shape[1]
-    skew = float((basis.double().T @ basis.double() - torch.eye(width, device=basis.device)).norm()) + 1e-12
-    delta = gamma(dim) * float(basis.double().norm()) * (1 + 4 * UNIT + relative) + rounding
-    slack = skew * longest**2 + 2 * longest * (delta + skew * longest) + 4 * UNIT
-    missed = 1 + 8 * UNIT - squares * (1 - relative) + 2 * longest * delta + skew * longest**2
-    rest = (missed.clamp_min(0).sqrt() * (1 + 8 * UNIT) * _ROUND_UP).to(dtype)
-    most = longest**2 + float(rest.float().max()) ** 2
-    return Sketch(torch.cat([stored, rest[:, None]], dim=1), slack, gamma(2 * (width + 1)) * most * (1 + 4 * UNIT))
+    projection = Projection(basis, dtype)
+    block = projection.block(units)
+    return projection.sketch(block.vectors, [block])
+
+
+def principal_directions(units: Tensor) -> Tensor:
+    """Orthonormal directions of a sample of unit rows (m, d), by falling energy: float32 (d, d).
+
+    Not centred, because the join is on raw cosines. In float64 where float32 fails, as it does on data with many dead
+    dimensions.
+
+    Raises:
+        RuntimeError: the decomposition does not converge in float64 either.
+    """
+    moment = (units.T @ units) / len(units)
+    for dtype in (torch.float32, torch.float64):
+        try:
+            eigenvectors: Tensor = torch.linalg.eigh(moment.to(dtype)).eigenvectors.float()
+        except RuntimeError:
+            if dtype == torch.float64:
+                raise
+            continue
+        skew = (eigenvectors.T @ eigenvectors - torch.eye(len(moment), device=units.device)).abs().max()
+        if bool(skew < 1e-4):
+            break
+    return eigenvectors.flip(1).contiguous()

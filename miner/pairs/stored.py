@@ -1,0 +1,147 @@
+"""Stored vectors, read by blocks of rows: from memory, or from disk so that memory does not grow with their number."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Rows = NDArray[np.int64]
+
+
+class Vectors(Protocol):
+    """(n, dim) vectors of a floating dtype."""
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]: ...
+
+    def __len__(self) -> int: ...
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        """Rows [start, stop). Not to be written to."""
+        ...
+
+    def take(self, rows: Rows) -> NDArray[np.floating]:
+        """Rows by number, in the order given."""
+        ...
+
+
+@dataclass(frozen=True)
+class MemoryVectors:
+    """Vectors of an array."""
+
+    array: NDArray[np.floating]
+
+    @property
+    def dim(self) -> int:
+        return self.array.shape[1]
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        return self.array.dtype
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        return self.array[start:stop]
+
+    def take(self, rows: Rows) -> NDArray[np.floating]:
+        return self.array[rows]
+
+
+@dataclass(frozen=True)
+class VectorFile:
+    """Rows of a file in C order, after a header.
+
+    Attributes:
+        path: the file.
+        rows: how many.
+        header_bytes: where the first begins.
+    """
+
+    path: Path
+    rows: int
+    header_bytes: int
+
+
+@dataclass(frozen=True)
+class FileVectors:
+    """Vectors in files, one after the other. Read, not mapped: mapped pages would count as memory of the process."""
+
+    files: tuple[VectorFile, ...]
+    dim: int
+    dtype: np.dtype[np.floating]
+
+    def __len__(self) -> int:
+        return sum(file.rows for file in self.files)
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        parts = []
+        first = 0
+        for file in self.files:
+            low, high = max(start - first, 0), min(stop - first, file.rows)
+            if low < high:
+                parts.append(self._run(file, low, high))
+            first += file.rows
+        if len(parts) == 1:
+            return parts[0]
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), self.dtype)
+
+    def take(self, rows: Rows) -> NDArray[np.floating]:
+        taken = np.empty((len(rows), self.dim), self.dtype)
+        row_bytes = self.dim * self.dtype.itemsize
+        ends = np.cumsum([file.rows for file in self.files])
+        places = np.searchsorted(ends, rows, side="right")
+        for number in np.unique(places):
+            file = self.files[number]
+            first = int(ends[number]) - file.rows
+            with file.path.open("rb", buffering=0) as stream:
+                for place in np.flatnonzero(places == number):
+                    offset = file.header_bytes + (int(rows[place]) - first) * row_bytes
+                    if os.preadv(stream.fileno(), [taken[place]], offset) != row_bytes:
+                        raise OSError(f"{file.path} ends early")
+        return taken
+
+    def _run(self, file: VectorFile, low: int, high: int) -> NDArray[np.floating]:
+        offset = file.header_bytes + low * self.dim * self.dtype.itemsize
+        flat = np.fromfile(file.path, self.dtype, (high - low) * self.dim, offset=offset)
+        if len(flat) != (high - low) * self.dim:
+            raise OSError(f"{file.path} ends early")
+        return flat.reshape(-1, self.dim)
+
+
+@dataclass(frozen=True)
+class ChosenVectors:
+    """Some rows of other vectors, by ascending number."""
+
+    whole: Vectors
+    rows: Rows
+
+    @property
+    def dim(self) -> int:
+        return self.whole.dim
+
+    @property
+    def dtype(self) -> np.dtype[np.floating]:
+        return self.whole.dtype
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        return self.whole.take(self.rows[start:stop])
+
+    def take(self, rows: Rows) -> NDArray[np.floating]:
+        return self.whole.take(self.rows[rows])
+
+
+def blocks(count: int, rows: int) -> Sequence[tuple[int, int]]:
+    """[start, stop) of consecutive runs of so many rows."""
+    return [(start, min(start + rows, count)) for start in range(0, count, rows)]
