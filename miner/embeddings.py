@@ -6,6 +6,7 @@ errors.parquet                        every image that could not be used, with t
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.errors import MinerError
+from miner.stored import FileVectors, VectorFile
 from miner.workspace import Record, Workspace
 
 METADATA_SCHEMA = pa.schema(
@@ -51,32 +53,42 @@ def error_part_path(folder: Path, block: int) -> Path:
 
 
 class EmbeddingStore:
-    """A finished `embeddings/` folder, checked when it is opened.
+    """A finished `embeddings/` folder. Its shape is checked when it is opened, its numbers when they are loaded.
 
     Attributes:
         manifest: its manifest.
         metadata: one row per vector, columns of `METADATA_SCHEMA`.
-        vectors: [n, d] of the stored dtype, in row order.
+        stored: the vectors on disk, in row order.
 
     Raises:
         MinerError: the stage has not finished, a file is missing, or files do not fit each other.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        folder = workspace.embeddings
-        self.manifest: Record = workspace.manifest(folder)
-        blocks = range(self.manifest["blocks"])
-        self.metadata = read_metadata(folder, self.manifest)
-        self.vectors = np.concatenate([self._block(vectors_path(folder, block)) for block in blocks])
-        if len(self.vectors) != self.metadata.num_rows or len(self.vectors) != self.manifest["count"]:
+        self.folder = workspace.embeddings
+        self.manifest: Record = workspace.manifest(self.folder)
+        self.metadata = read_metadata(self.folder, self.manifest)
+        files = tuple(self._file(vectors_path(self.folder, block)) for block in range(self.manifest["blocks"]))
+        self.stored = FileVectors(files, self.manifest["dim"], np.dtype(self.manifest["dtype"]))
+        if len(self.stored) != self.metadata.num_rows or len(self.stored) != self.manifest["count"]:
             raise MinerError(
-                f"{folder} is damaged: {len(self.vectors)} vectors, {self.metadata.num_rows} metadata rows, and "
-                f"{self.manifest['count']} in the manifest. Run `miner verify {folder}`, or embed again with --force."
+                f"{self.folder} is damaged: {len(self.stored)} vectors, {self.metadata.num_rows} metadata rows, and "
+                f"{self.manifest['count']} in the manifest. Run `miner verify {self.folder}`, or embed again with --force."
             )
-        check_vectors(self.vectors, str(folder))
+
+    @cached_property
+    def vectors(self) -> NDArray[np.floating]:
+        """[n, d] of the stored dtype, in row order, in memory.
+
+        Raises:
+            MinerError: a row is zero or not finite.
+        """
+        vectors = self.stored.read(0, len(self.stored))
+        check_vectors(vectors, str(self.folder))
+        return vectors
 
     def __len__(self) -> int:
-        return len(self.vectors)
+        return len(self.stored)
 
     @property
     def keys(self) -> Sequence[str]:
@@ -90,9 +102,9 @@ class EmbeddingStore:
             return None
         return np.asarray(column.fill_null(-1).to_numpy(), np.int64)
 
-    def _block(self, path: Path) -> NDArray[np.floating]:
+    def _file(self, path: Path) -> VectorFile:
         try:
-            block: NDArray[np.floating] = np.load(path, allow_pickle=False)
+            block = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
             raise MinerError(f"{path} is missing or damaged ({error}). Embed again with --force.") from error
         if block.ndim != 2 or block.dtype.name != self.manifest["dtype"] or block.shape[1] != self.manifest["dim"]:
@@ -100,7 +112,7 @@ class EmbeddingStore:
                 f"{path} holds {block.dtype} {block.shape}, where the manifest says {self.manifest['dtype']} "
                 f"(n, {self.manifest['dim']}). Embed again with --force."
             )
-        return block
+        return VectorFile(path, len(block), block.offset)
 
 
 def read_metadata(folder: Path, manifest: Record) -> pa.Table:

@@ -49,12 +49,12 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     from miner.embeddings import EmbeddingStore
     from miner.pairs.chart import draw_calibration
     from miner.pairs.histogram import sample_histogram
-    from miner.pairs.similarity import unit_rows
+    from miner.stored import MemoryVectors
 
     store = EmbeddingStore(workspace)
     similarity = _self_similarity(options, store)
     ceiling = _ceiling(similarity)
-    histogram = sample_histogram(unit_rows(store.vectors), store.labels, options.seed)
+    histogram = sample_histogram(MemoryVectors(store.vectors), store.labels, options.seed)
     low = histogram.lowest_for(options.budget * len(store), ceiling)
     if low is None:
         most = histogram.pairs_between(-1.0, ceiling) / len(store)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -15,10 +15,10 @@ from miner.errors import MinerError
 from miner.pairs.join import FloodError
 from miner.pairs.planning import Cascade, Costs, best_cascade
 from miner.pairs.sampled import products_at
-from miner.pairs.similarity import float32_margin, row_lengths
+from miner.pairs.similarity import float32_margin, row_lengths, scaled
 from miner.pairs.sketch import Projection, Sketch, SketchedBlock
-from miner.pairs.stored import Rows, Vectors, blocks
 from miner.pairs.threads import Threads
+from miner.stored import Rows, Vectors, blocks
 
 TILE_ROWS = 2048
 _SAMPLE_ROWS = 4096
@@ -30,16 +30,6 @@ _DENSE_SHARE = 1 / 4
 _TILE_BYTES = TILE_ROWS * TILE_ROWS * 6
 
 CPU = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class _Strip:
-    """Rows of a strip, ready for many tiles: stored values in float32 (m, d), and their lengths."""
-
-    start: int
-    stop: int
-    values: Tensor
-    lengths: NDArray[np.float64]
 
 
 class _SketchMaker:
@@ -98,7 +88,7 @@ class ExactEngine:
         if cascade is not None:
             room -= len(vectors) * cascade.row_bytes(vectors.dim)
         held = len(vectors) * vectors.dim * 4 <= room
-        self.values = torch.empty(len(vectors), vectors.dim) if held else None
+        self.units = torch.empty(len(vectors), vectors.dim) if held else None
         self.first, self.second = self._prepare(cascade)
 
     def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
@@ -107,12 +97,12 @@ class ExactEngine:
         Raises:
             FloodError: there are more than `limit`.
         """
-        strip = self._strip(start, stop)
+        rows = self._units(start, stop)
         count = 0
         found: list[NDArray[np.int64]] = []
         left = max(start, first)
         tiles = [(left + low, left + high) for low, high in blocks(len(self.vectors) - left, TILE_ROWS)]
-        for pairs in self.threads.map(partial(self._tile, strip), tiles):
+        for pairs in self.threads.map(partial(self._tile, start, rows), tiles):
             count += len(pairs)
             if count > limit:
                 raise FloodError
@@ -122,7 +112,7 @@ class ExactEngine:
         return pairs[order, 0], pairs[order, 1]
 
     def _prepare(self, cascade: Cascade | None) -> tuple[Sketch | None, Sketch | None]:
-        """Look at every vector once: its length, its sketches, and its values if they are to be held."""
+        """Look at every vector once: its length, its sketches, and itself if they are to be held."""
         projections = [cascade.first, cascade.second] if cascade else []
         makers = [_SketchMaker(projection, self.vectors) for projection in projections if projection is not None]
 
@@ -131,10 +121,9 @@ class ExactEngine:
             lengths = row_lengths(stored)
             _check(lengths, block[0])
             self.lengths[slice(*block)] = lengths
-            values = torch.from_numpy(stored).float()
-            if self.values is not None:
-                self.values[slice(*block)] = values
-            units = values / torch.from_numpy(lengths).float()[:, None] if makers else values
+            units = scaled(stored, lengths)
+            if self.units is not None:
+                self.units[slice(*block)] = units
             for maker in makers:
                 maker.add(slice(*block), units)
 
@@ -157,8 +146,7 @@ class ExactEngine:
         stored = self.vectors.take(order)
         lengths = row_lengths(stored)
         _check(lengths, None)
-        values = torch.from_numpy(stored).float()
-        units = values / torch.from_numpy(lengths).float()[:, None]
+        units = scaled(stored, lengths)
         shuffled = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
         row_bytes = room / count
         shortest = min(32, self.vectors.dim) * dtype.itemsize
@@ -167,59 +155,52 @@ class ExactEngine:
                 f"--memory is too small for {count:,} vectors: their shortest sketches alone take "
                 f"{count * shortest / 2**20:,.0f} MB. Give more, or mine a part with --sample."
             )
-        costs = _measured_costs(values[:TILE_ROWS])
+        costs = _measured_costs(units[:TILE_ROWS])
         return best_cascade(units[shuffled], count, self.threshold, dtype, costs, _count_hits, row_bytes)
 
-    def _strip(self, start: int, stop: int) -> _Strip:
-        return _Strip(start, stop, self._values(start, stop), self.lengths[start:stop])
+    def _units(self, start: int, stop: int) -> Tensor:
+        """A run of rows, of length 1: float32."""
+        if self.units is not None:
+            return self.units[start:stop]
+        return scaled(self.vectors.read(start, stop), self.lengths[start:stop])
 
-    def _values(self, start: int, stop: int) -> Tensor:
-        """Stored values of a run of rows in float32."""
-        if self.values is not None:
-            return self.values[start:stop]
-        return torch.from_numpy(self.vectors.read(start, stop)).float()
-
-    def _tile(self, strip: _Strip, tile: tuple[int, int]) -> NDArray[np.int64]:
+    def _tile(self, start: int, strip: Tensor, tile: tuple[int, int]) -> NDArray[np.int64]:
         """Pairs of a tile that may reach the threshold: (m, 2), sorted."""
         left, right = tile
+        stop = start + len(strip)
         if self.first is None:
-            return self._dense(strip, left, right)
-        scores = self.first.scores(slice(strip.start, strip.stop), slice(left, right))
+            return self._dense(start, strip, left, right)
+        scores = self.first.scores(slice(start, stop), slice(left, right))
         rows, columns = places_at_least(scores, self.first.lowest_score(self.threshold))
-        if left < strip.stop:
-            above = columns + left > rows + strip.start
+        if left < stop:
+            above = columns + left > rows + start
             rows, columns = rows[above], columns[above]
         if len(rows) > _DENSE_SHARE * scores.numel():
-            return self._dense(strip, left, right)
+            return self._dense(start, strip, left, right)
         if self.second is not None:
             longer = self.second.vectors
-            scored = products_at(longer[strip.start : strip.stop], longer[left:right], rows, columns)
+            scored = products_at(longer[start:stop], longer[left:right], rows, columns)
             keep = scored >= self.second.lowest_score(self.threshold)
             rows, columns = rows[keep], columns[keep]
         if not len(rows):
             return np.empty((0, 2), np.int64)
         keep = self._products(strip, left, right, rows, columns) >= self.lowest
-        return np.stack([rows[keep] + strip.start, columns[keep] + left], axis=1)
+        return np.stack([rows[keep] + start, columns[keep] + left], axis=1)
 
-    def _products(self, strip: _Strip, left: int, right: int, rows: Rows, columns: Rows) -> NDArray[np.floating]:
-        """Cosines at places of a tile, from float32 products."""
-        if self.values is not None:
-            products = products_at(strip.values, self.values[left:right], rows, columns)
-        else:
+    def _products(self, strip: Tensor, left: int, right: int, rows: Rows, columns: Rows) -> NDArray[np.floating]:
+        """Float32 products at places of a tile."""
+        if self.units is None:
             wanted, places = np.unique(columns, return_inverse=True)
-            if len(wanted) * 4 > right - left:
-                products = products_at(strip.values, self._values(left, right), rows, columns)
-            else:
-                values = torch.from_numpy(self.vectors.take(wanted + left)).float()
-                products = products_at(strip.values, values, rows, places)
-        return products / (strip.lengths[rows] * self.lengths[left + columns])
+            if len(wanted) * 4 < right - left:
+                wanted += left
+                units = scaled(self.vectors.take(wanted), self.lengths[wanted])
+                return products_at(strip, units, rows, places)
+        return products_at(strip, self._units(left, right), rows, columns)
 
-    def _dense(self, strip: _Strip, left: int, right: int) -> NDArray[np.int64]:
-        lengths = torch.from_numpy(self.lengths[left:right])
-        scores = (strip.values @ self._values(left, right).T) / torch.from_numpy(strip.lengths)[:, None] / lengths
-        rows, columns = np.nonzero(scores.numpy() >= self.lowest)
-        above = columns + left > rows + strip.start
-        return np.stack([rows[above] + strip.start, columns[above] + left], axis=1)
+    def _dense(self, start: int, strip: Tensor, left: int, right: int) -> NDArray[np.int64]:
+        rows, columns = places_at_least(strip @ self._units(left, right).T, self.lowest)
+        above = columns + left > rows + start
+        return np.stack([rows[above] + start, columns[above] + left], axis=1)
 
 
 def places_at_least(scores: Tensor, lowest: float) -> tuple[Rows, Rows]:
@@ -253,17 +234,17 @@ def _count_hits(sketch: Sketch, lowest: float) -> int:
     return len(places_at_least(sketch.scores(everything, everything), lowest)[0])
 
 
-def _measured_costs(values: Tensor) -> Costs:
+def _measured_costs(units: Tensor) -> Costs:
     """Of a tile of these rows (m, d) with one candidate in a thousand places."""
-    count, dim = values.shape
+    count, dim = units.shape
     rows, columns = np.divmod(np.flatnonzero(np.random.default_rng(1).random(count**2) < _TIMED_SHARE), count)
     short = max(dim // 8, 1)
     whole_s, short_s = (
         _seconds(partial(products_at, part, part, rows, columns)) / max(len(rows), 1)
-        for part in (values, values[:, :short].contiguous())
+        for part in (units, units[:, :short].contiguous())
     )
     place_dim_s = max(whole_s - short_s, 0.0) / max(dim - short, 1)
-    project_s = _seconds(lambda: values @ values[:short].T)
+    project_s = _seconds(lambda: units @ units[:short].T)
     return Costs(max(short_s - place_dim_s * short, 0.0), place_dim_s, project_s / count / min(short, count))
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.pairs.join import FloodError
-from miner.pairs.similarity import Rows, float32_margin
+from miner.pairs.similarity import float32_margin
+from miner.stored import Rows
 
 
 class FaissEngine:
@@ -24,8 +25,8 @@ class FaissEngine:
         self.index = faiss.IndexFlatIP(units.shape[1])
         self.index.add(units)
 
-    def candidates(self, start: int, stop: int, limit: int) -> tuple[Rows, Rows]:
-        """Row numbers a < b with a in [start, stop) of all pairs that may reach the threshold, sorted by (a, b).
+    def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
+        """Row numbers a < b with a in [start, stop) and b >= first of all pairs that may reach the threshold, by (a, b).
 
         Raises:
             FloodError: there are more than `limit`.
@@ -37,7 +38,7 @@ class FaissEngine:
             np.arange(start, stop, dtype=np.int64), limits[1:].astype(np.int64) - limits[:-1].astype(np.int64)
         )
         b = neighbours.astype(np.int64)
-        above = b > a
+        above = (b > a) & (b >= first)
         a, b = a[above], b[above]
         if len(a) > limit:
             raise FloodError

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.engine import Progress, Unit, committed, finished_items, run
-from miner.pairs.similarity import Rows, Vectors, float32_margin, rescore, row_lengths
+from miner.pairs.similarity import float32_margin, rescore
+from miner.pairs.threads import Threads
+from miner.stored import Rows, Vectors
 
 _BLOCK_ROWS = 4096
 _DENSE_SCORES = 1 << 25  # of one dense step, in float32: 128 MB
@@ -25,7 +27,7 @@ class NeighbourGraph:
     returned are multiplied with all rows. So the graph does not depend on blocks, threads or the machine.
 
     Attributes:
-        vectors: (n, d) as stored; they define the truth.
+        vectors: as stored; they define the truth.
         units: float32 (n, d), their `unit_rows`.
         k: neighbours per row, 0 < k < n.
     """
@@ -33,10 +35,7 @@ class NeighbourGraph:
     vectors: Vectors
     units: NDArray[np.float32]
     k: int
-    lengths: NDArray[np.float64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.lengths = row_lengths(self.vectors)
+    threads: Threads = field(default_factory=Threads, init=False)
 
     def write(self, folder: Path, parts: Path) -> list[Path]:
         """`knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), in `folder`; finished blocks in `parts` are kept."""
@@ -90,7 +89,7 @@ class NeighbourGraph:
     def _ranked(self, rows: Rows, ids: Rows) -> tuple[Rows, NDArray[np.float64]]:
         """The k best of each row among candidates, which are grouped by row, at least k others for each."""
         rows, ids = rows[rows != ids], ids[rows != ids]
-        similarity = rescore(self.vectors, self.lengths, rows, ids)
+        similarity = rescore(self.vectors, rows, ids, self.threads)
         order = np.lexsort((ids, -similarity, rows))
         first = np.flatnonzero(np.diff(rows, prepend=-1))
         best = order[first[:, None] + np.arange(self.k)]

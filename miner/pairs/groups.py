@@ -8,8 +8,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from miner.pairs.similarity import Rows
 from miner.pairs.table import label_column
+from miner.stored import Rows
 
 GROUP_SCHEMA = pa.schema(
     [

@@ -6,6 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from miner.pairs.similarity import unit_rows
+from miner.pairs.threads import Threads
+from miner.stored import Vectors, blocks
+
 BINS = 2000
 _ANCHORS = 4096
 _STEP_ROWS = 512
@@ -64,27 +68,33 @@ class SimilarityHistogram:
 
 
 def sample_histogram(
-    units: NDArray[np.float32], labels: NDArray[np.int64] | None, seed: int, anchors: int = _ANCHORS
+    vectors: Vectors, labels: NDArray[np.int64] | None, seed: int, anchors: int = _ANCHORS
 ) -> SimilarityHistogram:
     """Similarities of random anchors to all other images; exact when there are no more images than `anchors`.
 
     Args:
-        units: float32 (n, d), rows of length 1.
+        vectors: as stored, (n, d).
         labels: int64 (n,), -1 where unknown, or None.
         seed: chooses the anchors.
         anchors: how many.
     """
-    images = len(units)
+    images = len(vectors)
     chosen = np.sort(np.random.default_rng(seed).permutation(images)[:anchors])
+    anchor_units = unit_rows(vectors.take(chosen))
+
     counts = np.zeros(BINS, np.int64)
     same = np.zeros(BINS, np.int64) if labels is not None else None
-    for start in range(0, len(chosen), _STEP_ROWS):
-        rows = chosen[start : start + _STEP_ROWS]
-        bins = bin_of(units[rows] @ units.T)
-        bins[np.arange(len(rows)), rows] = BINS  # the image itself
+
+    def bins_of(block: tuple[int, int]) -> NDArray[np.int64]:
+        bins: NDArray[np.int64] = bin_of(anchor_units @ unit_rows(vectors.read(*block)).T)
+        bins[chosen[:, None] == np.arange(*block)] = BINS  # the image itself
+        return bins
+
+    parts = blocks(images, _STEP_ROWS)
+    for block, bins in zip(parts, Threads().map(bins_of, parts), strict=True):
         counts += np.bincount(bins.ravel(), minlength=BINS + 1)[:BINS]
         if same is not None and labels is not None:
-            agree = (labels[rows, None] == labels[None, :]) & (labels[rows, None] >= 0)
+            agree = (labels[chosen, None] == labels[slice(*block)]) & (labels[chosen, None] >= 0)
             same += np.bincount(bins[agree], minlength=BINS + 1)[:BINS]
     # Each unordered pair of two anchors is counted twice, of an anchor and another image once: n/2 per anchor on average.
     return SimilarityHistogram(counts, same, scale=images / 2 / len(chosen))

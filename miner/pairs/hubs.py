@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.pairs.similarity import Rows
+from miner.stored import Rows
 
 _HUBS = 12
 _STEP_ROWS = 1 << 16

@@ -1,43 +1,44 @@
 """The band join as units of work: one strip of rows each, candidates from an engine, similarities from `rescore`."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.engine import Progress, Unit, finished_items, run
+from miner.engine import Executor, Progress, Unit, finished_items, run
+from miner.errors import MinerError
 from miner.pairs.crowds import densest
-from miner.pairs.similarity import Rows, Vectors, rescore, row_lengths
+from miner.pairs.similarity import rescore
 from miner.pairs.table import read_ends, read_parts, write_part
+from miner.pairs.threads import Threads
+from miner.stored import Rows, Vectors, blocks
 
 _STRIP_ROWS = 2048
 
 
-class FloodError(Exception):
+class FloodError(MinerError):
     """There are more pairs than the limit; the message is for people.
 
     Attributes:
+        ends: both rows of the pairs of the strip that passed the limit by itself, or part of them.
         densest: rows that are in very many pairs, and in how many, most first.
     """
 
+    ends: tuple[Rows, ...] = ()
     densest: tuple[tuple[int, int], ...] = ()
 
 
 class Engine(Protocol):
-    """Proposes candidates at or above a threshold. It may propose too many; it must never miss a pair.
+    """Proposes candidates at or above a threshold. It may propose too many; unless it says so, it never misses a pair."""
 
-    Attributes:
-        threshold: lowest cosine wanted.
-    """
-
-    threshold: float
-
-    def candidates(self, start: int, stop: int, limit: int) -> tuple[Rows, Rows]:
-        """Row numbers a < b with a in [start, stop) of all pairs that may reach the threshold, sorted by (a, b).
+    def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
+        """Row numbers a < b of pairs that may reach the threshold, with a in [start, stop) and b >= first, by (a, b).
 
         Raises:
             FloodError: there are more than `limit`.
@@ -50,21 +51,22 @@ class BandJoin:
     """All pairs at or above a threshold.
 
     Attributes:
-        engine: proposes candidates.
-        vectors: (n, d) as stored; they define the truth.
+        engine: makes the engine, once in each process that searches.
+        vectors: as stored; they define the truth.
+        threshold: lowest cosine.
         limit: most pairs to accept in all.
+        first: only pairs with b >= first are searched; the others are known already.
     """
 
-    engine: Engine
+    engine: Callable[[], Engine]
     vectors: Vectors
+    threshold: float
     limit: int
-    lengths: NDArray[np.float64] = field(init=False)
-    found: int = 0
+    first: int = 0
+    found: int = field(default=0, init=False)
+    name: str = field(default_factory=lambda: uuid4().hex, init=False)
 
-    def __post_init__(self) -> None:
-        self.lengths = row_lengths(self.vectors)
-
-    def run(self, folder: Path) -> tuple[Rows, Rows, NDArray[np.float64]]:
+    def run(self, folder: Path, executor: Executor | None = None) -> tuple[Rows, Rows, NDArray[np.float64]]:
         """Row numbers a < b and cosines of all pairs, sorted by (a, b). Strips found in `folder` are not searched again.
 
         Raises:
@@ -75,47 +77,78 @@ class BandJoin:
             Unit(
                 id=f"{start:09d}",
                 outputs=(folder / f"strip-{start:09d}.parquet",),
-                work=partial(self._strip, start, min(start + _STRIP_ROWS, images)),
-                items=min(_STRIP_ROWS, images - start),
+                work=partial(_search, self, start, stop),
+                items=stop - start,
             )
-            for start in range(0, images, _STRIP_ROWS)
+            for start, stop in blocks(images, _STRIP_ROWS)
         ]
         parts = [unit.outputs[0] for unit in units]
-        self.found = sum(pq.read_metadata(part).num_rows for part in parts if part.exists())
-        with Progress("pairs", images, "rows", finished_items(units)) as progress:
-            run(units, progress=progress)
+        self.found = sum(_rows_of(unit) for unit in units if unit.done)
+        try:
+            with Progress("pairs", images, "rows", finished_items(units)) as progress:
+                run(units, progress=progress, executor=executor, after=self._count)
+        except FloodError as flood:
+            ends = [*flood.ends, *read_ends(part for part in parts if part.exists())]
+            flood.densest = densest(ends, self.vectors, self.threshold)
+            raise
+        finally:
+            _ENGINES.clear()
         return read_parts(parts)
 
-    def _strip(self, start: int, stop: int, part: Path) -> None:
-        try:
-            a, b = self.engine.candidates(start, stop, self.limit)
-            similarity = rescore(self.vectors, self.lengths, a, b)
-            keep = similarity >= self.engine.threshold
-            self.found += int(keep.sum())
-            if self.found > self.limit:
-                raise FloodError
-        except FloodError:
-            flood = FloodError(
-                f"More than {self.limit:,} pairs have a cosine of at least {self.engine.threshold}: the band floods. Raise "
-                "--min, let `miner calibrate` propose a band, search a part with --sample, take copies of one image out of the "
-                "source, or raise --max-pairs (with --top-k, to keep only the most similar partners of each image). Nothing was "
-                "cut off."
-            )
-            ends = [*self._first_ends(start, stop), *read_ends(sorted(part.parent.glob("strip-*.parquet")))]
-            flood.densest = densest(ends, self.vectors, self.lengths, self.engine.threshold)
-            raise flood from None
-        write_part(part, a[keep], b[keep], similarity[keep])
+    def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> tuple[Rows, Rows, NDArray[np.float64]]:
+        """The pairs of one strip.
 
-    def _first_ends(self, start: int, stop: int) -> list[Rows]:
+        Raises:
+            FloodError: the strip alone has more pairs than the limit.
+        """
+        try:
+            a, b = engine.candidates(start, stop, self.limit, self.first)
+        except FloodError:
+            flood = self._flood()
+            flood.ends = tuple(self._first_ends(engine, start, stop))
+            raise flood from None
+        similarity = rescore(self.vectors, a, b, threads)
+        keep = similarity >= self.threshold
+        return a[keep], b[keep], similarity[keep]
+
+    def _count(self, unit: Unit) -> None:
+        self.found += _rows_of(unit)
+        if self.found > self.limit:
+            raise self._flood()
+
+    def _flood(self) -> FloodError:
+        return FloodError(
+            f"More than {self.limit:,} pairs have a cosine of at least {self.threshold}: the band floods. Raise "
+            "--min, let `miner calibrate` propose a band, search a part with --sample, take copies of one image out of the "
+            "source, or raise --max-pairs (with --top-k, to keep only the most similar partners of each image). Nothing was "
+            "cut off."
+        )
+
+    def _first_ends(self, engine: Engine, start: int, stop: int) -> list[Rows]:
         """Both rows of the candidates of a strip, as far as they stay below the limit, or the one row that alone passes it."""
         ends: list[Rows] = []
         step = stop - start
         while start < stop and sum(map(len, ends)) < self.limit:
             try:
-                ends += self.engine.candidates(start, min(start + step, stop), self.limit)
+                ends += engine.candidates(start, min(start + step, stop), self.limit, self.first)
                 start += step
             except FloodError:
                 if step == 1:
                     return [np.array([start])]
                 step //= 2
         return ends
+
+
+# Of this process: making one reads all vectors, so it serves all strips of a join.
+_ENGINES: dict[str, tuple[Engine, Threads]] = {}
+
+
+def _search(join: BandJoin, start: int, stop: int, part: Path) -> None:
+    if join.name not in _ENGINES:
+        _ENGINES.clear()
+        _ENGINES[join.name] = join.engine(), Threads()
+    write_part(part, *join.search(*_ENGINES[join.name], start, stop))
+
+
+def _rows_of(unit: Unit) -> int:
+    return int(pq.read_metadata(unit.outputs[0]).num_rows)

@@ -99,7 +99,9 @@ def best_cascade(
         trials.append(_try(projection, sketched, threshold, hits, width or dim))
         if trials[-1].tile_s > 2 * min(_seconds(trial, None, images, dim, costs) for trial in trials) / _tiles(images):
             break  # longer ones only multiply more slowly
-    plans = [(_seconds(first, None, images, dim, costs), first, None) for first in trials]
+    plans: list[tuple[float, _Trial, _Trial | None]] = [
+        (_seconds(first, None, images, dim, costs), first, None) for first in trials
+    ]
     for first in trials:
         for second in trials:
             if second.width > 1.4 * first.width and second.projection.basis is not None:

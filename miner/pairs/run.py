@@ -1,6 +1,7 @@
 """`miner pairs`: every pair of different images in a similarity band."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,11 @@ if TYPE_CHECKING:
 
     from miner.embeddings import EmbeddingStore
     from miner.pairs.join import Engine
-    from miner.pairs.similarity import Rows
+    from miner.stored import Rows, Vectors
 
 _MUTUAL_NEIGHBOURS = 5
 _FLOOD_PER_IMAGE = 50
-_HISTOGRAM_ANCHORS = 1024  # for a picture; the calibration takes more
+_HISTOGRAM_ANCHORS = 256  # for a picture; the calibration takes more
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -56,17 +57,17 @@ def _calibrated_band(workspace: Workspace, embeddings: Record) -> tuple[float, f
 
 
 def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float, high: float, force: bool) -> Result:
+    from miner.device import resolve_device
     from miner.embeddings import EmbeddingStore
     from miner.pairs.join import BandJoin, FloodError
-    from miner.pairs.similarity import unit_rows
 
     store = EmbeddingStore(workspace)
     rows = _sampled_rows(options, len(store))
-    vectors = store.vectors[rows]
-    units = unit_rows(vectors)
+    vectors = _vectors(store, rows)
     if options.neighbors is not None and options.neighbors >= len(store):
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
-    join = BandJoin(_engine(options, units, low), vectors, options.max_pairs)
+    resolve_device(options.device)  # refuses one that is not there
+    join = BandJoin(partial(_engine, options, vectors, low), vectors, low, options.max_pairs)
     # What can be refused has been by now; only then does an old result go.
     stage.begin(force)
     parts = stage.folder / "parts"
@@ -79,7 +80,7 @@ def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float,
         raise MinerError(f"{flood} The images with most partners there: {densest}.") from None
     files, record = _write_tables(options, store, stage, rows, (rows[a], rows[b], similarity), high)
     record["images"], record["engine"] = len(rows), options.engine
-    _add_histogram(record, units, None if store.labels is None else store.labels[rows], options.seed)
+    _add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
     if options.neighbors is not None:
         graph_files, record["neighbours"] = _write_neighbours(stage.folder, parts, store, options.neighbors)
         files += graph_files
@@ -106,15 +107,23 @@ def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
     return np.sort(np.random.default_rng(options.seed).permutation(images)[:count])
 
 
-def _engine(options: PairsOptions, units: "NDArray[np.float32]", threshold: float) -> "Engine":
+def _vectors(store: "EmbeddingStore", rows: "Rows") -> "Vectors":
+    """The vectors to search."""
+    from miner.stored import ChosenVectors, MemoryVectors
+
+    vectors = MemoryVectors(store.vectors)
+    return vectors if len(rows) == len(store) else ChosenVectors(vectors, rows)
+
+
+def _engine(options: PairsOptions, vectors: "Vectors", threshold: float) -> "Engine":
     if options.engine == "faiss":
         from miner.pairs.flat import FaissEngine
+        from miner.pairs.similarity import unit_rows
 
-        return FaissEngine(units, threshold)
-    from miner.device import resolve_device
+        return FaissEngine(unit_rows(vectors.read(0, len(vectors))), threshold)
     from miner.pairs.exact import ExactEngine
 
-    return ExactEngine(units, resolve_device(options.device), threshold)
+    return ExactEngine(vectors, threshold)
 
 
 def _write_tables(
@@ -187,20 +196,21 @@ def _write_neighbours(folder: Path, parts: Path, store: "EmbeddingStore", k: int
     from miner.pairs.graph import NeighbourGraph
     from miner.pairs.hubs import hubness, in_degrees
     from miner.pairs.similarity import unit_rows
+    from miner.stored import MemoryVectors
 
-    files = NeighbourGraph(store.vectors, unit_rows(store.vectors), k).write(folder, parts)
+    files = NeighbourGraph(MemoryVectors(store.vectors), unit_rows(store.vectors), k).write(folder, parts)
     return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, store.keys)
 
 
-def _add_histogram(record: Record, units: "NDArray[np.float32]", labels: "NDArray[np.int64] | None", seed: int) -> None:
+def _add_histogram(record: Record, vectors: "Vectors", labels: "NDArray[np.int64] | None", seed: int) -> None:
     """The spread of similarities and, where the band is empty or floods, a better band."""
     from miner.pairs.histogram import sample_histogram
 
-    histogram = sample_histogram(units, labels, seed, _HISTOGRAM_ANCHORS)
+    histogram = sample_histogram(vectors, labels, seed, _HISTOGRAM_ANCHORS)
     record["histogram"] = histogram.record()
-    if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(units):
+    if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(vectors):
         top = histogram.highest()
-        low = histogram.lowest_for(len(units), top)
+        low = histogram.lowest_for(len(vectors), top)
         if low is not None:
             record["proposal"] = {"min": low, "max": top}
 

@@ -40,7 +40,8 @@ def products_at(left: Tensor, right: Tensor, rows: Places, columns: Places) -> N
             sampled = torch.sparse.sampled_addmm(places, left, right.T, beta=0.0)
         except (RuntimeError, NotImplementedError):
             return _gathered(left, right, rows, columns)
-    return sampled.values().numpy()
+    products: NDArray[np.floating] = sampled.values().numpy()
+    return products
 
 
 def _gathered(left: Tensor, right: Tensor, rows: Places, columns: Places, chunk: int = 1024) -> NDArray[np.floating]:

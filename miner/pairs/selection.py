@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.pairs.similarity import Rows
+from miner.stored import Rows
 
 Similarities = NDArray[np.float64]
 

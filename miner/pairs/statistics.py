@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.pairs.similarity import Rows
+from miner.stored import Rows
 
 BIN_WIDTH = 0.01
 

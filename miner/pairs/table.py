@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.pairs.similarity import Rows
+from miner.stored import Rows
 
 PAIR_SCHEMA = pa.schema(
     [

@@ -6,7 +6,7 @@ inside a small product, and a busy machine slows down one tile, not all.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
@@ -29,8 +29,12 @@ class Threads:
 
     def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
         """Answers in the order of the items. A failure, here or in the caller's loop, drops what has not begun."""
-        futures = deque(self._pool.submit(work, item) for item in items)
+        futures: deque[Future[Answer]] = deque()
         try:
+            for item in items:
+                futures.append(self._pool.submit(work, item))
+                if len(futures) > 2 * self.count:  # answers that nobody has asked for yet take memory
+                    yield futures.popleft().result()
             while futures:
                 yield futures.popleft().result()
         finally:

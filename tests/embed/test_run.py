@@ -144,7 +144,7 @@ def test_store_refuses_what_does_not_fit(make_photos, tmp_path) -> None:
     ):
         np.save(path, damage)
         with pytest.raises(MinerError, match=message):
-            EmbeddingStore(workspace)
+            _ = EmbeddingStore(workspace).vectors
     path.unlink()
     with pytest.raises(MinerError, match="missing or damaged"):
         EmbeddingStore(workspace)

@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from miner.pairs import graph
 from miner.pairs.graph import NeighbourGraph
-from miner.pairs.similarity import rescore, row_lengths, unit_rows
+from miner.pairs.similarity import rescore, unit_rows
+from miner.stored import MemoryVectors
 
 
 def neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    return NeighbourGraph(vectors, unit_rows(vectors), k).nearest(0, len(vectors))
+    return NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), k).nearest(0, len(vectors))
 
 
 def brute_force(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -76,10 +77,12 @@ def test_ties_that_faiss_cuts_are_settled_among_all_rows() -> None:
 @pytest.mark.parametrize("dense_scores", [1, 3000])
 def test_block_sizes_change_no_byte(monkeypatch, tmp_path, block_rows, dense_scores) -> None:
     vectors = np.concatenate([vectors_with_ties(kind, 60, 9, "float16", 1) for kind in ("random", "copies", "grid")])
-    whole = NeighbourGraph(vectors, unit_rows(vectors), 5).write(tmp_path / "whole", tmp_path / "parts")
+    whole = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 5).write(tmp_path / "whole", tmp_path / "parts")
     monkeypatch.setattr(graph, "_BLOCK_ROWS", block_rows)
     monkeypatch.setattr(graph, "_DENSE_SCORES", dense_scores)
-    blocks = NeighbourGraph(vectors, unit_rows(vectors), 5).write(tmp_path / "blocks", tmp_path / "more parts")
+    blocks = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 5).write(
+        tmp_path / "blocks", tmp_path / "more parts"
+    )
     assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in blocks]
     ids, similarities = (np.load(path) for path in blocks)
     assert (ids.dtype, ids.shape, similarities.dtype, similarities.shape) == (np.int64, (180, 5), np.float32, (180, 5))
@@ -97,7 +100,8 @@ def test_thread_counts_change_no_byte(tmp_path, threads) -> None:
         "folder, threads = pathlib.Path(sys.argv[1]), int(sys.argv[2])\n"
         "faiss.omp_set_num_threads(threads); torch.set_num_threads(threads)\n"
         "vectors = np.load(folder / 'vectors.npy')\n"
-        "NeighbourGraph(vectors, unit_rows(vectors), 7).write(folder, folder / 'parts')\n"
+        "from miner.stored import MemoryVectors\n"
+        "NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 7).write(folder, folder / 'parts')\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(threads)], check=True, capture_output=True)
     ids, similarities = brute_force(vectors, 7)
@@ -108,11 +112,11 @@ def test_thread_counts_change_no_byte(tmp_path, threads) -> None:
 def test_finished_blocks_are_not_searched_again(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(graph, "_BLOCK_ROWS", 10)
     vectors = vectors_with_ties("random", 40, 5, "float32", 0)
-    whole = NeighbourGraph(vectors, unit_rows(vectors), 3)
+    whole = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 3)
     before = [path.read_bytes() for path in whole.write(tmp_path, tmp_path / "parts")]
     (tmp_path / "parts" / "sims-000000020.npy").unlink()
     searched = []
-    again = NeighbourGraph(vectors, unit_rows(vectors), 3)
+    again = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 3)
     nearest = again.nearest
     again.nearest = lambda start, stop: (searched.append(start), nearest(start, stop))[1]
     assert [path.read_bytes() for path in again.write(tmp_path, tmp_path / "parts")] == before
@@ -125,5 +129,5 @@ def test_similarity_is_the_same_from_both_ends(seed) -> None:
     vectors = vectors_with_ties("random", 30, 17, "float32", seed)
     ids, similarities = neighbours(vectors, 29)
     for row in range(30):
-        back = rescore(vectors, row_lengths(vectors), ids[row], np.full(29, row))
+        back = rescore(MemoryVectors(vectors), ids[row], np.full(29, row))
         np.testing.assert_array_equal(similarities[row], back)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.sparse import coo_array
@@ -50,6 +50,7 @@ def similarities(count: int, kind: str, seed: int) -> np.ndarray:
 )
 def test_groups_equal_scipy(count, kind, low, seed) -> None:
     similarity = similarities(count, kind, seed)
+    assume(np.abs(similarity - low).min() > 1e-9)  # scipy cuts at a distance, 1 - low, which is rounded
     a, b, values = pairs_above(similarity, low)
     if not len(a):
         assert len(find_groups(a, b, values).rows) == 0

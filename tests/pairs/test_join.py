@@ -11,32 +11,38 @@ from hypothesis import strategies as st
 from miner.pairs import exact, join
 from miner.pairs.exact import ExactEngine
 from miner.pairs.flat import FaissEngine
-from miner.pairs.join import BandJoin, FloodError
-from miner.pairs.planning import best_sketch
-from miner.pairs.similarity import float32_margin, rescore, row_lengths, unit_rows
-from miner.pairs.sketch import principal_directions, sketch
+from miner.pairs.join import BandJoin, Engine, FloodError
+from miner.pairs.planning import Cascade, Costs, best_cascade
+from miner.pairs.similarity import float32_margin, rescore, unit_rows
+from miner.pairs.sketch import Projection, principal_directions, sketch
+from miner.stored import MemoryVectors
 
-CPU = torch.device("cpu")
 
+def engine_with(first: tuple[int | None, torch.dtype], second: int | None = None, memory: float = float("inf")):
+    """The exact engine with given passes: so many principal directions each, or the whole vectors."""
 
-def sketched(width: int | None, dtype: torch.dtype):
-    """The exact engine with a given first pass: that many principal directions, or the whole vectors."""
+    def engine(vectors: np.ndarray, threshold: float) -> ExactEngine:
+        units = torch.from_numpy(unit_rows(vectors))
+        directions = principal_directions(units)
 
-    def engine(units: np.ndarray, threshold: float) -> ExactEngine:
-        rows = torch.from_numpy(units)
-        basis = None if width is None else principal_directions(rows)[:, : min(width, units.shape[1])]
-        return ExactEngine(units, CPU, threshold, sketch(rows, basis, dtype))
+        def projection(width: int | None, dtype: torch.dtype) -> Projection:
+            return Projection(None if width is None else directions[:, :width].contiguous(), dtype)
+
+        cascade = Cascade(projection(*first), None if second is None else projection(second, torch.float32))
+        return ExactEngine(MemoryVectors(vectors), threshold, memory, cascade)
 
     return engine
 
 
 ENGINES = {
-    "exact": lambda units, threshold: ExactEngine(units, CPU, threshold),
-    "faiss": FaissEngine,
-    "sketch of 1, bfloat16": sketched(1, torch.bfloat16),
-    "sketch of 20, bfloat16": sketched(20, torch.bfloat16),
-    "sketch of 20, float32": sketched(20, torch.float32),
-    "rounded to bfloat16": sketched(None, torch.bfloat16),
+    "exact": lambda vectors, threshold: ExactEngine(MemoryVectors(vectors), threshold),
+    "faiss": lambda vectors, threshold: FaissEngine(unit_rows(vectors), threshold),
+    "sketch of 1, bfloat16": engine_with((1, torch.bfloat16)),
+    "sketch of 20, bfloat16": engine_with((20, torch.bfloat16)),
+    "sketch of 20, float32": engine_with((20, torch.float32)),
+    "rounded to bfloat16": engine_with((None, torch.bfloat16)),
+    "sketches of 2 and 12": engine_with((2, torch.bfloat16), 12),
+    "sketch of 20, read again": engine_with((20, torch.bfloat16), memory=0),
 }
 
 
@@ -48,8 +54,12 @@ def brute_force(vectors: np.ndarray) -> np.ndarray:
     return np.array([[(x * y).sum() / (lx * ly) for y, ly in scaled] for x, lx in scaled])
 
 
+def band_join(engine: Engine, vectors: np.ndarray, threshold: float, limit: int = 10**6) -> BandJoin:
+    return BandJoin(lambda: engine, MemoryVectors(vectors), threshold, limit)
+
+
 def joined(name: str, vectors: np.ndarray, threshold: float, folder) -> tuple[list[tuple[int, int]], np.ndarray]:
-    a, b, similarity = BandJoin(ENGINES[name](unit_rows(vectors), threshold), vectors, 10**6).run(folder)
+    a, b, similarity = band_join(ENGINES[name](vectors, threshold), vectors, threshold).run(folder)
     return list(zip(a.tolist(), b.tolist(), strict=True)), similarity
 
 
@@ -103,7 +113,7 @@ def test_pairs_and_similarities_equal_brute_force(name, kind, count, dim, dtype,
 def test_tile_and_strip_sizes_change_nothing(monkeypatch, tmp_path, tile_rows, strip_rows) -> None:
     vectors = adversarial("random", 150, 6, "float16", 3)
     wanted = joined("faiss", vectors, 0.3, tmp_path / "reference")
-    monkeypatch.setattr(exact, "_TILE_ROWS", tile_rows)
+    monkeypatch.setattr(exact, "TILE_ROWS", tile_rows)
     monkeypatch.setattr(join, "_STRIP_ROWS", strip_rows)
     for name in ("exact", "sketch of 20, bfloat16"):
         found = joined(name, vectors, 0.3, tmp_path / name)
@@ -117,10 +127,10 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
     whole = joined("exact", vectors, 0.2, tmp_path)
     (tmp_path / "strip-000000020.parquet").unlink()
     searched = []
-    engine = ENGINES["exact"](unit_rows(vectors), 0.2)
+    engine = ENGINES["exact"](vectors, 0.2)
     candidates = engine.candidates
     engine.candidates = lambda start, *rest: (searched.append(start), candidates(start, *rest))[1]
-    a, b, similarity = BandJoin(engine, vectors, 10**6).run(tmp_path)
+    a, b, similarity = band_join(engine, vectors, 0.2).run(tmp_path)
     assert searched == [20]
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == whole[0]
     np.testing.assert_array_equal(similarity, whole[1])
@@ -130,8 +140,8 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
 def test_flood_is_explained_and_nothing_is_cut(name, tmp_path) -> None:
     vectors = adversarial("cluster", 50, 8, "float32", 0)
     with pytest.raises(FloodError, match=r"More than 1,000 pairs.*Raise --min"):
-        BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1000).run(tmp_path)
-    assert len(BandJoin(ENGINES[name](unit_rows(vectors), 0.5), vectors, 1225).run(tmp_path)[0]) == 1225
+        band_join(ENGINES[name](vectors, 0.5), vectors, 0.5, 1000).run(tmp_path)
+    assert len(band_join(ENGINES[name](vectors, 0.5), vectors, 0.5, 1225).run(tmp_path)[0]) == 1225
 
 
 @pytest.mark.parametrize("name", ["exact", "faiss", "sketch of 20, bfloat16"])
@@ -145,7 +155,7 @@ def test_a_flood_names_the_densest_rows(monkeypatch, name, strip_rows, limit, tm
     vectors[crowd] = vectors[crowd[0]]
     truth = brute_force(vectors) >= 0.9
     with pytest.raises(FloodError) as flood:
-        BandJoin(ENGINES[name](unit_rows(vectors), 0.9), vectors, limit).run(tmp_path)
+        band_join(ENGINES[name](vectors, 0.9), vectors, 0.9, limit).run(tmp_path)
     assert len(flood.value.densest) == (5 if limit > 39 else 1)
     for row, partners in flood.value.densest:
         assert row in crowd
@@ -157,7 +167,7 @@ def test_margin_covers_the_float32_error_and_is_not_idle(dim) -> None:
     vectors = adversarial("cluster", 200, dim, "float32", dim)
     units = unit_rows(vectors)
     a, b = np.triu_indices(200, 1)
-    true = rescore(vectors, row_lengths(vectors), a, b)
+    true = rescore(MemoryVectors(vectors), a, b)
     error = np.abs((torch.from_numpy(units) @ torch.from_numpy(units).T).numpy()[a, b].astype(np.float64) - true).max()
     assert 0 < error < float32_margin(dim) < 1e-3
 
@@ -205,22 +215,21 @@ def test_product_that_breaks_its_promise_is_noticed() -> None:
 def test_planned_sketch_finds_the_same_pairs_and_leaves_few_candidates(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(exact, "_LEAST_ROWS_TO_SKETCH", 0)
     vectors = clustered(3000, 256).astype(np.float16)
-    units = unit_rows(vectors)
     threshold = 0.9
-    engine = ExactEngine(units, CPU, threshold)
-    assert engine.bound is not None
-    a, b, _ = BandJoin(engine, vectors, 10**6).run(tmp_path / "sketched")
+    engine = ExactEngine(MemoryVectors(vectors), threshold)
+    assert engine.first is not None
+    a, b, _ = band_join(engine, vectors, threshold).run(tmp_path / "sketched")
     wanted, _ = joined("faiss", vectors, threshold, tmp_path / "reference")
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == wanted != []
-    everything = slice(len(units))
-    candidates = (engine.bound.scores(everything, everything) >= engine.bound.lowest_score(threshold)).sum().item()
-    assert candidates < 0.05 * len(units) ** 2
+    everything = slice(len(vectors))
+    candidates = (engine.first.scores(everything, everything) >= engine.first.lowest_score(threshold)).sum().item()
+    assert candidates < 0.05 * len(vectors) ** 2
 
 
 def test_no_sketch_is_used_where_products_do_not_hold(monkeypatch) -> None:
     units = torch.from_numpy(clustered(500, 64))
     monkeypatch.setattr("miner.pairs.sketch.Sketch.holds", lambda self: False)
-    assert best_sketch(units, 0.9, torch.bfloat16, lambda a, b: (units[a] * units[b]).sum(1)) is None
+    assert best_cascade(units, 10**4, 0.9, torch.bfloat16, Costs(1e-7, 1e-10, 1e-9), lambda sketch, lowest: 0) is None
 
 
 @pytest.mark.parametrize("dead", [0.5, 0.9, 0.99])
@@ -230,7 +239,7 @@ def test_dead_and_tiny_dimensions_do_not_stop_the_plan(monkeypatch, tmp_path, de
     vectors = np.maximum(clustered(2500, 512) + 0.02 * rng.normal(size=(2500, 512)), 0) * (rng.random(512) > dead)
     vectors[:, 0] += 1e-30
     vectors = vectors[vectors.any(axis=1)].astype(np.float32)
-    a, b, _ = BandJoin(ExactEngine(unit_rows(vectors), CPU, 0.95), vectors, 10**7).run(tmp_path / "planned")
+    a, b, _ = band_join(ExactEngine(MemoryVectors(vectors), 0.95), vectors, 0.95, 10**7).run(tmp_path / "planned")
     wanted, _ = joined("faiss", vectors, 0.95, tmp_path / "reference")
     assert list(zip(a.tolist(), b.tolist(), strict=True)) == wanted
 

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from miner.pairs.graph import NeighbourGraph
 from miner.pairs.selection import capped, partner_ranks
-from miner.pairs.similarity import rescore, row_lengths, unit_rows
+from miner.pairs.similarity import rescore, unit_rows
+from miner.stored import MemoryVectors
 
 A = np.array([0, 0, 0, 1, 2])
 B = np.array([1, 2, 3, 2, 3])
@@ -52,9 +53,9 @@ def test_mutual_pairs_are_those_of_the_neighbour_graph(count, k, low, seed) -> N
     vectors = rng.integers(-2, 3, (count, 3)).astype(np.float32)  # many equal similarities
     vectors[~vectors.any(axis=1)] = 1
     k = min(k, count - 1)
-    ids, _ = NeighbourGraph(vectors, unit_rows(vectors), k).nearest(0, count)
+    ids, _ = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), k).nearest(0, count)
     a, b = np.triu_indices(count, 1)
-    similarity = rescore(vectors, row_lengths(vectors), a, b)
+    similarity = rescore(MemoryVectors(vectors), a, b)
     a, b, similarity = (part[similarity >= low] for part in (a, b, similarity))
     rank_of_b, rank_of_a = partner_ranks(a, b, similarity)
     wanted = [bool(right in ids[left] and left in ids[right]) for left, right in zip(a, b, strict=True)]

@@ -18,6 +18,7 @@ from miner.pairs.statistics import label_statistics, pair_statistics
 from miner.pairs.table import pair_table
 from miner.source import open_source
 from miner.source.base import source_fingerprint
+from miner.stored import MemoryVectors
 from miner.workspace import Stage, Workspace, fingerprint
 
 BAND = {"min": 0.2, "max": 0.9}
@@ -97,7 +98,7 @@ def mine(workspace: Workspace, band: dict[str, float]) -> None:
         "images": images,
         "duplicates": int((similarity > band["max"]).sum()),
         "labels": label_statistics(a[chosen], b[chosen], similarity[chosen], labels),
-        "histogram": sample_histogram(units, labels, 0).record(),
+        "histogram": sample_histogram(MemoryVectors(units), labels, 0).record(),
         **pair_statistics(a[chosen], b[chosen], images),
     }
     stage.finish(record, [stage.folder / name for name in tables])

@@ -40,7 +40,7 @@ class MemoryVectors:
 
     @property
     def dim(self) -> int:
-        return self.array.shape[1]
+        return int(self.array.shape[1])
 
     @property
     def dtype(self) -> np.dtype[np.floating]:
