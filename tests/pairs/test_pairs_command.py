@@ -77,7 +77,7 @@ def test_a_flooded_band_is_refused_and_names_the_images_it_comes_from(miner, mak
     assert len(named) == 5
     assert all(50 <= int(row) < 110 and int(partners) == 59 for row, partners in named)
     assert not workspace.pairs.exists()
-    code, output, _ = miner(*arguments, "--max-pairs", "1770", "--top-k", "2")
+    code, _, _ = miner(*arguments, "--max-pairs", "1770", "--top-k", "2")
     assert code == 0
     assert workspace.manifest(workspace.pairs)["degree"]["max"] == 2
 
