@@ -4,7 +4,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,11 @@ class Vectors(Protocol):
 
     @property
     def dtype(self) -> np.dtype[np.floating]: ...
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether the vectors lie in memory."""
+        ...
 
     def __len__(self) -> int: ...
 
@@ -37,6 +42,7 @@ class MemoryVectors:
     """Vectors of an array."""
 
     array: NDArray[np.floating]
+    in_memory: ClassVar = True
 
     @property
     def dim(self) -> int:
@@ -78,21 +84,20 @@ class FileVectors:
     files: tuple[VectorFile, ...]
     dim: int
     dtype: np.dtype[np.floating]
+    in_memory: ClassVar = False
 
     def __len__(self) -> int:
         return sum(file.rows for file in self.files)
 
     def read(self, start: int, stop: int) -> NDArray[np.floating]:
-        parts = []
+        rows = np.empty((max(stop - start, 0), self.dim), self.dtype)
         first = 0
         for file in self.files:
-            low, high = max(start - first, 0), min(stop - first, file.rows)
+            low, high = max(start, first), min(stop, first + file.rows)
             if low < high:
-                parts.append(self._run(file, low, high))
+                _fill(rows[low - start : high - start], file, low - first)
             first += file.rows
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), self.dtype)
+        return rows
 
     def take(self, rows: Rows) -> NDArray[np.floating]:
         taken = np.empty((len(rows), self.dim), self.dtype)
@@ -108,13 +113,6 @@ class FileVectors:
                     if os.preadv(stream.fileno(), [taken[place]], offset) != row_bytes:
                         raise OSError(f"{file.path} ends early")
         return taken
-
-    def _run(self, file: VectorFile, low: int, high: int) -> NDArray[np.floating]:
-        offset = file.header_bytes + low * self.dim * self.dtype.itemsize
-        flat = np.fromfile(file.path, self.dtype, (high - low) * self.dim, offset=offset)
-        if len(flat) != (high - low) * self.dim:
-            raise OSError(f"{file.path} ends early")
-        return flat.reshape(-1, self.dim)
 
 
 @dataclass(frozen=True)
@@ -132,6 +130,10 @@ class ChosenVectors:
     def dtype(self) -> np.dtype[np.floating]:
         return self.whole.dtype
 
+    @property
+    def in_memory(self) -> bool:
+        return self.whole.in_memory
+
     def __len__(self) -> int:
         return len(self.rows)
 
@@ -140,6 +142,19 @@ class ChosenVectors:
 
     def take(self, rows: Rows) -> NDArray[np.floating]:
         return self.whole.take(self.rows[rows])
+
+
+def _fill(rows: NDArray[np.floating], file: VectorFile, start: int) -> None:
+    """Read consecutive rows of a file."""
+    with file.path.open("rb", buffering=0) as stream:
+        stream.seek(file.header_bytes + start * rows.shape[1] * rows.itemsize)
+        view = memoryview(rows.view(np.uint8).data).cast("B")
+        done = 0
+        while done < len(view):
+            count = stream.readinto(view[done:])
+            if not count:
+                raise OSError(f"{file.path} ends early")
+            done += count
 
 
 def blocks(count: int, rows: int) -> Sequence[tuple[int, int]]:

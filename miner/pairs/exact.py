@@ -15,7 +15,7 @@ from miner.errors import MinerError
 from miner.pairs.join import FloodError
 from miner.pairs.planning import Cascade, Costs, best_cascade
 from miner.pairs.sampled import products_at
-from miner.pairs.similarity import float32_margin, row_lengths, scaled
+from miner.pairs.similarity import check_lengths, float32_margin, row_lengths, scaled
 from miner.pairs.sketch import Projection, Sketch, SketchedBlock
 from miner.pairs.threads import Threads
 from miner.stored import Rows, Vectors, blocks
@@ -119,7 +119,7 @@ class ExactEngine:
         def prepare(block: tuple[int, int]) -> None:
             stored = self.vectors.read(*block)
             lengths = row_lengths(stored)
-            _check(lengths, block[0])
+            check_lengths(lengths, block[0])
             self.lengths[slice(*block)] = lengths
             units = scaled(stored, lengths)
             if self.units is not None:
@@ -145,7 +145,7 @@ class ExactEngine:
         order = np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False))
         stored = self.vectors.take(order)
         lengths = row_lengths(stored)
-        _check(lengths, None)
+        check_lengths(lengths)
         units = scaled(stored, lengths)
         shuffled = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
         row_bytes = room / count
@@ -256,11 +256,3 @@ def _seconds(work: Callable[[], object]) -> float:
         work()
         seconds.append(time.thread_time() - started)
     return min(seconds)
-
-
-def _check(lengths: NDArray[np.float64], start: int | None) -> None:
-    """Refuse vectors that have no direction."""
-    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
-    if len(bad):
-        where = "" if start is None else f" (row {start + bad[0]})"
-        raise MinerError(f"The embeddings hold a vector that is zero or not finite{where}. Embed again with --force.")

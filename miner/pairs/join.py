@@ -9,13 +9,12 @@ from uuid import uuid4
 
 import numpy as np
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from miner.engine import Executor, Progress, Unit, finished_items, run
 from miner.errors import MinerError
 from miner.pairs.crowds import densest
 from miner.pairs.similarity import rescore
-from miner.pairs.table import read_ends, read_parts, write_part
+from miner.pairs.table import FoundPairs, read_ends, read_parts, write_part
 from miner.pairs.threads import Threads
 from miner.stored import Rows, Vectors, blocks
 
@@ -66,8 +65,8 @@ class BandJoin:
     found: int = field(default=0, init=False)
     name: str = field(default_factory=lambda: uuid4().hex, init=False)
 
-    def run(self, folder: Path, executor: Executor | None = None) -> tuple[Rows, Rows, NDArray[np.float64]]:
-        """Row numbers a < b and cosines of all pairs, sorted by (a, b). Strips found in `folder` are not searched again.
+    def run(self, folder: Path, executor: Executor | None = None) -> FoundPairs:
+        """All pairs. Strips found in `folder` are not searched again.
 
         Raises:
             FloodError: more pairs than the limit.
@@ -95,7 +94,7 @@ class BandJoin:
             _ENGINES.clear()
         return read_parts(parts)
 
-    def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> tuple[Rows, Rows, NDArray[np.float64]]:
+    def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> FoundPairs:
         """The pairs of one strip.
 
         Raises:
@@ -109,7 +108,7 @@ class BandJoin:
             raise flood from None
         similarity = rescore(self.vectors, a, b, threads)
         keep = similarity >= self.threshold
-        return a[keep], b[keep], similarity[keep]
+        return FoundPairs(a[keep], b[keep], similarity[keep])
 
     def _count(self, unit: Unit) -> None:
         self.found += _rows_of(unit)
@@ -147,7 +146,7 @@ def _search(join: BandJoin, start: int, stop: int, part: Path) -> None:
     if join.name not in _ENGINES:
         _ENGINES.clear()
         _ENGINES[join.name] = join.engine(), Threads()
-    write_part(part, *join.search(*_ENGINES[join.name], start, stop))
+    write_part(part, join.search(*_ENGINES[join.name], start, stop))
 
 
 def _rows_of(unit: Unit) -> int:

@@ -2,8 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from miner.memory import parse_bytes
 from miner.options import Cosine, Options
 
 
@@ -36,16 +37,39 @@ class PairsOptions(Options):
     engine: Literal["exact", "faiss"] = Field("exact", description="Search engine; both give the same pairs.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     seed: int = Field(0, description="Seed of --sample.")
+    memory: str | None = Field(
+        None,
+        description="Memory to use beside the imported libraries, such as 512MB or 8GB; vectors that do not fit are read again "
+        "from disk (default: 60 % of what is free). Only the exact engine keeps to it.",
+    )
+    append: bool = Field(
+        False,
+        description="The pairs are there already and images were embedded since: search only the new images against all.",
+    )
+    engine_address: str | None = Field(
+        None, description="Search the strips on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`)."
+    )
     max_pairs: int = Field(
         50_000_000,
         ge=1,
         description="Stop with an explanation when the band holds more pairs than this; nothing is cut.",
     )
 
+    @field_validator("memory")
+    @classmethod
+    def _memory_is_a_size(cls, memory: str | None) -> str | None:
+        if memory is not None:
+            parse_bytes(memory)
+        return memory
+
     @model_validator(mode="after")
     def _band_is_ordered(self) -> Self:
         if self.min > self.max:
             raise ValueError(f"--min {self.min} is above --max {self.max}; a band needs --min <= --max")
+        if self.append and self.sample is not None:
+            raise ValueError(
+                "--append continues with all images, and --sample would draw others; leave out one of them"
+            )
         if self.auto and self.model_fields_set & {"min", "max"}:
             raise ValueError(
                 "--auto takes the band of `miner calibrate`; leave --min and --max out, or leave out --auto"

@@ -1,27 +1,24 @@
 """`miner pairs`: every pair of different images in a similarity band."""
 
 import shutil
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.engine import committed
 from miner.errors import MinerError, UsageError
+from miner.memory import default_bytes, parse_bytes
 from miner.pairs.options import PairsOptions
 from miner.workspace import Record, Result, Stage, Workspace, fingerprint, read_json, workspace_flag
 
 if TYPE_CHECKING:
-    import numpy as np
-    import pyarrow as pa
-    from numpy.typing import NDArray
-
     from miner.embeddings import EmbeddingStore
+    from miner.engine import Executor
     from miner.pairs.join import Engine
     from miner.stored import Rows, Vectors
 
-_MUTUAL_NEIGHBOURS = 5
-_FLOOD_PER_IMAGE = 50
-_HISTOGRAM_ANCHORS = 256  # for a picture; the calibration takes more
+# What the tables of found pairs take while they are written, and what the process takes for this and that.
+_PAIR_BYTES = 200
+_SPARE_BYTES = 48 << 20
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -36,9 +33,14 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
     stage = Stage(workspace.pairs, _request(options, embeddings, low, high))
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
-    if not force:
+    base = None
+    if options.append and not force:
+        from miner.pairs.append import continued
+
+        base = continued(stage, embeddings)
+    if not force and base is None:
         stage.refuse_another()
-    return _mine(options, workspace, stage, low, high, force)
+    return _mine(options, workspace, stage, (low, high), force, base)
 
 
 def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
@@ -56,37 +58,81 @@ def _calibrated_band(workspace: Workspace, embeddings: Record) -> tuple[float, f
     return calibration["band"]["min"], calibration["band"]["max"]
 
 
-def _mine(options: PairsOptions, workspace: Workspace, stage: Stage, low: float, high: float, force: bool) -> Result:
-    from miner.device import resolve_device
+def _mine(
+    options: PairsOptions,
+    workspace: Workspace,
+    stage: Stage,
+    band: tuple[float, float],
+    force: bool,
+    base: Record | None,
+) -> Result:
+    """Search, write, and finish.
+
+    Args:
+        base: manifest of the pairs to continue, or None.
+    """
     from miner.embeddings import EmbeddingStore
+    from miner.engine import LocalExecutor
+    from miner.pairs import append
     from miner.pairs.join import BandJoin, FloodError
+    from miner.pairs.output import add_histogram, write_neighbours, write_tables
 
     store = EmbeddingStore(workspace)
     rows = _sampled_rows(options, len(store))
-    vectors = _vectors(store, rows)
+    memory = _memory(options) - _SPARE_BYTES - 2 * store.metadata.nbytes
+    executor = _executor(options)
+    vectors = _vectors(store, rows, memory if executor == LocalExecutor() else 0)
     if options.neighbors is not None and options.neighbors >= len(store):
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
-    resolve_device(options.device)  # refuses one that is not there
-    join = BandJoin(partial(_engine, options, vectors, low), vectors, low, options.max_pairs)
+    limit = min(options.max_pairs, max(int(memory / _PAIR_BYTES), 1))
+    old_images = base["vectors"]["count"] if base else 0
+    make_engine = partial(_engine, options, vectors, band[0], memory)
+    join = BandJoin(make_engine, vectors, band[0], limit, first=old_images)
     # What can be refused has been by now; only then does an old result go.
-    stage.begin(force)
+    if base is None:
+        stage.begin(force)
+    else:
+        append.begin_append(stage, base)
     parts = stage.folder / "parts"
     try:
-        a, b, similarity = join.run(parts)
+        found = join.run(parts, executor)
     except FloodError as flood:
-        stage.discard()
+        stage.discard() if base is None else append.give_up_append(stage, base)
         keys = store.keys
         densest = ", ".join(f"{keys[rows[row]]} ({count:,})" for row, count in flood.densest)
         raise MinerError(f"{flood} The images with most partners there: {densest}.") from None
-    files, record = _write_tables(options, store, stage, rows, (rows[a], rows[b], similarity), high)
-    record["images"], record["engine"] = len(rows), options.engine
-    _add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
+    if base is not None:
+        found = append.with_known(stage.folder, vectors, old_images, found)
+    found = replace(found, a=rows[found.a], b=rows[found.b])
+    files, record = write_tables(options, store, stage.folder, rows, found, band[1])
+    record |= {"images": len(rows), "engine": options.engine, "vectors": append.vectors_seen(store.manifest)}
+    add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
     if options.neighbors is not None:
-        graph_files, record["neighbours"] = _write_neighbours(stage.folder, parts, store, options.neighbors)
+        graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, store, options.neighbors)
         files += graph_files
     manifest = stage.finish(record, files)
+    append.end_append(stage)
     shutil.rmtree(parts, ignore_errors=True)
     return _result(manifest, workspace)
+
+
+def _memory(options: PairsOptions) -> int:
+    return default_bytes() if options.memory is None else parse_bytes(options.memory)
+
+
+def _executor(options: PairsOptions) -> "Executor":
+    """Where strips are searched.
+
+    Raises:
+        UsageError: Ray is asked for and not installed, or a device does not exist.
+    """
+    from miner.pairs.seats import executor_for
+
+    if options.engine_address is not None:
+        from miner.engine.ray import RayExecutor
+
+        return RayExecutor(options.engine_address, gpus_per_worker=int(options.device.startswith(("auto", "cuda"))))
+    return executor_for(options.device)
 
 
 def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
@@ -107,15 +153,17 @@ def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
     return np.sort(np.random.default_rng(options.seed).permutation(images)[:count])
 
 
-def _vectors(store: "EmbeddingStore", rows: "Rows") -> "Vectors":
-    """The vectors to search."""
+def _vectors(store: "EmbeddingStore", rows: "Rows", memory: float) -> "Vectors":
+    """The vectors to search: in memory if they fit there, as stored and in float32 with a quarter to spare; else on disk."""
     from miner.stored import ChosenVectors, MemoryVectors
 
-    vectors = MemoryVectors(store.vectors)
-    return vectors if len(rows) == len(store) else ChosenVectors(vectors, rows)
+    stored = store.stored
+    row_bytes = stored.dim * (stored.dtype.itemsize + 4) * 5 // 4
+    whole = MemoryVectors(stored.read(0, len(stored))) if len(stored) * row_bytes < memory else stored
+    return whole if len(rows) == len(store) else ChosenVectors(whole, rows)
 
 
-def _engine(options: PairsOptions, vectors: "Vectors", threshold: float) -> "Engine":
+def _engine(options: PairsOptions, vectors: "Vectors", threshold: float, memory: float) -> "Engine":
     if options.engine == "faiss":
         from miner.pairs.flat import FaissEngine
         from miner.pairs.similarity import unit_rows
@@ -123,96 +171,8 @@ def _engine(options: PairsOptions, vectors: "Vectors", threshold: float) -> "Eng
         return FaissEngine(unit_rows(vectors.read(0, len(vectors))), threshold)
     from miner.pairs.exact import ExactEngine
 
-    return ExactEngine(vectors, threshold)
-
-
-def _write_tables(
-    options: PairsOptions,
-    store: "EmbeddingStore",
-    stage: Stage,
-    searched: "Rows",
-    found: tuple["Rows", "Rows", "NDArray[np.float64]"],
-    high: float,
-) -> tuple[list[Path], Record]:
-    """Split the found pairs into the band and the duplicates, apply --mutual and --top-k, and write the tables."""
-    import numpy as np
-
-    from miner.pairs.selection import capped, partner_ranks
-    from miner.pairs.statistics import label_statistics, labels_of, pair_statistics
-    from miner.pairs.table import both_orders, pair_table
-
-    a, b, similarity = found
-    hashes = np.asarray(store.metadata["sha256"].to_pylist())
-    duplicate = (similarity > high) | (hashes[a] == hashes[b])
-    rank_of_b, rank_of_a = partner_ranks(a, b, similarity)
-    nearest = options.neighbors or _MUTUAL_NEIGHBOURS
-    mutual = (rank_of_b < nearest) & (rank_of_a < nearest)
-    keep = ~duplicate & mutual if options.mutual else ~duplicate
-    if options.top_k is not None:
-        chosen = np.flatnonzero(keep)
-        keep[chosen] = capped(a[chosen], b[chosen], similarity[chosen], options.top_k)
-
-    keys, labels = store.keys, store.labels
-    tables = {
-        name: pair_table(a[rows], b[rows], similarity[rows], mutual[rows], keys, labels)
-        for name, rows in {"pairs.parquet": keep, "duplicates.parquet": duplicate}.items()
-    }
-    if options.both_orders:
-        tables["pairs.parquet"] = both_orders(tables["pairs.parquet"])
-    labels = labels_of(searched, labels)
-    record: Record = {
-        "exact": True,
-        "source": store.manifest["source"],
-        "encoder": store.manifest["encoder"],
-        "mutual_neighbours": nearest,
-        "mutual_pairs": int(mutual[keep].sum()),
-        "duplicates": int(duplicate.sum()),
-        "both_orders": options.both_orders,
-        "labels": label_statistics(a[keep], b[keep], similarity[keep], labels),
-        **pair_statistics(a[keep], b[keep], len(searched)),
-    }
-    if options.groups:
-        from miner.pairs.groups import find_groups, group_statistics
-
-        groups = find_groups(*found)
-        tables["groups.parquet"] = groups.table(keys, labels)
-        record["groups"] = group_statistics(groups, len(a), labels)
-    for name, table in tables.items():
-        _write_table(stage.folder / name, table)
-    return [stage.folder / name for name in tables], record
-
-
-def _write_table(path: Path, table: "pa.Table") -> None:
-    import pyarrow.parquet as pq
-
-    with committed(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
-
-
-def _write_neighbours(folder: Path, parts: Path, store: "EmbeddingStore", k: int) -> tuple[list[Path], Record]:
-    """The exact neighbour graph of all images, as two arrays (n, k), and what its hubs are."""
-    import numpy as np
-
-    from miner.pairs.graph import NeighbourGraph
-    from miner.pairs.hubs import hubness, in_degrees
-    from miner.pairs.similarity import unit_rows
-    from miner.stored import MemoryVectors
-
-    files = NeighbourGraph(MemoryVectors(store.vectors), unit_rows(store.vectors), k).write(folder, parts)
-    return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, store.keys)
-
-
-def _add_histogram(record: Record, vectors: "Vectors", labels: "NDArray[np.int64] | None", seed: int) -> None:
-    """The spread of similarities and, where the band is empty or floods, a better band."""
-    from miner.pairs.histogram import sample_histogram
-
-    histogram = sample_histogram(vectors, labels, seed, _HISTOGRAM_ANCHORS)
-    record["histogram"] = histogram.record()
-    if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(vectors):
-        top = histogram.highest()
-        low = histogram.lowest_for(len(vectors), top)
-        if low is not None:
-            record["proposal"] = {"min": low, "max": top}
+    held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
+    return ExactEngine(vectors, threshold, memory - held)
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from miner.errors import MinerError
 from miner.pairs.sampled import products_at
 from miner.pairs.threads import Threads
 from miner.stored import Rows, Vectors, blocks
@@ -57,8 +58,25 @@ def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     units = np.empty(rows.shape, np.float32)
     for start, stop in blocks(len(rows), _GATHERED_ROWS):
         part = rows[start:stop]
-        units[start:stop] = scaled(part, row_lengths(part)).numpy()
+        lengths = row_lengths(part)
+        check_lengths(lengths, start)
+        units[start:stop] = scaled(part, lengths).numpy()
     return units
+
+
+def check_lengths(lengths: NDArray[np.float64], first: int | None = None) -> None:
+    """Refuse vectors that have no direction.
+
+    Args:
+        lengths: of consecutive rows, or of any.
+        first: number of the first of consecutive rows, to name the bad one.
+    Raises:
+        MinerError: a vector is zero or not finite.
+    """
+    bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
+    if len(bad):
+        where = "" if first is None else f" (the first is row {first + bad[0]})"
+        raise MinerError(f"The embeddings hold vectors that are zero or not finite{where}. Embed again with --force.")
 
 
 def scaled(rows: NDArray[np.floating], lengths: NDArray[np.float64]) -> torch.Tensor:

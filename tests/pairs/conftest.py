@@ -1,5 +1,6 @@
 """Embeddings on disk without an encoder: any vectors as a finished `embeddings/` folder."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,13 @@ def make_embeddings(tmp_path: Path) -> Callable[..., Workspace]:
         labels: list[int] | None = None,
         name: str = "w",
         hashes: list[str] | None = None,
-        blocks: int = 1,
+        blocks: int | list[int] = 1,
+        keep_pairs: bool = False,
     ) -> Workspace:
+        """`blocks`: how many files, or the rows of each. `keep_pairs` leaves the pairs of an earlier call of that name."""
         workspace = Workspace(tmp_path / name)
+        if not keep_pairs:
+            shutil.rmtree(workspace.pairs, ignore_errors=True)
         folder = workspace.embeddings
         stage = Stage(folder, {"source": "made in a test", "vectors": vectors.tobytes().hex()[:64]})
         stage.begin(force=True)
@@ -39,14 +44,16 @@ def make_embeddings(tmp_path: Path) -> Callable[..., Workspace]:
             for row in range(len(vectors))
         ]
         files = []
-        for block, part in enumerate(np.array_split(np.arange(len(vectors)), blocks)):
+        ends = blocks if isinstance(blocks, int) else np.cumsum(blocks)[:-1]
+        parts = np.array_split(np.arange(len(vectors)), ends)
+        for block, part in enumerate(parts):
             of_block = [vectors_path(folder, block), metadata_path(folder, block)]
             for file in of_block:
                 file.parent.mkdir(parents=True, exist_ok=True)
             np.save(of_block[0], vectors[part])
             pq.write_table(pa.Table.from_pylist([rows[row] for row in part], schema=METADATA_SCHEMA), of_block[1])
             files += of_block
-        record = {"blocks": blocks, "count": len(vectors), "dim": vectors.shape[1], "dtype": vectors.dtype.name}
+        record = {"blocks": len(parts), "count": len(vectors), "dim": vectors.shape[1], "dtype": vectors.dtype.name}
         source = {"spec": "made in a test", "images": len(vectors), "classes": None}
         stage.finish({**record, "source": source, "encoder": {"name": "none"}}, files)
         return workspace

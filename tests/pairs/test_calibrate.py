@@ -23,6 +23,7 @@ from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.run import pairs
 from miner.source import open_source
 from miner.source.decode import decode_image
+from miner.stored import MemoryVectors
 from miner.workspace import Workspace, read_json, write_json
 
 
@@ -139,7 +140,7 @@ def test_histogram_from_some_anchors_is_that_of_all() -> None:
     rng = np.random.default_rng(0)
     units = rng.normal(size=(3000, 8)).astype(np.float32)
     units /= np.linalg.norm(units, axis=1, keepdims=True)
-    everything, some = (sample_histogram(units, None, 0, anchors) for anchors in (3000, 300))
+    everything, some = (sample_histogram(MemoryVectors(units), None, 0, anchors) for anchors in (3000, 300))
     assert everything.pairs_between(-1, 1) == pytest.approx(3000 * 2999 / 2, rel=1e-3)
     for low in (0.0, 0.3, 0.6):
         assert some.pairs_between(low, 1) == pytest.approx(everything.pairs_between(low, 1), rel=0.05)

@@ -15,6 +15,7 @@ from miner.pairs.join import BandJoin, Engine, FloodError
 from miner.pairs.planning import Cascade, Costs, best_cascade
 from miner.pairs.similarity import float32_margin, rescore, unit_rows
 from miner.pairs.sketch import Projection, principal_directions, sketch
+from miner.pairs.table import FoundPairs
 from miner.stored import MemoryVectors
 
 
@@ -59,8 +60,12 @@ def band_join(engine: Engine, vectors: np.ndarray, threshold: float, limit: int 
 
 
 def joined(name: str, vectors: np.ndarray, threshold: float, folder) -> tuple[list[tuple[int, int]], np.ndarray]:
-    a, b, similarity = band_join(ENGINES[name](vectors, threshold), vectors, threshold).run(folder)
-    return list(zip(a.tolist(), b.tolist(), strict=True)), similarity
+    found = band_join(ENGINES[name](vectors, threshold), vectors, threshold).run(folder)
+    return ends(found), found.similarity
+
+
+def ends(found: FoundPairs) -> list[tuple[int, int]]:
+    return list(zip(found.a.tolist(), found.b.tolist(), strict=True))
 
 
 def adversarial(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.ndarray:
@@ -130,10 +135,10 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
     engine = ENGINES["exact"](vectors, 0.2)
     candidates = engine.candidates
     engine.candidates = lambda start, *rest: (searched.append(start), candidates(start, *rest))[1]
-    a, b, similarity = band_join(engine, vectors, 0.2).run(tmp_path)
+    found = band_join(engine, vectors, 0.2).run(tmp_path)
     assert searched == [20]
-    assert list(zip(a.tolist(), b.tolist(), strict=True)) == whole[0]
-    np.testing.assert_array_equal(similarity, whole[1])
+    assert ends(found) == whole[0]
+    np.testing.assert_array_equal(found.similarity, whole[1])
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -141,7 +146,7 @@ def test_flood_is_explained_and_nothing_is_cut(name, tmp_path) -> None:
     vectors = adversarial("cluster", 50, 8, "float32", 0)
     with pytest.raises(FloodError, match=r"More than 1,000 pairs.*Raise --min"):
         band_join(ENGINES[name](vectors, 0.5), vectors, 0.5, 1000).run(tmp_path)
-    assert len(band_join(ENGINES[name](vectors, 0.5), vectors, 0.5, 1225).run(tmp_path)[0]) == 1225
+    assert len(band_join(ENGINES[name](vectors, 0.5), vectors, 0.5, 1225).run(tmp_path)) == 1225
 
 
 @pytest.mark.parametrize("name", ["exact", "faiss", "sketch of 20, bfloat16"])
@@ -218,9 +223,9 @@ def test_planned_sketch_finds_the_same_pairs_and_leaves_few_candidates(monkeypat
     threshold = 0.9
     engine = ExactEngine(MemoryVectors(vectors), threshold)
     assert engine.first is not None
-    a, b, _ = band_join(engine, vectors, threshold).run(tmp_path / "sketched")
+    found = band_join(engine, vectors, threshold).run(tmp_path / "sketched")
     wanted, _ = joined("faiss", vectors, threshold, tmp_path / "reference")
-    assert list(zip(a.tolist(), b.tolist(), strict=True)) == wanted != []
+    assert ends(found) == wanted != []
     everything = slice(len(vectors))
     candidates = (engine.first.scores(everything, everything) >= engine.first.lowest_score(threshold)).sum().item()
     assert candidates < 0.05 * len(vectors) ** 2
@@ -239,9 +244,9 @@ def test_dead_and_tiny_dimensions_do_not_stop_the_plan(monkeypatch, tmp_path, de
     vectors = np.maximum(clustered(2500, 512) + 0.02 * rng.normal(size=(2500, 512)), 0) * (rng.random(512) > dead)
     vectors[:, 0] += 1e-30
     vectors = vectors[vectors.any(axis=1)].astype(np.float32)
-    a, b, _ = band_join(ExactEngine(MemoryVectors(vectors), 0.95), vectors, 0.95, 10**7).run(tmp_path / "planned")
+    found = band_join(ExactEngine(MemoryVectors(vectors), 0.95), vectors, 0.95, 10**7).run(tmp_path / "planned")
     wanted, _ = joined("faiss", vectors, 0.95, tmp_path / "reference")
-    assert list(zip(a.tolist(), b.tolist(), strict=True)) == wanted
+    assert ends(found) == wanted
 
 
 def test_basis_that_is_not_finite_is_refused() -> None:

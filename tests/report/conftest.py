@@ -15,7 +15,7 @@ import pytest
 from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path
 from miner.pairs.histogram import sample_histogram
 from miner.pairs.statistics import label_statistics, pair_statistics
-from miner.pairs.table import pair_table
+from miner.pairs.table import FoundPairs, write_pairs
 from miner.source import open_source
 from miner.source.base import source_fingerprint
 from miner.stored import MemoryVectors
@@ -93,7 +93,8 @@ def mine(workspace: Workspace, band: dict[str, float]) -> None:
     tables = {"pairs.parquet": chosen, "duplicates.parquet": similarity > band["max"]}
     for name, rows in tables.items():
         mutual = np.zeros(int(rows.sum()), bool)
-        pq.write_table(pair_table(a[rows], b[rows], similarity[rows], mutual, keys, labels), stage.folder / name)
+        pairs = FoundPairs(a[rows], b[rows], similarity[rows])
+        write_pairs(stage.folder / name, pairs, mutual, pa.array(keys), labels)
     record = {
         "images": images,
         "duplicates": int((similarity > band["max"]).sum()),

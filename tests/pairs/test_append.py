@@ -1,0 +1,128 @@
+"""New images: only they are searched, and every file is the one that mining all at once would have written."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from miner.errors import MinerError
+from miner.pairs import join
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from miner.workspace import Workspace
+
+
+def options(**change) -> PairsOptions:
+    return PairsOptions(**{"min": 0.6, "max": 0.95, "append": True, **change})
+
+
+def crowd(count: int, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(9, 12))
+    vectors = centres[rng.integers(0, 9, count)] + 0.4 * rng.normal(size=(count, 12))
+    vectors[rng.integers(0, count, 6)] = vectors[0]
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+def contents(workspace: Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in workspace.pairs.rglob("*") if path.is_file()}
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(2, 60), min_size=2, max_size=4),
+    change=st.sampled_from(
+        [{}, {"mutual": True}, {"top_k": 2}, {"groups": True, "both_orders": True}, {"engine": "faiss"}]
+    ),
+    strip_rows=st.sampled_from([7, 2048]),
+    seed=st.integers(0, 99),
+)
+def test_growth_ends_with_the_bytes_of_mining_at_once(make_embeddings, sizes, change, strip_rows, seed) -> None:
+    vectors = crowd(sum(sizes), seed)
+    before, join._STRIP_ROWS = join._STRIP_ROWS, strip_rows
+    try:
+        for end in np.cumsum(sizes):
+            count = int(np.searchsorted(np.cumsum(sizes), end)) + 1
+            grown = make_embeddings(vectors[:end], name="grown", blocks=sizes[:count], keep_pairs=count > 1)
+            pairs(options(**change), grown)
+        at_once = make_embeddings(vectors, name="at once", blocks=sizes)
+        pairs(options(append=False, **change), at_once)
+    finally:
+        join._STRIP_ROWS = before
+    assert contents(grown) == contents(at_once)
+
+
+def test_only_new_images_are_searched(make_embeddings, monkeypatch) -> None:
+    vectors = crowd(300)
+    pairs(options(), make_embeddings(vectors[:200], blocks=[200]))
+    searched = []
+    candidates = "miner.pairs.exact.ExactEngine.candidates"
+    from miner.pairs.exact import ExactEngine
+
+    whole = ExactEngine.candidates
+    monkeypatch.setattr(candidates, lambda self, *rest: (searched.append(rest), whole(self, *rest))[1])
+    pairs(options(), make_embeddings(vectors, blocks=[200, 100], keep_pairs=True))
+    assert {first for *_, first in searched} == {200}
+
+
+def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypatch) -> None:
+    vectors = crowd(250, 3)
+    pairs(options(), make_embeddings(vectors[:150], blocks=[150]))
+    workspace = make_embeddings(vectors, blocks=[150, 100], keep_pairs=True)
+
+    def die(*args) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("miner.workspace.Stage.finish", die)  # both tables have been replaced by then
+    with pytest.raises(KeyboardInterrupt):
+        pairs(options(), workspace)
+    with pytest.raises(MinerError, match="has not finished"):
+        workspace.manifest(workspace.pairs)
+    monkeypatch.undo()
+    pairs(options(), workspace)
+    at_once = make_embeddings(vectors, name="at once", blocks=[150, 100])
+    pairs(options(append=False), at_once)
+    assert contents(workspace) == contents(at_once)
+
+
+def test_a_flood_leaves_the_old_pairs(make_embeddings) -> None:
+    vectors = crowd(200)
+    workspace = make_embeddings(vectors[:100], blocks=[100])
+    pairs(options(), workspace)
+    before = contents(workspace)
+    workspace = make_embeddings(vectors, blocks=[100, 100], keep_pairs=True)
+    with pytest.raises(MinerError, match="floods"):
+        pairs(options(max_pairs=10), workspace)
+    assert contents(workspace) == before
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"min": 0.5}, "band differ"), ({"mutual": True}, "mutual differ"), ({"top_k": 3}, "top_k differ")],
+)
+def test_another_request_is_refused(make_embeddings, change, message) -> None:
+    vectors = crowd(100)
+    pairs(options(), make_embeddings(vectors[:60], blocks=[60]))
+    workspace = make_embeddings(vectors, blocks=[60, 40], keep_pairs=True)
+    with pytest.raises(MinerError, match=message):
+        pairs(options(**change), workspace)
+
+
+def test_old_images_that_were_embedded_again_are_refused(make_embeddings) -> None:
+    vectors = crowd(100)
+    pairs(options(), make_embeddings(vectors[:60], blocks=[60]))
+    workspace = make_embeddings(-vectors, blocks=[60, 40], keep_pairs=True)
+    with pytest.raises(MinerError, match="embedded again"):
+        pairs(options(), workspace)
+
+
+def test_without_old_pairs_everything_is_searched_and_a_sample_is_refused(make_embeddings, tmp_path: Path) -> None:
+    vectors = crowd(80)
+    workspace, whole = (make_embeddings(vectors, name=name) for name in ("a", "b"))
+    pairs(options(), workspace)
+    pairs(options(append=False), whole)
+    assert contents(workspace) == contents(whole)
+    with pytest.raises(ValueError, match="--append continues with all images"):
+        options(sample=0.5)
