@@ -12,6 +12,7 @@ from miner.export.options import ExportOptions
 from miner.options import Options
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.report.options import ReportOptions
+from miner.review.options import ReviewOptions
 from miner.train.options import TrainOptions
 from miner.workspace import Result, Workspace
 
@@ -55,6 +56,13 @@ STAGES = {
     ),
     "eval knn": StageCommand(
         "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
+    ),
+    "review": StageCommand(
+        "miner.review.run:review",
+        ReviewOptions,
+        "Open a page where people judge pairs: same, different, unsure. A few hundred labels estimate the precision of all "
+        "pairs, with an interval; `miner export --exclude` leaves out what was called different.",
+        exclusive=False,
     ),
     "report": StageCommand(
         "miner.report.run:report",

@@ -79,6 +79,10 @@ class Workspace:
     def report(self) -> Path:
         return self.root / "report"
 
+    @property
+    def review(self) -> Path:
+        return self.root / "review"
+
     def run(self, name: str) -> Path:
         """The folder of a training run."""
         return self.root / "runs" / name

@@ -1,0 +1,57 @@
+"""How far reviewers agree beyond chance."""
+
+from collections import Counter
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
+
+Item = TypeVar("Item", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Two reviewers on the pairs that both judged.
+
+    Attributes:
+        a, b: their names.
+        pairs: that both judged.
+        agreed: of these, judged alike.
+        kappa: Cohen's; None where chance alone would make them agree on everything, because both only ever said one thing.
+    """
+
+    a: str
+    b: str
+    pairs: int
+    agreed: int
+    kappa: float | None
+
+
+def agreements(judgements: Mapping[str, Mapping[Item, str]]) -> list[Agreement]:
+    """Every two reviewers who have judged a common pair, by name.
+
+    Args:
+        judgements: by reviewer, what each said about each pair.
+    """
+    found = []
+    for a, b in combinations(sorted(judgements), 2):
+        few, many = sorted((judgements[a], judgements[b]), key=len)
+        both = [(judgements[a][pair], judgements[b][pair]) for pair in few if pair in many]
+        if both:
+            agreed = sum(x == y for x, y in both)
+            found.append(Agreement(a, b, len(both), agreed, cohen_kappa(both)))
+    return found
+
+
+def cohen_kappa(both: list[tuple[str, str]]) -> float | None:
+    """(observed - expected) / (1 - expected) agreement; None where the expected agreement is complete.
+
+    Source: Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960), 37-46.
+    """
+    count = len(both)
+    first, second = Counter(x for x, _ in both), Counter(y for _, y in both)
+    by_chance = sum(first[answer] * second[answer] for answer in first)
+    if by_chance == count * count:
+        return None
+    agreed = sum(x == y for x, y in both)
+    return (agreed * count - by_chance) / (count * count - by_chance)

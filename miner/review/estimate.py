@@ -1,0 +1,92 @@
+"""The precision of a whole set of pairs out of few labels, with an interval."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+METHOD = (
+    "stratified by similarity: sum of W_h p_h, with the interval of Price & Bonett (2004); Wilson's interval per slice; "
+    "both with finite population correction"
+)
+CONFIDENCE = 0.95
+_Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """One slice: its pairs, how many of them have a verdict, and how many of these are `same`."""
+
+    pairs: int
+    labelled: int
+    same: int
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A share with its 95 % confidence interval; `value` is None where nothing is labelled."""
+
+    value: float | None
+    low: float
+    high: float
+
+
+def wilson(stratum: Stratum) -> Estimate:
+    """The share of `same` within one slice, with Wilson's score interval; a point where all pairs are labelled.
+
+    Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927), 209-212.
+    """
+    if not stratum.labelled:
+        return Estimate(None, 0.0, 1.0)
+    share, n = stratum.same / stratum.labelled, effective_labels(stratum)
+    if math.isinf(n):
+        return Estimate(share, share, share)
+    centre = share + _Z**2 / (2 * n)
+    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
+    scale = 1 + _Z**2 / n
+    return _around(share, (centre - half) / scale, (centre + half) / scale)
+
+
+def stratified(strata: Sequence[Stratum]) -> Estimate:
+    """The share of `same` among all pairs of all slices.
+
+    With W_h = N_h / N the slice's share of all pairs, n_h its effective labels, p_h their share of `same`, k slices:
+
+        p = sum W_h p_h,   q_h = (n_h p_h + 2/k) / (n_h + 4/k),
+        sum W_h q_h  -+  z sqrt(sum W_h^2 q_h (1 - q_h) / (n_h + 4/k)).
+
+    The four imaginary labels, shared by all slices, keep the interval from vanishing where all labels of a slice agree, as they
+    mostly do in a good band. A slice without labels can hold any share, so its whole weight goes into the interval: from none
+    to all of its pairs are `same`. It has no say in p.
+
+    Source: Price & Bonett, An improved confidence interval for a linear function of binomial proportions, Computational
+    Statistics & Data Analysis 45 (2004), 449-456. The finite population correction is ours.
+    """
+    total = sum(stratum.pairs for stratum in strata)
+    known = [stratum for stratum in strata if stratum.labelled]
+    if not known:
+        return Estimate(None, 0.0, 1.0)
+    value = centre = variance = weight = 0.0
+    for stratum in known:
+        share, part = stratum.pairs / total, stratum.same / stratum.labelled
+        imaginary = 4 / len(known) / (effective_labels(stratum) + 4 / len(known))
+        adjusted = part + (0.5 - part) * imaginary
+        weight += share
+        value += share * part
+        centre += share * adjusted
+        variance += share**2 * adjusted * (1 - adjusted) * imaginary * len(known) / 4
+    half = _Z * math.sqrt(variance)
+    return _around(value / weight, centre - half, min(weight, centre + half) + (1 - weight))
+
+
+def effective_labels(stratum: Stratum) -> float:
+    """Labels with replacement that tell as much as these: n (N - 1) / (N - n), infinite when every pair is labelled.
+
+    The variance of the hypergeometric distribution is that of the binomial one with so many draws.
+    """
+    left = stratum.pairs - stratum.labelled
+    return stratum.labelled * (stratum.pairs - 1) / left if left > 0 else math.inf
+
+
+def _around(value: float, low: float, high: float) -> Estimate:
+    """An interval inside [0, 1] that holds the value, whatever rounding does."""
+    return Estimate(value, max(0.0, min(low, value)), min(1.0, max(high, value)))

@@ -1,0 +1,130 @@
+"""The pairs under review: where they lie in the band, and the images that they join."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from miner.decisions import Pair
+from miner.embeddings import read_metadata
+from miner.errors import MinerError
+from miner.review.sampling import Indices, slice_edges, slice_numbers
+from miner.workspace import Record, Workspace, fingerprint
+
+
+@dataclass(frozen=True)
+class PairSet:
+    """All pairs of a workspace, by their place in `pairs.parquet`.
+
+    Attributes:
+        a, b: rows of the images, (n,), ascending by (a, b).
+        similarity: (n,).
+        edges: of the slices, (slices + 1,).
+        numbers: slice of each pair, (n,).
+        images: key, path, label, sha256 and more, by row.
+        source: what the images were embedded from.
+        classes: names of the labels, if there are any.
+        identity: changes with the pairs.
+    """
+
+    a: Indices
+    b: Indices
+    similarity: NDArray[np.float32]
+    edges: NDArray[np.float64]
+    numbers: Indices
+    images: pa.Table
+    source: str
+    classes: list[str] | None
+    identity: str
+
+    def __len__(self) -> int:
+        return len(self.a)
+
+    def keys(self, pair: int) -> Pair:
+        """Keys of both images."""
+        column = self.images["key"]
+        return column[int(self.a[pair])].as_py(), column[int(self.b[pair])].as_py()
+
+    def slice(self, pair: int) -> list[float]:
+        """Edges of the slice of a pair."""
+        number = int(self.numbers[pair])
+        return [round(float(edge), 6) for edge in self.edges[number : number + 2]]
+
+    def sizes(self) -> list[int]:
+        """Pairs of each slice."""
+        return np.bincount(self.numbers, minlength=len(self.edges) - 1).tolist()  # type: ignore[no-any-return]
+
+    def labels(self, pair: int) -> list[str | None]:
+        """Class names of both images."""
+        rows = [self.images["label"][int(side[pair])].as_py() for side in (self.a, self.b)]
+        return [None if label is None else self._class_name(label) for label in rows]
+
+    def _class_name(self, label: int) -> str:
+        return self.classes[label] if self.classes and label < len(self.classes) else f"class {label}"
+
+    def find(self, pairs: Iterable[Pair]) -> list[int | None]:
+        """Place of each pair, given by its keys in either order; None where it is not in this set."""
+        wanted = list(pairs)
+        keys = self.images["key"].combine_chunks()
+        rows = [
+            pc.fill_null(pc.index_in(pa.array([pair[side] for pair in wanted], pa.string()), keys), -1).to_numpy()
+            for side in (0, 1)
+        ]
+        count = len(self.images)
+        low, high = np.minimum(*rows).astype(np.int64), np.maximum(*rows).astype(np.int64)
+        codes, all_codes = low * count + high, self.a * count + self.b
+        places = np.minimum(np.searchsorted(all_codes, codes), len(all_codes) - 1)
+        found = (low >= 0) & (all_codes[places] == codes)
+        return [int(place) if known else None for place, known in zip(places, found, strict=True)]
+
+
+def read_pairset(workspace: Workspace, slices: int) -> PairSet:
+    """The pairs of a workspace, cut into slices of equal width over their band.
+
+    Raises:
+        MinerError: embeddings or pairs are missing, damaged, do not belong together, or there is no pair.
+    """
+    embeddings, mined = workspace.manifest(workspace.embeddings), workspace.manifest(workspace.pairs)
+    if mined["request"]["embeddings"] != fingerprint(embeddings["files"]):
+        raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
+    images = read_metadata(workspace.embeddings, embeddings)
+    path = workspace.pairs / "pairs.parquet"
+    a, b, similarity = _columns(path, len(images))
+    if not len(a):
+        raise MinerError(f"{path} holds no pair to review. Mine a wider band with `miner pairs`.")
+    edges = slice_edges(*_band(mined, similarity), slices)
+    return PairSet(
+        a,
+        b,
+        similarity,
+        edges,
+        slice_numbers(similarity, edges),
+        images,
+        embeddings["request"]["source"],
+        embeddings["source"]["classes"],
+        fingerprint(mined["files"]),
+    )
+
+
+def _band(mined: Record, similarity: NDArray[np.float32]) -> tuple[float, float]:
+    """The band that was asked for, as far as it holds pairs."""
+    band = mined["request"]["band"]
+    return max(float(band["min"]), float(similarity.min())), min(float(band["max"]), float(similarity.max()))
+
+
+def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:
+    try:
+        table = pq.read_table(path, columns=["a", "b", "similarity"])
+    except (OSError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:160]
+        raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
+    a, b, similarity = (table[name].to_numpy() for name in ("a", "b", "similarity"))
+    codes = a * images + b
+    if len(a) and not (a.min() >= 0 and b.max() < images and (a < b).all() and (np.diff(codes) > 0).all()):
+        raise MinerError(f"{path} is damaged: its rows are not in order. Run `miner pairs --force` again.")
+    return a, b, similarity

@@ -1,0 +1,114 @@
+"""`miner review`: people judge pairs on a page of this machine; what they say is kept line by line."""
+
+import importlib
+import secrets
+import shlex
+import sys
+import threading
+import webbrowser
+from typing import TYPE_CHECKING
+
+from miner.decisions import read_decisions
+from miner.engine import write_json
+from miner.errors import MinerError, UsageError
+from miner.review.options import ReviewOptions
+from miner.review.summary import summarise, summary_lines
+from miner.workspace import Record, Result, Workspace, workspace_flag
+
+if TYPE_CHECKING:
+    from miner.review.pairset import PairSet
+
+DECISIONS = "decisions.jsonl"
+SUMMARY = "review.json"
+_TOKEN_BYTES = 18
+
+
+def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Serve the page until Ctrl-C, or only sum up with `summary`; decisions of earlier sessions count.
+
+    Raises:
+        UsageError: `force`, because nothing here is ever replaced; or an address that is not of this machine.
+        MinerError: pairs are missing, another review is open, the extra is not installed, or a file cannot be written.
+    """
+    if force:
+        raise UsageError(
+            f"review has no --force: decisions are only ever added. Move {workspace.review / DECISIONS} away to start anew."
+        )
+    if not options.summary:
+        _require_extra()
+
+    from miner.review.pairset import read_pairset
+
+    pairs = read_pairset(workspace, options.slices)
+    if not options.summary:
+        _serve(options, workspace, pairs)
+    record = _sum_up(workspace, pairs)
+    if record["reviewers"]:
+        write_json(workspace.review / SUMMARY, record)
+    lines = [*summary_lines(record), *_next_step(record, workspace)]
+    return Result("review", record, lines)
+
+
+def _sum_up(workspace: Workspace, pairs: "PairSet") -> Record:
+    from miner.review.session import judgements
+
+    path = workspace.review / DECISIONS
+    said, elsewhere = judgements(pairs, read_decisions(path) if path.exists() else [])
+    return summarise(pairs, said, elsewhere)
+
+
+def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:
+    from miner.review.app import create_app
+    from miner.review.guard import is_loopback
+    from miner.review.images import ImageStore
+    from miner.review.journal import Journal
+    from miner.review.sampling import Sampler
+    from miner.review.server import link, listen, serve
+    from miner.review.session import Session
+
+    token = options.token or (None if is_loopback(options.host) else secrets.token_urlsafe(_TOKEN_BYTES))
+    sampler = Sampler(pairs.numbers, options.slices, options.labels, options.overlap, options.seed)
+    with Journal(workspace.review / DECISIONS) as journal, listen(options.host, options.port) as listener:
+        session = Session(pairs, sampler, journal, options.labels, options.show_labels)
+        app = create_app(session, ImageStore(workspace, pairs.source, pairs.images), options.host, token)
+        address = link(listener, options.host, token)
+
+        def announce() -> None:
+            if not is_loopback(options.host):
+                _say(
+                    "review: WARNING: other machines can reach this page, and everything goes over the network unencrypted. "
+                    "Give the link only to reviewers."
+                )
+            if options.port not in (0, listener.getsockname()[1]):
+                _say(f"review: port {options.port} is taken, so this is another")
+            _say(f"review: {len(pairs):,} pairs, {session.goal} for each reviewer; decisions go to {journal.path}")
+            _say(f"review: open {address} and press Ctrl-C here when you are done")
+            if options.open:
+                threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+        serve(app, listener, announce)
+
+
+def _next_step(record: Record, workspace: Workspace) -> list[str]:
+    path, flag = workspace.review / DECISIONS, workspace_flag(workspace)
+    lines = [f"review: summary in {workspace.review / SUMMARY}"] if record["reviewers"] else []
+    if record["labelled"]:
+        again = " --force" if (workspace.shards / "manifest.json").exists() else ""
+        lines.append(
+            f"review: next, miner export --exclude {shlex.quote(str(path))}{flag}{again}  (leaves out what was called different)"
+        )
+    return lines
+
+
+def _require_extra() -> None:
+    for package in ("starlette", "uvicorn"):
+        try:
+            importlib.import_module(package)
+        except ImportError as error:
+            raise MinerError(
+                f"miner review needs {package}. Install it with: pip install -e '.[review]' (--summary works without)."
+            ) from error
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

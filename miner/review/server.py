@@ -1,0 +1,92 @@
+"""Listening, and stopping when somebody presses Ctrl-C."""
+
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from starlette.applications import Starlette
+
+from miner.errors import MinerError, UsageError
+
+_PORTS_TRIED = 100
+_BACKLOG = 512
+_LAST_REQUESTS_S = 5
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens on the first free port from `port` on.
+
+    Raises:
+        UsageError: the address is not one of this machine.
+        MinerError: all ports tried are taken.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except OSError as error:
+        raise UsageError(f"--host {host} is not known here: {error.strerror}.") from error
+    for number in range(port, min(port + _PORTS_TRIED, 65536)):
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((address[0], number, *address[2:]))
+            listener.listen(_BACKLOG)
+            return listener
+        except PermissionError as error:
+            listener.close()
+            raise UsageError(f"--port {number} needs special rights. Choose one above 1023.") from error
+        except OSError as error:
+            listener.close()
+            if error.errno != errno.EADDRINUSE:
+                raise UsageError(f"--host {host} cannot be listened on: {error.strerror}.") from error
+    raise MinerError(f"All ports from {port} to {port + _PORTS_TRIED - 1} are taken. Choose another --port.")
+
+
+def link(listener: socket.socket, host: str, token: str | None) -> str:
+    """The address for people; one that listens everywhere goes by the name of this machine."""
+    name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
+    name = f"[{name}]" if ":" in name else name
+    return f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={token}" if token else "")
+
+
+def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None]) -> None:
+    """Answer requests until SIGINT or SIGTERM; those that are being answered then are finished first.
+
+    Args:
+        app: what answers.
+        listener: where it listens already, so that a browser may be sent there at once.
+        announce: called when a signal will be heeded.
+    """
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_LAST_REQUESTS_S,
+    )
+    server = uvicorn.Server(config)
+    with _stopped_by_signals(server):
+        announce()
+        server.run(sockets=[listener])
+
+
+@contextmanager
+def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
+    """Signals end the server, not the command; uvicorn raises each again when it has stopped, which changes nothing more."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        server.should_exit = True
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)

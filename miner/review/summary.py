@@ -1,0 +1,132 @@
+"""What all decisions together say about the pairs."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from miner.review.agreement import agreements
+from miner.review.estimate import CONFIDENCE, METHOD, Estimate, Stratum, stratified, wilson
+from miner.workspace import Record
+
+if TYPE_CHECKING:
+    from miner.review.pairset import PairSet
+
+Judgements = Mapping[str, Mapping[int, str]]
+
+
+def verdicts(judgements: Judgements) -> dict[int, bool | None]:
+    """For each pair that anyone called `same` or `different`, whether more say `same`; None on a tie."""
+    balance: Counter[int] = Counter()
+    for said in judgements.values():
+        for pair, decision in said.items():
+            if decision in ("same", "different"):
+                balance[pair] += 1 if decision == "same" else -1
+    return {pair: None if votes == 0 else votes > 0 for pair, votes in balance.items()}
+
+
+def summarise(pairs: "PairSet", judgements: Judgements, elsewhere: int = 0) -> Record:
+    """The record that the page shows and `review.json` holds.
+
+    Args:
+        pairs: under review.
+        judgements: by reviewer, what stands about each pair, by its place.
+        elsewhere: decisions about pairs that are not in this set.
+    """
+    found = verdicts(judgements)
+    strata = _strata(pairs, found)
+    whole = stratified(strata)
+    answers = {name: Counter(said.values()) for name, said in judgements.items() if said}
+    return {
+        "pairs": len(pairs),
+        "pairs_identity": pairs.identity,
+        "labelled": sum(stratum.labelled for stratum in strata),
+        "same": sum(stratum.same for stratum in strata),
+        "disputed": sum(verdict is None for verdict in found.values()),
+        "unsure": sum(count["unsure"] for count in answers.values()),
+        "elsewhere": elsewhere,
+        "confidence": CONFIDENCE,
+        "method": METHOD,
+        "precision": _interval(whole),
+        "slices": [
+            {
+                "min": round(float(pairs.edges[number]), 6),
+                "max": round(float(pairs.edges[number + 1]), 6),
+                "pairs": stratum.pairs,
+                "labelled": stratum.labelled,
+                "same": stratum.same,
+                "precision": _interval(wilson(stratum)),
+            }
+            for number, stratum in enumerate(strata)
+            if stratum.pairs
+        ],
+        "reviewers": [
+            {"name": name, **{answer: counts[answer] for answer in ("same", "different", "unsure", "skip")}}
+            for name, counts in sorted(answers.items())
+        ],
+        "agreement": [
+            {"a": pair.a, "b": pair.b, "pairs": pair.pairs, "agreed": pair.agreed, "kappa": _rounded(pair.kappa)}
+            for pair in agreements({name: _judged(said) for name, said in judgements.items()})
+        ],
+    }
+
+
+def summary_lines(record: Record) -> list[str]:
+    """The record as a table for people."""
+    if not record["reviewers"]:
+        return ["review: no decisions yet", *_elsewhere(record)]
+    people = ", ".join(f"{person['name']} {_answers(person)}" for person in record["reviewers"])
+    lines = [
+        f"review: {record['labelled']:,} of {record['pairs']:,} pairs have a verdict, {record['same']:,} of them `same`; "
+        f"{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
+        f"review: precision of all {record['pairs']:,} pairs {_percent(record['precision'])}",
+        "",
+        f"  {'similarity':<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
+    ]
+    lines += [
+        f"  {part['min']:.3f} to {part['max']:.3f}{part['pairs']:>12,}{part['labelled']:>8}{part['same']:>6}   "
+        f"{_percent(part['precision'])}"
+        for part in record["slices"]
+    ]
+    lines += [""] + [
+        f"review: {pair['a']} and {pair['b']} agree on {pair['agreed']} of {pair['pairs']} pairs, "
+        + (f"kappa {pair['kappa']:.2f}" if pair["kappa"] is not None else "kappa undefined (one answer only)")
+        for pair in record["agreement"]
+    ]
+    return [*lines, *_elsewhere(record)]
+
+
+def _strata(pairs: "PairSet", found: Mapping[int, bool | None]) -> list[Stratum]:
+    labelled: Counter[int] = Counter()
+    same: Counter[int] = Counter()
+    for pair, verdict in found.items():
+        if verdict is not None:
+            labelled[int(pairs.numbers[pair])] += 1
+            same[int(pairs.numbers[pair])] += verdict
+    return [Stratum(size, labelled[number], same[number]) for number, size in enumerate(pairs.sizes())]
+
+
+def _judged(said: Mapping[int, str]) -> dict[int, str]:
+    return {pair: decision for pair, decision in said.items() if decision != "skip"}
+
+
+def _interval(estimate: Estimate) -> dict[str, float | None]:
+    return {"value": _rounded(estimate.value), "low": _rounded(estimate.low), "high": _rounded(estimate.high)}
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 6)
+
+
+def _percent(interval: Mapping[str, Any]) -> str:
+    if interval["value"] is None:
+        return "unknown"
+    return f"{interval['value']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
+
+
+def _answers(person: Record) -> int:
+    return int(person["same"] + person["different"] + person["unsure"])
+
+
+def _elsewhere(record: Record) -> list[str]:
+    count = record["elsewhere"]
+    return [f"review: {count:,} decisions are about pairs that are not in this set; they are kept"] if count else []

@@ -1,0 +1,32 @@
+import random
+
+import pytest
+from sklearn.metrics import cohen_kappa_score
+
+from miner.review.agreement import agreements, cohen_kappa
+
+ANSWERS = ["same", "different", "unsure"]
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_kappa_is_sklearns(seed: int) -> None:
+    rng = random.Random(seed)
+    both = [(rng.choice(ANSWERS[: 2 + seed % 2]), rng.choice(ANSWERS)) for _ in range(40)]
+    both += [(answer, answer) for answer in rng.choices(ANSWERS, k=10 * seed)]
+    assert cohen_kappa(both) == pytest.approx(cohen_kappa_score(*zip(*both, strict=True)))
+
+
+def test_kappa_is_undefined_where_both_only_know_one_answer() -> None:
+    assert cohen_kappa([("same", "same")] * 5) is None
+    assert cohen_kappa([("same", "different")] * 5) == 0
+
+
+def test_only_pairs_that_both_judged_count() -> None:
+    said = {
+        "Bob": {1: "same", 2: "different", 3: "same", 9: "unsure"},
+        "Ada": {1: "same", 2: "same", 3: "same", 4: "different"},
+        "Eve": {7: "same"},
+    }
+    (found,) = agreements(said)
+    assert (found.a, found.b, found.pairs, found.agreed) == ("Ada", "Bob", 3, 2)
+    assert found.kappa == pytest.approx(0.0)

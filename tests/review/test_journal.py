@@ -1,0 +1,106 @@
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from miner.decisions import Decision, read_decisions
+from miner.errors import MinerError
+from miner.review.journal import Journal
+
+
+def decision(number: int = 0, reviewer: str = "Ada") -> Decision:
+    return Decision(
+        key_a=f"a{number}",
+        key_b=f"b{number}",
+        decision="same",
+        reviewer=reviewer,
+        time="2025-03-01T12:00:00Z",
+        similarity=0.9,
+        slice=[0.8, 1.0],
+    )
+
+
+def test_what_is_appended_is_read_back_and_the_next_one_continues(tmp_path: Path) -> None:
+    path = tmp_path / "review" / "decisions.jsonl"
+    with Journal(path) as journal:
+        assert journal.decisions == []
+        journal.append(decision(1))
+        journal.append(decision(2, "Bob"))
+    with Journal(path) as journal:
+        assert journal.decisions == [decision(1), decision(2, "Bob")] == read_decisions(path)
+
+
+@pytest.mark.parametrize("kept_bytes", [1, 20, -2])
+def test_a_half_written_line_is_cut_before_the_next_is_appended(tmp_path: Path, capsys, kept_bytes: int) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_text(decision(1).line() + decision(2).line()[:kept_bytes])
+    with Journal(path) as journal:
+        assert journal.decisions == [decision(1)]
+        journal.append(decision(3))
+    assert read_decisions(path) == [decision(1), decision(3)]
+    assert "half-written" in capsys.readouterr().err
+
+
+def test_a_whole_line_without_its_newline_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_text(decision(1).line().rstrip("\n"))
+    with Journal(path) as journal:
+        journal.append(decision(2))
+    assert read_decisions(path) == [decision(1), decision(2)]
+
+
+def test_damage_in_the_middle_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    path.write_text(decision(1).line() + '{"key_a": "torn\n' + decision(2).line())
+    before = path.read_bytes()
+    with pytest.raises(MinerError, match="line 2"):
+        Journal(path)
+    assert path.read_bytes() == before
+
+
+def test_one_writer_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    with Journal(path) as journal:
+        journal.append(decision(1))
+        with pytest.raises(MinerError, match="Another `miner review`"):
+            Journal(path)
+        assert read_decisions(path) == [decision(1)]
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MinerError, match=r"decisions\.jsonl cannot be written"):
+        Journal(tmp_path / "file" / "decisions.jsonl")
+
+
+_FILL = """
+import resource, signal, sys
+from pathlib import Path
+from miner.errors import MinerError
+from miner.review.journal import Journal
+from tests.review.test_journal import decision
+path = Path(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+with Journal(path) as journal:
+    journal.append(decision(1))
+    room = path.stat().st_size + 20
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, resource.RLIM_INFINITY))
+    try:
+        journal.append(decision(2))
+    except MinerError as error:
+        print(error)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    journal.append(decision(3))
+"""
+
+
+def test_a_line_that_finds_no_room_leaves_nothing_behind(tmp_path: Path) -> None:
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
+    path = tmp_path / "decisions.jsonl"
+    answer = subprocess.run([sys.executable, "-c", _FILL, str(path)], capture_output=True, text=True, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert "disk is full" in answer.stdout
+    assert [json.loads(line)["key_a"] for line in path.read_text().splitlines()] == ["a1", "a3"]
