@@ -46,7 +46,7 @@ STAGES = {
     "pairs": StageCommand(
         "miner.pairs.run:pairs",
         PairsOptions,
-        "Find every pair of different images with --min <= cosine <= --max, exactly.",
+        "Find every pair of different images with --min <= cosine <= --max; exactly, unless --engine says otherwise.",
     ),
     "export": StageCommand(
         "miner.export.run:export", ExportOptions, "Write images and pairs as deterministic WebDataset shards."

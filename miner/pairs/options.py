@@ -1,11 +1,13 @@
 """Options of `miner pairs` and `miner calibrate`."""
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from miner.memory import parse_bytes
-from miner.options import Cosine, Options
+from miner.options import Cosine, Options, flag_name
+
+_APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
 
 class PairsOptions(Options):
@@ -34,9 +36,26 @@ class PairsOptions(Options):
     both_orders: bool = Field(
         False, description="Write each pair as (a, b) and as (b, a), as SePP-ID lists them; later stages take both."
     )
-    engine: Literal["exact", "faiss"] = Field("exact", description="Search engine; both give the same pairs.")
+    engine: Literal["exact", "faiss", "ivf", "hnsw"] = Field(
+        "exact",
+        description="exact: every pair, fastest up to a few million images. faiss: the same pairs from a FAISS flat index. ivf: "
+        "most of the pairs, in a time that grows with n^1.5, for more images than that. hnsw: the same from a graph, for bands "
+        "with few pairs per image. ivf and hnsw measure their recall and report it.",
+    )
+    recall: float = Field(
+        0.98,
+        gt=0,
+        le=1,
+        description="Share of the pairs that ivf and hnsw should find: they look as far as it takes on 1,000 random images. "
+        "What is reported is measured on 1,000 others.",
+    )
+    nlist: int | None = Field(None, ge=1, description="Cells of ivf (default: 4 times the square root of the images).")
+    nprobe: int | None = Field(None, ge=1, description="Cells where ivf looks, in place of --recall.")
+    links: int = Field(32, ge=2, description="Links of a row in the graph of hnsw (M): more cost memory and find more.")
+    ef_construction: int = Field(100, ge=1, description="Candidates for the links while hnsw builds its graph.")
+    ef_search: int | None = Field(None, ge=1, description="Candidates while hnsw searches, in place of --recall.")
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
-    seed: int = Field(0, description="Seed of --sample.")
+    seed: int = Field(0, description="Seed of --sample, and of what ivf and hnsw draw at random.")
     memory: str | None = Field(
         None,
         description="Memory to use beside the imported libraries, such as 512MB or 8GB; vectors that do not fit are read again "
@@ -61,6 +80,23 @@ class PairsOptions(Options):
         if memory is not None:
             parse_bytes(memory)
         return memory
+
+    def approximation(self) -> dict[str, Any]:
+        """The engine and its options where they decide which pairs are found; empty for the exact engines."""
+        names = _APPROXIMATE.get(self.engine)
+        return self.model_dump(mode="json", include={"engine", *names}) if names else {}
+
+    @model_validator(mode="after")
+    def _engine_has_its_options(self) -> Self:
+        for name in sorted(self.model_fields_set):
+            owners = [engine for engine, names in _APPROXIMATE.items() if name in names]
+            if owners and self.engine not in owners:
+                raise ValueError(f"{flag_name(name)} belongs to --engine {' or '.join(owners)}, not to {self.engine}")
+        if self.append and self.engine in _APPROXIMATE:
+            raise ValueError(
+                f"--append needs an exact engine: what {self.engine} finds among old images depends on the new ones"
+            )
+        return self
 
     @model_validator(mode="after")
     def _band_is_ordered(self) -> Self:

@@ -62,7 +62,6 @@ def write_tables(
             write_ends(partial, found.at(~keep & ~duplicate))
     known = labels_of(searched, labels)
     record: Record = {
-        "exact": True,
         "source": store.manifest["source"],
         "encoder": store.manifest["encoder"],
         "mutual_neighbours": nearest,

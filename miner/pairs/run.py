@@ -1,6 +1,7 @@
 """`miner pairs`: every pair of different images in a similarity band."""
 
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from miner.embeddings import EmbeddingStore
     from miner.engine import Executor
     from miner.pairs.join import Engine
+    from miner.pairs.table import FoundPairs
     from miner.stored import Rows, Vectors
 
 # What the tables of found pairs take while they are written, and what the process takes for this and that.
@@ -46,6 +48,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
 def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
     chosen = options.model_dump(mode="json", include={"sample", "top_k", "mutual", "neighbors", "seed"})
     chosen |= {name: True for name in ("groups", "both_orders") if getattr(options, name)}
+    chosen |= options.approximation()
     return {"embeddings": fingerprint(embeddings["files"]), "band": {"min": low, "max": high}, **chosen}
 
 
@@ -86,7 +89,7 @@ def _mine(
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
     limit = min(options.max_pairs, max(int(memory / _PAIR_BYTES), 1))
     old_images = base["vectors"]["count"] if base else 0
-    make_engine = partial(_engine, options, vectors, band[0], memory)
+    make_engine = _engine_maker(options, vectors, band, memory)
     join = BandJoin(make_engine, vectors, band[0], limit, first=old_images)
     # What can be refused has been by now; only then does an old result go.
     if base is None:
@@ -103,9 +106,11 @@ def _mine(
         raise MinerError(f"{flood} The images with most partners there: {densest}.") from None
     if base is not None:
         found = append.with_known(stage.folder, vectors, old_images, found)
+    completeness = _completeness(make_engine, found)
     found = replace(found, a=rows[found.a], b=rows[found.b])
     files, record = write_tables(options, store, stage.folder, rows, found, band[1])
     record |= {"images": len(rows), "engine": options.engine, "vectors": append.vectors_seen(store.manifest)}
+    record |= completeness
     add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
     if options.neighbors is not None:
         graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, store, options.neighbors)
@@ -126,13 +131,15 @@ def _executor(options: PairsOptions) -> "Executor":
     Raises:
         UsageError: Ray is asked for and not installed, or a device does not exist.
     """
+    from miner.engine import LocalExecutor
     from miner.pairs.seats import executor_for
 
     if options.engine_address is not None:
         from miner.engine.ray import RayExecutor
 
         return RayExecutor(options.engine_address, gpus_per_worker=int(options.device.startswith(("auto", "cuda"))))
-    return executor_for(options.device)
+    # An approximate engine runs on the processor, where FAISS uses all cores by itself.
+    return LocalExecutor() if options.approximation() else executor_for(options.device)
 
 
 def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
@@ -163,16 +170,31 @@ def _vectors(store: "EmbeddingStore", rows: "Rows", memory: float) -> "Vectors":
     return whole if len(rows) == len(store) else ChosenVectors(whole, rows)
 
 
-def _engine(options: PairsOptions, vectors: "Vectors", threshold: float, memory: float) -> "Engine":
-    if options.engine == "faiss":
-        from miner.pairs.flat import FaissEngine
-        from miner.pairs.similarity import unit_rows
+def _engine_maker(
+    options: PairsOptions, vectors: "Vectors", band: tuple[float, float], memory: float
+) -> "Callable[[], Engine]":
+    """What makes the engine, in each process that searches."""
+    if options.approximation():
+        from miner.pairs.approximate import ApproximateSearch
 
-        return FaissEngine(unit_rows(vectors.read(0, len(vectors))), threshold)
+        return ApproximateSearch(options, vectors, band)
+    if options.engine == "faiss":
+        from miner.pairs.flat import faiss_engine
+
+        return partial(faiss_engine, vectors, band[0], options.device)
     from miner.pairs.exact import ExactEngine
 
     held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
-    return ExactEngine(vectors, threshold, memory - held)
+    return partial(ExactEngine, vectors, band[0], memory - held)
+
+
+def _completeness(make_engine: "Callable[[], Engine]", found: "FoundPairs") -> Record:
+    """Whether these are all pairs of the band, and if not, what share of them."""
+    from miner.pairs.approximate import ApproximateSearch
+
+    if isinstance(make_engine, ApproximateSearch):
+        return {"exact": False, **make_engine.measured((found.a, found.b))}
+    return {"exact": True}
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
@@ -182,7 +204,7 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     band = manifest["request"]["band"]
     lines = [
         f"pairs: {manifest['pairs']:,} pairs of {manifest['images_in_pairs']:,} different images with cosine in "
-        f"[{band['min']:g}, {band['max']:g}] among {manifest['images']:,} images, exact, in {workspace.pairs}"
+        f"[{band['min']:g}, {band['max']:g}] among {manifest['images']:,} images, {_how_complete(manifest)}, in {workspace.pairs}"
     ]
     if manifest["duplicates"]:
         lines.append(
@@ -215,3 +237,11 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
             )
         lines.append(warning.strip())
     return Result("pairs", manifest, lines, fresh, headline)
+
+
+def _how_complete(manifest: Record) -> str:
+    if manifest["exact"]:
+        return "exact"
+    from miner.pairs.recall import recall_in_words
+
+    return recall_in_words(manifest["recall"])

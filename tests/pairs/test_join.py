@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from miner.pairs import exact, join
 from miner.pairs.exact import ExactEngine
-from miner.pairs.flat import FaissEngine
+from miner.pairs.flat import FaissEngine, flat_index
 from miner.pairs.join import BandJoin, Engine, FloodError
 from miner.pairs.planning import Cascade, Costs, best_cascade
 from miner.pairs.similarity import float32_margin, rescore, unit_rows
@@ -35,9 +35,14 @@ def engine_with(first: tuple[int | None, torch.dtype], second: int | None = None
     return engine
 
 
+def by_neighbours(units: np.ndarray, threshold: float, most: int) -> FaissEngine:
+    return FaissEngine(units, threshold, flat_index(units), most)
+
+
 ENGINES = {
     "exact": lambda vectors, threshold: ExactEngine(MemoryVectors(vectors), threshold),
     "faiss": lambda vectors, threshold: FaissEngine(unit_rows(vectors), threshold),
+    "faiss by neighbours": lambda vectors, threshold: by_neighbours(unit_rows(vectors), threshold, 40),
     "sketch of 1, bfloat16": engine_with((1, torch.bfloat16)),
     "sketch of 20, bfloat16": engine_with((20, torch.bfloat16)),
     "sketch of 20, float32": engine_with((20, torch.float32)),
