@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.device import has_native_bf16
-from miner.errors import MinerError
 from miner.pairs.join import FloodError
-from miner.pairs.planning import Cascade, Costs, best_cascade
+from miner.pairs.planning import SHORTEST, Cascade, Costs, best_cascade
 from miner.pairs.sampled import products_at
 from miner.pairs.similarity import check_lengths, float32_margin, row_lengths, scaled
 from miner.pairs.sketch import Projection, Sketch, SketchedBlock
@@ -65,7 +64,7 @@ class ExactEngine:
         threads: that share the tiles.
 
     Raises:
-        MinerError: a vector is zero or not finite, or the memory is too small.
+        MinerError: a vector is zero or not finite.
     """
 
     def __init__(
@@ -81,7 +80,7 @@ class ExactEngine:
         self.lowest = threshold - float32_margin(vectors.dim)
         self.threads = threads or Threads()
         self.lengths = np.empty(len(vectors), np.float64)
-        room = memory_bytes - self.threads.count * (_TILE_BYTES + 8 * vectors.dim * TILE_ROWS) - 8 * len(vectors)
+        room = memory_bytes - _working_bytes(len(vectors), vectors.dim, self.threads.count)
         if cascade is None and len(vectors) >= _LEAST_ROWS_TO_SKETCH:
             # On a thread of the tiles, so that it is measured as they will run.
             (cascade,) = self.threads.map(self._plan, [room])
@@ -135,11 +134,7 @@ class ExactEngine:
         return sketches[0], sketches[1] if len(sketches) > 1 else None
 
     def _plan(self, room: float) -> Cascade | None:
-        """The passes that promise the least time.
-
-        Raises:
-            MinerError: the memory does not even hold the shortest sketches.
-        """
+        """The passes that promise the least time."""
         count = len(self.vectors)
         dtype = torch.bfloat16 if has_native_bf16(CPU) else torch.float32
         order = np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False))
@@ -149,12 +144,6 @@ class ExactEngine:
         units = scaled(stored, lengths)
         shuffled = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
         row_bytes = room / count
-        shortest = min(32, self.vectors.dim) * dtype.itemsize
-        if row_bytes < shortest:
-            raise MinerError(
-                f"--memory is too small for {count:,} vectors: their shortest sketches alone take "
-                f"{count * shortest / 2**20:,.0f} MB. Give more, or mine a part with --sample."
-            )
         costs = _measured_costs(units[:TILE_ROWS])
         return best_cascade(units[shuffled], count, self.threshold, dtype, costs, _count_hits, row_bytes)
 
@@ -201,6 +190,17 @@ class ExactEngine:
         rows, columns = places_at_least(strip @ self._units(left, right).T, self.lowest)
         above = columns + left > rows + start
         return np.stack([rows[above] + start, columns[above] + left], axis=1)
+
+
+def least_bytes(count: int, dim: int) -> int:
+    """The least memory with which the exact engine can search so many vectors: its tiles, and the shortest sketches."""
+    shortest = min(SHORTEST, dim) * 2
+    return _working_bytes(count, dim, torch.get_num_threads()) + count * shortest
+
+
+def _working_bytes(count: int, dim: int, threads: int) -> int:
+    """What the tiles in work and the lengths take."""
+    return threads * (_TILE_BYTES + 8 * dim * TILE_ROWS) + 8 * count
 
 
 def places_at_least(scores: Tensor, lowest: float) -> tuple[Rows, Rows]:

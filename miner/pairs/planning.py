@@ -13,7 +13,8 @@ from torch import Tensor
 
 from miner.pairs.sketch import Projection, Sketch, principal_directions
 
-_WIDTHS = (31, 63, 127, 191, 255, 383, 511, 767, 1023)
+SHORTEST = 32  # numbers per row of the shortest sketch
+_WIDTHS = (SHORTEST - 1, 63, 127, 191, 255, 383, 511, 767, 1023)
 _TRIAL_ROWS = 2048
 _REPEATS = 2
 

@@ -82,7 +82,7 @@ def _mine(
 
     store = EmbeddingStore(workspace)
     rows = _sampled_rows(options, len(store))
-    memory = _memory(options) - _SPARE_BYTES - 2 * store.metadata.nbytes
+    memory = _memory(options, store, len(rows))
     executor = _executor(options)
     vectors = _vectors(store, rows, memory if executor == LocalExecutor() else 0)
     if options.neighbors is not None and options.neighbors >= len(store):
@@ -121,8 +121,24 @@ def _mine(
     return _result(manifest, workspace)
 
 
-def _memory(options: PairsOptions) -> int:
-    return default_bytes() if options.memory is None else parse_bytes(options.memory)
+def _memory(options: PairsOptions, store: "EmbeddingStore", images: int) -> int:
+    """Bytes for the search itself.
+
+    Raises:
+        MinerError: --memory is too small for so many images.
+    """
+    from miner.pairs.exact import least_bytes
+
+    beside = _SPARE_BYTES + 2 * store.metadata.nbytes
+    wanted = default_bytes() if options.memory is None else parse_bytes(options.memory)
+    least = beside + least_bytes(images, store.stored.dim)
+    if options.engine == "exact" and wanted < least:
+        raise MinerError(
+            f"{'The free memory' if options.memory is None else f'--memory {options.memory}'} is too small to search "
+            f"{images:,} vectors of {store.stored.dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more, or "
+            "mine a part with --sample."
+        )
+    return wanted - beside
 
 
 def _executor(options: PairsOptions) -> "Executor":

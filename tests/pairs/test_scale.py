@@ -1,0 +1,83 @@
+"""The same bytes within little memory, and by several processes on a real local Ray cluster."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from miner.errors import MinerError
+from miner.pairs import join
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from miner.workspace import Workspace
+
+MEASURE = """
+import re, sys
+from pathlib import Path
+from miner.embeddings import EmbeddingStore
+from miner.pairs import exact, histogram, output, run, seats
+from miner.pairs.options import PairsOptions
+from miner.workspace import Workspace
+
+def status(field):
+    return int(re.search(field + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
+
+small, large, memory = sys.argv[1:]
+run.pairs(PairsOptions(min=0.9, max=1.0), Workspace(Path(small)))  # libraries load parts of themselves when first used
+Path("/proc/self/clear_refs").write_text("5")
+before = status("VmRSS")
+run.pairs(PairsOptions(min=0.9, max=1.0, memory=memory), Workspace(Path(large)))
+print(status("VmHWM") - before)
+"""
+
+
+def spread(count: int, dim: int) -> np.ndarray:
+    """Unit rows, each near one other."""
+    rng = np.random.default_rng(0)
+    scale = 1 / (1 + np.arange(dim)) ** 0.5
+    vectors = rng.normal(size=(count // 2, dim)) * scale
+    vectors = np.concatenate([vectors, vectors + 0.2 * rng.normal(size=vectors.shape) * scale])
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
+
+
+def contents(workspace: Workspace) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in workspace.pairs.rglob("*") if path.is_file()}
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc, which is Linux")
+def test_memory_is_kept_to_and_changes_nothing(make_embeddings) -> None:
+    vectors = spread(60_000, 512)
+    workspaces = [make_embeddings(vectors, name=name, blocks=7) for name in ("little", "much")]
+    small = make_embeddings(vectors[:9000], name="small")
+    arguments = [sys.executable, "-c", MEASURE, str(small.root), str(workspaces[0].root), "160MB"]
+    run = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    used = int(run.stdout.split()[-1])
+    assert used < 160e6 < vectors.nbytes * 3  # the stored vectors and their float32 do not fit
+    pairs(PairsOptions(min=0.9, max=1.0), workspaces[1])
+    assert contents(workspaces[0]) == contents(workspaces[1])
+    assert workspaces[1].manifest(workspaces[1].pairs)["pairs"] >= 30_000
+
+
+def test_memory_too_small_for_the_vectors_is_explained(make_embeddings) -> None:
+    workspace = make_embeddings(spread(9000, 64))
+    with pytest.raises(MinerError, match=r"--memory 1MB is too small .* that takes at least \d+ MB"):
+        pairs(PairsOptions(min=0.9, max=1.0, memory="1MB"), workspace)
+    assert not workspace.pairs.exists()
+
+
+def test_ray_gives_the_bytes_of_one_process(make_embeddings, monkeypatch) -> None:
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(join, "_STRIP_ROWS", 500)
+    vectors = spread(3000, 24)
+    local, remote = (make_embeddings(vectors, name=name, blocks=3) for name in ("local", "remote"))
+    pairs(PairsOptions(min=0.9, max=1.0), local)
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
+    try:
+        pairs(PairsOptions(min=0.9, max=1.0, engine_address="auto"), remote)
+    finally:
+        ray.shutdown()
+    assert contents(local) == contents(remote)
+    with pytest.raises(MinerError, match="floods"):
+        pairs(PairsOptions(min=0.9, max=1.0, max_pairs=10), local, force=True)
