@@ -23,10 +23,10 @@ TILE_ROWS = 2048
 _SAMPLE_ROWS = 4096
 _LEAST_ROWS_TO_SKETCH = 8192
 _TIMED_SHARE = 1e-3
-# From this share of a tile on, its float32 product costs less than its candidates one by one.
-_DENSE_SHARE = 1 / 4
-# What the tiles in work take beside the vectors, per thread: scores, mask, and float32 rows.
-_TILE_BYTES = TILE_ROWS * TILE_ROWS * 6
+# From this share of a tile on, it is multiplied in float32: so many candidates take as much memory as a product.
+_DENSE_SHARE = 1 / 16
+# What a tile in work takes beside its rows: scores in float32, a mask, and the candidates.
+_TILE_BYTES = TILE_ROWS * TILE_ROWS * 8
 
 CPU = torch.device("cpu")
 
@@ -160,12 +160,13 @@ class ExactEngine:
         if self.first is None:
             return self._dense(start, strip, left, right)
         scores = self.first.scores(slice(start, stop), slice(left, right))
-        rows, columns = places_at_least(scores, self.first.lowest_score(self.threshold))
+        mask = at_least(scores, self.first.lowest_score(self.threshold))
+        if np.count_nonzero(mask) > _DENSE_SHARE * mask.size:
+            return self._dense(start, strip, left, right)
+        rows, columns = places_of(mask)
         if left < stop:
             above = columns + left > rows + start
             rows, columns = rows[above], columns[above]
-        if len(rows) > _DENSE_SHARE * scores.numel():
-            return self._dense(start, strip, left, right)
         if self.second is not None:
             longer = self.second.vectors
             scored = products_at(longer[start:stop], longer[left:right], rows, columns)
@@ -187,7 +188,7 @@ class ExactEngine:
         return products_at(strip, self._units(left, right), rows, columns)
 
     def _dense(self, start: int, strip: Tensor, left: int, right: int) -> NDArray[np.int64]:
-        rows, columns = places_at_least(strip @ self._units(left, right).T, self.lowest)
+        rows, columns = places_of(at_least(strip @ self._units(left, right).T, self.lowest))
         above = columns + left > rows + start
         return np.stack([rows[above] + start, columns[above] + left], axis=1)
 
@@ -203,8 +204,8 @@ def _working_bytes(count: int, dim: int, threads: int) -> int:
     return threads * (_TILE_BYTES + 8 * dim * TILE_ROWS) + 8 * count
 
 
-def places_at_least(scores: Tensor, lowest: float) -> tuple[Rows, Rows]:
-    """Rows and columns of a tile's values at or above a value, in row order.
+def at_least(scores: Tensor, lowest: float) -> NDArray[np.bool_]:
+    """Which values of a tile are at or above a value: bool (m, n).
 
     Args:
         scores: bfloat16 or float32 (m, n), without NaN.
@@ -213,13 +214,15 @@ def places_at_least(scores: Tensor, lowest: float) -> tuple[Rows, Rows]:
     if scores.dtype == torch.bfloat16 and lowest > 0:
         # Bits of positive floats rise with the value, and negative ones are negative as integers. numpy compares and scans
         # 16-bit integers twenty times faster than torch does bfloat16.
-        least = _first_bfloat16(lowest)
-        mask = scores.view(torch.int16).numpy() >= least
-    else:
-        mask = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy() >= lowest
+        return np.asarray(scores.view(torch.int16).numpy() >= _first_bfloat16(lowest))
+    return np.asarray((scores.float() if scores.dtype == torch.bfloat16 else scores).numpy() >= lowest)
+
+
+def places_of(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:
+    """Rows and columns of what is set, in row order."""
     flat = np.flatnonzero(mask)
-    rows = flat // scores.shape[1]
-    return rows, flat - rows * scores.shape[1]
+    rows = flat // mask.shape[1]
+    return rows, flat - rows * mask.shape[1]
 
 
 def _first_bfloat16(lowest: float) -> np.int16:
@@ -231,7 +234,11 @@ def _first_bfloat16(lowest: float) -> np.int16:
 
 def _count_hits(sketch: Sketch, lowest: float) -> int:
     everything = slice(len(sketch.vectors))
-    return len(places_at_least(sketch.scores(everything, everything), lowest)[0])
+    mask = at_least(sketch.scores(everything, everything), lowest)
+    found = int(np.count_nonzero(mask))
+    if found <= _DENSE_SHARE * mask.size:
+        places_of(mask)
+    return found
 
 
 def _measured_costs(units: Tensor) -> Costs:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What the tables of found pairs take while they are written, and what the process takes for this and that.
 _PAIR_BYTES = 200
-_SPARE_BYTES = 48 << 20
+_SPARE_BYTES = 72 << 20
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -129,9 +129,9 @@ def _memory(options: PairsOptions, store: "EmbeddingStore", images: int) -> int:
     """
     from miner.pairs.exact import least_bytes
 
-    beside = _SPARE_BYTES + 2 * store.metadata.nbytes
+    beside: int = _SPARE_BYTES + 2 * store.metadata.nbytes
     wanted = default_bytes() if options.memory is None else parse_bytes(options.memory)
-    least = beside + least_bytes(images, store.stored.dim)
+    least: int = beside + least_bytes(images, store.stored.dim)
     if options.engine == "exact" and wanted < least:
         raise MinerError(
             f"{'The free memory' if options.memory is None else f'--memory {options.memory}'} is too small to search "

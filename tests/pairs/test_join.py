@@ -97,7 +97,7 @@ def adversarial(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.nd
 
 
 @pytest.mark.parametrize("name", ENGINES)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     kind=st.sampled_from(["random", "duplicates", "opposite", "cluster", "low rank", "grid", "scales"]),
     count=st.integers(2, 60),
