@@ -88,9 +88,9 @@ class PairsOptions(Options):
 
     @model_validator(mode="after")
     def _engine_has_its_options(self) -> Self:
-        for name in sorted(self.model_fields_set):
+        for name, field in type(self).model_fields.items():
             owners = [engine for engine, names in _APPROXIMATE.items() if name in names]
-            if owners and self.engine not in owners:
+            if owners and self.engine not in owners and getattr(self, name) != field.default:
                 raise ValueError(f"{flag_name(name)} belongs to --engine {' or '.join(owners)}, not to {self.engine}")
         if self.append and self.engine in _APPROXIMATE:
             raise ValueError(

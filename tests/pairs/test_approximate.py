@@ -1,6 +1,11 @@
 """Approximate engines: what they find is true, what they miss is measured, and neither depends on threads or restarts."""
 
+import os
 import pickle
+import signal
+import subprocess
+import sys
+import time
 
 import faiss
 import numpy as np
@@ -200,6 +205,22 @@ def test_sums_one_by_one_depend_on_neither_threads_nor_batch(threads) -> None:
     assert faiss.cvar.distance_compute_blas_threshold == usual
 
 
+@pytest.mark.parametrize("name", ENGINES)
+def test_killed_run_continues_to_the_same_bytes_with_other_threads(name, make_embeddings) -> None:
+    vectors = clustered(5000, 32).astype(np.float16)
+    whole, killed = (make_embeddings(vectors, name=folder) for folder in ("whole", "killed"))
+    command = [sys.executable, "-m", "miner", "pairs", "--min", "0.6", "--max", "0.8", "--engine", name, "-w"]
+    subprocess.run([*command, str(whole.root)], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    process = subprocess.Popen([*command, str(killed.root)], env={**os.environ, "OMP_NUM_THREADS": "2"})
+    while not list(killed.pairs.glob("parts/strip-*.parquet")) and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (killed.pairs / "manifest.json").exists()
+    subprocess.run([*command, str(killed.root)], env={**os.environ, "OMP_NUM_THREADS": "3"}, check=True)
+    assert digests(whole) == digests(killed)
+
+
 def test_faiss_sums_as_usual_after_an_error() -> None:
     usual = faiss.cvar.distance_compute_blas_threshold
     with pytest.raises(KeyError), sums_one_by_one():
@@ -248,6 +269,11 @@ def test_approximate_pairs_are_another_request_and_exact_engines_are_one(make_em
     assert not pairs(PairsOptions(min=0.7, max=0.9, engine="ivf"), workspace).fresh
     with pytest.raises(MinerError, match="nprobe was None and is now 3"):
         pairs(PairsOptions(min=0.7, max=0.9, engine="ivf", nprobe=3), workspace)
+
+
+def test_all_options_of_a_run_can_be_given_again() -> None:
+    options = PairsOptions(min=0.5, max=0.9, engine="faiss")
+    assert PairsOptions.parse(options.plain()) == options
 
 
 @pytest.mark.parametrize(
