@@ -136,14 +136,25 @@ for _name, _stage in STAGES.items():
 @app.command()
 def verify(
     path: Annotated[
-        Path, typer.Argument(help="A folder that miner wrote: a workspace, or embeddings/, pairs/ or shards/ in one.")
+        str,
+        typer.Argument(
+            help="A folder that miner wrote, or a copy of it under any name: a workspace, or embeddings/, pairs/, shards/ or "
+            "runs/NAME in one. Or a URL of one: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME.",
+            metavar="PATH|URL",
+        ),
     ],
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Check every file that a manifest of miner lists, and what shards hold; exit code 1 on damage."""
+    """Check that what miner wrote is whole and says what it says; exit code 1 on damage.
+
+    Every file against the checksum in its manifest, and every manifest against its own digest: a damaged file is named with
+    the bytes where the damage begins, and so is a file that is missing or that nothing lists. Then the content: vectors
+    have length 1, pairs are sorted and inside the band, some similarities are computed again; in shards every key is unique,
+    every image decodes and is the one that was embedded, and every pair is two different images.
+    """
     show_traceback(debug)
-    show(load("miner.export.verify:verify")(path), as_json)
+    show(load("miner.verify.run:verify")(path), as_json)
 
 
 @app.command("run")

@@ -1,0 +1,1 @@
+"""Whether what miner wrote is whole, here or behind a URL."""

@@ -1,0 +1,138 @@
+"""The folder that is verified: local, or behind any fsspec URL. Its files are fetched when they are looked at."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import fsspec
+
+from miner.errors import MinerError, UsageError
+
+# Where a server lists no folders, these are tried.
+_KNOWN = ("manifest.json", "run.json", "calibration.json")
+_KNOWN_FOLDERS = ("", "embeddings/", "pairs/", "shards/", "report/")
+
+
+class Place:
+    """A folder and everything below it; use as a context manager.
+
+    Attributes:
+        files: size in bytes of each file by its path below the folder, sorted; None where it is not known.
+        complete: False where the server lists no folders, so that a file nobody names stays unseen.
+
+    Args:
+        where: path or URL.
+    Raises:
+        UsageError: there is no such folder, or the URL cannot be opened at all.
+        MinerError: the server does not answer.
+    """
+
+    def __init__(self, where: str) -> None:
+        self.where = where.rstrip("/") or "/"
+        try:
+            self._system, self._root = fsspec.core.url_to_fs(self.where)
+        except (ImportError, ValueError) as error:
+            raise UsageError(f"{where} cannot be opened: {error}") from error
+        self._root = self._root.rstrip("/")
+        self._local = isinstance(self._system, fsspec.get_filesystem_class("file"))
+        self._web = self.where.startswith(("http://", "https://"))
+        self._fetched: dict[str, Path] = {}
+        self.complete = True
+        self.files: dict[str, int | None] = dict(sorted(_walk(Path(self._root)))) if self._local else self._listed()
+
+    def __enter__(self) -> Self:
+        self._scratch = tempfile.TemporaryDirectory(prefix="miner-verify-")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._scratch.cleanup()
+
+    def name(self, path: str) -> str:
+        """A file as people are told about it."""
+        return f"{self.where}/{path}" if path else self.where
+
+    def has(self, path: str) -> bool:
+        """Whether there is such a file."""
+        if path in self.files or not self._web:
+            return path in self.files
+        with self._explained(path):
+            return bool(self._system.exists(f"{self._root}/{path}"))
+
+    def fetch(self, path: str) -> Path:
+        """The file on this machine.
+
+        Raises:
+            MinerError: it cannot be read.
+        """
+        if self._local:
+            return Path(self._root) / path
+        if path not in self._fetched:
+            target = Path(self._scratch.name) / f"{len(self._fetched)}-{path.rpartition('/')[2]}"
+            with self._explained(path):
+                self._system.get_file(f"{self._root}/{path}", str(target))
+            self._fetched[path] = target
+        return self._fetched[path]
+
+    def drop(self, path: str) -> None:
+        """Make room: the file was fetched and is not needed any more."""
+        if path in self._fetched:
+            self._fetched.pop(path).unlink()
+
+    def read(self, path: str) -> bytes:
+        """All bytes of a small file."""
+        with self._explained(path):
+            return self.fetch(path).read_bytes()
+
+    def _listed(self) -> dict[str, int | None]:
+        """Every file behind a URL; where a web server lists no folders, those that are usual and there."""
+        if self._web:
+            files = self._listed_by_links()
+            self.complete = any(path.endswith("manifest.json") for path in files)
+            # A folder with a page of its own, such as report/, is not listed either.
+            tried = [folder + name for folder in _KNOWN_FOLDERS for name in _KNOWN]
+            with self._explained(""):
+                return files | {path: None for path in tried if self._system.exists(f"{self._root}/{path}")}
+        with self._explained(""):
+            found = self._system.find(self._root, detail=True) if self._system.isdir(self._root) else {}
+            return {path[len(self._root) + 1 :]: info.get("size") for path, info in sorted(found.items())}
+
+    def _listed_by_links(self) -> dict[str, int | None]:
+        """What the pages of a web server link to, if it shows folders as pages."""
+        try:
+            found = self._system.find(self._root)
+        except Exception:  # a folder may not be shown, or not exist: the files in it will tell
+            return {}
+        paths = sorted(path[len(self._root) + 1 :] for path in found)
+        return dict.fromkeys(path for path in paths if "#" not in path and "?" not in path)
+
+    @contextmanager
+    def _explained(self, path: str) -> Iterator[None]:
+        try:
+            yield
+        except MinerError:
+            raise
+        except FileNotFoundError as error:
+            raise MinerError(f"{self.name(path)} is missing.") from error
+        except Exception as error:  # each file system has its own
+            reason = " ".join(str(error).split())[:200]
+            raise MinerError(f"{self.name(path)} cannot be read ({type(error).__name__}: {reason}).") from error
+
+
+def _walk(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
+    """Path and size of every file below a local folder, hidden ones too; links are followed, but not in circles."""
+    here = os.path.realpath(root / folder)
+    if here in above or not (root / folder).is_dir():
+        return
+    with os.scandir(root / folder) as listing:
+        children = list(listing)
+    for child in children:
+        if child.is_dir():
+            yield from _walk(root, f"{folder}{child.name}/", (*above, here))
+        else:
+            yield folder + child.name, child.stat().st_size if child.is_file() else 0
