@@ -1,5 +1,6 @@
 """What `precision.py` measures on: vectors of several encoders, all pairs just below the duplicate ceiling, strong views."""
 
+import pickle
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -102,8 +103,17 @@ class Case:
 
 
 def load_case(source: str, name: str, limit: int, cache: Path) -> Case:
-    """Encode (or read from `cache`), find the ceiling, join, and encode strong views."""
+    """Encode, find the ceiling, join, and encode strong views; what `cache` holds is not done again."""
     title = f"{short(source)}-{short(name)}"
+    ready = cache / title / "case.pickle"
+    if not ready.exists():
+        case = _measured(source, name, limit, cache, title)
+        ready.parent.mkdir(parents=True, exist_ok=True)
+        ready.write_bytes(pickle.dumps(case))
+    return pickle.loads(ready.read_bytes())
+
+
+def _measured(source: str, name: str, limit: int, cache: Path, title: str) -> Case:
     encoder, precision = _encoder(name), torch.float32 if name in _UNTRAINED else torch.bfloat16
     vectors, labels = _vectors(source, name, encoder, limit, cache / title)
     units = unit_rows(vectors)
@@ -121,6 +131,17 @@ def load_case(source: str, name: str, limit: int, cache: Path) -> Case:
         title, units, labels, ceiling, histogram, similarity[order], (a[order], b[order]), (units[:0], order[:0], [])
     )
     return replace(case, viewed=_viewed(case, source, encoder, precision))
+
+
+def nearest(units: Units, k: int) -> Rows:
+    """Row numbers of the k most similar other images, (n, k)."""
+    import faiss
+
+    index = faiss.IndexFlatIP(units.shape[1])
+    index.add(units)
+    similarity, ids = index.search(units, k + 1)
+    similarity[ids == np.arange(len(units))[:, None]] = -2  # the image itself, wherever it stands among its equals
+    return np.asarray(np.take_along_axis(ids, np.argsort(-similarity, axis=1, kind="stable")[:, :k], axis=1))
 
 
 def short(name: str) -> str:

@@ -1,27 +1,27 @@
-"""Agreement of a second encoder: the share of pairs that lie in its own most similar part of all pairs, above chance.
+"""Agreement of a second encoder: the share of pairs that lie in its own most similar part of all pairs.
 
-Assumption: the encoders err independently, and the second finds every pair of one class.
+Assumption: the most similar part of all pairs, by the second encoder, is just the pairs of one class. So it must be right, and
+it must be known how large a part that is: the share of random pairs that are of one class.
 """
 
 import numpy as np
 
 from . import Estimates, Slices, Units
 
-_TOP = 0.02
 _RANDOM_PAIRS = 200_000
 
 
-def second_encoder(other: Units, slices: Slices, seed: int = 0) -> Estimates:
-    """Share of pairs in the other encoder's top 2 %, rescaled so that chance is 0.
+def second_encoder(other: Units, slices: Slices, top: float, seed: int = 0) -> Estimates:
+    """Share of pairs in the other encoder's top.
 
     Args:
         other: unit rows of the other encoder, in the same order, (n, d).
         slices: the pairs.
+        top: share of all pairs that counts as of one class.
         seed: of the random pairs that show where the top begins.
     """
-    threshold = top_threshold(other, _TOP, seed)
-    hits = np.array([np.mean(pair_similarity(other, a, b) >= threshold) for a, b in slices])
-    return np.clip((hits - _TOP) / (1 - _TOP), 0, 1)
+    threshold = top_threshold(other, top, seed)
+    return np.array([np.mean(pair_similarity(other, a, b) >= threshold) for a, b in slices])
 
 
 def top_threshold(units: Units, top: float, seed: int) -> float:
