@@ -138,7 +138,8 @@ def main() -> None:
     ways = all_ways(cases, raw, truths)
     judged = summary(ways, truths)
     plot(options.plot, cases, [to_bands(t) for t in truths], _bands_of(ways, "other_sets"))
-    some = [number for number, case in enumerate(cases) if encoder_of(case) in options.subset]
+    subset = [name for name in options.subset if name in map(short, options.encoders)]
+    some = [number for number, case in enumerate(cases) if encoder_of(case) in subset]
     among = [[values[number] for number in some] for values in (cases, raw, truths)]
     publish(
         "precision",
@@ -148,7 +149,7 @@ def main() -> None:
             "encoders": [short(name) for name in options.encoders],
             "kept": kept(judged),
             "summary": judged,
-            "summary_of_subset": {"encoders": options.subset, **summary(all_ways(*among), among[2])} if some else None,
+            "summary_of_subset": {"encoders": subset, **summary(all_ways(*among), among[2])} if some else None,
             "cases": [
                 case_record(case, truth, {name: {w: e[number] for w, e in way.items()} for name, way in ways.items()})
                 for number, (case, truth) in enumerate(zip(cases, truths, strict=True))
