@@ -14,7 +14,7 @@ from miner.pairs.threads import Threads
 from miner.stored import Rows, Vectors, blocks
 
 _BLOCK_ROWS = 2048
-_CHUNK_PAIRS = 8192
+_CHUNK_BYTES = 32 << 20  # of the rows of a chunk of pairs, as stored and in float64
 _GATHERED_ROWS = 1024
 _LONGEST_EXACT = 3.9
 
@@ -36,7 +36,8 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
     cosines = np.empty(len(a), np.float64)
     # Pairs of one block of columns together, so that a row is converted once for many pairs.
     order = np.lexsort((b, a, b // _BLOCK_ROWS))
-    chunks = [order[start:stop] for start, stop in blocks(len(order), _CHUNK_PAIRS)]
+    pair_bytes = 2 * vectors.dim * (8 + vectors.dtype.itemsize)
+    chunks = [order[start:stop] for start, stop in blocks(len(order), max(_CHUNK_BYTES // pair_bytes, 1))]
 
     def measure(chunk: Rows) -> NDArray[np.float64]:
         return _cosines(vectors, a[chunk], b[chunk])
