@@ -245,7 +245,9 @@ def _measured_costs(units: Tensor) -> Costs:
     """Of a tile of these rows (m, d) with one candidate in a thousand places."""
     count, dim = units.shape
     draw = np.random.default_rng(1)
-    rows, columns = np.divmod(np.sort(draw.choice(count**2, int(_TIMED_SHARE * count**2), replace=False, shuffle=False)), count)
+    rows, columns = np.divmod(
+        np.sort(draw.choice(count**2, int(_TIMED_SHARE * count**2), replace=False, shuffle=False)), count
+    )
     short = max(dim // 8, 1)
     whole_s, short_s = (
         _seconds(partial(products_at, part, part, rows, columns)) / max(len(rows), 1)

@@ -16,18 +16,20 @@ from miner.pairs.planning import Cascade, Costs, best_cascade
 from miner.pairs.similarity import float32_margin, rescore, unit_rows
 from miner.pairs.sketch import Projection, principal_directions, sketch
 from miner.pairs.table import FoundPairs
+from miner.pairs.threads import Threads
 from miner.stored import MemoryVectors
 
 
 def engine_with(first: tuple[int | None, torch.dtype], second: int | None = None, memory: float = float("inf")):
-    """The exact engine with given passes: so many principal directions each, or the whole vectors."""
+    """The exact engine with given passes: so many orthonormal directions each, or the whole vectors."""
 
     def engine(vectors: np.ndarray, threshold: float) -> ExactEngine:
-        units = torch.from_numpy(unit_rows(vectors))
-        directions = principal_directions(units)
+        draw = torch.Generator().manual_seed(0)
 
         def projection(width: int | None, dtype: torch.dtype) -> Projection:
-            return Projection(None if width is None else directions[:, :width].contiguous(), dtype)
+            dim = vectors.shape[1]
+            drawn = torch.randn(dim, min(width or 1, dim), generator=draw)
+            return Projection(None if width is None else torch.linalg.qr(drawn).Q.contiguous(), dtype)
 
         cascade = Cascade(projection(*first), None if second is None else projection(second, torch.float32))
         return ExactEngine(MemoryVectors(vectors), threshold, memory, cascade)
@@ -86,6 +88,8 @@ def adversarial(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.nd
         vectors = rng.normal(size=(count, 1)) * vectors[:1] + 0.1 * rng.normal(size=(count, 2)) @ rng.normal(
             size=(2, dim)
         )
+    elif kind == "residual":
+        vectors = rng.normal(size=(count, 2)) @ rng.normal(size=(2, dim)) + 1e-3 * vectors
     elif kind == "grid":
         vectors = rng.integers(-1, 2, (count, dim)) + np.eye(count, dim) * 1e-9
         vectors[:, 0] += vectors[:, 0] == 0
@@ -99,9 +103,9 @@ def adversarial(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.nd
 @pytest.mark.parametrize("name", ENGINES)
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    kind=st.sampled_from(["random", "duplicates", "opposite", "cluster", "low rank", "grid", "scales"]),
+    kind=st.sampled_from(["random", "duplicates", "opposite", "cluster", "low rank", "residual", "grid", "scales"]),
     count=st.integers(2, 60),
-    dim=st.sampled_from([2, 3, 17, 128, 640]),
+    dim=st.sampled_from([2, 3, 17, 128, 640, 2048]),
     dtype=st.sampled_from(["float16", "float32"]),
     seed=st.integers(0, 2**16),
     data=st.data(),
@@ -129,6 +133,18 @@ def test_tile_and_strip_sizes_change_nothing(monkeypatch, tmp_path, tile_rows, s
         found = joined(name, vectors, 0.3, tmp_path / name)
         assert found[0] == wanted[0] != []
         np.testing.assert_array_equal(found[1], wanted[1])
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_thread_counts_change_nothing(monkeypatch, tmp_path, threads) -> None:
+    monkeypatch.setattr(exact, "TILE_ROWS", 64)
+    monkeypatch.setattr(exact, "_LEAST_ROWS_TO_SKETCH", 0)
+    vectors = clustered(700, 40).astype(np.float16)
+    wanted = joined("faiss", vectors, 0.6, tmp_path / "reference")
+    engine = ExactEngine(MemoryVectors(vectors), 0.6, threads=Threads(threads))
+    found = band_join(engine, vectors, 0.6).run(tmp_path / "threads")
+    assert ends(found) == wanted[0] != []
+    np.testing.assert_array_equal(found.similarity, wanted[1])
 
 
 def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:

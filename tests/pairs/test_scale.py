@@ -1,7 +1,9 @@
 """The same bytes within little memory, and by several processes on a real local Ray cluster."""
 
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +68,31 @@ def test_memory_too_small_for_the_vectors_is_explained(make_embeddings) -> None:
     with pytest.raises(MinerError, match=r"--memory 1MB is too small .* that takes at least \d+ MB"):
         pairs(PairsOptions(min=0.9, max=1.0, memory="1MB"), workspace)
     assert not workspace.pairs.exists()
+
+
+def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
+    vectors = spread(8000, 48)
+    killed, whole = (make_embeddings(vectors, name=name, blocks=2) for name in ("killed", "whole"))
+    code = (
+        "import sys, pathlib\n"
+        "from miner.pairs import join\n"
+        "from miner.pairs.options import PairsOptions\n"
+        "from miner.pairs.run import pairs\n"
+        "from miner.workspace import Workspace\n"
+        "join._STRIP_ROWS = 100\n"
+        "pairs(PairsOptions(min=0.85, max=1.0), Workspace(pathlib.Path(sys.argv[1])))\n"
+    )
+    parts = killed.pairs / "parts"
+    for strips in (1, 30):
+        process = subprocess.Popen([sys.executable, "-c", code, str(killed.root)], stderr=subprocess.DEVNULL)
+        while process.poll() is None and len(list(parts.glob("strip-*.parquet"))) < strips:
+            time.sleep(0.005)
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        assert not (killed.pairs / "manifest.json").exists()
+    for workspace in (killed, whole):
+        subprocess.run([sys.executable, "-c", code, str(workspace.root)], check=True, capture_output=True)
+    assert contents(killed) == contents(whole)
 
 
 def test_ray_gives_the_bytes_of_one_process(make_embeddings, monkeypatch) -> None:
