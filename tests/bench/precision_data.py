@@ -26,6 +26,7 @@ from miner.pairs.join import BandJoin
 from miner.pairs.similarity import unit_rows
 from miner.source import open_source
 from miner.source.decode import decode_image
+from miner.stored import MemoryVectors
 from miner.train.augment import Augmentation
 from miner.workspace import Workspace
 
@@ -116,15 +117,16 @@ def load_case(source: str, name: str, limit: int, cache: Path) -> Case:
 def _measured(source: str, name: str, limit: int, cache: Path, title: str) -> Case:
     encoder, precision = _encoder(name), torch.float32 if name in _UNTRAINED else torch.bfloat16
     vectors, labels = _vectors(source, name, encoder, limit, cache / title)
-    units = unit_rows(vectors)
+    units, stored = unit_rows(vectors), MemoryVectors(vectors)
     rng = np.random.default_rng(0)
     some = np.sort(rng.permutation(len(units))[:SELF_IMAGES])
     ceiling = round(float(np.median(self_similarity(encoder, _images(source, some), rng, precision=precision))), 3)
-    histogram = sample_histogram(units, None, seed=0, anchors=len(units))
+    histogram = sample_histogram(stored, None, seed=0, anchors=len(units))
     low = histogram.lowest_for(PER_IMAGE[-1] * len(units), ceiling)
     assert low is not None
     with tempfile.TemporaryDirectory() as folder:
-        a, b, similarity = BandJoin(ExactEngine(units, CPU, low), vectors, 10**8).run(Path(folder))
+        found = BandJoin(lambda: ExactEngine(stored, low), stored, low, 10**8).run(Path(folder))
+    a, b, similarity = found.a, found.b, found.similarity
     below = np.flatnonzero(similarity <= ceiling)
     order = below[np.argsort(-similarity[below], kind="stable")][: round(PER_IMAGE[-1] * len(units))]
     case = Case(
