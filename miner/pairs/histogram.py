@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from miner.pairs.similarity import unit_rows
@@ -12,7 +13,7 @@ from miner.stored import Vectors, blocks
 
 BINS = 2000
 _ANCHORS = 4096
-_STEP_ROWS = 512
+_STEP_ROWS = 1024
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,14 @@ def sample_histogram(
     """
     images = len(vectors)
     chosen = np.sort(np.random.default_rng(seed).permutation(images)[:anchors])
-    anchor_units = unit_rows(vectors.take(chosen))
+    anchor_units = torch.from_numpy(unit_rows(vectors.take(chosen)))
 
     counts = np.zeros(BINS, np.int64)
     same = np.zeros(BINS, np.int64) if labels is not None else None
 
     def bins_of(block: tuple[int, int]) -> NDArray[np.int64]:
-        bins: NDArray[np.int64] = bin_of(anchor_units @ unit_rows(vectors.read(*block)).T)
+        rows = torch.from_numpy(vectors.read(*block)).float()
+        bins: NDArray[np.int64] = bin_of(((anchor_units @ rows.T) / rows.norm(dim=1)).numpy())
         bins[chosen[:, None] == np.arange(*block)] = BINS  # the image itself
         return bins
 

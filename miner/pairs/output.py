@@ -21,7 +21,7 @@ from miner.workspace import Record
 DROPPED = "dropped.parquet"
 _MUTUAL_NEIGHBOURS = 5
 _FLOOD_PER_IMAGE = 50
-_HISTOGRAM_ANCHORS = 256  # for a picture; the calibration takes more
+_HISTOGRAM_ANCHORS = 64  # for a picture; the calibration takes more
 
 
 def write_tables(
