@@ -14,7 +14,7 @@ from torch import Tensor
 from miner.pairs.sketch import Projection, Sketch, principal_directions
 
 SHORTEST = 32  # numbers per row of the shortest sketch
-_WIDTHS = (SHORTEST - 1, 63, 127, 191, 255, 383, 511, 767, 1023)
+_WIDTHS = (SHORTEST - 1, 63, 127, 191, 255, 383, 511, 767)
 _TRIAL_ROWS = 2048
 _REPEATS = 2
 
@@ -88,12 +88,14 @@ def best_cascade(
     except RuntimeError:
         return None
     sample = units[:_TRIAL_ROWS]
+    widths = [width for width in _WIDTHS if width < dim]
+    projected = sample @ directions[:, : widths[-1]] if widths else sample
     trials: list[_Trial] = []
-    for width in [*(width for width in _WIDTHS if width < dim), None]:
+    for width in [*widths, None]:
         projection = Projection(None if width is None else directions[:, :width].contiguous(), dtype)
         if Cascade(projection).row_bytes(dim) > row_bytes:
             break
-        block = projection.block(sample)
+        block = projection.block(sample, None if width is None else projected[:, :width])
         sketched = projection.sketch(block.vectors, [block])
         if not sketched.holds():
             return None

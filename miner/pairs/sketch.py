@@ -119,10 +119,16 @@ class Projection:
         dim = len(self.basis)
         return gamma(dim) * float(self.basis.double().norm()) * (1 + 4 * UNIT + gamma(dim + 8))
 
-    def block(self, units: Tensor) -> SketchedBlock:
-        """The sketch of rows, float32 (m, d) of length 1 up to 2 u."""
+    def block(self, units: Tensor, projected: Tensor | None = None) -> SketchedBlock:
+        """The sketch of rows.
+
+        Args:
+            units: float32 (m, d), of length 1 up to 2 u.
+            projected: float32 (m, p), their product with the basis where it is known already.
+        """
         relative = gamma(units.shape[1] + 8)
-        projected = units if self.basis is None else units @ self.basis
+        if projected is None:
+            projected = units if self.basis is None else units @ self.basis
         stored = projected.to(self.dtype)
         exactly = stored.float()
         squares = exactly.square().sum(dim=1)
