@@ -38,7 +38,7 @@ def tar_header(name: str, size_bytes: int) -> bytes:
     Raises:
         ValueError: USTAR has no room for this name or size.
     """
-    encoded = name.encode("utf-8", "surrogateescape")
+    encoded = name.encode() if name.isascii() else name.encode("utf-8", "surrogateescape")
     if size_bytes >= _LARGEST_BYTES:
         raise ValueError(f"{name}: {size_bytes} bytes are too many for a member of a USTAR archive")
     if len(encoded) > _LONGEST_NAME:

@@ -14,6 +14,7 @@ from miner.engine.tar import write_tar
 from miner.export.originals import Original, read_original
 from miner.export.plan import JSON_BYTES, Rows
 from miner.source import Source
+from miner.source.keys import is_clean
 
 _READ_AHEAD_BYTES = 256_000_000
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
@@ -51,18 +52,8 @@ class ImageShard:
         for row in self.rows.tolist():
             image = self.originals[row]
             yield f"{image.key}.{image.extension}", read_original(self.source, image)
-            yield (
-                f"{image.key}.json",
-                json_member(
-                    {
-                        "key": image.key,
-                        "label": self.unlabelled if image.label is None else image.label,
-                        "width": image.width,
-                        "height": image.height,
-                        "sha256": image.sha256,
-                    }
-                ),
-            )
+            label = self.unlabelled if image.label is None else image.label
+            yield f"{image.key}.json", image_record(image, label)
 
 
 @dataclass(frozen=True)
@@ -142,6 +133,20 @@ class PairShard:
             "label_a": self.unlabelled if one.label is None else one.label,
             "label_b": self.unlabelled if other.label is None else other.label,
         }
+
+
+def image_record(image: Original, label: int | None) -> bytes:
+    """The JSON of an image, as `json_member` writes it; a template is several times as fast, and there are many images.
+
+    Raises:
+        ValueError: the key is none.
+    """
+    if not is_clean(image.key):
+        raise ValueError(f"{image.key!r} is no key")
+    shown = "null" if label is None else label
+    return (
+        f'{{"height":{image.height},"key":"{image.key}","label":{shown},"sha256":"{image.sha256}","width":{image.width}}}'
+    ).encode()
 
 
 def json_member(record: dict[str, Any]) -> bytes:

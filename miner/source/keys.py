@@ -5,6 +5,7 @@ import re
 
 MAX_KEY_LENGTH = 64
 _CLEAN = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HASH_DIGITS = 12
 
 
@@ -25,5 +26,6 @@ def hashed_key(path: str) -> str:
 
 
 def printable(path: str) -> str:
-    """A path as text that every file format can hold: bytes that are no UTF-8 are written as escapes."""
-    return path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    """A path as text that every file format and terminal can take: bytes that are no UTF-8, and control characters, as escapes."""
+    text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

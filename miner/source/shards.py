@@ -21,6 +21,8 @@ from miner.source.tarindex import DamagedTarError, Member, tar_members
 
 _MAX_UNPACKED_BYTES = 1 << 30
 _MAX_LABEL_BYTES = 1 << 20
+_MAX_MEMBERS = 10_000_000
+_MAX_NAME_LENGTH = 4096
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def _index(url: str, shard: str) -> list[_Sample]:
     stream = io.BytesIO(_unpacked(url)) if is_packed(url) else fsspec.open(url, "rb").open()
     try:
         with stream:
-            for member in tar_members(stream):
+            for number, member in enumerate(tar_members(stream)):
+                _refuse_bomb(url, number, member)
                 key, field = _split(member.name)
                 if key.endswith("/") or not key:
                     continue
@@ -108,6 +111,21 @@ def _index(url: str, shard: str) -> list[_Sample]:
     except DamagedTarError as error:
         raise MinerError(f"The shard {url} is damaged or no tar file: {error}. Remove it or fetch it again.") from error
     return [sample for sample in samples.values() if sample.image]
+
+
+def _refuse_bomb(url: str, number: int, member: Member) -> None:
+    """Stop before an archive that is nothing but headers fills the memory.
+
+    Raises:
+        MinerError: there are more members, or longer names, than any data set needs.
+    """
+    if number >= _MAX_MEMBERS:
+        raise MinerError(f"The shard {url} has more than {_MAX_MEMBERS:,} members. Split it into smaller shards.")
+    if len(member.name) > _MAX_NAME_LENGTH:
+        raise MinerError(
+            f"The shard {url} has a member with a name of {len(member.name):,} characters ({printable(member.name[:60])}...). "
+            "Remove the shard, or write it again with names that file systems allow."
+        )
 
 
 def _is_first_image(sample: _Sample, member: Member) -> bool:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numpy as np
 
 from miner.engine import Progress
 from miner.errors import MinerError
+from miner.source.base import check_size
 from miner.source.decode import UnreadableImageError, decode_image
 from miner.source.tarindex import DamagedTarError, tar_members
 from miner.verify.checksums import Folder, check_file
@@ -248,8 +250,9 @@ def read_samples(path: Path, where: str) -> Iterator[Sample]:
                     raise MinerError(
                         f"{where}, sample {key} at byte {sample.offset:,}: the field {field} occurs twice."
                     )
-                sample.fields[field] = (member.read(), member.offset)
-    except DamagedTarError as error:
+                check_size(member.size_bytes)
+                sample.fields[field] = (os.pread(stream.fileno(), member.size_bytes, member.offset), member.offset)
+    except (DamagedTarError, OSError) as error:
         raise MinerError(f"{where} is no readable tar: {error}.") from error
     if sample is not None:
         yield sample

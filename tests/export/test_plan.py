@@ -1,8 +1,14 @@
+import json
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miner.export.originals import Original
 from miner.export.plan import plan_shards, split_by_size
+from miner.export.write import image_record, json_member
+from miner.source import Entry
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 60), st.none() | st.integers(1, 9))
@@ -28,3 +34,24 @@ def test_no_set_mixes_endings_and_every_sample_is_in_one_shard(endings: list[tup
         assert {(*ending_of[row], "json") for row in shard.rows.tolist()} == {shard.fields}
     if len(set(endings)) == 1:
         assert shards[0].name == "images-000000.tar"
+
+
+@given(
+    st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    st.none() | st.integers(-1, 10**9),
+    st.integers(1, 10**6),
+    st.integers(1, 10**6),
+)
+def test_the_record_of_an_image_is_plain_sorted_json(key: str, label: int | None, width: int, height: int) -> None:
+    image = Original(Entry(key, "p", "jpg", 1, label, None), "jpg", 1, label, width, height, "ab" * 32)
+    record = {"key": key, "label": label, "width": width, "height": height, "sha256": "ab" * 32}
+    assert image_record(image, label) == json_member(record)
+    assert json.loads(image_record(image, label)) == record
+
+
+def test_records_that_would_not_be_json_or_not_fit_are_refused() -> None:
+    image = Original(Entry('a"b', "p", "jpg", 1, None, None), "jpg", 1, None, 1, 1, "ab" * 32)
+    with pytest.raises(ValueError, match="is no key"):
+        image_record(image, None)
+    with pytest.raises(ValueError, match="more than 512"):
+        json_member({"key": "x" * 600})

@@ -1,6 +1,7 @@
 import gzip
 import io
 import json
+import subprocess
 import tarfile
 from pathlib import Path
 
@@ -233,6 +234,149 @@ def test_links_and_resource_forks_are_no_images_and_names_are_no_paths(tmp_path:
     ]
     assert {source.read(entry) for entry in source.entries} == {b"abc"}
     assert all(is_clean(entry.key) for entry in source.entries)
+
+
+def pax(records: dict[str, str]) -> bytes:
+    """An extended header that says whatever it is told to about the member after it."""
+    body = b""
+    for name, value in records.items():
+        line = f" {name}={value}\n".encode("utf-8", "surrogateescape")
+        length = len(line) + len(str(len(line)))
+        while len(str(length)) + len(line) != length:
+            length += 1
+        body += str(length).encode() + line
+    return header("pax", len(body), b"x") + body + bytes(-len(body) % 512)
+
+
+SMALL = header("small.jpg", 3) + b"abc".ljust(512, b"\0")
+END = bytes(1024)
+
+
+@pytest.mark.parametrize("kind", [tarfile.CHRTYPE, tarfile.BLKTYPE, tarfile.FIFOTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_devices_and_links_are_no_images(tmp_path: Path, kind: bytes) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(header("device.jpg", 0, kind) + SMALL + END)
+    source = open_source(str(path))
+    assert [(entry.key, source.read(entry)) for entry in source.entries] == [("small", b"abc")]
+
+
+def test_ten_gigabytes_declared_in_a_small_file_are_damage_and_nothing_is_allocated(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(SMALL + header("huge.jpg", 10 << 30) + b"abc" + END)
+    with pytest.raises(MinerError, match=r"a\.tar is damaged .*at or after byte"):
+        open_source(str(path))
+
+
+def test_ten_gigabytes_that_are_really_there_are_never_read(tmp_path: Path) -> None:
+    path, size = tmp_path / "a.tar", 10 << 30
+    block = bytearray(header("huge.jpg", 0))
+    block[124:136] = b"\x80" + size.to_bytes(11, "big")  # more than octal digits can say
+    block[148:156] = b" " * 8
+    block[148:156] = f"{sum(block):06o}\0 ".encode()
+    with path.open("wb") as stream:
+        stream.write(bytes(block))
+        stream.seek(size, 1)
+        stream.write(SMALL + END)
+    source = open_source(str(path))
+    assert [entry.size_bytes for entry in source.entries] == [size, 3]
+    with pytest.raises(OSError, match="larger than"):
+        source.read(source.entries[0])
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        {"size": str(10 << 30)},
+        {"size": "-512"},
+        {"size": "many"},
+        {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(10 << 30)},
+        {"GNU.sparse.map": "0,1,1099511627776,1", "GNU.sparse.size": str(10 << 30), "GNU.sparse.numblocks": "2"},
+    ],
+)
+def test_extended_headers_do_not_make_a_small_member_large(tmp_path: Path, records: dict[str, str]) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(pax(records) + header("odd.jpg", 3) + b"1\n3".ljust(512, b"\0") + SMALL + END)
+    try:
+        source = open_source(str(path))
+    except MinerError as error:
+        assert "a.tar is damaged" in str(error)
+        return
+    for entry in source.entries:
+        assert entry.size_bytes < 1024 and len(source.read(entry)) == entry.size_bytes
+
+
+def test_sparse_members_are_no_images(tmp_path: Path) -> None:
+    loose, path = tmp_path / "hole.jpg", tmp_path / "a.tar"
+    with loose.open("wb") as stream:
+        stream.seek(1 << 30)
+        stream.write(b"end")
+    (tmp_path / "small.jpg").write_bytes(b"abc")
+    for style in ("gnu", "posix"):
+        command = [
+            "tar",
+            "--sparse",
+            f"--format={style}",
+            "-cf",
+            str(path),
+            "-C",
+            str(tmp_path),
+            "hole.jpg",
+            "small.jpg",
+        ]
+        subprocess.run(command, check=True)
+        assert path.stat().st_size < 100_000
+        source = open_source(str(path))
+        assert [(entry.path, source.read(entry)) for entry in source.entries] == [("a.tar/small.jpg", b"abc")]
+
+
+def test_names_from_extended_headers_are_names_and_not_paths(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    names = ["../../etc/cron.d/job.jpg", "/etc/shadow.jpg", "a\x1b[2Jb.jpg", "new\nline.jpg", "ü.jpg"]
+    members = [pax({"path": name}) + header("x.jpg", 3) + b"abc".ljust(512, b"\0") for name in names]
+    path.write_bytes(b"".join(members) + END)
+    source = open_source(str(path))
+    assert [entry.path for entry in source.entries] == [
+        "a.tar/../../etc/cron.d/job.jpg",
+        "a.tar//etc/shadow.jpg",
+        "a.tar/a\\x1b[2Jb.jpg",
+        "a.tar/new\\x0aline.jpg",
+        "a.tar/ü.jpg",
+    ]
+    assert all(is_clean(entry.key) and source.read(entry) == b"abc" for entry in source.entries)
+    assert len({entry.key for entry in source.entries}) == 5
+
+
+def test_the_newest_of_equal_names_counts(tmp_path: Path) -> None:
+    """As when a file is appended to an archive again."""
+    members = [("a.jpg", b"old"), ("b.jpg", b"b"), ("a.jpg", b"newer"), ("a.png", b"another")]
+    source = open_source(str(shard(tmp_path / "a.tar", members)))
+    assert [(entry.key, source.read(entry)) for entry in source.entries] == [("a", b"newer"), ("b", b"b")]
+
+
+def test_a_bomb_of_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.source.shards._MAX_MEMBERS", 1000)
+    path = shard(tmp_path / "a.tar", [(f"{number}.txt", b"") for number in range(1001)])
+    with pytest.raises(MinerError, match="more than 1,000 members"):
+        open_source(str(path))
+
+
+def test_a_bomb_of_a_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    path.write_bytes(pax({"path": "x" * 100_000 + ".jpg"}) + SMALL + END)
+    with pytest.raises(MinerError, match="a name of 100,004 characters"):
+        open_source(str(path))
+
+
+def test_a_packed_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.source.shards._MAX_UNPACKED_BYTES", 1 << 20)
+    (tmp_path / "a.tar.gz").write_bytes(gzip.compress(SMALL + bytes(64 << 20)))
+    with pytest.raises(MinerError, match="unpacks to more than"):
+        open_source(str(tmp_path / "a.tar.gz"))
+
+
+def test_a_label_of_many_bytes_is_not_read(tmp_path: Path) -> None:
+    members = [("a.jpg", b"1"), ("a.cls", b"7" + b" " * (2 << 20)), ("b.jpg", b"2"), ("b.cls", b"3")]
+    assert labels_of(tmp_path / "a.tar", members) == ([None, 3], None)
 
 
 @pytest.mark.parametrize("keep", [40, -10])

@@ -3,9 +3,15 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from miner.embed.options import EmbedOptions
 from miner.errors import MinerError, UsageError
+from miner.export.options import ExportOptions
+from miner.pairs.options import PairsOptions
+from miner.stages import run_stage
 from miner.verify.run import verify
+from miner.workspace import Workspace
 
 
 def test_a_whole_workspace_passes_and_says_what_was_looked_at(workspace) -> None:
@@ -44,6 +50,17 @@ def test_every_kind_of_export_passes(export_of, options: dict) -> None:
     record = verify(str(made.root)).record["checked"][str(made.shards)]
     assert record["pairs"] > 10
     assert record["images"] == (0 if "pairs_only" in options else 40)
+
+
+def test_images_of_any_size_are_read(tmp_path: Path) -> None:
+    for number in range(2):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.effect_noise((2500, 2500 + number), 90).convert("RGB").save(tmp_path / "photos" / f"{number}.bmp")
+    made = Workspace(tmp_path / "w")
+    run_stage("embed", EmbedOptions(source=str(tmp_path / "photos"), device="cpu"), made, False)
+    run_stage("pairs", PairsOptions(min=-1, max=0.99999), made, False)
+    run_stage("export", ExportOptions(), made, False)
+    assert verify(str(made.root)).record["checked"][str(made.shards)]["images"] == 2
 
 
 def test_nothing_to_verify(tmp_path: Path) -> None:
