@@ -40,7 +40,11 @@ def key_facts(findings: Findings) -> list[Fact]:
         Fact("Images", count(embeddings["count"]), mined),
         Fact("Unreadable", count(unreadable), "listed below" if unreadable else "every image could be read"),
         Fact("Pairs", count(pairs["pairs"]), f"{rate(pairs['pairs'] / pairs['images'])} per image"),
-        Fact("Images in pairs", count(pairs["images_in_pairs"]), f"{percent(pairs['image_coverage'])} of all"),
+        Fact(
+            "Images in pairs",
+            count(pairs["images_in_pairs"]),
+            f"{percent(pairs['image_coverage'])} of all{' searched' if mined else ''}",
+        ),
         Fact("Duplicates", count(pairs["duplicates"]), f"pairs above {pairs['request']['band']['max']:g}, left out"),
     ]
     labels = pairs["labels"]

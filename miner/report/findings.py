@@ -57,13 +57,19 @@ def read_findings(workspace: Workspace) -> Findings:
     """Read the records of a workspace.
 
     Raises:
-        MinerError: embeddings or pairs are missing, the pairs belong to other embeddings, or a record is damaged.
+        MinerError: embeddings or pairs are missing, the pairs belong to other embeddings or were mined by an earlier version, or a
+            record is damaged.
     """
     embeddings = workspace.manifest(workspace.embeddings)
     pairs = workspace.manifest(workspace.pairs)
     images = fingerprint(embeddings["files"])
     if pairs["request"]["embeddings"] != images:
         raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
+    if "partners" not in pairs["degree"]:
+        raise MinerError(
+            f"{workspace.pairs / 'manifest.json'} was written by an earlier version of miner and lacks numbers that the page "
+            "shows. Run `miner pairs --force` with the same options first."
+        )
     calibration = _of_these(read_json(workspace.calibration), images)
     shards = _of_these(read_json(workspace.shards / "manifest.json"), images)
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]

@@ -47,6 +47,18 @@ class Card:
     agree: bool | None
 
 
+@dataclass(frozen=True)
+class HubCard:
+    """An image that is among the nearest neighbours of very many others.
+
+    Attributes:
+        in_degree: in how many lists of neighbours it is.
+    """
+
+    image: Side
+    in_degree: int
+
+
 def read_pairs(path: Path) -> pa.Table:
     """A table of pairs, each once, however many orders it is written in.
 
@@ -120,6 +132,27 @@ def cards(
         return None if None in labels else labels[0] == labels[1]
 
     return [Card(pair["similarity"], side(pair, "a"), side(pair, "b"), agree(pair)) for pair in pairs]
+
+
+def hub_cards(
+    hubs: Sequence[Mapping[str, Any]],
+    images: Mapping[int, Mapping[str, Any]],
+    pictures: Mapping[int, Picture],
+    classes: Sequence[str] | None,
+) -> list[HubCard]:
+    """The hubs of a neighbour graph with their pictures and class names.
+
+    Args:
+        hubs: {"row", "key", "in_degree"}.
+        images: metadata by row.
+    """
+    shown = []
+    for hub in hubs:
+        label = images[hub["row"]]["label"]
+        name = None if label is None else class_name(label, classes)
+        side = Side(pictures.get(hub["row"]), name, f"{name}, {hub['key']}" if name else hub["key"])
+        shown.append(HubCard(side, hub["in_degree"]))
+    return shown
 
 
 def strip(gallery: Sequence[Card], count: int = 4) -> list[Card]:

@@ -14,7 +14,7 @@ from miner.report.charts import degree_chart, precision_chart, similarity_chart
 from miner.report.evaluation import knn_rows, knn_settings
 from miner.report.facts import headline, key_facts
 from miner.report.findings import Findings
-from miner.report.gallery import cards, read_pairs, spread_pairs, strip
+from miner.report.gallery import cards, hub_cards, read_pairs, spread_pairs, strip
 from miner.report.options import ReportOptions
 from miner.report.pictures import embed_pictures, load_squares, open_images
 from miner.report.settings import environment_tables, request_tables
@@ -52,6 +52,8 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         facts=key_facts(findings),
         **_similarity(findings),
         **_degree(findings, pairs),
+        **_neighbours(findings),
+        groups=findings.pairs.get("groups"),
         **_galleries(options, workspace, findings, pairs),
         runs=run_rows(findings.runs),
         methods=methods(findings.runs),
@@ -86,22 +88,32 @@ def _degree(findings: Findings, pairs: pa.Table) -> Context:
     ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])
     if len(ends) and not 0 <= ends.min() <= ends.max() < images:
         raise MinerError("pairs.parquet names images that are not there. Run `miner pairs --force` again.")
-    degree = np.bincount(ends, minlength=images)
+    degree = findings.pairs["degree"]
     return {
-        "degree": findings.pairs["degree"],
-        "images": images,
+        "degree": degree,
+        "images": findings.pairs["images"],
         "images_in_pairs": findings.pairs["images_in_pairs"],
         "coverage": findings.pairs["image_coverage"],
-        "degree_chart": degree_chart(degree) if len(ends) else None,
+        "degree_chart": degree_chart(np.repeat(degree["partners"], degree["images"])) if len(ends) else None,
     }
 
 
+def _neighbours(findings: Findings) -> Context:
+    record = findings.pairs.get("neighbours")
+    chart = None
+    if record:
+        in_degree = record["in_degree"]
+        chart = degree_chart(np.repeat(in_degree["lists"], in_degree["images"]), "lists")
+    return {"neighbours": record, "in_degree_chart": chart}
+
+
 def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table) -> Context:
-    """The cards of both galleries; the pictures share the room that the page has for them."""
+    """The cards of all galleries; the pictures share the room that the page has for them."""
     duplicates = read_pairs(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
-    uses = [pair[side] for pair in [*shown, *shown_duplicates] for side in ("a", "b")]
+    hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
+    uses = [pair[side] for pair in [*shown, *shown_duplicates] for side in ("a", "b")] + [hub["row"] for hub in hubs]
     rows = sorted(set(uses))
     metadata = read_metadata(workspace.embeddings, findings.embeddings)
     images = dict(zip(rows, metadata.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
@@ -117,6 +129,7 @@ def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings,
         "gallery": gallery,
         "strip": strip(gallery),
         "duplicates": cards(shown_duplicates, paths, pictures, classes),
+        "hubs": hub_cards(hubs, images, pictures, classes),
         "pair_count": len(pairs),
         "duplicate_count": len(duplicates),
         "missing_images": len(rows) - len(squares),

@@ -13,7 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path
+from miner.pairs.graph import NeighbourGraph
+from miner.pairs.groups import find_groups, group_statistics
 from miner.pairs.histogram import sample_histogram
+from miner.pairs.hubs import hubness, in_degrees
 from miner.pairs.statistics import label_statistics, pair_statistics
 from miner.pairs.table import FoundPairs, write_pairs
 from miner.source import open_source
@@ -32,7 +35,7 @@ def make_workspace(tmp_path: Path) -> WorkspaceMaker:
     def make(source: str = "sample", images: int = 40, name: str = "w", labels: bool = True, **more: Any) -> Workspace:
         workspace = Workspace(tmp_path / name)
         _embed(workspace, source, images, labels, more.get("errors", []))
-        mine(workspace, more.get("band", BAND))
+        mine(workspace, more.get("band", BAND), more.get("extras", False))
         return workspace
 
     return make
@@ -74,8 +77,11 @@ def _embed(workspace: Workspace, spec: str, images: int, labels: bool, errors: l
     )
 
 
-def mine(workspace: Workspace, band: dict[str, float]) -> None:
-    """All pairs of a few random directions in the band, above it duplicates; replaces the pairs that are there."""
+def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> None:
+    """All pairs of a few random directions in the band, above it duplicates; replaces the pairs that are there.
+
+    With `extras`, as --both-orders, --groups and --neighbors 3 make them.
+    """
     embeddings = workspace.manifest(workspace.embeddings)
     metadata = pq.read_table(metadata_path(workspace.embeddings, 0))
     images, keys = metadata.num_rows, metadata["key"].to_pylist()
@@ -92,9 +98,10 @@ def mine(workspace: Workspace, band: dict[str, float]) -> None:
     stage.folder.mkdir(parents=True, exist_ok=True)
     tables = {"pairs.parquet": chosen, "duplicates.parquet": similarity > band["max"]}
     for name, rows in tables.items():
-        mutual = np.zeros(int(rows.sum()), bool)
         pairs = FoundPairs(a[rows], b[rows], similarity[rows])
-        write_pairs(stage.folder / name, pairs, mutual, pa.array(keys), labels)
+        if extras and name == "pairs.parquet":
+            pairs, _ = pairs.in_both_orders()
+        write_pairs(stage.folder / name, pairs, np.zeros(len(pairs), bool), pa.array(keys), labels)
     record = {
         "images": images,
         "duplicates": int((similarity > band["max"]).sum()),
@@ -102,6 +109,12 @@ def mine(workspace: Workspace, band: dict[str, float]) -> None:
         "histogram": sample_histogram(MemoryVectors(units), labels, 0).record(),
         **pair_statistics(a[chosen], b[chosen], images),
     }
+    if extras:
+        ids, _ = NeighbourGraph(units, units, 3).nearest(0, images)
+        record["neighbours"] = hubness(in_degrees(ids), 3, keys)
+        mined = similarity >= band["min"]
+        groups = find_groups(a[mined], b[mined], similarity[mined])
+        record["groups"] = group_statistics(groups, int(mined.sum()), labels)
     stage.finish(record, [stage.folder / name for name in tables])
 
 

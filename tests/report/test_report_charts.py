@@ -65,10 +65,28 @@ def test_only_the_part_of_a_bin_inside_the_band_is_coloured():
 
 
 def test_precision_chart_says_its_ends_aloud():
-    points = [{"min": 0.91, "pairs": 4, "precision": 1.0}, {"min": 0.9, "pairs": 10, "precision": 0.8}]
+    points = [
+        {"min": 0.91, "pairs": 4, "precision": 1.0, "coverage": 0.25},
+        {"min": 0.9, "pairs": 10, "precision": 0.8, "coverage": 0.5},
+    ]
     chart = precision_chart(points, 0.1)
-    assert "80.0% from 0.9 (10 pairs), 100.0% from 0.91 (4 pairs). Random pairs: 10.0%" in chart
+    assert "80.0% from 0.9 (10 pairs, 50.0% of the images), 100.0% from 0.91 (4 pairs, 25.0% of the images)" in chart
+    assert "Random pairs: 10.0%" in chart
     assert "nan" not in precision_chart(points[:1], 0.99)
+
+
+def test_precision_and_coverage_are_drawn_at_their_heights():
+    points = [
+        {"min": 0.9 + step / 100, "pairs": 10 - step, "precision": 0.5 + step / 10, "coverage": 0.5 - step / 10}
+        for step in range(3)
+    ]
+    wide = precision_chart(points, 0.1).split("</svg>")[0]
+    (coverage,) = re.findall(r'<path d="([^"]+)" class="line coverage"', wide)
+    (precision,) = re.findall(r'<path d="([^"]+)" class="line"', wide)
+    heights = [[float(place.split()[1]) for place in re.split("[ML]", line)[1:]] for line in (precision, coverage)]
+    assert heights[0][0] == heights[1][0]
+    assert heights[0] == sorted(heights[0], reverse=True) and heights[1] == sorted(heights[1])
+    assert heights[0][0] - heights[0][2] == pytest.approx(heights[1][2] - heights[1][0], abs=0.1)
 
 
 def test_degree_steps_count_every_image_once():

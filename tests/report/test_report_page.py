@@ -159,6 +159,41 @@ def test_duplicates_have_a_gallery_of_their_own(make_workspace):
     assert "duplicates" not in write(make_workspace(name="none", band={"min": 0.2, "max": 1.0})).sections
 
 
+def test_hubs_and_groups_have_sections_of_their_own(make_workspace):
+    workspace = make_workspace(extras=True)
+    page = write(workspace)
+    record = workspace.manifest(workspace.pairs)
+    hubs, groups = page.sections["hubs"], page.sections["groups"]
+    assert f"the skewness {record['neighbours']['skewness']:.2f}" in hubs
+    assert f"{record['neighbours']['antihubs']:.1%} of the images are in no list" in hubs
+    shown = [int(number) for number in re.findall(r"(\d+) lists?\b", hubs)]
+    assert shown[-12:] == [hub["in_degree"] for hub in record["neighbours"]["hubs"]]
+    alts = {image["alt"] for image in page.images()}
+    assert all(any(alt.endswith(hub["key"]) for alt in alts) for hub in record["neighbours"]["hubs"])
+    charts = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("class") == "chart"]
+    assert sum("number of lists" in chart for chart in charts) == 1
+    for part in ("components", "complete_link"):
+        assert f"{record['groups'][part]['purity']:.1%}" in groups
+    assert f"lowest similarity inside a group is {record['groups']['complete_link']['lowest']:.3f}" in groups
+    plain = write(make_workspace(name="plain"))
+    assert "groups" not in plain.sections and "--neighbors 10" in plain.sections["hubs"]
+
+
+def test_pairs_in_both_orders_are_shown_once(make_workspace):
+    """The labels stay as they are, so the sections can be compared word for word."""
+    one, both = (write(make_workspace(name=name, extras=name == "both")) for name in ("one", "both"))
+    for section in ("head", "similarity", "precision", "degree", "gallery", "duplicates"):
+        assert one.sections[section].split() == both.sections[section].split()
+    assert shown_similarities(both.sections["gallery"])
+
+
+def test_coverage_stands_beside_precision(make_workspace):
+    workspace = make_workspace()
+    section = write(workspace).sections["precision"]
+    for point in workspace.manifest(workspace.pairs)["labels"]["by_threshold"]:
+        assert f"{point['precision']:.1%}{point['images']}{point['coverage']:.1%}" in section
+
+
 def test_an_empty_band_gets_a_page_that_says_so(make_workspace):
     workspace = make_workspace(band={"min": 0.9999, "max": 1.0})
     page = write(workspace)
@@ -232,6 +267,15 @@ def test_pairs_of_other_embeddings_are_refused(make_workspace):
     with pytest.raises(MinerError, match="other embeddings"):
         report(ReportOptions(), workspace)
     assert not workspace.report.exists()
+
+
+def test_pairs_of_an_earlier_version_are_refused(make_workspace):
+    workspace = make_workspace()
+    manifest = json.loads((workspace.pairs / "manifest.json").read_text())
+    del manifest["degree"]["partners"]
+    (workspace.pairs / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(MinerError, match=r"earlier version.*miner pairs --force"):
+        report(ReportOptions(), workspace)
 
 
 def test_without_pairs_the_command_that_makes_them_is_named(tmp_path: Path, make_workspace):

@@ -1,4 +1,4 @@
-"""In how many pairs an image is: images by number of partners, in steps that double."""
+"""Images by number of partners, or of neighbour lists that they are in, in steps that double."""
 
 from collections.abc import Sequence
 
@@ -14,16 +14,17 @@ _NAME_WIDTH = 92.0
 _COUNT_WIDTH = 70.0
 
 
-def degree_chart(degree: NDArray[np.int64]) -> Markup:
+def degree_chart(degree: NDArray[np.int64], name: str = "partners") -> Markup:
     """Bars of images by number of partners.
 
     Args:
         degree: partners of every image, int64 (images,).
+        name: of what is counted, if it is not partners.
     """
     steps = degree_steps(degree)
-    description = "Images by number of partners: " + "; ".join(f"{name}: {images:,}" for name, images in steps) + "."
+    description = f"Images by number of {name}: " + "; ".join(f"{name}: {images:,}" for name, images in steps) + "."
     height = _ROW_HEIGHT * (len(steps) + 1)
-    return responsive(description, lambda size: _draw(size, steps), Size(760, height), Size(350, height))
+    return responsive(description, lambda size: _draw(size, steps, name), Size(760, height), Size(350, height))
 
 
 def degree_steps(degree: NDArray[np.int64]) -> list[tuple[str, int]]:
@@ -41,10 +42,10 @@ def degree_steps(degree: NDArray[np.int64]) -> list[tuple[str, int]]:
     return steps
 
 
-def _draw(size: Size, steps: Sequence[tuple[str, int]]) -> list[str]:
+def _draw(size: Size, steps: Sequence[tuple[str, int]], title: str) -> list[str]:
     length = Scale(0, max(images for _, images in steps), _NAME_WIDTH, size.width - _COUNT_WIDTH)
     bottom = _ROW_HEIGHT * (len(steps) + 1)
-    elements = [text(0, 15, "partners", class_="title"), text(_NAME_WIDTH, 15, "images", class_="title")]
+    elements = [text(0, 15, title, class_="title"), text(_NAME_WIDTH, 15, "images", class_="title")]
     for number, (name, images) in enumerate(steps, start=1):
         top, baseline = _ROW_HEIGHT * number, _ROW_HEIGHT * number + 15
         elements += [

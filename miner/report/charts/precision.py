@@ -1,4 +1,4 @@
-"""Label precision at or above each similarity, over the number of pairs there."""
+"""Label precision and coverage at or above each similarity, over the number of pairs there."""
 
 from typing import Any
 
@@ -14,17 +14,16 @@ _MOST_LABELS = 12
 
 
 def precision_chart(points: list[dict[str, Any]], chance: float) -> Markup:
-    """Two panels over one axis: precision with the chance level above, pairs on a logarithmic scale below.
+    """Two panels over one axis: precision, its chance level and coverage above, pairs on a logarithmic scale below.
 
     Args:
-        points: {"min", "pairs", "precision"}, at least one.
+        points: {"min", "pairs", "precision", "coverage"}, at least one.
         chance: precision of pairs drawn at random.
     """
     points = sorted(points, key=lambda point: point["min"])
     low, high = points[0], points[-1]
     description = (
-        f"Label precision of the pairs at or above a similarity: {percent(low['precision'])} from {low['min']:g} "
-        f"({low['pairs']:,} pairs), {percent(high['precision'])} from {high['min']:g} ({high['pairs']:,} pairs). "
+        f"Label precision of the pairs at or above a similarity, and the share of images in them: {_spoken(low)}, {_spoken(high)}. "
         f"Random pairs: {percent(chance)}."
     )
     return responsive(description, lambda size: _draw(size, points, chance), _WIDE, _NARROW)
@@ -41,8 +40,9 @@ def _draw(size: Size, points: list[dict[str, Any]], chance: float) -> list[str]:
     every = max(1, -(-len(points) // (_MOST_LABELS if size.width > 500 else 6)))
     named = points[::every]
     return [
-        *draw_y_axis(share, [0, 0.5, 1], right, "precision", "{:.0%}".format),
+        *draw_y_axis(share, [0, 0.5, 1], right, "share", "{:.0%}".format),
         *_chance(share, chance, right),
+        path([(x(point["min"]), share(point["coverage"])) for point in points], class_="line coverage"),
         path([(x(point["min"]), share(point["precision"])) for point in points], class_="line"),
         *(tag("circle", cx=x(point["min"]), cy=share(point["precision"]), r=3.2, class_="dot") for point in points),
         *(_label(x(point["min"]), share(point["precision"]) - 9, f"{point['precision']:.0%}") for point in named),
@@ -51,6 +51,11 @@ def _draw(size: Size, points: list[dict[str, Any]], chance: float) -> list[str]:
         *(_label(x(point["min"]), pairs(point["pairs"]) - 6, f"{point['pairs']:,}") for point in named),
         *draw_x_axis(x, [point["min"] for point in named], bottom, "at or above this cosine", "{:g}".format),
     ]
+
+
+def _spoken(point: dict[str, Any]) -> str:
+    numbers = f"{point['pairs']:,} pairs, {percent(point['coverage'])} of the images"
+    return f"{percent(point['precision'])} from {point['min']:g} ({numbers})"
 
 
 def _chance(share: Scale, chance: float, right: float) -> list[str]:
