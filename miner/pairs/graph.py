@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.engine import Progress, Unit, committed, finished_items, run
-from miner.pairs.similarity import float32_margin, rescore
+from miner.pairs.similarity import float32_margin, rescore, unit_rows
 from miner.pairs.threads import Threads
-from miner.stored import Rows, Vectors
+from miner.stored import Rows, Vectors, blocks
 
 _BLOCK_ROWS = 4096
-_DENSE_SCORES = 1 << 25  # of one dense step, in float32: 128 MB
+_BASE_ROWS = 1 << 15
+_DENSE_CANDIDATES = 1 << 22
 
 
 @dataclass
@@ -27,27 +28,25 @@ class NeighbourGraph:
     returned are multiplied with all rows. So the graph does not depend on blocks, threads or the machine.
 
     Attributes:
-        vectors: as stored; they define the truth.
-        units: float32 (n, d), their `unit_rows`.
+        vectors: as stored; they define the truth. Read by blocks.
         k: neighbours per row, 0 < k < n.
     """
 
     vectors: Vectors
-    units: NDArray[np.float32]
     k: int
     threads: Threads = field(default_factory=Threads, init=False)
 
     def write(self, folder: Path, parts: Path) -> list[Path]:
         """`knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), in `folder`; finished blocks in `parts` are kept."""
-        images = len(self.units)
+        images = len(self.vectors)
         units = [
             Unit(
                 id=f"{start:09d}",
                 outputs=(parts / f"ids-{start:09d}.npy", parts / f"sims-{start:09d}.npy"),
-                work=partial(self._write_block, start, min(start + _BLOCK_ROWS, images)),
-                items=min(_BLOCK_ROWS, images - start),
+                work=partial(self._write_block, start, stop),
+                items=stop - start,
             )
-            for start in range(0, images, _BLOCK_ROWS)
+            for start, stop in blocks(images, _BLOCK_ROWS)
         ]
         with Progress("neighbours", images, "rows", finished_items(units)) as progress:
             run(units, progress=progress)
@@ -59,39 +58,56 @@ class NeighbourGraph:
 
     def nearest(self, start: int, stop: int) -> tuple[Rows, NDArray[np.float64]]:
         """Neighbours of the rows in [start, stop): ids int64 (m, k) and cosines float64 (m, k)."""
-        import faiss
-
-        width = min(2 * self.k + 16, len(self.units))
         rows = np.arange(start, stop)
-        scores, ids = faiss.knn(self.units[start:stop], self.units, width, metric=faiss.METRIC_INNER_PRODUCT)
-        ids = ids.astype(np.int64, copy=False)
-        floors = self._floors(np.where(ids == rows[:, None], -np.inf, scores))
-        complete = (scores[:, -1] < floors) | (width == len(self.units))
+        scores, ids = self._best_scores(start, stop)
+        others = np.where(ids == rows[:, None], -np.inf, scores)
+        floors = np.partition(others, -self.k, axis=1)[:, -self.k] - 2 * float32_margin(self.vectors.dim)
+        complete = (scores.min(axis=1) < floors) | (scores.shape[1] == len(self.vectors))
         found = np.empty((len(rows), self.k), np.int64)
         similarities = np.empty((len(rows), self.k), np.float64)
         places, columns = np.nonzero((scores >= floors[:, None]) & complete[:, None])
         found[complete], similarities[complete] = self._ranked(rows[places], ids[places, columns])
-        for some in _steps(np.flatnonzero(~complete), len(self.units)):
-            found[some], similarities[some] = self._among_all(rows[some])
+        crowded = np.flatnonzero(~complete)
+        for first, last in blocks(len(crowded), max(1, _DENSE_CANDIDATES // len(self.vectors))):
+            some = crowded[first:last]
+            found[some], similarities[some] = self._ranked(*self._at_least(rows[some], floors[some]))
         return found, similarities
 
-    def _among_all(self, rows: Rows) -> tuple[Rows, NDArray[np.float64]]:
-        scores = self.units[rows] @ self.units.T
-        scores[np.arange(len(rows)), rows] = -np.inf
-        places, ids = np.nonzero(scores >= self._floors(scores)[:, None])
-        return self._ranked(rows[places], ids)
+    def _best_scores(self, start: int, stop: int) -> tuple[NDArray[np.float64], Rows]:
+        """Of each row in [start, stop) more of its highest float32 scores than are wanted, and whose they are; in no order."""
+        import faiss
 
-    def _floors(self, others: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Lowest score that one of the k nearest can have, float64 (m,), from scores without those of the rows themselves."""
-        kth = np.partition(others, -self.k, axis=1)[:, -self.k]
-        return kth.astype(np.float64) - 2 * float32_margin(self.units.shape[1])
+        queries = unit_rows(self.vectors.read(start, stop))
+        width = min(2 * self.k + 16, len(self.vectors))
+        scores, ids = np.empty((stop - start, 0)), np.empty((stop - start, 0), np.int64)
+        for first, base in self._bases():
+            theirs, places = faiss.knn(queries, base, min(width, len(base)), metric=faiss.METRIC_INNER_PRODUCT)
+            scores, ids = np.hstack([scores, theirs]), np.hstack([ids, places.astype(np.int64) + first])
+            if scores.shape[1] > width:
+                best = np.argpartition(scores, -width, axis=1)[:, -width:]
+                scores, ids = np.take_along_axis(scores, best, axis=1), np.take_along_axis(ids, best, axis=1)
+        return scores, ids
+
+    def _at_least(self, rows: Rows, floors: NDArray[np.float64]) -> tuple[Rows, Rows]:
+        """All pairs of a row and another whose float32 score reaches the floor of the row."""
+        queries = unit_rows(self.vectors.take(rows))
+        found = [(np.nonzero(queries @ base.T >= floors[:, None]), first) for first, base in self._bases()]
+        return (
+            np.concatenate([rows[places] for (places, _), _ in found]),
+            np.concatenate([columns + first for (_, columns), first in found]),
+        )
+
+    def _bases(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """All unit rows in float32, a block at a time, with the number of its first."""
+        for first, last in blocks(len(self.vectors), _BASE_ROWS):
+            yield first, unit_rows(self.vectors.read(first, last))
 
     def _ranked(self, rows: Rows, ids: Rows) -> tuple[Rows, NDArray[np.float64]]:
-        """The k best of each row among candidates, which are grouped by row, at least k others for each."""
+        """The k best of each row, in ascending order of the rows, among candidates with at least k others for each."""
         rows, ids = rows[rows != ids], ids[rows != ids]
         similarity = rescore(self.vectors, rows, ids, self.threads)
         order = np.lexsort((ids, -similarity, rows))
-        first = np.flatnonzero(np.diff(rows, prepend=-1))
+        first = np.flatnonzero(np.diff(rows[order], prepend=-1))
         best = order[first[:, None] + np.arange(self.k)]
         return ids[best], similarity[best]
 
@@ -101,13 +117,6 @@ class NeighbourGraph:
         for path, array in arrays:
             with path.open("wb") as stream:
                 np.save(stream, array.astype(np.float32) if array.dtype == np.float64 else array)
-
-
-def _steps(rows: Rows, images: int) -> Iterator[Rows]:
-    """Rows in steps whose scores against all images fit in memory."""
-    step = max(1, _DENSE_SCORES // images)
-    for start in range(0, len(rows), step):
-        yield rows[start : start + step]
 
 
 def _join_blocks(blocks: list[Path], path: Path, shape: tuple[int, int]) -> None:

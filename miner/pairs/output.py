@@ -1,5 +1,6 @@
 """What `miner pairs` writes of the pairs that it found."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -77,15 +78,15 @@ def write_tables(
     return paths, record
 
 
-def write_neighbours(folder: Path, parts: Path, store: EmbeddingStore, k: int) -> tuple[list[Path], Record]:
+def write_neighbours(
+    folder: Path, parts: Path, vectors: Vectors, keys: Sequence[str], k: int
+) -> tuple[list[Path], Record]:
     """The exact neighbour graph of all images, as two arrays (n, k), and what its hubs are."""
     from miner.pairs.graph import NeighbourGraph
     from miner.pairs.hubs import hubness, in_degrees
-    from miner.pairs.similarity import unit_rows
-    from miner.stored import MemoryVectors
 
-    files = NeighbourGraph(MemoryVectors(store.vectors), unit_rows(store.vectors), k).write(folder, parts)
-    return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, store.keys)
+    files = NeighbourGraph(vectors, k).write(folder, parts)
+    return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, keys)
 
 
 def add_histogram(record: Record, vectors: Vectors, labels: NDArray[np.int64] | None, seed: int) -> None:

@@ -113,7 +113,8 @@ def _mine(
     record |= completeness
     add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
     if options.neighbors is not None:
-        graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, store, options.neighbors)
+        whole = vectors if len(rows) == len(store) else store.stored
+        graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, whole, store.keys, options.neighbors)
         files += graph_files
     manifest = stage.finish(record, files)
     append.end_append(stage)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from miner.pairs import graph
 from miner.pairs.graph import NeighbourGraph
-from miner.pairs.similarity import rescore, unit_rows
+from miner.pairs.similarity import rescore
 from miner.stored import MemoryVectors
 
 
 def neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    return NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), k).nearest(0, len(vectors))
+    return NeighbourGraph(MemoryVectors(vectors), k).nearest(0, len(vectors))
 
 
 def brute_force(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -73,16 +73,16 @@ def test_ties_that_faiss_cuts_are_settled_among_all_rows() -> None:
     np.testing.assert_array_equal(similarities, wanted[1])
 
 
-@pytest.mark.parametrize("block_rows", [1, 7, 64, 1000])
-@pytest.mark.parametrize("dense_scores", [1, 3000])
-def test_block_sizes_change_no_byte(monkeypatch, tmp_path, block_rows, dense_scores) -> None:
+@pytest.mark.parametrize(
+    ("block_rows", "base_rows", "dense_candidates"), [(7, 50, 1), (64, 3, 3000), (1000, 20, 1), (30, 1000, 3000)]
+)
+def test_block_sizes_change_no_byte(monkeypatch, tmp_path, block_rows, base_rows, dense_candidates) -> None:
     vectors = np.concatenate([vectors_with_ties(kind, 60, 9, "float16", 1) for kind in ("random", "copies", "grid")])
-    whole = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 5).write(tmp_path / "whole", tmp_path / "parts")
+    whole = NeighbourGraph(MemoryVectors(vectors), 5).write(tmp_path / "whole", tmp_path / "parts")
     monkeypatch.setattr(graph, "_BLOCK_ROWS", block_rows)
-    monkeypatch.setattr(graph, "_DENSE_SCORES", dense_scores)
-    blocks = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 5).write(
-        tmp_path / "blocks", tmp_path / "more parts"
-    )
+    monkeypatch.setattr(graph, "_BASE_ROWS", base_rows)
+    monkeypatch.setattr(graph, "_DENSE_CANDIDATES", dense_candidates)
+    blocks = NeighbourGraph(MemoryVectors(vectors), 5).write(tmp_path / "blocks", tmp_path / "more parts")
     assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in blocks]
     ids, similarities = (np.load(path) for path in blocks)
     assert (ids.dtype, ids.shape, similarities.dtype, similarities.shape) == (np.int64, (180, 5), np.float32, (180, 5))
@@ -96,12 +96,11 @@ def test_thread_counts_change_no_byte(tmp_path, threads) -> None:
     code = (
         "import sys, pathlib, numpy as np, faiss, torch\n"
         "from miner.pairs.graph import NeighbourGraph\n"
-        "from miner.pairs.similarity import unit_rows\n"
         "folder, threads = pathlib.Path(sys.argv[1]), int(sys.argv[2])\n"
         "faiss.omp_set_num_threads(threads); torch.set_num_threads(threads)\n"
         "vectors = np.load(folder / 'vectors.npy')\n"
         "from miner.stored import MemoryVectors\n"
-        "NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 7).write(folder, folder / 'parts')\n"
+        "NeighbourGraph(MemoryVectors(vectors), 7).write(folder, folder / 'parts')\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(threads)], check=True, capture_output=True)
     ids, similarities = brute_force(vectors, 7)
@@ -112,11 +111,11 @@ def test_thread_counts_change_no_byte(tmp_path, threads) -> None:
 def test_finished_blocks_are_not_searched_again(monkeypatch, tmp_path) -> None:
     monkeypatch.setattr(graph, "_BLOCK_ROWS", 10)
     vectors = vectors_with_ties("random", 40, 5, "float32", 0)
-    whole = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 3)
+    whole = NeighbourGraph(MemoryVectors(vectors), 3)
     before = [path.read_bytes() for path in whole.write(tmp_path, tmp_path / "parts")]
     (tmp_path / "parts" / "sims-000000020.npy").unlink()
     searched = []
-    again = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), 3)
+    again = NeighbourGraph(MemoryVectors(vectors), 3)
     nearest = again.nearest
     again.nearest = lambda start, stop: (searched.append(start), nearest(start, stop))[1]
     assert [path.read_bytes() for path in again.write(tmp_path, tmp_path / "parts")] == before

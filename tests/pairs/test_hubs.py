@@ -32,7 +32,7 @@ def test_hubs_grow_with_the_dimension() -> None:
         # Off the origin, so that some are nearer to the mean than others.
         vectors += 1
         units = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-        ids, _ = NeighbourGraph(MemoryVectors(units), units, 10).nearest(0, len(units))
+        ids, _ = NeighbourGraph(MemoryVectors(units), 10).nearest(0, len(units))
         found.append(hubness(in_degrees(ids), 10, [str(row) for row in range(len(units))]))
     assert found[0]["skewness"] < 1 < found[1]["skewness"]
     assert found[0]["antihubs"] < found[1]["antihubs"]

@@ -53,7 +53,7 @@ def test_mutual_pairs_are_those_of_the_neighbour_graph(count, k, low, seed) -> N
     vectors = rng.integers(-2, 3, (count, 3)).astype(np.float32)  # many equal similarities
     vectors[~vectors.any(axis=1)] = 1
     k = min(k, count - 1)
-    ids, _ = NeighbourGraph(MemoryVectors(vectors), unit_rows(vectors), k).nearest(0, count)
+    ids, _ = NeighbourGraph(MemoryVectors(vectors), k).nearest(0, count)
     a, b = np.triu_indices(count, 1)
     similarity = rescore(MemoryVectors(vectors), a, b)
     a, b, similarity = (part[similarity >= low] for part in (a, b, similarity))

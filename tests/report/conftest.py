@@ -110,7 +110,7 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
         **pair_statistics(a[chosen], b[chosen], images),
     }
     if extras:
-        ids, _ = NeighbourGraph(units, units, 3).nearest(0, images)
+        ids, _ = NeighbourGraph(MemoryVectors(units), 3).nearest(0, images)
         record["neighbours"] = hubness(in_degrees(ids), 3, keys)
         mined = similarity >= band["min"]
         groups = find_groups(a[mined], b[mined], similarity[mined])
