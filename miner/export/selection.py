@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from miner.decisions import Pair, read_decisions, rejected
 from miner.errors import MinerError
 from miner.pairs.selection import capped
+from miner.stored import Rows
 
 
 def read_pairs(path: Path) -> pa.Table:
@@ -39,11 +41,18 @@ def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> 
     keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
     keep = np.asarray([tuple(sorted(pair)) not in reject for pair in keys], bool)
     left_out: dict[str, Any] = {"rejected": len(keep) - int(keep.sum()), "max_degree": 0}
-    if max_degree is not None:
+    if max_degree is not None and keep.any():
         rows = np.flatnonzero(keep)
         chosen = table.take(pa.array(rows))
         a, b = chosen["a"].to_numpy(), chosen["b"].to_numpy()
-        under = capped(a, b, chosen["similarity"].to_numpy().astype(np.float64), max_degree)
+        under = _under_degree(a, b, chosen["similarity"].to_numpy().astype(np.float64), max_degree)
         left_out["max_degree"] = len(rows) - int(under.sum())
         keep[rows[~under]] = False
     return table.filter(pa.array(keep)), left_out
+
+
+def _under_degree(a: Rows, b: Rows, similarity: NDArray[np.float64], max_degree: int) -> NDArray[np.bool_]:
+    """Rows whose pairs are kept by `capped`; a pair that is listed in both orders is one pair, and keeps both rows or none."""
+    codes = np.minimum(a, b) * (max(int(a.max()), int(b.max())) + 1) + np.maximum(a, b)
+    _, first, pair_of_row = np.unique(codes, return_index=True, return_inverse=True)
+    return np.asarray(capped(a[first], b[first], similarity[first], max_degree)[pair_of_row], bool)

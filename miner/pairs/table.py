@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -83,6 +84,11 @@ def write_pairs(
                 "label_b": label_column(labels, some.b),
             }
             writer.write_table(pa.table(columns, schema=PAIR_SCHEMA))
+
+
+def one_order(table: pa.Table) -> pa.Table:
+    """Each pair of a table once, as (a, b) with a < b, also where both orders are listed."""
+    return table.filter(pc.less(table["a"], table["b"]))
 
 
 def write_ends(path: Path, pairs: FoundPairs) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.errors import MinerError
+from miner.pairs.table import one_order
 from miner.report.pictures import Picture
 
 _COLUMNS = ("a", "b", "similarity", "label_a", "label_b")
@@ -66,8 +66,7 @@ def read_pairs(path: Path) -> pa.Table:
         MinerError: it is missing or damaged.
     """
     try:
-        table = pq.read_table(path, columns=list(_COLUMNS)).select(_COLUMNS)
-        return table.filter(pc.less(table["a"], table["b"]))
+        return one_order(pq.read_table(path, columns=list(_COLUMNS)).select(_COLUMNS))
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]
         raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error

@@ -13,13 +13,14 @@ from numpy.typing import NDArray
 from miner.decisions import Pair
 from miner.embeddings import read_metadata
 from miner.errors import MinerError
+from miner.pairs.table import one_order
 from miner.review.sampling import Indices, slice_edges, slice_numbers
 from miner.workspace import Record, Workspace, fingerprint
 
 
 @dataclass(frozen=True)
 class PairSet:
-    """All pairs of a workspace, by their place in `pairs.parquet`.
+    """All pairs of a workspace, each once, in the order of `pairs.parquet`.
 
     Attributes:
         a, b: rows of the images, (n,), ascending by (a, b).
@@ -94,7 +95,7 @@ def read_pairset(workspace: Workspace, slices: int) -> PairSet:
         raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
     images = read_metadata(workspace.embeddings, embeddings)
     path = workspace.pairs / "pairs.parquet"
-    a, b, similarity = _columns(path, len(images))
+    a, b, similarity = _columns(path, len(images), mined.get("both_orders", False))
     if not len(a):
         raise MinerError(f"{path} holds no pair to review. Mine a wider band with `miner pairs`.")
     edges = slice_edges(*_band(mined, similarity), slices)
@@ -117,9 +118,11 @@ def _band(mined: Record, similarity: NDArray[np.float32]) -> tuple[float, float]
     return max(float(band["min"]), float(similarity.min())), min(float(band["max"]), float(similarity.max()))
 
 
-def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:
+def _columns(path: Path, images: int, both_orders: bool) -> tuple[Indices, Indices, NDArray[np.float32]]:
     try:
         table = pq.read_table(path, columns=["a", "b", "similarity"])
+        if both_orders:
+            table = one_order(table)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160]
         raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error

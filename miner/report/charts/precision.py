@@ -61,9 +61,8 @@ def _spoken(point: dict[str, Any]) -> str:
 def _chance(share: Scale, chance: float, right: float) -> list[str]:
     level = share(chance)
     below = chance > 0.85
-    name = text(
-        right, level + (14 if below else -6), f"random pairs {percent(chance)}", class_="tick", text_anchor="end"
-    )
+    # At the left, where the coverage is highest.
+    name = text(52, level + (14 if below else -6), f"random pairs {percent(chance)}", class_="tick")
     return [line(46, level, right, level, "chance"), name]
 
 
