@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from miner.embeddings import METADATA_SCHEMA, check_vectors, metadata_path, vectors_path
 from miner.errors import MinerError
+from miner.pairs.table import one_order
 from miner.source.keys import is_clean
 from miner.verify.checksums import Folder
 from miner.verify.place import Place
@@ -111,6 +112,8 @@ def check_pairs(place: Place, folder: Folder, embeddings: Embeddings | None) -> 
             continue
         path = folder.path + name
         where, table = place.name(path), _read(place, path)
+        if count == "pairs" and manifest.get("both_orders"):
+            table = _one_of_both_orders(where, table)
         _same(where, "pairs", len(table), manifest[count])
         a, b = (_column(table, side, where).astype(np.int64) for side in ("a", "b"))
         similarity = _column(table, "similarity", where).astype(np.float32)
@@ -124,12 +127,48 @@ def check_pairs(place: Place, folder: Folder, embeddings: Embeddings | None) -> 
             )
         if embeddings is not None:
             for side, rows in (("a", a), ("b", b)):
-                _check_row_keys(where, side, rows, table[f"key_{side}"], embeddings)
+                _check_row_keys(where, f"key_{side}", rows, table[f"key_{side}"], embeddings)
             checked += check_similarities(where, a, b, similarity, embeddings)
-    for name in ("knn_ids.npy", "knn_sims.npy"):
-        if name in manifest["files"] and _load(place, folder.path + name).ndim != 2:
-            raise MinerError(f"{place.name(folder.path + name)} is no table of neighbours.")
+    if "knn_ids.npy" in manifest["files"]:
+        checked += _check_neighbours(place, folder, embeddings)
+    if "groups.parquet" in manifest["files"]:
+        _check_groups(place, folder, embeddings)
     return checked
+
+
+def _check_neighbours(place: Place, folder: Folder, embeddings: Embeddings | None) -> int:
+    """Shapes, order and ids of the neighbour graph; returns how many similarities were computed again."""
+    names = [folder.path + name for name in ("knn_ids.npy", "knn_sims.npy")]
+    ids, similarities = (_load(place, name) for name in names)
+    k = folder.manifest["request"]["neighbors"]
+    if ids.ndim != 2 or ids.shape != similarities.shape or ids.shape[1] != k:
+        raise MinerError(f"{place.name(names[0])} is no table of {k} neighbours: {ids.shape}, {similarities.shape}.")
+    for start in range(0, len(ids), 8192):
+        some, values = ids[start : start + 8192], similarities[start : start + 8192]
+        rows = np.arange(start, start + len(some))[:, None]
+        wrong = (some < 0) | (some >= len(ids)) | (some == rows)
+        wrong[:, 1:] |= (values[:, 1:] > values[:, :-1]) | (np.diff(np.sort(some, axis=1), axis=1) == 0)
+        if len(bad := np.flatnonzero(wrong.any(axis=1))):
+            raise MinerError(
+                f"{place.name(names[0])}: the neighbours of row {start + bad[0]} are not others in falling order."
+            )
+    if embeddings is None:
+        return 0
+    rows = np.sort(np.random.default_rng(0).permutation(len(ids))[: max(1, SAMPLED_PAIRS // k)])
+    chosen, values = np.asarray(ids[rows], np.int64).ravel(), np.asarray(similarities[rows], np.float32).ravel()
+    return check_similarities(place.name(names[1]), np.repeat(rows, k), chosen, values, embeddings)
+
+
+def _check_groups(place: Place, folder: Folder, embeddings: Embeddings | None) -> None:
+    """Every row once, under its key, in a group that has as many rows as it says."""
+    where, table = place.name(folder.path + "groups.parquet"), _read(place, folder.path + "groups.parquet")
+    rows, group, size = (_column(table, name, where).astype(np.int64) for name in ("row", "group", "size"))
+    if (np.diff(rows) <= 0).any():
+        raise MinerError(f"{where}: its rows are not in order.")
+    if len(wrong := np.flatnonzero(np.bincount(group, minlength=1)[group] != size)):
+        raise MinerError(f"{where}: row {wrong[0]} is in a group of another size than it says.")
+    if embeddings is not None:
+        _check_row_keys(where, "key", rows, table["key"], embeddings)
 
 
 def check_similarities(
@@ -183,6 +222,21 @@ def read_table(place: Place, path: str, columns: Sequence[str]) -> pa.Table:
     return table
 
 
+def _one_of_both_orders(where: str, table: pa.Table) -> pa.Table:
+    """The rows with a < b, once it is known that the others are the same pairs turned around."""
+    a, b = (_column(table, side, where).astype(np.int64) for side in ("a", "b"))
+    order = np.lexsort((a, b))
+    if (np.lexsort((b, a)) != np.arange(len(a))).any() or (a[order] != b).any() or (b[order] != a).any():
+        raise MinerError(f"{where} does not hold every pair as (a, b) and as (b, a), in order.")
+    turned = table.take(pa.array(order))
+    for name in ("key", "label"):
+        if not table[f"{name}_a"].equals(turned[f"{name}_b"]):
+            raise MinerError(f"{where} holds pairs whose {name}s differ between their two orders.")
+    if not table["similarity"].equals(turned["similarity"]):
+        raise MinerError(f"{where} holds pairs whose similarities differ between their two orders.")
+    return one_order(table)
+
+
 def _check_order(where: str, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
     if len(turned := np.flatnonzero(~((a >= 0) & (a < b)))):
         row = turned[0]
@@ -193,12 +247,12 @@ def _check_order(where: str, a: NDArray[np.int64], b: NDArray[np.int64]) -> None
 
 
 def _check_row_keys(
-    where: str, side: str, rows: NDArray[np.int64], keys: pa.ChunkedArray, embeddings: Embeddings
+    where: str, column: str, rows: NDArray[np.int64], keys: pa.ChunkedArray, embeddings: Embeddings
 ) -> None:
     if len(rows) and rows.max() >= len(embeddings.metadata):
         raise MinerError(f"{where} names the row {rows.max()}, but there are {len(embeddings.metadata)} images.")
     if len(wrong := np.flatnonzero(embeddings.rows_of(keys) != rows)):
-        raise MinerError(f"{where}: row {wrong[0]} calls image {rows[wrong[0]]} by another key in key_{side}.")
+        raise MinerError(f"{where}: row {wrong[0]} calls image {rows[wrong[0]]} by another key in {column}.")
 
 
 def _same(where: str, what: str, found: int, expected: int) -> None:

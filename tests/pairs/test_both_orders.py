@@ -12,14 +12,15 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.export.options import ExportOptions
 from miner.export.run import export
-from miner.export.verify import read_samples, verify
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.review.pairset import read_pairset
 from miner.train.inputs import check_shards_are_current, find_inputs, open_images, read_pairs
+from miner.verify.run import verify
 from miner.workspace import Workspace
+from tests.export.conftest import samples
 
 BAND = {"min": 0.7, "max": 0.95}
 
@@ -37,11 +38,7 @@ def workspaces(tmp_path_factory) -> tuple[Workspace, Workspace]:
 
 
 def exported(workspace: Workspace) -> list[tuple[str, str]]:
-    records = [
-        json.loads(sample["json"])
-        for shard in sorted(workspace.shards.glob("pairs*.tar"))
-        for sample in read_samples(shard).values()
-    ]
+    records = [json.loads(sample["json"]) for sample in samples(workspace.shards, "pairs")]
     return sorted((record["key_a"], record["key_b"]) for record in records)
 
 
@@ -49,7 +46,7 @@ def test_export_and_verify(workspaces) -> None:
     one, both = workspaces
     for workspace in workspaces:
         export(ExportOptions(), workspace, force=True)
-        verify(workspace.root)
+        verify(str(workspace.root))
     assert exported(both) == sorted([*exported(one), *((b, a) for a, b in exported(one))])
     assert len(exported(one)) > 50
 

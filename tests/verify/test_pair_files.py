@@ -1,0 +1,99 @@
+"""Pairs in both orders, the neighbour graph and the groups: whole as they are written, and damage that is signed is found."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from miner.errors import MinerError
+from miner.pairs.options import PairsOptions
+from miner.stages import run_stage
+from miner.verify.run import verify
+from miner.workspace import Workspace
+from tests.verify.test_damage import resign
+
+
+@pytest.fixture
+def mined(finished: Path, tmp_path: Path) -> Workspace:
+    shutil.copytree(finished / "embeddings", tmp_path / "w" / "embeddings")
+    workspace = Workspace(tmp_path / "w")
+    options = PairsOptions(min=0.5, max=0.95, both_orders=True, groups=True, neighbors=4)
+    run_stage("pairs", options, workspace, False)
+    return workspace
+
+
+def test_what_was_written_is_whole(mined: Workspace) -> None:
+    verify(str(mined.root))
+    assert {"groups.parquet", "knn_ids.npy"} <= set(mined.manifest(mined.pairs)["files"])
+
+
+Change = Callable[[pa.Table], pa.Table]
+
+
+def put(name: str, row: int, value: object) -> Change:
+    def change(table: pa.Table) -> pa.Table:
+        values = table[name].to_pylist()
+        values[row] = value
+        return table.set_column(table.column_names.index(name), name, pa.array(values, table[name].type))
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("pairs", lambda table: table.slice(1), r"pairs.parquet does not hold every pair as \(a, b\) and as \(b, a\)"),
+        ("pairs", lambda table: table.take(pa.array(range(len(table) - 1, -1, -1))), "in order"),
+        ("pairs", put("label_a", 0, 7), "labels differ between their two orders"),
+        ("pairs", put("similarity", 0, 0.51), "similarities differ between their two orders"),
+        ("pairs", lambda table: table.slice(0, 0), "holds 0 pairs"),
+        ("groups", put("size", 0, 1), "row 0 is in a group of another size"),
+        ("groups", put("key", 0, "nobody"), "by another key in key"),
+        ("groups", lambda table: pa.concat_tables([table.slice(1), table.slice(0, 1)]), "not in order"),
+    ],
+)
+def test_damaged_tables(mined: Workspace, name: str, change: Change, message: str) -> None:
+    path = mined.pairs / f"{name}.parquet"
+    pq.write_table(change(pq.read_table(path)), path)
+    resign(mined.pairs)
+    with pytest.raises(MinerError, match=message):
+        verify(str(mined.root))
+
+
+def turned(array: np.ndarray) -> np.ndarray:
+    array[3] = array[3, ::-1]
+    return array
+
+
+def itself(array: np.ndarray) -> np.ndarray:
+    array[3, 0] = 3
+    return array
+
+
+def twice(array: np.ndarray) -> np.ndarray:
+    array[3, 1] = array[3, 0]
+    return array
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("knn_ids", itself, "row 3 are not others"),
+        ("knn_ids", twice, "row 3 are not others"),
+        ("knn_ids", turned, "knn_sims.npy: row 12 has the similarity"),
+        ("knn_sims", turned, "row 3 are not others in falling order"),
+        ("knn_ids", lambda array: array[:, :3], "no table of 4 neighbours"),
+    ],
+)
+def test_damaged_neighbours(
+    mined: Workspace, name: str, change: Callable[[np.ndarray], np.ndarray], message: str
+) -> None:
+    path = mined.pairs / f"{name}.npy"
+    np.save(path, change(np.load(path)))
+    resign(mined.pairs)
+    with pytest.raises(MinerError, match=message):
+        verify(str(mined.root))
