@@ -76,7 +76,7 @@ def check_lengths(lengths: NDArray[np.float64], first: int | None = None) -> Non
     """
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if len(bad):
-        where = "" if first is None else f" (the first is row {first + bad[0]})"
+        where = "" if first is None else f" (the first is row {first + bad[0]} of those searched)"
         raise MinerError(f"The embeddings hold vectors that are zero or not finite{where}. Embed again with --force.")
 
 
