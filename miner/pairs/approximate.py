@@ -74,7 +74,7 @@ class ApproximateSearch:
         images = len(self.vectors)
         anchors = anchor_rows(images, self.options.seed)[0]
         truth = true_pairs(self.vectors, anchors, self.band)
-        return {"recall": recall_record(truth, found, anchors, images, self.options.seed), "index": self().record()}
+        return {"recall": recall_record(truth, found, anchors, images), "index": self().record()}
 
     def _built(self) -> ApproximateEngine:
         units = unit_rows(self.vectors.read(0, len(self.vectors)))

@@ -14,7 +14,6 @@ from miner.workspace import Record
 
 ANCHORS = 1000
 _SCANNED_ROWS = 2048
-_RESAMPLES = 2000
 _Z95 = 1.959964
 
 
@@ -64,19 +63,19 @@ def are_among(keys: Rows, sorted_keys: Rows) -> NDArray[np.bool_]:
     return among
 
 
-def recall_record(truth: Iterable[Pairs], found: Pairs, anchors: Rows, images: int, seed: int) -> Record:
+def recall_record(truth: Iterable[Pairs], found: Pairs, anchors: Rows, images: int) -> Record:
     """Share of the true pairs of anchors that were found, with a 95 % interval, as JSON values; None if there are none.
 
-    The pairs of one anchor are not independent: an image in a bad place misses many at once. So the interval comes from
-    resampling whole anchors (bootstrap, percentiles). Where none or all are missed, that would be a point; there each anchor
-    with a pair counts as one observation in Wilson's interval. Where every image is an anchor, nothing is estimated.
+    The pairs of one anchor are not independent: an image in a bad place misses many at once. So the interval is Wilson's for as
+    many independent pairs as would spread as much as these do between anchors (the variance of a ratio of sums over anchors).
+    Where none or all are missed and nothing spreads, each anchor that has a pair counts as one. Where every image is an anchor,
+    nothing is estimated.
 
     Args:
         truth: anchors and partners, in parts.
         found: all pairs a < b, by (a, b).
         anchors: ascending.
         images: in all.
-        seed: of the bootstrap.
     """
     found_keys = pair_keys(found, images)
     true = np.zeros(len(anchors), np.int64)
@@ -89,23 +88,25 @@ def recall_record(truth: Iterable[Pairs], found: Pairs, anchors: Rows, images: i
     if not true.any():
         return {"value": None, "low": None, "high": None, **record}
     value = float(hit.sum() / true.sum())
-    if len(anchors) == images:
-        low = high = value
-    elif value in (0.0, 1.0):
-        slack = _Z95**2 / (int((true > 0).sum()) + _Z95**2)
-        low, high = (1 - slack, 1.0) if value else (0.0, slack)
-    else:
-        low, high = _bootstrap(hit, true, seed)
+    low, high = (value, value) if len(anchors) == images else _wilson(value, _independent_pairs(hit, true))
     return {"value": value, "low": low, "high": high, **record}
 
 
-def _bootstrap(hit: Rows, true: Rows, seed: int) -> tuple[float, float]:
-    count = len(true)
-    draws = np.random.default_rng([seed, 0xB007]).multinomial(count, np.full(count, 1 / count), size=_RESAMPLES)
-    hits, trues = draws @ hit, draws @ true
-    shares = hits[trues > 0] / trues[trues > 0]
-    low, high = np.quantile(shares, (0.025, 0.975))
-    return float(low), float(high)
+def _independent_pairs(hit: Rows, true: Rows) -> float:
+    """How many independent pairs would tell as much about the share of hits as these, which come by anchors."""
+    share = hit.sum() / true.sum()
+    if share in (0, 1):
+        return float((true > 0).sum())
+    spread = float(np.square(hit - share * true).sum()) * len(true) / (len(true) - 1) / float(true.sum()) ** 2
+    return float(min(share * (1 - share) / spread, true.sum())) if spread else float(true.sum())
+
+
+def _wilson(share: float, count: float) -> tuple[float, float]:
+    """Wilson's 95 % interval (1927) of a share of so many independent observations."""
+    squared = _Z95**2 / count
+    middle = (share + squared / 2) / (1 + squared)
+    half = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def recall_in_words(record: Record) -> str:
