@@ -9,11 +9,10 @@ import webbrowser
 from typing import TYPE_CHECKING
 
 from miner.decisions import read_decisions
-from miner.engine import write_json
 from miner.errors import MinerError, UsageError
 from miner.review.options import ReviewOptions
 from miner.review.summary import summarise, summary_lines
-from miner.workspace import Record, Result, Workspace, workspace_flag
+from miner.workspace import Record, Result, Workspace, workspace_flag, write_signed
 
 if TYPE_CHECKING:
     from miner.review.pairset import PairSet
@@ -44,7 +43,7 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
         _serve(options, workspace, pairs)
     record = _sum_up(workspace, pairs)
     if record["reviewers"]:
-        write_json(workspace.review / SUMMARY, record)
+        record = write_signed(workspace.review / SUMMARY, record)
     lines = [*summary_lines(record), *_next_step(record, workspace)]
     return Result("review", record, lines)
 

@@ -12,9 +12,9 @@ from miner.verify.place import Place
 from miner.workspace import Record, is_signed
 
 # At the top of a workspace: locks, a log that was set aside, and what people decided, which grows by itself.
-UNCOVERED = ("/.lock", "/.log.lock", "/run.damaged.json", "/decisions.jsonl")
+UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl"}
 # JSON files that stand for themselves and carry their own digest.
-_SIGNED = re.compile(r"/(run|calibration|state)\.json$|/runs/[^/]+/eval/[^/]+\.json$")
+_SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/runs/[^/]+/eval/[^/]+\.json$")
 
 
 @dataclass
@@ -146,7 +146,7 @@ def check_strangers(place: Place, found: Survey) -> None:
             continue
         in_stage = any(path.startswith(folder.path) for folder in found.folders if _lists_all(folder, path))
         in_workspace = path.startswith(tuple(workspaces)) and not path.startswith(stages) and not _is_hidden(path)
-        if f"/{path}".endswith(UNCOVERED) and any(_parent(path) == home for home in ["", *workspaces]):
+        if any(path.removeprefix(home) in UNCOVERED for home in ["", *workspaces]):
             continue
         if in_stage or in_workspace:
             raise MinerError(

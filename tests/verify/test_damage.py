@@ -113,7 +113,9 @@ def test_an_extra_file_is_named(workspace: Workspace, name: str) -> None:
 
 
 def test_decisions_of_reviewers_may_grow_beside_the_stages(workspace: Workspace) -> None:
-    (workspace.root / "decisions.jsonl").write_text("")
+    workspace.review.mkdir()
+    (workspace.review / "decisions.jsonl").write_text("")
+    write_signed(workspace.review / "review.json", {"reviewers": []})
     assert verify(str(workspace.root))
 
 
