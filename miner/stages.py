@@ -52,9 +52,9 @@ STAGES = {
         "miner.export.run:export",
         ExportOptions,
         "Write images and pairs as WebDataset shards: original bytes, and the same shards on every run.\n\n"
-        "images-*.tar holds every embedded image once, pairs-*.tar holds PAIRKEY.a.jpg, PAIRKEY.b.jpg and PAIRKEY.json, shuffled. They "
-        "open with webdataset, datasets, wids (index.json) and tar. A run that was killed continues; nothing is replaced without "
-        "--force. Usual next steps: `miner verify`, `miner train`.\n\n"
+        "images-*.tar holds every embedded image once, pairs-*.tar holds PAIRKEY.a.jpg, PAIRKEY.b.jpg and PAIRKEY.json, "
+        "shuffled. They open with webdataset, datasets, wids (index.json) and tar. A run that was killed continues; nothing "
+        "is replaced without --force. Usual next steps: `miner verify`, `miner train`.\n\n"
         "Without reviewers' rejects: `miner export --exclude decisions.jsonl`. Large images in many pairs: `--references`. To a "
         "bucket, by four processes: `miner export --to s3://BUCKET/NAME --workers 4`.",
     ),
