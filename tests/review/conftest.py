@@ -1,33 +1,17 @@
-"""A small mined workspace of real images, and a running `miner review`."""
-
-import os
-import re
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
-from miner.embed.options import EmbedOptions
-from miner.embed.run import embed
-from miner.pairs.options import PairsOptions
-from miner.pairs.run import pairs
 from miner.workspace import Workspace
-
-IMAGES = 120
+from tests.review.running import StartReview, mine_sample, reviews
 
 
 @pytest.fixture(scope="session")
 def mined(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """Not to be changed: tests work in copies."""
-    workspace = Workspace(tmp_path_factory.mktemp("mined") / "w")
-    embed(EmbedOptions(source="sample", limit=IMAGES), workspace)
-    pairs(PairsOptions(min=0.55, max=0.97), workspace)
-    return workspace
+    return mine_sample(tmp_path_factory.mktemp("mined") / "w")
 
 
 @pytest.fixture
@@ -36,56 +20,7 @@ def workspace(mined: Workspace, tmp_path: Path) -> Workspace:
     return Workspace(tmp_path / "w")
 
 
-@dataclass
-class Server:
-    """A `miner review` process.
-
-    Attributes:
-        url: as printed, with the token if there is one.
-        said: what it printed until it was ready.
-    """
-
-    process: subprocess.Popen[str]
-    url: str
-    said: str
-
-    @property
-    def base(self) -> str:
-        return self.url.partition("?")[0].rstrip("/")
-
-    def client(self, **more: object) -> httpx.Client:
-        return httpx.Client(base_url=self.base, timeout=60, trust_env=False, **more)  # type: ignore[arg-type]
-
-
-ServerStarter = Callable[..., Server]
-
-
 @pytest.fixture
-def start_review() -> Iterator[ServerStarter]:
-    """Starts servers on free ports; what still runs at the end of the test is killed."""
-    processes = []
-
-    def start(workspace: Workspace, *flags: str) -> Server:
-        command = [sys.executable, "-m", "miner", "review", "-w", str(workspace.root), *flags]
-        if "--port" not in flags:
-            command += ["--port", "0"]
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-        )
-        processes.append(process)
-        assert process.stderr is not None
-        said = ""
-        for line in process.stderr:
-            said += line
-            if found := re.search(r"open (http\S+) ", line):
-                return Server(process, found[1], said)
-        raise AssertionError(f"miner review ended with {process.wait()}: {said}")
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.communicate()
+def start_review() -> Iterator[StartReview]:
+    with reviews() as start:
+        yield start

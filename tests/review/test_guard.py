@@ -1,31 +1,28 @@
 """What strangers try: rebound names, other sites' forms, guessed paths, missing tokens."""
 
 import json
+import shutil
 import socket
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
 from miner.review.guard import content_security_policy, is_loopback
-from tests.review.conftest import Server
+from miner.workspace import Workspace
+from tests.review.running import Server, reviews
 
 JSON = {"content-type": "application/json"}
 
 
 @pytest.fixture(scope="module")
-def local(mined, tmp_path_factory) -> Server:
+def local(mined, tmp_path_factory) -> Iterator[Server]:
     """One server for all requests that must not change anything."""
-    import shutil
-
-    from miner.workspace import Workspace
-    from tests.review.conftest import start_review
-
     root = tmp_path_factory.mktemp("guard") / "w"
     shutil.copytree(mined.root, root)
-    starter = start_review.__wrapped__()
-    yield next(starter)(Workspace(root))
-    next(starter, None)
+    with reviews() as start:
+        yield start(Workspace(root))
 
 
 def decision(client: httpx.Client, **headers: str) -> httpx.Response:

@@ -1,4 +1,5 @@
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -31,6 +32,20 @@ def test_what_is_appended_is_read_back_and_the_next_one_continues(tmp_path: Path
         journal.append(decision(2, "Bob"))
     with Journal(path) as journal:
         assert journal.decisions == [decision(1), decision(2, "Bob")] == read_decisions(path)
+
+
+def test_a_line_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch) -> None:
+    path, synced, fsync = tmp_path / "decisions.jsonl", [], os.fsync
+
+    def watched(file: int) -> None:
+        fsync(file)
+        synced.append(path.read_text())
+
+    with Journal(path) as journal:
+        monkeypatch.setattr(os, "fsync", watched)
+        for number in range(3):
+            journal.append(decision(number))
+            assert len(synced) == number + 1 and synced[-1].endswith(decision(number).line())
 
 
 @pytest.mark.parametrize("kept_bytes", [1, 20, -2])

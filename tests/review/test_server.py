@@ -1,5 +1,6 @@
 """The server as a process: nothing acknowledged is lost, by load, by kill -9 or by Ctrl-C."""
 
+import io
 import json
 import os
 import signal
@@ -12,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
 from miner.decisions import read_decisions, standing
 from miner.workspace import Workspace
-from tests.review.conftest import Server
+from tests.review.running import Server
 
 
 def decisions_file(workspace: Workspace) -> Path:
@@ -115,8 +117,6 @@ def test_every_acknowledged_decision_survives_kill_9(workspace, start_review, ki
 
 
 def _pairs(workspace: Workspace) -> list[dict]:
-    import pyarrow.parquet as pq
-
     return pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
 
 
@@ -270,7 +270,7 @@ def test_images_of_the_queue_can_be_seen(workspace, start_review) -> None:
         for side in "ab":
             answer = client.get(f"{base}/{pair}/{side}")
             assert answer.headers["content-type"] == "image/png"
-            Image.open(__import__("io").BytesIO(answer.content)).verify()
+            Image.open(io.BytesIO(answer.content)).verify()
 
 
 def test_without_the_extra_the_command_says_what_to_install(workspace) -> None:

@@ -1,0 +1,80 @@
+"""A small mined workspace of real images, and `miner review` as a process on it."""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from miner.workspace import Workspace
+
+IMAGES = 120
+
+
+def mine_sample(root: Path) -> Workspace:
+    """Pairs of the first images of the built-in sample."""
+    workspace = Workspace(root)
+    embed(EmbedOptions(source="sample", limit=IMAGES), workspace)
+    pairs(PairsOptions(min=0.55, max=0.97), workspace)
+    return workspace
+
+
+@dataclass
+class Server:
+    """A `miner review` process.
+
+    Attributes:
+        url: as printed, with the token if there is one.
+        said: what it printed until it was ready.
+    """
+
+    process: subprocess.Popen[str]
+    url: str
+    said: str
+
+    @property
+    def base(self) -> str:
+        return self.url.partition("?")[0].rstrip("/")
+
+    def client(self, **more: object) -> httpx.Client:
+        return httpx.Client(base_url=self.base, timeout=60, trust_env=False, **more)  # type: ignore[arg-type]
+
+
+StartReview = Callable[..., Server]
+
+
+@contextmanager
+def reviews() -> Iterator[StartReview]:
+    """Starts servers, on free ports unless --port is given; what still runs at the end is killed."""
+    processes = []
+
+    def start(workspace: Workspace, *flags: str) -> Server:
+        command = [sys.executable, "-m", "miner", "review", "-w", str(workspace.root), *flags]
+        if "--port" not in flags:
+            command += ["--port", "0"]
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        processes.append(process)
+        assert process.stderr is not None
+        said = ""
+        for line in process.stderr:
+            said += line
+            if found := re.search(r"open (http\S+) ", line):
+                return Server(process, found[1], said)
+        raise AssertionError(f"miner review ended with {process.wait()}: {said}")
+
+    try:
+        yield start
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
