@@ -32,6 +32,10 @@ class ImageStore:
         shards = str(workspace.shards / "images-*.tar")
         self._places = [_Place(lambda: open_source(spec)), _Place(lambda: ShardSource(shards))]
 
+    def open(self) -> str | None:
+        """Open the source ahead of the first image, which can take seconds. Returns what is wrong with it, if anything."""
+        return self._places[0].open()
+
     def read(self, row: int) -> tuple[bytes, str]:
         """Bytes that browsers show, and their media type. May be called from several threads.
 
@@ -49,30 +53,35 @@ class ImageStore:
 class _Place:
     """A source that is opened when it is first needed."""
 
-    def __init__(self, opened: Callable[[], Source]) -> None:
-        self._open = opened
+    def __init__(self, opener: Callable[[], Source]) -> None:
+        self._opener = opener
         self._lock = threading.Lock()
         self._source: Source | None = None
         self._entries: dict[str, Entry] | None = None
+        self._problem: str | None = None
+
+    def open(self) -> str | None:
+        """Open it once, and say why that failed."""
+        with self._lock:
+            if self._entries is None:
+                self._entries = {}
+                try:
+                    self._source = self._opener()
+                    self._entries = {entry.key: entry for entry in self._source.entries}
+                except (OSError, MinerError) as error:
+                    self._problem = str(error)
+            return self._problem
 
     def read(self, key: str) -> bytes | None:
-        entry = self._opened().get(key)
+        """The bytes of an image, or None if they are not here."""
+        self.open()
+        entry = self._entries.get(key) if self._entries else None
         if entry is None or self._source is None:
             return None
         try:
             return self._source.read(entry)
         except (OSError, MinerError):
             return None
-
-    def _opened(self) -> dict[str, Entry]:
-        with self._lock:
-            if self._entries is None:
-                try:
-                    self._source = self._open()
-                    self._entries = {entry.key: entry for entry in self._source.entries}
-                except (OSError, MinerError):
-                    self._entries = {}
-            return self._entries
 
 
 def for_browsers(data: bytes) -> tuple[bytes, str]:

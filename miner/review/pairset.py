@@ -127,7 +127,8 @@ def _columns(path: Path, images: int, both_orders: bool) -> tuple[Indices, Indic
         reason = " ".join(str(error).split())[:160]
         raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
     a, b, similarity = (table[name].to_numpy() for name in ("a", "b", "similarity"))
-    codes = a * images + b
-    if len(a) and not (a.min() >= 0 and b.max() < images and (a < b).all() and (np.diff(codes) > 0).all()):
+    once = a < b  # with --both-orders each pair stands there twice
+    a, b, similarity = a[once], b[once], similarity[once]
+    if len(a) and not (a.min() >= 0 and b.max() < images and (np.diff(a * images + b) > 0).all()):
         raise MinerError(f"{path} is damaged: its rows are not in order. Run `miner pairs --force` again.")
     return a, b, similarity

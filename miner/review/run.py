@@ -15,6 +15,7 @@ from miner.review.summary import summarise, summary_lines
 from miner.workspace import Record, Result, Workspace, workspace_flag, write_signed
 
 if TYPE_CHECKING:
+    from miner.review.images import ImageStore
     from miner.review.pairset import PairSet
 
 DECISIONS = "decisions.jsonl"
@@ -69,7 +70,8 @@ def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> No
     sampler = Sampler(pairs.numbers, options.slices, options.labels, options.overlap, options.seed)
     with Journal(workspace.review / DECISIONS) as journal, listen(options.host, options.port) as listener:
         session = Session(pairs, sampler, journal, options.labels, options.show_labels)
-        app = create_app(session, ImageStore(workspace, pairs.source, pairs.images), options.host, token)
+        images = ImageStore(workspace, pairs.source, pairs.images)
+        app = create_app(session, images, options.host, token)
         address = link(listener, options.host, token)
 
         def announce() -> None:
@@ -82,10 +84,16 @@ def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> No
                 _say(f"review: port {options.port} is taken, so this is another")
             _say(f"review: {len(pairs):,} pairs, {session.goal} for each reviewer; decisions go to {journal.path}")
             _say(f"review: open {address} and press Ctrl-C here when you are done")
+            threading.Thread(target=_open, args=(images,), daemon=True).start()
             if options.open:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         serve(app, listener, announce)
+
+
+def _open(images: "ImageStore") -> None:
+    if problem := images.open():
+        _say(f"review: {problem} Only images that the exported shards hold can be shown.")
 
 
 def _next_step(record: Record, workspace: Workspace) -> list[str]:

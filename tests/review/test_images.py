@@ -79,8 +79,10 @@ def test_the_shards_stand_in_for_a_source_that_is_gone(photos) -> None:
     shutil.copy(folder / paths[1], folder / paths[0])
     (folder / paths[2]).unlink()
     assert [opened.read(row)[0] for row in range(4)] == before[:4]
+    assert opened.open() is None
     shutil.rmtree(folder)
     opened, _ = store(workspace, folder)
+    assert f"no source {str(folder)!r}" in (opened.open() or "")
     assert [opened.read(row)[0] for row in range(len(paths))] == before
 
 
