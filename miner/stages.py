@@ -11,6 +11,7 @@ from miner.evaluate.options import KnnOptions
 from miner.export.options import ExportOptions
 from miner.options import Options
 from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.publish.options import PublishOptions
 from miner.report.options import ReportOptions
 from miner.review.options import ReviewOptions
 from miner.train.options import TrainOptions
@@ -58,6 +59,11 @@ STAGES = {
         "Without reviewers' rejects: `miner export --exclude decisions.jsonl`. Large images in many pairs: `--references`. To a "
         "bucket, by four processes: `miner export --to s3://BUCKET/NAME --workers 4`.",
     ),
+    "publish": StageCommand(
+        "miner.publish.run:publish",
+        PublishOptions,
+        "Make a data set repository of the shards: card, Croissant, checksums; in a folder, or on the Hugging Face Hub.",
+    ),
     "train": StageCommand(
         "miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs."
     ),
@@ -90,7 +96,7 @@ def run_stage(name: str, options: Options, workspace: Workspace, force: bool) ->
     with workspace.locked() if STAGES[name].exclusive else nullcontext():
         started = time.monotonic()
         result = function(options, workspace, force=force)
-        if result.fresh:
+        if result.fresh and not result.rehearsal:
             workspace.log_stage(name, options.plain(), result, time.monotonic() - started)
     return result
 

@@ -43,6 +43,7 @@ class Result:
         fresh: False when everything had been done before.
         headline: the few (name, value) facts that a whole run is summed up by.
         measured: rates and memory of this very run; they go to run.json, not to a manifest.
+        rehearsal: True when nothing was written, as asked; such a run is not logged.
     """
 
     stage: str
@@ -51,6 +52,7 @@ class Result:
     fresh: bool = True
     headline: list[tuple[str, str]] = field(default_factory=list)
     measured: Record = field(default_factory=dict)
+    rehearsal: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,10 @@ class Workspace:
     @property
     def review(self) -> Path:
         return self.root / "review"
+
+    @property
+    def published(self) -> Path:
+        return self.root / "publish"
 
     def run(self, name: str) -> Path:
         """The folder of a training run."""

@@ -35,6 +35,7 @@ def test_every_command_has_help(arguments: list[str]) -> None:
         (["pairs"], 1, "Run `miner embed SOURCE` first"),
         (["calibrate"], 1, "Run `miner embed SOURCE` first"),
         (["export"], 1, "Run `miner embed SOURCE` first"),
+        (["publish", "--license", "mit"], 1, "Run `miner export` first"),
         (["embed", "nowhere"], 2, "There is no source 'nowhere'"),
         (["embed", "sample", "--encoder", "resnet49"], 2, "Did you mean"),
         (["embed", "sample", "--device", "cuda:7"], 2, "no such device"),

@@ -1,0 +1,102 @@
+"""README.md: the card that the Hugging Face Hub shows, with its front matter."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from miner.publish.about import CITATIONS, About
+from miner.publish.contents import Config
+
+_SIZE_CATEGORIES = {
+    10**3: "n<1K",
+    10**4: "1K<n<10K",
+    10**5: "10K<n<100K",
+    10**6: "100K<n<1M",
+    10**7: "1M<n<10M",
+    10**8: "10M<n<100M",
+    10**9: "100M<n<1B",
+    10**10: "1B<n<10B",
+    10**11: "10B<n<100B",
+    10**12: "100B<n<1T",
+}
+_TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrastive-learning", "webdataset", "croissant"]
+
+
+def card(about: About) -> str:
+    """The card: the same data set and words give the same text."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"size": size, "cell": _cell}
+    front = yaml.safe_dump(front_matter(about), sort_keys=False, allow_unicode=True, width=1000)
+    return environment.get_template("card.md").render(
+        front=front,
+        about=about,
+        image_columns=_image_columns(about.config("images")),
+        inline=_inline(about.config("pairs-inline")),
+        citations=CITATIONS,
+    )
+
+
+def front_matter(about: About) -> dict[str, Any]:
+    """Metadata of the Hub: https://huggingface.co/docs/hub/datasets-cards."""
+    pairs = about.configs[0]
+    return {
+        "pretty_name": about.title,
+        **about.licences.front_matter(),
+        "task_categories": ["image-feature-extraction"],
+        "size_categories": [size_category(pairs.rows)],
+        "tags": _TAGS,
+        "configs": [_config(config, default=config is pairs) for config in about.configs],
+        "dataset_info": [_info(config) for config in about.configs],
+    }
+
+
+def size_category(rows: int) -> str:
+    """The Hub's name for a number of rows."""
+    return next((name for limit, name in _SIZE_CATEGORIES.items() if rows < limit), "n>1T")
+
+
+def size(size_bytes: int) -> str:
+    """Bytes in decimal units: 1,234,567 is 1.2 MB."""
+    amount, unit = float(size_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
+def _config(config: Config, default: bool) -> dict[str, Any]:
+    files = [{"split": "train", "path": config.pattern}]
+    return {"config_name": config.name, "data_files": files, **({"default": True} if default else {})}
+
+
+def _info(config: Config) -> dict[str, Any]:
+    split = {"name": "train", "num_bytes": config.num_bytes, "num_examples": config.rows}
+    features = {"features": config.features} if config.features else {}
+    sizes = {"download_size": config.bytes, "dataset_size": config.num_bytes}
+    return {"config_name": config.name, **features, "splits": [split], **sizes}
+
+
+def _image_columns(config: Config | None) -> list[str]:
+    """Columns of a WebDataset that hold images: one per file format, `a.` and `b.` before it for pairs."""
+    return [feature["name"] for feature in (config and config.features) or [] if feature.get("dtype") == "image"]
+
+
+def _inline(config: Config | None) -> dict[str, str] | None:
+    """The arguments with which `webdataset` reads the pair shards."""
+    if config is None:
+        return None
+    first, last = config.files[0].path, len(config.files) - 1
+    shards = first.name if last == 0 else f"{first.stem.rpartition('-')[0]}-{{000000..{last:06d}}}.tar"
+    columns = _image_columns(config)
+    sides = {side: ";".join(column for column in columns if column.startswith(f"{side}.")) for side in ("a", "b")}
+    return {"shards": f"{config.name}/{shards}", **sides}
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")

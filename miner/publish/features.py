@@ -1,0 +1,65 @@
+"""Types of columns and of sample fields, in the form of a card's `dataset_info`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+Feature = dict[str, Any]
+
+_LABELS = ("label", "label_a", "label_b")
+_NARROW = {
+    "width": "int32",
+    "height": "int32",
+    "similarity": "float32",
+    "label": "int32",
+    "label_a": "int32",
+    "label_b": "int32",
+}
+_BY_TYPE = ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"))
+
+
+def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Feature] | None:
+    """Features of a table; None when a column is of a type that only its own schema can tell."""
+    names = {
+        pa.string(): "string",
+        pa.large_string(): "string",
+        pa.bool_(): "bool",
+        pa.float32(): "float32",
+        pa.float64(): "float64",
+    }
+    names |= {integer: str(integer) for integer in (pa.int8(), pa.int16(), pa.int32(), pa.int64())}
+    if any(field.type not in names for field in schema):
+        return None
+    return [_feature(field.name, names[field.type], classes) for field in schema]
+
+
+def sample_features(
+    sample: Mapping[str, Any], extensions: Sequence[str], classes: Sequence[str] | None
+) -> list[Feature]:
+    """Features of a WebDataset, from its first sample.
+
+    A data set may mix image formats, so there is one column per extension, empty where a sample has another.
+
+    Args:
+        sample: field -> content, of `json` its record.
+        extensions: of all images.
+        classes: names of the labels.
+    """
+    prefixes = list(dict.fromkeys(field.rpartition(".")[0] for field in sample if field != "json"))
+    columns = [f"{prefix}.{extension}" if prefix else extension for prefix in prefixes for extension in extensions]
+    images = [{"name": column, "dtype": "image"} for column in columns]
+    record = [_feature(name, _dtype(name, value), classes) for name, value in sample["json"].items()]
+    own = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
+    return [*images, {"name": "json", "struct": record}, *own]
+
+
+def _feature(name: str, dtype: str, classes: Sequence[str] | None) -> Feature:
+    if name in _LABELS and classes:
+        return {"name": name, "dtype": {"class_label": {"names": {str(n): label for n, label in enumerate(classes)}}}}
+    return {"name": name, "dtype": dtype}
+
+
+def _dtype(name: str, value: Any) -> str:
+    narrow = _NARROW.get(name)
+    return narrow or next((dtype for kind, dtype in _BY_TYPE if isinstance(value, kind)), "string")

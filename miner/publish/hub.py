@@ -1,0 +1,140 @@
+"""Upload a published folder to the Hugging Face Hub, and never over what someone else put there."""
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from miner.errors import MinerError
+from miner.workspace import Record
+
+_OWN_OF_THE_HUB = {".gitattributes"}
+_HIDDEN = [".*", "*/.*", "request.json"]
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Upload:
+    """Where the data set is now.
+
+    Attributes:
+        url: of its page.
+        commit: of its files.
+        fresh: False when the repository had every file already.
+    """
+
+    url: str
+    commit: str
+    fresh: bool
+
+
+def upload(
+    folder: Path, files: Mapping[str, Record], repository: str, *, title: str, private: bool, force: bool
+) -> Upload:
+    """Make the repository hold the files of the folder. An upload that was interrupted continues.
+
+    Args:
+        folder: with these files.
+        files: name in the folder -> {"bytes", "sha256"}.
+        repository: ORG/NAME.
+        title: of the data set, for the message of the commit.
+        private: whether a repository that has to be created is private.
+        force: replace other files of the same names, and remove those between the data files.
+    Raises:
+        MinerError: huggingface_hub is not installed, there is no token or it does not suffice, the repository holds other
+            files, or the Hub cannot be reached.
+    """
+    hub = _huggingface_hub(repository)
+    if hub.get_token() is None:
+        raise MinerError(
+            f"Uploading to {repository} needs a token of the Hugging Face Hub with the right to write. Log in with `hf auth "
+            "login`, or set HF_TOKEN, and run the same command again. The folder is ready in "
+            f"{folder}; `--to DIR` is for those who upload it themselves."
+        )
+    api = hub.HfApi(library_name="semantic-pair-miner")
+    with _explained(repository):
+        api.create_repo(repository, repo_type="dataset", private=True if private else None, exist_ok=True)
+        found = api.repo_info(repository, repo_type="dataset", files_metadata=True)
+        url = f"{api.endpoint}/datasets/{repository}"
+        there = {file.rfilename: file for file in found.siblings or [] if file.rfilename not in _OWN_OF_THE_HUB}
+        others = sorted(name for name in there if name not in files)
+        changed = sorted(
+            name for name in there.keys() & files.keys() if not _same(folder / name, files[name], there[name])
+        )
+        if not force and (others or changed):
+            raise MinerError(_refusal(url, others, changed))
+        data_folders = {name.partition("/")[0] for name in files if "/" in name}
+        stale = [name for name in others if "/" in name and name.partition("/")[0] in data_folders]
+        if files.keys() <= there.keys() and not changed and not stale:
+            return Upload(url, found.sha or "", fresh=False)
+        commit = api.upload_folder(
+            repo_id=repository,
+            repo_type="dataset",
+            folder_path=folder,
+            commit_message=f"Publish {title}",
+            ignore_patterns=list(_HIDDEN),
+            delete_patterns=stale or None,
+        )
+        return Upload(url, commit.oid, fresh=True)
+
+
+def git_blob_id(path: Path) -> str:
+    """How git names the content of a file."""
+    data = path.read_bytes()
+    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def _same(path: Path, record: Record, remote: Any) -> bool:
+    """Whether a file of the repository has the bytes of ours."""
+    if remote.lfs is not None:
+        return bool(remote.lfs.sha256 == record["sha256"])
+    return bool(remote.blob_id == git_blob_id(path))
+
+
+def _refusal(url: str, others: list[str], changed: list[str]) -> str:
+    names = [f"{name} (another)" for name in changed] + others
+    shown = ", ".join(names[:_NAMES_SHOWN]) + (
+        f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    )
+    return (
+        f"{url} holds files that are not of this data set: {shown}. Choose another name, or use --force, which replaces files "
+        "of the same names, removes those that lie between the data files, and leaves the rest."
+    )
+
+
+def _huggingface_hub(repository: str) -> Any:
+    try:
+        import huggingface_hub
+    except ImportError as error:
+        raise MinerError(
+            f"Uploading to {repository} needs the package huggingface_hub. Install it with: pip install -e '.[hub]'"
+        ) from error
+    return huggingface_hub
+
+
+@contextmanager
+def _explained(repository: str) -> Iterator[None]:
+    """Errors of the Hub and of the network, for people. Which HTTP library raises them depends on the version."""
+    try:
+        yield
+    except MinerError:
+        raise
+    except Exception as error:
+        status = getattr(getattr(error, "response", None), "status_code", None)
+        if status in (401, 403, 404):
+            raise MinerError(
+                f"The Hugging Face Hub refuses {repository} to this token (HTTP {status}). Check that the name is right, that you "
+                "belong to that organisation, and that the token may write (`hf auth whoami`, `hf auth login`)."
+            ) from error
+        raise MinerError(_failure(repository, error)) from error
+
+
+def _failure(repository: str, error: Exception) -> str:
+    told = f"{error} {error.__cause__ or ''}"
+    reason = " ".join(told.split())[:300]
+    return (
+        f"Uploading to {repository} failed ({type(error).__name__}: {reason}). What was uploaded is kept; the same command "
+        "continues."
+    )

@@ -1,0 +1,93 @@
+"""Licences as the Hugging Face Hub names them. They are asked for and never guessed."""
+
+import difflib
+from dataclasses import dataclass
+
+from miner.errors import UsageError
+from miner.publish.options import PublishOptions
+
+# fmt: off
+# https://huggingface.co/docs/hub/repositories-licenses, without the licences of software and of single models.
+HUB_LICENCES = frozenset({
+    "apache-2.0", "mit", "afl-3.0", "artistic-2.0", "bsl-1.0", "bsd", "bsd-2-clause", "bsd-3-clause",
+    "bsd-3-clause-clear", "c-uda", "cc", "cc0-1.0", "cc-by-2.0", "cc-by-2.5", "cc-by-3.0", "cc-by-4.0",
+    "cc-by-sa-3.0", "cc-by-sa-4.0", "cc-by-nc-2.0", "cc-by-nc-3.0", "cc-by-nc-4.0", "cc-by-nd-4.0",
+    "cc-by-nc-nd-3.0", "cc-by-nc-nd-4.0", "cc-by-nc-sa-2.0", "cc-by-nc-sa-3.0", "cc-by-nc-sa-4.0",
+    "cdla-sharing-1.0", "cdla-permissive-1.0", "cdla-permissive-2.0", "wtfpl", "ecl-2.0", "epl-1.0", "epl-2.0",
+    "etalab-2.0", "eupl-1.1", "eupl-1.2", "agpl-3.0", "gfdl", "gpl", "gpl-2.0", "gpl-3.0", "lgpl", "lgpl-2.1",
+    "lgpl-3.0", "isc", "lppl-1.3c", "ms-pl", "mpl-2.0", "odc-by", "odbl", "openrail", "ofl-1.1", "osl-3.0",
+    "postgresql", "ncsa", "unlicense", "zlib", "pddl", "unknown",
+})
+# fmt: on
+
+
+@dataclass(frozen=True)
+class Licence:
+    """An identifier of the Hub, or the URL of another licence."""
+
+    text: str
+
+    @property
+    def is_url(self) -> bool:
+        return "://" in self.text
+
+    def markdown(self) -> str:
+        return f"<{self.text}>" if self.is_url else self.text
+
+
+@dataclass(frozen=True)
+class Licences:
+    """Of the pairs, and of the images where it was said."""
+
+    pairs: Licence
+    images: Licence | None
+
+    @property
+    def all(self) -> list[Licence]:
+        """Each once, that of the pairs first."""
+        return list(dict.fromkeys(licence for licence in (self.pairs, self.images) if licence))
+
+    def front_matter(self) -> dict[str, object]:
+        """The fields of a card: `license`, and for a licence that the Hub does not know its name and link."""
+        names = list(dict.fromkeys("other" if licence.is_url else licence.text for licence in self.all))
+        fields: dict[str, object] = {"license": names[0] if len(names) == 1 else names}
+        links = [licence.text for licence in self.all if licence.is_url]
+        if links:
+            fields |= {"license_name": "see-license-link", "license_link": links[0]}
+        return fields
+
+
+def licences(options: PublishOptions, *, images: bool) -> Licences:
+    """The licences that were given.
+
+    Args:
+        images: whether images are published.
+    Raises:
+        UsageError: one is missing or unknown; the message says which option gives it.
+    """
+    if options.license is None:
+        raise UsageError(
+            "A data set needs a licence, and miner does not guess one. Say under which licence you publish the pairs with "
+            "--license, such as --license cc-by-4.0 or the URL of a licence"
+            + (", and which one the images came with by --image-license." if images else ".")
+        )
+    pairs = _known("license", options.license)
+    if images and options.image_license is None:
+        raise UsageError(
+            "The images are published too, and their licence is not yours to choose: give the one that they came with by "
+            "--image-license, such as --image-license mit, or its URL (--image-license unknown says that you do not know). "
+            "To publish the pairs without the images, run `miner export --references --force` first."
+        )
+    given = options.image_license
+    return Licences(pairs, _known("image-license", given) if given else None)
+
+
+def _known(flag: str, text: str) -> Licence:
+    if text.startswith(("https://", "http://")):
+        return Licence(text)
+    name = text.strip().lower()
+    if name not in HUB_LICENCES:
+        near = difflib.get_close_matches(name, sorted(HUB_LICENCES), n=3)
+        hint = f"did you mean {' or '.join(near)}? " if near else ""
+        raise UsageError(f"--{flag} {text}: {hint}Another licence than the Hub knows is given by its URL.")
+    return Licence(name)

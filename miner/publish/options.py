@@ -1,0 +1,33 @@
+"""Options of `miner publish`."""
+
+from pydantic import Field
+
+from miner.options import Options
+
+
+class PublishOptions(Options):
+    to: str | None = Field(
+        None,
+        description="A folder, or hf://ORG/NAME for the Hugging Face Hub. Default: the folder publish/ of the workspace.",
+    )
+    license: str | None = Field(
+        None,
+        description="Licence of the pairs, which are your work: an identifier of the Hub such as cc-by-4.0, or a URL. "
+        "Required; it is never guessed.",
+    )
+    image_license: str | None = Field(
+        None, description="Licence that the images came with, in the same form. Required when images are published."
+    )
+    title: str | None = Field(None, description="Name of the data set. Default: Semantic pairs of SOURCE.")
+    description: str | None = Field(None, description="A paragraph about it. Default: what was mined from what.")
+    author: str | None = Field(None, description="Who publishes it: names, separated by semicolons.")
+    homepage: str | None = Field(None, description="URL where readers find more, such as a paper or a project.")
+    release: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$", description="Version of the data set, MAJOR.MINOR.PATCH.")
+    date: str | None = Field(
+        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="Day of publication. Default: the day of the export."
+    )
+    inline: bool = Field(
+        True, description="Publish the pair shards too, if the export wrote them; they hold an image once per pair."
+    )
+    private: bool = Field(False, description="Make a new repository on the Hub private.")
+    dry_run: bool = Field(False, description="Say what would be published, with sizes, and write nothing.")

@@ -1,0 +1,130 @@
+"""How the pairs came about: facts for a reader, and the commands that make them again."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
+from miner.embed.naming import parse
+from miner.embed.options import EmbedOptions
+from miner.export.options import ExportOptions
+from miner.options import Options, flag_name
+from miner.pairs.options import PairsOptions
+from miner.workspace import Record
+
+Fact = tuple[str, str]
+
+_PACKAGES_OF = ("embed", "pairs")
+
+
+def public_source(spec: str) -> str:
+    """A source as a stranger may read it: built-in names and the Hub as they are, of anything else the last part."""
+    if spec.startswith("hf://") or "/" not in spec:
+        return spec
+    return PurePath(spec.rstrip("/")).name or spec
+
+
+def public_encoder(name: str) -> str:
+    """The name of an encoder, its local file or folder without the way to it."""
+    parts = parse(name)
+    if parts.path is None:
+        return name
+    before = f"{name.partition('@')[0]}@" if parts.model else f"{parts.family}:"
+    return before + parts.path.name
+
+
+def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]) -> list[Fact]:
+    """What decided which pairs are here.
+
+    Args:
+        embeddings, pairs: manifests.
+        stages: of run.json, for the versions; may be empty.
+    """
+    encoder, band = embeddings["encoder"], pairs["request"]["band"]
+    facts = [
+        ("Images", f"{embeddings['count']:,} of {public_source(embeddings['request']['source'])}"),
+        ("Encoder", f"{public_encoder(encoder['name'])}, frozen"),
+        ("sha256 of its weights", encoder.get("weights_sha256", "unknown")),
+        ("Licence of its weights", encoder.get("licence") or "unknown"),
+        ("Labels that it has seen", encoder.get("labels_seen") or "unknown"),
+        (
+            "Vectors",
+            f"{embeddings['dim']}-d, stored as {embeddings['dtype']}, computed in {embeddings.get('precision', 'float32')}",
+        ),
+        ("Similarity", "cosine of the stored vectors, in float64"),
+        ("Band", f"{band['min']:g} to {band['max']:g}, both included"),
+        ("Search", _search(pairs)),
+        ("Limits on the pairs", _limits(pairs["request"])),
+        ("Duplicates", _duplicates(pairs)),
+        ("Labels", "were not used to choose pairs; where the images have some, they are only reported"),
+        ("Versions", _versions(embeddings, stages)),
+    ]
+    return [(name, str(value)) for name, value in facts]
+
+
+def commands(embeddings: Record, pairs: Record, shards: Record) -> list[str]:
+    """The commands that make the same files from the same images."""
+    asked = dict(embeddings["request"])
+    source = shlex.quote(public_source(asked.pop("source")))
+    asked["encoder"] = public_encoder(asked["encoder"])
+    mined = {**pairs["request"], **pairs["request"]["band"]}
+    return [
+        f"miner embed {source}{_flags(EmbedOptions, asked)}",
+        f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
+        f"miner export{_flags(ExportOptions, shards['request'])}",
+    ]
+
+
+def command_line(command: str, options: Options) -> str:
+    """A command with those of its options that are not the default."""
+    return f"miner {command}{_flags(type(options), options.plain())}"
+
+
+def _flags(options: type[Options], values: Mapping[str, Any], always: tuple[str, ...] = ()) -> str:
+    flags = []
+    for field, info in options.model_fields.items():
+        value = values.get(field, info.default)
+        if (value == info.default and field not in always) or value is None:
+            continue
+        flag = flag_name(field)
+        if isinstance(value, bool):
+            flags.append(flag if value else flag.replace("--", "--no-", 1))
+        else:
+            flags.append(f"{flag} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
+    return "".join(f" {flag}" for flag in flags)
+
+
+def _search(pairs: Record) -> str:
+    if pairs.get("exact", False):
+        return f"exact: no pair of the band was missed (engine {pairs.get('engine', 'exact')})"
+    recall = pairs.get("recall")
+    measured = (
+        f"{recall:.2%} of the pairs of the band were found, measured" if isinstance(recall, float) else "recall unknown"
+    )
+    return f"approximate: {measured} (engine {pairs.get('engine', 'unknown')})"
+
+
+def _limits(request: Record) -> str:
+    known = {
+        "sample": "mined among a random part of the images only ({})",
+        "top_k": "at most {} partners per image, the most similar first",
+        "mutual": "only images that are among each other's nearest neighbours",
+    }
+    given = [text.format(request[name]) for name, text in known.items() if request.get(name)]
+    others = sorted(request.keys() - known.keys() - {"embeddings", "band", "seed", "neighbors", "engine"})
+    given += [f"{name.replace('_', ' ')}: {request[name]}" for name in others if request[name] not in (None, False)]
+    return "; ".join(given) or "none"
+
+
+def _duplicates(pairs: Record) -> str:
+    most = pairs["request"]["band"]["max"]
+    return f"{pairs['duplicates']:,} pairs above {most:g} or of equal files are left out as near-identical"
+
+
+def _versions(embeddings: Record, stages: Mapping[str, Record]) -> str:
+    found = {"miner": embeddings["miner_version"]}
+    for stage in _PACKAGES_OF:
+        environment = stages.get(stage, {}).get("environment", {})
+        found |= {"python": environment["python"]} if "python" in environment else {}
+        found |= environment.get("packages", {})
+    return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -1,0 +1,128 @@
+"""Uploads by the real huggingface_hub over HTTP, to a Hub on loopback. It reads its address at import, hence processes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from miner.workspace import Workspace
+
+from .conftest import contents
+from .fake_hub import TOKEN, FakeHub, Repository, serving
+
+Miner = Callable[..., subprocess.CompletedProcess[str]]
+NAME = "someone/pairs"
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    with serving() as running:
+        yield running
+
+
+@pytest.fixture
+def publish(hub: FakeHub, workspace: Workspace, tmp_path: Path) -> Miner:
+    """Runs `miner publish` against the Hub of this test."""
+    own = {
+        "HF_ENDPOINT": hub.url,
+        "HF_HOME": str(tmp_path / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "NO_PROXY": "127.0.0.1",
+        "HF_TOKEN": TOKEN,
+    }
+
+    def run(*arguments: str, to: str = f"hf://{NAME}", **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "miner", "publish", "--to", to, "-w", str(workspace.root)]
+        licences = ["--license", "cc-by-4.0", "--image-license", "mit"]
+        variables = (
+            {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | own | environment
+        )
+        return subprocess.run(
+            [*command, *licences, *arguments], env=variables, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def test_every_byte_arrives_once(hub: FakeHub, publish: Miner, workspace: Workspace) -> None:
+    answer = publish("--json")
+    assert answer.returncode == 0, answer.stderr
+    repository = hub.repositories[NAME]
+    assert not repository.private
+    files = {name: data for name, data in repository.files.items() if name != ".gitattributes"}
+    assert files == contents(workspace.published)
+    assert {"README.md", "croissant.json", "SHA256SUMS", "manifest.json", "images/images-000000.tar"} < files.keys()
+    assert repository.commits == ["Publish Semantic pairs of photos"]
+    record = json.loads(answer.stdout)
+    assert (record["url"], record["commit"]) == (f"{hub.url}/datasets/{NAME}", repository.sha)
+    assert f'load_dataset("{NAME}", "pairs"' in files["README.md"].decode()
+    again = publish(to=f"hf://datasets/{NAME}")
+    assert again.returncode == 0, again.stderr
+    assert "nothing to do" in again.stdout and f"{hub.url}/datasets/{NAME}" in again.stdout
+    assert len(repository.commits) == 1 and len(hub.uploads) == len(set(hub.uploads))
+
+
+def test_private_repository(hub: FakeHub, publish: Miner) -> None:
+    assert publish("--private").returncode == 0
+    assert hub.repositories[NAME].private
+
+
+def test_interrupted_upload_continues(hub: FakeHub, publish: Miner, workspace: Workspace) -> None:
+    hub.failing_uploads = 1
+    answer = publish()
+    assert answer.returncode == 1
+    assert "the same command continues" in answer.stderr and "Traceback" not in answer.stderr
+    done = list(hub.uploads)
+    assert not hub.repositories[NAME].commits
+    assert publish().returncode == 0
+    assert hub.uploads[: len(done)] == done and len(hub.uploads) == len(set(hub.uploads))
+    files = {name: data for name, data in hub.repositories[NAME].files.items() if name != ".gitattributes"}
+    assert files == contents(workspace.published)
+
+
+def test_files_of_others_are_refused_and_with_force_kept_or_replaced(hub: FakeHub, publish: Miner) -> None:
+    theirs = {"README.md": b"# Mine", "notes.txt": b"keep me", "images/images-000009.tar": b"old"}
+    hub.repositories[NAME] = Repository(private=False)
+    hub.repositories[NAME].files |= theirs
+    answer = publish()
+    assert answer.returncode == 1
+    assert "README.md (another), images/images-000009.tar, notes.txt" in answer.stderr and "--force" in answer.stderr
+    assert hub.repositories[NAME].files.items() >= theirs.items()
+    forced = publish("--force")
+    assert forced.returncode == 0, forced.stderr
+    files = hub.repositories[NAME].files
+    assert files["notes.txt"] == b"keep me" and "images/images-000009.tar" not in files
+    assert files["README.md"].startswith(b"---\npretty_name:")
+
+
+def test_without_a_token_nothing_is_sent(hub: FakeHub, publish: Miner) -> None:
+    answer = publish(HF_TOKEN="")
+    assert answer.returncode == 1
+    assert "needs a token" in answer.stderr and "HF_TOKEN" in answer.stderr and "Traceback" not in answer.stderr
+    assert not hub.repositories
+
+
+@pytest.mark.parametrize(("token", "to"), [("hf_of_nobody", f"hf://{NAME}"), (TOKEN, "hf://others/pairs")])
+def test_token_that_may_not_write(hub: FakeHub, publish: Miner, token: str, to: str) -> None:
+    answer = publish(to=to, HF_TOKEN=token)
+    assert answer.returncode == 1
+    assert "refuses" in answer.stderr and to.removeprefix("hf://") in answer.stderr and "Traceback" not in answer.stderr
+    assert not hub.repositories
+
+
+def test_hub_out_of_reach(publish: Miner) -> None:
+    answer = publish(HF_ENDPOINT="http://127.0.0.1:9")
+    assert answer.returncode == 1
+    assert "Uploading to someone/pairs failed" in answer.stderr and "Traceback" not in answer.stderr
+
+
+def test_dry_run_sends_nothing(hub: FakeHub, publish: Miner, workspace: Workspace) -> None:
+    answer = publish("--dry-run", HF_TOKEN="")
+    assert answer.returncode == 0, answer.stderr
+    assert f"huggingface.co/datasets/{NAME}" in answer.stdout and "images/images-000000.tar" in answer.stdout
+    assert not hub.repositories and not workspace.published.exists()

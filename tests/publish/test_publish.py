@@ -1,0 +1,230 @@
+"""The folder: what it takes to write it, to write it again, and to leave alone what is someone else's."""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import yaml
+
+from miner.errors import MinerError, UsageError
+from miner.export.options import ExportOptions
+from miner.export.run import export
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from miner.publish.options import PublishOptions
+from miner.publish.run import publish
+from miner.stages import run_stage
+from miner.workspace import Workspace
+
+from .conftest import LICENCES, contents, publish_to
+
+Publisher = Callable[..., Path]
+
+
+def front_matter(folder: Path) -> dict:
+    return yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+
+
+def test_large_files_are_the_same_files_and_the_bytes_are_the_same_everywhere(
+    published: Publisher, mined: Workspace
+) -> None:
+    first, second = published("a/set"), published("b/set")
+    for name in ("images/images-000000.tar", "pairs-inline/pairs-000000.tar"):
+        assert (first / name).samefile(mined.shards / Path(name).name)
+    assert contents(first) == contents(second)
+    assert not (first / "request.json").exists()
+
+
+def test_where_links_are_impossible_files_are_copied(workspace: Workspace, tmp_path: Path, monkeypatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise OSError(18, "Invalid cross-device link")
+
+    publish_to(tmp_path / "a" / "set", workspace)
+    monkeypatch.setattr(os, "link", refuse)
+    publish_to(tmp_path / "b" / "set", workspace)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    assert not (tmp_path / "b" / "set" / "images" / "images-000000.tar").samefile(
+        workspace.shards / "images-000000.tar"
+    )
+
+
+def test_card_names_configurations_features_and_sizes(published: Publisher, mined: Workspace) -> None:
+    front = front_matter(published())
+    assert front["license"] == ["cc-by-4.0", "mit"]
+    assert front["size_categories"] == ["n<1K"] and front["task_categories"] == ["image-feature-extraction"]
+    configs = {config["config_name"]: config for config in front["configs"]}
+    assert list(configs) == ["pairs", "images", "pairs-inline", "duplicates"]
+    assert [name for name, config in configs.items() if config.get("default")] == ["pairs"]
+    infos = {info["config_name"]: info for info in front["dataset_info"]}
+    rows = {name: info["splits"][0]["num_examples"] for name, info in infos.items()}
+    count = pq.read_metadata(mined.shards / "pairs.parquet").num_rows
+    assert rows == {"pairs": count, "images": 25, "pairs-inline": count, "duplicates": 1}
+    sizes = {name: info["download_size"] for name, info in infos.items()}
+    assert sizes["images"] == (mined.shards / "images-000000.tar").stat().st_size
+
+
+def test_without_a_licence_nothing_is_written(mined: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    for options, words in (
+        ({}, "--license, such as --license cc-by-4.0"),
+        ({"license": "cc-by-4.0"}, "by --image-license"),
+        ({"license": "cc-by-4"}, "did you mean cc-by-4.0"),
+        ({"license": "cc-by-4.0", "image_license": "ours"}, "--image-license ours"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            publish(PublishOptions(to=str(folder), **options), mined)
+    assert not folder.exists()
+
+
+def test_licence_by_url(published: Publisher) -> None:
+    folder = published(license="https://example.org/terms", image_license="https://example.org/terms")
+    front = front_matter(folder)
+    assert (front["license"], front["license_link"]) == ("other", "https://example.org/terms")
+    assert json.loads((folder / "croissant.json").read_text())["license"] == ["https://example.org/terms"]
+
+
+def test_words_of_the_publisher_appear_in_card_and_croissant(published: Publisher) -> None:
+    told = {"title": "Tops & trousers", "description": "Made for a test.", "author": "Ada Lovelace; Grace Hopper"}
+    folder = published(**told, homepage="https://example.org", release="2.1.0", date="2026-01-02")
+    text, record = (folder / "README.md").read_text(), json.loads((folder / "croissant.json").read_text())
+    assert front_matter(folder)["pretty_name"] == record["name"] == "Tops & trousers"
+    assert "# Tops & trousers\n\nMade for a test.\n" in text and record["description"] == "Made for a test."
+    assert "Published by Ada Lovelace, Grace Hopper, 2026-01-02, version 2.1.0. More: <https://example.org>" in text
+    assert [person["name"] for person in record["creator"]] == ["Ada Lovelace", "Grace Hopper"]
+    assert (record["version"], record["datePublished"], record["url"]) == ("2.1.0", "2026-01-02", "https://example.org")
+
+
+def test_card_says_how_the_pairs_were_mined(published: Publisher, mined: Workspace) -> None:
+    text = (published() / "README.md").read_text()
+    embeddings, mined_pairs = mined.manifest(mined.embeddings), mined.manifest(mined.pairs)
+    for words in (
+        embeddings["encoder"]["weights_sha256"],
+        "| Labels that it has seen | ImageNet-1k (1,000 classes) |",
+        "| Licence of its weights | Apache-2.0 |",
+        "| Band | 0.5 to 0.93, both included |",
+        "exact: no pair of the band was missed (engine exact)",
+        f"{mined_pairs['labels']['precision']:.1%} of the pairs join two images of one class",
+        "miner embed photos --block-size 16\nminer pairs --min 0.5 --max 0.93\nminer export\nminer publish --license cc-by-4.0",
+        "arXiv:2306.16122",
+        "arXiv:2510.08722",
+    ):
+        assert words in text, words
+    assert str(mined.root) not in text and str(mined.root.parent) not in text
+
+
+def test_no_inline_shards_if_not_wanted(published: Publisher) -> None:
+    folder = published(inline=False)
+    assert not (folder / "pairs-inline").exists()
+    assert "pairs-inline" not in (folder / "README.md").read_text() + (folder / "croissant.json").read_text()
+
+
+def test_rerun_does_nothing_and_another_request_needs_force(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    assert publish_to(folder, workspace).fresh
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+    assert not publish_to(folder, workspace).fresh
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
+    with pytest.raises(MinerError, match="title was None and is now 'Other'"):
+        publish_to(folder, workspace, title="Other")
+    (folder / "FUNDING.md").write_text("ours")
+    publish_to(folder, workspace, title="Other", inline=False, force=True)
+    assert front_matter(folder)["pretty_name"] == "Other"
+    assert (folder / "FUNDING.md").read_text() == "ours" and not (folder / "pairs-inline").exists()
+
+
+def test_interrupted_publication_continues_to_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    publish_to(folder, workspace)
+    before = contents(folder)
+    (folder / "request.json").write_text(json.dumps(json.loads(before["manifest.json"])["request"]))
+    for name in ("manifest.json", "README.md", "images/images-000000.tar"):
+        (folder / name).unlink()
+    (folder / "images" / ".images-000000.tar.partial").write_bytes(b"half")
+    assert publish_to(folder, workspace).fresh
+    assert contents(folder) == before
+
+
+def test_files_of_others_are_refused_and_with_force_kept(workspace: Workspace, tmp_path: Path) -> None:
+    folder = tmp_path / "set"
+    folder.mkdir()
+    (folder / "README.md").write_text("theirs")
+    (folder / "notes.txt").write_text("theirs")
+    (folder / ".git").mkdir()
+    (folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
+    with pytest.raises(MinerError, match=r"did not write: README.md, notes.txt"):
+        publish_to(folder, workspace)
+    assert {name for name in contents(folder) if not name.startswith(".")} == {"README.md", "notes.txt"}
+    publish_to(folder, workspace, force=True)
+    assert (folder / "notes.txt").read_text() == "theirs" and (folder / ".git" / "HEAD").exists()
+    assert "pretty_name" in (folder / "README.md").read_text()
+
+
+def test_a_strange_shard_between_the_data_is_refused_even_with_force(workspace: Workspace, tmp_path: Path) -> None:
+    shard = tmp_path / "set" / "images" / "images-000007.tar"
+    shard.parent.mkdir(parents=True)
+    shard.write_bytes(b"theirs")
+    with pytest.raises(MinerError, match=r"images-000007.tar would be read as part of the data set"):
+        publish_to(tmp_path / "set", workspace, force=True)
+    assert contents(tmp_path / "set") == {"images/images-000007.tar": b"theirs"}
+
+
+def test_folders_of_a_workspace_are_never_written_to(workspace: Workspace) -> None:
+    before = contents(workspace.root)
+    for folder in (workspace.root, workspace.shards, workspace.pairs):
+        with pytest.raises(MinerError, match="belongs to a workspace"):
+            publish_to(folder, workspace, force=True)
+    assert contents(workspace.root) == before
+
+
+def test_damaged_shard_is_found_before_it_is_published(workspace: Workspace, tmp_path: Path) -> None:
+    shard = workspace.shards / "pairs-000000.tar"
+    data = shard.read_bytes()
+    shard.write_bytes(data[:-1] + b"x")
+    with pytest.raises(MinerError, match=r"pairs-000000.tar is damaged"):
+        publish_to(tmp_path / "set", workspace)
+    assert not (tmp_path / "set" / "manifest.json").exists()
+    shard.write_bytes(data)
+    assert publish_to(tmp_path / "set", workspace).fresh
+
+
+def test_shards_of_other_pairs_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    pairs(PairsOptions(min=0.6, max=0.93), workspace, force=True)
+    with pytest.raises(MinerError, match="The shards belong to other pairs"):
+        publish_to(tmp_path / "set", workspace)
+
+
+def test_empty_band_is_refused(workspace: Workspace, tmp_path: Path) -> None:
+    pairs(PairsOptions(min=0.998, max=0.999), workspace, force=True)
+    export(ExportOptions(), workspace, force=True)
+    with pytest.raises(MinerError, match="nothing to publish"):
+        publish_to(tmp_path / "set", workspace)
+
+
+def test_dry_run_writes_nothing_and_is_not_logged(workspace: Workspace, tmp_path: Path) -> None:
+    before = contents(workspace.root)
+    options = PublishOptions(to=str(tmp_path / "set"), dry_run=True, **LICENCES)
+    result = run_stage("publish", options, workspace, False)
+    assert not (tmp_path / "set").exists()
+    after = contents(workspace.root)
+    assert {name: data for name, data in after.items() if name != ".lock"} == {
+        name: data for name, data in before.items() if name != ".lock"
+    }
+    written = contents(_published(workspace, tmp_path))
+    del written["manifest.json"]
+    assert result.record["sizes"] == {name: len(data) for name, data in written.items()}
+
+
+def _published(workspace: Workspace, tmp_path: Path) -> Path:
+    publish_to(tmp_path / "set", workspace)
+    return tmp_path / "set"
+
+
+def test_default_is_the_workspace_and_wrong_targets_are_named(workspace: Workspace) -> None:
+    publish(PublishOptions(**LICENCES), workspace)
+    assert (workspace.published / "README.md").is_file()
+    for target in ("hf://pairs", "hf://datasets/a/b/c", "s3://bucket/set"):
+        with pytest.raises(UsageError, match="--to"):
+            publish(PublishOptions(to=target, **LICENCES), workspace)
