@@ -293,10 +293,15 @@ def read_json(path: Path) -> Record | None:
 
 def write_signed(path: Path, record: Record) -> Record:
     """Write a record as JSON with `digest`, the sha256 of its JSON without that field; returns it as it was written."""
+    written = signed(record)
+    write_json(path, written)
+    return json.loads(json.dumps(written))  # type: ignore[no-any-return]
+
+
+def signed(record: Record) -> Record:
+    """The record with its `digest`."""
     plain = {name: value for name, value in record.items() if name != "digest"}
-    signed = {**plain, "digest": hashlib.sha256(json_bytes(plain)).hexdigest()}
-    write_json(path, signed)
-    return json.loads(json.dumps(signed))  # type: ignore[no-any-return]
+    return {**plain, "digest": hashlib.sha256(json_bytes(plain)).hexdigest()}
 
 
 def is_signed(content: bytes) -> bool:

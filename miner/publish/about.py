@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from miner.publish.contents import Config
+from miner.publish.contents import Contents
 from miner.publish.licences import Licences
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import Fact, commands, mining_facts, public_source
+from miner.publish.provenance import Fact, commands, mining_facts, public_encoder, public_source
 from miner.workspace import Record
 
 CITATIONS = (
@@ -28,14 +28,14 @@ CITATIONS = (
 
 @dataclass(frozen=True)
 class About:
-    """Everything that is said about a data set, and its configurations.
+    """Everything that is said about a data set, and what it consists of.
 
     Attributes:
         name: what a reader passes to `load_dataset`.
         authors: may be empty.
         facts: how the pairs were mined.
         commands: that make the data set again.
-        pairs: the manifest of the pairs, for counts and precision.
+        pairs: the manifest of the pairs, with the counts and the precision of those that were exported.
         limits: what a reader should know before use, a sentence or two each.
     """
 
@@ -47,15 +47,11 @@ class About:
     release: str
     date: str | None
     licences: Licences
-    configs: Sequence[Config]
+    contents: Contents
     facts: Sequence[Fact]
     commands: Sequence[str]
     pairs: Record
     limits: Sequence[str]
-
-    def config(self, name: str) -> Config | None:
-        """The configuration of that name, if it is published."""
-        return next((config for config in self.configs if config.name == name), None)
 
 
 def about(
@@ -63,7 +59,7 @@ def about(
     name: str,
     date: str | None,
     licences: Licences,
-    configs: Sequence[Config],
+    contents: Contents,
     records: Mapping[str, Record],
     command: str,
 ) -> About:
@@ -73,7 +69,8 @@ def about(
         records: manifests of `embeddings`, `pairs` and `shards`, and the `stages` of run.json.
         command: the `miner publish` that is running.
     """
-    embeddings, pairs, shards = (records[stage] for stage in ("embeddings", "pairs", "shards"))
+    embeddings, mined, shards = (records[stage] for stage in ("embeddings", "pairs", "shards"))
+    pairs = _exported(mined, shards)
     source = public_source(embeddings["request"]["source"])
     authors = [author.strip() for author in (options.author or "").split(";")]
     return About(
@@ -85,16 +82,24 @@ def about(
         release=options.release,
         date=date,
         licences=licences,
-        configs=configs,
+        contents=contents,
         facts=mining_facts(embeddings, pairs, records["stages"]),
-        commands=[*commands(embeddings, pairs, shards), command],
+        commands=[*commands(embeddings, mined, shards), command],
         pairs=pairs,
         limits=_limits(embeddings, pairs),
     )
 
 
+def _exported(pairs: Record, shards: Record) -> Record:
+    """What the manifest of the pairs says, of those that the export chose: a pair counts once, in whatever orders it is listed."""
+    orders = 2 if pairs["request"].get("both_orders") else 1
+    chosen = {name: shards[name] for name in ("images_in_pairs", "labels", "left_out")}
+    coverage = shards["images_in_pairs"] / pairs["images"]
+    return {**pairs, **chosen, "pairs": shards["pairs"] // orders, "image_coverage": coverage}
+
+
 def _description(source: str, embeddings: Record, pairs: Record) -> str:
-    band, encoder = pairs["request"]["band"], embeddings["encoder"]["name"]
+    band, encoder = pairs["request"]["band"], public_encoder(embeddings["encoder"]["name"])
     return (
         f"{pairs['pairs']:,} pairs of different images of {source} that mean the same to a frozen encoder: their cosine similarity "
         f"under {encoder} is {band['min']:g} to {band['max']:g}. They serve as additional positives for self-supervised "
@@ -105,7 +110,7 @@ def _description(source: str, embeddings: Record, pairs: Record) -> str:
 def _limits(embeddings: Record, pairs: Record) -> list[str]:
     seen = embeddings["encoder"].get("labels_seen")
     labels = pairs["labels"]
-    degree = pairs["degree"]
+    degree = "" if any(pairs["left_out"].values()) else _degree(pairs["degree"])
     if not seen or str(seen).lower() == "none":
         heritage = "What the encoder was trained on decides what it takes for similar"
     else:
@@ -117,10 +122,16 @@ def _limits(embeddings: Record, pairs: Record) -> list[str]:
         f"{heritage}. Its blind spots and its biases (what its training images showed, and whom) are those of the pairs.",
         "The band belongs to this encoder and these images; the same numbers mean something else elsewhere.",
         f"A pair is what one encoder takes for the same thing. Some pairs are wrong{known}.",
-        f"Coverage is uneven: {pairs['image_coverage']:.1%} of the images are in a pair, and an image in pairs has "
-        f"{degree['mean']:.1f} partners on average, {degree['median']:g} in the median and {degree['max']:,} at most. Images "
-        "that look like many others weigh more.",
+        f"Coverage is uneven: {pairs['image_coverage']:.1%} of the images are in a pair{degree}. Images that look like many "
+        "others are in many pairs and weigh more.",
         "Near-identical images below the upper end of the band may remain among the pairs. A split into training and test "
         "data should keep the two images of a pair together.",
         "Images were neither filtered nor reviewed for people, personal data or offensive content beyond what their source did.",
     ]
+
+
+def _degree(degree: Record) -> str:
+    return (
+        f", and such an image has {degree['mean']:.1f} partners on average, {degree['median']:g} in the median and "
+        f"{degree['max']:,} at most"
+    )

@@ -1,5 +1,6 @@
 """README.md: the card that the Hugging Face Hub shows, with its front matter."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,23 +35,24 @@ def card(about: About) -> str:
     return environment.get_template("card.md").render(
         front=front,
         about=about,
-        image_columns=_image_columns(about.config("images")),
-        inline=_inline(about.config("pairs-inline")),
+        images=about.contents.of_kind("images"),
+        inline=_inline(about.contents.of_kind("pairs-inline")),
         citations=CITATIONS,
     )
 
 
 def front_matter(about: About) -> dict[str, Any]:
     """Metadata of the Hub: https://huggingface.co/docs/hub/datasets-cards."""
-    pairs = about.configs[0]
+    configs = about.contents.configs
+    pairs = configs[0]
     return {
         "pretty_name": about.title,
         **about.licences.front_matter(),
         "task_categories": ["image-feature-extraction"],
         "size_categories": [size_category(pairs.rows)],
         "tags": _TAGS,
-        "configs": [_config(config, default=config is pairs) for config in about.configs],
-        "dataset_info": [_info(config) for config in about.configs],
+        "configs": [_config(config, default=config is pairs) for config in configs],
+        "dataset_info": [_info(config) for config in configs],
     }
 
 
@@ -81,20 +83,19 @@ def _info(config: Config) -> dict[str, Any]:
     return {"config_name": config.name, **features, "splits": [split], **sizes}
 
 
-def _image_columns(config: Config | None) -> list[str]:
-    """Columns of a WebDataset that hold images: one per file format, `a.` and `b.` before it for pairs."""
-    return [feature["name"] for feature in (config and config.features) or [] if feature.get("dtype") == "image"]
-
-
-def _inline(config: Config | None) -> dict[str, str] | None:
-    """The arguments with which `webdataset` reads the pair shards."""
-    if config is None:
+def _inline(configs: Sequence[Config]) -> dict[str, str] | None:
+    """The arguments with which `webdataset` reads all pair shards."""
+    if not configs:
         return None
-    first, last = config.files[0].path, len(config.files) - 1
-    shards = first.name if last == 0 else f"{first.stem.rpartition('-')[0]}-{{000000..{last:06d}}}.tar"
-    columns = _image_columns(config)
-    sides = {side: ";".join(column for column in columns if column.startswith(f"{side}.")) for side in ("a", "b")}
-    return {"shards": f"{config.name}/{shards}", **sides}
+    columns = [config.image_columns for config in configs]
+    sides = {side: ";".join(dict.fromkeys(pair[number] for pair in columns)) for number, side in enumerate("ab")}
+    return {"shards": "::".join(_braces(config) for config in configs), **sides}
+
+
+def _braces(config: Config) -> str:
+    """Names of the shards in brace notation."""
+    first, last = config.files[0].name, len(config.files) - 1
+    return first if last == 0 else first.replace("-000000.", f"-{{000000..{last:06d}}}.")
 
 
 def _cell(text: str) -> str:

@@ -1,9 +1,8 @@
-"""What is published: one configuration per kind of file that the export wrote."""
+"""What is published: the shards as they are, tables of the mining, and how they form configurations."""
 
 import json
-import re
 import tarfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +15,17 @@ from miner.errors import MinerError
 from miner.publish.features import Feature, sample_features, table_features
 from miner.workspace import Record, Workspace
 
-_TARS = {"images": "images", "pairs": "pairs-inline"}
+DATA = "data"
+_MINED = "mined"
+_TABLES = {"pairs.parquet": "pairs", "images.parquet": "image-table"}
+_MINED_TABLES = {"duplicates.parquet": "duplicates", "groups.parquet": "groups"}
 _ABOUT = {
     "pairs": "one row per pair: the keys of both images, their cosine, and labels where they are known",
     "images": "every image once, with its original bytes",
     "pairs-inline": "both images and the record of every pair in one sample, for streaming",
+    "image-table": "one row per image: where its bytes are in the shards, size, label, and sha256",
     "duplicates": "near-identical pairs above the band and pairs of equal files, which are not among the pairs",
+    "groups": "which images belong together, by connected components and by complete linkage",
 }
 
 
@@ -32,14 +36,14 @@ class DataFile:
     Attributes:
         path: in the workspace.
         name: in the repository, with `/`.
-        rows: samples or rows that it holds.
         record: {"bytes", "sha256"} as the manifest of its stage says.
+        rows: samples or rows that it holds; 0 where that has no meaning.
     """
 
     path: Path
     name: str
-    rows: int
     record: Record
+    rows: int = 0
 
     @property
     def bytes(self) -> int:
@@ -56,28 +60,33 @@ class Config:
 
     Attributes:
         name: such as `pairs`.
+        kind: the name without the image formats that `images-jpg` or `pairs-inline-jpg-png` add.
         files: in order, at least one.
+        pattern: a glob of their names.
         features: in the form of a card; None where the files say it themselves.
         num_bytes: of the rows in memory.
     """
 
     name: str
+    kind: str
     files: Sequence[DataFile]
+    pattern: str
     features: list[Feature] | None
     num_bytes: int
 
     @property
-    def pattern(self) -> str:
-        """A glob of its files, relative to the repository."""
-        return f"{self.name}/*{Path(self.files[0].name).suffix}"
-
-    @property
     def is_table(self) -> bool:
-        return self.files[0].name.endswith(".parquet")
+        return self.pattern.endswith(".parquet")
 
     @property
     def about(self) -> str:
-        return _ABOUT.get(self.name, "a table that belongs to the pairs")
+        formats = self.name.removeprefix(self.kind).strip("-").replace("-", " and ")
+        return _ABOUT[self.kind] + (f" ({formats})" if formats else "")
+
+    @property
+    def image_columns(self) -> list[str]:
+        """Columns of a WebDataset that hold images."""
+        return [str(feature["name"]) for feature in self.features or [] if feature.get("dtype") == "image"]
 
     @cached_property
     def rows(self) -> int:
@@ -88,73 +97,80 @@ class Config:
         return sum(file.bytes for file in self.files)
 
 
-def read_contents(
-    workspace: Workspace, shards: Record, pairs: Record, extensions: Iterable[str], inline: bool
-) -> list[Config]:
-    """The configurations, `pairs` first.
+@dataclass(frozen=True)
+class Contents:
+    """All data files, and the configurations that they form, `pairs` first."""
+
+    files: Sequence[DataFile]
+    configs: Sequence[Config]
+
+    def of_kind(self, kind: str) -> list[Config]:
+        return [config for config in self.configs if config.kind == kind]
+
+
+def read_contents(workspace: Workspace, shards: Record, pairs: Record) -> Contents:
+    """Everything that the export wrote, and the tables of the mining that belong to it.
 
     Args:
-        shards, pairs: manifests.
-        extensions: of the images, such as {"jpg", "png"}.
-        inline: whether the pair shards are wanted.
+        workspace: that holds the stages.
+        shards, pairs: their manifests.
     Raises:
         MinerError: there is no pair, or a file is missing or damaged.
     """
-    classes = shards.get("classes")
-    tables = {Path(name).stem: workspace.shards / name for name in sorted(shards["files"]) if name.endswith(".parquet")}
-    if "pairs" not in tables:
-        raise MinerError(f"{workspace.shards} holds no table of pairs. Run `miner export --force` again.")
     if not shards["pairs"]:
         raise MinerError(
-            "The band holds no pair, so there is nothing to publish. Mine another band with `miner pairs`."
+            "No pair was exported, so there is nothing to publish. Mine another band with `miner pairs`, then export again."
         )
-    if pairs.get("duplicates"):
-        tables["duplicates"] = workspace.pairs / "duplicates.parquet"
-    listed = {workspace.shards: shards["files"], workspace.pairs: pairs["files"]}
-    configs = [_table(name, path, listed[path.parent][path.name], classes) for name, path in tables.items()]
-    for kind, name in _TARS.items():
-        tars = sorted(file for file in shards["files"] if re.fullmatch(rf"{kind}-\d+\.tar", file))
-        if tars and (inline or kind != "pairs"):
-            configs.append(_shards(name, workspace.shards, tars, shards, sorted(set(extensions)), classes))
-    order = ["pairs", "images", "pairs-inline"]
-    return sorted(configs, key=lambda config: order.index(config.name) if config.name in order else len(order))
+    classes = shards.get("classes")
+    files = {
+        name: DataFile(workspace.shards / name, f"{DATA}/{name}", record, shards["samples"].get(name, 0))
+        for name, record in sorted(shards["files"].items())
+    }
+    tables = [_table(kind, files[name], classes) for name, kind in _TABLES.items() if name in files]
+    sets = [_shard_set(name, record, list(files.values()), classes) for name, record in shards["sets"].items()]
+    mined = [
+        _table(kind, DataFile(workspace.pairs / name, f"{_MINED}/{name}", pairs["files"][name]), None)
+        for name, kind in _MINED_TABLES.items()
+        if name in pairs["files"]
+    ]
+    configs = [config for config in [*tables[:1], *sets, *tables[1:], *mined] if config and config.rows]
+    everything = {file.name: file for file in files.values()}
+    everything |= {file.name: file for config in configs for file in config.files}
+    return Contents(list(everything.values()), configs)
 
 
-def _table(name: str, path: Path, record: Record, classes: list[str] | None) -> Config:
+def _table(kind: str, file: DataFile, classes: list[str] | None) -> Config:
     try:
-        parquet = pq.ParquetFile(path)
+        parquet = pq.ParquetFile(file.path)
     except (OSError, pa.ArrowException) as error:
-        raise MinerError(
-            f"{path} is missing or damaged ({' '.join(str(error).split())[:160]}). Make it again."
-        ) from error
+        reason = " ".join(str(error).split())[:160]
+        raise MinerError(f"{file.path} is missing or damaged ({reason}). Run its stage again with --force.") from error
     groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
-    file = DataFile(path, f"{name}/train-00000-of-00001.parquet", parquet.metadata.num_rows, record)
-    return Config(
-        name, [file], table_features(parquet.schema_arrow, classes), sum(group.total_byte_size for group in groups)
-    )
+    counted = DataFile(file.path, file.name, file.record, parquet.metadata.num_rows)
+    # Only the default table repeats its types in the card, to name the classes.
+    features = table_features(parquet.schema_arrow, classes) if kind == "pairs" else None
+    return Config(kind, kind, [counted], file.name, features, sum(group.total_byte_size for group in groups))
 
 
-def _shards(
-    name: str, folder: Path, tars: list[str], shards: Record, extensions: Sequence[str], classes: list[str] | None
-) -> Config:
-    files = [DataFile(folder / tar, f"{name}/{tar}", shards["samples"][tar], shards["files"][tar]) for tar in tars]
-    features = sample_features(_first_sample(files[0].path), extensions, classes)
-    return Config(name, files, features, sum(file.bytes for file in files))
+def _shard_set(name: str, record: Record, files: Sequence[DataFile], classes: list[str] | None) -> Config | None:
+    """A set of image or pair shards; None for pairs by reference, which the table of pairs tells as well."""
+    if record["fields"] == ["json"]:
+        return None
+    stem, _, formats = name.partition("-")
+    kind = "images" if stem == "images" else "pairs-inline"
+    shards = [file for file in files if Path(file.name).stem.rpartition("-")[0] == name and file.name.endswith(".tar")]
+    features = sample_features(record["fields"], _first_record(shards[0].path), classes)
+    config_name = f"{kind}-{formats}" if formats else kind
+    return Config(config_name, kind, shards, f"{DATA}/{name}-[0-9]*.tar", features, sum(file.bytes for file in shards))
 
 
-def _first_sample(path: Path) -> dict[str, Any]:
-    """Field -> content of the first sample of a shard; the content of `json` is read."""
-    sample: dict[str, Any] = {}
-    key = None
+def _first_record(path: Path) -> dict[str, Any]:
+    """The JSON of the first sample of a shard."""
     try:
         with tarfile.open(path) as tar:
             for member in tar:
-                stem, _, field = member.name.partition(".")
-                if key not in (None, stem):
-                    break
-                content = tar.extractfile(member)
-                key, data = stem, content.read() if content else b""
-                sample[field] = json.loads(data) if field == "json" else data
+                if member.name.endswith(".json") and (content := tar.extractfile(member)):
+                    return dict(json.load(content))
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise MinerError(f"{path} is missing or damaged ({error}). Run `miner export --force` again.") from error
-    return sample
+    raise MinerError(f"{path} holds no sample. Run `miner export --force` again.")

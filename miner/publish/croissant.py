@@ -30,7 +30,7 @@ _CONTEXT: Record = {
     **{term: f"cr:{term}" for term in _TERMS},
 }
 _CONFORMS_TO = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
-_FORMATS = {".parquet": "application/x-parquet", ".tar": "application/x-tar", ".md": "text/markdown"}
+_FORMATS = {".parquet": "application/x-parquet", ".tar": "application/x-tar", ".json": "application/json"}
 _IMAGE_FORMATS = {"jpg": "jpeg", "tif": "tiff", "ppm": "x-portable-pixmap", "pgm": "x-portable-graymap"}
 _TYPES = {"int": "sc:Integer", "float": "sc:Float", "double": "sc:Float", "bool": "sc:Boolean"}
 
@@ -40,8 +40,8 @@ def croissant(about: About) -> Record:
 
     Paths are relative, so that it holds for any copy of the folder.
     """
-    files = [file for config in about.configs for file in config.files]
-    sets = [image_set for config in about.configs for image_set in _image_sets(config)]
+    configs = about.contents.configs
+    images = about.contents.of_kind("images")
     return {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -58,8 +58,8 @@ def croissant(about: About) -> Record:
         "rai:dataCollection": ". ".join(f"{name}: {value}" for name, value in about.facts),
         "rai:dataLimitations": list(about.limits[1:]),
         "rai:dataBiases": [about.limits[0]],
-        "distribution": [*map(_file_object, files), *sets],
-        "recordSet": [record_set for config in about.configs for record_set in _record_sets(config)],
+        "distribution": [*map(_file_object, about.contents.files), *map(_image_set, images)],
+        "recordSet": [*(_table(config) for config in configs if config.is_table), *map(_images, images)],
     }
 
 
@@ -75,71 +75,38 @@ def _file_object(file: DataFile) -> Record:
     }
 
 
-def _image_sets(config: Config) -> list[Record]:
-    """The images of all shards of a configuration as one file set per format; pair shards repeat them and have none."""
-    if config.is_table or config.name != "images":
-        return []
-    return [
-        {
-            "@type": "cr:FileSet",
-            "@id": f"{config.name}-{extension}",
-            "name": f"{config.name}-{extension}",
-            "description": f"{extension} files inside the shards, named by key.",
-            "containedIn": [{"@id": file.name} for file in config.files],
-            "encodingFormat": f"image/{_IMAGE_FORMATS.get(extension, extension)}",
-            "includes": f"*.{extension}",
-        }
-        for extension in _extensions(config)
-    ]
-
-
-def _extensions(config: Config) -> list[str]:
-    return [feature["name"] for feature in config.features or [] if feature.get("dtype") == "image"]
-
-
-def _record_sets(config: Config) -> list[Record]:
-    if config.is_table:
-        return [_record_set(config.name, config.about, [_column(config, column) for column in _columns(config)])]
-    if config.name != "images":
-        return []
-    names = {
-        extension: config.name if len(_extensions(config)) == 1 else f"{config.name}-of-{extension}"
-        for extension in _extensions(config)
+def _image_set(config: Config) -> Record:
+    """The images of all shards of a configuration, by key. Pair shards repeat them and have none."""
+    (extension,) = config.image_columns
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{config.name}-files",
+        "name": f"{config.name}-files",
+        "description": f"{extension} files inside the shards, named by key.",
+        "containedIn": [{"@id": file.name} for file in config.files],
+        "encodingFormat": f"image/{_IMAGE_FORMATS.get(extension, extension)}",
+        "includes": f"*.{extension}",
     }
-    return [
-        _record_set(
-            name,
-            config.about,
-            [
-                _field(
-                    f"{name}/key",
-                    "sc:Text",
-                    {
-                        "fileSet": {"@id": f"{config.name}-{extension}"},
-                        "extract": {"fileProperty": "filename"},
-                        "transform": {"regex": f"^(.+)\\.{extension}$"},
-                    },
-                ),
-                _field(
-                    f"{name}/image",
-                    "sc:ImageObject",
-                    {
-                        "fileSet": {"@id": f"{config.name}-{extension}"},
-                        "extract": {"fileProperty": "content"},
-                    },
-                ),
-            ],
-        )
-        for extension, name in names.items()
+
+
+def _images(config: Config) -> Record:
+    (extension,) = config.image_columns
+    source = {"fileSet": {"@id": f"{config.name}-files"}}
+    key = {"extract": {"fileProperty": "filename"}, "transform": {"regex": f"^(.+)\\.{extension}$"}}
+    fields = [
+        _field(f"{config.name}/key", "sc:Text", source | key),
+        _field(f"{config.name}/image", "sc:ImageObject", source | {"extract": {"fileProperty": "content"}}),
     ]
+    return _record_set(config.name, config.about, fields)
+
+
+def _table(config: Config) -> Record:
+    columns = pq.read_schema(config.files[0].path)
+    return _record_set(config.name, config.about, [_column(config, column) for column in columns])
 
 
 def _record_set(name: str, description: str, fields: list[Record]) -> Record:
     return {"@type": "cr:RecordSet", "@id": name, "name": name, "description": description, "field": fields}
-
-
-def _columns(config: Config) -> list[Any]:
-    return list(pq.read_schema(config.files[0].path))
 
 
 def _column(config: Config, column: Any) -> Record:

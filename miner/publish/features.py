@@ -34,24 +34,18 @@ def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Fea
     return [_feature(field.name, names[field.type], classes) for field in schema]
 
 
-def sample_features(
-    sample: Mapping[str, Any], extensions: Sequence[str], classes: Sequence[str] | None
-) -> list[Feature]:
-    """Features of a WebDataset, from its first sample.
-
-    A data set may mix image formats, so there is one column per extension, empty where a sample has another.
+def sample_features(fields: Sequence[str], record: Mapping[str, Any], classes: Sequence[str] | None) -> list[Feature]:
+    """Features of a WebDataset.
 
     Args:
-        sample: field -> content, of `json` its record.
-        extensions: of all images.
+        fields: of each sample, as in ("a.jpg", "b.jpg", "json"); all but the last are images.
+        record: the JSON of one sample.
         classes: names of the labels.
     """
-    prefixes = list(dict.fromkeys(field.rpartition(".")[0] for field in sample if field != "json"))
-    columns = [f"{prefix}.{extension}" if prefix else extension for prefix in prefixes for extension in extensions]
-    images = [{"name": column, "dtype": "image"} for column in columns]
-    record = [_feature(name, _dtype(name, value), classes) for name, value in sample["json"].items()]
+    images = [{"name": field, "dtype": "image"} for field in fields if field != "json"]
+    struct = [_feature(name, _dtype(name, value), classes) for name, value in record.items()]
     own = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
-    return [*images, {"name": "json", "struct": record}, *own]
+    return [*images, {"name": "json", "struct": struct}, *own]
 
 
 def _feature(name: str, dtype: str, classes: Sequence[str] | None) -> Feature:

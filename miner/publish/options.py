@@ -26,8 +26,5 @@ class PublishOptions(Options):
     date: str | None = Field(
         None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="Day of publication. Default: the day of the export."
     )
-    inline: bool = Field(
-        True, description="Publish the pair shards too, if the export wrote them; they hold an image once per pair."
-    )
     private: bool = Field(False, description="Make a new repository on the Hub private.")
     dry_run: bool = Field(False, description="Say what would be published, with sizes, and write nothing.")

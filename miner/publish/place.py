@@ -32,7 +32,7 @@ def place(file: DataFile, path: Path) -> None:
             shutil.copyfile(file.path, path)
     except FileNotFoundError as error:
         raise MinerError(f"{file.path} is missing. {_REMEDY}") from error
-    if file_record(path) != file.record:
+    if file_record(path)["sha256"] != file.sha256:
         raise MinerError(f"{file.path} is damaged: its bytes are not those of its manifest. {_REMEDY}")
 
 

@@ -37,7 +37,8 @@ def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]
     """What decided which pairs are here.
 
     Args:
-        embeddings, pairs: manifests.
+        embeddings: manifest.
+        pairs: manifest, with the counts of the pairs that were exported and what the export left out.
         stages: of run.json, for the versions; may be empty.
     """
     encoder, band = embeddings["encoder"], pairs["request"]["band"]
@@ -54,7 +55,7 @@ def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]
         ("Similarity", "cosine of the stored vectors, in float64"),
         ("Band", f"{band['min']:g} to {band['max']:g}, both included"),
         ("Search", _search(pairs)),
-        ("Limits on the pairs", _limits(pairs["request"])),
+        ("Limits on the pairs", _limits(pairs)),
         ("Duplicates", _duplicates(pairs)),
         ("Labels", "were not used to choose pairs; where the images have some, they are only reported"),
         ("Versions", _versions(embeddings, stages)),
@@ -104,15 +105,21 @@ def _search(pairs: Record) -> str:
     return f"approximate: {measured} (engine {pairs.get('engine', 'unknown')})"
 
 
-def _limits(request: Record) -> str:
+def _limits(pairs: Record) -> str:
+    request, left_out = pairs["request"], pairs["left_out"]
     known = {
         "sample": "mined among a random part of the images only ({})",
         "top_k": "at most {} partners per image, the most similar first",
         "mutual": "only images that are among each other's nearest neighbours",
     }
     given = [text.format(request[name]) for name, text in known.items() if request.get(name)]
-    others = sorted(request.keys() - known.keys() - {"embeddings", "band", "seed", "neighbors", "engine"})
-    given += [f"{name.replace('_', ' ')}: {request[name]}" for name in others if request[name] not in (None, False)]
+    reasons = {
+        "max_degree": "{:,} pairs left out at export to limit the partners of an image",
+        "rejected": "{:,} pairs left out that reviewers rejected",
+    }
+    given += [text.format(left_out[name]) for name, text in reasons.items() if left_out.get(name)]
+    if request.get("both_orders"):
+        given.append("none, but each pair is listed in both orders")
     return "; ".join(given) or "none"
 
 

@@ -8,15 +8,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from miner import __version__
-from miner.engine import Progress, Unit, finished_items, run, write_bytes, write_json
+from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_bytes, write_json
 from miner.errors import MinerError
 from miner.publish.destination import Destination, destination
 from miner.publish.options import PublishOptions
-from miner.workspace import Record, Result, Stage, Workspace, file_record, fingerprint, read_json
+from miner.publish.provenance import public_encoder
+from miner.workspace import Record, Result, Stage, Workspace, file_record, fingerprint, read_json, signed, write_signed
 
 if TYPE_CHECKING:
     from miner.publish.about import About
-    from miner.publish.contents import Config, DataFile
+    from miner.publish.contents import DataFile
 
 _NOT_IN_THE_BYTES = {"to", "private", "dry_run"}
 
@@ -36,12 +37,8 @@ class Plan:
     request: Record
 
     @property
-    def configs(self) -> "Sequence[Config]":
-        return self.about.configs
-
-    @property
-    def files(self) -> "list[DataFile]":
-        return [file for config in self.configs for file in config.files]
+    def files(self) -> "Sequence[DataFile]":
+        return self.about.contents.files
 
 
 def publish(options: PublishOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -66,30 +63,30 @@ def publish(options: PublishOptions, workspace: Workspace, *, force: bool = Fals
 
 
 def _plan(options: PublishOptions, workspace: Workspace, target: Destination) -> Plan:
-    from miner.embeddings import read_metadata
     from miner.publish.about import about
     from miner.publish.card import card
-    from miner.publish.contents import read_contents
+    from miner.publish.contents import DATA, read_contents
     from miner.publish.croissant import croissant
     from miner.publish.licences import licences
     from miner.publish.provenance import command_line
 
     records = _records(workspace)
     embeddings, pairs, shards = (records[name] for name in ("embeddings", "pairs", "shards"))
-    extensions = read_metadata(workspace.embeddings, embeddings)["extension"].unique().to_pylist()
-    configs = read_contents(workspace, shards, pairs, extensions, options.inline)
-    terms = licences(options, images=any(not config.is_table for config in configs))
+    if "sets" not in shards:
+        raise MinerError("The shards are of an older version of miner. Run `miner export --force` first.")
+    contents = read_contents(workspace, shards, pairs)
+    terms = licences(options, images=any(not config.is_table for config in contents.configs))
     date = options.date or str(records["stages"].get("export", {}).get("finished_at", ""))[:10] or None
     public = options.model_copy(
         update={"to": f"hf://{target.repository}" if target.repository else None, "dry_run": False}
     )
-    told = about(options, target.name, date, terms, configs, records, command_line("publish", public))
+    told = about(options, target.name, date, terms, contents, records, command_line("publish", public))
     texts = {
         "README.md": card(told).encode(),
         "croissant.json": (json.dumps(croissant(told), indent=2, ensure_ascii=False) + "\n").encode(),
+        f"{DATA}/manifest.json": _shard_manifest(shards),
     }
-    files = [file for config in configs for file in config.files]
-    texts["SHA256SUMS"] = _checksums(texts, files)
+    texts["SHA256SUMS"] = _checksums(texts, contents.files)
     request = {
         "stage": "publish",
         "miner_version": __version__,
@@ -99,7 +96,7 @@ def _plan(options: PublishOptions, workspace: Workspace, target: Destination) ->
         "shards": fingerprint(shards),
         **options.model_dump(mode="json", exclude=_NOT_IN_THE_BYTES),
         "date": date,
-        "files": sorted([*texts, *(file.name for file in files)]),
+        "files": sorted([*texts, *(file.name for file in contents.files)]),
     }
     return Plan(told, texts, json.loads(json.dumps(request)))
 
@@ -108,12 +105,21 @@ def _records(workspace: Workspace) -> dict[str, Record]:
     """The manifests of the stages, which must belong together, and the stages of run.json."""
     shards = workspace.manifest(workspace.shards)
     embeddings, pairs = workspace.manifest(workspace.embeddings), workspace.manifest(workspace.pairs)
-    made_of = {"embeddings": fingerprint(embeddings["files"]), "pairs": fingerprint(pairs["files"])}
+    made_of = {
+        "embeddings": fingerprint(embeddings["files"]),
+        "pairs": fingerprint(pairs["files"]["pairs.parquet"]),
+    }
     stale = [name for name, identity in made_of.items() if shards["request"].get(name) != identity]
     if stale:
         raise MinerError(f"The shards belong to other {' and '.join(stale)}. Run `miner export --force` first.")
     log = read_json(workspace.root / "run.json") or {}
     return {"embeddings": embeddings, "pairs": pairs, "shards": shards, "stages": log.get("stages", {})}
+
+
+def _shard_manifest(shards: Record) -> bytes:
+    """The manifest of the shards, which `miner verify` reads; a local file of weights is named without its folder."""
+    encoder = {**shards["encoder"], "name": public_encoder(shards["encoder"]["name"])}
+    return json_bytes(signed({**shards, "encoder": encoder}))
 
 
 def _checksums(texts: Mapping[str, bytes], files: "Sequence[DataFile]") -> bytes:
@@ -138,11 +144,12 @@ def _write(plan: Plan, stage: Stage, force: bool) -> Record:
         "miner_version": __version__,
         "request": plan.request,
         "files": written | {file.name: file.record for file in plan.files},
-        "samples": {file.name: file.rows for config in plan.configs if not config.is_table for file in config.files},
         "title": plan.about.title,
-        "configs": {config.name: {"rows": config.rows, "bytes": config.bytes} for config in plan.configs},
+        "configs": {
+            config.name: {"rows": config.rows, "bytes": config.bytes} for config in plan.about.contents.configs
+        },
     }
-    write_json(stage.folder / "manifest.json", manifest)
+    manifest = write_signed(stage.folder / "manifest.json", manifest)
     (stage.folder / "request.json").unlink(missing_ok=True)
     return manifest
 

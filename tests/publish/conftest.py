@@ -2,6 +2,8 @@
 
 import io
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,3 +65,9 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def publish_to(folder: Path, workspace: Workspace, force: bool = False, **options: object) -> Result:
     return publish(PublishOptions(to=str(folder), **{**LICENCES, **options}), workspace, force=force)
+
+
+def miner_verify(folder: Path) -> subprocess.CompletedProcess[str]:
+    """`miner verify` as a person runs it."""
+    command = [sys.executable, "-m", "miner", "verify", str(folder), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)

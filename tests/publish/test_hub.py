@@ -56,7 +56,7 @@ def test_every_byte_arrives_once(hub: FakeHub, publish: Miner, workspace: Worksp
     assert not repository.private
     files = {name: data for name, data in repository.files.items() if name != ".gitattributes"}
     assert files == contents(workspace.published)
-    assert {"README.md", "croissant.json", "SHA256SUMS", "manifest.json", "images/images-000000.tar"} < files.keys()
+    assert {"README.md", "croissant.json", "SHA256SUMS", "manifest.json", "data/images-jpg-000000.tar"} < files.keys()
     assert repository.commits == ["Publish Semantic pairs of photos"]
     record = json.loads(answer.stdout)
     assert (record["url"], record["commit"]) == (f"{hub.url}/datasets/{NAME}", repository.sha)
@@ -86,17 +86,17 @@ def test_interrupted_upload_continues(hub: FakeHub, publish: Miner, workspace: W
 
 
 def test_files_of_others_are_refused_and_with_force_kept_or_replaced(hub: FakeHub, publish: Miner) -> None:
-    theirs = {"README.md": b"# Mine", "notes.txt": b"keep me", "images/images-000009.tar": b"old"}
+    theirs = {"README.md": b"# Mine", "notes.txt": b"keep me", "data/images-000009.tar": b"old"}
     hub.repositories[NAME] = Repository(private=False)
     hub.repositories[NAME].files |= theirs
     answer = publish()
     assert answer.returncode == 1
-    assert "README.md (another), images/images-000009.tar, notes.txt" in answer.stderr and "--force" in answer.stderr
+    assert "README.md (another), data/images-000009.tar, notes.txt" in answer.stderr and "--force" in answer.stderr
     assert hub.repositories[NAME].files.items() >= theirs.items()
     forced = publish("--force")
     assert forced.returncode == 0, forced.stderr
     files = hub.repositories[NAME].files
-    assert files["notes.txt"] == b"keep me" and "images/images-000009.tar" not in files
+    assert files["notes.txt"] == b"keep me" and "data/images-000009.tar" not in files
     assert files["README.md"].startswith(b"---\npretty_name:")
 
 
@@ -124,5 +124,5 @@ def test_hub_out_of_reach(publish: Miner) -> None:
 def test_dry_run_sends_nothing(hub: FakeHub, publish: Miner, workspace: Workspace) -> None:
     answer = publish("--dry-run", HF_TOKEN="")
     assert answer.returncode == 0, answer.stderr
-    assert f"huggingface.co/datasets/{NAME}" in answer.stdout and "images/images-000000.tar" in answer.stdout
+    assert f"huggingface.co/datasets/{NAME}" in answer.stdout and "data/images-jpg-000000.tar" in answer.stdout
     assert not hub.repositories and not workspace.published.exists()

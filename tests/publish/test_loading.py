@@ -13,9 +13,17 @@ import mlcroissant
 import pyarrow.parquet as pq
 import pytest
 import webdataset
+import yaml
 
-from miner.export.verify import verify
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.export.options import ExportOptions
+from miner.export.run import export
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
 from miner.workspace import Workspace
+
+from .conftest import miner_verify, publish_to
 
 Publisher = Callable[..., Path]
 
@@ -26,12 +34,26 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
 
-def load(folder: Path, name: str | None = None, shards: bool = False) -> datasets.Dataset:
-    """As the card says: shards by folder and types."""
-    more = {}
-    if shards:
-        more = {"data_dir": name, "features": datasets.load_dataset_builder(str(folder), name).info.features}
-    return datasets.load_dataset(str(folder), name, split="train", **more)
+def load(folder: Path, name: str | None = None) -> datasets.Dataset:
+    """A table; it is read by its name alone."""
+    return datasets.load_dataset(str(folder), name, split="train")
+
+
+def load_shards(folder: Path, kind: str) -> list[datasets.Dataset]:
+    """Shards of all image formats, as the card says: by name, files and types."""
+    front = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    files = {config["config_name"]: config["data_files"][0]["path"] for config in front["configs"]}
+    return [
+        datasets.load_dataset(
+            str(folder),
+            name,
+            data_files=pattern,
+            features=datasets.load_dataset_builder(str(folder), name).info.features,
+            split="train",
+        )
+        for name, pattern in files.items()
+        if name.startswith(kind) and pattern.endswith(".tar")
+    ]
 
 
 def test_datasets_loads_the_pairs_by_default(published: Publisher, mined: Workspace) -> None:
@@ -44,47 +66,62 @@ def test_datasets_loads_the_pairs_by_default(published: Publisher, mined: Worksp
     assert load(published(), "pairs").num_rows == table.num_rows
 
 
-def test_datasets_loads_images_in_either_format(published: Publisher, mined: Workspace) -> None:
-    images = load(published(), "images", shards=True)
-    assert (images.num_rows, images.column_names) == (25, ["jpg", "png", "json", "__key__", "__url__"])
-    assert images.features["json"]["label"].names == ["class0", "class1", "class2"]
-    for row in images:
-        shown = row["jpg"] or row["png"]
-        assert shown.size == (row["json"]["width"], row["json"]["height"]) == (40, 40)
-        assert row["__key__"] == row["json"]["key"]
-    assert sum(row["png"] is not None for row in images) == 8
+def test_datasets_loads_images_in_either_format(published: Publisher) -> None:
+    jpg, png = load_shards(published(), "images-")
+    assert (jpg.num_rows, jpg.column_names) == (17, ["jpg", "json", "__key__", "__url__"])
+    assert (png.num_rows, png.column_names) == (8, ["png", "json", "__key__", "__url__"])
+    for images, column in ((jpg, "jpg"), (png, "png")):
+        assert images.features["json"]["label"].names == ["class0", "class1", "class2"]
+        for row in images:
+            assert row[column].size == (row["json"]["width"], row["json"]["height"]) == (40, 40)
+            assert row["__key__"] == row["json"]["key"]
 
 
 def test_datasets_loads_both_images_of_every_pair(published: Publisher) -> None:
     folder = published()
     pairs = {row["pair_key"]: row for row in load(folder, "pairs")}
-    inline = load(folder, "pairs-inline", shards=True)
-    assert inline.num_rows == len(pairs)
-    for row in inline:
-        assert row["json"]["key_a"] == pairs[row["__key__"]]["key_a"]
-        assert row["json"]["label_b"] == pairs[row["__key__"]]["label_b"]
-        assert (row["a.jpg"] or row["a.png"]).size == (row["b.jpg"] or row["b.png"]).size == (40, 40)
+    sets = load_shards(folder, "pairs-inline")
+    assert sum(shards.num_rows for shards in sets) == len(pairs)
+    for shards in sets:
+        a, b = (name for name in shards.column_names if name.startswith(("a.", "b.")))
+        for row in shards:
+            pair = pairs.pop(row["__key__"])
+            assert (row["json"]["key_a"], row["json"]["label_b"]) == (pair["key_a"], pair["label_b"])
+            assert row[a].size == row[b].size == (40, 40)
+    assert not pairs
+
+
+def test_unlabelled_images_of_one_format(make_photos, tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "w")
+    embed(EmbedOptions(source=str(make_photos(count=8, classes=0))), workspace)
+    pairs(PairsOptions(min=0.2, max=0.99), workspace)
+    export(ExportOptions(), workspace)
+    publish_to(tmp_path / "set", workspace)
+    (images,) = load_shards(tmp_path / "set", "images")
+    assert (images.num_rows, images[0]["json"]["label"]) == (8, None)
+    assert load(tmp_path / "set")["label_a"][0] is None
+    assert "Label precision" not in (tmp_path / "set" / "README.md").read_text()
 
 
 def test_webdataset_reads_the_original_bytes(published: Publisher, mined: Workspace) -> None:
-    folder = published()
+    data = published() / "data"
     originals = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (mined.root.parent / "photos").rglob("*.*")}
-    images = list(webdataset.WebDataset(str(folder / "images" / "images-000000.tar"), shardshuffle=False))
+    shards = "::".join(sorted(str(path) for path in data.glob("images-*.tar")))
+    images = list(webdataset.WebDataset(shards, shardshuffle=False))
     assert {hashlib.sha256(row.get("jpg") or row["png"]).hexdigest() for row in images} == originals
-    shards = webdataset.WebDataset(str(folder / "pairs-inline" / "pairs-000000.tar"), shardshuffle=False)
-    pairs = list(shards.decode("pil").to_tuple("a.jpg;a.png", "b.jpg;b.png", "json"))
-    assert len(pairs) == load(folder).num_rows
-    assert all(a.size == b.size == (40, 40) and record["key_a"] != record["key_b"] for a, b, record in pairs)
+    shards = "::".join(sorted(str(path) for path in data.glob("pairs-*.tar")))
+    samples = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")
+    found = list(samples.to_tuple("a.jpg;a.png", "b.jpg;b.png", "json"))
+    assert len(found) == mined.manifest(mined.shards)["pairs"]
+    assert all(a.size == b.size == (40, 40) and record["key_a"] != record["key_b"] for a, b, record in found)
 
 
 def test_the_code_in_the_card_runs(published: Publisher) -> None:
     """Each block of Python in the card, from the folder's parent, in one process."""
     folder = published()
     blocks = (folder / "README.md").read_text().split("```python\n")[1:]
-    code = "\n".join(block.partition("```")[0] for block in blocks).replace(
-        "pairs-inline/", f"{folder.name}/pairs-inline/"
-    )
-    check = "\nassert pair['key_a'] in row and len(list(pairs)) > 20\n"
+    code = "\n".join(block.partition("```")[0] for block in blocks).replace("data/pairs-", f"{folder.name}/data/pairs-")
+    check = "\nassert a.size == b.size == (40, 40) and len(list(pairs)) > 20\n"
     environment = {**os.environ, "HF_HOME": str(folder.parent / "hf"), "HF_HUB_OFFLINE": "1"}
     answer = subprocess.run(
         [sys.executable, "-c", code + check],
@@ -109,7 +146,7 @@ def test_croissant_is_valid_and_reads_pairs(published: Publisher, mined: Workspa
     assert records[0]["pairs/similarity"] == pytest.approx(table[0]["similarity"])
     listed = {file.id: file.sha256 for file in found.metadata.file_objects}
     assert listed == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in listed}
-    assert {name.partition("/")[0] for name in listed} == {"pairs", "images", "pairs-inline", "duplicates"}
+    assert {"data/pairs.parquet", "data/images-jpg-000000.tar", "mined/duplicates.parquet"} < listed.keys()
 
 
 def test_croissant_reads_images(published: Publisher, tmp_path: Path) -> None:
@@ -117,8 +154,8 @@ def test_croissant_reads_images(published: Publisher, tmp_path: Path) -> None:
         "import sys, mlcroissant\n"
         "found = mlcroissant.Dataset(jsonld=sys.argv[1])\n"
         "for kind in ('jpg', 'png'):\n"
-        "    for record in found.records(f'images-of-{kind}'):\n"
-        "        print(record[f'images-of-{kind}/key'].decode(), *record[f'images-of-{kind}/image'].size)\n"
+        "    for record in found.records(f'images-{kind}'):\n"
+        "        print(record[f'images-{kind}/key'].decode(), *record[f'images-{kind}/image'].size)\n"
     )
     folder = published()
     answer = subprocess.run(
@@ -128,8 +165,8 @@ def test_croissant_reads_images(published: Publisher, tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    images = load(folder, "images", shards=True)
-    assert sorted(answer.stdout.splitlines()) == sorted(f"{key} 40 40" for key in images["__key__"])
+    keys = load(folder, "image-table")["key"]
+    assert sorted(answer.stdout.splitlines()) == sorted(f"{key} 40 40" for key in keys)
 
 
 def test_sha256sum_and_verify_pass_and_find_damage(published: Publisher) -> None:
@@ -140,11 +177,12 @@ def test_sha256sum_and_verify_pass_and_find_damage(published: Publisher) -> None
         "SHA256SUMS",
         "manifest.json",
     }
-    assert verify(folder).record["folders"] == {str(folder): len(listed) + 1}
-    assert json.loads((folder / "manifest.json").read_text())["samples"]["images/images-000000.tar"] == 25
-    shard = folder / "images" / "images-000000.tar"
+    answer = miner_verify(folder)
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["folders"] == {str(folder): len(listed) + 1, str(folder / "data"): len(listed) - 4}
+    shard = folder / "data" / "images-jpg-000000.tar"
     data = shard.read_bytes()
     shard.unlink()  # a hard link: the bytes of the workspace stay as they are
     shard.write_bytes(data[:600] + b"x" + data[601:])
-    with pytest.raises(Exception, match=r"images-000000.tar is damaged"):
-        verify(folder)
+    answer = miner_verify(folder)
+    assert answer.returncode == 1 and "images-jpg-000000.tar is damaged" in answer.stderr

@@ -32,8 +32,9 @@ def test_large_files_are_the_same_files_and_the_bytes_are_the_same_everywhere(
     published: Publisher, mined: Workspace
 ) -> None:
     first, second = published("a/set"), published("b/set")
-    for name in ("images/images-000000.tar", "pairs-inline/pairs-000000.tar"):
-        assert (first / name).samefile(mined.shards / Path(name).name)
+    for name in ("images-jpg-000000.tar", "pairs-jpg-jpg-000000.tar", "pairs.parquet"):
+        assert (first / "data" / name).samefile(mined.shards / name)
+    assert (first / "mined" / "duplicates.parquet").samefile(mined.pairs / "duplicates.parquet")
     assert contents(first) == contents(second)
     assert not (first / "request.json").exists()
 
@@ -46,9 +47,8 @@ def test_where_links_are_impossible_files_are_copied(workspace: Workspace, tmp_p
     monkeypatch.setattr(os, "link", refuse)
     publish_to(tmp_path / "b" / "set", workspace)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert not (tmp_path / "b" / "set" / "images" / "images-000000.tar").samefile(
-        workspace.shards / "images-000000.tar"
-    )
+    name = "images-jpg-000000.tar"
+    assert not (tmp_path / "b" / "set" / "data" / name).samefile(workspace.shards / name)
 
 
 def test_card_names_configurations_features_and_sizes(published: Publisher, mined: Workspace) -> None:
@@ -56,14 +56,18 @@ def test_card_names_configurations_features_and_sizes(published: Publisher, mine
     assert front["license"] == ["cc-by-4.0", "mit"]
     assert front["size_categories"] == ["n<1K"] and front["task_categories"] == ["image-feature-extraction"]
     configs = {config["config_name"]: config for config in front["configs"]}
-    assert list(configs) == ["pairs", "images", "pairs-inline", "duplicates"]
+    images = {"images-jpg": 17, "images-png": 8}
+    assert list(configs)[:3] == ["pairs", *images] and list(configs)[-2:] == ["image-table", "duplicates"]
+    inline = [name for name in configs if name.startswith("pairs-inline-")]
+    assert len(configs) == 5 + len(inline) >= 7
     assert [name for name, config in configs.items() if config.get("default")] == ["pairs"]
     infos = {info["config_name"]: info for info in front["dataset_info"]}
     rows = {name: info["splits"][0]["num_examples"] for name, info in infos.items()}
     count = pq.read_metadata(mined.shards / "pairs.parquet").num_rows
-    assert rows == {"pairs": count, "images": 25, "pairs-inline": count, "duplicates": 1}
+    assert sum(rows.pop(name) for name in inline) == count
+    assert rows == {"pairs": count, **images, "image-table": 25, "duplicates": 1}
     sizes = {name: info["download_size"] for name, info in infos.items()}
-    assert sizes["images"] == (mined.shards / "images-000000.tar").stat().st_size
+    assert sizes["images-jpg"] == (mined.shards / "images-jpg-000000.tar").stat().st_size
 
 
 def test_without_a_licence_nothing_is_written(mined: Workspace, tmp_path: Path) -> None:
@@ -115,10 +119,35 @@ def test_card_says_how_the_pairs_were_mined(published: Publisher, mined: Workspa
     assert str(mined.root) not in text and str(mined.root.parent) not in text
 
 
-def test_no_inline_shards_if_not_wanted(published: Publisher) -> None:
-    folder = published(inline=False)
-    assert not (folder / "pairs-inline").exists()
-    assert "pairs-inline" not in (folder / "README.md").read_text() + (folder / "croissant.json").read_text()
+@pytest.mark.parametrize(("form", "kinds"), [("references", {"images"}), ("pairs_only", {"pairs"})])
+def test_configurations_are_of_what_was_exported(
+    form: str, kinds: set[str], workspace: Workspace, tmp_path: Path
+) -> None:
+    export(ExportOptions(**{form: True}), workspace, force=True)
+    publish_to(tmp_path / "set", workspace)
+    configs = {config["config_name"] for config in front_matter(tmp_path / "set")["configs"]}
+    assert {name.partition("-")[0] for name in configs - {"pairs", "image-table", "duplicates"}} == kinds
+    assert ("import webdataset" in (tmp_path / "set" / "README.md").read_text()) == (form == "pairs_only")
+
+
+def test_counts_are_of_the_exported_pairs(workspace: Workspace, tmp_path: Path) -> None:
+    export(ExportOptions(max_degree=1), workspace, force=True)
+    publish_to(tmp_path / "set", workspace)
+    text = (tmp_path / "set" / "README.md").read_text()
+    shards, mined = workspace.manifest(workspace.shards), workspace.manifest(workspace.pairs)
+    assert f"{shards['pairs']:,} pairs join {2 * shards['pairs']} different images" in text
+    assert f"{mined['pairs'] - shards['pairs']} pairs left out at export to limit the partners of an image" in text
+    assert "miner export --max-degree 1\n" in text and "partners on average" not in text
+
+
+def test_pairs_in_both_orders_count_once(workspace: Workspace, tmp_path: Path) -> None:
+    count = workspace.manifest(workspace.pairs)["pairs"]
+    pairs(PairsOptions(min=0.5, max=0.93, both_orders=True), workspace, force=True)
+    export(ExportOptions(), workspace, force=True)
+    publish_to(tmp_path / "set", workspace)
+    text = (tmp_path / "set" / "README.md").read_text()
+    assert f"{count:,} pairs of different images" in text and "each pair is listed in both orders" in text
+    assert front_matter(tmp_path / "set")["dataset_info"][0]["splits"][0]["num_examples"] == 2 * count
 
 
 def test_rerun_does_nothing_and_another_request_needs_force(workspace: Workspace, tmp_path: Path) -> None:
@@ -130,9 +159,11 @@ def test_rerun_does_nothing_and_another_request_needs_force(workspace: Workspace
     with pytest.raises(MinerError, match="title was None and is now 'Other'"):
         publish_to(folder, workspace, title="Other")
     (folder / "FUNDING.md").write_text("ours")
-    publish_to(folder, workspace, title="Other", inline=False, force=True)
+    export(ExportOptions(references=True), workspace, force=True)
+    publish_to(folder, workspace, title="Other", force=True)
     assert front_matter(folder)["pretty_name"] == "Other"
-    assert (folder / "FUNDING.md").read_text() == "ours" and not (folder / "pairs-inline").exists()
+    assert (folder / "FUNDING.md").read_text() == "ours"
+    assert not list((folder / "data").glob("pairs-jpg-*"))
 
 
 def test_interrupted_publication_continues_to_the_same_bytes(workspace: Workspace, tmp_path: Path) -> None:
@@ -140,9 +171,9 @@ def test_interrupted_publication_continues_to_the_same_bytes(workspace: Workspac
     publish_to(folder, workspace)
     before = contents(folder)
     (folder / "request.json").write_text(json.dumps(json.loads(before["manifest.json"])["request"]))
-    for name in ("manifest.json", "README.md", "images/images-000000.tar"):
+    for name in ("manifest.json", "README.md", "data/images-jpg-000000.tar"):
         (folder / name).unlink()
-    (folder / "images" / ".images-000000.tar.partial").write_bytes(b"half")
+    (folder / "data" / ".images-jpg-000000.tar.partial").write_bytes(b"half")
     assert publish_to(folder, workspace).fresh
     assert contents(folder) == before
 
@@ -163,12 +194,12 @@ def test_files_of_others_are_refused_and_with_force_kept(workspace: Workspace, t
 
 
 def test_a_strange_shard_between_the_data_is_refused_even_with_force(workspace: Workspace, tmp_path: Path) -> None:
-    shard = tmp_path / "set" / "images" / "images-000007.tar"
+    shard = tmp_path / "set" / "data" / "images-000007.tar"
     shard.parent.mkdir(parents=True)
     shard.write_bytes(b"theirs")
     with pytest.raises(MinerError, match=r"images-000007.tar would be read as part of the data set"):
         publish_to(tmp_path / "set", workspace, force=True)
-    assert contents(tmp_path / "set") == {"images/images-000007.tar": b"theirs"}
+    assert contents(tmp_path / "set") == {"data/images-000007.tar": b"theirs"}
 
 
 def test_folders_of_a_workspace_are_never_written_to(workspace: Workspace) -> None:
@@ -180,10 +211,10 @@ def test_folders_of_a_workspace_are_never_written_to(workspace: Workspace) -> No
 
 
 def test_damaged_shard_is_found_before_it_is_published(workspace: Workspace, tmp_path: Path) -> None:
-    shard = workspace.shards / "pairs-000000.tar"
+    shard = workspace.shards / "pairs-jpg-jpg-000000.tar"
     data = shard.read_bytes()
     shard.write_bytes(data[:-1] + b"x")
-    with pytest.raises(MinerError, match=r"pairs-000000.tar is damaged"):
+    with pytest.raises(MinerError, match=r"pairs-jpg-jpg-000000.tar is damaged"):
         publish_to(tmp_path / "set", workspace)
     assert not (tmp_path / "set" / "manifest.json").exists()
     shard.write_bytes(data)
