@@ -3,7 +3,7 @@
     python tests/bench/join.py --workspace datasets_out/cifar10 --min 0.86 0.8 0.75 --slow 0.8
 
 Every timing is of a process of its own that has imported what it needs: from opening the stored vectors to closing a Parquet
-table of the pairs, with the same number of threads. The methods take turns; the pair sets are compared. Slow peers run at the
+table of the pairs, with the same number of threads. The methods take turns; the pair sets are compared. Slow peers run once, at the
 bands of --slow only.
 """
 
@@ -19,14 +19,19 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from peers import METHODS
+from peers import METHODS, NEIGHBOURS
 from record import RESULTS, publish, summary
 
 from miner.embeddings import EmbeddingStore
 from miner.workspace import Workspace
 
 _OURS = "miner, the join"
-_SLOW = ("torch tiles", "scikit-learn radius_neighbors", "sentence-transformers paraphrase_mining")
+_SLOW = (
+    f"faiss {NEIGHBOURS} neighbours",
+    "torch tiles",
+    "scikit-learn radius_neighbors",
+    "sentence-transformers paraphrase_mining",
+)
 
 
 def run_once(method: str, workspace: Path, low: float, result: Path) -> float:
