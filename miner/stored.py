@@ -114,6 +114,49 @@ class FileVectors:
                         raise OSError(f"{file.path} ends early")
         return taken
 
+    def mapped(self) -> "MappedVectors":
+        """The same, as memory that the operating system fills when it is looked at."""
+        arrays = tuple(
+            np.memmap(file.path, self.dtype, "r", file.header_bytes, (file.rows, self.dim))
+            for file in self.files
+            if file.rows
+        )
+        return MappedVectors(arrays, self.dim, self.dtype)
+
+
+@dataclass(frozen=True)
+class MappedVectors:
+    """Vectors of arrays, one after the other."""
+
+    arrays: tuple[NDArray[np.floating], ...]
+    dim: int
+    dtype: np.dtype[np.floating]
+    in_memory: ClassVar = True
+
+    def __len__(self) -> int:
+        return sum(map(len, self.arrays))
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        parts = []
+        first = 0
+        for array in self.arrays:
+            part = array[max(start - first, 0) : max(stop - first, 0)]
+            if len(part):
+                parts.append(part)
+            first += len(array)
+        if len(parts) == 1:
+            return parts[0]  # no copy
+        return np.concatenate(parts) if parts else np.empty((0, self.dim), self.dtype)
+
+    def take(self, rows: Rows) -> NDArray[np.floating]:
+        taken = np.empty((len(rows), self.dim), self.dtype)
+        ends = np.cumsum([len(array) for array in self.arrays])
+        places = np.searchsorted(ends, rows, side="right")
+        for number in np.unique(places):
+            here = places == number
+            taken[here] = self.arrays[number][rows[here] - (ends[number] - len(self.arrays[number]))]
+        return taken
+
 
 @dataclass(frozen=True)
 class ChosenVectors:

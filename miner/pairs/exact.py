@@ -1,8 +1,9 @@
 """The exact engine on a CPU: all pairs a < b above a threshold, by tiles and a bound that skips most of the work."""
 
+import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.device import has_native_bf16
-from miner.pairs.join import FloodError
+from miner.pairs.join import STRIP_ROWS, FloodError
 from miner.pairs.planning import SHORTEST, Cascade, Costs, best_cascade
 from miner.pairs.sampled import products_at
 from miner.pairs.similarity import check_lengths, float32_margin, row_lengths, scaled
@@ -27,8 +28,22 @@ _TIMED_SHARE = 1e-3
 _DENSE_SHARE = 1 / 16
 # What a tile in work takes beside its rows: scores in float32, a mask, and the candidates.
 _TILE_BYTES = TILE_ROWS * TILE_ROWS * 8
+_SHARE_FOR_UNITS = 3 / 4
 
 CPU = torch.device("cpu")
+
+
+class _Buffer(threading.local):
+    """Memory that a thread uses again for each tile: new memory costs as much as filling it."""
+
+    numbers: Tensor | None = None
+
+    def of(self, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+        """A tensor of that shape, with anything in it."""
+        count = shape[0] * shape[1]
+        if self.numbers is None or len(self.numbers) < count or self.numbers.dtype != dtype:
+            self.numbers = torch.empty(count, dtype=dtype)
+        return self.numbers[:count].view(shape)
 
 
 class _SketchMaker:
@@ -46,6 +61,31 @@ class _SketchMaker:
 
     def sketch(self) -> Sketch:
         return self.projection.sketch(self.rows, self.blocks)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Rows [top, bottom), which are at hand, against rows [left, right)."""
+
+    top: int
+    rows: Tensor
+    left: int
+    right: int
+
+    @property
+    def bottom(self) -> int:
+        return self.top + len(self.rows)
+
+    def above_diagonal(self, rows: Rows, columns: Rows) -> tuple[Rows, Rows]:
+        """The places with a < b."""
+        if self.left >= self.bottom:
+            return rows, columns
+        above = columns + self.left > rows + self.top
+        return rows[above], columns[above]
+
+    def pairs(self, rows: Rows, columns: Rows) -> NDArray[np.int64]:
+        """Row numbers (a, b) of places: int64 (m, 2)."""
+        return np.stack([rows + self.top, columns + self.left], axis=1)
 
 
 class ExactEngine:
@@ -80,15 +120,20 @@ class ExactEngine:
         self.lowest = threshold - float32_margin(vectors.dim)
         self.threads = threads or Threads()
         self.lengths = np.empty(len(vectors), np.float64)
+        self._scores, self._mask = _Buffer(), _Buffer()
         room = memory_bytes - _working_bytes(len(vectors), vectors.dim, self.threads.count)
-        if cascade is None and len(vectors) >= _LEAST_ROWS_TO_SKETCH:
-            # On a thread of the tiles, so that it is measured as they will run.
-            (cascade,) = self.threads.map(self._plan, [room])
-        if cascade is not None:
-            room -= len(vectors) * cascade.row_bytes(vectors.dim)
-        held = len(vectors) * vectors.dim * 4 <= room
-        self.units = torch.empty(len(vectors), vectors.dim) if held else None
-        self.first, self.second = self._prepare(cascade)
+        unit_bytes = len(vectors) * vectors.dim * 4
+        self.units = torch.empty(len(vectors), vectors.dim) if unit_bytes <= _SHARE_FOR_UNITS * room else None
+        if self.units is not None:
+            room -= unit_bytes
+        # The plan is made on a thread of the tiles, so that it is measured as they will run, and while the others read.
+        plan = (
+            partial(self._plan, room) if cascade is None and len(vectors) >= _LEAST_ROWS_TO_SKETCH else lambda: cascade
+        )
+        planned = self.threads.start(plan)
+        for _ in self.threads.map(self._load, blocks(len(vectors), TILE_ROWS)):
+            pass
+        self.first, self.second = self._sketches(planned.result())
 
     def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
         """Row numbers a < b with a in [start, stop) and b >= first of all pairs that may reach the threshold, by (a, b).
@@ -96,12 +141,15 @@ class ExactEngine:
         Raises:
             FloodError: there are more than `limit`.
         """
-        rows = self._units(start, stop)
+        strip = self._units(start, stop)
         count = 0
         found: list[NDArray[np.int64]] = []
-        left = max(start, first)
-        tiles = [(left + low, left + high) for low, high in blocks(len(self.vectors) - left, TILE_ROWS)]
-        for pairs in self.threads.map(partial(self._tile, start, rows), tiles):
+        tiles = []
+        for low, high in blocks(stop - start, TILE_ROWS):
+            left = max(start + low, first)
+            columns = blocks(len(self.vectors) - left, TILE_ROWS)
+            tiles += [_Tile(start + low, strip[low:high], left + a, left + b) for a, b in columns]
+        for pairs in self.threads.map(self._tile, tiles):
             count += len(pairs)
             if count > limit:
                 raise FloodError
@@ -110,23 +158,27 @@ class ExactEngine:
         order = np.lexsort((pairs[:, 1], pairs[:, 0]))
         return pairs[order, 0], pairs[order, 1]
 
-    def _prepare(self, cascade: Cascade | None) -> tuple[Sketch | None, Sketch | None]:
-        """Look at every vector once: its length, its sketches, and itself if they are to be held."""
+    def _load(self, block: tuple[int, int]) -> None:
+        """Look at some vectors for the first time: their lengths, and themselves if they are to be held."""
+        start, stop = block
+        stored = self.vectors.read(start, stop)
+        lengths = row_lengths(stored)
+        check_lengths(lengths, start)
+        self.lengths[start:stop] = lengths
+        if self.units is not None:
+            self.units[start:stop] = scaled(stored, lengths)
+
+    def _sketches(self, cascade: Cascade | None) -> tuple[Sketch | None, Sketch | None]:
+        """The sketches of all vectors for each pass; none where the processor does not keep to their bounds."""
         projections = [cascade.first, cascade.second] if cascade else []
         makers = [_SketchMaker(projection, self.vectors) for projection in projections if projection is not None]
 
-        def prepare(block: tuple[int, int]) -> None:
-            stored = self.vectors.read(*block)
-            lengths = row_lengths(stored)
-            check_lengths(lengths, block[0])
-            self.lengths[slice(*block)] = lengths
-            units = scaled(stored, lengths)
-            if self.units is not None:
-                self.units[slice(*block)] = units
+        def sketch(block: tuple[int, int]) -> None:
+            units = self._units(*block)
             for maker in makers:
                 maker.add(slice(*block), units)
 
-        for _ in self.threads.map(prepare, blocks(len(self.vectors), TILE_ROWS)):
+        for _ in self.threads.map(sketch, blocks(len(self.vectors), TILE_ROWS) if makers else []):
             pass
         sketches = [maker.sketch() for maker in makers]
         if not sketches or not sketches[0].holds():
@@ -153,44 +205,40 @@ class ExactEngine:
             return self.units[start:stop]
         return scaled(self.vectors.read(start, stop), self.lengths[start:stop])
 
-    def _tile(self, start: int, strip: Tensor, tile: tuple[int, int]) -> NDArray[np.int64]:
+    def _tile(self, tile: _Tile) -> NDArray[np.int64]:
         """Pairs of a tile that may reach the threshold: (m, 2), sorted."""
-        left, right = tile
-        stop = start + len(strip)
         if self.first is None:
-            return self._dense(start, strip, left, right)
-        scores = self.first.scores(slice(start, stop), slice(left, right))
-        mask = at_least(scores, self.first.lowest_score(self.threshold))
+            return self._dense(tile)
+        shape = (len(tile.rows), tile.right - tile.left)
+        scores = self._scores.of(shape, self.first.vectors.dtype)
+        torch.mm(self.first.vectors[tile.top : tile.bottom], self.first.vectors[tile.left : tile.right].T, out=scores)
+        mask = at_least(scores, self.first.lowest_score(self.threshold), self._mask.of(shape, torch.bool).numpy())
         if np.count_nonzero(mask) > _DENSE_SHARE * mask.size:
-            return self._dense(start, strip, left, right)
-        rows, columns = places_of(mask)
-        if left < stop:
-            above = columns + left > rows + start
-            rows, columns = rows[above], columns[above]
+            return self._dense(tile)
+        rows, columns = tile.above_diagonal(*places_of(mask))
         if self.second is not None:
             longer = self.second.vectors
-            scored = products_at(longer[start:stop], longer[left:right], rows, columns)
+            scored = products_at(longer[tile.top : tile.bottom], longer[tile.left : tile.right], rows, columns)
             keep = scored >= self.second.lowest_score(self.threshold)
             rows, columns = rows[keep], columns[keep]
         if not len(rows):
             return np.empty((0, 2), np.int64)
-        keep = self._products(strip, left, right, rows, columns) >= self.lowest
-        return np.stack([rows[keep] + start, columns[keep] + left], axis=1)
+        keep = self._products(tile, rows, columns) >= self.lowest
+        return tile.pairs(rows[keep], columns[keep])
 
-    def _products(self, strip: Tensor, left: int, right: int, rows: Rows, columns: Rows) -> NDArray[np.floating]:
+    def _products(self, tile: _Tile, rows: Rows, columns: Rows) -> NDArray[np.floating]:
         """Float32 products at places of a tile."""
         if self.units is None:
             wanted, places = np.unique(columns, return_inverse=True)
-            if len(wanted) * 4 < right - left:
-                wanted += left
+            if len(wanted) * 4 < tile.right - tile.left:
+                wanted += tile.left
                 units = scaled(self.vectors.take(wanted), self.lengths[wanted])
-                return products_at(strip, units, rows, places)
-        return products_at(strip, self._units(left, right), rows, columns)
+                return products_at(tile.rows, units, rows, places)
+        return products_at(tile.rows, self._units(tile.left, tile.right), rows, columns)
 
-    def _dense(self, start: int, strip: Tensor, left: int, right: int) -> NDArray[np.int64]:
-        rows, columns = places_of(at_least(strip @ self._units(left, right).T, self.lowest))
-        above = columns + left > rows + start
-        return np.stack([rows[above] + start, columns[above] + left], axis=1)
+    def _dense(self, tile: _Tile) -> NDArray[np.int64]:
+        scores = tile.rows @ self._units(tile.left, tile.right).T
+        return tile.pairs(*tile.above_diagonal(*places_of(at_least(scores, self.lowest))))
 
 
 def least_bytes(count: int, dim: int) -> int:
@@ -200,22 +248,25 @@ def least_bytes(count: int, dim: int) -> int:
 
 
 def _working_bytes(count: int, dim: int, threads: int) -> int:
-    """What the tiles in work and the lengths take."""
-    return threads * (_TILE_BYTES + 8 * dim * TILE_ROWS) + 8 * count
+    """What the tiles in work, the rows of a strip, and the lengths take."""
+    return threads * (_TILE_BYTES + 8 * dim * TILE_ROWS) + 4 * dim * STRIP_ROWS + 8 * count
 
 
-def at_least(scores: Tensor, lowest: float) -> NDArray[np.bool_]:
+def at_least(scores: Tensor, lowest: float, mask: NDArray[np.bool_] | None = None) -> NDArray[np.bool_]:
     """Which values of a tile are at or above a value: bool (m, n).
 
     Args:
         scores: bfloat16 or float32 (m, n), without NaN.
         lowest: the value.
+        mask: where to write the answer, bool (m, n); a new array if not given.
     """
     if scores.dtype == torch.bfloat16 and lowest > 0:
         # Bits of positive floats rise with the value, and negative ones are negative as integers. numpy compares and scans
         # 16-bit integers twenty times faster than torch does bfloat16.
-        return np.asarray(scores.view(torch.int16).numpy() >= _first_bfloat16(lowest))
-    return np.asarray((scores.float() if scores.dtype == torch.bfloat16 else scores).numpy() >= lowest)
+        bits = scores.view(torch.int16).numpy()
+        return np.asarray(np.greater_equal(bits, _first_bfloat16(lowest), out=mask))
+    numbers = (scores.float() if scores.dtype == torch.bfloat16 else scores).numpy()
+    return np.asarray(np.greater_equal(numbers, lowest, out=mask))
 
 
 def places_of(mask: NDArray[np.bool_]) -> tuple[Rows, Rows]:

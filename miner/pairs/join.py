@@ -18,7 +18,7 @@ from miner.pairs.table import FoundPairs, read_ends, read_parts, write_part
 from miner.pairs.threads import Threads
 from miner.stored import Rows, Vectors, blocks
 
-_STRIP_ROWS = 2048
+STRIP_ROWS = 8192
 
 
 class FloodError(MinerError):
@@ -79,7 +79,7 @@ class BandJoin:
                 work=partial(_search, self, start, stop),
                 items=stop - start,
             )
-            for start, stop in blocks(images, _STRIP_ROWS)
+            for start, stop in blocks(images, STRIP_ROWS)
         ]
         parts = [unit.outputs[0] for unit in units]
         self.found = sum(_rows_of(unit) for unit in units if unit.done)

@@ -5,7 +5,7 @@ the band and the machine. All of it is measured on a sample of rows. The choice 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,8 +14,10 @@ from torch import Tensor
 from miner.pairs.sketch import Projection, Sketch, principal_directions
 
 SHORTEST = 32  # numbers per row of the shortest sketch
-_WIDTHS = (SHORTEST - 1, 63, 127, 191, 255, 383, 511, 767)
-_TRIAL_ROWS = 2048
+_SHORT = (SHORTEST - 1, 63, 127, 191, 255)
+_LONGER = (383, 511, 767)
+_TRIAL_ROWS = 1024
+_TILE_ROWS = 2048
 _REPEATS = 2
 
 
@@ -54,7 +56,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What one length of sketch did on the sample: seconds for a tile, and the share of its pairs that it left."""
+    """What one length of sketch did on the sample: seconds for a whole tile, and the share of its pairs that it left."""
 
     projection: Projection
     width: int
@@ -83,25 +85,18 @@ def best_cascade(
         row_bytes: what the sketches of one row may take.
     """
     dim = units.shape[1]
-    try:
-        directions = principal_directions(units)
-    except RuntimeError:
-        return None
-    sample = units[:_TRIAL_ROWS]
-    widths = [width for width in _WIDTHS if width < dim]
-    projected = sample @ directions[:, : widths[-1]] if widths else sample
     trials: list[_Trial] = []
-    for width in [*widths, None]:
-        projection = Projection(None if width is None else directions[:, :width].contiguous(), dtype)
-        if Cascade(projection).row_bytes(dim) > row_bytes:
-            break
-        block = projection.block(sample, None if width is None else projected[:, :width])
-        sketched = projection.sketch(block.vectors, [block])
-        if not sketched.holds():
+    longer: list[int | None] = [*(width for width in _LONGER if width < dim), None]
+    for widths in ([width for width in _SHORT if width < dim], longer):
+        try:
+            fresh = _trials(units, widths, threshold, dtype, hits, row_bytes)
+        except RuntimeError:  # the directions cannot be found
             return None
-        trials.append(_try(projection, sketched, threshold, hits, width or dim))
-        if trials[-1].tile_s > 2 * min(_seconds(trial, None, images, dim, costs) for trial in trials) / _tiles(images):
-            break  # longer ones only multiply more slowly
+        if fresh is None:
+            return None
+        trials += fresh
+        if fresh and fresh[-1] is not min(trials, key=lambda trial: _seconds(trial, None, images, dim, costs)):
+            break  # the cost falls with the length and then rises
     plans: list[tuple[float, _Trial, _Trial | None]] = [
         (_seconds(first, None, images, dim, costs), first, None) for first in trials
     ]
@@ -120,6 +115,35 @@ def best_cascade(
     return min(fitting, key=lambda plan: plan[0])[1] if fitting else None
 
 
+def _trials(
+    units: Tensor,
+    widths: Sequence[int | None],
+    threshold: float,
+    dtype: torch.dtype,
+    hits: Callable[[Sketch, float], int],
+    row_bytes: float,
+) -> list[_Trial] | None:
+    """What sketches of these lengths (None: of the rows themselves) do, as far as memory allows them.
+
+    Returns:
+        None where one does not hold its bound.
+    """
+    sample, dim = units[:_TRIAL_ROWS], units.shape[1]
+    directions = principal_directions(units, max((width for width in widths if width), default=1))
+    projected = sample @ directions
+    trials = []
+    for width in widths:
+        projection = Projection(None if width is None else directions[:, :width].contiguous(), dtype)
+        if Cascade(projection).row_bytes(dim) > row_bytes:
+            break
+        block = projection.block(sample, None if width is None else projected[:, :width])
+        sketched = projection.sketch(block.vectors, [block])
+        if not sketched.holds():
+            return None
+        trials.append(_try(projection, sketched, threshold, hits, width or dim))
+    return trials
+
+
 def _try(
     projection: Projection, sketched: Sketch, threshold: float, hits: Callable[[Sketch, float], int], width: int
 ) -> _Trial:
@@ -131,7 +155,7 @@ def _try(
         found = hits(sketched, lowest)
         seconds.append(time.thread_time() - started)
     share = max(found - rows, 0) / (rows * (rows - 1))  # without the rows themselves
-    return _Trial(projection, width, min(seconds) * (_TRIAL_ROWS / rows) ** 2, share)
+    return _Trial(projection, width, min(seconds) * (_TILE_ROWS / rows) ** 2, share)
 
 
 def _seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs: Costs) -> float:
@@ -146,4 +170,4 @@ def _seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs:
 
 
 def _tiles(images: int) -> float:
-    return images**2 / 2 / _TRIAL_ROWS**2
+    return images**2 / 2 / _TILE_ROWS**2

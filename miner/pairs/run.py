@@ -178,12 +178,12 @@ def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
 
 
 def _vectors(store: "EmbeddingStore", rows: "Rows", memory: float) -> "Vectors":
-    """The vectors to search: in memory if they fit there, as stored and in float32 with a quarter to spare; else on disk."""
-    from miner.stored import ChosenVectors, MemoryVectors
+    """The vectors to search: as memory if they fit there, as stored and in float32 with a quarter to spare; else on disk."""
+    from miner.stored import ChosenVectors
 
     stored = store.stored
     row_bytes = stored.dim * (stored.dtype.itemsize + 4) * 5 // 4
-    whole = MemoryVectors(stored.read(0, len(stored))) if len(stored) * row_bytes < memory else stored
+    whole = stored.mapped() if len(stored) * row_bytes < memory else stored
     return whole if len(rows) == len(store) else ChosenVectors(whole, rows)
 
 

@@ -9,6 +9,9 @@ from torch import Tensor
 
 Places = NDArray[np.int64]
 
+# Sparse CSR tensors announce themselves as beta; `warnings.catch_warnings` around their use would not be safe in threads.
+warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+
 
 def products_at(left: Tensor, right: Tensor, rows: Places, columns: Places) -> NDArray[np.floating]:
     """<left[rows[i]], right[columns[i]]> for each i.
@@ -27,19 +30,17 @@ def products_at(left: Tensor, right: Tensor, rows: Places, columns: Places) -> N
         return np.empty(0, torch.empty(0, dtype=left.dtype).numpy().dtype)
     starts = np.zeros(len(left) + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=len(left)), out=starts[1:])
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # sparse CSR tensors announce themselves as beta
-        places = torch.sparse_csr_tensor(
-            torch.from_numpy(starts),
-            torch.from_numpy(np.ascontiguousarray(columns)),
-            left.new_zeros(len(rows)),
-            (len(left), len(right)),
-            check_invariants=False,
-        )
-        try:
-            sampled = torch.sparse.sampled_addmm(places, left, right.T, beta=0.0)
-        except (RuntimeError, NotImplementedError):
-            return _gathered(left, right, rows, columns)
+    places = torch.sparse_csr_tensor(
+        torch.from_numpy(starts),
+        torch.from_numpy(np.ascontiguousarray(columns)),
+        left.new_zeros(len(rows)),
+        (len(left), len(right)),
+        check_invariants=False,
+    )
+    try:
+        sampled = torch.sparse.sampled_addmm(places, left, right.T, beta=0.0)
+    except (RuntimeError, NotImplementedError):
+        return _gathered(left, right, rows, columns)
     products: NDArray[np.floating] = sampled.values().numpy()
     return products
 

@@ -27,6 +27,10 @@ class Threads:
         # torch keeps this setting for the thread that makes it.
         self._pool = ThreadPoolExecutor(self.count, "tiles", lambda: torch.set_num_threads(1))
 
+    def start(self, work: Callable[[], Answer]) -> "Future[Answer]":
+        """Begin one piece of work beside what follows."""
+        return self._pool.submit(work)
+
     def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
         """Answers in the order of the items. A failure, here or in the caller's loop, drops what has not begun."""
         futures: deque[Future[Answer]] = deque()

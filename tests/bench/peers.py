@@ -22,11 +22,9 @@ def ours(workspace: Path, low: float, result: Path) -> None:
     from miner.embeddings import EmbeddingStore
     from miner.pairs.exact import ExactEngine
     from miner.pairs.join import BandJoin
-    from miner.stored import MemoryVectors
     from miner.workspace import Workspace
 
-    stored = EmbeddingStore(Workspace(workspace)).stored
-    vectors = MemoryVectors(stored.read(0, len(stored)))
+    vectors = EmbeddingStore(Workspace(workspace)).stored.mapped()
     with tempfile.TemporaryDirectory() as parts:
         found = BandJoin(lambda: ExactEngine(vectors, low), vectors, low, 10**8).run(Path(parts))
     write(result, found.a, found.b, found.similarity.astype(np.float32))

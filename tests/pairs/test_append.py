@@ -41,7 +41,7 @@ def contents(workspace: Workspace) -> dict[str, bytes]:
 )
 def test_growth_ends_with_the_bytes_of_mining_at_once(make_embeddings, sizes, change, strip_rows, seed) -> None:
     vectors = crowd(sum(sizes), seed)
-    before, join._STRIP_ROWS = join._STRIP_ROWS, strip_rows
+    before, join.STRIP_ROWS = join.STRIP_ROWS, strip_rows
     try:
         for end in np.cumsum(sizes):
             count = int(np.searchsorted(np.cumsum(sizes), end)) + 1
@@ -50,7 +50,7 @@ def test_growth_ends_with_the_bytes_of_mining_at_once(make_embeddings, sizes, ch
         at_once = make_embeddings(vectors, name="at once", blocks=sizes)
         pairs(options(append=False, **change), at_once)
     finally:
-        join._STRIP_ROWS = before
+        join.STRIP_ROWS = before
     assert contents(grown) == contents(at_once)
 
 

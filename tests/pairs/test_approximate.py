@@ -178,7 +178,7 @@ def test_threads_change_nothing(name, threads) -> None:
 @pytest.mark.parametrize("strip_rows", [37, 2048])
 def test_strips_and_restarts_change_nothing(name, strip_rows, monkeypatch, tmp_path) -> None:
     vectors = clustered(1500, 32)
-    monkeypatch.setattr(join, "_STRIP_ROWS", 500)
+    monkeypatch.setattr(join, "STRIP_ROWS", 500)
     engine = ENGINES[name](vectors, 0.4)
     engine.effort = 3
     whole = joined(engine, vectors, 0.4, tmp_path / "whole")
@@ -186,7 +186,7 @@ def test_strips_and_restarts_change_nothing(name, strip_rows, monkeypatch, tmp_p
     again = ENGINES[name](vectors, 0.4)
     again.effort = 3
     assert joined(again, vectors, 0.4, tmp_path / "whole") == whole
-    monkeypatch.setattr(join, "_STRIP_ROWS", strip_rows)
+    monkeypatch.setattr(join, "STRIP_ROWS", strip_rows)
     assert joined(again, vectors, 0.4, tmp_path / "strips") == whole
 
 

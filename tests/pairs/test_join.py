@@ -128,7 +128,7 @@ def test_tile_and_strip_sizes_change_nothing(monkeypatch, tmp_path, tile_rows, s
     vectors = adversarial("random", 150, 6, "float16", 3)
     wanted = joined("faiss", vectors, 0.3, tmp_path / "reference")
     monkeypatch.setattr(exact, "TILE_ROWS", tile_rows)
-    monkeypatch.setattr(join, "_STRIP_ROWS", strip_rows)
+    monkeypatch.setattr(join, "STRIP_ROWS", strip_rows)
     for name in ("exact", "sketch of 20, bfloat16"):
         found = joined(name, vectors, 0.3, tmp_path / name)
         assert found[0] == wanted[0] != []
@@ -148,7 +148,7 @@ def test_thread_counts_change_nothing(monkeypatch, tmp_path, threads) -> None:
 
 
 def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(join, "_STRIP_ROWS", 10)
+    monkeypatch.setattr(join, "STRIP_ROWS", 10)
     vectors = adversarial("random", 40, 5, "float32", 0)
     whole = joined("exact", vectors, 0.2, tmp_path)
     (tmp_path / "strip-000000020.parquet").unlink()
@@ -174,7 +174,7 @@ def test_flood_is_explained_and_nothing_is_cut(name, tmp_path) -> None:
 @pytest.mark.parametrize(("strip_rows", "limit"), [(1000, 30), (1000, 600), (20, 600)])
 def test_a_flood_names_the_densest_rows(monkeypatch, name, strip_rows, limit, tmp_path) -> None:
     """Whether it is noticed in the first strip, by an engine or by the join, or in a later one."""
-    monkeypatch.setattr(join, "_STRIP_ROWS", strip_rows)
+    monkeypatch.setattr(join, "STRIP_ROWS", strip_rows)
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(200, 64)).astype(np.float32)
     crowd = np.sort(rng.permutation(200)[:40])
@@ -219,7 +219,7 @@ def clustered(count: int, dim: int, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("width", [1, 8, 32, 96, None])
 def test_sketch_bounds_every_cosine_and_longer_ones_bound_it_closer(width, dtype) -> None:
     units = torch.from_numpy(clustered(400, 96))
-    basis = None if width is None else principal_directions(units)[:, :width]
+    basis = None if width is None else principal_directions(units, width)
     made = sketch(units, basis, dtype)
     everything = slice(len(units))
     assert made.holds(len(units))

@@ -79,7 +79,7 @@ def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
         "from miner.pairs.options import PairsOptions\n"
         "from miner.pairs.run import pairs\n"
         "from miner.workspace import Workspace\n"
-        "join._STRIP_ROWS = 100\n"
+        "join.STRIP_ROWS = 100\n"
         "pairs(PairsOptions(min=0.85, max=1.0), Workspace(pathlib.Path(sys.argv[1])))\n"
     )
     parts = killed.pairs / "parts"
@@ -97,7 +97,7 @@ def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
 
 def test_ray_gives_the_bytes_of_one_process(make_embeddings, monkeypatch) -> None:
     ray = pytest.importorskip("ray")
-    monkeypatch.setattr(join, "_STRIP_ROWS", 500)
+    monkeypatch.setattr(join, "STRIP_ROWS", 500)
     vectors = spread(3000, 24)
     local, remote = (make_embeddings(vectors, name=name, blocks=3) for name in ("local", "remote"))
     pairs(PairsOptions(min=0.9, max=1.0), local)
