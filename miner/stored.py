@@ -117,7 +117,7 @@ class FileVectors:
     def mapped(self) -> "MappedVectors":
         """The same, as memory that the operating system fills when it is looked at."""
         arrays = tuple(
-            np.memmap(file.path, self.dtype, "r", file.header_bytes, (file.rows, self.dim))
+            np.memmap(file.path, self.dtype, "c", file.header_bytes, (file.rows, self.dim))
             for file in self.files
             if file.rows
         )

@@ -14,7 +14,7 @@ from miner.pairs.threads import Threads
 from miner.stored import Rows, Vectors, blocks
 
 _BLOCK_ROWS = 2048
-_CHUNK_BYTES = 32 << 20  # of the rows of a chunk of pairs, as stored and in float64
+_CHUNK_BYTES = 16 << 20  # of the rows of a chunk of pairs, as stored and in float64
 _GATHERED_ROWS = 1024
 _LONGEST_EXACT = 3.9
 
