@@ -199,10 +199,10 @@ def _engine_maker(
         from miner.pairs.flat import faiss_engine
 
         return partial(faiss_engine, vectors, band[0], options.device)
-    from miner.pairs.exact import ExactEngine
+    from miner.pairs.seats import exact_engine
 
     held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
-    return partial(ExactEngine, vectors, band[0], memory - held)
+    return partial(exact_engine, vectors, band[0], options.device, memory - held)
 
 
 def _completeness(make_engine: "Callable[[], Engine]", found: "FoundPairs") -> Record:

@@ -1,43 +1,35 @@
-"""One engine per device: a unit of work runs on the device of the worker process that takes it."""
-
-from collections.abc import Hashable
-from typing import Any, Protocol, TypeVar
+"""A join on several devices: a worker process per device, which runs its units there."""
 
 import torch
 
 from miner.device import resolve_device, resolve_devices
 from miner.engine.units import LocalExecutor, seat
-
-Built_co = TypeVar("Built_co", covariant=True)
-
-
-class Recipe(Hashable, Protocol[Built_co]):
-    """How to make an engine, small enough to travel with every unit: paths and numbers, not arrays. A frozen dataclass."""
-
-    def build(self, device: torch.device) -> Built_co:
-        """The engine, with what it needs on the device."""
-        ...
+from miner.pairs.exact import ExactEngine
+from miner.pairs.gpu import GpuEngine
+from miner.stored import Vectors
 
 
-_built: dict[Hashable, Any] = {}
-
-
-def engine_here(recipe: Recipe[Built_co], devices: str = "auto") -> Built_co:
-    """This process's engine for a recipe, on the device of its seat; made at the first call and kept for the next units.
-
-    Only the last engine is kept, because each fills a device.
-
-    Args:
-        devices: the option that the seats came from; a process without a seat takes the first of them.
-    """
-    if recipe not in _built:
-        _built.clear()
-        _built[recipe] = recipe.build(resolve_device(seat() or resolve_devices(devices)[0]))
-    engine: Built_co = _built[recipe]
-    return engine
+def device_here(devices: str) -> torch.device:
+    """The device of this process, of those behind an option: that of its seat, or the first."""
+    return resolve_device(seat() or resolve_devices(devices)[0])
 
 
 def executor_for(devices: str) -> LocalExecutor:
-    """Where units of such engines run: a process per device if there are several, else this process."""
+    """Where units run: a process per device if there are several, else this process."""
     seats = resolve_devices(devices)
     return LocalExecutor(len(seats), tuple(seats)) if len(seats) > 1 else LocalExecutor()
+
+
+def exact_engine(vectors: Vectors, threshold: float, devices: str, memory_bytes: float) -> ExactEngine | GpuEngine:
+    """The exact engine of this process: on its GPU if it has one, else on the CPU (Apple's GPUs have no float64).
+
+    Args:
+        vectors: as stored.
+        threshold: lowest cosine wanted.
+        devices: the option.
+        memory_bytes: what the engine on the CPU may hold; the other one goes by its device.
+    """
+    device = device_here(devices)
+    if device.type == "cuda":
+        return GpuEngine(vectors, threshold, device)
+    return ExactEngine(vectors, threshold, memory_bytes)

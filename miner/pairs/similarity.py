@@ -16,7 +16,7 @@ from miner.stored import Rows, Vectors, blocks
 _BLOCK_ROWS = 2048
 _CHUNK_BYTES = 16 << 20  # of the rows of a chunk of pairs, as stored and in float64
 _GATHERED_ROWS = 1024
-_LONGEST_EXACT = 3.9
+LONGEST_EXACT = 3.9
 
 
 def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) -> NDArray[np.float64]:
@@ -113,7 +113,7 @@ def _cosines(vectors: Vectors, a: Rows, b: Rows) -> NDArray[np.float64]:
     left, right = vectors.take(left_rows), vectors.take(right_rows)
     left_lengths, right_lengths = row_lengths(left), row_lengths(right)
     longest = max(left_lengths.max(), right_lengths.max())
-    if vectors.dtype == np.float16 and longest < _LONGEST_EXACT:
+    if vectors.dtype == np.float16 and longest < LONGEST_EXACT:
         order = np.argsort(left_places, kind="stable")
         products = np.empty(len(a), np.float64)
         products[order] = products_at(float64(left), float64(right), left_places[order], right_places[order])

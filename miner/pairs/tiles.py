@@ -1,8 +1,7 @@
 """Finding the large products of two blocks of vectors: what an engine asks of a device, whoever does it there.
 
 A block times a block is a tile of scores, far too many to keep. `Tiles.above` gives the places of the large ones only,
-`Tiles.keep` measures chosen places again with other vectors: a longer sketch, or the rows themselves. One after the other they
-are a cascade that never leaves the device. Products are summed in float32 in any order.
+`Tiles.measure` multiplies the rows of chosen places again, in float64. Scores are summed in float32 in any order.
 """
 
 import importlib.util
@@ -66,13 +65,17 @@ class Tiles(Protocol):
         """
         ...
 
-    def keep(self, pairs: Tensor, left: Block, right: Block, lowest: float) -> Tensor:
-        """Those pairs whose float32 product of these vectors reaches a value, in the order given.
+    def measure(self, pairs: Tensor, left: Block, right: Block) -> Tensor:
+        """Products of chosen rows in float64.
+
+        For float16 vectors of length near 1 every order of summation gives the exact sum (see `similarity.rescore`), so these
+        are the bits that every device gives; otherwise the last ones may differ.
 
         Args:
             pairs: int64 (m, 2), a in the left block, b in the right one.
             left, right: of the same width and device.
-            lowest: product from which on a pair is kept.
+        Returns:
+            float64 (m,).
         """
         ...
 

@@ -37,16 +37,16 @@ class TorchTiles:
         pairs = torch.cat(found)
         return pairs[(((pairs[:, 0] - left.start) << 32) + pairs[:, 1] - right.start).argsort()]
 
-    def keep(self, pairs: Tensor, left: Block, right: Block, lowest: float) -> Tensor:
-        """See `Tiles.keep`."""
+    def measure(self, pairs: Tensor, left: Block, right: Block) -> Tensor:
+        """See `Tiles.measure`."""
         chunk = max(1, _CHUNK_NUMBERS // max(1, left.vectors.shape[1]))
-        kept = [pairs[:0]]
+        products = [left.vectors.new_empty(0, dtype=torch.float64)]
         for start in range(0, len(pairs), chunk):
-            part = pairs[start : start + chunk]
-            x = left.vectors[part[:, 0] - left.start].float()
-            y = right.vectors[part[:, 1] - right.start].float()
-            kept.append(part[(x * y).sum(dim=1) >= lowest])
-        return torch.cat(kept)
+            a, b = pairs[start : start + chunk].unbind(1)
+            products.append(
+                (left.vectors[a - left.start].double() * right.vectors[b - right.start].double()).sum(dim=1)
+            )
+        return torch.cat(products)
 
 
 def _tile(left: Block, right: Block, lowest: float) -> Tensor:

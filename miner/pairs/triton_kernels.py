@@ -109,7 +109,7 @@ def multiply_pairs(
     left,  # (lefts, dims)
     right,  # (rights, dims)
     pairs,  # int64 (count, 2)
-    products,  # float32 (count,)
+    products,  # float64 (count,)
     count,
     dims,
     left_stride,
@@ -119,7 +119,7 @@ def multiply_pairs(
     block_pairs: tl.constexpr,
     block_depth: tl.constexpr,
 ):
-    """Products of chosen rows."""
+    """Products of chosen rows; as memory is what it waits for, float64 costs nothing more."""
     pair = tl.program_id(0).to(tl.int64) * block_pairs + tl.arange(0, block_pairs)
     real = pair < count
     a = tl.load(pairs + 2 * pair, mask=real, other=left_start) - left_start
@@ -127,10 +127,10 @@ def multiply_pairs(
     depth = tl.arange(0, block_depth)
     x_at = left + a[:, None] * left_stride + depth[None, :]
     y_at = right + b[:, None] * right_stride + depth[None, :]
-    sums = tl.zeros((block_pairs, block_depth), tl.float32)
+    sums = tl.zeros((block_pairs, block_depth), tl.float64)
     for start in range(0, dims, block_depth):
         mask = real[:, None] & (depth < dims - start)[None, :]
-        sums += tl.load(x_at, mask=mask, other=0.0).to(tl.float32) * tl.load(y_at, mask=mask, other=0.0).to(tl.float32)
+        sums += tl.load(x_at, mask=mask, other=0.0).to(tl.float64) * tl.load(y_at, mask=mask, other=0.0).to(tl.float64)
         x_at += block_depth
         y_at += block_depth
     tl.store(products + pair, tl.sum(sums, 1), mask=real)

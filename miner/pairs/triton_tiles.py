@@ -64,28 +64,27 @@ class TritonTiles:
             found.append(pairs)
         return torch.cat(found)
 
-    def keep(self, pairs: Tensor, left: Block, right: Block, lowest: float) -> Tensor:
-        """See `Tiles.keep`."""
-        if not len(pairs):
-            return pairs
-        pairs = pairs.contiguous()
-        products = torch.empty(len(pairs), dtype=torch.float32, device=pairs.device)
-        with _current(pairs.device):
-            multiply_pairs[(cdiv(len(pairs), _PAIRS),)](
-                left.vectors,
-                right.vectors,
-                pairs,
-                products,
-                len(pairs),
-                left.vectors.shape[1],
-                left.vectors.stride(0),
-                right.vectors.stride(0),
-                left.start,
-                right.start,
-                block_pairs=_PAIRS,
-                block_depth=_PAIR_DEPTH,
-            )
-        return pairs[products >= lowest]
+    def measure(self, pairs: Tensor, left: Block, right: Block) -> Tensor:
+        """See `Tiles.measure`."""
+        x, y, pairs = left.vectors, right.vectors, pairs.contiguous()
+        products = torch.empty(len(pairs), dtype=torch.float64, device=pairs.device)
+        if len(pairs):
+            with _current(pairs.device):
+                multiply_pairs[(cdiv(len(pairs), _PAIRS),)](
+                    x,
+                    y,
+                    pairs,
+                    products,
+                    len(pairs),
+                    x.shape[1],
+                    x.stride(0),
+                    y.stride(0),
+                    left.start,
+                    right.start,
+                    block_pairs=_PAIRS,
+                    block_depth=_PAIR_DEPTH,
+                )
+        return products
 
 
 def _pairs(left: Block, right: Block, lowest: float, shape: TileShape, most: int | None, seen: int) -> Tensor:

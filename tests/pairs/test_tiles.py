@@ -1,5 +1,6 @@
 """Tiles against a float64 brute force. `test_triton_tiles.py` runs this file again on Triton's kernels, in its interpreter."""
 
+import math
 import os
 from typing import Any
 
@@ -136,24 +137,24 @@ def test_more_pairs_than_the_caller_can_take(tiles) -> None:
 
 
 @all_tiles
-@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("width", [3, 127, 128, 300])
-def test_kept_pairs_are_those_whose_product_reaches_the_value(tiles, width, dtype) -> None:
-    left = Block(adversarial("random", 30, width, dtype, 5), 2**33)
-    right = Block(adversarial("random", 50, width, dtype, 6), 2**34)
-    draw = torch.Generator().manual_seed(7)
-    pairs = torch.stack([torch.randint(30, (201,), generator=draw), torch.randint(50, (201,), generator=draw)], dim=1)
-    exact = (left.vectors.double()[pairs[:, 0]] * right.vectors.double()[pairs[:, 1]]).sum(dim=1)
-    pairs += torch.tensor([left.start, right.start])
-    lowest = float(exact.median()) + 1e-9
-    error = gamma(2 * width)
-    assert ((exact - lowest).abs() > error).sum() >= 190  # so that the comparison below says something
-    kept = {tuple(pair) for pair in tiles.keep(pairs, left, right, lowest).tolist()}
-    must = {tuple(pair) for pair in pairs[exact >= lowest + error].tolist()}
-    may = {tuple(pair) for pair in pairs[exact >= lowest - error].tolist()}
-    assert must <= kept <= may
-    assert tiles.keep(pairs, left, right, -100.0).equal(pairs)
-    assert tiles.keep(pairs[:0], left, right, -100.0).shape == (0, 2)
+def test_float64_products_of_float16_vectors_are_exact(tiles, width) -> None:
+    left = Block(adversarial("random", 30, width, torch.float16, 8), 2**33)
+    right = Block(adversarial("random", 50, width, torch.float16, 9), 2**34)
+    pairs = torch.cartesian_prod(torch.arange(30), torch.arange(50))[torch.randperm(1500)[:201]]
+    products = tiles.measure(pairs + torch.tensor([left.start, right.start]), left, right)
+    rows = zip(left.vectors[pairs[:, 0]].tolist(), right.vectors[pairs[:, 1]].tolist(), strict=True)
+    assert products.tolist() == [math.fsum(x * y for x, y in zip(*both, strict=True)) for both in rows]
+
+
+@all_tiles
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_float64_products_of_other_vectors_are_close(tiles, dtype) -> None:
+    whole = Block(100 * adversarial("random", 30, 77, dtype, 8))
+    pairs = torch.triu_indices(30, 30).T
+    exact = (whole.vectors.double() @ whole.vectors.double().T)[pairs[:, 0], pairs[:, 1]]
+    torch.testing.assert_close(tiles.measure(pairs, whole, whole), exact, rtol=0, atol=1e-10)
+    assert tiles.measure(pairs[:0], whole, whole).shape == (0,)
 
 
 @all_tiles

@@ -57,8 +57,8 @@ for name, shape in (("fp16", HALF_PRECISION), ("bf16", HALF_PRECISION), ("fp32",
 report["write"] = resources(write_pairs, {
     "words": "*i32", "places": "*i64", "offsets": "*i64", "pairs": "*i64", **rows,
     "block_columns": 128, "block_entries": 32}, {})
-report["keep"] = resources(multiply_pairs, {
-    "left": "*fp32", "right": "*fp32", "pairs": "*i64", "products": "*fp32", **rows,
+report["measure"] = resources(multiply_pairs, {
+    "left": "*fp16", "right": "*fp16", "pairs": "*i64", "products": "*fp64", **rows,
     "block_pairs": 16, "block_depth": 128}, {})
 print(json.dumps(report))
 """
