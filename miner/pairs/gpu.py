@@ -66,7 +66,7 @@ class GpuEngine:
         self.lowest = threshold if exact else threshold - vectors.dim * 2.0**-51
         self.lowest_score = _lowest_score(self.sketch, threshold)
         if not holds(self.tiles, self.sketch.vectors, self.sketch.product_error):
-            raise MinerError(f"Products on {device} are less precise than its data sheet says. Use --device cpu.")
+            raise MinerError(f"Products on {device} are less precise than the search needs. Use --device cpu.")
 
     def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
         """Row numbers a < b with a in [start, stop) and b >= first of all pairs that may reach the threshold, by (a, b).
