@@ -162,14 +162,14 @@ class GpuEngine:
 
 def _projections(units: Tensor) -> Iterator[Projection]:
     """On the main directions of a sample (m, d), shortest first, and none at all."""
+    widths = [width for width in _WIDTHS if width < units.shape[1]]
     try:
-        directions = principal_directions(units)
+        directions = principal_directions(units, max(widths, default=1))
     except RuntimeError:  # the decomposition did not converge
-        directions = units.new_empty(units.shape[1], 0)
-    if bool(torch.isfinite(directions).all()):
-        for width in _WIDTHS:
-            if width < directions.shape[1]:
-                yield Projection(directions[:, :width].contiguous(), _DTYPE)
+        widths = []
+    for width in widths:
+        if bool(torch.isfinite(directions[:, :width]).all()):
+            yield Projection(directions[:, :width].contiguous(), _DTYPE)
     yield Projection(None, _DTYPE)
 
 

@@ -136,7 +136,7 @@ def test_engine_finds_what_a_brute_force_finds(stored: str, threshold: float) ->
     close = exact_keys(units, threshold - 1e-12, 0, 20_000).cpu()
     planned = GpuEngine(MemoryVectors(vectors), threshold, GPU)
     rows = torch.from_numpy(vectors[:8192]).to(GPU).float()
-    directions = principal_directions(torch.nn.functional.normalize(rows))
+    directions = principal_directions(torch.nn.functional.normalize(rows), 255)
     for width, dtype in ((63, torch.float16), (127, torch.bfloat16), (255, torch.float32), (None, torch.float16)):
         basis = None if width is None else directions[:, :width].contiguous()
         for engine in (planned, GpuEngine(MemoryVectors(vectors), threshold, GPU, Projection(basis, dtype))):

@@ -36,7 +36,7 @@ def clustered(count: int, dim: int, seed: int = 0, dtype: str = "float16") -> np
 def engine(vectors: np.ndarray, threshold: float, width: int | None, dtype: torch.dtype = torch.float16) -> GpuEngine:
     basis = None
     if width is not None:
-        basis = principal_directions(torch.from_numpy(unit_rows(vectors)))[:, :width].contiguous()
+        basis = principal_directions(torch.from_numpy(unit_rows(vectors)), width)
     return GpuEngine(MemoryVectors(vectors), threshold, CPU, Projection(basis, dtype), TorchTiles(64, 100))
 
 
