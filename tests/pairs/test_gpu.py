@@ -137,7 +137,7 @@ def make_engine(vectors: MemoryVectors, devices: str, log: Path) -> GpuEngine:
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu:0,cpu:1"])
 def test_join_on_several_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: str) -> None:
-    monkeypatch.setattr("miner.pairs.join._STRIP_ROWS", 20)
+    monkeypatch.setattr("miner.pairs.join.STRIP_ROWS", 20)
     vectors = clustered(130, 24)
     make: Callable[[], GpuEngine] = partial(make_engine, MemoryVectors(vectors), devices, tmp_path / "log")
     found = BandJoin(make, MemoryVectors(vectors), 0.6, 10**6).run(tmp_path / "parts", executor_for(devices))
