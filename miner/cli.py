@@ -113,7 +113,7 @@ def _parameter(field: str, info: FieldInfo) -> inspect.Parameter:
         value = inspect.Parameter.empty if required else None
         return inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, default=value, annotation=annotation)
     flag = flag_name(field)
-    names = [f"{flag}/--no-{field.replace('_', '-')}"] if kind is bool else [flag]
+    names = [f"{flag}/--no-{field.replace('_', '-')}"] if kind in (bool, bool | None) else [flag]
     names += [str(extra["short"])] if "short" in extra else []
     option = typer.Option(*names, help=info.description, show_default=default or False)
     return inspect.Parameter(

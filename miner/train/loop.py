@@ -16,6 +16,7 @@ from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
 from miner.train.plan import Plan
 from miner.train.randomness import generator
+from miner.train.rank import backbone_rank
 from miner.train.sampler import CombinedSampler
 from miner.train.schedule import cosine
 
@@ -52,14 +53,19 @@ def run_loop(
     """
     checkpoint = folder / "checkpoints" / "last.pt"
     lrs = cosine(plan.lr_peak, plan.steps)
+    groups = method.parameter_groups()
     optimizer = torch.optim.SGD(
-        method.trainable(), lr=plan.lr_peak, momentum=SGD_MOMENTUM, weight_decay=plan.weight_decay
+        [{"params": group.parameters} for group in groups],
+        lr=plan.lr_peak,
+        momentum=SGD_MOMENTUM,
+        weight_decay=plan.weight_decay,
     )
     augment = Augmentation(plan.image_size, plan.mean, plan.std)
     done = load_checkpoint(checkpoint, method, optimizer)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
     guard = LossGuard(plan)
+    precision = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16")
     saved_at = time.monotonic()
     method.train()
     with (
@@ -71,12 +77,12 @@ def run_loop(
             epoch, position = divmod(step, plan.steps_per_epoch)
             if position == 0 or step == done:
                 batches = sampler.epoch(epoch)
-            for group in optimizer.param_groups:
-                group["lr"] = float(lrs[step])
+            for group, state in zip(groups, optimizer.param_groups, strict=True):
+                state["lr"] = plan.lr_peak if group.constant_lr else float(lrs[step])
             draw = generator(plan.seed, "step", step)
             rows = batches[position].flatten().to(images.device)
             first, second = augment(images[rows].to(device, non_blocking=True), draw).chunk(2)
-            with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+            with precision:
                 outcome = method(first, second, draw)
             optimizer.zero_grad()
             outcome["loss"].backward()
@@ -84,7 +90,13 @@ def run_loop(
 
             guard.check_previous(step + 1, float(lrs[step]), outcome["loss"].detach())
             last = step + 1 == plan.steps
-            if (step + 1) % LOG_STEPS == 0 or last:
+            epoch_ends = position + 1 == plan.steps_per_epoch
+            if (step + 1) % LOG_STEPS == 0 or epoch_ends:
+                if epoch_ends:
+                    with precision:
+                        outcome["rankme"] = backbone_rank(
+                            method.backbone, images, plan.image_size, plan.mean, plan.std, device
+                        )
                 numbers = {name: finite(value.item()) for name, value in outcome.items()}
                 line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(float(lrs[step])), **numbers}
                 metrics.add(line, progress.rate)
@@ -137,9 +149,10 @@ class LossGuard:
 
     def _explanation(self, step: int, lr: float) -> str:
         steps = f"{self.bad} steps in a row, up to step" if self.bad > 1 else "step"
+        soft = self.plan.temperature
+        settings = [f"lr {lr:.3g}", *([f"temperature {soft:g}"] if soft else []), self.plan.precision]
         return (
-            f"The loss was not finite for {steps} {step} of {self.plan.steps} (lr {lr:.3g}, temperature "
-            f"{self.plan.temperature:g}, {self.plan.precision}). The likely cause is a learning rate that is too high for a "
-            f"batch of {self.plan.batch_size}: train again with a lower --lr and --force. If that does not help, try "
-            "--precision fp32 or a higher --temperature."
+            f"The loss of {self.plan.method} was not finite for {steps} {step} of {self.plan.steps} ({', '.join(settings)}). "
+            f"The likely cause is a learning rate that is too high for a batch of {self.plan.batch_size}: train again with a "
+            f"lower --lr and --force. If that does not help, try --precision fp32{' or a higher --temperature' if soft else ''}."
         )

@@ -1,14 +1,21 @@
 """Options of `miner train`."""
 
-from typing import Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from miner.options import Fraction, Options
+from miner.options import Fraction, Options, flag_name
+from miner.train.recipes import OWN_OPTIONS, RECIPES, defaults_of, methods_with
+
+_METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
 
 
 class TrainOptions(Options):
-    method: Literal["moco"] = Field("moco", description="Self-supervised method.")
+    """Options that belong to some methods only are filled in with the method's default, and are None for the others."""
+
+    method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr"] = Field(
+        "moco", description=f"Self-supervised method. {_METHODS}."
+    )
     name: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
@@ -34,15 +41,49 @@ class TrainOptions(Options):
     image_size: int | None = Field(
         None, ge=16, description="Side of a training view in pixels; by the images if not given."
     )
-    lr: float = Field(0.03, gt=0, description="Learning rate at batch 256; it scales with the batch.")
-    weight_decay: float = Field(5e-4, ge=0, description="Weight decay on every parameter.")
-    momentum: Fraction = Field(0.99, description="Of the key encoder (exponential moving average).")
-    temperature: float = Field(0.1, gt=0, description="Of the contrastive loss.")
-    queue_size: int = Field(
-        4096, ge=1, description="Negative keys kept; cut to whole batches and a quarter of the images."
+    lr: float = Field(
+        RECIPES["moco"].lr,
+        gt=0,
+        description=f"Learning rate at batch 256; the run uses lr x batch / 256. By method: {defaults_of('lr')}.",
     )
-    dim: int = Field(128, ge=2, description="Width of the projection.")
-    symmetric: bool = Field(False, description="Use both views as query and key (twice the work per step).")
+    weight_decay: float = Field(5e-4, ge=0, description="Weight decay on every parameter.")
+    momentum: Fraction | None = Field(
+        None,
+        description="Of the momentum encoder (exponential moving average); byol and dino let it grow to 1. "
+        f"By default {defaults_of('momentum')}.",
+    )
+    temperature: float | None = Field(
+        None,
+        gt=0,
+        description="Of the loss: lower looks at the hardest negatives; dino: of the student. "
+        f"By default {defaults_of('temperature')}.",
+    )
+    teacher_temperature: float | None = Field(
+        None,
+        gt=0,
+        description=f"Of dino's teacher, below the student's. By default {defaults_of('teacher_temperature')}.",
+    )
+    queue_size: int | None = Field(
+        None,
+        ge=1,
+        description="moco: negative keys kept; nnclr: candidates for the neighbour. Cut to whole batches and a quarter of the "
+        f"images. By default {defaults_of('queue_size')}.",
+    )
+    dim: int = Field(
+        int(RECIPES["moco"].settings["dim"]),
+        ge=2,
+        description=f"Width of the projection; dino: prototypes. By method: {defaults_of('dim')}.",
+    )
+    hidden_dim: int | None = Field(
+        None, ge=2, description=f"Width inside the projector. By default {defaults_of('hidden_dim')}."
+    )
+    predictor_dim: int | None = Field(
+        None, ge=2, description=f"Width inside the predictor. By default {defaults_of('predictor_dim')}."
+    )
+    symmetric: bool | None = Field(
+        None,
+        description="moco: use both views as query and key (twice the work per step); the other methods always do.",
+    )
     limit: int | None = Field(
         None, ge=2, description="Train on the first so many images only (and the pairs among them)."
     )
@@ -55,3 +96,26 @@ class TrainOptions(Options):
         500, ge=1, description="Most steps between checkpoints; a rerun continues from the last."
     )
     seed: int = Field(0, description="Seed of weights, order and augmentations.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_methods_defaults(cls, values: Any) -> Any:
+        recipe = RECIPES.get(values.get("method", "moco")) if isinstance(values, dict) else None
+        if recipe is None:
+            return values
+        given = {name: value for name, value in values.items() if value is not None or name not in OWN_OPTIONS}
+        for name in OWN_OPTIONS:
+            if name in given and name not in recipe.settings:
+                raise ValueError(
+                    f"{flag_name(name)} is not an option of {values['method']}; it belongs to {', '.join(methods_with(name))}"
+                )
+        return {**recipe.defaults, **given}
+
+    @model_validator(mode="after")
+    def _sharpen(self) -> Self:
+        if self.teacher_temperature and self.temperature and self.teacher_temperature >= self.temperature:
+            raise ValueError(
+                f"--teacher-temperature {self.teacher_temperature:g} must be below --temperature {self.temperature:g}: "
+                "otherwise the teacher's targets are no sharper than the student, and all prototypes become alike"
+            )
+        return self

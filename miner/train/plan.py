@@ -5,6 +5,7 @@ from typing import Any
 
 from miner.errors import MinerError, UsageError
 from miner.train.options import TrainOptions
+from miner.train.recipes import RECIPES
 
 LEAST_IMAGES = 16
 LEAST_STEPS_PER_EPOCH = 8
@@ -16,7 +17,7 @@ SMALLEST_IMAGENET_STEM_SIZE = 17
 _LR_BATCH = 256
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """Every number that decides a run, after `auto` and few images have been dealt with. It is the run's config.yaml.
 
@@ -26,6 +27,7 @@ class Plan:
         precision: of matrix products, fp32 or bf16.
         lr_peak: learning rate at the first step.
         norm_splits: parts of the batch that are normalised apart.
+        dim: width of the projection; it and all that follow are settings of the method, None where it has no such setting.
     """
 
     method: str
@@ -42,14 +44,17 @@ class Plan:
     steps_per_epoch: int
     lr_peak: float
     weight_decay: float
-    momentum: float
-    temperature: float
-    queue_size: int
-    dim: int
-    symmetric: bool
     norm_splits: int
     precision: str
     seed: int
+    dim: int
+    hidden_dim: int | None = None
+    predictor_dim: int | None = None
+    queue_size: int | None = None
+    momentum: float | None = None
+    temperature: float | None = None
+    teacher_temperature: float | None = None
+    symmetric: bool | None = None
 
     @property
     def items(self) -> int:
@@ -60,8 +65,9 @@ class Plan:
         return self.epochs * self.steps_per_epoch
 
     def plain(self) -> dict[str, Any]:
-        """The plan as JSON values."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """The plan as JSON values, without the settings that the method does not have."""
+        known = {name: value for name, value in asdict(self).items() if value is not None}
+        return {**known, "mean": list(self.mean), "std": list(self.std)}
 
 
 def choose_stem(stem: str, image_size: int) -> str:
@@ -107,11 +113,14 @@ def peak_lr(lr: float, batch_size: int) -> float:
 
 def announcements(options: TrainOptions, plan: Plan) -> list[str]:
     """What was decided, for people, before the first step."""
+    recipe = RECIPES[plan.method]
+    settings = [f"{name.replace('_', ' ')} {getattr(plan, name)}" for name in recipe.settings]
     lines = [
         f"{plan.images:,} images and {plan.pairs:,} pairs: {plan.items:,} items, {plan.steps_per_epoch:,} steps per epoch, "
         f"{plan.steps:,} steps",
         f"{plan.backbone} with the {plan.stem} stem at {plan.image_size} px in {plan.precision}, "
         f"lr {options.lr:g} x {plan.batch_size}/{_LR_BATCH} = {plan.lr_peak:g}",
+        f"{plan.method}: {', '.join(settings)}; {recipe.expect}",
     ]
     if plan.batch_size < options.batch_size:
         lines.insert(
@@ -119,6 +128,6 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
             f"batch lowered from {options.batch_size} to {plan.batch_size}, for {LEAST_STEPS_PER_EPOCH} steps per epoch or "
             f"more, each on at most a quarter of the images",
         )
-    if plan.queue_size < options.queue_size:
+    if plan.queue_size and options.queue_size and plan.queue_size < options.queue_size:
         lines.append(f"queue cut from {options.queue_size:,} to {plan.queue_size:,} keys, a quarter of the images")
     return lines

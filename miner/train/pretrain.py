@@ -11,7 +11,6 @@ from torch import Tensor
 from miner.device import resolve_device, resolve_precision
 from miner.engine import write_bytes
 from miner.train import plan as planning
-from miner.train.backbones import build_backbone
 from miner.train.export import BACKBONE_FILE, save_backbone
 from miner.train.images import (
     canvas_side,
@@ -23,15 +22,17 @@ from miner.train.images import (
 )
 from miner.train.inputs import Inputs, Pairs, open_images, read_pairs
 from miner.train.loop import run_loop
-from miner.train.methods import Method, MoCo
+from miner.train.methods import build_method
 from miner.train.metrics import METRICS_FILE, read_metrics
 from miner.train.options import TrainOptions
 from miner.train.plan import Plan
+from miner.train.recipes import RECIPES
 from miner.train.sampler import CombinedSampler
 from miner.train.split_norm import count_splits
 from miner.workspace import Record
 
 CONFIG_FILE = "config.yaml"
+_NOT_MEASURED = ("step", "epoch", "lr")
 RUN_FILES = (BACKBONE_FILE, METRICS_FILE, CONFIG_FILE)
 
 
@@ -76,7 +77,11 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     canvas = canvas_side(image_size, side)
     images = load_images(source, entries, canvas, options.workers, "decode")
     mean, std = channel_statistics(images)
-    keys_per_step = batch_size * (2 if options.symmetric else 1)
+    recipe = RECIPES[options.method]
+    settings = {name: getattr(options, name) for name in recipe.settings}
+    if options.queue_size is not None:
+        keys_per_step = batch_size * (2 if options.symmetric else 1)
+        settings["queue_size"] = planning.choose_queue_size(options.queue_size, len(entries), keys_per_step)
     plan = Plan(
         method=options.method,
         backbone=options.backbone,
@@ -92,35 +97,17 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         steps_per_epoch=(len(entries) + len(pairs.rows)) // batch_size,
         lr_peak=planning.peak_lr(options.lr, batch_size),
         weight_decay=options.weight_decay,
-        momentum=options.momentum,
-        temperature=options.temperature,
-        queue_size=planning.choose_queue_size(options.queue_size, len(entries), keys_per_step),
-        dim=options.dim,
-        symmetric=options.symmetric,
-        norm_splits=count_splits(batch_size),
+        norm_splits=count_splits(batch_size) if recipe.split_norm else 1,
         precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
         seed=options.seed,
+        **settings,
     )
     return images, pairs, plan
 
 
-def build_method(plan: Plan) -> Method:
-    """The method of a plan with fresh weights, on the CPU."""
-    backbone, width = build_backbone(plan.backbone, plan.stem, plan.seed, plan.norm_splits)
-    return MoCo(
-        backbone,
-        width,
-        dim=plan.dim,
-        queue_size=plan.queue_size,
-        momentum=plan.momentum,
-        temperature=plan.temperature,
-        symmetric=plan.symmetric,
-        seed=plan.seed,
-    )
-
-
 def _record(plan: Plan, inputs: Inputs, pairs: Pairs, folder: Path) -> Record:
     last_epoch = [line for line in read_metrics(folder / METRICS_FILE) if line["epoch"] == plan.epochs]
+    names = [name for name in last_epoch[-1] if name not in _NOT_MEASURED]
     return {
         **plan.plain(),
         "source": inputs.spec,
@@ -128,9 +115,7 @@ def _record(plan: Plan, inputs: Inputs, pairs: Pairs, folder: Path) -> Record:
         "items": plan.items,
         "steps": plan.steps,
         "pair_label_precision": pairs.label_precision,
-        "final_loss": _mean([line["loss"] for line in last_epoch]),
-        "final_accuracy": _mean([line["accuracy"] for line in last_epoch]),
-        "final_spread": _mean([line["spread"] for line in last_epoch]),
+        **{f"final_{name}": _mean([line.get(name) for line in last_epoch]) for name in names},
     }
 
 

@@ -4,12 +4,19 @@ from pathlib import Path
 
 from miner.train.inputs import Inputs, check_shards_are_current, find_inputs
 from miner.train.options import TrainOptions
+from miner.train.recipes import OWN_OPTIONS
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns.
 _NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps"}
 
 _STATE_FILE = "state.json"
+
+_COLLAPSED_SPREAD = 0.1
+_COLLAPSED = (
+    "train: the features have collapsed: all images have nearly the same. Train again with --force and a lower --lr, a larger "
+    "--batch-size, or another --method."
+)
 
 
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -46,7 +53,9 @@ def _cover_the_rest(folder: Path, listed: tuple[str, ...]) -> None:
 
 
 def _request(options: TrainOptions, inputs: Inputs) -> Record:
-    deciding = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
+    asked = options.plain()
+    foreign = {name for name in OWN_OPTIONS if asked[name] is None}
+    deciding = {name: value for name, value in asked.items() if name not in _NOT_IN_REQUEST | foreign}
     return {**deciding, "images_from": inputs.origin, "inputs": inputs.fingerprint}
 
 
@@ -59,8 +68,20 @@ def _lines(name: str, manifest: Record) -> list[str]:
     precision = manifest["pair_label_precision"]
     agreeing = "" if precision is None else f" ({100 * precision:.1f} % of them with the same label)"
     return [
-        f"train: run {name}, {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
+        f"train: run {name}, {manifest['method']}, {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
         f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
-        f"train: loss {manifest['final_loss']:.3f} over the last epoch, contrastive accuracy "
-        f"{100 * manifest['final_accuracy']:.1f} %",
+        f"train: over the last epoch, {', '.join(_measured(manifest))}",
+        *([_COLLAPSED] if (manifest.get("final_spread") or 0.0) < _COLLAPSED_SPREAD else []),
     ]
+
+
+def _measured(manifest: Record) -> list[str]:
+    """The loss and what tells of collapse, in words."""
+    texts = [f"loss {manifest['final_loss']:.3f}"]
+    if (accuracy := manifest.get("final_accuracy")) is not None:
+        texts.append(f"contrastive accuracy {100 * accuracy:.1f} %")
+    if (spread := manifest.get("final_spread")) is not None:
+        texts.append(f"feature spread {spread:.2f} (1 is healthy, 0 is collapse)")
+    if (rank := manifest.get("final_rankme")) is not None:
+        texts.append(f"RankMe {rank:.1f}")
+    return texts

@@ -46,7 +46,7 @@ class Recorder(Method):
 
     def __init__(self, losses: dict[int, float] | None = None) -> None:
         super().__init__()
-        self.backbone = nn.Linear(1, 1)
+        self.backbone = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
         self.losses = losses or {}
         self.first: list[Tensor] = []
         self.second: list[Tensor] = []
@@ -55,7 +55,7 @@ class Recorder(Method):
         self.first.append(first)
         self.second.append(second)
         factor = self.losses.get(len(self.first), 1.0)
-        return {"loss": self.backbone(torch.ones(1, 1)).square().sum() * factor}
+        return {"loss": self.backbone(torch.ones(1, 3, 8, 8)).square().sum() * factor}
 
 
 def pictures() -> Tensor:
@@ -87,10 +87,12 @@ def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pyte
     assert torch.equal(seen, pictures()[expected][..., 0, 0, 0].float())
 
 
-def test_metrics_come_every_ten_steps_and_at_the_end(tmp_path: Path) -> None:
+def test_metrics_come_every_ten_steps_and_at_each_epochs_end_with_the_rank(tmp_path: Path) -> None:
     run(tmp_path, Recorder(), epochs=6)
     lines = read_metrics(tmp_path / "metrics.jsonl")
-    assert [(line["step"], line["epoch"]) for line in lines] == [(10, 3), (20, 5), (24, 6)]
+    assert [(line["step"], line["epoch"], "rankme" in line) for line in lines] == [
+        *((4, 1, True), (8, 2, True), (10, 3, False), (12, 3, True), (16, 4, True), (20, 5, True), (24, 6, True))
+    ]
     assert lines[-1]["lr"] == pytest.approx(
         0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * 23 / 24)).item()), rel=1e-5
     )
@@ -106,7 +108,7 @@ def test_a_slow_machine_saves_between_the_asked_steps(tmp_path: Path, monkeypatc
 
 def test_three_bad_losses_in_a_row_stop_the_run(tmp_path: Path) -> None:
     method = Recorder({6: float("nan"), 7: float("inf"), 8: float("nan")})
-    with pytest.raises(MinerError, match=r"3 steps in a row, up to step 8 of 20 \(lr .*lower --lr"):
+    with pytest.raises(MinerError, match=r"3 steps in a row, up to step 8 of 20 \(lr .*temperature.*lower --lr"):
         run(tmp_path, method)
     assert len(method.first) < 20
 

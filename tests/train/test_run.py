@@ -13,7 +13,8 @@ from miner.errors import MinerError
 from miner.train.export import load_backbone, starting_backbone
 from miner.train.metrics import read_metrics
 from miner.train.options import TrainOptions
-from miner.train.run import train
+from miner.train.recipes import OWN_OPTIONS, RECIPES
+from miner.train.run import _lines, train
 from miner.workspace import Workspace, file_record
 from tests.train.mini_workspace import TINY_RUN, write_embedded, write_shards
 
@@ -131,6 +132,33 @@ def test_symmetric_cifar_stem_and_limit(tmp_path: Path) -> None:
     weights = load_file(workspace.run("moco") / "backbone.safetensors")
     assert weights["conv1.weight"].shape == (64, 3, 3, 3)
     assert load_backbone(workspace.run("moco")).module(torch.rand(1, 3, 16, 16)).shape == (1, 512)
+
+
+@pytest.mark.parametrize("method", [name for name in RECIPES if name != "moco"])
+def test_every_method_trains_from_the_same_shards(
+    method: str, workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    widths = {"dim": 16, "hidden_dim": 32, "predictor_dim": 16}
+    small = {name: width for name, width in widths.items() if name in RECIPES[method].settings}
+    options = TrainOptions(**{**TINY_RUN, "epochs": 1, "method": method, "lr": 0.03, **small})
+    result = train(options, workspace)
+    assert f"{method}: dim 16, " in capsys.readouterr().err
+    record, run = result.record, workspace.run(method)
+    assert record["method"] == method and record["final_rankme"] > 1 and 0 <= record["final_spread"] < 1.5
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    assert {name for name in OWN_OPTIONS if name in config} == set(RECIPES[method].settings)
+    images = torch.rand(2, 3, 32, 32)
+    assert not torch.allclose(load_backbone(run).module(images), starting_backbone(run).module(images))
+    assert "RankMe" in " ".join(result.lines) and ("accuracy" in " ".join(result.lines)) == (
+        method in ("simclr", "nnclr")
+    )
+    assert not train(options, workspace).fresh
+
+
+def test_a_collapsed_run_says_so(workspace: Workspace) -> None:
+    record = json.loads((workspace.run("moco") / "manifest.json").read_text())
+    assert "collapsed" in _lines("run", {**record, "final_spread": 0.01})[-1]
+    assert "collapsed" not in " ".join(_lines("run", {**record, "final_spread": 0.8}))
 
 
 def test_damaged_weights_are_refused(workspace: Workspace, tmp_path: Path) -> None:

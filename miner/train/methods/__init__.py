@@ -1,6 +1,6 @@
 """Self-supervised methods. A method owns everything but the data, the optimiser and the loop."""
 
 from miner.train.methods.base import Method
-from miner.train.methods.moco import MoCo
+from miner.train.methods.build import build_method
 
-__all__ = ["Method", "MoCo"]
+__all__ = ["Method", "build_method"]

@@ -1,9 +1,24 @@
 """What the loop knows of a method."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that share a learning rate.
+
+    Attributes:
+        parameters: of the group.
+        constant_lr: whether the learning rate stays at its peak instead of following the schedule.
+    """
+
+    parameters: list[nn.Parameter]
+    constant_lr: bool = False
 
 
 class Method(nn.Module, ABC):
@@ -30,11 +45,22 @@ class Method(nn.Module, ABC):
         """Parameters for the optimiser."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The trainable parameters by learning rate: one group, unless the method says otherwise."""
+        return [ParameterGroup(self.trainable())]
 
+
+def unit(features: Tensor) -> Tensor:
+    """Rows of length 1, float32 (batch, dim)."""
+    return F.normalize(features.float(), dim=1)
+
+
+@torch.no_grad()
 def spread(features: Tensor) -> Tensor:
     """Standard deviation of unit features over the batch, times sqrt(dim): about 1 when spread over the sphere, 0 at collapse.
 
-    After SimSiam (Chen & He 2021, arXiv 2011.10566, figure 2).
+    The deviation of a dimension is sqrt(1 / dim) when healthy (SimSiam, Chen & He 2021, arXiv 2011.10566, figure 2); the factor
+    makes widths comparable.
 
     Args:
         features: unit rows, float32 (batch, dim).

@@ -4,10 +4,11 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
-from miner.train.methods.base import Method, spread
+from miner.train.methods.base import Method, spread, unit
+from miner.train.methods.momentum import move_towards
+from miner.train.methods.queue import empty_slots, enqueue
 from miner.train.randomness import seeded
 
 
@@ -59,40 +60,23 @@ class MoCo(Method):
 
     def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
         """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
-        self._move_key_encoder()
+        move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
         directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
-        queries = [self._unit(self.head(self.backbone(view))) for view, _ in directions]
+        queries = [unit(self.head(self.backbone(view))) for view, _ in directions]
         keys = [self._keys(view, draw) for _, view in directions]
-        negatives, absent = self.queue.clone(), torch.arange(len(self.queue), device=self.queue.device) >= self.queued
+        negatives, absent = self.queue.clone(), empty_slots(self.queue, self.queued)
         logits = [
             info_nce_logits(query, key, negatives, self.temperature, absent)
             for query, key in zip(queries, keys, strict=True)
         ]
         loss = torch.stack([info_nce(each) for each in logits]).sum()
-        self._enqueue(torch.cat(keys))
+        enqueue(self.queue, self.queued, torch.cat(keys))
         with torch.no_grad():
             return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(queries[0])}
-
-    @torch.no_grad()
-    def _move_key_encoder(self) -> None:
-        query_encoder = [*self.backbone.parameters(), *self.head.parameters()]
-        for key, query in zip(self.key_encoder.parameters(), query_encoder, strict=True):
-            key.lerp_(query, 1.0 - self.momentum)
 
     @torch.no_grad()
     def _keys(self, view: Tensor, draw: torch.Generator) -> Tensor:
         """Unit keys (batch, dim) in the order of `view`, encoded in a shuffled order."""
         order = torch.randperm(len(view), generator=draw)
         shuffled = view[order.to(view.device)].contiguous(memory_format=torch.channels_last)
-        return self._unit(self.key_encoder(shuffled))[order.argsort().to(view.device)]
-
-    @torch.no_grad()
-    def _enqueue(self, keys: Tensor) -> None:
-        """Overwrite the oldest keys of the ring."""
-        slots = (self.queued + torch.arange(len(keys), device=keys.device)) % len(self.queue)
-        self.queue.index_copy_(0, slots, keys)
-        self.queued.add_(len(keys))
-
-    @staticmethod
-    def _unit(projection: Tensor) -> Tensor:
-        return F.normalize(projection.float(), dim=1)
+        return unit(self.key_encoder(shuffled))[order.argsort().to(view.device)]

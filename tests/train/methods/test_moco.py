@@ -6,8 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from miner.train.methods import MoCo
 from miner.train.methods.base import spread
+from miner.train.methods.moco import MoCo
+from miner.train.methods.momentum import move_towards
 from miner.train.randomness import generator
 
 WIDTH, DIM, BATCH, QUEUE = 12, 6, 4, 16
@@ -90,7 +91,7 @@ def test_slots_that_hold_no_key_yet_are_no_negatives() -> None:
     queue = method.queue.clone()
     queue[BATCH:] = 7.0
     method.queue.copy_(queue)
-    method._move_key_encoder()
+    move_towards(method.key_encoder, [*method.backbone.parameters(), *method.head.parameters()], method.momentum)
     with torch.no_grad():
         expected = expected_loss(method, *views(1), queue[:BATCH])
     method.momentum = 1.0

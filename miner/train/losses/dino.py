@@ -1,0 +1,49 @@
+"""DINO: the student's distribution over prototypes follows the teacher's, which is centred and sharpened."""
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from miner.train.losses.precision import full_precision
+
+
+@full_precision
+def teacher_targets(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
+    """softmax((logits - centre) / temperature), without gradient.
+
+    Args:
+        logits: of the teacher, float32 (batch, prototypes).
+        centre: float32 (prototypes,).
+        temperature: of the teacher, above 0 and below the student's.
+    Returns:
+        float32 (batch, prototypes); rows sum to 1.
+    """
+    return F.softmax((logits.detach() - centre) / temperature, dim=1)
+
+
+@full_precision
+def dino(student: Tensor, targets: Tensor, temperature: float) -> Tensor:
+    """Mean cross-entropy of the student's distribution under the teacher's of another view (Caron et al. 2021, arXiv
+    2104.14294, eq. 2 and algorithm 1).
+
+    Args:
+        student: logits, float32 (batch, prototypes).
+        targets: float32 (batch, prototypes); rows sum to 1.
+        temperature: of the student, above 0.
+    Returns:
+        float32 scalar.
+    """
+    return -(targets * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()
+
+
+@full_precision
+def moved_centre(centre: Tensor, logits: Tensor, momentum: float) -> Tensor:
+    """The centre after a batch of teacher logits (eq. 4): momentum centre + (1 - momentum) mean.
+
+    Args:
+        centre: float32 (prototypes,).
+        logits: of the teacher, all views, float32 (rows, prototypes).
+        momentum: in [0, 1].
+    Returns:
+        float32 (prototypes,), without gradient.
+    """
+    return centre.lerp(logits.detach().mean(dim=0), 1.0 - momentum)

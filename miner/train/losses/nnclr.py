@@ -1,0 +1,41 @@
+"""NNCLR: the positive of a view is the nearest neighbour of the other view in a support set."""
+
+import torch
+from torch import Tensor
+
+from miner.train.losses.precision import full_precision
+
+
+@full_precision
+def nearest_supports(projections: Tensor, supports: Tensor, absent: Tensor) -> Tensor:
+    """The most similar support of each projection, without gradient; while there is none, the projection itself.
+
+    Args:
+        projections: unit rows, float32 (batch, dim).
+        supports: unit rows, float32 (count, dim).
+        absent: bool (count,), rows of `supports` that do not count.
+    Returns:
+        Unit rows, float32 (batch, dim).
+    """
+    projections = projections.detach()
+    similarities = (projections @ supports.T).masked_fill(absent, -torch.inf)
+    return torch.where(absent.all(), projections, supports[similarities.argmax(dim=1)])
+
+
+@full_precision
+def nnclr_logits(neighbours: Tensor, predictions: Tensor, temperature: float) -> Tensor:
+    """Similarities over temperature of each neighbour to the prediction of its item, and to those of the other items.
+
+    `info_nce` of them is NNCLR's loss in one direction (Dwibedi et al. 2021, arXiv 2104.14548, eq. 3).
+
+    Args:
+        neighbours: of one view, unit rows, float32 (batch, dim).
+        predictions: from the other view, unit rows, float32 (batch, dim).
+        temperature: above 0.
+    Returns:
+        float32 (batch, batch) with the positive in column 0, then batch - 1 negatives.
+    """
+    # Column c of row i is the prediction i + c, cyclically.
+    items = torch.arange(len(predictions), device=predictions.device)
+    columns = (items.unsqueeze(1) + items) % len(predictions)
+    return (neighbours @ predictions.T).gather(1, columns) / temperature

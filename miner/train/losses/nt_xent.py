@@ -1,0 +1,27 @@
+"""NT-Xent: InfoNCE whose negatives are the other images of the batch."""
+
+import torch
+from torch import Tensor
+
+from miner.train.losses.precision import full_precision
+
+
+@full_precision
+def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """Similarities over temperature of each view to the other view of its item, and to all views of the other items.
+
+    `info_nce` of them is NT-Xent (SimCLR, Chen et al. 2020, arXiv 2002.05709, eq. 1), the mean over all 2B views.
+
+    Args:
+        first, second: unit rows, float32 (batch, dim); row i of both belongs to item i.
+        temperature: above 0.
+    Returns:
+        float32 (2 batch, 2 batch - 1): rows of `first`, then of `second`; the positive in column 0, then 2 (batch - 1) negatives.
+    """
+    views = torch.cat([first, second])
+    count, batch = len(views), len(first)
+    # Column c of row i is the view i + batch + c, cyclically; c = batch would be the view itself.
+    shifts = torch.arange(count, device=views.device)
+    shifts = shifts[shifts != batch]
+    columns = (torch.arange(batch, batch + count, device=views.device).unsqueeze(1) + shifts) % count
+    return (views @ views.T).gather(1, columns) / temperature

@@ -1,0 +1,35 @@
+"""Barlow Twins: dimensions agree between two views and with no other dimension."""
+
+import torch
+from torch import Tensor, nn
+
+from miner.train.losses.barlow_twins import barlow_twins
+from miner.train.methods.base import Method, spread, unit
+from miner.train.methods.heads import mlp
+from miner.train.randomness import seeded
+
+
+class BarlowTwins(Method):
+    """Redundancy reduction (Zbontar et al. 2021, arXiv 2103.03230), with the authors' weight 0.0051.
+
+    The projector has two layers where the authors use three of 8,192 on ImageNet; the last has no offset.
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        hidden_dim, dim: widths of the projector.
+        seed: of the projector.
+    """
+
+    def __init__(self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, seed: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with seeded(seed, "head"):
+            self.head = mlp(width, hidden_dim, dim, bias=False)
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """One step."""
+        one, two = (self.head(self.backbone(view)) for view in (first, second))
+        outcome = barlow_twins(one, two)
+        terms = {name: outcome[name].detach() for name in ("on_diagonal", "off_diagonal")}
+        return {"loss": outcome["loss"], **terms, "spread": spread(unit(one.detach()))}

@@ -1,0 +1,35 @@
+"""From a plan to a method."""
+
+from miner.train.backbones import build_backbone
+from miner.train.methods.barlow import BarlowTwins
+from miner.train.methods.base import Method
+from miner.train.methods.byol import BYOL
+from miner.train.methods.dino import DINO
+from miner.train.methods.moco import MoCo
+from miner.train.methods.nnclr import NNCLR
+from miner.train.methods.simclr import SimCLR
+from miner.train.methods.simsiam import SimSiam
+from miner.train.methods.vicreg import VICReg
+from miner.train.plan import Plan
+from miner.train.recipes import RECIPES
+
+METHODS: dict[str, type[Method]] = {
+    "moco": MoCo,
+    "simclr": SimCLR,
+    "simsiam": SimSiam,
+    "byol": BYOL,
+    "vicreg": VICReg,
+    "barlow": BarlowTwins,
+    "dino": DINO,
+    "nnclr": NNCLR,
+}
+
+
+def build_method(plan: Plan) -> Method:
+    """The method of a plan with fresh weights, on the CPU."""
+    backbone, width = build_backbone(plan.backbone, plan.stem, plan.seed, plan.norm_splits)
+    recipe = RECIPES[plan.method]
+    arguments = {name: getattr(plan, name) for name in recipe.settings}
+    if recipe.scheduled:
+        arguments["steps"] = plan.steps
+    return METHODS[plan.method](backbone, width, seed=plan.seed, **arguments)

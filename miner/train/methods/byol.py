@@ -1,0 +1,65 @@
+"""BYOL: each view predicts what a slow copy of the network makes of the other one."""
+
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+
+from miner.train.losses.negative_cosine import negative_cosine
+from miner.train.methods.base import Method, spread, unit
+from miner.train.methods.heads import mlp
+from miner.train.methods.momentum import growing_momentum, move_towards
+from miner.train.randomness import seeded
+
+
+class BYOL(Method):
+    """Bootstrap your own latent (Grill et al. 2020, arXiv 2006.07733).
+
+    The loss is the mean of both directions of -cos; the paper's sum of 2 - 2 cos is 4 + 4 times it, which only rescales the
+    learning rate. The target averages parameters only; its normalisation stays in train mode and keeps statistics of its own. Its
+    momentum grows to 1 along half a cosine.
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        hidden_dim, dim: widths of the projector.
+        predictor_dim: of the hidden layer of the predictor.
+        momentum: of the target at the start.
+        steps: of the whole run.
+        seed: of both heads.
+    """
+
+    taken: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        width: int,
+        *,
+        hidden_dim: int,
+        dim: int,
+        predictor_dim: int,
+        momentum: float,
+        steps: int,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with seeded(seed, "head"):
+            self.head = mlp(width, hidden_dim, dim)
+            self.predictor = mlp(dim, predictor_dim, dim)
+        self.target = deepcopy(nn.Sequential(self.backbone, self.head)).requires_grad_(False)
+        self.momentum, self.steps = momentum, steps
+        self.register_buffer("taken", torch.zeros((), dtype=torch.long))
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """One step: the target follows the last update, then the loss is taken."""
+        online = [*self.backbone.parameters(), *self.head.parameters()]
+        move_towards(self.target, online, growing_momentum(self.momentum, self.taken, self.steps))
+        self.taken.add_(1)
+        projections = [self.head(self.backbone(view)) for view in (first, second)]
+        one, two = (self.predictor(projection) for projection in projections)
+        with torch.no_grad():
+            target_one, target_two = (self.target(view) for view in (first, second))
+        loss = 0.5 * (negative_cosine(one, target_two) + negative_cosine(two, target_one))
+        return {"loss": loss, "spread": spread(unit(projections[0].detach()))}

@@ -1,0 +1,26 @@
+"""Projectors and predictors."""
+
+from itertools import pairwise
+
+from torch import nn
+
+
+def mlp(
+    *widths: int, last: nn.Module | None = None, bias: bool = True, activation: type[nn.Module] = nn.ReLU
+) -> nn.Sequential:
+    """Linear layers with batch normalisation and an activation between them.
+
+    Args:
+        widths: of the input, the hidden layers and the output.
+        last: what follows the last linear layer, such as a batch normalisation.
+        bias: of the last linear layer; the others have none, since normalisation follows.
+        activation: of the hidden layers.
+    Returns:
+        (batch, widths[0]) -> (batch, widths[-1]).
+    """
+    *hidden, (inner, outer) = pairwise(widths)
+    layers: list[nn.Module] = []
+    for before, after in hidden:
+        layers += [nn.Linear(before, after, bias=False), nn.BatchNorm1d(after), activation()]
+    layers.append(nn.Linear(inner, outer, bias=bias))
+    return nn.Sequential(*layers, *([last] if last is not None else []))

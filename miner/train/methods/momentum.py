@@ -1,0 +1,32 @@
+"""Encoders that follow another one slowly."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+@torch.no_grad()
+def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: float | Tensor) -> None:
+    """average <- momentum average + (1 - momentum) online, for parameters only; normalisation keeps its own statistics.
+
+    Args:
+        average: a copy of the online network.
+        online: its parameters, in the order of the copy's.
+        momentum: in [0, 1]; a float32 scalar on the device if it is a tensor.
+    """
+    for slow, fast in zip(average.parameters(), online, strict=True):
+        slow.lerp_(fast, 1.0 - momentum)
+
+
+def growing_momentum(base: float, step: Tensor, steps: int) -> Tensor:
+    """From `base` at step 0 to 1 at the end, along half a cosine (BYOL, Grill et al. 2020, arXiv 2006.07733, section 3.3).
+
+    Args:
+        base: in [0, 1].
+        step: int64 scalar, so that no device waits for the CPU.
+        steps: of the whole run.
+    Returns:
+        float32 scalar on the device of `step`.
+    """
+    return 1.0 - (1.0 - base) * 0.5 * (1.0 + torch.cos(torch.pi * step.float() / steps))

@@ -1,0 +1,69 @@
+"""NNCLR: each view predicts the nearest earlier neighbour of the other one."""
+
+import torch
+from torch import Tensor, nn
+
+from miner.train.losses.info_nce import contrastive_accuracy, info_nce
+from miner.train.losses.nnclr import nearest_supports, nnclr_logits
+from miner.train.methods.base import Method, spread, unit
+from miner.train.methods.heads import mlp
+from miner.train.methods.queue import empty_slots, enqueue
+from miner.train.randomness import seeded
+
+
+class NNCLR(Method):
+    """Nearest-neighbour contrastive learning (Dwibedi et al. 2021, arXiv 2104.14548).
+
+    The projections of the first view enter the support set after both neighbours have been looked up, so no view is its own
+    neighbour. The support set starts empty instead of with random vectors; in the first step, a view stands for its neighbour. The
+    projector has two layers, as is usual for small images, where the authors use three.
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        hidden_dim, dim: widths of the projector.
+        predictor_dim: of the hidden layer of the predictor.
+        queue_size: of the support set; well below the number of images, or it holds each image's own projection.
+        temperature: of the loss.
+        seed: of both heads.
+    """
+
+    queue: Tensor
+    queued: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        width: int,
+        *,
+        hidden_dim: int,
+        dim: int,
+        predictor_dim: int,
+        queue_size: int,
+        temperature: float,
+        seed: int,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with seeded(seed, "head"):
+            self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
+            self.predictor = mlp(dim, predictor_dim, dim)
+        self.temperature = temperature
+        self.register_buffer("queue", torch.zeros(queue_size, dim))
+        self.register_buffer("queued", torch.zeros((), dtype=torch.long))
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """One step: neighbours are looked up, the loss taken, and the support set moves on."""
+        projections = [self.head(self.backbone(view)) for view in (first, second)]
+        one, two = (unit(self.predictor(projection)) for projection in projections)
+        units = [unit(projection.detach()) for projection in projections]
+        absent = empty_slots(self.queue, self.queued)
+        near_one, near_two = (nearest_supports(rows, self.queue, absent) for rows in units)
+        logits = [
+            nnclr_logits(near_one, two, self.temperature),
+            nnclr_logits(near_two, one, self.temperature),
+        ]
+        loss = torch.stack([info_nce(each) for each in logits]).mean()
+        enqueue(self.queue, self.queued, units[0])
+        with torch.no_grad():
+            return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(units[0])}

@@ -1,0 +1,45 @@
+"""SimSiam: each view predicts the other one, which takes no gradient."""
+
+import torch
+from torch import Tensor, nn
+
+from miner.train.losses.negative_cosine import negative_cosine
+from miner.train.methods.base import Method, ParameterGroup, spread, unit
+from miner.train.methods.heads import mlp
+from miner.train.randomness import seeded
+
+
+class SimSiam(Method):
+    """Siamese networks with a stop-gradient (Chen & He 2021, arXiv 2011.10566, algorithm 1).
+
+    The projector has two layers, as the authors use on CIFAR-10 (their section D), and ends in a normalisation without scale and
+    offset. The learning rate of the predictor does not decay (their table 1).
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        hidden_dim, dim: widths of the projector.
+        predictor_dim: of the hidden layer of the predictor, the narrow one.
+        seed: of both heads.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, predictor_dim: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with seeded(seed, "head"):
+            self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim, affine=False), bias=False)
+            self.predictor = mlp(dim, predictor_dim, dim)
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """One step."""
+        projections = [self.head(self.backbone(view)) for view in (first, second)]
+        one, two = (self.predictor(projection) for projection in projections)
+        loss = 0.5 * (negative_cosine(one, projections[1]) + negative_cosine(two, projections[0]))
+        return {"loss": loss, "spread": spread(unit(projections[0].detach()))}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Encoder and projector follow the schedule; the predictor does not."""
+        encoder = [*self.backbone.parameters(), *self.head.parameters()]
+        return [ParameterGroup(encoder), ParameterGroup(list(self.predictor.parameters()), constant_lr=True)]

@@ -1,0 +1,35 @@
+"""VICReg: two views agree, and the dimensions of their embeddings keep apart."""
+
+import torch
+from torch import Tensor, nn
+
+from miner.train.losses.vicreg import vicreg
+from miner.train.methods.base import Method, spread, unit
+from miner.train.methods.heads import mlp
+from miner.train.randomness import seeded
+
+
+class VICReg(Method):
+    """Variance, invariance and covariance (Bardes et al. 2022, arXiv 2105.04906), with their weights 25, 25 and 1.
+
+    The expander has two layers where the authors use three of 8,192 on ImageNet; as in their code, the last has no offset.
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        hidden_dim, dim: widths of the expander.
+        seed: of the expander.
+    """
+
+    def __init__(self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, seed: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        with seeded(seed, "head"):
+            self.head = mlp(width, hidden_dim, dim, bias=False)
+
+    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+        """One step."""
+        one, two = (self.head(self.backbone(view)) for view in (first, second))
+        outcome = vicreg(one, two)
+        terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
+        return {"loss": outcome["loss"], **terms, "spread": spread(unit(one.detach()))}

@@ -1,0 +1,108 @@
+"""The defaults of each method, without torch: the command line shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+Setting = float | int | bool
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a method is, and what it takes.
+
+    Attributes:
+        summary: a few words for the help.
+        lr: learning rate at batch 256.
+        settings: options of the method and their defaults, under the names of the flags and of the constructor's arguments.
+        split_norm: whether the backbone normalises parts of the batch apart.
+        scheduled: whether the method needs to know how long the run is.
+        expect: how the numbers of a healthy run go.
+    """
+
+    summary: str
+    lr: float
+    settings: Mapping[str, Setting]
+    expect: str
+    split_norm: bool = False
+    scheduled: bool = False
+
+    @property
+    def defaults(self) -> dict[str, Setting]:
+        """Every option whose default depends on the method."""
+        return {"lr": self.lr, **self.settings}
+
+
+RECIPES: dict[str, Recipe] = {
+    "moco": Recipe(
+        "against a queue of keys of a momentum encoder",
+        lr=0.03,
+        settings={"dim": 128, "queue_size": 4096, "momentum": 0.99, "temperature": 0.1, "symmetric": False},
+        expect="the loss rises at first, while the queue fills, and stays near ln(queue size) for a while",
+        split_norm=True,
+    ),
+    "simclr": Recipe(
+        "against the other images of the batch",
+        lr=0.12,
+        settings={"dim": 128, "hidden_dim": 512, "temperature": 0.2},
+        expect="the loss starts near ln(2 x batch) and falls; a larger batch holds more negatives",
+    ),
+    "simsiam": Recipe(
+        "predicts the other view, without negatives",
+        lr=0.03,
+        settings={"dim": 2048, "hidden_dim": 2048, "predictor_dim": 512},
+        expect="the loss falls towards -1; at -1 with a spread near 0 the features have collapsed",
+    ),
+    "byol": Recipe(
+        "predicts what a momentum encoder makes of the other view",
+        lr=0.12,
+        settings={"dim": 256, "hidden_dim": 1024, "predictor_dim": 1024, "momentum": 0.99},
+        expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
+        scheduled=True,
+    ),
+    "vicreg": Recipe(
+        "views agree, dimensions vary and do not correlate",
+        lr=0.06,
+        settings={"dim": 2048, "hidden_dim": 2048},
+        expect="the loss starts near 25 and falls; a variance term near 1 means collapse",
+    ),
+    "barlow": Recipe(
+        "the correlation of two views becomes the identity",
+        lr=0.12,
+        settings={"dim": 2048, "hidden_dim": 2048},
+        expect="the loss starts near the width of the projection (--dim) and falls",
+    ),
+    "dino": Recipe(
+        "learns the prototypes that a momentum teacher sees in the other view",
+        lr=0.12,
+        settings={
+            "dim": 2048,
+            "hidden_dim": 2048,
+            "temperature": 0.1,
+            "teacher_temperature": 0.04,
+            "momentum": 0.99,
+        },
+        expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
+        scheduled=True,
+    ),
+    "nnclr": Recipe(
+        "predicts the nearest earlier neighbour of the other view",
+        lr=0.12,
+        settings={"dim": 256, "hidden_dim": 2048, "predictor_dim": 4096, "queue_size": 4096, "temperature": 0.2},
+        expect="the loss starts near ln(batch), rises once neighbours come from the queue, and falls",
+    ),
+}
+
+OWN_OPTIONS = tuple(dict.fromkeys(name for recipe in RECIPES.values() for name in recipe.settings))
+
+
+def methods_with(option: str) -> list[str]:
+    """The methods that have an option."""
+    return [method for method, recipe in RECIPES.items() if option in recipe.defaults]
+
+
+def defaults_of(option: str) -> str:
+    """The default of an option by method, for the help: methods with one value together."""
+    by_value: dict[Setting, list[str]] = {}
+    for method in methods_with(option):
+        by_value.setdefault(RECIPES[method].defaults[option], []).append(method)
+    return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in by_value.items())

@@ -1,0 +1,94 @@
+"""Whether every method learns: kNN accuracy after a short run on few images, against the random start of the same network.
+
+    python tests/bench/learns.py [--images 2000 --epochs 20 --methods moco,simclr]
+
+Own views only, each method with its own defaults. Test images are of the test set, labels are used by the vote alone.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from record import publish
+
+from miner.evaluate.measure import measure
+from miner.evaluate.options import KnnOptions
+from miner.train.inputs import Inputs
+from miner.train.options import TrainOptions
+from miner.train.pretrain import RUN_FILES, pretrain
+from miner.train.recipes import RECIPES
+from miner.workspace import Stage
+
+SETTINGS = ("lr_peak", "batch_size", "steps", "image_size", "stem", "precision", "norm_splits")
+
+
+def learn(options: TrainOptions, source: str, test_images: int, folder: Path) -> dict[str, Any]:
+    """Train one method, and classify test images by its features and by those of its start."""
+    inputs = Inputs("source", source, source, classes=None, usable=None, pairs=None, fingerprint="")
+    stage = Stage(folder, options.plain())
+    stage.begin(force=False)
+    started = time.perf_counter()
+    record, items_per_s = pretrain(options, inputs, folder)
+    seconds = time.perf_counter() - started
+    stage.finish(record, [folder / name for name in RUN_FILES])
+    knn = measure(KnnOptions(gallery=source, limit=test_images, device=options.device), folder, None)
+    final = {name: value for name, value in record.items() if name.startswith("final_")}
+    accuracy = [
+        {key: result[key] for key in ("k", "temperature", "trained", "random")}
+        | {"gain": round(result["trained"] - result["random"], 3)}
+        for result in knn["results"]
+    ]
+    return {
+        "method": options.method,
+        "settings": {name: record[name] for name in (*SETTINGS, *RECIPES[options.method].settings) if name in record},
+        "seconds": round(seconds, 1),
+        "items_per_s": round(items_per_s, 1),
+        "knn_percent": accuracy,
+        "majority_percent": knn["majority"],
+        "gallery": knn["n_gallery"],
+        "test": knn["n_test"],
+        **final,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="cifar10")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--test-images", type=int, default=2000, help="of the gallery as well")
+    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--stem", default="imagenet")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--methods", default=",".join(RECIPES))
+    asked = parser.parse_args()
+    rows = []
+    for method in asked.methods.split(","):
+        options = TrainOptions.parse(
+            {
+                "method": method,
+                "pairs_arm": "none",
+                "limit": asked.images,
+                "epochs": asked.epochs,
+                "batch_size": asked.batch_size,
+                "stem": asked.stem,
+                "device": asked.device,
+            }
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            rows.append(learn(options, asked.source, asked.test_images, Path(folder) / "runs" / method))
+        print(method, rows[-1]["knn_percent"], file=sys.stderr, flush=True)
+    learned = all(result["gain"] > 0 for row in rows for result in row["knn_percent"])
+    data = {"source": asked.source, "images": asked.images, "epochs": asked.epochs}
+    publish(
+        f"learns-{asked.source.partition(':')[0]}",
+        {"data": data, "threads": torch.get_num_threads(), "every_method_learned": learned, "methods": rows},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,140 @@
+"""What holds for all methods."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from miner.train.loop import run_loop
+from miner.train.methods import Method, build_method
+from miner.train.methods.build import METHODS
+from miner.train.metrics import read_metrics
+from miner.train.options import TrainOptions
+from miner.train.randomness import generator
+from miner.train.recipes import RECIPES
+from miner.train.sampler import CombinedSampler
+from miner.train.split_norm import SplitBatchNorm2d
+from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, make, views
+from tests.train.test_loop import plan
+
+NAMES = list(RECIPES)
+TEACHERS = {"moco": "key_encoder", "byol": "target", "dino": "teacher"}
+
+
+class KilledError(Exception):
+    pass
+
+
+def run(folder: Path, name: str, killed_at: int | None = None, precision: str = "fp32") -> Method:
+    """Train for 12 steps with checkpoints every 5, or until killed after some forward pass."""
+    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator(0, "images")).to(torch.uint8)
+    chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, precision=precision)
+    method = make(name)
+    calls = 0
+
+    def count(*_: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == killed_at:
+            raise KilledError
+
+    method.register_forward_hook(count)
+    sampler = CombinedSampler(40, torch.zeros(0, 2, dtype=torch.long), 10, 0)
+    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"), checkpoint_steps=5)
+    return method
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    whole = run(tmp_path / "whole", name)
+    with pytest.raises(KilledError):
+        run(tmp_path / "killed", name, killed_at=9)  # past the checkpoint of step 5 and the metrics of step 8
+    resumed = run(tmp_path / "killed", name)
+    metrics = [(tmp_path / folder / "metrics.jsonl").read_bytes() for folder in ("whole", "killed")]
+    assert metrics[0] == metrics[1]
+    assert [line["step"] for line in read_metrics(tmp_path / "whole/metrics.jsonl")] == [4, 8, 10, 12]
+    for (key, one), two in zip(whole.state_dict().items(), resumed.state_dict().values(), strict=True):
+        assert torch.equal(one, two), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_is_a_finite_float32_scalar_and_only_the_loss_has_a_graph(name: str) -> None:
+    for autocast in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            outcome = make(name)(*views(0), generator(0))
+        assert outcome.keys() >= {"loss", "spread"}
+        for key, value in outcome.items():
+            assert value.dtype == torch.float32 and value.shape == () and value.isfinite(), key
+            assert value.requires_grad == (key == "loss"), key
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_in_bfloat16_learns_the_same_state(name: str, tmp_path: Path) -> None:
+    state = run(tmp_path, name, precision="bf16").state_dict()
+    assert all(value.dtype in (torch.float32, torch.int64) and value.isfinite().all() for value in state.values())
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "moco"])
+def test_all_that_is_trainable_learns_and_nothing_else(name: str) -> None:
+    method = make(name)
+    for step in range(2):  # nnclr's projector is reached through the predictor only
+        method(*views(step), generator(step))["loss"].backward()
+    learning = {key for key, parameter in method.named_parameters() if parameter.grad is not None}
+    teacher = TEACHERS.get(name, "no teacher")
+    assert learning == {key for key, _ in method.named_parameters() if not key.startswith(teacher)}
+    grouped = [id(parameter) for group in method.parameter_groups() for parameter in group.parameters]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in method.trainable())
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_teacher_keeps_normalisation_statistics_of_its_own_in_train_mode(name: str) -> None:
+    method = make(name).train()
+    teacher = getattr(method, TEACHERS[name])[0]
+    with torch.no_grad():
+        teacher.layer.weight.mul_(3.0)
+    for step in range(2):
+        method(*views(step), generator(step))
+    assert teacher.norm.training and teacher.norm.num_batches_tracked > 0
+    assert not torch.allclose(teacher.norm.running_var, method.backbone.norm.running_var)
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_teacher_follows_in_float32_even_with_a_momentum_near_one(name: str) -> None:
+    method = make(name, momentum=0.9999)
+    weight = getattr(method, TEACHERS[name])[0].layer.weight
+    before = weight.clone()
+    with torch.no_grad():
+        method.backbone.layer.weight.add_(1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        method(*views(0), generator(0))
+    torch.testing.assert_close(weight - before, torch.full_like(before, 1e-4), atol=1e-7, rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plan_gives_the_method_with_its_settings(name: str) -> None:
+    settings = {key: SMALL.get(key, value) for key, value in RECIPES[name].settings.items()}
+    splits = 4 if RECIPES[name].split_norm else 1
+    absent = {key: None for key in ("queue_size", "momentum", "temperature", "symmetric")}
+    chosen = plan(**{**absent, **settings, "method": name, "backbone": "resnet18", "norm_splits": splits})
+    method = build_method(chosen)
+    assert type(method) is METHODS[name]
+    for key in ("momentum", "temperature", "teacher_temperature", "symmetric"):
+        if key in settings:
+            assert getattr(method, key) == settings[key]
+    # Several parts on one device keep MoCo's encoders from telling the positive by shared statistics.
+    split = [module for module in method.modules() if isinstance(module, SplitBatchNorm2d)]
+    assert bool(split) == (name == "moco") and all(module.splits == 4 for module in split)
+    assert chosen.plain().keys() >= settings.keys() and "queue_size" not in chosen.plain().keys() - settings.keys()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_heads_depend_on_the_seed_alone(name: str) -> None:
+    one = make(name, TinyBackbone()).state_dict()
+    torch.manual_seed(1)
+    two = make(name, TinyBackbone()).state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one if not key.startswith(("backbone", *TEACHERS.values())))
+
+
+def test_the_methods_of_the_options_are_those_that_exist() -> None:
+    assert {*TrainOptions.model_fields["method"].annotation.__args__} == RECIPES.keys() == METHODS.keys()

@@ -1,0 +1,43 @@
+"""Every method around a network small enough for seconds."""
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from miner.train.methods import Method
+from miner.train.methods.build import METHODS
+from miner.train.randomness import generator
+from miner.train.recipes import RECIPES
+
+WIDTH, BATCH, SIDE, STEPS = 12, 8, 8, 12
+SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32}
+
+
+class TinyBackbone(nn.Module):
+    """One convolution with batch normalisation, pooled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(3, WIDTH, 3, bias=False)
+        self.norm = nn.BatchNorm2d(WIDTH)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.layer(x)).relu().mean(dim=(2, 3))
+
+
+def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **changes: Any) -> Method:
+    """A method with its recipe's settings, but small widths."""
+    torch.manual_seed(0)
+    recipe = RECIPES[name]
+    settings = {key: SMALL.get(key, value) for key, value in recipe.settings.items()}
+    if recipe.scheduled:
+        settings["steps"] = STEPS
+    return METHODS[name](backbone or TinyBackbone(), width, seed=0, **{**settings, **changes})
+
+
+def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
+    """Two noisy views of the same random images."""
+    draw = generator(0, "views", step)
+    images = torch.randn(batch, 3, SIDE, SIDE, generator=draw)
+    return tuple(images + 0.3 * torch.randn(images.shape, generator=draw) for _ in range(2))

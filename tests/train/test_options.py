@@ -1,0 +1,52 @@
+import pytest
+
+from miner.errors import UsageError
+from miner.train.options import TrainOptions
+from miner.train.recipes import OWN_OPTIONS, RECIPES, defaults_of
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_what_is_not_given_is_the_methods_default_and_what_it_has_not_is_none(method: str) -> None:
+    options = TrainOptions.parse({"method": method})
+    assert options.lr == RECIPES[method].lr
+    for name in OWN_OPTIONS:
+        assert getattr(options, name) == RECIPES[method].settings.get(name)
+    assert TrainOptions.parse(options.plain()) == options
+
+
+def test_moco_is_the_default_and_given_values_win() -> None:
+    assert TrainOptions() == TrainOptions(method="moco") and TrainOptions().symmetric is False
+    assert TrainOptions(lr=1.0).lr == 1.0 and TrainOptions(temperature=0.5).temperature == 0.5
+    assert TrainOptions(method="byol", hidden_dim=77).hidden_dim == 77
+    assert TrainOptions(queue_size=None).queue_size == 4096
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"method": "simsiam", "queue_size": 10},
+            "--queue-size is not an option of simsiam; it belongs to moco, nnclr",
+        ),
+        ({"method": "simclr", "symmetric": True}, "--symmetric is not an option of simclr; it belongs to moco"),
+        ({"method": "vicreg", "temperature": 0.1}, "--temperature is not an option of vicreg"),
+        ({"method": "nnclr", "momentum": 0.9}, "--momentum is not an option of nnclr; it belongs to moco, byol, dino"),
+        ({"predictor_dim": 9}, "--predictor-dim is not an option of moco; it belongs to simsiam, byol, nnclr"),
+        ({"method": "dino", "temperature": 0.04}, "must be below --temperature 0.04"),
+        ({"method": "sinclair"}, "--method"),
+        ({"method": "simclr", "temperature": 0}, "--temperature"),
+        ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
+    ],
+)
+def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        TrainOptions.parse(values)
+
+
+def test_the_help_tells_the_defaults_of_every_method() -> None:
+    assert defaults_of("momentum") == "0.99 for moco, byol, dino"
+    for name in OWN_OPTIONS:
+        if name != "symmetric":
+            assert defaults_of(name) in (TrainOptions.model_fields[name].description or "")
+    for method, recipe in RECIPES.items():
+        assert f"{method}: {recipe.summary}" in TrainOptions.model_fields["method"].description
