@@ -100,14 +100,15 @@ class TrainOptions(Options):
     @model_validator(mode="before")
     @classmethod
     def _take_the_methods_defaults(cls, values: Any) -> Any:
-        recipe = RECIPES.get(values.get("method", "moco")) if isinstance(values, dict) else None
-        if recipe is None:
+        method = values.get("method", "moco") if isinstance(values, dict) else None
+        if not isinstance(method, str) or method not in RECIPES:
             return values
+        recipe = RECIPES[method]
         given = {name: value for name, value in values.items() if value is not None or name not in OWN_OPTIONS}
         for name in OWN_OPTIONS:
             if name in given and name not in recipe.settings:
                 raise ValueError(
-                    f"{flag_name(name)} is not an option of {values['method']}; it belongs to {', '.join(methods_with(name))}"
+                    f"{flag_name(name)} is not an option of {method}; it belongs to {', '.join(methods_with(name))}"
                 )
         return {**recipe.defaults, **given}
 

@@ -34,6 +34,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"predictor_dim": 9}, "--predictor-dim is not an option of moco; it belongs to simsiam, byol, nnclr"),
         ({"method": "dino", "temperature": 0.04}, "must be below --temperature 0.04"),
         ({"method": "sinclair"}, "--method"),
+        ({"method": ["moco"]}, "--method"),
         ({"method": "simclr", "temperature": 0}, "--temperature"),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
     ],

@@ -78,8 +78,7 @@ def test_a_run_in_bfloat16_learns_the_same_state(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "moco"])
 def test_all_that_is_trainable_learns_and_nothing_else(name: str) -> None:
     method = make(name)
-    for step in range(2):  # nnclr's projector is reached through the predictor only
-        method(*views(step), generator(step))["loss"].backward()
+    method(*views(0), generator(0))["loss"].backward()
     learning = {key for key, parameter in method.named_parameters() if parameter.grad is not None}
     teacher = TEACHERS.get(name, "no teacher")
     assert learning == {key for key, _ in method.named_parameters() if not key.startswith(teacher)}
