@@ -1,7 +1,9 @@
 """Sizes in bytes, as people write them and as the machine has them."""
 
+import ctypes
 import os
 import re
+import sys
 from pathlib import Path
 
 _UNITS = ("", "k", "m", "g", "t")
@@ -18,6 +20,13 @@ def parse_bytes(text: str) -> int:
     if match is None or (match[3] and not match[2]):
         raise ValueError(f"{text!r} is not a size; write it like 512MB or 8GB")
     return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS.index(match[2]))
+
+
+def give_back_freed() -> None:
+    """Hand memory that was freed, but kept for later by the C library, back to the system. Does nothing where that is not glibc."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)
 
 
 def default_bytes() -> int:

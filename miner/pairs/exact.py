@@ -1,5 +1,6 @@
 """The exact engine on a CPU: all pairs a < b above a threshold, by tiles and a bound that skips most of the work."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.device import has_native_bf16
+from miner.memory import give_back_freed
 from miner.pairs.join import STRIP_ROWS, FloodError
 from miner.pairs.planning import SHORTEST, Cascade, Costs, best_cascade
 from miner.pairs.sampled import products_at
@@ -28,7 +30,8 @@ _TIMED_SHARE = 1e-3
 _DENSE_SHARE = 1 / 16
 # What a tile in work takes beside its rows: scores in float32, a mask, and the candidates.
 _TILE_BYTES = TILE_ROWS * TILE_ROWS * 8
-_SHARE_FOR_UNITS = 3 / 4
+# Of the memory for vectors; the rest is for what is in the making.
+_SHARE_FOR_UNITS, _SHARE_FOR_SKETCHES = 3 / 4, 2 / 3
 
 CPU = torch.device("cpu")
 
@@ -133,7 +136,10 @@ class ExactEngine:
         planned = self.threads.start(plan)
         for _ in self.threads.map(self._load, blocks(len(vectors), TILE_ROWS)):
             pass
-        self.first, self.second = self._sketches(planned.result())
+        cascade = planned.result()
+        if self.units is None:
+            give_back_freed()
+        self.first, self.second = self._sketches(cascade)
 
     def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
         """Row numbers a < b with a in [start, stop) and b >= first of all pairs that may reach the threshold, by (a, b).
@@ -141,6 +147,8 @@ class ExactEngine:
         Raises:
             FloodError: there are more than `limit`.
         """
+        if self.units is None:  # memory is short
+            give_back_freed()
         strip = self._units(start, stop)
         count = 0
         found: list[NDArray[np.int64]] = []
@@ -195,7 +203,7 @@ class ExactEngine:
         check_lengths(lengths)
         units = scaled(stored, lengths)
         shuffled = torch.randperm(len(units), generator=torch.Generator().manual_seed(0))
-        row_bytes = room / count
+        row_bytes = _SHARE_FOR_SKETCHES * room / count
         costs = _measured_costs(units[:TILE_ROWS])
         return best_cascade(units[shuffled], count, self.threshold, dtype, costs, _count_hits, row_bytes)
 
@@ -244,7 +252,7 @@ class ExactEngine:
 def least_bytes(count: int, dim: int) -> int:
     """The least memory with which the exact engine can search so many vectors: its tiles, and the shortest sketches."""
     shortest = min(SHORTEST, dim) * 2
-    return _working_bytes(count, dim, torch.get_num_threads()) + count * shortest
+    return _working_bytes(count, dim, torch.get_num_threads()) + math.ceil(count * shortest / _SHARE_FOR_SKETCHES)
 
 
 def _working_bytes(count: int, dim: int, threads: int) -> int:

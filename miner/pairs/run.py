@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # What the tables of found pairs take while they are written, and what the process takes for this and that.
 _PAIR_BYTES = 200
-_SPARE_BYTES = 96 << 20
+_SPARE_BYTES = 160 << 20
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -> Result:
