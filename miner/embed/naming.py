@@ -13,6 +13,9 @@ FAMILIES_HELP = (
     "resnet50:IMAGENET1K_V1; timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50 and barlow_resnet50; moco:FILE; "
     "run:FOLDER of `miner train`; and onnx:FILE."
 )
+# Raised whenever the same options give other vectors than before: a run that was begun before is not continued after.
+# 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes 16 images at a time.
+ARITHMETIC = 2
 _BACKBONE_OF_A_RUN = "backbone.safetensors"
 
 
@@ -55,8 +58,9 @@ def parse(name: str) -> EncoderName:
 
 
 def encoder_request(options: EmbedOptions) -> dict[str, Any]:
-    """What of an encoder decides the vectors beside its name: layer and pooling if chosen, and the bytes of local files."""
-    request: dict[str, Any] = options.model_dump(mode="json", include={"layer", "pool"}, exclude_defaults=True)
+    """What decides the vectors beside an encoder's name: what of its options was chosen, and the bytes of local files."""
+    chosen = options.model_dump(mode="json", include={"layer", "pool", "draft", "compile"}, exclude_defaults=True)
+    request: dict[str, Any] = {"arithmetic": ARITHMETIC, **chosen}
     if files := parse(options.encoder).files:
         request["encoder_files"] = {file.name: file_record(file)["sha256"] for file in files}
     return request

@@ -28,15 +28,32 @@ class EmbedOptions(Options):
     )
     batch_size: int | None = Field(
         None,
-        ge=1,
-        description="Images per forward pass; by the device if not given (64 on a CPU, 512 on a GPU), and halved where memory "
-        "runs out.",
+        ge=0,
+        description="Images per forward pass; 16 on a CPU and 512 on a GPU if not given, and halved where memory runs out. 0 "
+        "tries several sizes for a second and keeps the best; the size is then part of the request, as the last bits of "
+        "vectors can depend on it.",
         json_schema_extra={"short": "-b"},
     )
     device: str = Field("auto", description="auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1.")
-    workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Threads that decode images, and on a CPU also encode them; 0 means one per core, at most 8 for a GPU and 32 "
+        "on a CPU.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="Arithmetic of the encoder; auto is bf16 where the device has it natively."
+    )
+    draft: float | None = Field(
+        None,
+        ge=1,
+        description="Decode JPEGs at 1/2, 1/4 or 1/8 of their size where that leaves at least so many pixels per pixel of the "
+        "resized image, say 2: several times faster for large photographs, at slightly other vectors. Off if not given.",
+    )
+    compile: bool = Field(
+        False,
+        description="Let torch.compile make one program of the encoder: a minute of compiling, faster after it, at slightly "
+        "other vectors. Needs a C++ compiler on a CPU, Triton on a GPU.",
     )
     max_errors: Fraction = Field(
         0.01, description="Share of the images that may be unusable before the run stops (10 images always may)."

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from miner.embed.naming import encoder_request
 from miner.embed.options import EmbedOptions
+from miner.embed.settle import BATCH_SIZE, with_batch_size, without_impossible
 from miner.engine import Executor, LocalExecutor, Progress, Unit, finished_items, run
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
@@ -35,7 +36,13 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     entries = list(source.entries[: options.limit])
     if len(entries) < 2:
         raise MinerError(f"{options.source} holds one image; a pair needs two. Name a folder with more images.")
-    stage = Stage(workspace.embeddings, _request(options, entries))
+    options = without_impossible(options)
+    request = _request(options, entries)
+    if not force:
+        options, request = with_batch_size(options, request, workspace.embeddings)
+    elif options.batch_size == 0:
+        request[BATCH_SIZE] = 0
+    stage = Stage(workspace.embeddings, request)
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
 
@@ -49,6 +56,11 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
 
     # The encoder loads before anything is replaced: when it cannot be had, what was there is still there.
     worker = worker_of(options, source)
+    if options.batch_size == 0:
+        found = worker.find_batch_size(len(entries))
+        stage.request[BATCH_SIZE] = found
+        options = options.model_copy(update={BATCH_SIZE: found})
+        worker = worker_of(options, source)
     if base is not None:
         begin_growth(stage, base)
     else:
@@ -76,6 +88,7 @@ def _encode(
     base: Record | None,
 ) -> Result:
     from miner.embed.growth import known_keys
+    from miner.embed.memory import give_back_memory
 
     old = known_keys(stage.folder, base) if base else set()
     new = [entry for entry in entries if entry.key not in old]
@@ -87,6 +100,7 @@ def _encode(
             worker.on_images = lambda count, meter: progress.advance(count, _pace(meter))
         run(units, progress=None if local else progress, executor=executor, after=watch.look)
         worker.on_images = None
+    give_back_memory()
     record = {
         "source": {"spec": stage.request["source"], "images": len(entries), "classes": source.classes},
         "encoder": worker.encoder.record(),

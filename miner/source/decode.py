@@ -3,10 +3,12 @@
 import io
 import os
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
-from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from miner.errors import UsageError
 
@@ -16,6 +18,8 @@ MAX_PIXELS = 179_000_000  # about 0.5 GB as RGB; Pillow's own limit for a decomp
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
 _REGISTERED = (TiffImagePlugin, WebPImagePlugin)  # importing them here keeps Pillow from loading all
 
+_ORIENTATION = 0x0112  # an EXIF tag; from 5 on width and height change places
+_MIRRORED, _UPSIDE_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)  # what was right is left, what was below is above
 _REASON_LENGTH = 160
 _WEB_PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
@@ -27,7 +31,33 @@ class UnreadableImageError(Exception):
     """Bytes that are no usable image; the message is the reason, in few words."""
 
 
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A decoded image.
+
+    Attributes:
+        image: RGB, upright.
+        size: width and height of the upright original, in pixels.
+        shrink: 1, or 2, 4 or 8 where a JPEG was decoded at that fraction; `image` has `size` over `shrink`, rounded up.
+        origin: where the upper left corner of the original lies in `image`: not at 0 where a rotation has brought the side
+            that was rounded up there.
+    """
+
+    image: Image.Image
+    size: Size
+    shrink: int = 1
+    origin: tuple[float, float] = (0.0, 0.0)
+
+
 def decode_image(data: bytes) -> Image.Image:
+    """`decode_picture` at full size."""
+    return decode_picture(data).image
+
+
+def decode_picture(data: bytes, needed: Callable[[Size], Size] | None = None) -> Picture:
     """Decode JPEG (and MPO), PNG, WebP, GIF, BMP, TIFF or PPM as RGB, whatever the file is called.
 
     EXIF rotation is applied; a damaged EXIF block is ignored. Alpha and transparent colours are laid on white. Of several
@@ -37,6 +67,8 @@ def decode_image(data: bytes) -> Image.Image:
 
     Args:
         data: the encoded file.
+        needed: the least width and height that will do, given those of the upright original. A JPEG is then decoded at the
+            smallest of 1/8, 1/4, 1/2 of its size that has them, which leaves out most of the inverse cosine transform.
     Raises:
         UnreadableImageError: empty, truncated, damaged, of another format, larger than `MAX_PIXELS` (or the environment's
             MINER_MAX_PIXELS), or of a kind without an agreed range (floating point, 32-bit integers).
@@ -49,8 +81,11 @@ def decode_image(data: bytes) -> Image.Image:
         image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         if image.width * image.height > limit:
             raise UnreadableImageError(f"too large: {image.width} x {image.height}")
+        wanted = needed if isinstance(image, JpegImagePlugin.JpegImageFile) else None
+        drafted = _draft(image, wanted) if wanted else None
         image.load()
-        return _to_rgb(_upright(image))
+        upright = _to_rgb(_upright(image))
+        return replace(drafted, image=upright) if drafted else Picture(upright, upright.size)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
@@ -82,10 +117,33 @@ def _what_else(data: bytes) -> str:
     return "no known image format" + (" (a web page)" if start.startswith(_WEB_PAGE_STARTS) else "")
 
 
+def _draft(image: Image.Image, needed: Callable[[Size], Size]) -> Picture:
+    """Have a JPEG decoded at a fraction of its size; gives what is known of it before."""
+    orientation, full = _orientation(image), image.size
+    size = full[::-1] if orientation >= 5 else full
+    width, height = needed(size)[::-1] if orientation >= 5 else needed(size)
+    drafted = image.draft(None, (max(width, 1), max(height, 1)))
+    shrink = round(full[0] / drafted[1][2]) if drafted else 1
+    excess = [-(-side // shrink) - side / shrink for side in size]
+    origin = (excess[0] if orientation in _MIRRORED else 0.0, excess[1] if orientation in _UPSIDE_DOWN else 0.0)
+    return Picture(image, size, shrink, origin)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8; 1, which is upright, if there is none or none that can be read."""
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # EXIF is a side note: its damage says nothing about the pixels
+        return 1
+    return found if found in range(2, 9) else 1
+
+
 def _upright(image: Image.Image) -> Image.Image:
+    if _orientation(image) == 1:
+        return image
     try:
         return ImageOps.exif_transpose(image)
-    except Exception:  # EXIF is a side note: its damage says nothing about the pixels
+    except Exception:  # as above
         return image
 
 
@@ -97,7 +155,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         opaque = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _from_wide_grey(grey: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Image.Image:

@@ -27,9 +27,37 @@ def test_several_devices_give_the_bytes_of_one(make_photos, tmp_path) -> None:
     assert vectors(one) == vectors(two)
 
 
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_number_of_threads_does_not_change_a_byte(precision: str, make_photos, tmp_path) -> None:
+    folder, before = str(make_photos(count=40)), torch.get_num_threads()
+    found = []
+    for workers in (1, 2, 5):
+        workspace = Workspace(tmp_path / str(workers))
+        embed(EmbedOptions(source=folder, workers=workers, precision=precision, device="cpu"), workspace)
+        found.append(vectors(workspace))
+    assert found[0] == found[1] == found[2]
+    assert torch.get_num_threads() == before
+
+
+def test_feeding_a_device_gives_the_vectors_of_threads_that_encode(make_photos, tmp_path) -> None:
+    folder = make_photos(count=21)
+    (folder / "class0" / "001.jpg").write_bytes(b"broken")
+    found, threads = [], torch.get_num_threads()
+    for number, on_cpu in enumerate((True, False)):
+        worker = Worker(EmbedOptions(source=str(folder), batch_size=4, device="cpu"))
+        worker.on_cpu = on_cpu
+        torch.set_num_threads(1)
+        files = [tmp_path / f"{number}-{name}" for name in ("vectors.npy", "errors.parquet", "metadata.parquet")]
+        worker.encode_block(worker.source.entries, *files)
+        found.append([file.read_bytes() for file in files])
+        assert len(np.load(files[0])) == 20 and worker.meter.images == 21 and worker.meter.encoding_s > 0
+    torch.set_num_threads(threads)
+    assert found[0] == found[1]
+
+
 def test_batch_is_halved_when_memory_runs_out(make_photos, monkeypatch) -> None:
     worker = Worker(EmbedOptions(source=str(make_photos(count=10)), batch_size=8))
-    pixels = [np.full((224, 224, 3), 20 * number, np.uint8) for number in range(10)]
+    pixels = torch.stack([torch.full((224, 224, 3), 20 * number, dtype=torch.uint8) for number in range(10)])
     whole = worker.vectors(pixels)
     encode, sizes = type(worker.encoder).encode, []
 

@@ -4,7 +4,7 @@ import pytest
 
 from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.published import PUBLISHED
-from miner.embed.naming import FAMILIES, FAMILIES_HELP, EncoderName, encoder_request, parse
+from miner.embed.naming import ARITHMETIC, FAMILIES, FAMILIES_HELP, EncoderName, encoder_request, parse
 from miner.embed.options import EmbedOptions
 
 
@@ -29,8 +29,13 @@ def test_the_help_names_everything_there_is() -> None:
     assert [name for name in names if name not in FAMILIES_HELP] == []
 
 
-def test_the_defaults_add_nothing_to_the_request() -> None:
-    assert encoder_request(EmbedOptions(source="sample")) == {}
+def test_the_defaults_add_the_arithmetic_alone_to_the_request() -> None:
+    assert encoder_request(EmbedOptions(source="sample")) == {"arithmetic": ARITHMETIC}
+
+
+def test_what_changes_vectors_is_in_the_request() -> None:
+    options = EmbedOptions(source="sample", draft=2, compile=True, pool="max")
+    assert encoder_request(options) == {"arithmetic": ARITHMETIC, "draft": 2.0, "compile": True, "pool": "max"}
 
 
 def test_the_bytes_of_a_local_file_are_part_of_the_request(tmp_path: Path) -> None:

@@ -62,7 +62,8 @@ class Encoder:
         licence: of the weights, as far as known.
         labels_seen: labels that the weights were trained with, or "none"; a pair miner must state this.
         layer, pool: which of its outputs this is.
-        file_sha256: of the file, where the weights are not in the network's state dict.
+        weights_sha256: as published, whatever form the network has now.
+        float32_part: what of the network does its arithmetic in float32 also when bfloat16 is asked for.
     """
 
     name: str
@@ -72,7 +73,8 @@ class Encoder:
     labels_seen: str
     layer: Layer = "backbone"
     pool: Pool = "auto"
-    file_sha256: str = ""
+    weights_sha256: str = ""
+    float32_part: str = ""
 
     @cached_property
     def dim(self) -> int:
@@ -114,10 +116,11 @@ class Encoder:
         chosen = {
             "layer": self.layer if self.layer != "backbone" else "",
             "pool": self.pool if self.pool != "auto" else "",
+            "float32_part": self.float32_part,
         }
         return {
             "name": self.name,
-            "weights_sha256": self.file_sha256 or weights_sha256(self.network),
+            "weights_sha256": self.weights_sha256,
             "preprocess": self.preprocess.record(),
             "licence": self.licence,
             "labels_seen": self.labels_seen,

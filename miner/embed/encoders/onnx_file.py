@@ -84,7 +84,7 @@ def onnx_encoder(request: EncoderRequest) -> Encoder:
         _preprocess(request.path, _input_side(session, request.path)),
         licence="see the file",
         labels_seen="unknown (local file)",
-        file_sha256=_sha256(request.path),
+        weights_sha256=_sha256(request.path),
     )
 
 

@@ -6,8 +6,9 @@ from dataclasses import replace
 import torch
 
 from miner.embed.encoders import efficientnet_lite
-from miner.embed.encoders.base import Encoder, EncoderRequest
+from miner.embed.encoders.base import Encoder, EncoderRequest, weights_sha256
 from miner.embed.encoders.efficientnet_lite import efficientnet_lite as lite_encoder
+from miner.embed.encoders.folding import fold_batch_norms
 from miner.embed.encoders.moco import moco_encoder
 from miner.embed.encoders.onnx_file import onnx_encoder, refuse_torchscript
 from miner.embed.encoders.published import PUBLISHED, published_encoder
@@ -49,8 +50,11 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
     _check_path(name, parts)
     factory = _BY_FAMILY.get(parts.family) or _BY_NAME.get(parts.model, torchvision_encoder)
     encoder = factory(EncoderRequest(name, parts.model, parts.path, layer, pool))
-    network = encoder.network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return replace(encoder, network=network, layer=layer, pool=pool)
+    network = encoder.network.eval().requires_grad_(False)
+    checksum = encoder.weights_sha256 or weights_sha256(network)
+    folded = fold_batch_norms(network, encoder.preprocess.crop)
+    network = folded.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return replace(encoder, network=network, layer=layer, pool=pool, weights_sha256=checksum)
 
 
 def _check_path(name: str, parts: EncoderName) -> None:
