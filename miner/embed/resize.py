@@ -8,6 +8,7 @@ from PIL import Image
 Size = tuple[int, int]
 Window = tuple[int, int, int, int]  # left, top, right, bottom
 
+_MOST_PIXELS = 1 << 26  # 256 MB as RGB; a photograph of a usual shape is far smaller once it is resized
 _SUPPORT = {
     Image.Resampling.BOX: 0.5,
     Image.Resampling.BILINEAR: 1.0,
@@ -61,12 +62,19 @@ def resize_window(image: Image.Image, size: Size, resampling: Image.Resampling, 
     Pillow resizes columns and then rows, with 8 bits in between. Here the first pass gets only the rows that the second will
     look at, the second only the columns that are wanted; and either computes only what is wanted where `_Axis.exact`.
 
+    A strip so long that the whole would have more than `_MOST_PIXELS` is the exception: its window is computed alone, and
+    rounding may then differ by a level.
+
     Args:
         image: RGB.
         size: width and height that the whole image is resized to.
         window: inside that size.
     """
     left, top, right, bottom = window
+    if size[0] * size[1] > _MOST_PIXELS:
+        across, down = image.width / size[0], image.height / size[1]
+        box = (left * across, top * down, right * across, bottom * down)
+        return image.resize((right - left, bottom - top), resampling, box=box)
     if resampling not in _SUPPORT or size == image.size or not _columns_first(image.size, size):
         return image.resize(size, resampling).crop(window)
     columns, rows = _Axis(image.width, size[0], left, right), _Axis(image.height, size[1], top, bottom)

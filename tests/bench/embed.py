@@ -1,146 +1,219 @@
 """`miner embed` against a plain script, the bare encoder and the bare decoder.
 
-    python tests/bench/embed.py --source FOLDER [--encoder resnet50@FILE]
+    python tests/bench/embed.py --sources FOLDER cifar10 --encoders efficientnet_lite0 resnet50
 
-The plain script is what one writes first: a torchvision transform in a DataLoader with two workers, the same network, float32. The
-bare encoder is the forward pass on ready tensors in the precision that miner chooses; the bare decoder reads and decodes with
-miner's threads and encodes nothing. All take turns. How peak memory grows with the number of images is in the record.
+makes one record of every source with every encoder. The images are written to a folder first, which all read. All sides take
+turns, `--repeats` times; a ratio is the median of the ratios of the turns.
+
+miner_embed   the whole stage, files and all, with the network loaded
+bare_encoder  the same network, batches and threads on ready tensors
+bare_decoder  the same threads read, decode and preprocess, and encode nothing
+one_loop      the same network and batches on ready tensors in one Python loop, with torch's own threads
+plain_script  plain_embed.py with as many decoding processes, in a process of its own
+
+On a CPU the encoder and the decoder share the cores, so that nothing can be faster than `both_in_turn`: 1 / (1 / encoder +
+1 / decoder). Random weights are as fast as trained ones; ResNet-50's are random unless its name says otherwise (NAME@FILE).
 """
 
 import argparse
-import io
 import json
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image
 from record import publish, summary
-from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision import models
 
-from miner.device import resolve_precision
-from miner.embed.encoders import Encoder, load_encoder
-from miner.embed.job import Worker
+from miner.embed.decoding import decode_into
+from miner.embed.job import Worker, worker_of
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.source import Entry, Source, open_source
+from miner.source import open_source
 from miner.workspace import Workspace
 
-CPU = torch.device("cpu")
-BATCH = 64
+PLAIN = Path(__file__).with_name("plain_embed.py")
 
 
-class PlainImages(Dataset):
-    def __init__(self, source: Source, encoder: Encoder, limit: int) -> None:
-        self.source, self.entries = source, source.entries[:limit]
-        steps = encoder.preprocess
-        self.transform = transforms.Compose(
-            [
-                transforms.Resize(steps.resize, transforms.InterpolationMode(steps.interpolation)),
-                transforms.CenterCrop(steps.crop),
-                transforms.ToTensor(),
-                transforms.Normalize(steps.mean, steps.std),
-            ]
-        )
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, row: int) -> torch.Tensor:
-        return self.transform(Image.open(io.BytesIO(self.source.read(self.entries[row]))).convert("RGB"))
+def write_folder(spec: str, images: int, folder: Path) -> int:
+    """The first images of a source as files in class folders; how many there are."""
+    source = open_source(spec)
+    entries = list(source.entries[:images])
+    for entry in entries:
+        path = folder / f"class{entry.label or 0}" / f"{entry.key}.{entry.extension.lstrip('.')}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(source.read(entry))
+    return len(entries)
 
 
-def plain_script(source: Source, encoder: Encoder, limit: int) -> np.ndarray:
-    loader = DataLoader(PlainImages(source, encoder, limit), batch_size=BATCH, num_workers=2)
-    with torch.inference_mode():
-        vectors = torch.cat([encoder.network(images) for images in loader])
-        return torch.nn.functional.normalize(vectors).numpy()
+def random_resnet50(folder: Path) -> Path:
+    torch.manual_seed(0)
+    path = folder / "resnet50.pth"
+    torch.save(models.resnet50().state_dict(), path)
+    return path
 
 
-def bare_encoder(encoder: Encoder, images: int) -> None:
-    side = encoder.preprocess.crop
-    batch = torch.zeros(BATCH, side, side, 3, dtype=torch.uint8)
-    for start in range(0, images, BATCH):
-        encoder.encode(batch[: min(BATCH, images - start)], resolve_precision("auto", CPU))
+def in_threads(worker: Worker, work: Callable[[int], object], images: int) -> None:
+    """Call `work` with the sizes of all batches, on the worker's threads."""
+    sizes = [min(worker.batch_size, images - start) for start in range(0, images, worker.batch_size)]
+    list(worker.pool.map(work, sizes))
 
 
-def bare_decoder(worker: Worker, entries: Sequence[Entry]) -> None:
-    for batch in worker._decoded_batches(entries):
-        assert all(image.pixels is not None for image in batch)
+def bare_encoder(worker: Worker, images: int) -> None:
+    side = worker.encoder.preprocess.crop
+    ready = torch.zeros(worker.batch_size, side, side, 3, dtype=torch.uint8)
+    if worker.on_cpu:
+        in_threads(worker, lambda size: worker.vectors(ready[:size]), images)
+    else:
+        one_loop(worker, images)
 
 
-def peak_memory(spec: str, name: str, images: int) -> dict[str, int]:
+def one_loop(worker: Worker, images: int) -> None:
+    side = worker.encoder.preprocess.crop
+    ready = torch.zeros(worker.batch_size, side, side, 3, dtype=torch.uint8)
+    for start in range(0, images, worker.batch_size):
+        worker.vectors(ready[: images - start])
+
+
+def bare_decoder(worker: Worker, images: int) -> None:
+    entries = list(worker.source.entries[:images])
+    steps = worker.encoder.preprocess
+
+    def decode(start: int) -> None:
+        batch = entries[start : start + worker.batch_size]
+        pixels = torch.empty(len(batch), steps.crop, steps.crop, 3, dtype=torch.uint8).numpy()
+        for row, entry in enumerate(batch):
+            assert not decode_into(pixels[row], worker.source, entry, steps, None).reason
+
+    list(worker.pool.map(decode, range(0, len(entries), worker.batch_size)))
+
+
+def miner_embed(options: EmbedOptions) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        embed(options, Workspace(Path(folder)))
+
+
+def plain_script(folder: Path, encoder: str, workers: int, device: str) -> float:
+    name, _, weights = encoder.partition("@")
+    command = [sys.executable, str(PLAIN), str(folder), name, "--workers", str(workers), "--device", device]
+    command += ["--weights", weights] if weights else []
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(json.loads(answer.splitlines()[-1])["seconds"])
+
+
+def turns(sides: dict[str, Callable[[], float | None]], repeats: int) -> dict[str, list[float]]:
+    """Seconds of each side in each turn; a side may know its own."""
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(repeats):
+        for name, side in sides.items():
+            started = time.perf_counter()
+            own = side()
+            seconds[name].append(time.perf_counter() - started if own is None else own)
+    return seconds
+
+
+def flops_of(worker: Worker) -> int:
+    """Floating point operations of one image, two for a multiplication with addition."""
+    side = worker.encoder.preprocess.crop
+    pixels = torch.zeros(1, side, side, 3, dtype=torch.uint8, device=worker.device)
+    with FlopCounterMode(display=False) as counter:
+        worker.encoder.encode(pixels, torch.float32)
+    return int(counter.get_total_flops())
+
+
+def peak_memory(spec: str, encoder: str, images: int) -> dict[str, int]:
     """Peak memory of a whole `miner embed` process."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "miner",
-            "embed",
-            spec,
-            "--encoder",
-            name,
-            "--limit",
-            str(images),
-            "-w",
-            folder,
-        ]
-        subprocess.run([*command, "--block-size", "256"], check=True, capture_output=True)
+        command = [sys.executable, "-m", "miner", "embed", spec, "--encoder", encoder, "--limit", str(images)]
+        subprocess.run([*command, "-w", folder, "--block-size", "256"], check=True, capture_output=True)
         log = json.loads((Path(folder) / "run.json").read_text())
     return {"images": images, "peak_memory_mb": log["stages"]["embed"]["measured"]["peak_memory_mb"]}
 
 
-def miner_embed(spec: str, name: str, limit: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        embed(
-            EmbedOptions(source=spec, encoder=name, limit=limit, device="cpu"),
-            Workspace(Path(folder)),
-        )
+def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) -> dict[str, Any]:
+    """One source with one encoder."""
+    options = EmbedOptions(source=str(folder), encoder=encoder, device=given.device, batch_size=given.batch_size)
+    worker = worker_of(options, open_source(str(folder)))
+    workers = worker.pool._max_workers
+    sides: dict[str, Callable[[], float | None]] = {
+        "miner_embed": lambda: miner_embed(options),
+        "bare_encoder": lambda: bare_encoder(worker, images),
+        "bare_decoder": lambda: bare_decoder(worker, images),
+        "one_loop": lambda: one_loop(worker, images),
+        "plain_script": lambda: plain_script(folder, encoder, workers, str(worker.device)),
+    }
+    bare_encoder(worker, min(images, 2 * worker.batch_size))  # a first pass is slower on every device
+    seconds = turns(sides, given.repeats)
+    by_turn = {name: np.asarray(values) for name, values in seconds.items()}
+    ours = by_turn["miner_embed"]
+    bounds = {
+        "bare_encoder": by_turn["bare_encoder"],
+        "bare_decoder": by_turn["bare_decoder"],
+        "slower_of_both": np.maximum(by_turn["bare_encoder"], by_turn["bare_decoder"]),
+        "both_in_turn": by_turn["bare_encoder"] + by_turn["bare_decoder"],
+        "one_loop": by_turn["one_loop"],
+        "plain_script": by_turn["plain_script"],
+    }
+    record: dict[str, Any] = {
+        "encoder": encoder.partition("@")[0],
+        "weights_sha256": worker.encoder.weights_sha256,
+        "images": images,
+        "precision": str(worker.precision).removeprefix("torch."),
+        "batch_size": worker.batch_size,
+        "workers": workers,
+        **{
+            name: {**summary(values), "images_per_s": images / float(np.median(values))}
+            for name, values in seconds.items()
+        },
+        "miner_embed_over": {name: float(np.median(bound / ours)) for name, bound in bounds.items()},
+    }
+    flops = flops_of(worker)
+    record["flops_per_image"] = flops
+    record["tflops_per_s"] = flops * images / float(np.median(ours)) / 1e12
+    if given.peak_tflops:
+        record["share_of_peak_flops"] = record["tflops_per_s"] / given.peak_tflops
+    return record
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--source", default="sample")
-    parser.add_argument("--encoder", default="efficientnet_lite0")
-    parser.add_argument("--limit", type=int, default=512)
-    parser.add_argument("--memory-images", type=int, default=180)
-    parser.add_argument("--repeats", type=int, default=3)
-    options = parser.parse_args()
-    source, encoder = open_source(options.source), load_encoder(options.encoder, CPU)
-    images = min(options.limit, len(source.entries))
-    worker = Worker(EmbedOptions(source=options.source, encoder=options.encoder, device="cpu"), source)
-    miner_embed(options.source, options.encoder, BATCH)  # loads the network; every side is warm
-    sides = {
-        "miner_embed": lambda: miner_embed(options.source, options.encoder, images),
-        "plain_script_fp32": lambda: plain_script(source, encoder, images),
-        "bare_encoder": lambda: bare_encoder(encoder, images),
-        "bare_decoder": lambda: bare_decoder(worker, source.entries[:images]),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
-    for _ in range(options.repeats):
-        for name, side in sides.items():
-            started = time.perf_counter()
-            side()
-            seconds[name].append(time.perf_counter() - started)
-    timings = {
-        name: {**summary(values), "images_per_s": images / float(np.median(values))} for name, values in seconds.items()
-    }
-    ratio = {
-        f"miner_embed_over_{name}": float(
-            np.median([b / a for a, b in zip(seconds["miner_embed"], seconds[name], strict=True)])
-        )
-        for name in ("plain_script_fp32", "bare_encoder", "bare_decoder")
-    }
-    memory = [peak_memory(options.source, options.encoder, options.memory_images * factor) for factor in (1, 4, 16)]
-    name, threads = options.encoder.partition("@")[0], torch.get_num_threads()
-    data = {"source": Path(options.source).name, "images": images, "encoder": name}
-    publish(f"embed-{data['source']}-{name}", {"data": data, "threads": threads, **timings, **ratio, "memory": memory})
+    parser.add_argument("--sources", nargs="+", default=["sample"])
+    parser.add_argument("--encoders", nargs="+", default=["efficientnet_lite0", "resnet50"])
+    parser.add_argument("--images", type=int, default=2048, help="of each source")
+    parser.add_argument(
+        "--slow-images", type=int, default=512, help="of each source, for anything but EfficientNet-Lite"
+    )
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--batch-size", type=int)
+    parser.add_argument("--peak-tflops", type=float, help="of the device in the precision used, for the share of it")
+    parser.add_argument("--memory-images", type=int, default=0, help="also peak memory at 1, 4 and 16 times so many")
+    parser.add_argument("--name", default="embed-throughput")
+    given = parser.parse_args()
+    cases, memory = [], []
+    with tempfile.TemporaryDirectory() as temporary:
+        weights = random_resnet50(Path(temporary))
+        for spec in given.sources:
+            for encoder in given.encoders:
+                name = f"resnet50@{weights}" if encoder == "resnet50" else encoder
+                limit = given.images if encoder.startswith("efficientnet_lite") else given.slow_images
+                folder = Path(temporary) / f"{Path(spec).name}-{limit}"
+                images = write_folder(spec, limit, folder)
+                record = {"source": Path(spec).name, **measure(folder, images, name, given)}
+                if encoder == "resnet50":
+                    record["weights"] = "random"
+                cases.append(record)
+                print(json.dumps(record["miner_embed_over"]), file=sys.stderr, flush=True)
+        if given.memory_images:
+            spec, encoder = given.sources[0], given.encoders[0]
+            memory = [peak_memory(spec, encoder, given.memory_images * factor) for factor in (1, 4, 16)]
+    publish(given.name, {"threads": torch.get_num_threads(), "cases": cases, "memory": memory})
 
 
 if __name__ == "__main__":

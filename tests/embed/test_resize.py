@@ -1,5 +1,7 @@
 """Only the window of a resized image is computed; Pillow's own resize and crop say what it must hold."""
 
+import resource
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,3 +52,17 @@ def test_random_sizes() -> None:
         expected = np.asarray(image.resize(resized, method).crop(window))
         ours = np.asarray(resize_window(image, resized, method, window))
         np.testing.assert_array_equal(ours, expected, err_msg=f"{width}x{height} -> {resized}, {method.name}")
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_000, 1), (3, 30_000)])
+def test_a_long_strip_does_not_fill_the_memory(size: tuple[int, int]) -> None:
+    image = Image.linear_gradient("L").resize(size).convert("RGB")
+    scale = 232 / min(size)
+    resized = (int(size[0] * scale), int(size[1] * scale))
+    left, top = ((side - 224) // 2 for side in resized)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    window = resize_window(image, resized, Image.Resampling.BILINEAR, (left, top, left + 224, top + 224))
+    assert window.size == (224, 224)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000
+    middle = np.asarray(image)[size[1] // 2, size[0] // 2].astype(int)
+    assert np.abs(np.asarray(window).astype(int) - middle).max() <= 2
