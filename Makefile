@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test lint bench cifar10 clean
+.PHONY: setup demo test test-browser lint bench cifar10 clean
 
 setup: $(VENV)/installed
 
@@ -21,6 +21,9 @@ cifar10: setup
 
 test: setup
 	$(BIN)/python -m pytest
+
+test-browser: setup
+	$(BIN)/python -m pytest -rs tests/browser
 
 lint: setup
 	$(BIN)/ruff check .

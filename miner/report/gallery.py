@@ -46,6 +46,11 @@ class Card:
     b: Side
     agree: bool | None
 
+    @property
+    def classes(self) -> list[str]:
+        """Names of the known classes of its images."""
+        return list(dict.fromkeys(side.class_name for side in (self.a, self.b) if side.class_name is not None))
+
 
 @dataclass(frozen=True)
 class HubCard:
@@ -92,6 +97,12 @@ def spread_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
         seen |= {int(a[rank]), int(b[rank])}
         chosen.append(rank)
     return pairs.take(pa.array(order[chosen], pa.int64())).to_pylist()  # type: ignore[no-any-return]
+
+
+def random_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
+    """At most `count` pairs, each as likely as any other, the same at every call."""
+    chosen = np.random.default_rng(0).permutation(len(pairs))[:count]
+    return pairs.take(pa.array(chosen, pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
 
 def spread_places(ascending: NDArray[np.float64], count: int) -> NDArray[np.int64]:

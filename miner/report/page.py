@@ -1,5 +1,7 @@
 """From findings to HTML."""
 
+import base64
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -7,14 +9,16 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 
 from miner.embeddings import read_metadata
 from miner.errors import MinerError
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
+from miner.report.coverage import coverage_points
 from miner.report.evaluation import knn_rows, knn_settings
 from miner.report.facts import headline, key_facts
 from miner.report.findings import Findings
-from miner.report.gallery import cards, hub_cards, read_pairs, spread_pairs, strip
+from miner.report.gallery import cards, hub_cards, random_pairs, read_pairs, spread_pairs, strip
 from miner.report.options import ReportOptions
 from miner.report.pictures import embed_pictures, load_squares, open_images
 from miner.report.settings import environment_tables, request_tables
@@ -27,7 +31,7 @@ from miner.workspace import Workspace
 Context = dict[str, Any]
 
 _DUPLICATES_SHOWN = 12
-_FAILURES_SHOWN = 10
+_FAILURES_SHOWN = 200
 _PICTURE_ROOM_BYTES = 4_200_000
 
 
@@ -46,6 +50,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     )
     environment.filters |= {"count": count, "percent": percent, "band": band, "counted": counted}
     pairs = read_pairs(workspace.pairs / "pairs.parquet")
+    script = (Path(__file__).parent / "page.js").read_text()
     return environment.get_template("page.html").render(
         title=f"Semantic pairs of {source_name(findings.embeddings['source']['spec'])}",
         headline=headline(findings),
@@ -63,7 +68,17 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         **_failures(workspace, findings),
         requests=request_tables(findings),
         environments=environment_tables(findings),
+        coverage_chart=_coverage(findings, pairs),
+        script=Markup(script),
+        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _coverage(findings: Findings, pairs: pa.Table) -> Markup | None:
+    """Coverage alone, where there are no labels."""
+    if findings.pairs["labels"] is not None or not len(pairs):
+        return None
+    return precision_chart(coverage_points(pairs, findings.pairs["images"]), None)
 
 
 def _similarity(findings: Findings) -> Context:
@@ -111,9 +126,11 @@ def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings,
     """The cards of all galleries; the pictures share the room that the page has for them."""
     duplicates = read_pairs(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
+    shown_random = random_pairs(pairs, options.random) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
-    uses = [pair[side] for pair in [*shown, *shown_duplicates] for side in ("a", "b")] + [hub["row"] for hub in hubs]
+    in_pairs = [pair[side] for pair in [*shown, *shown_random, *shown_duplicates] for side in ("a", "b")]
+    uses = in_pairs + [hub["row"] for hub in hubs]
     rows = sorted(set(uses))
     metadata = read_metadata(workspace.embeddings, findings.embeddings)
     images = dict(zip(rows, metadata.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
@@ -128,6 +145,7 @@ def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings,
     return {
         "gallery": gallery,
         "strip": strip(gallery),
+        "random": cards(shown_random, paths, pictures, classes),
         "duplicates": cards(shown_duplicates, paths, pictures, classes),
         "hubs": hub_cards(hubs, images, pictures, classes),
         "pair_count": len(pairs),

@@ -2,7 +2,6 @@
 
 import http.server
 import json
-import os
 import shlex
 import shutil
 import signal
@@ -11,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -20,13 +20,7 @@ from miner.decisions import read_decisions, rejected
 from miner.workspace import Workspace
 from tests.review.running import Server, StartReview, mine_sample, reviews
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = os.environ.get("CHROMIUM") or next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium in PATH, and CHROMIUM does not name one")
-
-OpenPage = Callable[..., "playwright.Page"]
+OpenPage = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
@@ -46,21 +40,13 @@ def start_review() -> Iterator[StartReview]:
         yield start
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator["playwright.Browser"]:
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
 @pytest.fixture
 def open_page(browser) -> Iterator[OpenPage]:
     """Opens a page as a person of their own; the page may not complain or ask anybody but its server."""
     complaints: list[str] = []
     contexts = []
 
-    def visit(server: Server, url: str | None = None, **more: object) -> "playwright.Page":
+    def visit(server: Server, url: str | None = None, **more: object) -> Any:
         context = browser.new_context(**more)
         contexts.append(context)
         page = context.new_page()

@@ -1,6 +1,7 @@
 """What the page holds, read back with an HTML parser."""
 
 import base64
+import hashlib
 import io
 import json
 import re
@@ -22,7 +23,7 @@ from miner.report.run import report
 from miner.source import open_source
 from miner.workspace import Workspace
 
-_VOID = {"meta", "link", "img", "br"}
+_VOID = {"meta", "link", "img", "br", "input"}
 _LOADS = {"src", "href", "srcset", "data", "poster", "action", "xlink:href"}
 
 
@@ -54,7 +55,7 @@ class Page(HTMLParser):
         assert self.open_tags.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        if self.open_tags and self.open_tags[-1] != "style":
+        if self.open_tags and self.open_tags[-1] not in ("style", "script"):
             self.text += data
             self.sections[self.current] = self.sections.get(self.current, "") + data
 
@@ -63,7 +64,7 @@ class Page(HTMLParser):
 
 
 def write(workspace: Workspace, gallery: int = 12) -> Page:
-    report(ReportOptions(gallery=gallery), workspace)
+    report(ReportOptions(gallery=gallery, random=8), workspace)
     return read(workspace)
 
 
@@ -85,8 +86,14 @@ def test_the_page_loads_nothing(make_workspace, add_run):
     loaded = [value for _, attributes in page.elements for name, value in attributes.items() if name in _LOADS]
     assert len(loaded) > 24
     assert all(value.startswith(("data:", "#")) for value in loaded)
-    assert {tag for tag, _ in page.elements}.isdisjoint({"script", "iframe", "object", "embed"})
+    assert {tag for tag, _ in page.elements}.isdisjoint({"iframe", "object", "embed"})
+    assert [attributes for tag, attributes in page.elements if tag == "script"] == [{}]
     text = (workspace.report / "index.html").read_text()
+    script = re.search(r"<script>(.*?)</script>", text, re.DOTALL)[1]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = next(attributes for _, attributes in page.elements if attributes.get("http-equiv"))["content"]
+    assert f"script-src 'sha256-{digest}'" in policy and "default-src 'none'" in policy
+    assert not re.search(r"fetch|XMLHttpRequest|WebSocket|innerHTML|import\(", script)
     assert "url(" not in text and "@import" not in text
 
 
@@ -102,7 +109,8 @@ def test_hostile_names_stay_text(make_workspace, make_photos, add_run):
     add_run(workspace, name="<u>run", knn=True)
     page = write(workspace, gallery=60)
     names = {tag for tag, _ in page.elements}
-    assert names.isdisjoint({"script", "b", "u"})
+    assert names.isdisjoint({"b", "u"})
+    assert len([tag for tag, _ in page.elements if tag == "script"]) == 1
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
     assert "<script>alert(1)<" in page.sections["gallery"]
     assert any("<b>.jpg" in image["alt"] for image in page.images())
@@ -136,7 +144,7 @@ def test_each_section_tells_what_is_there(make_workspace, add_run):
     assert "not finished" in page.sections["training"]
     assert all(text in page.sections["knn"] for text in ("87.6%", "54.3%", "10.0%", "32 gallery images"))
     assert "13 images could not be used" in page.sections["failures"]
-    assert page.sections["failures"].count("broken") == 10
+    assert page.sections["failures"].count("broken") == 13
     charts = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("class") == "chart"]
     assert len(charts) == 5 and "Run moco: from 5 to 1." in " ".join(charts)
 
@@ -150,6 +158,23 @@ def test_the_gallery_goes_from_the_least_to_the_most_similar_pair(make_workspace
     gaps = [after - before for before, after in pairwise(similarities)]
     assert max(gaps) < 3 * (0.7 / 19)
     assert section.count("✓") + section.count("≠") == 20 + 2  # and once each in the explanation
+
+
+def test_pairs_at_random_are_pairs_of_the_band_and_always_the_same(make_workspace):
+    workspace = make_workspace()
+    drawn = shown_similarities(write(workspace).sections["random"])
+    assert len(drawn) == 8 and drawn != sorted(drawn) and 0.2 <= min(drawn) <= max(drawn) <= 0.9
+    assert drawn == shown_similarities(write(make_workspace(name="again")).sections["random"])
+    assert "random" not in write(workspace, gallery=400).sections
+
+
+def test_coverage_is_shown_without_labels(make_workspace):
+    workspace = make_workspace(labels=False)
+    page = write(workspace)
+    charts = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("class") == "chart"]
+    coverage = workspace.manifest(workspace.pairs)["image_coverage"]
+    assert any(f"pairs at or above a similarity: {coverage:.1%} from 0.2" in chart for chart in charts)
+    assert "precision is unknown" in page.sections["precision"]
 
 
 def test_duplicates_have_a_gallery_of_their_own(make_workspace):

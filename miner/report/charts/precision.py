@@ -13,15 +13,20 @@ _WIDE, _NARROW = Size(760, 360), Size(350, 330)
 _MOST_LABELS = 12
 
 
-def precision_chart(points: list[dict[str, Any]], chance: float) -> Markup:
+def precision_chart(points: list[dict[str, Any]], chance: float | None) -> Markup:
     """Two panels over one axis: precision, its chance level and coverage above, pairs on a logarithmic scale below.
 
     Args:
         points: {"min", "pairs", "precision", "coverage"}, at least one.
-        chance: precision of pairs drawn at random.
+        chance: precision of pairs drawn at random; None where there are no labels, and no precision in the points.
     """
     points = sorted(points, key=lambda point: point["min"])
     low, high = points[0], points[-1]
+    if chance is None:
+        description = (
+            f"Share of the images that are in pairs at or above a similarity: {_covered(low)}, {_covered(high)}."
+        )
+        return responsive(description, lambda size: _draw(size, points, None), _WIDE, _NARROW)
     description = (
         f"Label precision of the pairs at or above a similarity, and the share of images in them: {_spoken(low)}, {_spoken(high)}. "
         f"Random pairs: {percent(chance)}."
@@ -29,7 +34,7 @@ def precision_chart(points: list[dict[str, Any]], chance: float) -> Markup:
     return responsive(description, lambda size: _draw(size, points, chance), _WIDE, _NARROW)
 
 
-def _draw(size: Size, points: list[dict[str, Any]], chance: float) -> list[str]:
+def _draw(size: Size, points: list[dict[str, Any]], chance: float | None) -> list[str]:
     right, bottom = size.width - 12, size.height - 40
     middle = round(bottom * 0.56)
     half_step = (points[-1]["min"] - points[0]["min"]) / max(len(points) - 1, 1) / 2 or 0.005
@@ -41,16 +46,33 @@ def _draw(size: Size, points: list[dict[str, Any]], chance: float) -> list[str]:
     named = points[::every]
     return [
         *draw_y_axis(share, [0, 0.5, 1], right, "share", "{:.0%}".format),
-        *_chance(share, chance, right),
         path([(x(point["min"]), share(point["coverage"])) for point in points], class_="line coverage"),
-        path([(x(point["min"]), share(point["precision"])) for point in points], class_="line"),
-        *(tag("circle", cx=x(point["min"]), cy=share(point["precision"]), r=3.2, class_="dot") for point in points),
-        *(_label(x(point["min"]), share(point["precision"]) - 9, f"{point['precision']:.0%}") for point in named),
+        *(_coverage_labels(x, share, named) if chance is None else _precision(x, share, points, named, chance, right)),
         *draw_y_axis(pairs, log_ticks(1, pairs.high, most=3), right, "pairs", short_count),
         *(_bar(x, pairs, point, half_step) for point in points),
         *(_label(x(point["min"]), pairs(point["pairs"]) - 6, f"{point['pairs']:,}") for point in named),
         *draw_x_axis(x, [point["min"] for point in named], bottom, "at or above this cosine", "{:g}".format),
     ]
+
+
+def _precision(
+    x: Scale, share: Scale, points: list[dict[str, Any]], named: list[dict[str, Any]], chance: float, right: float
+) -> list[str]:
+    places = [(x(point["min"]), share(point["precision"])) for point in points]
+    return [
+        *_chance(share, chance, right),
+        path(places, class_="line"),
+        *(tag("circle", cx=across, cy=down, r=3.2, class_="dot") for across, down in places),
+        *(_label(x(point["min"]), share(point["precision"]) - 9, f"{point['precision']:.0%}") for point in named),
+    ]
+
+
+def _coverage_labels(x: Scale, share: Scale, named: list[dict[str, Any]]) -> list[str]:
+    return [_label(x(point["min"]), share(point["coverage"]) - 9, f"{point['coverage']:.0%}") for point in named]
+
+
+def _covered(point: dict[str, Any]) -> str:
+    return f"{percent(point['coverage'])} from {point['min']:g} ({point['pairs']:,} pairs)"
 
 
 def _spoken(point: dict[str, Any]) -> str:

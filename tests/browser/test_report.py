@@ -1,0 +1,257 @@
+"""The report in a real browser: what a reader does with slider, filters and keys, on a desk and on a phone."""
+
+import functools
+import http.server
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from miner.report.options import ReportOptions
+from miner.report.run import report
+from miner.workspace import Workspace
+
+OpenReport = Callable[..., Any]
+
+
+@pytest.fixture
+def workspace(make_workspace, add_run) -> Workspace:
+    errors = [{"key": f"e{n}", "path": f"a/long/way/to/broken{n}.jpg", "reason": "empty file"} for n in range(30)]
+    made = make_workspace(images=60, errors=errors, extras=True)
+    add_run(made, knn=True)
+    return made
+
+
+@pytest.fixture
+def open_report(browser) -> Iterator[OpenReport]:
+    """Opens the report from the disk. It may not complain, nor ask anybody for anything."""
+    complaints: list[str] = []
+    contexts = []
+
+    def visit(workspace: Workspace, options: ReportOptions | None = None, **more: Any) -> Any:
+        report(options or ReportOptions(gallery=20, random=8), workspace)
+        own = (workspace.report / "index.html").as_uri()
+        context = browser.new_context(**more)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("console", lambda said: complaints.append(said.text))
+        page.on("request", lambda asked: asked.url.startswith(("data:", own)) or complaints.append(asked.url))
+        page.goto(own)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def similarities(page: Any, section: str = "gallery") -> list[float]:
+    """Of the pairs that are seen in a section."""
+    cards = page.locator(f'section[aria-labelledby="{section}"] .pair:visible')
+    return [float(card.get_attribute("data-similarity")) for card in cards.all()]
+
+
+def slide(page: Any, slider: str, value: float) -> None:
+    page.locator(slider).fill(f"{value:.3f}")
+
+
+def focused(page: Any) -> int:
+    """Number of the card that has the focus, among those seen; -1 without one."""
+    return page.evaluate(
+        "[...document.querySelectorAll('.pair')].filter(card => !card.hidden)"
+        ".indexOf(document.activeElement.closest('.pair'))"
+    )
+
+
+def test_the_slider_leaves_what_lies_between_its_thumbs(workspace, open_report) -> None:
+    page = open_report(workspace)
+    everything, at_random = similarities(page), similarities(page, "random")
+    assert len(everything) == 20 and len(at_random) == 8
+    slide(page, "#least", 0.4)
+    slide(page, "#most", 0.7)
+    inside = [value for value in everything if 0.4 <= value <= 0.7]
+    assert similarities(page) == inside and 0 < len(inside) < 20
+    assert similarities(page, "random") == [value for value in at_random if 0.4 <= value <= 0.7]
+    assert page.inner_text("#between") == "0.400 to 0.700"
+    assert f"{len(inside)} of these 20 pass the filters" in page.inner_text('section[aria-labelledby="gallery"]')
+    slide(page, "#least", 0.9)  # a thumb cannot pass the other
+    assert page.input_value("#least") == page.input_value("#most") == "0.7"
+    page.click("text=Show all")
+    page.wait_for_timeout(50)
+    assert similarities(page) == everything and page.inner_text(".count >> nth=0") == ""
+
+
+def test_the_thumbs_can_be_dragged(workspace, open_report) -> None:
+    page = open_report(workspace, viewport={"width": 1100, "height": 900})
+    page.locator("#track").scroll_into_view_if_needed()
+    box = page.locator("#track").bounding_box()
+    middle = box["y"] + box["height"] / 2
+    for start, end in ((8, box["width"] * 0.4), (box["width"] - 8, box["width"] * 0.7)):
+        page.mouse.move(box["x"] + start, middle)
+        page.mouse.down()
+        page.mouse.move(box["x"] + end, middle, steps=5)
+        page.mouse.up()
+    low, high = (float(page.input_value(slider)) for slider in ("#least", "#most"))
+    assert 0.45 < low < 0.52 and 0.65 < high < 0.72
+    assert all(low <= value <= high for value in similarities(page))
+
+
+def test_slices_of_similarity_cover_the_gallery(workspace, open_report) -> None:
+    page = open_report(workspace)
+    everything, seen = similarities(page), []
+    slices = page.locator("#slices button")
+    assert slices.count() == 5
+    for number in range(5):
+        slices.nth(number).click()
+        assert slices.nth(number).get_attribute("aria-pressed") == "true"
+        assert similarities(page)
+        seen += similarities(page)
+    assert sorted(set(seen)) == everything
+    slices.nth(4).click()
+    assert similarities(page) == everything
+
+
+def test_filters_by_class_and_agreement(workspace, open_report) -> None:
+    page = open_report(workspace)
+    names = page.locator("#label option").all_inner_texts()
+    assert names[0] == "any" and len(names) > 3
+    page.select_option("#label", names[1])
+    for text in page.locator('section[aria-labelledby="gallery"] .pair:visible .verdict').all_inner_texts():
+        assert names[1] in text
+    page.select_option("#label", "")
+    counts = []
+    for choice, mark in (("same", "✓"), ("different", "≠")):
+        page.select_option("#agreement", choice)
+        texts = page.locator('section[aria-labelledby="gallery"] .pair:visible .verdict').all_inner_texts()
+        assert all(mark in text for text in texts)
+        counts.append(len(texts))
+    assert sum(counts) == 20 and min(counts) > 0
+    page.select_option("#agreement", "same")
+    slide(page, "#least", 0.89)
+    slide(page, "#most", 0.89)
+    assert page.locator('section[aria-labelledby="gallery"] .none').is_visible() == (similarities(page) == [])
+
+
+def test_keys_move_enlarge_and_explain(workspace, open_report) -> None:
+    page = open_report(workspace, viewport={"width": 1100, "height": 900})
+    press = page.keyboard.press
+    press("j")
+    assert focused(page) == 0
+    press("j")
+    press("ArrowRight")
+    assert focused(page) == 2
+    press("k")
+    press("ArrowLeft")
+    assert focused(page) == 0
+    press("ArrowDown")
+    row = focused(page)
+    assert 3 <= row <= 5
+    press("ArrowUp")
+    assert focused(page) == 0
+    press("Enter")
+    assert page.locator("#viewer").is_visible()
+    first = page.inner_text("#viewer-caption")
+    assert page.inner_text("#viewer-place").startswith("1 of ")
+    width = page.locator("#viewer img").first.evaluate("image => image.getBoundingClientRect().width")
+    assert width > 350
+    press("ArrowRight")
+    press("j")
+    assert page.inner_text("#viewer-place").startswith("3 of ") and page.inner_text("#viewer-caption") != first
+    press("Escape")
+    assert page.locator("#viewer").is_hidden() and focused(page) == 2
+    press("?")
+    assert page.locator("#help").is_visible() and "previous pair" in page.inner_text("#help")
+    press("j")
+    press("Escape")
+    assert page.locator("#help").is_hidden() and focused(page) == 2
+
+
+def test_keys_pass_over_what_the_filters_hide(workspace, open_report) -> None:
+    page = open_report(workspace)
+    slide(page, "#least", 0.6)
+    page.locator("h1").click()
+    page.keyboard.press("j")
+    first = page.evaluate("Number(document.activeElement.closest('.pair').dataset.similarity)")
+    assert first == similarities(page)[0] >= 0.6
+    page.locator("#least").focus()
+    before = float(page.input_value("#least"))
+    page.keyboard.press("ArrowRight")
+    assert float(page.input_value("#least")) == pytest.approx(before + 0.001)
+
+
+def test_a_click_enlarges_and_the_buttons_turn_pages(workspace, open_report) -> None:
+    page = open_report(workspace)
+    page.locator(".pair .enlarge").nth(4).click()
+    assert page.inner_text("#viewer-place").startswith("5 of ")
+    page.click("#next")
+    page.click("#previous")
+    page.click("#previous")
+    assert page.inner_text("#viewer-place").startswith("4 of ")
+    page.click("#viewer .close")
+    assert page.locator("#viewer").is_hidden()
+    page.click("text=Keys")
+    assert page.locator("#help").is_visible()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_phone_needs_no_scrolling_sideways(workspace, open_report, scheme: str) -> None:
+    page = open_report(
+        workspace, viewport={"width": 360, "height": 740}, is_mobile=True, has_touch=True, color_scheme=scheme
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    page.locator(".pair .enlarge").first.tap()
+    box = page.locator("#viewer").bounding_box()
+    assert box["x"] >= 0 and box["x"] + box["width"] <= 360 and box["y"] + box["height"] <= 740
+    page.tap("#next")
+    assert page.inner_text("#viewer-place").startswith("2 of ")
+    for summary in page.locator("summary").all():
+        summary.evaluate("element => { element.parentElement.open = true }")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+
+
+def test_colours_follow_the_reader(workspace, open_report) -> None:
+    papers = [
+        open_report(workspace, color_scheme=scheme).evaluate("getComputedStyle(document.body).backgroundColor")
+        for scheme in ("light", "dark")
+    ]
+    light, dark = (sum(map(int, paper.strip("rgb()").split(","))) for paper in papers)
+    assert light > 700 and dark < 100
+
+
+def test_without_labels_and_without_pairs_the_page_works(make_workspace, open_report) -> None:
+    page = open_report(make_workspace(labels=False))
+    assert page.locator("#label").count() == 0 and page.locator("#track").is_visible()
+    slide(page, "#least", 0.5)
+    assert min(similarities(page)) >= 0.5
+    empty = open_report(make_workspace(name="empty", band={"min": 0.9999, "max": 1.0}))
+    empty.keyboard.press("j")
+    assert empty.locator("#filters").count() == 0
+
+
+def test_without_scripts_everything_is_there_to_read(workspace, open_report) -> None:
+    page = open_report(workspace, java_script_enabled=False)
+    assert page.locator(".pair:visible").count() > 28
+    assert page.locator("#filters").is_hidden() and page.locator("#viewer").is_hidden()
+
+
+def test_it_is_the_same_over_http(workspace, browser) -> None:
+    """A page on a server asks for nothing else, not even for an icon."""
+    report(ReportOptions(), workspace)
+    asked: list[str] = []
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            asked.append(self.path)
+
+    handler = functools.partial(Quiet, directory=str(Path(workspace.report)))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server, browser.new_context() as context:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = context.new_page()
+        page.goto(f"http://127.0.0.1:{server.server_port}/index.html")
+        page.keyboard.press("j")
+        assert focused(page) == 0
+        server.shutdown()
+    assert asked == ["/index.html"]
