@@ -201,7 +201,13 @@ def _must_be_signed(path: str, record: Record, folders: list[Folder]) -> bool:
 
 
 def _lists_all(folder: Folder, path: str) -> bool:
-    """Whether a manifest should list this file; older ones left more out than shards."""
+    """Whether a manifest should list this file; older ones left more out than shards.
+
+    A published repository also holds what git and the Hub keep there, in hidden files and folders.
+    """
+    request = folder.manifest.get("request")
+    if isinstance(request, dict) and request.get("stage") == "publish" and _is_hidden(path.removeprefix(folder.path)):
+        return False
     return _is_modern(folder.manifest) or path.endswith(".tar")
 
 

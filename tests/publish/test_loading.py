@@ -180,6 +180,17 @@ def test_sha256sum_and_verify_pass_and_find_damage(published: Publisher) -> None
     answer = miner_verify(folder)
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["folders"] == {str(folder): len(listed) + 1, str(folder / "data"): len(listed) - 4}
+    for own in (
+        ".gitattributes",
+        ".git/HEAD",
+        ".cache/huggingface/download/README.md.metadata",
+    ):  # of git and of the Hub
+        (folder / own).parent.mkdir(parents=True, exist_ok=True)
+        (folder / own).write_text("x")
+    assert miner_verify(folder).returncode == 0
+    (folder / "data" / ".hidden").write_text("x")
+    assert "extra file" in miner_verify(folder).stderr
+    (folder / "data" / ".hidden").unlink()
     shard = folder / "data" / "images-jpg-000000.tar"
     data = shard.read_bytes()
     shard.unlink()  # a hard link: the bytes of the workspace stay as they are

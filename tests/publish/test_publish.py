@@ -19,7 +19,7 @@ from miner.publish.run import publish
 from miner.stages import run_stage
 from miner.workspace import Workspace
 
-from .conftest import LICENCES, contents, publish_to
+from .conftest import LICENCES, contents, miner_verify, publish_to
 
 Publisher = Callable[..., Path]
 
@@ -128,6 +128,8 @@ def test_configurations_are_of_what_was_exported(
     configs = {config["config_name"] for config in front_matter(tmp_path / "set")["configs"]}
     assert {name.partition("-")[0] for name in configs - {"pairs", "image-table", "duplicates"}} == kinds
     assert ("import webdataset" in (tmp_path / "set" / "README.md").read_text()) == (form == "pairs_only")
+    answer = miner_verify(tmp_path / "set")
+    assert answer.returncode == 0, answer.stderr
 
 
 def test_counts_are_of_the_exported_pairs(workspace: Workspace, tmp_path: Path) -> None:
