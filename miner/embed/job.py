@@ -72,7 +72,7 @@ class Worker:
         self.on_cpu = self.device.type == "cpu"
         self.cores = torch.get_num_threads()
         cores = self.cores if self.on_cpu else os.cpu_count() or 1
-        workers = options.workers or min(cores, _MOST_THREADS if self.on_cpu else _MOST_DECODERS)
+        self.workers = workers = options.workers or min(cores, _MOST_THREADS if self.on_cpu else _MOST_DECODERS)
         self.lookahead = 2 * workers if self.on_cpu else _LOOKAHEAD_BATCHES
         starts = (torch.set_num_threads, (1,)) if self.on_cpu else (None, ())
         self.pool = ThreadPoolExecutor(workers, "embed", *starts)
@@ -93,12 +93,21 @@ class Worker:
             torch.set_num_threads(self.cores)  # new threads would get the number that the pool's threads have
 
     def find_batch_size(self, images: int) -> int:
-        """By trying, for about a second."""
+        """By trying, for about a second, with all threads at once where they encode: they share caches."""
         side = self.encoder.preprocess.crop
-        return self.in_a_thread(find_batch_size, self._timed, side, images, self.device)
+        try:
+            return find_batch_size(self._encode_everywhere, side, images, self.device)
+        finally:
+            torch.set_num_threads(self.cores)
 
-    def _timed(self, pixels: torch.Tensor) -> None:
-        self.encoder.encode(pixels.to(self.device), self.precision).cpu()
+    def _encode_everywhere(self, pixels: torch.Tensor) -> None:
+        def encode(batch: torch.Tensor) -> None:
+            self.encoder.encode(batch.to(self.device), self.precision).cpu()
+
+        if self.on_cpu:
+            list(self.pool.map(encode, [pixels] * self.workers))
+        else:
+            encode(pixels)
 
     def encode_block(
         self, entries: Sequence[Entry], vectors_file: Path, errors_file: Path, metadata_file: Path

@@ -14,7 +14,7 @@ FAMILIES_HELP = (
     "run:FOLDER of `miner train`; and onnx:FILE."
 )
 # Raised whenever the same options give other vectors than before: a run that was begun before is not continued after.
-# 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes 16 images at a time.
+# 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes few images at a time.
 ARITHMETIC = 2
 _BACKBONE_OF_A_RUN = "backbone.safetensors"
 

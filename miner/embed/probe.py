@@ -21,15 +21,15 @@ def find_batch_size(encode: Callable[[torch.Tensor], object], side: int, images:
     """The smallest batch size of those tried that doubling does not make faster by 5 %.
 
     Args:
-        encode: takes uint8 (n, side, side, 3) in host memory; it returns when the vectors are there, and raises
-            torch.OutOfMemoryError or MemoryError where they do not fit.
+        encode: takes uint8 (n, side, side, 3) in host memory; it returns when the vectors are there, on a CPU when every
+            thread has them, and raises torch.OutOfMemoryError or MemoryError where they do not fit.
         side: of the encoder's input, in pixels.
         images: of the source; with few the default is as good.
-        device: a CPU is tried from 8 to 128, a GPU from 32 up to where its memory ends.
+        device: a CPU is tried from 2 to 64, a GPU from 32 up to where its memory ends.
     """
     if images < _ENOUGH_IMAGES.get(device.type, 0):
         return default_batch_size(device)
-    sizes = [8, 16, 32, 64, 128] if device.type == "cpu" else [32 << step for step in range(9)]
+    sizes = [2, 4, 8, 16, 32, 64] if device.type == "cpu" else [32 << step for step in range(9)]
     return worth_while((size, _rate(encode, side, size)) for size in sizes if size <= min(_LARGEST, images))
 
 
