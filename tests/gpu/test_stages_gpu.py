@@ -14,7 +14,7 @@ from miner.embeddings import EmbeddingStore
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.train.backbones import build_backbone
-from miner.train.methods import MoCo
+from miner.train.methods.moco import MoCo
 from miner.train.metrics import read_metrics
 from miner.train.options import TrainOptions
 from miner.train.run import train
