@@ -89,7 +89,10 @@ function enlarge(card) {
   $("#viewer-names").textContent = [...pictures.querySelectorAll("img")].map((image) => image.alt).join("  ·  ");
   const all = shown();
   $("#viewer-place").textContent = `${all.indexOf(card) + 1} of ${all.length}`;
-  if (!viewer.open) viewer.showModal();
+  if (!viewer.open) {
+    viewer.showModal();
+    document.getElementById("next").focus();
+  }
 }
 
 function move(by) {
