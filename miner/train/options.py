@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from miner.options import Fraction, Options, flag_name
+from miner.options import Options, flag_name
 from miner.train.recipes import OWN_OPTIONS, RECIPES, defaults_of, methods_with
 
 _METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
@@ -47,8 +47,10 @@ class TrainOptions(Options):
         description=f"Learning rate at batch 256; the run uses lr x batch / 256. By method: {defaults_of('lr')}.",
     )
     weight_decay: float = Field(5e-4, ge=0, description="Weight decay on every parameter.")
-    momentum: Fraction | None = Field(
+    momentum: float | None = Field(
         None,
+        ge=0,
+        le=1,
         description="Of the momentum encoder (exponential moving average); byol and dino let it grow to 1. "
         f"By default {defaults_of('momentum')}.",
     )

@@ -69,7 +69,7 @@ RECIPES: dict[str, Recipe] = {
         "the correlation of two views becomes the identity",
         lr=0.12,
         settings={"dim": 2048, "hidden_dim": 2048},
-        expect="the loss starts near the width of the projection (--dim) and falls",
+        expect="the loss starts near 1 and falls; it is the paper's over --dim",
     ),
     "dino": Recipe(
         "learns the prototypes that a momentum teacher sees in the other view",

@@ -36,6 +36,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": "sinclair"}, "--method"),
         ({"method": ["moco"]}, "--method"),
         ({"method": "simclr", "temperature": 0}, "--temperature"),
+        ({"method": "byol", "momentum": 1.5}, "--momentum"),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
     ],
 )

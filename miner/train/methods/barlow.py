@@ -12,7 +12,8 @@ from miner.train.randomness import seeded
 class BarlowTwins(Method):
     """Redundancy reduction (Zbontar et al. 2021, arXiv 2103.03230), with the authors' weight 0.0051.
 
-    The projector has two layers where the authors use three of 8,192 on ImageNet; the last has no offset.
+    The projector has two layers where the authors use three of 8,192 on ImageNet; the last has no offset. What is minimised
+    is the paper's sum over `dim`: with SGD, a gradient that grows with the width spoils the first steps of a short run.
 
     Args:
         backbone: (batch, 3, size, size) -> (batch, width).
@@ -32,4 +33,4 @@ class BarlowTwins(Method):
         one, two = (self.head(self.backbone(view)) for view in (first, second))
         outcome = barlow_twins(one, two)
         terms = {name: outcome[name].detach() for name in ("on_diagonal", "off_diagonal")}
-        return {"loss": outcome["loss"], **terms, "spread": spread(unit(one.detach()))}
+        return {"loss": outcome["loss"] / one.shape[1], **terms, "spread": spread(unit(one.detach()))}
