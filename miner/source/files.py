@@ -54,7 +54,9 @@ def read_range(url: str, start: int, size_bytes: int) -> bytes:
     files, path, local = _place(url)
     with as_os_error(url):
         if local:
-            data = os.pread(_opened(path, os.stat(path).st_ino).fileno(), size_bytes, start)  # noqa: PTH116
+            # Held by name: a file that another thread has pushed out of the cache must not close before it is read.
+            file = _opened(path, os.stat(path).st_ino)  # noqa: PTH116
+            data = os.pread(file.fileno(), size_bytes, start)
         else:
             data = files.cat_file(path, start=start, end=start + size_bytes)
     if len(data) != size_bytes:

@@ -1,0 +1,32 @@
+"""Bytes out of the middle of files, by many threads at once."""
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from miner.source.files import read_range
+
+
+@pytest.fixture
+def impatient_threads() -> Iterator[None]:
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("impatient_threads")
+def test_threads_that_push_each_others_files_out_of_the_cache_still_read_their_own(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{number:03}" for number in range(200)]  # more than are kept open
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * 64)
+
+    def read(turn: int) -> bool:
+        number = turn * 7 % len(paths)
+        return read_range(str(paths[number]), 16, 32) == bytes([number]) * 32
+
+    with ThreadPoolExecutor(16) as pool:
+        assert all(pool.map(read, range(20_000)))
