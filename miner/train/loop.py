@@ -11,6 +11,7 @@ from torch import Tensor
 from miner.engine import Progress
 from miner.errors import MinerError
 from miner.train.augment import Augmentation
+from miner.train.batch import Batch
 from miner.train.checkpoint import load_checkpoint, save_checkpoint
 from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
@@ -80,10 +81,12 @@ def run_loop(
             for group, state in zip(groups, optimizer.param_groups, strict=True):
                 state["lr"] = plan.lr_peak if group.constant_lr else float(lrs[step])
             draw = generator(plan.seed, "step", step)
-            rows = batches[position].flatten().to(images.device)
-            first, second = augment(images[rows].to(device, non_blocking=True), draw).chunk(2)
+            anchors, positives = batches[position].to(images.device)
+            pixels = images[torch.cat([anchors, positives])].to(device, non_blocking=True)
+            first, second = augment(pixels, draw).chunk(2)
+            batch = Batch(first, second, anchors.to(device), positives.to(device), draw)
             with precision:
-                outcome = method(first, second, draw)
+                outcome = method(batch)
             optimizer.zero_grad()
             outcome["loss"].backward()
             optimizer.step()

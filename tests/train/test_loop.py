@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.errors import MinerError
+from miner.train.batch import Batch
 from miner.train.checkpoint import load_checkpoint
 from miner.train.loop import LossGuard, run_loop
 from miner.train.methods import Method
@@ -51,9 +52,9 @@ class Recorder(Method):
         self.first: list[Tensor] = []
         self.second: list[Tensor] = []
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-        self.first.append(first)
-        self.second.append(second)
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        self.first.append(batch.first)
+        self.second.append(batch.second)
         factor = self.losses.get(len(self.first), 1.0)
         return {"loss": self.backbone(torch.ones(1, 3, 8, 8)).square().sum() * factor}
 

@@ -1,8 +1,8 @@
 """Barlow Twins: dimensions agree between two views and with no other dimension."""
 
-import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.barlow_twins import barlow_twins
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -28,9 +28,9 @@ class BarlowTwins(Method):
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim, bias=False)
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        one, two = (self.head(self.backbone(view)) for view in (first, second))
+        one, two = (self.head(self.backbone(view)) for view in (batch.first, batch.second))
         outcome = barlow_twins(one, two)
         terms = {name: outcome[name].detach() for name in ("on_diagonal", "off_diagonal")}
         return {"loss": outcome["loss"] / one.shape[1], **terms, "spread": spread(unit(one.detach()))}

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from miner.train.batch import Batch
+
 
 @dataclass(frozen=True)
 class ParameterGroup:
@@ -31,12 +33,11 @@ class Method(nn.Module, ABC):
     backbone: nn.Module
 
     @abstractmethod
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
-        """One step on two views.
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """One step.
 
         Args:
-            first, second: normalised views of the two members of each item, float32 (batch, 3, size, size).
-            draw: CPU generator for anything random in this step.
+            batch: views of the items, and which images they show.
         Returns:
             "loss" with its graph, and metrics without, all float32 scalars.
         """

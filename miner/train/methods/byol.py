@@ -5,6 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -52,14 +53,14 @@ class BYOL(Method):
         self.momentum, self.steps = momentum, steps
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the target follows the last update, then the loss is taken."""
         online = [*self.backbone.parameters(), *self.head.parameters()]
         move_towards(self.target, online, growing_momentum(self.momentum, self.taken, self.steps))
         self.taken.add_(1)
-        projections = [self.head(self.backbone(view)) for view in (first, second)]
+        projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
         with torch.no_grad():
-            target_one, target_two = (self.target(view) for view in (first, second))
+            target_one, target_two = (self.target(view) for view in (batch.first, batch.second))
         loss = 0.5 * (negative_cosine(one, target_two) + negative_cosine(two, target_one))
         return {"loss": loss, "spread": spread(unit(projections[0].detach()))}

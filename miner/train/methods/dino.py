@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from miner.train.batch import Batch
 from miner.train.losses.dino import dino, moved_centre, teacher_targets
 from miner.train.losses.precision import full_precision
 from miner.train.methods.base import Method, spread, unit
@@ -64,13 +65,13 @@ class DINO(Method):
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the teacher follows the last update, the loss is taken, and the centre moves."""
         momentum = growing_momentum(self.momentum, self.taken, self.steps)
         move_towards(self.teacher, [*self.backbone.parameters(), *self.bottleneck.parameters()], momentum)
         move_towards(self.teacher_prototypes, self.prototypes.parameters(), momentum)
         self.taken.add_(1)
-        views = torch.cat([first, second])
+        views = torch.cat([batch.first, batch.second])
         features = unit(self.bottleneck(self.backbone(views)))
         one, two = prototype_logits(features, self.prototypes.weight).chunk(2)
         with torch.no_grad():

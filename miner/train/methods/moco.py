@@ -5,6 +5,7 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.momentum import move_towards
@@ -58,12 +59,13 @@ class MoCo(Method):
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
         move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
-        directions = [(first, second), (second, first)] if self.symmetric else [(first, second)]
+        one_way = (batch.first, batch.second)
+        directions = [one_way, one_way[::-1]] if self.symmetric else [one_way]
         queries = [unit(self.head(self.backbone(view))) for view, _ in directions]
-        keys = [self._keys(view, draw) for _, view in directions]
+        keys = [self._keys(view, batch.draw) for _, view in directions]
         negatives, absent = self.queue.clone(), empty_slots(self.queue, self.queued)
         logits = [
             info_nce_logits(query, key, negatives, self.temperature, absent)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.methods.base import Method, spread, unit
@@ -52,9 +53,9 @@ class NNCLR(Method):
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: neighbours are looked up, the loss taken, and the support set moves on."""
-        projections = [self.head(self.backbone(view)) for view in (first, second)]
+        projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (unit(self.predictor(projection)) for projection in projections)
         units = [unit(projection.detach()) for projection in projections]
         absent = empty_slots(self.queue, self.queued)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce
 from miner.train.losses.nt_xent import nt_xent_logits
 from miner.train.methods.base import Method, spread, unit
@@ -33,9 +34,9 @@ class SimCLR(Method):
             self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
         self.temperature = temperature
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        projections = unit(self.head(self.backbone(torch.cat([first, second]))))
+        projections = unit(self.head(self.backbone(torch.cat([batch.first, batch.second]))))
         one, two = projections.chunk(2)
         logits = nt_xent_logits(one, two, self.temperature)
         with torch.no_grad():

@@ -1,8 +1,8 @@
 """SimSiam: each view predicts the other one, which takes no gradient."""
 
-import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, ParameterGroup, spread, unit
 from miner.train.methods.heads import mlp
@@ -32,9 +32,9 @@ class SimSiam(Method):
             self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim, affine=False), bias=False)
             self.predictor = mlp(dim, predictor_dim, dim)
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        projections = [self.head(self.backbone(view)) for view in (first, second)]
+        projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
         loss = 0.5 * (negative_cosine(one, projections[1]) + negative_cosine(two, projections[0]))
         return {"loss": loss, "spread": spread(unit(projections[0].detach()))}

@@ -1,8 +1,8 @@
 """VICReg: two views agree, and the dimensions of their embeddings keep apart."""
 
-import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.losses.vicreg import vicreg
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -27,9 +27,9 @@ class VICReg(Method):
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim, bias=False)
 
-    def forward(self, first: Tensor, second: Tensor, draw: torch.Generator) -> dict[str, Tensor]:
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        one, two = (self.head(self.backbone(view)) for view in (first, second))
+        one, two = (self.head(self.backbone(view)) for view in (batch.first, batch.second))
         outcome = vicreg(one, two)
         terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
         return {"loss": outcome["loss"], **terms, "spread": spread(unit(one.detach()))}

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from miner.train.methods.dino import prototype_logits
 from miner.train.randomness import generator
-from tests.train.methods.tiny import SMALL, make, views
+from tests.train.methods.tiny import SMALL, batch, make, views
 
 
 def test_loss_and_centre_are_lightlys_over_several_steps() -> None:
@@ -15,7 +15,7 @@ def test_loss_and_centre_are_lightlys_over_several_steps() -> None:
     oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     for step in range(3):
         both = torch.cat(views(step))
-        outcome = method(*views(step), generator(step))
+        outcome = method(batch(*views(step), generator(step)))
         with torch.no_grad():  # the networks do not learn here, so they are still those of the step
             student, teacher = (
                 prototype_logits(F.normalize(bottleneck(backbone(both)), dim=1), prototypes.weight).chunk(2)
@@ -39,7 +39,7 @@ def test_the_whole_student_is_followed() -> None:
     with torch.no_grad():
         for _, fast in pairs:
             fast.add_(1.0)
-    method(*views(0), generator(0))
+    method(batch(*views(0), generator(0)))
     for (slow, _), start in zip(pairs, before, strict=True):
         torch.testing.assert_close(slow, start + 0.25)
 
@@ -55,7 +55,7 @@ def test_the_teachers_entropy_tells_of_both_collapses() -> None:
     method = make("dino")
     with torch.no_grad():
         method.teacher_prototypes.weight.copy_(method.teacher_prototypes.weight[:1].expand(SMALL["dim"], -1))
-    alike = method(*views(0), generator(0))["teacher_entropy"].item()
+    alike = method(batch(*views(0), generator(0)))["teacher_entropy"].item()
     assert alike == pytest.approx(math.log(SMALL["dim"]), rel=1e-4)
     method.centre[0] = -100.0
-    assert method(*views(1), generator(1))["teacher_entropy"].item() == pytest.approx(0.0, abs=1e-6)
+    assert method(batch(*views(1), generator(1)))["teacher_entropy"].item() == pytest.approx(0.0, abs=1e-6)

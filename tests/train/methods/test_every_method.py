@@ -15,7 +15,7 @@ from miner.train.randomness import generator
 from miner.train.recipes import RECIPES
 from miner.train.sampler import CombinedSampler
 from miner.train.split_norm import SplitBatchNorm2d
-from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, make, views
+from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, batch, make, views
 from tests.train.test_loop import plan
 
 NAMES = list(RECIPES)
@@ -62,7 +62,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, tmp_path: Path
 def test_every_number_is_a_finite_float32_scalar_and_only_the_loss_has_a_graph(name: str) -> None:
     for autocast in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            outcome = make(name)(*views(0), generator(0))
+            outcome = make(name)(batch(*views(0), generator(0)))
         assert outcome.keys() >= {"loss", "spread"}
         for key, value in outcome.items():
             assert value.dtype == torch.float32 and value.shape == () and value.isfinite(), key
@@ -78,7 +78,7 @@ def test_a_run_in_bfloat16_learns_the_same_state(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "moco"])
 def test_all_that_is_trainable_learns_and_nothing_else(name: str) -> None:
     method = make(name)
-    method(*views(0), generator(0))["loss"].backward()
+    method(batch(*views(0), generator(0)))["loss"].backward()
     learning = {key for key, parameter in method.named_parameters() if parameter.grad is not None}
     teacher = TEACHERS.get(name, "no teacher")
     assert learning == {key for key, _ in method.named_parameters() if not key.startswith(teacher)}
@@ -93,7 +93,7 @@ def test_a_teacher_keeps_normalisation_statistics_of_its_own_in_train_mode(name:
     with torch.no_grad():
         teacher.layer.weight.mul_(3.0)
     for step in range(2):
-        method(*views(step), generator(step))
+        method(batch(*views(step), generator(step)))
     assert teacher.norm.training and teacher.norm.num_batches_tracked > 0
     assert not torch.allclose(teacher.norm.running_var, method.backbone.norm.running_var)
 
@@ -106,7 +106,7 @@ def test_a_teacher_follows_in_float32_even_with_a_momentum_near_one(name: str) -
     with torch.no_grad():
         method.backbone.layer.weight.add_(1.0)
     with torch.autocast("cpu", torch.bfloat16):
-        method(*views(0), generator(0))
+        method(batch(*views(0), generator(0)))
     torch.testing.assert_close(weight - before, torch.full_like(before, 1e-4), atol=1e-7, rtol=1e-3)
 
 

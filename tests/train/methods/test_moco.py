@@ -10,6 +10,7 @@ from miner.train.methods.base import spread
 from miner.train.methods.moco import MoCo
 from miner.train.methods.momentum import move_towards
 from miner.train.randomness import generator
+from tests.train.methods.tiny import batch
 
 WIDTH, DIM, BATCH, QUEUE = 12, 6, 4, 16
 
@@ -61,10 +62,10 @@ def test_loss_equals_the_formula_and_no_query_meets_its_own_key(symmetric: bool)
     method = make(symmetric)
     first, second = views(0)
     for step in range(1, 3):
-        method(*views(step), generator(step))
+        method(batch(*views(step), generator(step)))
     queue = method.queue[: int(method.queued)].clone()
     assert len(queue) == (QUEUE if symmetric else 2 * BATCH)
-    loss = method(first, second, generator(0))["loss"]
+    loss = method(batch(first, second, generator(0)))["loss"]
     with torch.no_grad():
         expected = expected_loss(method, first, second, queue)
         if symmetric:
@@ -77,7 +78,7 @@ def test_keys_are_queued_in_order_and_the_oldest_leave_first() -> None:
     queued = []
     for step in range(5):
         first, second = views(step)
-        method(first, second, generator(step))
+        method(batch(first, second, generator(step)))
         queued.append(F.normalize(method.key_encoder(second), dim=1))
         slots = torch.arange(step * BATCH, (step + 1) * BATCH) % QUEUE
         torch.testing.assert_close(method.queue[slots], queued[-1])
@@ -87,7 +88,7 @@ def test_keys_are_queued_in_order_and_the_oldest_leave_first() -> None:
 
 def test_slots_that_hold_no_key_yet_are_no_negatives() -> None:
     method = make()
-    assert method(*views(0), generator(0))["loss"].item() == 0.0
+    assert method(batch(*views(0), generator(0)))["loss"].item() == 0.0
     queue = method.queue.clone()
     queue[BATCH:] = 7.0
     method.queue.copy_(queue)
@@ -95,13 +96,13 @@ def test_slots_that_hold_no_key_yet_are_no_negatives() -> None:
     with torch.no_grad():
         expected = expected_loss(method, *views(1), queue[:BATCH])
     method.momentum = 1.0
-    torch.testing.assert_close(method(*views(1), generator(1))["loss"].detach(), expected)
+    torch.testing.assert_close(method(batch(*views(1), generator(1)))["loss"].detach(), expected)
 
 
 def test_symmetric_queues_the_keys_of_both_views() -> None:
     method = make(symmetric=True)
     first, second = views(0)
-    method(first, second, generator(0))
+    method(batch(first, second, generator(0)))
     expected = F.normalize(torch.cat([method.key_encoder(second), method.key_encoder(first)]), dim=1)
     torch.testing.assert_close(method.queue[: 2 * BATCH], expected)
 
@@ -113,7 +114,7 @@ def test_the_key_encoder_moves_before_the_keys_are_computed() -> None:
         for parameter in (*method.backbone.parameters(), *method.head.parameters()):
             parameter.add_(1.0)
     first, second = views(0)
-    method(first, second, generator(0))
+    method(batch(first, second, generator(0)))
     for name, value in method.key_encoder.state_dict().items():
         torch.testing.assert_close(value, start[name] + 0.25)
     torch.testing.assert_close(method.queue[:BATCH], F.normalize(method.key_encoder(second), dim=1))
@@ -122,7 +123,7 @@ def test_the_key_encoder_moves_before_the_keys_are_computed() -> None:
 def test_only_the_query_encoder_learns() -> None:
     method = make()
     first, second = views(0)
-    method(first, second, generator(0))["loss"].backward()
+    method(batch(first, second, generator(0)))["loss"].backward()
     learning = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
     assert learning == {name for name, _ in method.named_parameters() if not name.startswith("key_encoder")}
     assert len(method.trainable()) == len(learning)
@@ -139,7 +140,7 @@ def test_the_key_encoders_normalisation_keeps_its_own_statistics() -> None:
 
     method = make(backbone=Normalised()).train()
     first, second = views(0)
-    method(first, 5.0 * second, generator(0))
+    method(batch(first, 5.0 * second, generator(0)))
     query_norm, key_norm = method.backbone.norm, method.key_encoder[0].norm
     assert key_norm.training and key_norm.num_batches_tracked == 1
     with torch.no_grad():
@@ -158,7 +159,7 @@ def test_keys_meet_the_normalisation_in_another_order_than_queries() -> None:
 
     method = make(backbone=Recorder())
     first, second = views(0)
-    method(first, second, generator(0))
+    method(batch(first, second, generator(0)))
     assert torch.equal(seen["grad"], first)
     assert not torch.equal(seen["no grad"], second)
     assert torch.equal(seen["no grad"].flatten(1).sort(0).values, second.flatten(1).sort(0).values)
@@ -167,9 +168,9 @@ def test_keys_meet_the_normalisation_in_another_order_than_queries() -> None:
 def test_everything_that_must_survive_is_in_the_state() -> None:
     method, other = make(), make()
     for step in range(2):
-        method(*views(step), generator(step))
+        method(batch(*views(step), generator(step)))
     other.load_state_dict(method.state_dict())
-    one, two = method(*views(2), generator(2)), other(*views(2), generator(2))
+    one, two = method(batch(*views(2), generator(2))), other(batch(*views(2), generator(2)))
     assert torch.equal(one["loss"], two["loss"])
     assert torch.equal(method.queue, other.queue)
 

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from miner.train.batch import Batch
 from miner.train.methods import Method
 from miner.train.methods.build import METHODS
 from miner.train.randomness import generator
@@ -41,3 +42,9 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
     draw = generator(0, "views", step)
     images = torch.randn(batch, 3, SIDE, SIDE, generator=draw)
     return tuple(images + 0.3 * torch.randn(images.shape, generator=draw) for _ in range(2))
+
+
+def batch(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator) -> Batch:
+    """Own-view items of images that no other step shows."""
+    rows = torch.arange(len(first))
+    return Batch(first, second, rows, rows, draw)
