@@ -6,7 +6,9 @@ makes one record of every source with every encoder. The images are written to a
 turns, `--repeats` times; a ratio is the median of the ratios of the turns.
 
 miner_embed   the whole stage, files and all, with the network loaded
-bare_encoder  the same network, batches and threads on ready tensors
+published     the network as its authors publish it on ready tensors, in the same precision: autocast, channels last, torch's own
+              threads, and the fastest of a few batch sizes
+bare_encoder  miner's own network (batch norms folded), batches and threads on ready tensors
 bare_decoder  the same threads read, decode and preprocess, and encode nothing
 one_loop      the same network and batches on ready tensors in one Python loop, with torch's own threads
 plain_script  plain_embed.py with as many decoding processes, in a process of its own
@@ -27,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from plain_embed import lite0, resnet50
 from record import publish, summary
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
@@ -39,6 +42,7 @@ from miner.source import open_source
 from miner.workspace import Workspace
 
 PLAIN = Path(__file__).with_name("plain_embed.py")
+PUBLISHED_BATCHES = (4, 16, 64)
 
 
 def write_folder(spec: str, images: int, folder: Path) -> int:
@@ -72,6 +76,29 @@ def bare_encoder(worker: Worker, images: int) -> None:
         in_threads(worker, lambda size: worker.vectors(ready[:size]), images)
     else:
         one_loop(worker, images)
+
+
+def published(name: str, weights: str, precision: torch.dtype, device: str) -> Callable[[int], None]:
+    """Encodes so many ready images with the network as published."""
+    network = (resnet50(weights) if name == "resnet50" else lite0())[0].eval()
+    network = network.to(device, memory_format=torch.channels_last)
+    side = 224
+
+    def encode(images: int, batch: int) -> None:
+        ready = torch.zeros(batch, 3, side, side, device=device).contiguous(memory_format=torch.channels_last)
+        autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=precision == torch.bfloat16)
+        with torch.inference_mode(), autocast:
+            for start in range(0, images, batch):
+                network(ready[: images - start]).float().cpu()
+
+    def seconds(batch: int) -> float:
+        started = time.perf_counter()
+        encode(128, batch)
+        return time.perf_counter() - started
+
+    encode(64, 64)
+    fastest = min(PUBLISHED_BATCHES, key=lambda batch: min(seconds(batch) for _ in range(2)))
+    return lambda images: encode(images, fastest)
 
 
 def one_loop(worker: Worker, images: int) -> None:
@@ -141,8 +168,11 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
     options = EmbedOptions(source=str(folder), encoder=encoder, device=given.device, batch_size=given.batch_size)
     worker = worker_of(options, open_source(str(folder)))
     workers = worker.pool._max_workers
+    name, _, weights = encoder.partition("@")
+    as_published = published(name, weights, worker.precision, str(worker.device))
     sides: dict[str, Callable[[], float | None]] = {
         "miner_embed": lambda: miner_embed(options),
+        "published": lambda: as_published(images),
         "bare_encoder": lambda: bare_encoder(worker, images),
         "bare_decoder": lambda: bare_decoder(worker, images),
         "one_loop": lambda: one_loop(worker, images),
@@ -153,6 +183,8 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
     by_turn = {name: np.asarray(values) for name, values in seconds.items()}
     ours = by_turn["miner_embed"]
     bounds = {
+        "published": by_turn["published"],
+        "slower_of_published_and_decoder": np.maximum(by_turn["published"], by_turn["bare_decoder"]),
         "bare_encoder": by_turn["bare_encoder"],
         "bare_decoder": by_turn["bare_decoder"],
         "slower_of_both": np.maximum(by_turn["bare_encoder"], by_turn["bare_decoder"]),
@@ -161,7 +193,7 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "plain_script": by_turn["plain_script"],
     }
     record: dict[str, Any] = {
-        "encoder": encoder.partition("@")[0],
+        "encoder": name,
         "weights_sha256": worker.encoder.weights_sha256,
         "images": images,
         "precision": str(worker.precision).removeprefix("torch."),
