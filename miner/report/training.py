@@ -125,7 +125,7 @@ def _cells(run: Run) -> dict[str, str]:
     loss, accuracy = number(record.get("final_loss")), number(record.get("final_accuracy"))
     return {
         "Method": str(asked.get("method", "")),
-        "Trained on": {"semantic": "semantic pairs", "none": "own views only"}.get(str(asked.get("pairs_arm")), ""),
+        "Trained on": _trained_on(str(asked.get("pairs_arm", ""))),
         "Backbone": str(asked.get("backbone", "")),
         "Images": counts["images"],
         "Pairs": counts["pairs"],
@@ -135,3 +135,8 @@ def _cells(run: Run) -> dict[str, str]:
         "Final accuracy": "" if accuracy is None else percent(accuracy),
         "State": "" if run.manifest else "not finished",
     }
+
+
+def _trained_on(arm: str) -> str:
+    """The arm of a run in words, or by its name if it is one of the controls."""
+    return {"semantic": "semantic pairs", "none": "own views only"}.get(arm, arm)

@@ -125,48 +125,45 @@ def open_images(inputs: Inputs) -> "tuple[Source, list[Entry]]":
     return source, entries
 
 
-@dataclass(frozen=True)
-class Pairs:
+def read_pairs(inputs: Inputs, keys: list[str], limit: int | None = None, per_image: int | None = None) -> "Tensor":
     """Mined pairs among the images of a run.
 
-    Attributes:
-        rows: int64 (P, 2), rows of the images.
-        label_precision: share of pairs whose labels agree, among those with two labels; None without any.
-    """
-
-    rows: "Tensor"
-    label_precision: float | None
-
-
-def read_pairs(inputs: Inputs, keys: list[str], limit: int | None) -> Pairs:
-    """Pairs among the first `limit` keys (all of them if None), as rows.
-
+    Args:
+        inputs: that name the file of pairs.
+        keys: of all images, in the order of their rows.
+        limit: pairs among the first so many images only.
+        per_image: of those, most pairs that one image may be in; the most similar are kept.
+    Returns:
+        int64 (pairs, 2), rows of images.
     Raises:
         MinerError: a pair names an unknown image, an image is paired with itself, or no pair is left.
     """
     import pyarrow as pa
-    import pyarrow.compute as pc
     import torch
 
+    from miner.pairs.selection import capped
+
     if inputs.pairs is None:
-        return Pairs(torch.zeros(0, 2, dtype=torch.long), None)
-    table = _table(inputs.pairs, ["key_a", "key_b", "label_a", "label_b"])
+        return torch.zeros(0, 2, dtype=torch.long)
+    table = _table(inputs.pairs, ["key_a", "key_b", "similarity"])
     all_keys = pa.array(keys)
     rows = torch.stack([_positions(table[name], all_keys, inputs.pairs) for name in ("key_a", "key_b")], dim=1)
     if bool((rows[:, 0] == rows[:, 1]).any()):
         raise MinerError(f"{inputs.pairs} pairs an image with itself. Run `miner pairs --force` again.")
-    agree = pc.equal(table["label_a"], table["label_b"]).combine_chunks()
+    similarity = torch.tensor(table["similarity"].to_numpy())
     if limit is not None:
         kept = (rows < limit).all(dim=1)
-        rows, agree = rows[kept], agree.filter(pa.array(kept.numpy()))
+        rows, similarity = rows[kept], similarity[kept]
     if len(rows) == 0:
         among = f" among the first {limit:,} images" if limit is not None else ""
         raise MinerError(
             f"There are no pairs{among} in {inputs.pairs}: the band is empty for this encoder. Run `miner calibrate`, then "
             "`miner pairs --auto --force` (and `miner export --force`), or train without pairs: --pairs-arm none."
         )
-    precision = pc.mean(pc.cast(agree, pa.float64())).as_py()
-    return Pairs(rows, None if precision is None else round(precision, 6))
+    if per_image is not None:
+        a, b = rows.numpy().T
+        rows = rows[torch.from_numpy(capped(a, b, similarity.numpy(), per_image))]
+    return rows
 
 
 def check_shards_are_current(inputs: Inputs, workspace: Workspace) -> None:

@@ -93,7 +93,7 @@ def run_loop(
 
             guard.check_previous(step + 1, float(lrs[step]), outcome["loss"].detach())
             last = step + 1 == plan.steps
-            epoch_ends = position + 1 == plan.steps_per_epoch
+            epoch_ends = position + 1 == plan.steps_per_epoch or last
             if (step + 1) % LOG_STEPS == 0 or epoch_ends:
                 if epoch_ends:
                     with precision:

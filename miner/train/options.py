@@ -2,12 +2,14 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from miner.options import Options, flag_name
+from miner.train.arms.names import ARMS, Arm
 from miner.train.recipes import OWN_OPTIONS, RECIPES, defaults_of, methods_with
 
 _METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
+_ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in ARMS.items())
 
 
 class TrainOptions(Options):
@@ -30,8 +32,13 @@ class TrainOptions(Options):
         description="Items per step; lowered, and said so, for few images.",
         json_schema_extra={"short": "-b"},
     )
-    pairs_arm: Literal["semantic", "none"] = Field(
-        "semantic", description="semantic: own views and mined pairs; none: own views only, the control."
+    pairs_arm: str = Field(
+        "semantic",
+        description="What is trained on besides own views, to tell what helps. Every arm but none takes the steps of "
+        f"semantic. {_ARMS}.",
+    )
+    pairs_per_anchor: int | None = Field(
+        None, ge=1, description="At most so many pairs per image, the most similar first: hubs would else be seen most."
     )
     backbone: Literal["resnet18", "resnet34", "resnet50"] = Field("resnet18", description="Encoder to pretrain.")
     stem: Literal["auto", "cifar", "imagenet"] = Field(
@@ -113,6 +120,17 @@ class TrainOptions(Options):
                     f"{flag_name(name)} is not an option of {method}; it belongs to {', '.join(methods_with(name))}"
                 )
         return {**recipe.defaults, **given}
+
+    @field_validator("pairs_arm")
+    @classmethod
+    def _name_the_arm(cls, text: str) -> str:
+        return Arm.parse(text).name
+
+    @model_validator(mode="after")
+    def _check_the_cap(self) -> Self:
+        if self.pairs_per_anchor is not None and not Arm.parse(self.pairs_arm).reads_pairs:
+            raise ValueError("--pairs-per-anchor has no meaning with --pairs-arm none")
+        return self
 
     @model_validator(mode="after")
     def _sharpen(self) -> Self:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from miner.errors import MinerError, UsageError
+from miner.train.arms.names import Arm
 from miner.train.options import TrainOptions
 from miner.train.recipes import RECIPES
 
@@ -22,6 +23,9 @@ class Plan:
     """Every number that decides a run, after `auto` and few images have been dealt with. It is the run's config.yaml.
 
     Attributes:
+        pairs_arm: what the pairs are.
+        uses_labels: whether they were drawn by label.
+        epochs: passes over the items; the last one ends where `steps` does.
         canvas: side in pixels that images are kept at in memory.
         mean, std: of the channels of the images, on the scale [0, 1].
         precision: of matrix products, fp32 or bf16.
@@ -38,10 +42,13 @@ class Plan:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     images: int
+    pairs_arm: str
+    uses_labels: bool
     pairs: int
     epochs: int
     batch_size: int
     steps_per_epoch: int
+    steps: int
     lr_peak: float
     weight_decay: float
     norm_splits: int
@@ -59,10 +66,6 @@ class Plan:
     @property
     def items(self) -> int:
         return self.images + self.pairs
-
-    @property
-    def steps(self) -> int:
-        return self.epochs * self.steps_per_epoch
 
     def plain(self) -> dict[str, Any]:
         """The plan as JSON values, without the settings that the method does not have."""
@@ -122,6 +125,12 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
         f"lr {options.lr:g} x {plan.batch_size}/{_LR_BATCH} = {plan.lr_peak:g}",
         f"{plan.method}: {', '.join(settings)}; {recipe.expect}",
     ]
+    if plan.pairs_arm not in ("none", "semantic"):
+        lines.insert(1, f"arm {plan.pairs_arm}: {Arm.parse(plan.pairs_arm).meaning}")
+    if plan.epochs != options.epochs:
+        lines.insert(
+            1, f"{plan.epochs:,} epochs instead of {options.epochs:,}, for the steps of a run on the mined pairs"
+        )
     if plan.batch_size < options.batch_size:
         lines.insert(
             0,

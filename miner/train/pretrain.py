@@ -1,5 +1,6 @@
 """One run from images on disk to a backbone on disk."""
 
+import math
 import statistics
 import sys
 from pathlib import Path
@@ -11,6 +12,8 @@ from torch import Tensor
 from miner.device import resolve_device, resolve_precision
 from miner.engine import write_bytes
 from miner.train import plan as planning
+from miner.train.arms.names import Arm
+from miner.train.arms.pairs import ArmPairs, draw_pairs
 from miner.train.export import BACKBONE_FILE, save_backbone
 from miner.train.images import (
     canvas_side,
@@ -20,7 +23,7 @@ from miner.train.images import (
     to_device,
     typical_side,
 )
-from miner.train.inputs import Inputs, Pairs, open_images, read_pairs
+from miner.train.inputs import Inputs, open_images, read_pairs
 from miner.train.loop import run_loop
 from miner.train.methods import build_method
 from miner.train.metrics import METRICS_FILE, read_metrics
@@ -47,7 +50,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         The record of the run, free of anything that varies between equal runs, and items per second.
     """
     device = resolve_device(options.device)
-    images, pairs, plan = prepare(options, inputs, device)
+    images, pairs, labels, plan = prepare(options, inputs, device)
     config = yaml.safe_dump({**plan.plain(), "source": inputs.spec}, sort_keys=False)
     write_bytes(folder / CONFIG_FILE, config.encode())
     for line in planning.announcements(options, plan):
@@ -57,21 +60,31 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         plan,
         method,
         to_device(images, device),
-        CombinedSampler(plan.images, pairs.rows, plan.batch_size, plan.seed),
+        CombinedSampler(plan.images, pairs.rows, plan.batch_size, plan.seed, pairs.anchors_only),
         folder,
         device=device,
         checkpoint_steps=options.checkpoint_steps,
     )
     save_backbone(folder / BACKBONE_FILE, method.backbone)
-    return _record(plan, inputs, pairs, folder), items_per_s
+    return {**_record(plan, inputs, folder), **pairs.facts(labels)}, items_per_s
 
 
-def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Tensor, Pairs, Plan]:
-    """Images uint8 (images, 3, canvas, canvas) on the CPU, pairs among them, and every number of the run."""
+def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Tensor, ArmPairs, Tensor, Plan]:
+    """All that decides a run.
+
+    Returns:
+        Images, uint8 (images, 3, canvas, canvas) on the CPU; pairs among them; their labels, int64 (images,), -1 where unknown;
+        and every number of the run.
+    """
     source, entries = open_images(inputs)
-    pairs = read_pairs(inputs, [entry.key for entry in entries], options.limit)
+    mined = read_pairs(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
     entries = entries[: options.limit]
-    batch_size = planning.choose_batch_size(options.batch_size, len(entries), len(pairs.rows))
+    labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
+    arm = Arm.parse(options.pairs_arm)
+    pairs = draw_pairs(arm, mined, labels, options.seed)
+    batch_size = planning.choose_batch_size(options.batch_size, len(entries), len(mined))
+    steps = options.epochs * ((len(entries) + len(mined)) // batch_size)
+    steps_per_epoch = (len(entries) + len(pairs.rows)) // batch_size
     side = typical_side(source, entries)
     image_size = options.image_size or nearest_image_size(side)
     canvas = canvas_side(image_size, side)
@@ -91,10 +104,13 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         mean=mean,
         std=std,
         images=len(entries),
+        pairs_arm=arm.name,
+        uses_labels=arm.uses_labels,
         pairs=len(pairs.rows),
-        epochs=options.epochs,
+        epochs=math.ceil(steps / steps_per_epoch),
         batch_size=batch_size,
-        steps_per_epoch=(len(entries) + len(pairs.rows)) // batch_size,
+        steps_per_epoch=steps_per_epoch,
+        steps=steps,
         lr_peak=planning.peak_lr(options.lr, batch_size),
         weight_decay=options.weight_decay,
         norm_splits=count_splits(batch_size) if recipe.split_norm else 1,
@@ -102,10 +118,10 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         seed=options.seed,
         **settings,
     )
-    return images, pairs, plan
+    return images, pairs, labels, plan
 
 
-def _record(plan: Plan, inputs: Inputs, pairs: Pairs, folder: Path) -> Record:
+def _record(plan: Plan, inputs: Inputs, folder: Path) -> Record:
     last_epoch = [line for line in read_metrics(folder / METRICS_FILE) if line["epoch"] == plan.epochs]
     names = [name for name in last_epoch[-1] if name not in _NOT_MEASURED]
     return {
@@ -113,8 +129,6 @@ def _record(plan: Plan, inputs: Inputs, pairs: Pairs, folder: Path) -> Record:
         "source": inputs.spec,
         "classes": inputs.classes,
         "items": plan.items,
-        "steps": plan.steps,
-        "pair_label_precision": pairs.label_precision,
         **{f"final_{name}": _mean([line.get(name) for line in last_epoch]) for name in names},
     }
 

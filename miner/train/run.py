@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from miner.train.arms.names import Arm
 from miner.train.inputs import Inputs, check_shards_are_current, find_inputs
 from miner.train.options import TrainOptions
 from miner.train.recipes import OWN_OPTIONS
@@ -18,6 +19,8 @@ _COLLAPSED = (
     "--batch-size, or another --method."
 )
 
+_USED_LABELS = "train: the pairs were drawn by label (--pairs-arm {arm}): a bound to compare with, not self-supervised."
+
 
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Pretrain a backbone on own views and semantic pairs -> runs/NAME/.
@@ -27,7 +30,7 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     Raises:
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
-    inputs = find_inputs(workspace, with_pairs=options.pairs_arm == "semantic")
+    inputs = find_inputs(workspace, with_pairs=Arm.parse(options.pairs_arm).reads_pairs)
     name = options.name or options.method
     stage = Stage(workspace.run(name), _request(options, inputs))
     if not force and (manifest := stage.finished()) is not None:
@@ -70,6 +73,7 @@ def _lines(name: str, manifest: Record) -> list[str]:
     return [
         f"train: run {name}, {manifest['method']}, {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
         f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
+        *([_USED_LABELS.format(arm=manifest["pairs_arm"])] if manifest["uses_labels"] else []),
         f"train: over the last epoch, {', '.join(_measured(manifest))}",
         *([_COLLAPSED] if (manifest.get("final_spread") or 0.0) < _COLLAPSED_SPREAD else []),
     ]

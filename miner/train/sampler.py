@@ -20,12 +20,14 @@ class CombinedSampler:
         pairs: int64 (P, 2), rows of images, a != b.
         batch_size: items of a step; the rest of an epoch that fills no batch is left out, another one each epoch.
         seed: of the order.
+        anchors_only: whether a pair's item is its anchor with itself: same anchors in the same steps, without partners.
     """
 
     image_count: int
     pairs: Tensor
     batch_size: int
     seed: int
+    anchors_only: bool = False
 
     @property
     def item_count(self) -> int:
@@ -40,6 +42,7 @@ class CombinedSampler:
         draw = generator(self.seed, "order", number)
         own = torch.arange(self.image_count).unsqueeze(1).expand(-1, 2)
         swapped = torch.rand(len(self.pairs), 1, generator=draw) < 0.5
-        items = torch.cat([own, torch.where(swapped, self.pairs.flip(1), self.pairs)])
+        pairs = torch.where(swapped, self.pairs.flip(1), self.pairs)
+        items = torch.cat([own, pairs[:, :1].expand(-1, 2) if self.anchors_only else pairs])
         order = torch.randperm(len(items), generator=draw)[: self.steps_per_epoch * self.batch_size]
         return items[order].view(self.steps_per_epoch, self.batch_size, 2).transpose(1, 2).contiguous()

@@ -65,7 +65,7 @@ def test_train_takes_both_as_items(workspaces) -> None:
     inputs = find_inputs(both, with_pairs=True)
     check_shards_are_current(inputs, both)
     _, entries = open_images(inputs)
-    rows = read_pairs(inputs, [entry.key for entry in entries], None).rows
+    rows = read_pairs(inputs, [entry.key for entry in entries])
     assert len(rows) == 2 * both.manifest(both.pairs)["pairs"]
     listed = {tuple(pair) for pair in rows.tolist()}
     assert {(b, a) for a, b in listed} == listed

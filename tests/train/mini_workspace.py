@@ -69,14 +69,14 @@ def write_embedded(root: Path, source_spec: str, pairs: int = 40, skip: int = 0)
     return Workspace(root)
 
 
-def write_pairs(path: Path, pairs: Sequence[Pair], labelled: bool) -> None:
+def write_pairs(path: Path, pairs: Sequence[Pair], labelled: bool, similarity: Sequence[float] | None = None) -> None:
     labels = [[entry.label if labelled else None for entry in side] for side in zip(*pairs, strict=True)] or [[], []]
     pq.write_table(
         pa.table(
             {
                 "key_a": pa.array([a.key for a, _ in pairs], pa.string()),
                 "key_b": pa.array([b.key for _, b in pairs], pa.string()),
-                "similarity": pa.array([0.9] * len(pairs), pa.float32()),
+                "similarity": pa.array(similarity or [0.9] * len(pairs), pa.float32()),
                 "label_a": pa.array(labels[0], pa.int64()),
                 "label_b": pa.array(labels[1], pa.int64()),
             }

@@ -24,17 +24,17 @@ def test_shards_and_source_hold_the_same_images_and_pairs(tmp_path: Path) -> Non
         inputs = find_inputs(workspace, with_pairs=True)
         opened, entries = open_images(inputs)
         pairs = read_pairs(inputs, [entry.key for entry in entries], None)
-        found.append(([(e.key, e.label, opened.read(e)) for e in entries], pairs.rows.tolist(), pairs.label_precision))
+        found.append(([(e.key, e.label, opened.read(e)) for e in entries], pairs.tolist()))
     assert [find_inputs(workspace, True).origin for workspace in (shards, source)] == ["shards", "source"]
     assert found[0] == found[1]
-    assert len(found[0][1]) == 30 and found[0][2] == 1.0
+    assert len(found[0][1]) == 30
 
 
 def test_pairs_point_at_the_rows_of_their_keys(tmp_path: Path) -> None:
     inputs = find_inputs(write_shards(tmp_path, images=60, pairs=30), with_pairs=True)
     _, entries = open_images(inputs)
     expected = {(a.key, b.key) for a, b in same_class_pairs(sample_entries(60)[1], 30)}
-    rows = read_pairs(inputs, [entry.key for entry in entries], None).rows
+    rows = read_pairs(inputs, [entry.key for entry in entries])
     assert {(entries[a].key, entries[b].key) for a, b in rows.tolist()} == expected
 
 
@@ -48,22 +48,23 @@ def test_unusable_images_are_left_out(tmp_path: Path) -> None:
 def test_limit_keeps_the_pairs_among_the_first_images(tmp_path: Path) -> None:
     inputs = find_inputs(write_shards(tmp_path, images=60, pairs=30), with_pairs=True)
     keys = [entry.key for entry in open_images(inputs)[1]]
-    everything, limited = read_pairs(inputs, keys, None).rows, read_pairs(inputs, keys, 40).rows
+    everything, limited = read_pairs(inputs, keys), read_pairs(inputs, keys, 40)
     expected = [row for row in everything.tolist() if max(row) < 40]
     assert 0 < len(expected) < 30 and limited.tolist() == expected
 
 
-def test_label_precision_counts_only_pairs_with_two_labels(tmp_path: Path) -> None:
+def test_the_cap_keeps_the_most_similar_pairs_of_an_image_among_the_first_images(tmp_path: Path) -> None:
     workspace = write_shards(tmp_path, images=60, pairs=10)
     _, entries = sample_entries(60)
-    other = next(entry for entry in entries if entry.label != entries[0].label)
-    same = next(entry for entry in entries[1:] if entry.label == entries[0].label)
-    write_pairs(workspace.shards / "pairs.parquet", [(entries[0], same), (entries[0], other)], labelled=True)
+    ends = [(0, 1), (0, 2), (0, 3), (2, 3), (0, 50)]
+    similarity = [0.90, 0.95, 0.94, 0.80, 0.99]
+    chosen = [(entries[a], entries[b]) for a, b in ends]
+    write_pairs(workspace.shards / "pairs.parquet", chosen, labelled=True, similarity=similarity)
     inputs = find_inputs(workspace, with_pairs=True)
     keys = [entry.key for entry in entries]
-    assert read_pairs(inputs, keys, None).label_precision == 0.5
-    write_pairs(workspace.shards / "pairs.parquet", [(entries[0], same)], labelled=False)
-    assert read_pairs(inputs, keys, None).label_precision is None
+    assert read_pairs(inputs, keys, 40, 1).tolist() == [[0, 2]]
+    assert read_pairs(inputs, keys, 40, 2).tolist() == [[0, 2], [0, 3], [2, 3]]
+    assert read_pairs(inputs, keys, None, 2).tolist() == [[0, 2], [2, 3], [0, 50]]
 
 
 def test_no_pairs_are_an_error_with_a_proposal(tmp_path: Path) -> None:
@@ -74,7 +75,7 @@ def test_no_pairs_are_an_error_with_a_proposal(tmp_path: Path) -> None:
     with pytest.raises(MinerError, match=r"miner calibrate.*miner pairs --auto --force.*--pairs-arm none"):
         read_pairs(inputs, keys, None)
     control = find_inputs(workspace, with_pairs=False)
-    assert torch.equal(read_pairs(control, keys, None).rows, torch.zeros(0, 2, dtype=torch.long))
+    assert torch.equal(read_pairs(control, keys, None), torch.zeros(0, 2, dtype=torch.long))
 
 
 def test_a_pair_of_an_unknown_image_is_an_error(tmp_path: Path) -> None:

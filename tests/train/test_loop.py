@@ -24,6 +24,8 @@ def plan(**changes: object) -> Plan:
         "mean": (0.5,) * 3,
         "std": (0.2,) * 3,
         "images": 20,
+        "pairs_arm": "semantic",
+        "uses_labels": False,
         "pairs": 4,
         "epochs": 5,
         "batch_size": 5,
@@ -39,7 +41,8 @@ def plan(**changes: object) -> Plan:
         "precision": "fp32",
         "seed": 0,
     }
-    return Plan(**{**values, **changes})
+    values = {**values, **changes}
+    return Plan(**{"steps": values["epochs"] * values["steps_per_epoch"], **values})
 
 
 class Recorder(Method):

@@ -47,6 +47,8 @@ def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> No
         "canvas": 32,
         "stem": "imagenet",
         "source": "sample",
+        "pairs_arm": "semantic",
+        "uses_labels": False,
         "pair_label_precision": 1.0,
     }
     assert {name: manifest[name] for name in expected} == expected

@@ -67,6 +67,8 @@ def _head(request: EncoderRequest, backbone: nn.Module) -> nn.Module:
 def _labels_seen(run: Path) -> str:
     """None by the run itself; but labels may have come in through the encoder that mined its pairs."""
     manifest = read_json(run / "manifest.json") or {}
+    if manifest.get("uses_labels"):
+        return f"the classes of its training images, which its pairs were drawn by (--pairs-arm {manifest.get('pairs_arm')})"
     count = manifest.get("pairs") or 0
     if not count:
         return "none"

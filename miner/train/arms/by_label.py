@@ -1,0 +1,55 @@
+"""Pairs whose share within a class is what was asked for."""
+
+import torch
+from torch import Tensor
+
+from miner.errors import MinerError
+
+_LARGE = 1 << 62
+
+
+def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, draw: torch.Generator) -> Tensor:
+    """Each anchor with a random other image: of its class in the share `precision` of the pairs, else of another class.
+
+    Of two shares drawn from equal states, the pairs of the smaller that agree are among those of the larger, with the same
+    partners: a series of shares differs by nothing else.
+
+    Args:
+        anchors: int64 (pairs,), rows of images.
+        labels: int64 (images,), all known.
+        precision: within 0 and 1; the pairs that agree are the nearest whole number.
+        draw: of partners, and of which pairs agree.
+    Returns:
+        int64 (pairs, 2), anchors and partners.
+    Raises:
+        MinerError: a label is unknown, an anchor is the only image of its class, or there is no other class.
+    """
+    images = len(labels)
+    if bool((labels < 0).any()):
+        raise MinerError(
+            f"{int((labels < 0).sum()):,} of the {images:,} images have no label, and this arm draws pairs by label. Use "
+            "another --pairs-arm, or images in one folder per class."
+        )
+    by_class = labels.argsort(stable=True)
+    place = torch.empty_like(by_class).scatter_(0, by_class, torch.arange(images))
+    sizes = torch.bincount(labels)
+    first = (sizes.cumsum(0) - sizes)[labels[anchors]]
+    size = sizes[labels[anchors]]
+    agrees = torch.randperm(len(anchors), generator=draw) < round(precision * len(anchors))
+    _check_classes(agrees, size, images, labels[anchors])
+    number = torch.randint(_LARGE, (len(anchors),), generator=draw)
+    # Sorted by class, the others of the class follow the anchor, cyclically; the rest follows the class, cyclically.
+    within = first + (place[anchors] - first + 1 + number % (size - 1).clamp_min(1)) % size
+    outside = (first + size + number % (images - size).clamp_min(1)) % images
+    return torch.stack([anchors, by_class[torch.where(agrees, within, outside)]], dim=1)
+
+
+def _check_classes(agrees: Tensor, size: Tensor, images: int, classes: Tensor) -> None:
+    alone = agrees & (size == 1)
+    if bool(alone.any()):
+        raise MinerError(
+            f"Class {int(classes[alone][0])} has a single image among those trained on, so it has no partner of its class. Use "
+            "more images (a higher --limit), or another --pairs-arm."
+        )
+    if bool((~agrees & (size == images)).any()):
+        raise MinerError("All images are of one class, so no pair can be of two classes. Use another --pairs-arm.")

@@ -1,0 +1,63 @@
+"""The arms by name, without torch: the command line shows them."""
+
+from dataclasses import dataclass
+from typing import Self
+
+ARMS = {
+    "none": "own views only, for --epochs passes",
+    "semantic": "the mined pairs",
+    "random-added": "instead of each mined pair, a random image with itself",
+    "anchor-oversample": "instead of each mined pair, its anchor with itself",
+    "equal-steps": "own views only, for more epochs",
+    "partner-shuffle": "the images of the mined pairs, each as often as there, with partners exchanged at random",
+    "random-wrong": "instead of each mined pair, two random images",
+    "oracle": "each anchor with a random image of its class; uses labels, an upper bound",
+    "precision=P": "each anchor with a random image, of its class in the share P of the pairs; uses labels",
+}
+_PRECISION = "precision="
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One arm.
+
+    Attributes:
+        name: as typed, with the share of `precision=P` in its shortest form.
+        precision: share of pairs to draw within a class; None for arms that never see a label.
+    """
+
+    name: str
+    precision: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """An arm by its name.
+
+        Raises:
+            ValueError: there is no such arm, or the share is not within 0 and 1.
+        """
+        if text == "oracle":
+            return cls(text, 1.0)
+        if text in ARMS and text != "precision=P":
+            return cls(text)
+        try:
+            share = float(text.removeprefix(_PRECISION)) if text.startswith(_PRECISION) else -1.0
+        except ValueError:
+            share = -1.0
+        if not 0.0 <= share <= 1.0:
+            raise ValueError(f"choose one of {', '.join(ARMS)} with P from 0 to 1")
+        return cls(f"{_PRECISION}{share:g}", share)
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether the arm needs mined pairs, if only to know how many there are."""
+        return self.name != "none"
+
+    @property
+    def uses_labels(self) -> bool:
+        return self.precision is not None
+
+    @property
+    def meaning(self) -> str:
+        """What the arm trains on, in words."""
+        return ARMS["precision=P" if self.name.startswith(_PRECISION) else self.name]

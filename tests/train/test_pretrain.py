@@ -1,0 +1,79 @@
+"""The arms of a study as runs."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from miner.errors import MinerError
+from miner.train.inputs import find_inputs
+from miner.train.metrics import read_metrics
+from miner.train.options import TrainOptions
+from miner.train.pretrain import prepare
+from miner.train.run import train
+from miner.workspace import Workspace
+from tests.train.mini_workspace import TINY_RUN, write_shards
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    return write_shards(tmp_path_factory.mktemp("arms"), images=64, pairs=60)
+
+
+def options(arm: str, **changes: object) -> TrainOptions:
+    return TrainOptions(**{**TINY_RUN, "pairs_arm": arm, "name": arm.replace("=", "-"), **changes})
+
+
+def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(workspace: Workspace) -> None:
+    inputs = find_inputs(workspace, with_pairs=True)
+    arms = (
+        "semantic",
+        "random-added",
+        "anchor-oversample",
+        "partner-shuffle",
+        "random-wrong",
+        "oracle",
+        "precision=0.5",
+    )
+    for changes in ({}, {"limit": 48, "pairs_per_anchor": 2}):
+        plans = {
+            arm: prepare(options(arm, **changes), inputs, torch.device("cpu"))[-1] for arm in (*arms, "equal-steps")
+        }
+        own = plans.pop("equal-steps")
+        assert len({(p.steps, p.steps_per_epoch, p.epochs, p.pairs, p.batch_size) for p in plans.values()}) == 1
+        plan = plans["semantic"]
+        assert own.steps == plan.steps == 2 * ((plan.images + plan.pairs) // 8) and plan.pairs > 8
+        assert own.pairs == 0 and own.steps_per_epoch == plan.images // 8
+        assert (own.epochs - 1) * own.steps_per_epoch < own.steps <= own.epochs * own.steps_per_epoch
+        assert own.epochs > plan.epochs == 2 and own.batch_size == plan.batch_size
+        assert {arm for arm, plan in plans.items() if plan.uses_labels} == {"oracle", "precision=0.5"}
+
+
+def test_a_run_of_equal_steps_ends_within_an_epoch(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    record = train(options("equal-steps"), workspace).record
+    assert (record["steps"], record["steps_per_epoch"], record["epochs"], record["pairs"]) == (30, 8, 4, 0)
+    assert "4 epochs instead of 2" in capsys.readouterr().err
+    last = read_metrics(workspace.run("equal-steps") / "metrics.jsonl")[-1]
+    assert (
+        last["step"] == 30 and last["epoch"] == 4 and record["final_rankme"] == pytest.approx(last["rankme"], rel=1e-4)
+    )
+
+
+def test_a_run_that_used_labels_says_so_everywhere(
+    workspace: Workspace, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from miner.embed.encoders.trained_run import _labels_seen
+
+    result = train(options("precision=.5", epochs=1, name="half"), workspace)
+    expected = {"pairs_arm": "precision=0.5", "uses_labels": True, "pairs": 60, "pair_label_precision": 0.5}
+    assert {name: result.record[name] for name in expected} == expected
+    assert result.record["pair_images"] > 20 and result.record["pair_max_degree"] >= 2
+    assert "uses labels" in capsys.readouterr().err and "drawn by label (--pairs-arm precision=0.5)" in "".join(
+        result.lines
+    )
+    run = workspace.run("half")
+    assert "uses_labels: true" in (run / "config.yaml").read_text() and "drawn by" in _labels_seen(run)
+
+    unlabelled = write_shards(tmp_path, images=64, pairs=60, labelled=False)
+    with pytest.raises(MinerError, match="64 of the 64 images have no label"):
+        train(options("oracle"), unlabelled)
