@@ -22,12 +22,16 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         devices = {value.device.type for value in (*args, *kwargs.values()) if isinstance(value, Tensor)}
         with torch.autocast(devices.pop(), enabled=False):
-            wide = {name: _widened(value) for name, value in kwargs.items()}
-            return function(*(_widened(value) for value in args), **wide)  # type: ignore[arg-type]
+            wide = {name: _wide(value) for name, value in kwargs.items()}
+            return function(*(_wide(value) for value in args), **wide)  # type: ignore[arg-type]
 
     return wrapped
 
 
-def _widened(value: object) -> object:
-    is_narrow = isinstance(value, Tensor) and value.dtype in (torch.bfloat16, torch.float16)
-    return value.float() if is_narrow and isinstance(value, Tensor) else value
+def widened(tensor: Tensor) -> Tensor:
+    """A tensor of 16 bits as float32; others as they are."""
+    return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
+
+
+def _wide(value: object) -> object:
+    return widened(value) if isinstance(value, Tensor) else value

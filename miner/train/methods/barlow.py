@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.barlow_twins import barlow_twins
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -30,7 +31,7 @@ class BarlowTwins(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        one, two = (self.head(self.backbone(view)) for view in (batch.first, batch.second))
+        one, two = (gather_rows(self.head(self.backbone(view))) for view in (batch.first, batch.second))
         outcome = barlow_twins(one, two)
         terms = {name: outcome[name].detach() for name in ("on_diagonal", "off_diagonal")}
         return {"loss": outcome["loss"] / one.shape[1], **terms, "spread": spread(unit(one.detach()))}

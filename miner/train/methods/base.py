@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from miner.train.batch import Batch
+from miner.train.losses.precision import widened
 
 
 @dataclass(frozen=True)
@@ -52,8 +53,8 @@ class Method(nn.Module, ABC):
 
 
 def unit(features: Tensor) -> Tensor:
-    """Rows of length 1, float32 (batch, dim)."""
-    return F.normalize(features.float(), dim=1)
+    """Rows of length 1, float32 (batch, dim); float64 stays as it is."""
+    return F.normalize(widened(features), dim=1)
 
 
 @torch.no_grad()

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -63,4 +64,4 @@ class BYOL(Method):
         with torch.no_grad():
             target_one, target_two = (self.target(view) for view in (batch.first, batch.second))
         loss = 0.5 * (negative_cosine(one, target_two) + negative_cosine(two, target_one))
-        return {"loss": loss, "spread": spread(unit(projections[0].detach()))}
+        return {"loss": loss, "spread": spread(gather_rows(unit(projections[0].detach())))}

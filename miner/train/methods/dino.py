@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.dino import dino, moved_centre, teacher_targets
 from miner.train.losses.precision import full_precision
 from miner.train.methods.base import Method, spread, unit
@@ -79,9 +80,9 @@ class DINO(Method):
             targets = teacher_targets(logits, self.centre, self.teacher_temperature)
             target_one, target_two = targets.chunk(2)
         loss = 0.5 * (dino(one, target_two, self.temperature) + dino(two, target_one, self.temperature))
-        self.centre.copy_(moved_centre(self.centre, logits, CENTRE_MOMENTUM))
+        self.centre.copy_(moved_centre(self.centre, gather_rows(logits.mean(dim=0, keepdim=True)), CENTRE_MOMENTUM))
         entropy = torch.special.entr(targets).sum(dim=1).mean()
-        return {"loss": loss, "teacher_entropy": entropy, "spread": spread(features.detach())}
+        return {"loss": loss, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
 
 
 @full_precision

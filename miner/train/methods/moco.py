@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows, own_rows
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.momentum import move_towards
@@ -68,17 +69,22 @@ class MoCo(Method):
         keys = [self._keys(view, batch.draw) for _, view in directions]
         negatives, absent = self.queue.clone(), empty_slots(self.queue, self.queued)
         logits = [
-            info_nce_logits(query, key, negatives, self.temperature, absent)
+            info_nce_logits(query, own_rows(key), negatives, self.temperature, absent)
             for query, key in zip(queries, keys, strict=True)
         ]
         loss = torch.stack([info_nce(each) for each in logits]).sum()
         enqueue(self.queue, self.queued, torch.cat(keys))
         with torch.no_grad():
-            return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(queries[0])}
+            return {
+                "loss": loss,
+                "accuracy": contrastive_accuracy(torch.cat(logits)),
+                "spread": spread(gather_rows(queries[0])),
+            }
 
     @torch.no_grad()
     def _keys(self, view: Tensor, draw: torch.Generator) -> Tensor:
-        """Unit keys (batch, dim) in the order of `view`, encoded in a shuffled order."""
-        order = torch.randperm(len(view), generator=draw)
-        shuffled = view[order.to(view.device)].contiguous(memory_format=torch.channels_last)
-        return unit(self.key_encoder(shuffled))[order.argsort().to(view.device)]
+        """Unit keys of all processes (whole batch, dim) in the order of their views, encoded in a shuffled order."""
+        views = gather_rows(view)
+        order = torch.randperm(len(views), generator=draw)
+        shuffled = own_rows(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)
+        return gather_rows(unit(self.key_encoder(shuffled)))[order.argsort().to(view.device)]

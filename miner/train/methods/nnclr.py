@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.methods.base import Method, spread, unit
@@ -56,15 +57,16 @@ class NNCLR(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: neighbours are looked up, the loss taken, and the support set moves on."""
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
-        one, two = (unit(self.predictor(projection)) for projection in projections)
+        one, two = (gather_rows(unit(self.predictor(projection))) for projection in projections)
         units = [unit(projection.detach()) for projection in projections]
         absent = empty_slots(self.queue, self.queued)
-        near_one, near_two = (nearest_supports(rows, self.queue, absent) for rows in units)
+        near_one, near_two = (gather_rows(nearest_supports(rows, self.queue, absent)) for rows in units)
         logits = [
             nnclr_logits(near_one, two, self.temperature),
             nnclr_logits(near_two, one, self.temperature),
         ]
         loss = torch.stack([info_nce(each) for each in logits]).mean()
-        enqueue(self.queue, self.queued, units[0])
+        supports = gather_rows(units[0])
+        enqueue(self.queue, self.queued, supports)
         with torch.no_grad():
-            return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(units[0])}
+            return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}

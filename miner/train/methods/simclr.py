@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce
 from miner.train.losses.nt_xent import nt_xent_logits
 from miner.train.methods.base import Method, spread, unit
@@ -37,8 +38,8 @@ class SimCLR(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
         projections = unit(self.head(self.backbone(torch.cat([batch.first, batch.second]))))
-        one, two = projections.chunk(2)
+        one, two = (gather_rows(rows) for rows in projections.chunk(2))
         logits = nt_xent_logits(one, two, self.temperature)
         with torch.no_grad():
-            metrics = {"accuracy": contrastive_accuracy(logits), "spread": spread(projections)}
+            metrics = {"accuracy": contrastive_accuracy(logits), "spread": spread(torch.cat([one, two]))}
         return {"loss": info_nce(logits), **metrics}

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, ParameterGroup, spread, unit
 from miner.train.methods.heads import mlp
@@ -37,7 +38,7 @@ class SimSiam(Method):
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
         loss = 0.5 * (negative_cosine(one, projections[1]) + negative_cosine(two, projections[0]))
-        return {"loss": loss, "spread": spread(unit(projections[0].detach()))}
+        return {"loss": loss, "spread": spread(gather_rows(unit(projections[0].detach())))}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Encoder and projector follow the schedule; the predictor does not."""

@@ -3,6 +3,7 @@
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
 from miner.train.losses.vicreg import vicreg
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -29,7 +30,7 @@ class VICReg(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        one, two = (self.head(self.backbone(view)) for view in (batch.first, batch.second))
+        one, two = (gather_rows(self.head(self.backbone(view))) for view in (batch.first, batch.second))
         outcome = vicreg(one, two)
         terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
         return {"loss": outcome["loss"], **terms, "spread": spread(unit(one.detach()))}

@@ -1,0 +1,87 @@
+"""One run on several processes: who this one is, and what all of them exchange.
+
+Each process holds an equal, consecutive part of every batch, in the order of the ranks. The loss of the run is the mean of the
+processes' losses, so gradients are averaged; what a loss takes from the whole batch is gathered with its gradient. Alone, or
+outside a run on several processes, everything here is the identity.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from miner.train.losses.precision import widened
+
+
+def world_size() -> int:
+    """Processes of this run."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process among them, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, in the order of the ranks.
+
+    The gradient of a row is the sum over all processes that used it; without that sum, it would shrink with their number.
+
+    Args:
+        rows: (batch, ...), of one shape on all processes.
+    Returns:
+        (world_size * batch, ...), the same on all processes.
+    """
+    if world_size() == 1:
+        return rows
+    gathered: Tensor = _Gather.apply(rows)
+    return gathered
+
+
+def own_rows(rows: Tensor) -> Tensor:
+    """This process's part of the rows of a whole batch: (world_size * batch, ...) -> (batch, ...)."""
+    return rows.chunk(world_size())[rank()] if world_size() > 1 else rows
+
+
+@torch.no_grad()
+def average_in_place(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, in one exchange.
+
+    Gradients are averaged with this after the whole backward pass instead of by DistributedDataParallel during it: that rebuilds
+    its buckets after the first step, so a resumed run would add in another order than an unbroken one; its wrapper renames what
+    checkpoints hold; and one exchange takes the statistics along.
+
+    Args:
+        tensors: floating point, of one dtype and device; the same number and shapes on all processes.
+    """
+    if world_size() == 1:
+        return
+    parts = list(tensors)
+    flat = torch.cat([part.flatten() for part in parts])
+    distributed.all_reduce(flat)
+    flat /= world_size()
+    for part, mean in zip(parts, torch.split(flat, [part.numel() for part in parts]), strict=True):
+        part.copy_(mean.view_as(part))
+
+
+def running_statistics(module: nn.Module) -> list[Tensor]:
+    """What batch normalisation keeps for eval mode, all layers; a part of the batch knows only its own."""
+    return [
+        buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
+    ]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = widened(gradient).clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return own_rows(total).to(gradient.dtype)

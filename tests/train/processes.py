@@ -1,0 +1,25 @@
+"""Functions on several real processes that exchange through gloo."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed, multiprocessing
+
+
+def on_processes(count: int, function: Callable[[], Any], folder: Path) -> list[Any]:
+    """What the function, a picklable one of a module, returns on each process, by rank."""
+    folder.mkdir(parents=True, exist_ok=True)
+    multiprocessing.spawn(_enter, (count, function, folder), nprocs=count)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in range(count)]
+
+
+def _enter(rank: int, count: int, function: Callable[[], Any], folder: Path) -> None:
+    torch.set_num_threads(1)
+    distributed.init_process_group(
+        "gloo", f"file://{folder}/meeting", timedelta(seconds=60), world_size=count, rank=rank
+    )
+    torch.save(function(), folder / f"{rank}.pt")
+    distributed.destroy_process_group()
