@@ -1,5 +1,6 @@
-"""Encoders to pretrain: torchvision's residual networks without their classifier."""
+"""Encoders to pretrain: torchvision's residual networks and timm's vision transformers, without their classifier."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -9,7 +10,22 @@ from miner.train.randomness import seeded
 from miner.train.split_norm import SplitBatchNorm2d
 
 
-def build_backbone(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.Module, int]:
+def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Module, int]:
+    """The backbone that a run's config.yaml describes, with the weights that the run starts from.
+
+    Args:
+        config: `Plan.plain()`, or config.yaml.
+        splits: parts of the batch that are normalised apart while training; a vision transformer has nothing to split.
+    Returns:
+        The network, (batch, 3, height, width) -> features (batch, width), and that width.
+    """
+    name, seed = config["backbone"], config["seed"]
+    if "patch_size" in config:
+        return build_vit(name, config["image_size"], config["patch_size"], seed, config.get("drop_path", 0.0))
+    return build_resnet(name, config["stem"], seed, splits)
+
+
+def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.Module, int]:
     """A residual network (He et al. 2016) with fresh weights that depend on `seed` alone.
 
     Its state dict is that of `torchvision.models.<name>(weights=None)` with `fc = Identity()` and, for the cifar stem,
@@ -35,3 +51,32 @@ def build_backbone(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn
     width = int(network.fc.in_features)
     network.fc = nn.Identity()
     return network, width
+
+
+def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path: float = 0.0) -> tuple[nn.Module, int]:
+    """A vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) with fresh weights that depend on `seed` alone.
+
+    Its state dict is that of `timm.create_model("<name>_patch16_224", num_classes=0, img_size=image_size,
+    patch_size=patch_size)`. Views of another size, such as small crops, get interpolated positions.
+
+    Args:
+        name: vit_tiny, vit_small or vit_base.
+        image_size: in pixels, a multiple of the patch; it decides how many positions there are.
+        patch_size: side of a patch in pixels.
+        seed: of the weights.
+        drop_path: how often a training image skips the last block; earlier ones are skipped less (stochastic depth).
+    Returns:
+        The network, (batch, 3, height, width) -> the class token after the last norm (batch, width), and that width.
+    """
+    import timm
+
+    with seeded(seed, "backbone"):
+        network: Any = timm.create_model(
+            f"{name}_patch16_224",
+            num_classes=0,
+            img_size=image_size,
+            patch_size=patch_size,
+            dynamic_img_size=True,
+            drop_path_rate=drop_path,
+        )
+    return network, int(network.num_features)

@@ -32,10 +32,9 @@ class TrainedBackbone:
 
 
 def save_backbone(path: Path, backbone: nn.Module) -> None:
-    """Write the weights and running statistics under torchvision's names, float32, atomically.
+    """Write the weights and running statistics under torchvision's or timm's names, float32, atomically.
 
-    With the imagenet stem they load into `torchvision.models.NAME(weights=None)` with `fc = Identity()`, strictly; with
-    the cifar stem, after `conv1 = Conv2d(3, 64, 3, padding=1, bias=False)` too.
+    They load strictly into the networks that `build_resnet` and `build_vit` name.
     """
     from safetensors.torch import save
 
@@ -57,7 +56,7 @@ def load_backbone(run: Path) -> TrainedBackbone:
     config = read_config(run)
     weights = run / BACKBONE_FILE
     _check(run, weights)
-    module, _ = build_backbone(config["backbone"], config["stem"], config["seed"])
+    module, _ = build_backbone(config)
     module.load_state_dict(load_file(weights), strict=True)
     return _described(module, config)
 
@@ -65,7 +64,7 @@ def load_backbone(run: Path) -> TrainedBackbone:
 def starting_backbone(run: Path) -> TrainedBackbone:
     """The same backbone with the random weights that the run started from."""
     config = read_config(run)
-    module, _ = build_backbone(config["backbone"], config["stem"], config["seed"])
+    module, _ = build_backbone(config)
     return _described(module, config)
 
 
@@ -83,7 +82,8 @@ def read_config(run: Path) -> Record:
         raise MinerError(f"{run}/config.yaml is missing or damaged. Train again with --force.") from error
     if (
         not isinstance(config, dict)
-        or not {"backbone", "stem", "seed", "image_size", "mean", "std", "source"} <= config.keys()
+        or not {"backbone", "seed", "image_size", "mean", "std", "source"} <= config.keys()
+        or not {"stem", "patch_size"} & config.keys()
     ):
         raise MinerError(f"{run}/config.yaml does not describe a run. Train again with --force.")
     return config

@@ -16,7 +16,7 @@ from miner.train.checkpoint import load_checkpoint, save_checkpoint
 from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
 from miner.train.plan import Plan
-from miner.train.randomness import generator
+from miner.train.randomness import generator, seeded
 from miner.train.rank import backbone_rank
 from miner.train.sampler import CombinedSampler
 from miner.train.schedule import cosine
@@ -85,7 +85,8 @@ def run_loop(
             pixels = images[torch.cat([anchors, positives])].to(device, non_blocking=True)
             first, second = augment(pixels, draw).chunk(2)
             batch = Batch(first, second, anchors.to(device), positives.to(device), draw)
-            with precision:
+            # Stochastic depth draws from torch's own generators.
+            with precision, seeded(plan.seed, "layers", step):
                 outcome = method(batch)
             optimizer.zero_grad()
             outcome["loss"].backward()

@@ -12,6 +12,11 @@ _METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.ite
 _ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in ARMS.items())
 
 
+def is_vit(backbone: str) -> bool:
+    """Whether a backbone is a vision transformer."""
+    return backbone.startswith("vit_")
+
+
 class TrainOptions(Options):
     """Options that belong to some methods only are filled in with the method's default, and are None for the others."""
 
@@ -40,10 +45,27 @@ class TrainOptions(Options):
     pairs_per_anchor: int | None = Field(
         None, ge=1, description="At most so many pairs per image, the most similar first: hubs would else be seen most."
     )
-    backbone: Literal["resnet18", "resnet34", "resnet50"] = Field("resnet18", description="Encoder to pretrain.")
+    backbone: Literal["resnet18", "resnet34", "resnet50", "vit_tiny", "vit_small", "vit_base"] = Field(
+        "resnet18",
+        description="Encoder to pretrain. A ResNet learns faster from small data; a ViT (timm's; its features are the class "
+        "token) wants --optimizer adamw, warm-up and many epochs.",
+    )
     stem: Literal["auto", "cifar", "imagenet"] = Field(
         "auto",
-        description="First layers: cifar (3x3, no pooling) or imagenet (7x7 and pooling); auto goes by the image size.",
+        description="First layers of a ResNet: cifar (3x3, no pooling) or imagenet (7x7 and pooling); auto goes by the image "
+        "size.",
+    )
+    patch_size: int | None = Field(
+        None,
+        ge=1,
+        description="Side in pixels of a ViT's patches. By default the power of two that makes 8 x 8 patches or more, at "
+        "most 16: 4 at 32 px, 16 at 224 px. Half the side is four times the tokens and more than four times the work.",
+    )
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Stochastic depth of a ViT: how often an image skips the last block; DINO uses 0.1.",
     )
     image_size: int | None = Field(
         None, ge=16, description="Side of a training view in pixels; by the images if not given."
@@ -130,6 +152,14 @@ class TrainOptions(Options):
     def _check_the_cap(self) -> Self:
         if self.pairs_per_anchor is not None and not Arm.parse(self.pairs_arm).reads_pairs:
             raise ValueError("--pairs-per-anchor has no meaning with --pairs-arm none")
+        return self
+
+    @model_validator(mode="after")
+    def _fit_the_backbone(self) -> Self:
+        if is_vit(self.backbone) and self.stem != "auto":
+            raise ValueError(f"--stem is of ResNets; {self.backbone} takes --patch-size")
+        if not is_vit(self.backbone) and (self.patch_size is not None or self.drop_path):
+            raise ValueError(f"--patch-size and --drop-path are of ViTs; {self.backbone} takes --stem")
         return self
 
     @model_validator(mode="after")

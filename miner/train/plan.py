@@ -12,6 +12,8 @@ LEAST_IMAGES = 16
 LEAST_STEPS_PER_EPOCH = 8
 LEAST_IMAGES_PER_KEY = 4
 LARGEST_CIFAR_STEM_SIZE = 64
+LARGEST_PATCH_SIZE = 16
+LEAST_PATCHES_PER_SIDE = 8
 # At 16 pixels, a 3x3 convolution of stride 2 meets a single pixel, and oneDNN (torch 2.15, bfloat16 on a CPU) leaves
 # uninitialised memory in its weight gradient where the kernel covers padding only.
 SMALLEST_IMAGENET_STEM_SIZE = 17
@@ -30,13 +32,14 @@ class Plan:
         mean, std: of the channels of the images, on the scale [0, 1].
         precision: of matrix products, fp32 or bf16.
         lr_peak: learning rate at the first step.
+        stem: of a ResNet; None for a ViT, which has patch_size and drop_path instead.
         norm_splits: parts of the batch that are normalised apart.
-        dim: width of the projection; it and all that follow are settings of the method, None where it has no such setting.
+        dim: width of the projection; it and what follows hidden_dim are settings of the method, None where it has none.
     """
 
     method: str
     backbone: str
-    stem: str
+    stem: str | None
     image_size: int
     canvas: int
     mean: tuple[float, ...]
@@ -55,6 +58,8 @@ class Plan:
     precision: str
     seed: int
     dim: int
+    patch_size: int | None = None
+    drop_path: float | None = None
     hidden_dim: int | None = None
     predictor_dim: int | None = None
     queue_size: int | None = None
@@ -89,6 +94,21 @@ def choose_stem(stem: str, image_size: int) -> str:
     return stem
 
 
+def choose_patch_size(asked: int | None, image_size: int) -> int:
+    """The side of a ViT's patches: as asked, or the power of two that makes 8 x 8 patches or more, at most 16.
+
+    Raises:
+        UsageError: the image is not made of whole patches.
+    """
+    patch_size = asked or min(LARGEST_PATCH_SIZE, 1 << (max(1, image_size // LEAST_PATCHES_PER_SIDE).bit_length() - 1))
+    if image_size % patch_size:
+        raise UsageError(
+            f"--image-size {image_size} is no multiple of the patch size {patch_size}. Use --image-size "
+            f"{round(image_size / patch_size) * patch_size or patch_size}, or another --patch-size."
+        )
+    return patch_size
+
+
 def choose_batch_size(asked: int, images: int, pairs: int) -> int:
     """The batch: as asked, or the greatest power of two that leaves 8 steps per epoch and takes a quarter of the images.
 
@@ -118,10 +138,11 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
     """What was decided, for people, before the first step."""
     recipe = RECIPES[plan.method]
     settings = [f"{name.replace('_', ' ')} {getattr(plan, name)}" for name in recipe.settings]
+    first_layers = f"the {plan.stem} stem" if plan.stem else f"patches of {plan.patch_size} px"
     lines = [
         f"{plan.images:,} images and {plan.pairs:,} pairs: {plan.items:,} items, {plan.steps_per_epoch:,} steps per epoch, "
         f"{plan.steps:,} steps",
-        f"{plan.backbone} with the {plan.stem} stem at {plan.image_size} px in {plan.precision}, "
+        f"{plan.backbone} with {first_layers} at {plan.image_size} px in {plan.precision}, "
         f"lr {options.lr:g} x {plan.batch_size}/{_LR_BATCH} = {plan.lr_peak:g}",
         f"{plan.method}: {', '.join(settings)}; {recipe.expect}",
     ]

@@ -4,6 +4,7 @@ import math
 import statistics
 import sys
 from pathlib import Path
+from typing import Any
 
 import torch
 import yaml
@@ -27,7 +28,7 @@ from miner.train.inputs import Inputs, open_images, read_pairs
 from miner.train.loop import run_loop
 from miner.train.methods import build_method
 from miner.train.metrics import METRICS_FILE, read_metrics
-from miner.train.options import TrainOptions
+from miner.train.options import TrainOptions, is_vit
 from miner.train.plan import Plan
 from miner.train.recipes import RECIPES
 from miner.train.sampler import CombinedSampler
@@ -95,10 +96,18 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     if options.queue_size is not None:
         keys_per_step = batch_size * (2 if options.symmetric else 1)
         settings["queue_size"] = planning.choose_queue_size(options.queue_size, len(entries), keys_per_step)
+    first_layers: dict[str, Any] = (
+        {
+            "stem": None,
+            "patch_size": planning.choose_patch_size(options.patch_size, image_size),
+            "drop_path": options.drop_path,
+        }
+        if is_vit(options.backbone)
+        else {"stem": planning.choose_stem(options.stem, image_size)}
+    )
     plan = Plan(
         method=options.method,
         backbone=options.backbone,
-        stem=planning.choose_stem(options.stem, image_size),
         image_size=image_size,
         canvas=canvas,
         mean=mean,
@@ -113,9 +122,10 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         steps=steps,
         lr_peak=planning.peak_lr(options.lr, batch_size),
         weight_decay=options.weight_decay,
-        norm_splits=count_splits(batch_size) if recipe.split_norm else 1,
+        norm_splits=count_splits(batch_size) if recipe.split_norm and not is_vit(options.backbone) else 1,
         precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
         seed=options.seed,
+        **first_layers,
         **settings,
     )
     return images, pairs, labels, plan

@@ -2,11 +2,11 @@ import torch
 from torch import nn
 
 from miner.evaluate.features import encode
-from miner.train.backbones import build_backbone
+from miner.train.backbones import build_resnet
 
 
 def test_features_are_unit_rows_of_the_eval_mode_whatever_the_batch() -> None:
-    backbone, width = build_backbone("resnet18", "imagenet", 0)
+    backbone, width = build_resnet("resnet18", "imagenet", 0)
     images = torch.randint(0, 256, (10, 3, 32, 32), dtype=torch.uint8)
     mean, std = (0.5, 0.4, 0.3), (0.2, 0.3, 0.4)
     settings = {"device": torch.device("cpu"), "title": "encode"}

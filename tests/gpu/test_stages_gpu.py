@@ -13,7 +13,7 @@ from miner.embed.run import embed
 from miner.embeddings import EmbeddingStore
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.train.backbones import build_backbone
+from miner.train.backbones import build_resnet
 from miner.train.methods.moco import MoCo
 from miner.train.metrics import read_metrics
 from miner.train.options import TrainOptions
@@ -52,7 +52,7 @@ def test_pairs_are_those_of_the_cpu(tmp_path: Path) -> None:
 
 def losses_of_three_steps(device: str) -> list[float]:
     draw = torch.Generator().manual_seed(0)
-    backbone, width = build_backbone("resnet18", "cifar", seed=0)
+    backbone, width = build_resnet("resnet18", "cifar", seed=0)
     method = MoCo(backbone, width, dim=32, queue_size=32, momentum=0.9, temperature=0.2, symmetric=True, seed=0).to(
         device
     )

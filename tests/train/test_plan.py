@@ -1,7 +1,7 @@
 import pytest
 
 from miner.errors import MinerError, UsageError
-from miner.train.plan import choose_batch_size, choose_queue_size, choose_stem, peak_lr
+from miner.train.plan import choose_batch_size, choose_patch_size, choose_queue_size, choose_stem, peak_lr
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,13 @@ def test_stem_goes_by_the_size_unless_named() -> None:
 
 def test_lr_scales_with_the_batch() -> None:
     assert peak_lr(0.03, 512) == pytest.approx(0.06)
+
+
+def test_patches_are_at_least_eight_by_eight_unless_named() -> None:
+    sizes = (16, 32, 64, 96, 128, 224, 384)
+    assert [choose_patch_size(None, size) for size in sizes] == [2, 4, 8, 8, 16, 16, 16]
+    assert choose_patch_size(14, 224) == 14
+    with pytest.raises(UsageError, match=r"--image-size 100 is no multiple of the patch size 8. Use --image-size 96"):
+        choose_patch_size(None, 100)
+    with pytest.raises(UsageError, match="Use --image-size 32"):
+        choose_patch_size(32, 16)

@@ -36,7 +36,7 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
     if request.path is not None:
         load_backbone_state(network, request.path)
     preprocess = _preprocess(name, resolve_model_data_config(network))
-    _choose_pool(network, request)
+    choose_timm_pool(network, request)
     return Encoder(
         request.name,
         network,
@@ -65,7 +65,7 @@ def _preprocess(name: str, config: dict[str, Any]) -> Preprocess:
     )
 
 
-def _choose_pool(network: nn.Module, request: EncoderRequest) -> None:
+def choose_timm_pool(network: nn.Module, request: EncoderRequest) -> None:
     """Let timm change its own pooling, so that prefix tokens, norms and memory formats are what timm makes of them.
 
     Raises:

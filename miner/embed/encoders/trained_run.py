@@ -8,6 +8,7 @@ from torch import nn
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
+from miner.embed.encoders.timm_zoo import choose_timm_pool
 from miner.embed.encoders.weights import State, read_plain
 from miner.embed.preprocess import Preprocess
 from miner.errors import MinerError
@@ -33,6 +34,8 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     if request.layer == "projector":
         request.without_pooling("the projector was trained on averaged features")
         network = nn.Sequential(trained.module, _head(request, trained.module))
+    elif "patch_size" in trained.config:
+        choose_timm_pool(trained.module, request)
     else:
         choose_pool(trained.module, request)
     mean, std = ((float(a), float(b), float(c)) for a, b, c in (trained.mean, trained.std))

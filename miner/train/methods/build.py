@@ -27,7 +27,7 @@ METHODS: dict[str, type[Method]] = {
 
 def build_method(plan: Plan) -> Method:
     """The method of a plan with fresh weights, on the CPU."""
-    backbone, width = build_backbone(plan.backbone, plan.stem, plan.seed, plan.norm_splits)
+    backbone, width = build_backbone(plan.plain(), plan.norm_splits)
     recipe = RECIPES[plan.method]
     arguments = {name: getattr(plan, name) for name in recipe.settings}
     if recipe.scheduled:

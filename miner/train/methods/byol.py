@@ -1,7 +1,5 @@
 """BYOL: each view predicts what a slow copy of the network makes of the other one."""
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
@@ -10,7 +8,7 @@ from miner.train.distributed import gather_rows
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
-from miner.train.methods.momentum import growing_momentum, move_towards
+from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
 from miner.train.randomness import seeded
 
 
@@ -50,7 +48,7 @@ class BYOL(Method):
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim)
             self.predictor = mlp(dim, predictor_dim, dim)
-        self.target = deepcopy(nn.Sequential(self.backbone, self.head)).requires_grad_(False)
+        self.target = slow_copy(nn.Sequential(self.backbone, self.head))
         self.momentum, self.steps = momentum, steps
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 

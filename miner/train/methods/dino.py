@@ -1,7 +1,5 @@
 """DINO: a student learns the prototypes that a slow teacher sees in the other view."""
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +10,7 @@ from miner.train.losses.dino import dino, moved_centre, teacher_targets
 from miner.train.losses.precision import full_precision
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
-from miner.train.methods.momentum import growing_momentum, move_towards
+from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
 from miner.train.randomness import seeded
 
 BOTTLENECK_DIM = 256
@@ -59,8 +57,8 @@ class DINO(Method):
         with seeded(seed, "head"):
             self.bottleneck = mlp(width, hidden_dim, hidden_dim, BOTTLENECK_DIM, activation=nn.GELU)
             self.prototypes = nn.Linear(BOTTLENECK_DIM, dim, bias=False)
-        self.teacher = deepcopy(nn.Sequential(self.backbone, self.bottleneck)).requires_grad_(False)
-        self.teacher_prototypes = deepcopy(self.prototypes).requires_grad_(False)
+        self.teacher = slow_copy(nn.Sequential(self.backbone, self.bottleneck))
+        self.teacher_prototypes = slow_copy(self.prototypes)
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.momentum, self.steps = momentum, steps
         self.register_buffer("centre", torch.zeros(dim))

@@ -1,7 +1,5 @@
 """MoCo v2: a query against its key and a queue of keys of earlier batches."""
 
-from copy import deepcopy
-
 import torch
 from torch import Tensor, nn
 
@@ -9,7 +7,7 @@ from miner.train.batch import Batch
 from miner.train.distributed import gather_rows, own_rows
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method, spread, unit
-from miner.train.methods.momentum import move_towards
+from miner.train.methods.momentum import move_towards, slow_copy
 from miner.train.methods.queue import empty_slots, enqueue
 from miner.train.randomness import seeded
 
@@ -55,7 +53,7 @@ class MoCo(Method):
         self.backbone = backbone
         with seeded(seed, "head"):
             self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
-        self.key_encoder = deepcopy(nn.Sequential(self.backbone, self.head)).requires_grad_(False)
+        self.key_encoder = slow_copy(nn.Sequential(self.backbone, self.head))
         self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))

@@ -1,9 +1,23 @@
 """Encoders that follow another one slowly."""
 
 from collections.abc import Iterable
+from copy import deepcopy
+from typing import TypeVar
 
 import torch
+from timm.layers.drop import DropPath
 from torch import Tensor, nn
+
+_Network = TypeVar("_Network", bound=nn.Module)
+
+
+def slow_copy(network: _Network) -> _Network:
+    """A copy that takes no gradient and, as the authors of DINO have it, skips no block where the original does."""
+    copy = deepcopy(network).requires_grad_(False)
+    for module in copy.modules():
+        if isinstance(module, DropPath):
+            module.drop_prob = 0.0
+    return copy
 
 
 @torch.no_grad()

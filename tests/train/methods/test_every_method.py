@@ -5,6 +5,8 @@ from typing import Any
 
 import pytest
 import torch
+from timm.layers.drop import DropPath
+from torch import nn
 
 from miner.train.loop import run_loop
 from miner.train.methods import Method, build_method
@@ -96,6 +98,12 @@ def test_a_teacher_keeps_normalisation_statistics_of_its_own_in_train_mode(name:
         method(batch(*views(step), generator(step)))
     assert teacher.norm.training and teacher.norm.num_batches_tracked > 0
     assert not torch.allclose(teacher.norm.running_var, method.backbone.norm.running_var)
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_a_teacher_skips_no_block_where_the_student_does(name: str) -> None:
+    method = make(name, nn.Sequential(TinyBackbone(), DropPath(0.5)))
+    assert method.backbone[1].drop_prob == 0.5 and getattr(method, TEACHERS[name])[0][1].drop_prob == 0.0
 
 
 @pytest.mark.parametrize("name", TEACHERS)
