@@ -29,12 +29,19 @@ class NeighbourGraph:
 
     Attributes:
         vectors: as stored; they define the truth. Read by blocks.
-        k: neighbours per row, 0 < k < n.
+        k: neighbours per row; 0 < k < n, and k <= among where other rows ask.
+        among: only the first so many rows can be neighbours; all, if not given.
     """
 
     vectors: Vectors
     k: int
+    among: int | None = None
     threads: Threads = field(default_factory=Threads, init=False)
+
+    @property
+    def gallery(self) -> int:
+        """How many rows can be neighbours."""
+        return len(self.vectors) if self.among is None else self.among
 
     def write(self, folder: Path, parts: Path) -> list[Path]:
         """`knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), in `folder`; finished blocks in `parts` are kept."""
@@ -62,13 +69,13 @@ class NeighbourGraph:
         scores, ids = self._best_scores(start, stop)
         others = np.where(ids == rows[:, None], -np.inf, scores)
         floors = np.partition(others, -self.k, axis=1)[:, -self.k] - 2 * float32_margin(self.vectors.dim)
-        complete = (scores.min(axis=1) < floors) | (scores.shape[1] == len(self.vectors))
+        complete = (scores.min(axis=1) < floors) | (scores.shape[1] == self.gallery)
         found = np.empty((len(rows), self.k), np.int64)
         similarities = np.empty((len(rows), self.k), np.float64)
         places, columns = np.nonzero((scores >= floors[:, None]) & complete[:, None])
         found[complete], similarities[complete] = self._ranked(rows[places], ids[places, columns])
         crowded = np.flatnonzero(~complete)
-        for first, last in blocks(len(crowded), max(1, _DENSE_CANDIDATES // len(self.vectors))):
+        for first, last in blocks(len(crowded), max(1, _DENSE_CANDIDATES // self.gallery)):
             some = crowded[first:last]
             found[some], similarities[some] = self._ranked(*self._at_least(rows[some], floors[some]))
         return found, similarities
@@ -78,7 +85,7 @@ class NeighbourGraph:
         import faiss
 
         queries = unit_rows(self.vectors.read(start, stop))
-        width = min(2 * self.k + 16, len(self.vectors))
+        width = min(2 * self.k + 16, self.gallery)
         scores, ids = np.empty((stop - start, 0)), np.empty((stop - start, 0), np.int64)
         for first, base in self._bases():
             theirs, places = faiss.knn(queries, base, min(width, len(base)), metric=faiss.METRIC_INNER_PRODUCT)
@@ -98,8 +105,8 @@ class NeighbourGraph:
         )
 
     def _bases(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """All unit rows in float32, a block at a time, with the number of its first."""
-        for first, last in blocks(len(self.vectors), _BASE_ROWS):
+        """The unit rows that can be neighbours in float32, a block at a time, with the number of its first."""
+        for first, last in blocks(self.gallery, _BASE_ROWS):
             yield first, unit_rows(self.vectors.read(first, last))
 
     def _ranked(self, rows: Rows, ids: Rows) -> tuple[Rows, NDArray[np.float64]]:

@@ -1,0 +1,1 @@
+"""Graph networks on embeddings -> refined/: messages between neighbours, learned without labels."""

@@ -1,0 +1,81 @@
+"""The graph network: convolutions of torch_geometric, and jumping knowledge."""
+
+import warnings
+from itertools import pairwise
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from miner.errors import UsageError
+
+Jump = Literal["last", "max", "concat"]
+
+
+class GraphNetwork(nn.Module):
+    """Node features after some rounds of messages, with a ReLU between rounds.
+
+    Jumping knowledge (Xu et al. 2018, arXiv 1806.03536): the output is the last round, the maximum of all, or all side by side.
+
+    Args:
+        width: of the input.
+        dim: of each round.
+        layers: rounds.
+        conv: gcn, sage, gat or gin; `none` is the control without edges, a linear layer per round.
+        jump: last, max or concat.
+    """
+
+    def __init__(self, width: int, *, dim: int, layers: int, conv: str, jump: Jump) -> None:
+        super().__init__()
+        widths = [width, *[dim] * layers]
+        self.convolutions = nn.ModuleList(_convolution(conv, *ends) for ends in pairwise(widths))
+        self.takes_edges = conv != "none"
+        self.jump = jump
+        self.width = dim * layers if jump == "concat" else dim
+
+    def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
+        """Features float32 (n, width) and what `messages.adjacency` makes of the graph -> float32 (n, self.width)."""
+        rounds: list[Tensor] = []
+        for number in range(len(self.convolutions)):
+            rounds.append(self.round(number, rounds[-1] if rounds else features, adjacency))
+        return self.jumped(rounds)
+
+    def round(self, number: int, hidden: Tensor, adjacency: Tensor) -> Tensor:
+        """One round on the outcome of the one before: float32 (n, before) -> (n, dim)."""
+        hidden = F.relu(hidden) if number else hidden
+        convolution = self.convolutions[number]
+        return convolution(hidden, adjacency) if self.takes_edges else convolution(hidden)  # type: ignore[no-any-return]
+
+    def jumped(self, rounds: list[Tensor]) -> Tensor:
+        """What is kept of the rounds, float32 (n, self.width)."""
+        if self.jump == "concat":
+            return torch.cat(rounds, dim=1)
+        return torch.stack(rounds).amax(dim=0) if self.jump == "max" else rounds[-1]
+
+
+def _convolution(conv: str, before: int, after: int) -> nn.Module:
+    """One round. Weights of messages come with the adjacency, so nothing is normalised here."""
+    if conv == "none":
+        return nn.Linear(before, after)
+    geometric = _geometric()
+    if conv == "gcn":
+        return geometric.GCNConv(before, after, normalize=False, add_self_loops=False)  # type: ignore[no-any-return]
+    if conv == "sage":
+        return geometric.SAGEConv(before, after, aggr="sum")  # type: ignore[no-any-return]
+    if conv == "gat":
+        return geometric.GATConv(before, after)  # type: ignore[no-any-return]
+    update = nn.Sequential(nn.Linear(before, after), nn.ReLU(), nn.Linear(after, after))
+    return geometric.GINConv(update)  # type: ignore[no-any-return]
+
+
+def _geometric() -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # its use of torch.jit is deprecated
+            from torch_geometric import nn as geometric
+    except ImportError:
+        raise UsageError(
+            "Graph networks need torch_geometric, which is not installed. Install it with: pip install -e '.[graph]'"
+        ) from None
+    return geometric
