@@ -6,10 +6,34 @@ import torch
 from torch import Tensor
 
 from miner.train.augment.blur import gaussian_blur
-from miner.train.augment.colour import draw_jitter, jitter, to_grey
+from miner.train.augment.colour import JitterParameters, draw_jitter, jitter, to_grey
 from miner.train.augment.crop import crop_and_resize, crop_boxes
 
 SMALL_SIDE = 96
+
+
+@dataclass(frozen=True)
+class ViewParameters:
+    """What happens to each of B images. It is on the CPU, and is drawn for a whole batch: a process that holds a part of the
+    batch takes the rows of that part, and makes the views that one process would.
+
+    Attributes:
+        boxes: int64 (B, 4): top, left, height and width of the crop in pixels.
+        flipped: bool (B,).
+        jitter: of the colours.
+        grey: bool (B,).
+        sigma: of the blur in pixels, float32 (B,), 0 where there is none.
+    """
+
+    boxes: Tensor
+    flipped: Tensor
+    jitter: JitterParameters
+    grey: Tensor
+    sigma: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "ViewParameters":
+        colours = JitterParameters(self.jitter.factors[rows], self.jitter.order[rows], self.jitter.applied[rows])
+        return ViewParameters(self.boxes[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows])
 
 
 @dataclass(frozen=True)
@@ -37,25 +61,41 @@ class Augmentation:
         return 0.0 if self.size < SMALL_SIDE else 0.5
 
     def __call__(self, images: Tensor, draw: torch.Generator) -> Tensor:
+        """One view of each image: what `apply` makes of what `draw` gives."""
+        return self.apply(images, self.draw(len(images), images.shape[-1], draw))
+
+    def draw(self, count: int, canvas: int, draw: torch.Generator) -> ViewParameters:
+        """What happens to each of `count` images on a canvas of so many pixels."""
+        boxes = crop_boxes(count, canvas, (self.least_area, 1.0), draw)
+        flipped = torch.rand(count, generator=draw) < 0.5
+        colours = draw_jitter(count, (0.4, 0.4, 0.4, 0.1), 0.8, draw)
+        grey = torch.rand(count, generator=draw) < 0.2
+        sigma = torch.zeros(count)
+        if self.blur_probability:
+            blurred = torch.rand(count, generator=draw) < self.blur_probability
+            sigma = torch.empty(count).uniform_(0.1, 2.0, generator=draw) * blurred
+        return ViewParameters(boxes, flipped, colours, grey, sigma)
+
+    def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
         """One view of each image.
 
         Args:
             images: uint8 (batch, 3, canvas, canvas).
-            draw: CPU generator.
+            parameters: of the batch.
         Returns:
             float32 (batch, 3, size, size), channels last in memory.
         """
-        count, device = len(images), images.device
-        boxes = crop_boxes(count, images.shape[-1], (self.least_area, 1.0), draw).to(device)
-        flipped = (torch.rand(count, generator=draw) < 0.5).to(device)
+        device = images.device
+        boxes, flipped = parameters.boxes.to(device), parameters.flipped.to(device)
         views = crop_and_resize(images, boxes, flipped, self.size).div_(255.0)
-        views = jitter(views, draw_jitter(count, (0.4, 0.4, 0.4, 0.1), 0.8, draw))
-        grey = _chosen(count, 0.2, draw).to(device)
+        views = jitter(views, parameters.jitter)
+        grey = torch.nonzero(parameters.grey).squeeze(1).to(device)
         views[grey] = to_grey(views[grey]).expand(-1, 3, -1, -1)
-        if self.blur_probability:
-            blurred = _chosen(count, self.blur_probability, draw)
-            sigma = torch.empty(count).uniform_(0.1, 2.0, generator=draw)[blurred].to(device)
-            views[blurred.to(device)] = gaussian_blur(views[blurred.to(device)], sigma)
+        blurred = torch.nonzero(parameters.sigma).squeeze(1)
+        if len(blurred):
+            sigma = parameters.sigma[blurred].to(device)
+            blurred = blurred.to(device)
+            views[blurred] = gaussian_blur(views[blurred], sigma)
         return normalise(views, self.mean, self.std)
 
 
@@ -64,8 +104,3 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -
     centre = torch.tensor(mean, device=images.device).view(1, -1, 1, 1)
     width = torch.tensor(std, device=images.device).view(1, -1, 1, 1)
     return images.sub(centre).div_(width).contiguous(memory_format=torch.channels_last)
-
-
-def _chosen(count: int, probability: float, draw: torch.Generator) -> Tensor:
-    """Rows of the samples that something happens to, int64."""
-    return torch.nonzero(torch.rand(count, generator=draw) < probability).squeeze(1)

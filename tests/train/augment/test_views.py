@@ -19,6 +19,15 @@ def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
     assert (first != other).flatten(1).any(1).all()
 
 
+def test_a_part_of_the_batch_gets_the_views_that_it_has_in_the_whole() -> None:
+    images, part = pictures(16, 120), torch.tensor([3, 8, 15])
+    augment = Augmentation(96, MEAN, STD)
+    parameters = augment.draw(16, 120, generator(0))
+    torch.testing.assert_close(
+        augment.apply(images[part], parameters[part]), augment(images, generator(0))[part], atol=1e-6, rtol=1e-5
+    )
+
+
 def test_two_copies_of_an_image_in_one_batch_get_different_views() -> None:
     images = pictures(1, 32).expand(2, -1, -1, -1)
     one, two = Augmentation(32, MEAN, STD)(images, generator(0))
