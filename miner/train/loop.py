@@ -19,10 +19,9 @@ from miner.train.plan import Plan
 from miner.train.randomness import generator, seeded
 from miner.train.rank import backbone_rank
 from miner.train.sampler import CombinedSampler
-from miner.train.schedule import cosine
+from miner.train.updates import Updates
 
 LOG_STEPS = 10
-SGD_MOMENTUM = 0.9
 _CHECKPOINT_INTERVAL_S = 120.0
 _MOST_BAD_LOSSES = 3
 
@@ -53,16 +52,9 @@ def run_loop(
         MinerError: the loss was not finite three times in a row, or at the end.
     """
     checkpoint = folder / "checkpoints" / "last.pt"
-    lrs = cosine(plan.lr_peak, plan.steps)
-    groups = method.parameter_groups()
-    optimizer = torch.optim.SGD(
-        [{"params": group.parameters} for group in groups],
-        lr=plan.lr_peak,
-        momentum=SGD_MOMENTUM,
-        weight_decay=plan.weight_decay,
-    )
+    updates = Updates(plan, method)
     augment = Augmentation(plan.image_size, plan.mean, plan.std)
-    done = load_checkpoint(checkpoint, method, optimizer)
+    done = load_checkpoint(checkpoint, method, updates.optimizer)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
     guard = LossGuard(plan)
@@ -78,8 +70,8 @@ def run_loop(
             epoch, position = divmod(step, plan.steps_per_epoch)
             if position == 0 or step == done:
                 batches = sampler.epoch(epoch)
-            for group, state in zip(groups, optimizer.param_groups, strict=True):
-                state["lr"] = plan.lr_peak if group.constant_lr else float(lrs[step])
+            updates.prepare(step)
+            lr = float(updates.lrs[step])
             draw = generator(plan.seed, "step", step)
             anchors, positives = batches[position].to(images.device)
             pixels = images[torch.cat([anchors, positives])].to(device, non_blocking=True)
@@ -88,11 +80,10 @@ def run_loop(
             # Stochastic depth draws from torch's own generators.
             with precision, seeded(plan.seed, "layers", step):
                 outcome = method(batch)
-            optimizer.zero_grad()
             outcome["loss"].backward()
-            optimizer.step()
+            outcome |= updates.apply()
 
-            guard.check_previous(step + 1, float(lrs[step]), outcome["loss"].detach())
+            guard.check_previous(step + 1, lr, outcome["loss"].detach())
             last = step + 1 == plan.steps
             epoch_ends = position + 1 == plan.steps_per_epoch or last
             if (step + 1) % LOG_STEPS == 0 or epoch_ends:
@@ -102,14 +93,14 @@ def run_loop(
                             method.backbone, images, plan.image_size, plan.mean, plan.std, device
                         )
                 numbers = {name: finite(value.item()) for name, value in outcome.items()}
-                line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(float(lrs[step])), **numbers}
+                line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(lr), **numbers}
                 metrics.add(line, progress.rate)
             due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
             if (due or last) and guard.check_now():
                 metrics.sync()
-                save_checkpoint(checkpoint, step + 1, method, optimizer)
+                save_checkpoint(checkpoint, step + 1, method, updates.optimizer)
                 saved_at = time.monotonic()
-            progress.advance(plan.batch_size, f"{guard.note}lr {lrs[step]:.4f}")
+            progress.advance(plan.batch_size, f"{guard.note}lr {lr:.4f}")
         return progress.rate
 
 

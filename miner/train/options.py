@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from miner.options import Options, flag_name
 from miner.train.arms.names import ARMS, Arm
-from miner.train.recipes import OWN_OPTIONS, RECIPES, defaults_of, methods_with
+from miner.train.recipes import OPTIMIZERS, OWN_OPTIONS, RECIPES, defaults_of, methods_with
 
 _METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
 _ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in ARMS.items())
@@ -70,12 +70,41 @@ class TrainOptions(Options):
     image_size: int | None = Field(
         None, ge=16, description="Side of a training view in pixels; by the images if not given."
     )
+    optimizer: Literal["sgd", "lars", "adamw"] = Field(
+        "sgd",
+        description="sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. The "
+        "last two come with a learning rate and a weight decay of their own, and like --warmup-epochs 10.",
+    )
     lr: float = Field(
         RECIPES["moco"].lr,
         gt=0,
-        description=f"Learning rate at batch 256; the run uses lr x batch / 256. By method: {defaults_of('lr')}.",
+        description="Learning rate at batch 256; the run uses lr x batch / 256. If the loss explodes, a third of it. By "
+        f"method: {defaults_of('lr')}; with lars {OPTIMIZERS['lars']['lr']:g}, with adamw {OPTIMIZERS['adamw']['lr']:g}.",
     )
-    weight_decay: float = Field(5e-4, ge=0, description="Weight decay on every parameter.")
+    warmup_epochs: int = Field(
+        0, ge=0, description="Epochs in which the learning rate rises to its peak before it falls along a cosine."
+    )
+    weight_decay: float = Field(
+        5e-4,
+        ge=0,
+        description=f"Weight decay. With lars {OPTIMIZERS['lars']['weight_decay']:g}, with adamw "
+        f"{OPTIMIZERS['adamw']['weight_decay']:g}.",
+    )
+    final_weight_decay: float | None = Field(
+        None,
+        ge=0,
+        description="Let the weight decay move to this along a cosine, as dino does with transformers (0.4).",
+    )
+    decay_on: Literal["all", "weights"] = Field(
+        "all",
+        description="weights: neither biases nor normalisations decay, and lars leaves their steps as they are; the default "
+        "with lars and adamw.",
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Shorten a gradient (of all parameters together) that is longer than this; 3 for transformers.",
+    )
     momentum: float | None = Field(
         None,
         ge=0,
@@ -141,7 +170,7 @@ class TrainOptions(Options):
                 raise ValueError(
                     f"{flag_name(name)} is not an option of {method}; it belongs to {', '.join(methods_with(name))}"
                 )
-        return {**recipe.defaults, **given}
+        return {**recipe.defaults, **OPTIMIZERS.get(str(given.get("optimizer", "sgd")), {}), **given}
 
     @field_validator("pairs_arm")
     @classmethod
@@ -169,4 +198,6 @@ class TrainOptions(Options):
                 f"--teacher-temperature {self.teacher_temperature:g} must be below --temperature {self.temperature:g}: "
                 "otherwise the teacher's targets are no sharper than the student, and all prototypes become alike"
             )
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"--warmup-epochs {self.warmup_epochs} must be below --epochs {self.epochs}")
         return self

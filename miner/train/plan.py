@@ -31,7 +31,10 @@ class Plan:
         canvas: side in pixels that images are kept at in memory.
         mean, std: of the channels of the images, on the scale [0, 1].
         precision: of matrix products, fp32 or bf16.
-        lr_peak: learning rate at the first step.
+        lr_peak: the highest learning rate.
+        decay_on: which parameters decay, all or weights.
+        final_weight_decay: what the weight decay moves to; None where it stays.
+        clip_norm: longest gradient of all parameters together; None where it may be of any length.
         stem: of a ResNet; None for a ViT, which has patch_size and drop_path instead.
         norm_splits: parts of the batch that are normalised apart.
         dim: width of the projection; it and what follows hidden_dim are settings of the method, None where it has none.
@@ -58,6 +61,11 @@ class Plan:
     precision: str
     seed: int
     dim: int
+    optimizer: str = "sgd"
+    warmup_epochs: int = 0
+    decay_on: str = "all"
+    final_weight_decay: float | None = None
+    clip_norm: float | None = None
     patch_size: int | None = None
     drop_path: float | None = None
     hidden_dim: int | None = None
@@ -143,7 +151,8 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
         f"{plan.images:,} images and {plan.pairs:,} pairs: {plan.items:,} items, {plan.steps_per_epoch:,} steps per epoch, "
         f"{plan.steps:,} steps",
         f"{plan.backbone} with {first_layers} at {plan.image_size} px in {plan.precision}, "
-        f"lr {options.lr:g} x {plan.batch_size}/{_LR_BATCH} = {plan.lr_peak:g}",
+        f"lr {options.lr:g} x {plan.batch_size}/{_LR_BATCH} = {plan.lr_peak:g}{_warmup(plan)}",
+        f"{plan.optimizer}, {_decay(plan)}{'' if plan.clip_norm is None else f', gradients no longer than {plan.clip_norm:g}'}",
         f"{plan.method}: {', '.join(settings)}; {recipe.expect}",
     ]
     if plan.pairs_arm not in ("none", "semantic"):
@@ -161,3 +170,13 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
     if plan.queue_size and options.queue_size and plan.queue_size < options.queue_size:
         lines.append(f"queue cut from {options.queue_size:,} to {plan.queue_size:,} keys, a quarter of the images")
     return lines
+
+
+def _warmup(plan: Plan) -> str:
+    return f", {plan.warmup_epochs} epochs of warm-up" if plan.warmup_epochs else ""
+
+
+def _decay(plan: Plan) -> str:
+    final = "" if plan.final_weight_decay is None else f" to {plan.final_weight_decay:g}"
+    which = "all parameters" if plan.decay_on == "all" else "weights, not on biases and normalisations"
+    return f"weight decay {plan.weight_decay:g}{final} on {which}"

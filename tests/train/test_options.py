@@ -40,6 +40,8 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": ["moco"]}, "--method"),
         ({"method": "simclr", "temperature": 0}, "--temperature"),
         ({"method": "byol", "momentum": 1.5}, "--momentum"),
+        ({"epochs": 10, "warmup_epochs": 10}, "--warmup-epochs 10 must be below --epochs 10"),
+        ({"optimizer": "adam"}, "--optimizer"),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
     ],
 )
@@ -55,3 +57,13 @@ def test_the_help_tells_the_defaults_of_every_method() -> None:
             assert defaults_of(name) in (TrainOptions.model_fields[name].description or "")
     for method, recipe in RECIPES.items():
         assert f"{method}: {recipe.summary}" in TrainOptions.model_fields["method"].description
+
+
+def test_an_optimizer_brings_its_rate_and_decay_which_given_values_replace() -> None:
+    lars, adamw = (TrainOptions(method="vicreg", optimizer=name) for name in ("lars", "adamw"))
+    assert (lars.lr, lars.weight_decay, lars.decay_on) == (0.3, 1e-6, "weights")
+    assert (adamw.lr, adamw.weight_decay, adamw.decay_on) == (5e-4, 0.04, "weights")
+    sgd = TrainOptions(method="vicreg")
+    assert (sgd.lr, sgd.weight_decay, sgd.decay_on) == (RECIPES["vicreg"].lr, 5e-4, "all")
+    given = TrainOptions(optimizer="lars", lr=1.0, decay_on="all", weight_decay=0.0)
+    assert (given.lr, given.weight_decay, given.decay_on) == (1.0, 0.0, "all")
