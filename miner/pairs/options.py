@@ -20,6 +20,9 @@ class PairsOptions(Options):
         description="Mine among a random part of the images only: a fraction up to 1, or a count (SePP-ID: 0.1).",
     )
     top_k: int | None = Field(None, ge=1, description="At most so many partners per image, the most similar first.")
+    most_similar: int | None = Field(
+        None, ge=1, description="Keep only so many pairs of the band, the most similar ones; all if there are fewer."
+    )
     mutual: bool = Field(
         False,
         description="Keep only pairs whose images are among each other's k nearest neighbours (k of --neighbors, else 5).",

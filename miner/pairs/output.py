@@ -13,7 +13,7 @@ from miner.embeddings import EmbeddingStore
 from miner.engine import committed
 from miner.pairs.histogram import sample_histogram
 from miner.pairs.options import PairsOptions
-from miner.pairs.selection import capped, partner_ranks
+from miner.pairs.selection import capped, most_similar_first, partner_ranks
 from miner.pairs.statistics import label_statistics, labels_of, pair_statistics
 from miner.pairs.table import FoundPairs, write_ends, write_pairs
 from miner.stored import Rows, Vectors
@@ -28,7 +28,7 @@ _HISTOGRAM_ANCHORS = 64  # for a picture; the calibration takes more
 def write_tables(
     options: PairsOptions, store: EmbeddingStore, folder: Path, searched: Rows, found: FoundPairs, high: float
 ) -> tuple[list[Path], Record]:
-    """Split the found pairs into the band and the duplicates, apply --mutual and --top-k, and write the tables.
+    """Split the found pairs into the band and the duplicates, apply what chooses among them, and write the tables.
 
     Args:
         searched: row numbers of the images that were searched.
@@ -44,6 +44,10 @@ def write_tables(
         chosen = np.flatnonzero(keep)
         some = found.at(chosen)
         keep[chosen] = capped(some.a, some.b, some.similarity, options.top_k)
+    if options.most_similar is not None:
+        chosen = np.flatnonzero(keep)
+        some = found.at(chosen)
+        keep[chosen[most_similar_first(some.a, some.b, some.similarity)[options.most_similar :]]] = False
 
     labels = store.labels
     keys = store.metadata["key"].combine_chunks()
@@ -57,7 +61,7 @@ def write_tables(
             write_pairs(partial, band, band_mutual, keys, labels)
     with committed(paths[1]) as partial:
         write_pairs(partial, found.at(duplicate), mutual[duplicate], keys, labels)
-    if options.mutual or options.top_k is not None:
+    if options.mutual or options.top_k is not None or options.most_similar is not None:
         paths.append(folder / DROPPED)
         with committed(paths[-1]) as partial:
             write_ends(partial, found.at(~keep & ~duplicate))

@@ -47,7 +47,8 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
 
 def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
     chosen = options.model_dump(mode="json", include={"sample", "top_k", "mutual", "neighbors", "seed"})
-    chosen |= {name: True for name in ("groups", "both_orders") if getattr(options, name)}
+    later = options.model_dump(mode="json", include={"groups", "both_orders", "most_similar"})
+    chosen |= {name: value for name, value in later.items() if value}
     chosen |= options.approximation()
     return {"embeddings": fingerprint(embeddings["files"]), "band": {"min": low, "max": high}, **chosen}
 

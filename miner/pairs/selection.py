@@ -1,4 +1,4 @@
-"""Which pairs of the band to keep: mutual neighbours, and a cap on the partners of one image."""
+"""Which pairs of the band to keep: mutual neighbours, a cap on the partners of one image, the most similar."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,11 @@ def partner_ranks(a: Rows, b: Rows, similarity: Similarities) -> tuple[Rows, Row
     return ranks[:count], ranks[count:]
 
 
+def most_similar_first(a: Rows, b: Rows, similarity: Similarities) -> Rows:
+    """The order of the pairs from the most similar on; equal similarities by row numbers."""
+    return np.lexsort((b, a, -similarity))
+
+
 def capped(a: Rows, b: Rows, similarity: Similarities, cap: int) -> NDArray[np.bool_]:
     """Pairs to keep so that no image has more than `cap` partners: greedily, the most similar first.
 
@@ -32,7 +37,7 @@ def capped(a: Rows, b: Rows, similarity: Similarities, cap: int) -> NDArray[np.b
     """
     degree: dict[int, int] = {}
     keep = np.zeros(len(a), bool)
-    for pair in np.lexsort((b, a, -similarity)):
+    for pair in most_similar_first(a, b, similarity):
         left, right = int(a[pair]), int(b[pair])
         if degree.get(left, 0) < cap and degree.get(right, 0) < cap:
             degree[left] = degree.get(left, 0) + 1

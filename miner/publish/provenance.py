@@ -110,6 +110,7 @@ def _limits(pairs: Record) -> str:
     known = {
         "sample": "mined among a random part of the images only ({})",
         "top_k": "at most {} partners per image, the most similar first",
+        "most_similar": "only the {:,} most similar pairs of the band",
         "mutual": "only images that are among each other's nearest neighbours",
     }
     given = [text.format(request[name]) for name, text in known.items() if request.get(name)]

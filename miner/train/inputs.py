@@ -100,6 +100,27 @@ def _embedded(workspace: Workspace, with_pairs: bool) -> Inputs:
     )
 
 
+def named_source(name: str) -> Inputs:
+    """The images of a source as the user names it: all of them, without pairs.
+
+    Raises:
+        MinerError: the source cannot be opened.
+    """
+    from miner.source import open_source
+    from miner.source.base import source_fingerprint
+
+    spec = str(Path(name).resolve()) if Path(name).exists() else name
+    return Inputs(
+        origin="source",
+        spec=spec,
+        location=spec,
+        classes=None,
+        usable=None,
+        pairs=None,
+        fingerprint=source_fingerprint(open_source(name).entries),
+    )
+
+
 def open_images(inputs: Inputs) -> "tuple[Source, list[Entry]]":
     """The source and its usable entries, in its order.
 

@@ -144,6 +144,11 @@ class TrainOptions(Options):
         None,
         description="moco: use both views as query and key (twice the work per step); the other methods always do.",
     )
+    source: str | None = Field(
+        None,
+        description="Train on the images of a source as `miner embed` takes it, without embeddings, with --pairs-arm none: the "
+        "encoder of a first round, which no label and no other image has touched.",
+    )
     limit: int | None = Field(
         None, ge=2, description="Train on the first so many images only (and the pairs among them)."
     )
@@ -189,6 +194,14 @@ class TrainOptions(Options):
             raise ValueError(f"--stem is of ResNets; {self.backbone} takes --patch-size")
         if not is_vit(self.backbone) and (self.patch_size is not None or self.drop_path):
             raise ValueError(f"--patch-size and --drop-path are of ViTs; {self.backbone} takes --stem")
+        return self
+
+    @model_validator(mode="after")
+    def _source_has_no_pairs(self) -> Self:
+        if self.source is not None and self.pairs_arm != "none":
+            raise ValueError(
+                "--source has images and no pairs: add --pairs-arm none, or leave it out to train on the workspace's"
+            )
         return self
 
     @model_validator(mode="after")

@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from miner.train.arms.names import Arm
-from miner.train.inputs import Inputs, check_shards_are_current, find_inputs
+    inputs = named_source(options.source) if options.source else find_inputs(workspace, _reads_pairs(options))
 from miner.train.options import TrainOptions
 from miner.train.recipes import OWN_OPTIONS
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
-# These change the speed of a run, or what it is called, but not what it learns.
-_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps"}
+# These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
+_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps", "source"}
 
 _STATE_FILE = "state.json"
 
@@ -30,7 +29,7 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     Raises:
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
-    inputs = find_inputs(workspace, with_pairs=Arm.parse(options.pairs_arm).reads_pairs)
+    inputs = named_source(options.source) if options.source else find_inputs(workspace, _reads_pairs(options))
     name = options.name or options.method
     stage = Stage(workspace.run(name), _request(options, inputs))
     if not force and (manifest := stage.finished()) is not None:
@@ -45,6 +44,10 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
     lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
     return Result("train", manifest, lines, headline=_headline(name, manifest))
+
+
+def _reads_pairs(options: TrainOptions) -> bool:
+    return Arm.parse(options.pairs_arm).reads_pairs
 
 
 def _cover_the_rest(folder: Path, listed: tuple[str, ...]) -> None:

@@ -34,7 +34,14 @@ def contents(workspace: Workspace) -> dict[str, bytes]:
 @given(
     sizes=st.lists(st.integers(2, 60), min_size=2, max_size=4),
     change=st.sampled_from(
-        [{}, {"mutual": True}, {"top_k": 2}, {"groups": True, "both_orders": True}, {"engine": "faiss"}]
+        [
+            {},
+            {"mutual": True},
+            {"top_k": 2},
+            {"most_similar": 40},
+            {"groups": True, "both_orders": True},
+            {"engine": "faiss"},
+        ]
     ),
     strip_rows=st.sampled_from([7, 2048]),
     seed=st.integers(0, 99),

@@ -80,6 +80,18 @@ def test_mutual_and_cap_and_neighbours(make_embeddings) -> None:
     assert found(workspace) == [(0, 1), (3, 4)]
 
 
+@pytest.mark.parametrize("most", [1, 7, 10_000])
+def test_most_similar_are_the_head_of_the_band(make_embeddings, most) -> None:
+    vectors = np.random.default_rng(0).normal(size=(60, 3)).astype(np.float32)
+    everything, some = make_embeddings(vectors, name="all"), make_embeddings(vectors, name="some")
+    pairs(PairsOptions(min=0.8, max=0.99), everything)
+    record = pairs(PairsOptions(min=0.8, max=0.99, most_similar=most), some).record
+    rows = pq.read_table(everything.pairs / "pairs.parquet").to_pylist()
+    head = sorted(rows, key=lambda row: -row["similarity"])[:most]
+    assert found(some) == sorted((row["a"], row["b"]) for row in head)
+    assert record["pairs"] == len(head) and record["request"]["most_similar"] == most
+
+
 def test_sample_is_seeded_and_mines_among_itself(make_embeddings) -> None:
     vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     everything = make_embeddings(vectors, name="all")

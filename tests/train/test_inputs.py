@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from miner.errors import MinerError
-from miner.train.inputs import check_shards_are_current, find_inputs, open_images, read_pairs
+from miner.train.inputs import check_shards_are_current, find_inputs, named_source, open_images, read_pairs
 from miner.workspace import Workspace
 from tests.train.mini_workspace import (
     finish_folder,
@@ -141,3 +141,17 @@ def test_shards_of_older_pairs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MinerError, match="miner export --force"):
         check_shards_are_current(find_inputs(workspace, with_pairs=True), workspace)
     check_shards_are_current(find_inputs(workspace, with_pairs=False), workspace)
+
+
+def test_a_named_source_needs_no_workspace(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    source, entries = sample_entries(6)
+    for entry in entries:
+        (folder / f"{entry.key}.png").write_bytes(source.read(entry))
+    inputs = named_source(str(folder))
+    opened, found = open_images(inputs)
+    assert (inputs.origin, inputs.spec, inputs.pairs) == ("source", str(folder.resolve()), None)
+    assert sorted(opened.read(entry) for entry in found) == sorted(source.read(entry) for entry in entries)
+    next(folder.iterdir()).unlink()
+    assert named_source(str(folder)).fingerprint != inputs.fingerprint

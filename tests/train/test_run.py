@@ -9,7 +9,7 @@ import torchvision
 import yaml
 from safetensors.torch import load_file
 
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.train.export import load_backbone, starting_backbone
 from miner.train.metrics import read_metrics
 from miner.train.options import TrainOptions
@@ -76,6 +76,16 @@ def test_the_start_is_what_training_started_from(workspace: Workspace, tmp_path:
     untouched = dict(load_backbone(shards.run("moco")).module.named_parameters())
     for name, parameter in starting_backbone(workspace.run("moco")).module.named_parameters():
         torch.testing.assert_close(untouched[name], parameter, atol=1e-20, rtol=0)
+
+
+def test_a_run_on_a_source_is_the_run_on_the_same_embedded_images(tmp_path: Path) -> None:
+    options = {**TINY_RUN, "epochs": 1, "limit": 32, "pairs_arm": "none"}
+    train(TrainOptions(**options), write_embedded(tmp_path / "embedded", "sample"))
+    train(TrainOptions(**options, source="sample"), Workspace(tmp_path / "bare"))
+    whole, bare = (tmp_path / name / "runs/moco/backbone.safetensors" for name in ("embedded", "bare"))
+    assert whole.read_bytes() == bare.read_bytes()
+    with pytest.raises(UsageError, match="--pairs-arm none"):
+        TrainOptions.parse({"source": "sample"})
 
 
 def test_a_finished_request_returns_at_once_without_torch(workspace: Workspace) -> None:
