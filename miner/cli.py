@@ -168,13 +168,22 @@ def run_recipe(
     full: Annotated[
         bool, typer.Option("--full", help="Use the recipe's `full` settings (a GPU's worth of work).")
     ] = False,
+    seeds: Annotated[str | None, typer.Option("--seeds", help="Of a study, instead of its own, such as 0,1,2.")] = None,
+    arms: Annotated[
+        str | None, typer.Option("--arms", help="Of a study, with commas between them; optional ones run only so.")
+    ] = None,
+    engine_address: Annotated[
+        str | None,
+        typer.Option("--engine-address", help="Run a study on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`)."),
+    ] = None,
     as_json: JsonFlag = False,
     debug: DebugFlag = False,
 ) -> None:
-    """Run all stages of a recipe, skipping what is done."""
+    """Run all stages of a recipe, or all runs of a study, skipping what is done."""
     show_traceback(debug)
     run = load("miner.pipeline:run_recipe")
-    show(run(recipe, workspace, set_option or [], full=full, force=force, quiet=as_json), as_json)
+    grid = {"seeds": seeds, "arms": arms, "engine_address": engine_address}
+    show(run(recipe, workspace, set_option or [], full=full, force=force, quiet=as_json, **grid), as_json)
 
 
 @app.command()

@@ -10,12 +10,17 @@ A recipe is YAML:
     full:                      # what --full changes, by stage
       embed: {limit: null}
     notes: Said before the work starts.
+
+A stage may come twice, as `train` does where a first run is the encoder of the second; what --set and `full` change, they
+change in both. `{workspace}` in a value stands for the workspace: `embed: {encoder: "run:{workspace}/runs/sampler"}`.
+A recipe with `arms` is a study (`miner.study`).
 """
 
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -26,6 +31,9 @@ from miner.train.options import TrainOptions
 from miner.workspace import DEFAULT_WORKSPACE, Result, Workspace
 
 StageOptions = dict[str, Any]
+Stages = list[dict[str, StageOptions | None]]
+Planned = list[tuple[str, Options]]
+Kind = TypeVar("Kind", bound=BaseModel)
 
 
 class Recipe(BaseModel):
@@ -41,15 +49,24 @@ class Recipe(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     workspace: Path = DEFAULT_WORKSPACE
-    stages: list[dict[str, StageOptions | None]]
+    stages: Stages
     full: dict[str, StageOptions] = {}
     notes: str = ""
 
 
 def run_recipe(
-    path: Path, workspace: Path | None, changes: list[str], *, full: bool, force: bool, quiet: bool = False
+    path: Path,
+    workspace: Path | None,
+    changes: list[str],
+    *,
+    full: bool,
+    force: bool,
+    quiet: bool = False,
+    seeds: str | None = None,
+    arms: str | None = None,
+    engine_address: str | None = None,
 ) -> Result:
-    """Run a recipe.
+    """Run a recipe or a study.
 
     Args:
         path: of the recipe.
@@ -58,15 +75,48 @@ def run_recipe(
         full: apply the recipe's `full` options.
         force: replace what other requests made.
         quiet: say nothing on standard output while working.
+        seeds, arms: of a study, with commas between them, instead of its own.
+        engine_address: of the Ray cluster that a study trains on.
     Raises:
         UsageError: the recipe, a change, or an option in it is wrong; found before any work starts.
         MinerError: a stage failed.
     """
-    recipe = _read(path)
-    planned = _plan(recipe, _parse_changes(changes), full, path)
+    content = read_config(path)
+    parsed = parse_changes(changes)
+    if "arms" in content:
+        from miner.study.run import run_study
+
+        return run_study(
+            path,
+            content,
+            workspace,
+            parsed,
+            full=full,
+            force=force,
+            quiet=quiet,
+            seeds=seeds,
+            arms=arms,
+            engine_address=engine_address,
+        )
+    if seeds or arms or engine_address:
+        raise UsageError(f"{path} has no arms; --seeds, --arms and --engine-address are for studies.")
+    recipe = read_recipe(Recipe, content, path)
     target = Workspace(workspace or recipe.workspace)
+    planned = _plan(recipe.model_copy(update={"workspace": target.root}), parsed, full, path)
     if recipe.notes and not full:
-        _say(recipe.notes.strip(), quiet)
+        say(recipe.notes.strip(), quiet)
+    results = run_stages(planned, target, force, quiet)
+    record = {"workspace": str(target.root), "stages": _by_stage(results)}
+    fresh = any(result.fresh for result in results)
+    return Result("run", record, _summary(results, target), fresh=fresh)
+
+
+def run_stages(planned: Planned, target: Workspace, force: bool, quiet: bool) -> list[Result]:
+    """Run stages one after another and say what each found.
+
+    Raises:
+        MinerError: a stage failed; the later ones are not begun.
+    """
     results: list[Result] = []
     for name, options in planned:
         started = time.monotonic()
@@ -74,15 +124,23 @@ def run_recipe(
         results.append(result)
         if result.fresh:
             for line in result.lines:
-                _say(line, quiet)
-            _say(f"{name}: {time.monotonic() - started:.1f} s", quiet)
-    record = {"workspace": str(target.root), "stages": {result.stage: result.record for result in results}}
-    fresh = any(result.fresh for result in results)
-    return Result("run", record, _summary(results, target), fresh=fresh)
+                say(line, quiet)
+            say(f"{name}: {time.monotonic() - started:.1f} s", quiet)
+    return results
 
 
-def _say(line: str, quiet: bool) -> None:
+def say(line: str, quiet: bool) -> None:
+    """Print a line for people, on standard error if standard output is for a record."""
     print(line, file=sys.stderr if quiet else sys.stdout, flush=True)
+
+
+def _by_stage(results: list[Result]) -> dict[str, Any]:
+    """Records by stage; those of a stage that comes again are numbered from 2."""
+    records: dict[str, Any] = {}
+    for number, result in enumerate(results):
+        before = sum(other.stage == result.stage for other in results[:number])
+        records[f"{result.stage} {before + 1}" if before else result.stage] = result.record
+    return records
 
 
 def _summary(results: list[Result], workspace: Workspace) -> list[str]:
@@ -93,35 +151,74 @@ def _summary(results: list[Result], workspace: Workspace) -> list[str]:
     return [*lines, "", f"Result in {workspace.root}", *(f"  {name:<{width}}  {value}" for name, value in headline), ""]
 
 
-def _read(path: Path) -> Recipe:
+def read_recipe(kind: type[Kind], content: dict[str, Any], path: Path) -> Kind:
+    """The content of a recipe file, checked.
+
+    Raises:
+        UsageError: it is not such a recipe; names the place.
+    """
     try:
-        return Recipe.model_validate(read_config(path))
+        return kind.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{path} is not a recipe: {where}: {problem['msg']}.") from None
+        raise UsageError(f"{path} is not a {kind.__name__.lower()}: {where}: {problem['msg']}.") from None
 
 
-def _plan(recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Path) -> list[tuple[str, Options]]:
+def _plan(recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Path) -> Planned:
     """All stages with their options validated."""
     names = [name for stage in recipe.stages for name in stage]
-    overrides = {**recipe.full} if full else {}
-    for name in [*names, *recipe.full]:
+    check_names(names, changes, recipe.full, full, path)
+    return plan_stages(recipe.stages, [recipe.full if full else {}, changes], recipe.workspace)
+
+
+def check_names(
+    names: Sequence[str], changes: Iterable[str], full_names: Iterable[str], full: bool, path: Path
+) -> None:
+    """Refuse stages that there are not.
+
+    Args:
+        names: of the recipe's stages.
+        changes, full_names: names of stages that --set and `full` change.
+        full: whether --full was given.
+        path: of the recipe.
+    Raises:
+        UsageError: a stage is unknown, is to be changed and not there, or there are none.
+    """
+    full_names = list(full_names)
+    for name in [*names, *full_names]:
         if name not in STAGES:
             raise UsageError(f"{path}: unknown stage {name!r} (known: {', '.join(STAGES)}).")
     if not names:
         raise UsageError(f"{path} names no stages.")
-    if full and not recipe.full:
+    if full and not full_names:
         raise UsageError(f"{path} has no `full` settings; run it without --full.")
-    for name in [*changes, *recipe.full]:
+    for name in [*changes, *full_names]:
         if name not in names:
-            raise UsageError(f"The recipe has no stage {name!r} to change (it has {', '.join(names)}).")
-    planned = []
+            known = ", ".join(dict.fromkeys(names))
+            raise UsageError(f"The recipe has no stage {name!r} to change (it has {known}).")
+
+
+def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], workspace: Path) -> Planned:
+    """Stages with their options validated.
+
+    Args:
+        stages: as in a recipe.
+        layers: options by stage; each layer wins over the ones before it and over the stages' own.
+        workspace: for `{workspace}` in values.
+    Raises:
+        UsageError: an option is wrong.
+    """
+    planned: Planned = []
     trained: str | None = None
-    for stage in recipe.stages:
+    for stage in stages:
         for name, options in stage.items():
-            layers = (options or {}, overrides.get(name, {}), changes.get(name, {}))
-            values = {option.replace("-", "_"): value for layer in layers for option, value in layer.items()}
+            given = (options or {}, *(layer.get(name, {}) for layer in layers))
+            values = {
+                option.replace("-", "_"): _placed(value, workspace)
+                for layer in given
+                for option, value in layer.items()
+            }
             if name == "train":
                 trained = values.get("name") or values.get("method") or TrainOptions.parse({}).method
             if name.startswith("eval ") and trained is not None:
@@ -130,7 +227,16 @@ def _plan(recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Pa
     return planned
 
 
-def _parse_changes(changes: list[str]) -> dict[str, StageOptions]:
+def _placed(value: Any, workspace: Path) -> Any:
+    return value.replace("{workspace}", str(workspace)) if isinstance(value, str) else value
+
+
+def parse_changes(changes: list[str]) -> dict[str, StageOptions]:
+    """`STAGE.OPTION=VALUE` as options by stage.
+
+    Raises:
+        UsageError: one is written otherwise, or its value is not YAML.
+    """
     import yaml
 
     parsed: dict[str, StageOptions] = {}

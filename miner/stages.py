@@ -86,14 +86,20 @@ STAGES = {
 }
 
 
-def run_stage(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
+def run_stage(name: str, options: Options, workspace: Workspace, force: bool, *, held: bool = False) -> Result:
     """Run one stage under the workspace lock and log it in run.json.
 
+    Args:
+        name: of the stage.
+        options: of it.
+        workspace: in which it works.
+        force: replace what an earlier, different request made.
+        held: the caller holds the workspace, for stages that may work in it side by side.
     Raises:
         MinerError: as the stage says.
     """
     function: Callable[..., Result] = load(STAGES[name].target)
-    with workspace.locked() if STAGES[name].exclusive else nullcontext():
+    with workspace.locked() if STAGES[name].exclusive and not held else nullcontext():
         started = time.monotonic()
         result = function(options, workspace, force=force)
         if result.fresh and not result.rehearsal:

@@ -1,0 +1,50 @@
+"""One cell of the grid: an arm trained with one seed and evaluated, or the reason why not."""
+
+import os
+import sys
+from pathlib import Path
+
+from miner.engine import write_json
+from miner.errors import MinerError
+from miner.stages import run_stage
+from miner.study.recipe import ArmRun
+from miner.workspace import Record, Workspace
+
+
+def run_cell(run: ArmRun, failed_before: str | None, force: bool, path: Path) -> None:
+    """Train and evaluate, or find that both were finished before, and write what was measured as JSON.
+
+    Whatever fails is written down as `error`, so that the other cells go on.
+
+    Args:
+        run: which, and how.
+        failed_before: why its workspace could not be prepared; None if it could.
+        force: replace what another request made.
+        path: of the record.
+    """
+    print(f"study: arm {run.number} of {run.arms}, seed {run.seed}: {run.arm}", file=sys.stderr, flush=True)
+    found: Record
+    if failed_before is not None:
+        found = {"error": failed_before}
+    else:
+        try:
+            found = _measured(run, force)
+        except Exception as error:  # of any kind: the other arms must not be lost
+            if os.environ.get("MINER_DEBUG"):
+                raise
+            found = {"error": str(error) if isinstance(error, MinerError) else f"{type(error).__name__}: {error}"}
+    write_json(path, {"arm": run.arm, "seed": run.seed, "run": run.name, "workspace": run.workspace.name, **found})
+
+
+def _measured(run: ArmRun, force: bool) -> Record:
+    workspace = Workspace(run.workspace)
+    trained = run_stage("train", run.train, workspace, force, held=True).record
+    knn = run_stage("eval knn", run.knn, workspace, force, held=True).record
+    return {
+        "pairs_arm": run.train.pairs_arm,
+        **{name: trained.get(name) for name in ("steps", "pairs", "pair_label_precision", "pair_images")},
+        "knn": [
+            {name: result[name] for name in ("k", "temperature", "trained", "random")} for result in knn["results"]
+        ],
+        **{name: knn[name] for name in ("gallery", "n_gallery", "test", "n_test")},
+    }

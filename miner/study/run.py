@@ -1,0 +1,137 @@
+"""`miner run` on a study: prepare the workspaces, run the grid, write the table and the figure."""
+
+import shutil
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from miner.engine import Executor, LocalExecutor, Progress, Unit, run, write_bytes
+from miner.errors import MinerError
+from miner.pipeline import StageOptions, read_recipe, run_stages, say
+from miner.study.cell import run_cell
+from miner.study.notes import notes
+from miner.study.recipe import ArmRun, Plan, Study, chosen_arms, chosen_seeds, plan_study
+from miner.study.summary import summarise
+from miner.study.table import comma_separated, markdown
+from miner.workspace import Record, Result, Workspace, read_json, write_signed
+
+
+def run_study(
+    path: Path,
+    content: dict[str, Any],
+    folder: Path | None,
+    changes: dict[str, StageOptions],
+    *,
+    full: bool,
+    force: bool,
+    quiet: bool,
+    seeds: str | None,
+    arms: str | None,
+    engine_address: str | None,
+) -> Result:
+    """Run a study -> study.json, table.md, table.csv, figure.png in its folder.
+
+    Stages and runs that were finished before are skipped, so a study that was killed goes on, and one with more seeds adds
+    theirs. A run that fails does not stop the others.
+
+    Args:
+        path: of the study file.
+        content: of it.
+        folder: instead of the study's own.
+        changes: options by stage.
+        full, force, quiet, seeds, arms, engine_address: as in `run_recipe`.
+    Raises:
+        UsageError: the study or an option is wrong; found before any work starts.
+        MinerError: a run failed; raised after the table of the others has been written.
+    """
+    study = read_recipe(Study, content, path)
+    plan = plan_study(
+        study,
+        folder or study.folder,
+        changes,
+        full=full,
+        seeds=chosen_seeds(study, seeds),
+        arms=chosen_arms(study, arms),
+        path=path,
+    )
+    if study.notes:
+        say(study.notes.strip(), quiet)
+    with Workspace(plan.root).locked():
+        failed = _prepare(plan, force, quiet)
+        cells = _run_grid(plan, failed, force, _executor(plan.runs, engine_address))
+        asked = {"study": content, "changes": changes, "full": full}
+        return _conclude(plan, path.stem, cells, asked)
+
+
+def _prepare(plan: Plan, force: bool, quiet: bool) -> dict[str, str]:
+    """Run the stages of every workspace; why it failed, by workspace."""
+    failed = {}
+    for name, stages in plan.workspaces.items():
+        try:
+            run_stages(stages, Workspace(plan.root / name), force, quiet)
+        except MinerError as error:
+            failed[name] = f"The workspace {name} could not be prepared: {error}"
+            say(failed[name], quiet=True)
+    return failed
+
+
+def _run_grid(plan: Plan, failed: dict[str, str], force: bool, executor: Executor) -> list[Record]:
+    """The record of every cell.
+
+    The stages know by themselves what is finished, also under changed options; records of an earlier call would not.
+    """
+    folder = plan.root / "results"
+    shutil.rmtree(folder, ignore_errors=True)
+    units = [
+        Unit(
+            cell.name,
+            (folder / f"{cell.name}.json",),
+            partial(run_cell, cell, failed.get(cell.workspace.name), force),
+        )
+        for cell in plan.runs
+    ]
+    with ExitStack() as stack:
+        for name in plan.workspaces:
+            stack.enter_context(Workspace(plan.root / name).locked())
+        if executor == LocalExecutor():  # where each run shows its own progress
+            run(units)
+        else:
+            with Progress("study", len(units), "runs") as progress:
+                run(units, progress=progress, executor=executor)
+    return [read_json(unit.outputs[0]) or {} for unit in units]
+
+
+def _executor(runs: list[ArmRun], engine_address: str | None) -> Executor:
+    if engine_address is None:
+        return LocalExecutor()
+    from miner.engine.ray import RayExecutor
+
+    return RayExecutor(engine_address, gpus_per_worker=int(runs[0].train.device != "cpu"))
+
+
+def _conclude(plan: Plan, title: str, cells: list[Record], asked: Record) -> Result:
+    """Write what the cells say together.
+
+    Raises:
+        MinerError: a cell failed.
+    """
+    from miner.study.figure import draw
+
+    failed = [cell for cell in cells if "error" in cell]
+    if len(failed) == len(cells):
+        raise MinerError(f"All {len(cells)} runs of the study failed. {failed[0]['error']}")
+    arms = summarise(cells)
+    table = markdown(title, arms, notes(plan, arms, cells))
+    write_bytes(plan.root / "table.md", table.encode())
+    write_bytes(plan.root / "table.csv", comma_separated(arms).encode())
+    draw(plan.root / "figure.png", title, arms)
+    record = write_signed(plan.root / "study.json", {**asked, "arms": arms, "cells": cells})
+    if failed:
+        raise MinerError(
+            f"{len(failed)} of {len(cells)} runs failed: {', '.join(cell['run'] for cell in failed)}. {failed[0]['error']} The "
+            f"others are in {plan.root / 'table.md'}; the same command tries the failed ones again."
+        )
+    return Result(
+        "run", record, ["", *table.splitlines(), "", f"Result in {plan.root}: table.md, table.csv, figure.png"]
+    )

@@ -1,0 +1,105 @@
+"""What the cells of a study say together: means over seeds, and what an arm gains over the best control.
+
+The claim of a semantic arm is its difference to the best arm that takes as many steps without pairing different images: own
+views alone, self-pairs of random images, self-pairs of the very images in pairs (`CONTROLS`). The best control is the one with
+the highest mean over the seeds that it shares with the arm, so choosing it works against the claim, not for it.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+from typing import Any
+
+from miner.study.statistics import Estimate, estimate
+from miner.workspace import Record
+
+CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
+
+
+def summarise(cells: Sequence[Record]) -> list[Record]:
+    """One record per arm, in the order of the cells.
+
+    Args:
+        cells: records of `miner.study.cell`, of all arms and seeds.
+    Returns:
+        For each arm its workspace, steps, pairs and their quality (means over seeds), failures, and under `knn`, one entry per
+        protocol: the `accuracy` and, but for controls, the `gain` over the best control; percent, with half the width of
+        the 95 % interval.
+    """
+    by_arm: dict[str, list[Record]] = {}
+    for cell in cells:
+        by_arm.setdefault(cell["arm"], []).append(cell)
+    done = {arm: [cell for cell in found if "error" not in cell] for arm, found in by_arm.items()}
+    return [_arm(arm, by_arm[arm], done) for arm in by_arm]
+
+
+def _arm(arm: str, cells: list[Record], done: dict[str, list[Record]]) -> Record:
+    own = done[arm]
+    failed = [{"seed": cell["seed"], "error": cell["error"]} for cell in cells if "error" in cell]
+    summary: Record = {"arm": arm, "workspace": cells[0]["workspace"], "seeds": _seeds(own), "failed": failed}
+    if not own:
+        return summary
+    return {
+        **summary,
+        "pairs_arm": own[0]["pairs_arm"],
+        **{name: _mean(own, name) for name in ("steps", "pairs", "pair_label_precision", "pair_images")},
+        "knn": [_protocol(number, arm, done) for number in range(len(own[0]["knn"]))],
+    }
+
+
+def _protocol(number: int, arm: str, done: dict[str, list[Record]]) -> Record:
+    """Accuracy and gain under one protocol."""
+    own = done[arm]
+    result = own[0]["knn"][number]
+    return {
+        "k": result["k"],
+        "temperature": result["temperature"],
+        "accuracy": _plain(estimate([cell["knn"][number]["trained"] for cell in own])),
+        "random_weights": _rounded(fmean(cell["knn"][number]["random"] for cell in own)),
+        "gain": _gain(number, own, done),
+    }
+
+
+def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Record | None:
+    """Difference to the best control of as many steps, seed by seed; None for a control, and where there is none."""
+    if own[0]["pairs_arm"] in CONTROLS:
+        return None
+    found: list[tuple[float, str, list[int], Estimate]] = []
+    for control, cells in done.items():
+        theirs = {cell["seed"]: cell for cell in cells if cell["pairs_arm"] in CONTROLS}
+        pairs = [
+            (cell, theirs[cell["seed"]])
+            for cell in own
+            if cell["seed"] in theirs and theirs[cell["seed"]]["steps"] == cell["steps"]
+        ]
+        if pairs:
+            level = fmean(other["knn"][number]["trained"] for _, other in pairs)
+            differences = [cell["knn"][number]["trained"] - other["knn"][number]["trained"] for cell, other in pairs]
+            found.append((level, control, _seeds([cell for cell, _ in pairs]), estimate(differences)))
+    if not found:
+        return None
+    _, control, seeds, difference = max(found, key=lambda candidate: candidate[0])
+    return {"control": control, "seeds": seeds, **_plain(difference)}
+
+
+def _plain(found: Estimate) -> Record:
+    return {
+        "mean": _rounded(found.mean),
+        "half_width": None if found.half_width is None else _rounded(found.half_width),
+        "by_seed": [_rounded(value) for value in found.values],
+    }
+
+
+def _mean(cells: list[Record], name: str) -> Any:
+    """Of what the cells know; a whole number where all agree on one."""
+    known = [cell[name] for cell in cells if cell[name] is not None]
+    if not known:
+        return None
+    return known[0] if len(set(known)) == 1 else round(fmean(known), 6)
+
+
+def _seeds(cells: list[Record]) -> list[int]:
+    return [cell["seed"] for cell in cells]
+
+
+def _rounded(value: float) -> float:
+    return round(value, 4)

@@ -1,0 +1,83 @@
+"""The table of a study, in Markdown for people and in CSV for programs."""
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from miner.workspace import Record
+
+
+def markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> str:
+    """A table with one row per arm, and notes below it.
+
+    Args:
+        title: above it.
+        arms: of `summarise`.
+        notes: paragraphs below the table.
+    """
+    protocols = _protocols(arms)
+    heads = ["arm", "seeds", "steps", "pairs", "pair precision", "images in pairs"]
+    heads += [f"kNN, k = {k}, T = {temperature:g}" for k, temperature in protocols]
+    heads += [f"gain over the best control, k = {k}" for k, _ in protocols]
+    rows = [heads, ["---"] * len(heads), *(_cells(arm, len(protocols)) for arm in arms)]
+    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return "\n\n".join([f"# {title}", table, *notes]) + "\n"
+
+
+def _cells(arm: Record, protocols: int) -> list[str]:
+    if "knn" not in arm:
+        return [arm["arm"], "failed", *["-"] * (4 + 2 * protocols)]
+    precision = arm["pair_label_precision"]
+    paired = arm["pairs"] > 0
+    return [
+        arm["arm"],
+        str(len(arm["seeds"])),
+        f"{arm['steps']:,}",
+        f"{arm['pairs']:,}" if paired else "-",
+        f"{100 * precision:.1f} %" if precision is not None else "-",
+        f"{arm['pair_images']:,.0f}" if paired and arm["pair_images"] is not None else "-",
+        *(_interval(result["accuracy"]) for result in arm["knn"]),
+        *(_gain(result["gain"]) for result in arm["knn"]),
+    ]
+
+
+def _interval(found: Record, sign: str = "") -> str:
+    mean = f"{found['mean']:{sign}.1f}"
+    return mean if found["half_width"] is None else f"{mean} ± {found['half_width']:.1f}"
+
+
+def _gain(found: Record | None) -> str:
+    return "-" if found is None else f"{_interval(found, '+')} ({found['control']})"
+
+
+def comma_separated(arms: Sequence[Record]) -> str:
+    """One line per arm; what is not known is empty. Accuracies and gains in percent, with half of their 95 % intervals."""
+    facts = ["arm", "workspace", "pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images"]
+    rows: list[dict[str, Any]] = []
+    for arm in arms:
+        row = {"seeds": len(arm["seeds"]), "failed": len(arm["failed"]), **{name: arm.get(name) for name in facts}}
+        for result in arm.get("knn", []):
+            for what in ("accuracy", "gain"):
+                found = result[what] or {}
+                row |= {f"{_column(result)}_{what}_{part}": found.get(part) for part in ("mean", "half_width")}
+            row[f"{_column(result)}_control"] = (result["gain"] or {}).get("control")
+        rows.append(row)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names.sort(key=lambda name: facts.index(name) if name in facts else len(facts))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _column(result: Record) -> str:
+    return f"knn_k{result['k']}_T{result['temperature']:g}"
+
+
+def _protocols(arms: Sequence[Record]) -> list[tuple[int, float]]:
+    for arm in arms:
+        if "knn" in arm:
+            return [(result["k"], result["temperature"]) for result in arm["knn"]]
+    return []

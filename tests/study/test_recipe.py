@@ -1,0 +1,110 @@
+"""What is refused before any work starts, and what the grid is made of."""
+
+from pathlib import Path
+
+import pytest
+
+from miner.errors import UsageError
+from miner.pipeline import parse_changes, read_recipe, run_recipe
+from miner.study.recipe import Plan, Study, chosen_arms, chosen_seeds, plan_study
+
+CONTENT = {
+    "folder": "study",
+    "workspaces": {
+        "mine": [
+            {"train": {"source": "sample", "name": "sampler", "pairs-arm": "none"}},
+            {"embed": {"source": "sample", "encoder": "run:{workspace}/runs/sampler"}},
+        ],
+        "unused": [{"embed": {"source": "sample"}}],
+    },
+    "train": {"method": "simclr", "epochs": 5},
+    "arms": {
+        "control": {"workspace": "mine", "train": {"pairs-arm": "none", "epochs": 7}},
+        "semantic": {"workspace": "mine"},
+        "spare": {"workspace": "unused", "optional": True},
+    },
+    "seeds": [3, 4],
+    "full": {"train": {"epochs": 200}},
+}
+
+
+def plan(*changes: str, full: bool = False, seeds: str | None = None, arms: str | None = None) -> Plan:
+    path = Path("study.yaml")
+    study = read_recipe(Study, CONTENT, path)
+    chosen = {"seeds": chosen_seeds(study, seeds), "arms": chosen_arms(study, arms)}
+    return plan_study(study, Path("root"), parse_changes(list(changes)), full=full, path=path, **chosen)
+
+
+def test_the_grid_is_every_arm_with_every_seed() -> None:
+    found = plan()
+    assert [run.name for run in found.runs] == ["control-s3", "semantic-s3", "control-s4", "semantic-s4"]
+    assert [(run.number, run.arms) for run in found.runs[:2]] == [(1, 2), (2, 2)]
+    first = found.runs[0]
+    assert (first.train.name, first.train.seed, first.train.method, first.train.epochs) == (
+        "control-s3",
+        3,
+        "simclr",
+        7,
+    )
+    assert (first.knn.run, first.workspace) == ("control-s3", Path("root/mine"))
+    assert found.runs[1].train.pairs_arm == "semantic" and found.runs[1].train.epochs == 5
+    assert list(found.workspaces) == ["mine"]
+
+
+def test_the_encoder_of_a_recipe_may_lie_in_its_workspace() -> None:
+    (_, train), (_, embed) = plan().workspaces["mine"]
+    assert (embed.encoder, train.name) == ("run:root/mine/runs/sampler", "sampler")
+
+
+def test_changes_reach_arms_and_workspaces_and_win_over_full() -> None:
+    found = plan("train.limit=50", "eval knn.limit=20", full=True, seeds="0", arms="spare,control")
+    assert [run.name for run in found.runs] == ["control-s0", "spare-s0"]
+    assert [run.train.epochs for run in found.runs] == [7, 200]
+    assert found.runs[0].train.limit == found.workspaces["mine"][0][1].limit == 50
+    assert found.runs[0].knn.limit == 20
+    assert plan("train.epochs=1", full=True).runs[0].train.epochs == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"arms": {"a": {"workspace": "nowhere"}}}, "workspace 'nowhere', which is not there"),
+        ({"arms": {}}, "arms"),
+        ({"arms": {"a b": {"workspace": "mine"}}}, "arms"),
+        ({"seeds": [1, 1]}, "twice"),
+        ({"train": {"method": "magic"}}, "--method"),
+        ({"eval knn": {"k": 3}}, "unknown option 'k'"),
+        ({"workspaces": {"mine": [{"dream": {}}]}}, "unknown stage 'dream'"),
+        ({"stages": []}, "stages"),
+    ],
+)
+def test_a_wrong_study_is_refused_before_any_work(tmp_path: Path, change: dict[str, object], words: str) -> None:
+    import yaml
+
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump({**CONTENT, **change}))
+    with pytest.raises(UsageError, match=words):
+        run_recipe(path, tmp_path / "w", [], full=False, force=False)
+    assert not (tmp_path / "w").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "choice", "words"),
+    [
+        (["train.seed=1"], {}, "use --arms or --seeds"),
+        (["train.pairs-arm=none"], {}, "use --arms or --seeds"),
+        (["pairs.min=0.1"], {}, "no stage 'pairs'"),
+        ([], {"seeds": "0,x"}, "whole numbers"),
+        ([], {"arms": "control,nobody"}, "no arm 'nobody'"),
+    ],
+)
+def test_wrong_changes_are_refused(changes: list[str], choice: dict[str, str], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        plan(*changes, **choice)
+
+
+def test_flags_of_studies_are_refused_for_recipes(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("stages: [{embed: {source: sample}}]\n")
+    with pytest.raises(UsageError, match="are for studies"):
+        run_recipe(path, tmp_path / "w", [], full=False, force=False, seeds="0,1")

@@ -1,0 +1,132 @@
+"""A small study on real images: killed and resumed, repeated, and with arms that fail."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from miner.errors import MinerError
+from miner.pipeline import run_recipe
+from miner.workspace import Result
+
+RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
+STUDY = """
+folder: study
+workspaces:
+  inhouse:
+    - train: {source: sample, limit: 64, name: sampler, pairs_arm: none, SMALL}
+    - embed: {source: sample, limit: 64, encoder: "run:{workspace}/runs/sampler", layer: projector}
+    - pairs: {min: -1.0, max: 1.0, most_similar: 64}
+  empty: []
+  broken:
+    - calibrate: {}
+train: {SMALL}
+eval knn: {test: sample, limit: 30, device: cpu}
+arms:
+  own-views: {workspace: inhouse, train: {pairs_arm: none}}
+  semantic: {workspace: inhouse}
+  no-images: {workspace: empty, optional: true}
+  no-workspace: {workspace: broken, optional: true}
+""".replace("SMALL", "method: simclr, epochs: 1, batch_size: 16, stem: imagenet, image_size: 32, dim: 16, device: cpu")
+
+
+def study(**choice: str) -> Result:
+    return run_recipe(Path("small.yaml"), None, [], full=False, force=False, quiet=True, **choice)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / "study" / name).read_bytes() for name in RESULTS}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder in which the study has been run; it stays the current one."""
+    folder = tmp_path_factory.mktemp("whole")
+    (folder / "small.yaml").write_text(STUDY)
+    before = Path.cwd()
+    os.chdir(folder)
+    study()
+    yield folder
+    os.chdir(before)
+
+
+def test_the_results_say_what_the_runs_found(whole: Path) -> None:
+    record = json.loads((whole / "study/study.json").read_text())
+    assert [arm["arm"] for arm in record["arms"]] == ["own-views", "semantic"]
+    for arm in record["arms"]:
+        run = whole / "study/inhouse/runs" / f"{arm['arm']}-s0"
+        manifest, knn = (json.loads((run / name).read_text()) for name in ("manifest.json", "eval/knn.json"))
+        assert (arm["steps"], arm["pairs"]) == (manifest["steps"], manifest["pairs"])
+        assert [found["accuracy"]["mean"] for found in arm["knn"]] == [found["trained"] for found in knn["results"]]
+    own, semantic = record["arms"]
+    assert (own["steps"], semantic["pairs"]) == (semantic["steps"], 64)
+    gain = semantic["knn"][0]["gain"]
+    assert gain["control"] == "own-views"
+    assert gain["mean"] == pytest.approx(
+        semantic["knn"][0]["accuracy"]["mean"] - own["knn"][0]["accuracy"]["mean"], abs=1e-3
+    )
+    table = (whole / "study/table.md").read_text()
+    assert "One seed, no interval." in table and "labels that it has seen: none" in table
+
+
+def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    before = contents(whole)
+    runs = {path: path.stat().st_mtime_ns for path in (whole / "study").rglob("runs/*/manifest.json")}
+    study()
+    assert contents(whole) == before
+    assert len(runs) == 3 and {path: path.stat().st_mtime_ns for path in runs} == runs
+    assert "arm 2 of 2, seed 0: semantic" in capfd.readouterr().err
+
+
+def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "small.yaml").write_bytes((whole / "small.yaml").read_bytes())
+    command = [sys.executable, "-m", "miner", "run", "small.yaml"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    runs = tmp_path / "study/inhouse/runs"
+    while not (runs / "semantic-s0/request.json").exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    said, _ = process.communicate()
+    assert process.returncode == -signal.SIGKILL, said.decode()
+    assert not (runs / "semantic-s0/manifest.json").exists() and not (tmp_path / "study/table.md").exists()
+    finished = runs / "own-views-s0/manifest.json"
+    written = finished.stat().st_mtime_ns
+    os.chdir(tmp_path)
+    try:
+        study()
+    finally:
+        os.chdir(whole)
+    assert finished.stat().st_mtime_ns == written
+    assert contents(tmp_path) == contents(whole)
+
+
+def test_an_arm_that_fails_does_not_lose_the_others(whole: Path) -> None:
+    before = contents(whole)
+    with pytest.raises(MinerError, match="2 of 3 runs failed: no-images-s0, no-workspace-s0"):
+        study(arms="no-images,no-workspace,semantic")
+    table = (whole / "study/table.md").read_text()
+    assert "| no-images | failed |" in table and "Failed: no-images, seed 0: There are no images" in table
+    assert "The workspace broken could not be prepared" in table
+    shown = next(line for line in before["table.md"].decode().splitlines() if line.startswith("| semantic"))
+    assert (
+        shown.split("|")[:8]
+        == next(line for line in table.splitlines() if line.startswith("| semantic")).split("|")[:8]
+    )
+    study()
+    assert contents(whole) == before
+
+
+def test_more_seeds_add_to_what_is_there(whole: Path) -> None:
+    study(seeds="0,1", arms="own-views")
+    (arm,) = json.loads((whole / "study/study.json").read_text())["arms"]
+    assert arm["seeds"] == [0, 1]
+    found = arm["knn"][0]["accuracy"]
+    assert len(found["by_seed"]) == 2 and found["half_width"] is not None
+    assert "± is half of the 95 % interval" in (whole / "study/table.md").read_text()

@@ -1,0 +1,95 @@
+"""Numbers of a study from cells that are written out by hand."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from miner.study.summary import summarise
+from miner.study.table import comma_separated, markdown
+from miner.workspace import Record
+
+
+def cell(arm: str, seed: int, accuracy: float, **change: object) -> Record:
+    return {
+        "arm": arm,
+        "seed": seed,
+        "run": f"{arm}-s{seed}",
+        "workspace": "w",
+        "pairs_arm": arm,
+        "steps": 100,
+        "pairs": 50,
+        "pair_label_precision": 0.9,
+        "pair_images": 40,
+        "knn": [
+            {"k": 200, "temperature": 0.1, "trained": accuracy, "random": 30.0},
+            {"k": 20, "temperature": 0.07, "trained": 100 - accuracy, "random": 31.0},
+        ],
+        **change,
+    }
+
+
+CELLS = [
+    *(
+        cell("equal-steps", seed, value, pairs=0, pair_images=None, pair_label_precision=None)
+        for seed, value in enumerate((40, 50))
+    ),
+    *(cell("anchor-oversample", seed, value) for seed, value in enumerate((44, 47))),
+    *(cell("semantic", seed, value) for seed, value in enumerate((52, 53))),
+]
+
+
+def test_the_gain_is_over_the_control_with_the_highest_mean_seed_by_seed() -> None:
+    arms = {arm["arm"]: arm for arm in summarise(CELLS)}
+    first, second = arms["semantic"]["knn"]
+    # Means are 45 and 45.5, so anchor-oversample is the best control, though equal-steps has the best seed.
+    assert first["gain"] == {
+        "control": "anchor-oversample",
+        "seeds": [0, 1],
+        "mean": 7.0,
+        "half_width": pytest.approx(stats.t.ppf(0.975, 1) * np.std([8, 6], ddof=1) / np.sqrt(2), abs=1e-4),
+        "by_seed": [8.0, 6.0],
+    }
+    assert first["accuracy"]["mean"] == 52.5
+    # Under the second protocol the order is turned round.
+    assert (second["gain"]["control"], second["gain"]["by_seed"]) == ("equal-steps", [-12.0, -3.0])
+    assert [arms[name]["knn"][0]["gain"] for name in ("equal-steps", "anchor-oversample")] == [None, None]
+
+
+def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
+    longer = [cell("random-added", seed, 60, steps=200) for seed in (0, 1)]
+    (failed,) = [
+        {name: CELLS[3][name] for name in ("arm", "seed", "run", "workspace")} | {"error": "the loss diverges"}
+    ]
+    arms = {arm["arm"]: arm for arm in summarise([*CELLS[:3], failed, *CELLS[4:], *longer])}
+    gain = arms["semantic"]["knn"][0]["gain"]
+    assert (gain["control"], gain["seeds"], gain["by_seed"]) == ("equal-steps", [0, 1], [12.0, 3.0])
+    assert arms["anchor-oversample"]["failed"] == [{"seed": 1, "error": "the loss diverges"}]
+    alone = summarise([*longer, cell("semantic", 0, 50)])
+    assert alone[1]["knn"][0]["gain"] is None
+
+
+def test_tables_show_the_same_numbers() -> None:
+    arms = summarise([*CELLS, {"arm": "oracle", "seed": 0, "run": "oracle-s0", "workspace": "w", "error": "no labels"}])
+    lines = markdown("title", arms, ["a note"]).splitlines()
+    rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    by_arm = {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
+    semantic = by_arm["semantic"]
+    assert (semantic["steps"], semantic["pairs"], semantic["pair precision"]) == ("100", "50", "90.0 %")
+    assert semantic["kNN, k = 200, T = 0.1"] == "52.5 ± 6.4"
+    assert semantic["gain over the best control, k = 200"] == "+7.0 ± 12.7 (anchor-oversample)"
+    assert by_arm["equal-steps"]["pairs"] == by_arm["equal-steps"]["images in pairs"] == "-"
+    assert by_arm["oracle"]["seeds"] == "failed"
+    table = {row["arm"]: row for row in csv.DictReader(io.StringIO(comma_separated(arms)))}
+    assert float(table["semantic"]["knn_k200_T0.1_gain_mean"]) == 7.0
+    assert table["semantic"]["knn_k200_T0.1_control"] == "anchor-oversample"
+    assert (table["oracle"]["knn_k200_T0.1_accuracy_mean"], table["oracle"]["failed"]) == ("", "1")
+    assert table["equal-steps"]["knn_k20_T0.07_gain_mean"] == ""
+
+
+def test_one_seed_is_shown_without_an_interval() -> None:
+    (arm,) = summarise([cell("semantic", 3, 54.88)])
+    assert arm["knn"][0]["accuracy"] == {"mean": 54.88, "half_width": None, "by_seed": [54.88]}
+    assert "| 54.9 |" in markdown("title", [arm], [])
