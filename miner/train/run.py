@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-    inputs = named_source(options.source) if options.source else find_inputs(workspace, _reads_pairs(options))
+from miner.train.arms.names import Arm
+from miner.train.inputs import Inputs, check_shards_are_current, find_inputs, named_source
 from miner.train.options import TrainOptions
 from miner.train.recipes import OWN_OPTIONS
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
@@ -29,7 +30,8 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     Raises:
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
-    inputs = named_source(options.source) if options.source else find_inputs(workspace, _reads_pairs(options))
+    reads_pairs = Arm.parse(options.pairs_arm).reads_pairs
+    inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
     name = options.name or options.method
     stage = Stage(workspace.run(name), _request(options, inputs))
     if not force and (manifest := stage.finished()) is not None:
@@ -44,10 +46,6 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
     lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
     return Result("train", manifest, lines, headline=_headline(name, manifest))
-
-
-def _reads_pairs(options: TrainOptions) -> bool:
-    return Arm.parse(options.pairs_arm).reads_pairs
 
 
 def _cover_the_rest(folder: Path, listed: tuple[str, ...]) -> None:
