@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from miner.errors import UsageError
+from miner.options import read_config
 from miner.pipeline import parse_changes, read_recipe, run_recipe
 from miner.study.recipe import Plan, Study, chosen_arms, chosen_seeds, plan_study
 
@@ -49,6 +50,18 @@ def test_the_grid_is_every_arm_with_every_seed() -> None:
     assert (first.knn.run, first.workspace) == ("control-s3", Path("root/mine"))
     assert found.runs[1].train.pairs_arm == "semantic" and found.runs[1].train.epochs == 5
     assert list(found.workspaces) == ["mine"]
+
+
+@pytest.mark.parametrize("path", sorted(Path("pipelines/studies").resolve().glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_studies_of_the_repository_hold_the_arms_that_a_claim_needs(path: Path) -> None:
+    study = read_recipe(Study, read_config(path), path)
+    found = plan_study(study, study.folder, {}, full=False, seeds=[0], arms=list(study.arms), path=path)
+    needed = {"equal-steps", "random-added", "anchor-oversample", "semantic", "partner-shuffle", "oracle"}
+    assert needed <= {run.train.pairs_arm for run in found.runs}
+    counts = [
+        options.most_similar for stages in found.workspaces.values() for name, options in stages if name == "pairs"
+    ]
+    assert len(counts) == 2 and len(set(counts)) == 1
 
 
 def test_the_encoder_of_a_recipe_may_lie_in_its_workspace() -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,9 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A folder in which the study has been run; it stays the current one."""
     folder = tmp_path_factory.mktemp("whole")
     (folder / "small.yaml").write_text(STUDY)
-    before = Path.cwd()
-    os.chdir(folder)
-    study()
-    yield folder
-    os.chdir(before)
+    with chdir(folder):
+        study()
+        yield folder
 
 
 def test_the_results_say_what_the_runs_found(whole: Path) -> None:
@@ -98,11 +97,8 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(whole: Path, tmp_pa
     assert not (runs / "semantic-s0/manifest.json").exists() and not (tmp_path / "study/table.md").exists()
     finished = runs / "own-views-s0/manifest.json"
     written = finished.stat().st_mtime_ns
-    os.chdir(tmp_path)
-    try:
+    with chdir(tmp_path):
         study()
-    finally:
-        os.chdir(whole)
     assert finished.stat().st_mtime_ns == written
     assert contents(tmp_path) == contents(whole)
 
