@@ -9,6 +9,7 @@ from miner.options import read_config
 from miner.pipeline import parse_changes, read_recipe, run_recipe
 from miner.study.recipe import Plan, Study, chosen_arms, chosen_seeds, plan_study
 
+STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 CONTENT = {
     "folder": "study",
     "workspaces": {
@@ -52,7 +53,7 @@ def test_the_grid_is_every_arm_with_every_seed() -> None:
     assert list(found.workspaces) == ["mine"]
 
 
-@pytest.mark.parametrize("path", sorted(Path("pipelines/studies").resolve().glob("*.yaml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_repository_hold_the_arms_that_a_claim_needs(path: Path) -> None:
     study = read_recipe(Study, read_config(path), path)
     found = plan_study(study, study.folder, {}, full=False, seeds=[0], arms=list(study.arms), path=path)
