@@ -20,21 +20,21 @@ RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
 STUDY = """
 folder: study
 workspaces:
-  inhouse:
-    - train: {source: sample, limit: 32, name: sampler, pairs_arm: none, SMALL}
-    - embed: {source: sample, limit: 32, encoder: "run:{workspace}/runs/sampler", layer: projector}
-    - pairs: {min: -1.0, max: 1.0, most_similar: 32}
+  lite0:
+    - embed: {source: sample, limit: 32, device: cpu}
+    - pairs: {min: 0.0, max: 1.0, most_similar: 32, device: cpu}
   empty: []
   broken:
     - calibrate: {}
-train: {SMALL}
+train:
+  {method: simclr, epochs: 1, batch_size: 16, stem: imagenet, image_size: 32, dim: 16, hidden_dim: 32, device: cpu}
 eval knn: {test: sample, limit: 30, device: cpu}
 arms:
-  own-views: {workspace: inhouse, train: {pairs_arm: none}}
-  semantic: {workspace: inhouse}
+  own-views: {workspace: lite0, train: {pairs_arm: none}}
+  semantic: {workspace: lite0}
   no-images: {workspace: empty, optional: true}
   no-workspace: {workspace: broken, optional: true}
-""".replace("SMALL", "method: simclr, epochs: 1, batch_size: 16, stem: imagenet, image_size: 32, dim: 16, device: cpu")
+"""
 
 
 def study(**choice: str) -> Result:
@@ -59,7 +59,7 @@ def test_the_results_say_what_the_runs_found(whole: Path) -> None:
     record = json.loads((whole / "study/study.json").read_text())
     assert [arm["arm"] for arm in record["arms"]] == ["own-views", "semantic"]
     for arm in record["arms"]:
-        run = whole / "study/inhouse/runs" / f"{arm['arm']}-s0"
+        run = whole / "study/lite0/runs" / f"{arm['arm']}-s0"
         manifest, knn = (json.loads((run / name).read_text()) for name in ("manifest.json", "eval/knn.json"))
         assert (arm["steps"], arm["pairs"]) == (manifest["steps"], manifest["pairs"])
         assert [found["accuracy"]["mean"] for found in arm["knn"]] == [found["trained"] for found in knn["results"]]
@@ -71,7 +71,7 @@ def test_the_results_say_what_the_runs_found(whole: Path) -> None:
         semantic["knn"][0]["accuracy"]["mean"] - own["knn"][0]["accuracy"]["mean"], abs=1e-3
     )
     table = (whole / "study/table.md").read_text()
-    assert "One seed, no interval." in table and "labels that it has seen: none" in table
+    assert "One seed, no interval." in table and "efficientnet_lite0; labels that it has seen: ImageNet-1k" in table
 
 
 def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +79,7 @@ def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, cap
     runs = {path: path.stat().st_mtime_ns for path in (whole / "study").rglob("runs/*/manifest.json")}
     study()
     assert contents(whole) == before
-    assert len(runs) == 3 and {path: path.stat().st_mtime_ns for path in runs} == runs
+    assert len(runs) == 2 and {path: path.stat().st_mtime_ns for path in runs} == runs
     assert "arm 2 of 2, seed 0: semantic" in capfd.readouterr().err
 
 
@@ -88,7 +88,7 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(whole: Path, tmp_pa
     command = [sys.executable, "-m", "miner", "run", "small.yaml"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    runs = tmp_path / "study/inhouse/runs"
+    runs = tmp_path / "study/lite0/runs"
     while not (runs / "semantic-s0/request.json").exists() and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
