@@ -81,7 +81,7 @@ class ArmRun:
     Attributes:
         arm, seed: which.
         number, arms: of the arm, from 1, and how many there are.
-        workspace: folder in which it trains.
+        workspace: absolute folder in which it trains, wherever the process was started.
         train, knn: options of the two stages.
     """
 
@@ -150,7 +150,7 @@ def plan_study(
             own = {"train": study.arms[arm].train}
             (_, train), (_, knn) = plan_stages(stages, [layers[0], own, layers[1], grid], workspace)
             assert isinstance(train, TrainOptions) and isinstance(knn, KnnOptions)
-            runs.append(ArmRun(arm, seed, number, len(arms), workspace, train, knn))
+            runs.append(ArmRun(arm, seed, number, len(arms), workspace.resolve(), train, knn))
     return Plan(root, {name: plan_stages(study.workspaces[name], layers, root / name) for name in used}, runs)
 
 

@@ -81,7 +81,7 @@ def _run_grid(plan: Plan, failed: dict[str, str], force: bool, executor: Executo
 
     The stages know by themselves what is finished, also under changed options; records of an earlier call would not.
     """
-    folder = plan.root / "results"
+    folder = (plan.root / "results").resolve()
     shutil.rmtree(folder, ignore_errors=True)
     units = [
         Unit(

@@ -48,7 +48,7 @@ def test_the_grid_is_every_arm_with_every_seed() -> None:
         "simclr",
         7,
     )
-    assert (first.knn.run, first.workspace) == ("control-s3", Path("root/mine"))
+    assert (first.knn.run, first.workspace) == ("control-s3", Path("root/mine").resolve())
     assert found.runs[1].train.pairs_arm == "semantic" and found.runs[1].train.epochs == 5
     assert list(found.workspaces) == ["mine"]
 
