@@ -10,15 +10,15 @@ from torch import Tensor
 
 from miner.engine import Progress
 from miner.errors import MinerError
-from miner.train.augment import Augmentation
-from miner.train.batch import Batch
 from miner.train.checkpoint import load_checkpoint, save_checkpoint
 from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
+from miner.train.pair_index import PairIndex
 from miner.train.plan import Plan
-from miner.train.randomness import generator, seeded
+from miner.train.randomness import seeded
 from miner.train.rank import backbone_rank
 from miner.train.sampler import CombinedSampler
+from miner.train.step_batch import StepBatches
 from miner.train.updates import Updates
 
 LOG_STEPS = 10
@@ -35,6 +35,7 @@ def run_loop(
     *,
     device: torch.device,
     checkpoint_steps: int,
+    index: PairIndex | None = None,
 ) -> float:
     """Train from the last checkpoint, if there is one, to the last step.
 
@@ -46,6 +47,7 @@ def run_loop(
         folder: of the run; it gets metrics.jsonl, TensorBoard events and checkpoints/last.pt.
         device: where to compute.
         checkpoint_steps: most steps between checkpoints; a slow machine saves every two minutes as well.
+        index: partners of the images, where the plan needs them.
     Returns:
         Items per second of this process; an item is two views.
     Raises:
@@ -53,7 +55,7 @@ def run_loop(
     """
     checkpoint = folder / "checkpoints" / "last.pt"
     updates = Updates(plan, method)
-    augment = Augmentation(plan.image_size, plan.mean, plan.std)
+    make_batch = StepBatches(plan, images, device, index)
     done = load_checkpoint(checkpoint, method, updates.optimizer)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
@@ -72,11 +74,7 @@ def run_loop(
                 batches = sampler.epoch(epoch)
             updates.prepare(step)
             lr = float(updates.lrs[step])
-            draw = generator(plan.seed, "step", step)
-            anchors, positives = batches[position].to(images.device)
-            pixels = images[torch.cat([anchors, positives])].to(device, non_blocking=True)
-            first, second = augment(pixels, draw).chunk(2)
-            batch = Batch(first, second, anchors.to(device), positives.to(device), draw)
+            batch = make_batch(batches[position], step)
             # Stochastic depth draws from torch's own generators.
             with precision, seeded(plan.seed, "layers", step):
                 outcome = method(batch)

@@ -6,7 +6,7 @@ from pydantic import Field, field_validator, model_validator
 
 from miner.options import Options, flag_name
 from miner.train.arms.names import ARMS, Arm
-from miner.train.recipes import OPTIMIZERS, OWN_OPTIONS, RECIPES, defaults_of, methods_with
+from miner.train.recipes import CONTRASTIVE, OPTIMIZERS, OWN_OPTIONS, RECIPES, defaults_of, methods_with
 
 _METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
 _ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in ARMS.items())
@@ -44,6 +44,22 @@ class TrainOptions(Options):
     )
     pairs_per_anchor: int | None = Field(
         None, ge=1, description="At most so many pairs per image, the most similar first: hubs would else be seen most."
+    )
+    partners: int = Field(
+        0,
+        ge=0,
+        description="Partners of an image that join its own two views in one step, as further positives, drawn anew each epoch. "
+        "0 makes each pair an item of its own: more steps, each of the usual size.",
+    )
+    pair_weight: float = Field(
+        1.0,
+        gt=0,
+        description="Weight of each of these --partners against 1 of the own view; below 1 for pairs that are often wrong.",
+    )
+    mask_known_positives: bool = Field(
+        False,
+        description=f"{', '.join(CONTRASTIVE)}: an image's other views and its partners are no negatives of it. Worth a try where "
+        "the queue or the batch holds a good part of all images.",
     )
     backbone: Literal["resnet18", "resnet34", "resnet50", "vit_tiny", "vit_small", "vit_base"] = Field(
         "resnet18",
@@ -183,9 +199,18 @@ class TrainOptions(Options):
         return Arm.parse(text).name
 
     @model_validator(mode="after")
-    def _check_the_cap(self) -> Self:
-        if self.pairs_per_anchor is not None and not Arm.parse(self.pairs_arm).reads_pairs:
-            raise ValueError("--pairs-per-anchor has no meaning with --pairs-arm none")
+    def _check_how_pairs_are_used(self) -> Self:
+        for name in ("pairs_per_anchor", "partners"):
+            if getattr(self, name) and not Arm.parse(self.pairs_arm).reads_pairs:
+                raise ValueError(f"{flag_name(name)} has no meaning with --pairs-arm none")
+        if self.pair_weight != 1.0 and not self.partners:
+            raise ValueError("--pair-weight belongs to --partners: pairs that are items of their own all count alike")
+        if self.partners and not RECIPES[self.method].pairwise:
+            raise ValueError(
+                f"--partners is not for {self.method}, whose loss is of a whole batch and not of single pairs; leave it at 0"
+            )
+        if self.mask_known_positives and self.method not in CONTRASTIVE:
+            raise ValueError(f"--mask-known-positives is for {', '.join(CONTRASTIVE)}: {self.method} has no negatives")
         return self
 
     @model_validator(mode="after")

@@ -32,12 +32,16 @@ class Plan:
         mean, std: of the channels of the images, on the scale [0, 1].
         precision: of matrix products, fp32 or bf16.
         lr_peak: the highest learning rate.
+        warmup_steps: in which it is reached; as many in all arms.
         decay_on: which parameters decay, all or weights.
         final_weight_decay: what the weight decay moves to; None where it stays.
         clip_norm: longest gradient of all parameters together; None where it may be of any length.
         stem: of a ResNet; None for a ViT, which has patch_size and drop_path instead.
         norm_splits: parts of the batch that are normalised apart.
         dim: width of the projection; it and what follows hidden_dim are settings of the method, None where it has none.
+        partners: most partners that join an anchor's own views in a step; 0 where pairs are items.
+        pair_weight: of the loss of such a partner, against 1 of the own view.
+        mask_known_positives: whether own views and partners are left out of the negatives.
     """
 
     method: str
@@ -62,10 +66,13 @@ class Plan:
     seed: int
     dim: int
     optimizer: str = "sgd"
-    warmup_epochs: int = 0
+    warmup_steps: int = 0
     decay_on: str = "all"
     final_weight_decay: float | None = None
     clip_norm: float | None = None
+    partners: int = 0
+    pair_weight: float = 1.0
+    mask_known_positives: bool = False
     patch_size: int | None = None
     drop_path: float | None = None
     hidden_dim: int | None = None
@@ -77,8 +84,13 @@ class Plan:
     symmetric: bool | None = None
 
     @property
+    def needs_index(self) -> bool:
+        """Whether a step looks up who is a partner of whom."""
+        return bool(self.partners or self.mask_known_positives)
+
+    @property
     def items(self) -> int:
-        return self.images + self.pairs
+        return self.images + (0 if self.partners else self.pairs)
 
     def plain(self) -> dict[str, Any]:
         """The plan as JSON values, without the settings that the method does not have."""
@@ -157,6 +169,10 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
     ]
     if plan.pairs_arm not in ("none", "semantic"):
         lines.insert(1, f"arm {plan.pairs_arm}: {Arm.parse(plan.pairs_arm).meaning}")
+    if plan.partners:
+        lines.insert(
+            1, f"each image meets up to {plan.partners:,} of its partners, weight {plan.pair_weight:g}, in its step"
+        )
     if plan.epochs != options.epochs:
         lines.insert(
             1, f"{plan.epochs:,} epochs instead of {options.epochs:,}, for the steps of a run on the mined pairs"
@@ -173,7 +189,7 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
 
 
 def _warmup(plan: Plan) -> str:
-    return f", {plan.warmup_epochs} epochs of warm-up" if plan.warmup_epochs else ""
+    return f", {plan.warmup_steps:,} steps of warm-up" if plan.warmup_steps else ""
 
 
 def _decay(plan: Plan) -> str:

@@ -29,6 +29,7 @@ from miner.train.loop import run_loop
 from miner.train.methods import build_method
 from miner.train.metrics import METRICS_FILE, read_metrics
 from miner.train.options import TrainOptions, is_vit
+from miner.train.pair_index import PairIndex
 from miner.train.plan import Plan
 from miner.train.recipes import RECIPES
 from miner.train.sampler import CombinedSampler
@@ -61,10 +62,13 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         plan,
         method,
         to_device(images, device),
-        CombinedSampler(plan.images, pairs.rows, plan.batch_size, plan.seed, pairs.anchors_only),
+        CombinedSampler(
+            plan.images, pairs.rows[:0] if plan.partners else pairs.rows, plan.batch_size, plan.seed, pairs.anchors_only
+        ),
         folder,
         device=device,
         checkpoint_steps=options.checkpoint_steps,
+        index=PairIndex.of(pairs.rows, plan.images, pairs.anchors_only) if plan.needs_index else None,
     )
     save_backbone(folder / BACKBONE_FILE, method.backbone)
     return {**_record(plan, inputs, folder), **pairs.facts(labels)}, items_per_s
@@ -83,9 +87,10 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
     arm = Arm.parse(options.pairs_arm)
     pairs = draw_pairs(arm, mined, labels, options.seed)
-    batch_size = planning.choose_batch_size(options.batch_size, len(entries), len(mined))
-    steps = options.epochs * ((len(entries) + len(mined)) // batch_size)
-    steps_per_epoch = (len(entries) + len(pairs.rows)) // batch_size
+    pair_items, arm_items = (0, 0) if options.partners else (len(mined), len(pairs.rows))
+    batch_size = planning.choose_batch_size(options.batch_size, len(entries), pair_items)
+    steps = options.epochs * ((len(entries) + pair_items) // batch_size)
+    steps_per_epoch = (len(entries) + arm_items) // batch_size
     side = typical_side(source, entries)
     image_size = options.image_size or nearest_image_size(side)
     canvas = canvas_side(image_size, side)
@@ -122,7 +127,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         steps=steps,
         lr_peak=planning.peak_lr(options.lr, batch_size),
         optimizer=options.optimizer,
-        warmup_epochs=options.warmup_epochs,
+        warmup_steps=options.warmup_epochs * (steps // options.epochs),
         weight_decay=options.weight_decay,
         decay_on=options.decay_on,
         final_weight_decay=options.final_weight_decay,
@@ -130,6 +135,9 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         norm_splits=count_splits(batch_size) if recipe.split_norm and not is_vit(options.backbone) else 1,
         precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
         seed=options.seed,
+        partners=options.partners,
+        pair_weight=options.pair_weight,
+        mask_known_positives=options.mask_known_positives,
         **first_layers,
         **settings,
     )

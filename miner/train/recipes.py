@@ -16,6 +16,8 @@ class Recipe:
         settings: options of the method and their defaults, under the names of the flags and of the constructor's arguments.
         split_norm: whether the backbone normalises parts of the batch apart.
         scheduled: whether the method needs to know how long the run is.
+        contrastive: whether other images are negatives.
+        pairwise: whether the loss is a mean over pairs of views, so that an anchor may have several.
         expect: how the numbers of a healthy run go.
     """
 
@@ -25,6 +27,8 @@ class Recipe:
     expect: str
     split_norm: bool = False
     scheduled: bool = False
+    contrastive: bool = False
+    pairwise: bool = True
 
     @property
     def defaults(self) -> dict[str, Setting]:
@@ -39,12 +43,14 @@ RECIPES: dict[str, Recipe] = {
         settings={"dim": 128, "queue_size": 4096, "momentum": 0.99, "temperature": 0.1, "symmetric": False},
         expect="the loss rises at first, while the queue fills, and stays near ln(queue size) for a while",
         split_norm=True,
+        contrastive=True,
     ),
     "simclr": Recipe(
         "against the other images of the batch",
         lr=0.12,
         settings={"dim": 128, "hidden_dim": 512, "temperature": 0.2},
         expect="the loss starts near ln(2 x batch) and falls; a larger batch holds more negatives",
+        contrastive=True,
     ),
     "simsiam": Recipe(
         "predicts the other view, without negatives",
@@ -70,6 +76,7 @@ RECIPES: dict[str, Recipe] = {
         lr=0.12,
         settings={"dim": 2048, "hidden_dim": 2048},
         expect="the loss starts near 1 and falls; it is the paper's over --dim",
+        pairwise=False,
     ),
     "dino": Recipe(
         "learns the prototypes that a momentum teacher sees in the other view",
@@ -89,6 +96,7 @@ RECIPES: dict[str, Recipe] = {
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 2048, "predictor_dim": 4096, "queue_size": 4096, "temperature": 0.2},
         expect="the loss starts near ln(batch), rises once neighbours come from the queue, and falls",
+        contrastive=True,
     ),
 }
 
@@ -98,6 +106,8 @@ OPTIMIZERS: dict[str, dict[str, float | str]] = {
     "lars": {"lr": 0.3, "weight_decay": 1e-6, "decay_on": "weights"},
     "adamw": {"lr": 5e-4, "weight_decay": 0.04, "decay_on": "weights"},
 }
+
+CONTRASTIVE = tuple(name for name, recipe in RECIPES.items() if recipe.contrastive)
 
 OWN_OPTIONS = tuple(dict.fromkeys(name for recipe in RECIPES.values() for name in recipe.settings))
 

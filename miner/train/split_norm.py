@@ -14,7 +14,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
 
     Args:
         features: channels.
-        splits: parts; the batch must be a multiple of it.
+        splits: parts; of nearly equal size where the batch is no multiple of it.
     """
 
     def __init__(self, features: int, splits: int) -> None:
@@ -28,7 +28,7 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
         means = self.running_mean.repeat(self.splits, 1)
         variances = self.running_var.repeat(self.splits, 1)
-        parts = x.view(self.splits, -1, *x.shape[1:]).unbind(0)
+        parts = x.tensor_split(self.splits)
         normalised = [
             F.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
             for part, mean, variance in zip(parts, means, variances, strict=True)

@@ -30,8 +30,7 @@ class Updates:
     """
 
     def __init__(self, plan: Plan, method: Method) -> None:
-        warmup_steps = min(plan.warmup_epochs * plan.steps_per_epoch, plan.steps - 1)
-        self.lrs = cosine(plan.lr_peak, plan.steps, warmup_steps)
+        self.lrs = cosine(plan.lr_peak, plan.steps, plan.warmup_steps)
         final = plan.weight_decay if plan.final_weight_decay is None else plan.final_weight_decay
         self._decays = cosine_between(plan.weight_decay, final, plan.steps)
         self._lr_peak, self._clip_norm = plan.lr_peak, plan.clip_norm

@@ -82,7 +82,7 @@ def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pyte
         def __call__(self, images: Tensor, draw: torch.Generator) -> Tensor:
             return images.float()
 
-    monkeypatch.setattr("miner.train.loop.Augmentation", Plain)
+    monkeypatch.setattr("miner.train.step_batch.Augmentation", Plain)
     method = Recorder()
     run(tmp_path, method)
     sampler = CombinedSampler(20, torch.tensor([[0, 10], [1, 11], [2, 12], [3, 13]]), 5, 0)

@@ -42,6 +42,10 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": "byol", "momentum": 1.5}, "--momentum"),
         ({"epochs": 10, "warmup_epochs": 10}, "--warmup-epochs 10 must be below --epochs 10"),
         ({"optimizer": "adam"}, "--optimizer"),
+        ({"method": "barlow", "partners": 1}, "--partners is not for barlow"),
+        ({"partners": 1, "pairs_arm": "none"}, "--partners has no meaning with --pairs-arm none"),
+        ({"pair_weight": 0.5}, "--pair-weight belongs to --partners"),
+        ({"method": "dino", "mask_known_positives": True}, "is for moco, simclr, nnclr: dino has no negatives"),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
     ],
 )

@@ -35,7 +35,7 @@ def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(worksp
         "oracle",
         "precision=0.5",
     )
-    for changes in ({}, {"limit": 48, "pairs_per_anchor": 2}):
+    for changes in ({"warmup_epochs": 1}, {"limit": 48, "pairs_per_anchor": 2}):
         plans = {
             arm: prepare(options(arm, **changes), inputs, torch.device("cpu"))[-1] for arm in (*arms, "equal-steps")
         }
@@ -43,6 +43,7 @@ def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(worksp
         assert len({(p.steps, p.steps_per_epoch, p.epochs, p.pairs, p.batch_size) for p in plans.values()}) == 1
         plan = plans["semantic"]
         assert own.steps == plan.steps == 2 * ((plan.images + plan.pairs) // 8) and plan.pairs > 8
+        assert own.warmup_steps == plan.warmup_steps == changes.get("warmup_epochs", 0) * plan.steps_per_epoch
         assert own.pairs == 0 and own.steps_per_epoch == plan.images // 8
         assert (own.epochs - 1) * own.steps_per_epoch < own.steps <= own.epochs * own.steps_per_epoch
         assert own.epochs > plan.epochs == 2 and own.batch_size == plan.batch_size
@@ -50,13 +51,25 @@ def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(worksp
 
 
 def test_a_run_of_equal_steps_ends_within_an_epoch(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
-    record = train(options("equal-steps"), workspace).record
-    assert (record["steps"], record["steps_per_epoch"], record["epochs"], record["pairs"]) == (30, 8, 4, 0)
-    assert "4 epochs instead of 2" in capsys.readouterr().err
+    record = train(options("equal-steps", epochs=1), workspace).record
+    assert (record["steps"], record["steps_per_epoch"], record["epochs"], record["pairs"]) == (15, 8, 2, 0)
+    assert "2 epochs instead of 1" in capsys.readouterr().err
     last = read_metrics(workspace.run("equal-steps") / "metrics.jsonl")[-1]
     assert (
-        last["step"] == 30 and last["epoch"] == 4 and record["final_rankme"] == pytest.approx(last["rankme"], rel=1e-4)
+        last["step"] == 15 and last["epoch"] == 2 and record["final_rankme"] == pytest.approx(last["rankme"], rel=1e-4)
     )
+
+
+def test_a_run_with_partners_in_the_step_takes_the_steps_of_own_views(
+    workspace: Workspace, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changes = {"partners": 2, "pair_weight": 0.5, "mask_known_positives": True, "epochs": 1, "name": "joint"}
+    record = train(options("semantic", **changes), workspace).record
+    assert (record["pairs"], record["items"], record["steps"], record["steps_per_epoch"]) == (60, 64, 8, 8)
+    assert (record["partners"], record["pair_weight"], record["mask_known_positives"]) == (2, 0.5, True)
+    assert "up to 2 of its partners, weight 0.5" in capsys.readouterr().err
+    own = prepare(options("equal-steps", partners=2), find_inputs(workspace, True), torch.device("cpu"))[-1]
+    assert (own.steps, own.epochs) == (16, 2)
 
 
 def test_a_run_that_used_labels_says_so_everywhere(

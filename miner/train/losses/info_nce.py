@@ -18,7 +18,7 @@ def info_nce_logits(
         positive: unit rows, float32 (batch, dim); row i belongs to query i.
         negatives: unit rows, float32 (count, dim), shared by all queries.
         temperature: above 0.
-        absent: bool (count,), negatives that do not count; their logits are -inf.
+        absent: bool (count,) or (batch, count), negatives that do not count; their logits are -inf.
     Returns:
         float32 (batch, 1 + count).
     """
@@ -39,6 +39,12 @@ def info_nce(logits: Tensor) -> Tensor:
         float32 scalar.
     """
     return F.cross_entropy(logits, torch.zeros(len(logits), dtype=torch.long, device=logits.device))
+
+
+def without_negatives(logits: Tensor, absent: Tensor) -> Tensor:
+    """Logits with -inf where a negative does not count; the positive in column 0 always does. Both (batch, 1 + count)."""
+    is_negative = torch.arange(logits.shape[1], device=logits.device) > 0
+    return logits.masked_fill(absent & is_negative, -torch.inf)
 
 
 def contrastive_accuracy(logits: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from miner.train.losses.info_nce import without_negatives
 from miner.train.losses.precision import full_precision
 
 
@@ -23,7 +24,7 @@ def nearest_supports(projections: Tensor, supports: Tensor, absent: Tensor) -> T
 
 
 @full_precision
-def nnclr_logits(neighbours: Tensor, predictions: Tensor, temperature: float) -> Tensor:
+def nnclr_logits(neighbours: Tensor, predictions: Tensor, temperature: float, absent: Tensor | None = None) -> Tensor:
     """Similarities over temperature of each neighbour to the prediction of its item, and to those of the other items.
 
     `info_nce` of them is NNCLR's loss in one direction (Dwibedi et al. 2021, arXiv 2104.14548, eq. 3).
@@ -32,10 +33,12 @@ def nnclr_logits(neighbours: Tensor, predictions: Tensor, temperature: float) ->
         neighbours: of one view, unit rows, float32 (batch, dim).
         predictions: from the other view, unit rows, float32 (batch, dim).
         temperature: above 0.
+        absent: bool (batch, batch), predictions that are no negatives of a neighbour; their logits are -inf.
     Returns:
         float32 (batch, batch) with the positive in column 0, then batch - 1 negatives.
     """
     # Column c of row i is the prediction i + c, cyclically.
     items = torch.arange(len(predictions), device=predictions.device)
     columns = (items.unsqueeze(1) + items) % len(predictions)
-    return (neighbours @ predictions.T).gather(1, columns) / temperature
+    logits = (neighbours @ predictions.T).gather(1, columns) / temperature
+    return logits if absent is None else without_negatives(logits, absent.gather(1, columns))

@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor
 
+from miner.train.losses.info_nce import without_negatives
 from miner.train.losses.precision import full_precision
 
 
 @full_precision
-def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+def nt_xent_logits(first: Tensor, second: Tensor, temperature: float, absent: Tensor | None = None) -> Tensor:
     """Similarities over temperature of each view to the other view of its item, and to all views of the other items.
 
     `info_nce` of them is NT-Xent (SimCLR, Chen et al. 2020, arXiv 2002.05709, eq. 1), the mean over all 2B views.
@@ -15,6 +16,7 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     Args:
         first, second: unit rows, float32 (batch, dim); row i of both belongs to item i.
         temperature: above 0.
+        absent: bool (2 batch, 2 batch), views that are no negatives of a view; their logits are -inf.
     Returns:
         float32 (2 batch, 2 batch - 1): rows of `first`, then of `second`; the positive in column 0, then 2 (batch - 1) negatives.
     """
@@ -24,4 +26,5 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float) -> Tensor:
     shifts = torch.arange(count, device=views.device)
     shifts = shifts[shifts != batch]
     columns = (torch.arange(batch, batch + count, device=views.device).unsqueeze(1) + shifts) % count
-    return (views @ views.T).gather(1, columns) / temperature
+    logits = (views @ views.T).gather(1, columns) / temperature
+    return logits if absent is None else without_negatives(logits, absent.gather(1, columns))

@@ -9,6 +9,7 @@ from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
 from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
+from miner.train.methods.positives import Rows, over_positives
 from miner.train.randomness import seeded
 
 
@@ -61,5 +62,9 @@ class BYOL(Method):
         one, two = (self.predictor(projection) for projection in projections)
         with torch.no_grad():
             target_one, target_two = (self.target(view) for view in (batch.first, batch.second))
-        loss = 0.5 * (negative_cosine(one, target_two) + negative_cosine(two, target_one))
-        return {"loss": loss, "spread": spread(gather_rows(unit(projections[0].detach())))}
+
+        def loss(first: Rows, second: Rows) -> Tensor:
+            there = negative_cosine(one[first], target_two[second])
+            return 0.5 * (there + negative_cosine(two[second], target_one[first]))
+
+        return {"loss": over_positives(batch, loss), "spread": spread(gather_rows(unit(projections[0].detach())))}

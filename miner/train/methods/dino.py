@@ -11,6 +11,7 @@ from miner.train.losses.precision import full_precision
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
 from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
+from miner.train.methods.positives import Rows, over_positives
 from miner.train.randomness import seeded
 
 BOTTLENECK_DIM = 256
@@ -72,15 +73,21 @@ class DINO(Method):
         self.taken.add_(1)
         views = torch.cat([batch.first, batch.second])
         features = unit(self.bottleneck(self.backbone(views)))
-        one, two = prototype_logits(features, self.prototypes.weight).chunk(2)
+        items = len(batch.first)
+        one, two = prototype_logits(features, self.prototypes.weight).tensor_split([items])
         with torch.no_grad():
             logits = prototype_logits(unit(self.teacher(views)), self.teacher_prototypes.weight)
             targets = teacher_targets(logits, self.centre, self.teacher_temperature)
-            target_one, target_two = targets.chunk(2)
-        loss = 0.5 * (dino(one, target_two, self.temperature) + dino(two, target_one, self.temperature))
+            target_one, target_two = targets.tensor_split([items])
+
+        def loss(first: Rows, second: Rows) -> Tensor:
+            there = dino(one[first], target_two[second], self.temperature)
+            return 0.5 * (there + dino(two[second], target_one[first], self.temperature))
+
         self.centre.copy_(moved_centre(self.centre, gather_rows(logits.mean(dim=0, keepdim=True)), CENTRE_MOMENTUM))
         entropy = torch.special.entr(targets).sum(dim=1).mean()
-        return {"loss": loss, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
+        total = over_positives(batch, loss)
+        return {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
 
 
 @full_precision

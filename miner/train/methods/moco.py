@@ -8,6 +8,7 @@ from miner.train.distributed import gather_rows, own_rows
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.momentum import move_towards, slow_copy
+from miner.train.methods.positives import Rows, either
 from miner.train.methods.queue import empty_slots, enqueue
 from miner.train.randomness import seeded
 
@@ -36,6 +37,7 @@ class MoCo(Method):
 
     queue: Tensor
     queued: Tensor
+    queue_rows: Tensor
 
     def __init__(
         self,
@@ -57,27 +59,51 @@ class MoCo(Method):
         self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
+        self.register_buffer("queue_rows", torch.zeros(queue_size, dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
         move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
-        one_way = (batch.first, batch.second)
-        directions = [one_way, one_way[::-1]] if self.symmetric else [one_way]
-        queries = [unit(self.head(self.backbone(view))) for view, _ in directions]
-        keys = [self._keys(view, batch.draw) for _, view in directions]
-        negatives, absent = self.queue.clone(), empty_slots(self.queue, self.queued)
-        logits = [
-            info_nce_logits(query, own_rows(key), negatives, self.temperature, absent)
-            for query, key in zip(queries, keys, strict=True)
-        ]
+        directions = 2 if self.symmetric else 1
+        views, shown = (batch.first, batch.second), (batch.anchors, batch.positives)
+        queries = [unit(self.head(self.backbone(view))) for view in views[:directions]]
+        keys = [self._keys(view, batch.draw) for view in views[::-1][:directions]]
+        negatives = self.queue.clone()
+        absent = [self._absent(batch, rows) for rows in shown[:directions]]
+
+        def logits_of(first: Rows, second: Rows) -> list[Tensor]:
+            rows = [(first, second), (second, first)][:directions]
+            return [
+                info_nce_logits(query[i], own_rows(key)[j], negatives, self.temperature, mask[i])
+                for query, key, mask, (i, j) in zip(queries, keys, absent, rows, strict=True)
+            ]
+
+        items = len(batch.first)
+        logits = logits_of(slice(0, items), slice(0, items))
         loss = torch.stack([info_nce(each) for each in logits]).sum()
-        enqueue(self.queue, self.queued, torch.cat(keys))
+        if batch.owners is not None:
+            of_partners = logits_of(batch.owners, slice(items, None))
+            loss = loss + batch.partner_share * torch.stack([info_nce(each) for each in of_partners]).sum()
+        self._enqueue(batch, keys)
         with torch.no_grad():
             return {
                 "loss": loss,
                 "accuracy": contrastive_accuracy(torch.cat(logits)),
                 "spread": spread(gather_rows(queries[0])),
             }
+
+    def _absent(self, batch: Batch, shown: Tensor) -> Tensor:
+        """Slots that are no negatives of queries that show these images: bool (queries, queue)."""
+        empty = empty_slots(self.queue, self.queued)
+        return either(empty.expand(len(shown), -1), batch.no_negatives(shown, self.queue_rows))
+
+    def _enqueue(self, batch: Batch, keys: list[Tensor]) -> None:
+        """Put each item's own keys into the queue, and which images they show; a further positive is no item's own."""
+        anchors = gather_rows(batch.anchors)
+        shown = [gather_rows(batch.positives), anchors][: len(keys)]
+        # The same slots twice: only the second call moves on.
+        enqueue(self.queue_rows, self.queued.clone(), torch.cat([rows[: len(anchors)] for rows in shown]))
+        enqueue(self.queue, self.queued, torch.cat([key[: len(anchors)] for key in keys]))
 
     @torch.no_grad()
     def _keys(self, view: Tensor, draw: torch.Generator) -> Tensor:

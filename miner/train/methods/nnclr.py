@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from miner.train.batch import Batch
 from miner.train.distributed import gather_rows
-from miner.train.losses.info_nce import contrastive_accuracy, info_nce
+from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
+from miner.train.methods.positives import either, own_items
 from miner.train.methods.queue import empty_slots, enqueue
 from miner.train.randomness import seeded
 
@@ -61,12 +62,34 @@ class NNCLR(Method):
         units = [unit(projection.detach()) for projection in projections]
         absent = empty_slots(self.queue, self.queued)
         near_one, near_two = (gather_rows(nearest_supports(rows, self.queue, absent)) for rows in units)
+        items = len(one)
+        anchors, positives = gather_rows(batch.anchors), gather_rows(batch.positives)[:items]
         logits = [
-            nnclr_logits(near_one, two, self.temperature),
-            nnclr_logits(near_two, one, self.temperature),
+            nnclr_logits(near_one, two[:items], self.temperature, batch.no_negatives(anchors, positives)),
+            nnclr_logits(near_two[:items], one, self.temperature, batch.no_negatives(positives, anchors)),
         ]
         loss = torch.stack([info_nce(each) for each in logits]).mean()
+        if batch.owners is not None:
+            of_partners = self._partner_logits(batch, batch.owners, (near_one, near_two), (one, two))
+            loss = loss + batch.partner_share * info_nce(of_partners)
         supports = gather_rows(units[0])
         enqueue(self.queue, self.queued, supports)
         with torch.no_grad():
             return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}
+
+    def _partner_logits(
+        self, batch: Batch, owners: Tensor, neighbours: tuple[Tensor, Tensor], predictions: tuple[Tensor, Tensor]
+    ) -> Tensor:
+        """Each anchor's neighbour with the predictions of its partners, and back: (2 partners, 1 + batch)."""
+        (near_one, near_two), (one, two), items = neighbours, predictions, len(batch.first)
+        anchors, own, partners = batch.anchors, batch.positives[:items], batch.positives[items:]
+        same = own_items(owners, items)
+        forth, back = (
+            either(same, batch.no_negatives(*shown)) for shown in ((anchors[owners], own), (partners, anchors))
+        )
+        return torch.cat(
+            [
+                info_nce_logits(near_one[owners], two[items:], two[:items], self.temperature, forth),
+                info_nce_logits(near_two[items:], one[owners], one, self.temperature, back),
+            ]
+        )

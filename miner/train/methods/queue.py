@@ -9,9 +9,9 @@ def enqueue(queue: Tensor, queued: Tensor, rows: Tensor) -> None:
     """Overwrite the oldest rows of a ring, in place.
 
     Args:
-        queue: float32 (size, dim).
+        queue: float32 (size, dim), or of any other dtype and row.
         queued: int64 scalar, rows that were ever put in; it is advanced.
-        rows: float32 (count, dim), count <= size.
+        rows: (count, ...) like the queue's, count <= size.
     """
     slots = (queued + torch.arange(len(rows), device=rows.device)) % len(queue)
     queue.index_copy_(0, slots, rows)

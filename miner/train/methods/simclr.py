@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from miner.train.batch import Batch
 from miner.train.distributed import gather_rows
-from miner.train.losses.info_nce import contrastive_accuracy, info_nce
+from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nt_xent import nt_xent_logits
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
+from miner.train.methods.positives import either, own_items
 from miner.train.randomness import seeded
 
 
@@ -38,8 +39,24 @@ class SimCLR(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
         projections = unit(self.head(self.backbone(torch.cat([batch.first, batch.second]))))
-        one, two = (gather_rows(rows) for rows in projections.chunk(2))
-        logits = nt_xent_logits(one, two, self.temperature)
+        items = len(batch.first)
+        one, two = gather_rows(projections[:items]), gather_rows(projections[items : 2 * items])
+        shown = torch.cat([gather_rows(batch.anchors), gather_rows(batch.positives[:items])])
+        logits = nt_xent_logits(one, two, self.temperature, batch.no_negatives(shown, shown))
+        loss = info_nce(logits)
+        if batch.owners is not None:
+            loss = loss + batch.partner_share * info_nce(self._partner_logits(batch, batch.owners, projections))
         with torch.no_grad():
             metrics = {"accuracy": contrastive_accuracy(logits), "spread": spread(torch.cat([one, two]))}
-        return {"loss": info_nce(logits), **metrics}
+        return {"loss": loss, **metrics}
+
+    def _partner_logits(self, batch: Batch, owners: Tensor, projections: Tensor) -> Tensor:
+        """Each anchor with its partners and back, against both views of all other items: (2 partners, 1 + 2 batch)."""
+        items = len(batch.first)
+        views, partners = projections[: 2 * items], projections[2 * items :]
+        anchors = views[owners]
+        shown = torch.cat([batch.anchors, batch.positives[:items]])
+        queries = torch.cat([batch.anchors[owners], batch.positives[items:]])
+        absent = either(own_items(owners, items).repeat(2, 2), batch.no_negatives(queries, shown))
+        one, two = torch.cat([anchors, partners]), torch.cat([partners, anchors])
+        return info_nce_logits(one, two, views, self.temperature, absent)

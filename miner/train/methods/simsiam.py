@@ -7,6 +7,7 @@ from miner.train.distributed import gather_rows
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import Method, ParameterGroup, spread, unit
 from miner.train.methods.heads import mlp
+from miner.train.methods.positives import Rows, over_positives
 from miner.train.randomness import seeded
 
 
@@ -37,8 +38,12 @@ class SimSiam(Method):
         """One step."""
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
-        loss = 0.5 * (negative_cosine(one, projections[1]) + negative_cosine(two, projections[0]))
-        return {"loss": loss, "spread": spread(gather_rows(unit(projections[0].detach())))}
+
+        def loss(first: Rows, second: Rows) -> Tensor:
+            there = negative_cosine(one[first], projections[1][second])
+            return 0.5 * (there + negative_cosine(two[second], projections[0][first]))
+
+        return {"loss": over_positives(batch, loss), "spread": spread(gather_rows(unit(projections[0].detach())))}
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Encoder and projector follow the schedule; the predictor does not."""

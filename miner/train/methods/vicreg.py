@@ -4,7 +4,7 @@ from torch import Tensor, nn
 
 from miner.train.batch import Batch
 from miner.train.distributed import gather_rows
-from miner.train.losses.vicreg import vicreg
+from miner.train.losses.vicreg import INVARIANCE_WEIGHT, invariance, vicreg
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
 from miner.train.randomness import seeded
@@ -12,6 +12,8 @@ from miner.train.randomness import seeded
 
 class VICReg(Method):
     """Variance, invariance and covariance (Bardes et al. 2022, arXiv 2105.04906), with their weights 25, 25 and 1.
+
+    A further positive of an item adds to the invariance only; variance and covariance are those of the items' own views.
 
     The expander has two layers where the authors use three of 8,192 on ImageNet; as in their code, the last has no offset.
 
@@ -31,6 +33,10 @@ class VICReg(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
         one, two = (gather_rows(self.head(self.backbone(view))) for view in (batch.first, batch.second))
-        outcome = vicreg(one, two)
+        outcome = vicreg(one, two[: len(one)])
+        loss = outcome["loss"]
+        if batch.owners is not None:
+            agreement = invariance(one[batch.owners], two[len(one) :])
+            loss = loss + batch.partner_share * INVARIANCE_WEIGHT * agreement
         terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
-        return {"loss": outcome["loss"], **terms, "spread": spread(unit(one.detach()))}
+        return {"loss": loss, **terms, "spread": spread(unit(one.detach()))}

@@ -1,0 +1,71 @@
+"""Who is a partner of whom, to draw partners and to know negatives that are none."""
+
+from typing import Self
+
+import torch
+from torch import Tensor
+
+
+class PairIndex:
+    """The partners of every image, in both directions: 8 bytes for each, on any device.
+
+    Args:
+        keys: int64 (2 pairs,), anchor x images + partner, ascending; a pair that occurs twice is there twice.
+        images: how many there are.
+    """
+
+    def __init__(self, keys: Tensor, images: int) -> None:
+        self.keys = keys
+        self.images = images
+
+    @classmethod
+    def of(cls, rows: Tensor, images: int, anchors_only: bool = False) -> Self:
+        """The index of pairs.
+
+        Args:
+            rows: int64 (pairs, 2), rows of images.
+            images: how many there are.
+            anchors_only: whether each image is its own partner instead, as often as it has one.
+        """
+        anchors = rows.flatten()
+        partners = anchors if anchors_only else rows.flip(1).flatten()
+        return cls((anchors * images + partners).sort().values, images)
+
+    def to(self, device: torch.device) -> "PairIndex":
+        """The same index on a device."""
+        return PairIndex(self.keys.to(device), self.images)
+
+    def positives(self, anchors: Tensor, others: Tensor) -> Tensor:
+        """Which images are the anchor itself or a partner of it: bool (anchors, others).
+
+        Args:
+            anchors, others: int64 (n,) and (m,), rows of images on the device of the index.
+        """
+        wanted = anchors.unsqueeze(1) * self.images + others
+        same = anchors.unsqueeze(1) == others
+        if len(self.keys) == 0:
+            return same
+        places = torch.searchsorted(self.keys, wanted).clamp_max(len(self.keys) - 1)
+        return same | (self.keys[places] == wanted)
+
+    def draw(self, anchors: Tensor, most: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Up to `most` partners of each anchor, all alike likely. The index must be on the CPU.
+
+        Args:
+            anchors: int64 (n,), rows of images.
+            most: partners per anchor.
+            draw: of the choice among more.
+        Returns:
+            int64 (partners,) twice: the place of the anchor in `anchors`, ascending, and the row of the partner.
+        """
+        bounds = torch.searchsorted(self.keys, torch.stack([anchors, anchors + 1]) * self.images)
+        counts = bounds[1] - bounds[0]
+        places = torch.arange(len(anchors)).repeat_interleave(counts)
+        first_of_anchor = (counts.cumsum(0) - counts)[places]
+        number = torch.arange(len(places))
+        # Shuffled, then sorted by anchor: the first `most` of each anchor are a random choice.
+        order = torch.randperm(len(places), generator=draw)
+        order = order[places[order].argsort(stable=True)]
+        chosen = order[number - first_of_anchor < most].sort().values
+        entries = bounds[0][places[chosen]] + chosen - first_of_anchor[chosen]
+        return places[chosen], self.keys[entries] % self.images

@@ -1,0 +1,70 @@
+import pytest
+import torch
+from torch import Tensor
+
+from miner.errors import UsageError
+from miner.train.pair_index import PairIndex
+from miner.train.step_batch import StepBatches
+from tests.train.test_loop import pictures, plan
+
+PAIRS = torch.tensor([[0, 10], [0, 11], [0, 12], [3, 13], [1, 2]])
+ITEMS = torch.tensor([[3, 0, 7, 1], [3, 0, 7, 1]])
+
+
+@pytest.fixture(autouse=True)
+def _no_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Views that are the pictures, of one colour each."""
+    monkeypatch.setattr("miner.train.step_batch.Augmentation", lambda *_: lambda images, _: images.float())
+
+
+def rows_of(views: Tensor) -> list[int]:
+    return ((views[:, 0, 0, 0] - 5) / 12).int().tolist()
+
+
+def maker(**changes: object) -> StepBatches:
+    return StepBatches(plan(**changes), pictures(), torch.device("cpu"), PairIndex.of(PAIRS, 20))
+
+
+def test_without_partners_a_batch_holds_two_views_of_each_item() -> None:
+    items = torch.tensor([[3, 0, 7, 1], [13, 0, 7, 2]])
+    batch = maker()(items, 0)
+    assert rows_of(batch.first) == batch.anchors.tolist() == [3, 0, 7, 1]
+    assert rows_of(batch.second) == batch.positives.tolist() == [13, 0, 7, 2]
+    assert batch.owners is None and batch.known is None and batch.partner_share == 0
+    assert batch.no_negatives(batch.anchors, batch.positives) is None
+
+
+def test_partners_follow_the_second_views_and_name_their_items() -> None:
+    make, seen = maker(partners=2, pair_weight=0.5), set()
+    for step in range(20):
+        batch = make(ITEMS, step)
+        assert batch.owners.tolist() == [0, 1, 1, 3] and batch.partner_share == 0.5 * 4 / 4
+        assert rows_of(batch.second) == batch.positives.tolist()
+        of_three, *of_zero, of_one = batch.positives[4:].tolist()
+        assert (of_three, of_one) == (13, 2) and len(set(of_zero)) == 2
+        seen |= set(of_zero)
+    assert seen == {10, 11, 12}
+
+
+def test_the_batch_of_a_step_does_not_depend_on_the_steps_before() -> None:
+    after, alone = maker(partners=1), maker(partners=1)
+    for step in range(5):
+        last = after(ITEMS, step)
+    assert torch.equal(last.positives, alone(ITEMS, 4).positives)
+
+
+def test_a_step_without_any_partner_is_an_ordinary_one() -> None:
+    batch = maker(partners=1)(torch.tensor([[5, 6], [5, 6]]), 0)
+    assert batch.owners is None and len(batch.second) == 2
+
+
+def test_masking_knows_the_pairs() -> None:
+    batch = maker(mask_known_positives=True)(ITEMS, 0)
+    known = batch.no_negatives(torch.tensor([0]), torch.tensor([0, 10, 13, 12, 1]))
+    assert known.tolist() == [[True, True, False, True, False]]
+
+
+def test_partners_are_refused_on_several_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("miner.train.step_batch.world_size", lambda: 2)
+    with pytest.raises(UsageError, match="--partners works on one process"):
+        maker(partners=1)
