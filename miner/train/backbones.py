@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from miner.train.randomness import seeded
+from miner.train.small_conv import SmallInputConv2d
 from miner.train.split_norm import SplitBatchNorm2d
 
 
@@ -50,6 +51,10 @@ def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.M
             network.maxpool = nn.Identity()
     width = int(network.fc.in_features)
     network.fc = nn.Identity()
+    for module in list(network.modules()):
+        for child_name, child in module.named_children():
+            if isinstance(child, nn.Conv2d) and child.kernel_size != (1, 1):
+                setattr(module, child_name, SmallInputConv2d.of(child))
     return network, width
 
 
