@@ -3,7 +3,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from miner.train.backbones import build_backbone
+from miner.train.backbones import build_resnet
 from miner.train.randomness import generator
 from miner.train.small_conv import SmallInputConv2d
 
@@ -53,7 +53,7 @@ def test_grouped_and_dilated_convolutions_are_torchs_own() -> None:
 def test_a_backbone_of_small_images_uses_it_and_keeps_its_names() -> None:
     import torchvision
 
-    network, _ = build_backbone("resnet18", "imagenet", 0)
+    network, _ = build_resnet("resnet18", "imagenet", 0)
     plain = torchvision.models.resnet18(weights=None)
     plain.fc = nn.Identity()
     plain.load_state_dict(network.state_dict())

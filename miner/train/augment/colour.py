@@ -69,16 +69,17 @@ def _saturation(images: Tensor, factor: Tensor) -> Tensor:
 def _hue(images: Tensor, turns: Tensor) -> Tensor:
     """Turn the hue in HSV, without leaving for HSV: value and chroma stay, each channel follows from the turned hue."""
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
-    value = images.amax(dim=1, keepdim=True)
-    chroma = value - images.amin(dim=1, keepdim=True)
+    value = torch.maximum(torch.maximum(red, green), blue)
+    chroma = value - torch.minimum(torch.minimum(red, green), blue)
     divisor = torch.where(chroma > 0, chroma, 1.0)
     sextant = torch.where(
         value == red,
         (green - blue) / divisor,
         torch.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
     )
-    offsets = torch.tensor([5.0, 3.0, 1.0], device=images.device).view(1, 3, 1, 1)
-    position = (sextant + 6.0 * turns + offsets) % 6.0
+    # A whole turn more keeps the sum positive, so that `frac` is the remainder, at a fraction of the time.
+    offsets = torch.tensor([11.0, 9.0, 7.0], device=images.device).view(1, 3, 1, 1)
+    position = ((sextant + offsets) / 6.0 + turns).frac_().mul_(6.0)
     return value - chroma * torch.minimum(position, 4.0 - position).clamp_(0.0, 1.0)
 
 
