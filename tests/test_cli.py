@@ -134,12 +134,12 @@ def test_killed_embedding_continues_to_the_same_bytes(make_photos, tmp_path) -> 
 
 
 def test_recipe_reports_the_run_that_it_trained(tmp_path: Path) -> None:
-    from miner.pipeline import Recipe, _plan
+    from miner.recipe import Recipe, plan_recipe
 
     recipe = Recipe(stages=[{"train": {"name": "mine", "batch-size": 64}}, {"eval knn": None}])
-    planned = dict(_plan(recipe, {}, False, tmp_path))
+    planned = dict(plan_recipe(recipe, {}, False, tmp_path))
     assert (planned["train"].batch_size, planned["eval knn"].run) == (64, "mine")
-    other = dict(_plan(Recipe(stages=[{"train": {}}, {"eval knn": {"run": "control"}}]), {}, False, tmp_path))
+    other = dict(plan_recipe(Recipe(stages=[{"train": {}}, {"eval knn": {"run": "control"}}]), {}, False, tmp_path))
     assert (other["train"].name, other["eval knn"].run) == (None, "control")
 
 

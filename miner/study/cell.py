@@ -7,7 +7,7 @@ from pathlib import Path
 from miner.engine import write_json
 from miner.errors import MinerError
 from miner.stages import run_stage
-from miner.study.recipe import ArmRun
+from miner.study.plan import ArmRun
 from miner.workspace import Record, Workspace
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from miner.study.recipe import Plan
+from miner.study.plan import Plan
 from miner.study.summary import CONTROLS
 from miner.workspace import Record, read_json
 

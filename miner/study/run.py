@@ -8,10 +8,12 @@ from typing import Any
 
 from miner.engine import Executor, LocalExecutor, Progress, Unit, run, write_bytes
 from miner.errors import MinerError
-from miner.pipeline import StageOptions, read_recipe, run_stages, say
+from miner.pipeline import run_stages, say
+from miner.recipe import StageOptions, read_recipe
 from miner.study.cell import run_cell
 from miner.study.notes import notes
-from miner.study.recipe import ArmRun, Plan, Study, chosen_arms, chosen_seeds, plan_study
+from miner.study.plan import ArmRun, Plan, plan_study
+from miner.study.recipe import Study, chosen_arms, chosen_seeds
 from miner.study.summary import summarise
 from miner.study.table import comma_separated, markdown
 from miner.workspace import Record, Result, Workspace, read_json, write_signed

@@ -6,8 +6,10 @@ import pytest
 
 from miner.errors import UsageError
 from miner.options import read_config
-from miner.pipeline import parse_changes, read_recipe, run_recipe
-from miner.study.recipe import Plan, Study, chosen_arms, chosen_seeds, plan_study
+from miner.pipeline import run_recipe
+from miner.recipe import parse_changes, read_recipe
+from miner.study.plan import Plan, plan_study
+from miner.study.recipe import Study, chosen_arms, chosen_seeds
 
 STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 CONTENT = {

@@ -1,0 +1,103 @@
+"""The grid of a study: every run with every option validated."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from miner.errors import UsageError
+from miner.evaluate.options import KnnOptions
+from miner.recipe import Planned, StageOptions, Stages, check_names, plan_stages
+from miner.study.recipe import Study
+from miner.train.options import TrainOptions
+
+# A run is called ARM-sSEED; the study calls it, and the grid is what --set must not flatten.
+_DECIDED_BY_THE_GRID = ("name", "seed", "pairs_arm")
+_ARM_STAGES = ("train", "eval knn")
+
+
+@dataclass(frozen=True)
+class ArmRun:
+    """One cell of the grid: an arm with one seed.
+
+    Attributes:
+        arm, seed: which.
+        number, arms: of the arm, from 1, and how many there are.
+        workspace: absolute folder in which it trains, wherever the process was started.
+        train, knn: options of the two stages.
+    """
+
+    arm: str
+    seed: int
+    number: int
+    arms: int
+    workspace: Path
+    train: TrainOptions
+    knn: KnnOptions
+
+    @property
+    def name(self) -> str:
+        return f"{self.arm}-s{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All work of a study, validated.
+
+    Attributes:
+        root: its folder.
+        workspaces: stages by workspace, of those that the chosen arms train in.
+        runs: one arm after another for each seed, so that a study that is cut short has whole seeds.
+    """
+
+    root: Path
+    workspaces: dict[str, Planned]
+    runs: list[ArmRun]
+
+
+def plan_study(
+    study: Study,
+    root: Path,
+    changes: Mapping[str, StageOptions],
+    *,
+    full: bool,
+    seeds: list[int],
+    arms: list[str],
+    path: Path,
+) -> Plan:
+    """Validate every option of the study.
+
+    Args:
+        study: as read.
+        root: its folder.
+        changes: options by stage from --set; they apply to the arms and to the workspaces.
+        full: whether to apply the study's `full`.
+        seeds, arms: to run.
+        path: of the study file, for errors.
+    Raises:
+        UsageError: an arm, a workspace, a stage or an option is wrong.
+    """
+    names = [name for stages in study.workspaces.values() for stage in stages for name in stage]
+    check_names([*names, *_ARM_STAGES], changes, study.full, full, path)
+    if decided := [name for name in changes.get("train", {}) if name.replace("-", "_") in _DECIDED_BY_THE_GRID]:
+        raise UsageError(f"--set train.{decided[0]}: in a study it follows from arms and seeds; use --arms or --seeds.")
+    layers = [study.full if full else {}, changes]
+    used = dict.fromkeys(_workspace_of(study, arm, path) for arm in arms)
+    runs = []
+    for seed in seeds:
+        for number, arm in enumerate(arms, 1):
+            workspace = root / study.arms[arm].workspace
+            grid = {"train": {"name": f"{arm}-s{seed}", "seed": seed}}
+            stages: Stages = [{"train": study.train}, {"eval knn": study.eval_knn}]
+            own = {"train": study.arms[arm].train}
+            (_, train), (_, knn) = plan_stages(stages, [layers[0], own, layers[1], grid], workspace)
+            assert isinstance(train, TrainOptions) and isinstance(knn, KnnOptions)
+            runs.append(ArmRun(arm, seed, number, len(arms), workspace.resolve(), train, knn))
+    return Plan(root, {name: plan_stages(study.workspaces[name], layers, root / name) for name in used}, runs)
+
+
+def _workspace_of(study: Study, arm: str, path: Path) -> str:
+    name = study.arms[arm].workspace
+    if name not in study.workspaces:
+        known = ", ".join(study.workspaces) or "none"
+        raise UsageError(f"{path}: the arm {arm} trains in the workspace {name!r}, which is not there ({known}).")
+    return name
