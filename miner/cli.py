@@ -28,7 +28,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     help="Mine semantic image pairs with a frozen encoder, publish them, and pretrain vision encoders on them.\n\n"
     "Stages share one workspace folder, so they work one after another: `miner embed FOLDER`, `miner calibrate`, "
-    "`miner pairs --auto`, `miner export`, `miner train`, `miner eval knn`, `miner report`.",
+    "`miner pairs --auto`, `miner export`, `miner train`, `miner eval knn`, `miner eval linear`, `miner report`.",
 )
 evaluation = typer.Typer(no_args_is_help=True, help="Evaluate a trained backbone.")
 app.add_typer(evaluation, name="eval")

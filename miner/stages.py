@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from miner.embed.options import EmbedOptions
-from miner.evaluate.options import KnnOptions
+from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
 from miner.options import Options
 from miner.pairs.options import CalibrateOptions, PairsOptions
@@ -69,6 +69,13 @@ STAGES = {
     ),
     "eval knn": StageCommand(
         "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
+    ),
+    "eval linear": StageCommand(
+        "miner.evaluate.linear:linear",
+        LinearOptions,
+        "Train a linear classifier on frozen features; what it needs chosen is chosen on training images.\n\n"
+        "--mode fast (logistic regression on features without augmentation) and --mode augmented (SGD over random crops, the "
+        "protocol of papers) keep their results beside each other.",
     ),
     "review": StageCommand(
         "miner.review.run:review",

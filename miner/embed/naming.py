@@ -11,12 +11,13 @@ FAMILIES = ("timm", "moco", "run", "onnx", "script")
 FAMILIES_HELP = (
     "Encoders are efficientnet_lite0, efficientnet_lite1 and efficientnet_lite2; torchvision's classifiers, as resnet50 or "
     "resnet50:IMAGENET1K_V1; timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50 and barlow_resnet50; moco:FILE; "
-    "run:FOLDER of `miner train`; and onnx:FILE."
+    "run:FOLDER of `miner train`, or run:FOLDER/backbone-best.safetensors; and onnx:FILE."
 )
 # Raised whenever the same options give other vectors than before: a run that was begun before is not continued after.
 # 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes few images at a time.
 ARITHMETIC = 2
 _BACKBONE_OF_A_RUN = "backbone.safetensors"
+BEST_OF_A_RUN = "backbone-best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class EncoderName:
             return []
         files = [self.path]
         if self.family == "run":
-            files = [self.path / _BACKBONE_OF_A_RUN]
+            files = [self.path if self.path.name == BEST_OF_A_RUN else self.path / _BACKBONE_OF_A_RUN]
         elif self.family == "onnx":
             files += [self.path.with_name(f"{self.path.name}.{kind}") for kind in ("data", "json")]
         return [file for file in files if file.is_file()]

@@ -5,10 +5,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from miner.errors import MinerError
-from miner.evaluate.options import KnnOptions
+from miner.evaluate.options import EvaluateOptions
 from miner.source import Entry, Source, open_source
 from miner.source.builtin import BUILTIN, HELD_OUT
 from miner.train.inputs import Inputs, open_images
+
+
+class NoLabelsError(MinerError):
+    """A source has images, but no label."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +48,19 @@ class Split:
     seen_in_training: bool
 
 
-def split(options: KnnOptions, inputs: Inputs | None, trained_on: str) -> Split:
+def split(options: EvaluateOptions, inputs: Inputs | None, trained_on: str, first: int | None = None) -> Split:
     """Open the gallery and the test set.
 
     Args:
         options: as asked.
         inputs: the workspace's own images; needed without `gallery`.
         trained_on: the source of the run, as the user named it.
+        first: take only the first so many of the workspace's own images.
     Raises:
-        MinerError: there are no labels, only one class, or the classes of the two sides differ.
+        NoLabelsError: there are no labels.
+        MinerError: there is only one class, or the classes of the two sides differ.
     """
-    gallery = _gallery(options, inputs)
+    gallery = _gallery(options, inputs, first)
     test = _given_test(options, gallery) or _built_in_test(options, gallery)
     if test is None:
         held_out = [entry for entry in gallery.entries if is_held_out(entry.key, options.test_fraction)]
@@ -80,13 +86,13 @@ def source_identity(spec: str) -> str:
     return spec if spec in BUILTIN else source_fingerprint(open_source(spec).entries)
 
 
-def _given_test(options: KnnOptions, gallery: LabelledSet) -> LabelledSet | None:
+def _given_test(options: EvaluateOptions, gallery: LabelledSet) -> LabelledSet | None:
     if options.test is None:
         return None
     return _matched(_labelled(open_source(options.test), None, options.test, options.limit), gallery)
 
 
-def _built_in_test(options: KnnOptions, gallery: LabelledSet) -> LabelledSet | None:
+def _built_in_test(options: EvaluateOptions, gallery: LabelledSet) -> LabelledSet | None:
     """The test set that belongs to a built-in gallery; a folder that merely has its name has other classes."""
     name = HELD_OUT.get(gallery.name)
     if name is None:
@@ -95,22 +101,22 @@ def _built_in_test(options: KnnOptions, gallery: LabelledSet) -> LabelledSet | N
     return test if test.source.classes == gallery.source.classes else None
 
 
-def _gallery(options: KnnOptions, inputs: Inputs | None) -> LabelledSet:
+def _gallery(options: EvaluateOptions, inputs: Inputs | None, first: int | None) -> LabelledSet:
     if options.gallery is not None:
         return _labelled(open_source(options.gallery), None, options.gallery, options.limit)
     if inputs is None:
         raise ValueError("without a gallery, the workspace's own images are needed")
     source, entries = open_images(inputs)
-    return _labelled(source, entries, inputs.spec, options.limit)
+    return _labelled(source, entries[:first], inputs.spec, options.limit)
 
 
 def _labelled(source: Source, entries: Sequence[Entry] | None, name: str, limit: int | None) -> LabelledSet:
     known = [entry for entry in (source.entries if entries is None else entries) if entry.label is not None]
     if not known:
-        raise MinerError(
-            f"The images of {name} have no labels, and kNN needs them. Labels come from class folders (CLASS/IMAGE.jpg) or "
-            "from .cls and .json members of shards. Name a labelled source with --gallery, and --test for the images to "
-            "classify."
+        raise NoLabelsError(
+            f"The images of {name} have no labels, and an evaluation needs them. Labels come from class folders "
+            "(CLASS/IMAGE.jpg) or from .cls and .json members of shards. Name a labelled source with --gallery, and --test for "
+            "the images to classify."
         )
     if limit is not None and limit < len(known):
         chosen = {entry.key for entry in sorted(known, key=lambda entry: _digest(f"limit {entry.key}"))[:limit]}
@@ -147,7 +153,7 @@ def _check(found: Split) -> None:
             "--test-fraction or --limit, or name a labelled source with --test."
         )
     if len({entry.label for entry in found.gallery.entries}) < 2:
-        raise MinerError(f"All labelled images of {found.gallery.name} are of one class; kNN needs at least two.")
+        raise MinerError(f"All labelled images of {found.gallery.name} are of one class; at least two are needed.")
 
 
 def _digest(text: str) -> bytes:

@@ -1,5 +1,7 @@
 """Frozen features of images."""
 
+from contextlib import nullcontext
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -8,7 +10,6 @@ from miner.engine import Progress
 from miner.train.augment.views import normalise
 
 
-@torch.inference_mode()
 def encode(
     backbone: nn.Module,
     images: Tensor,
@@ -17,25 +18,43 @@ def encode(
     *,
     batch_size: int,
     device: torch.device,
-    title: str,
+    title: str | None,
+) -> Tensor:
+    """Pooled features as unit rows, float32 (n, width), on `device`; the rest is as `pooled_features` says."""
+    return F.normalize(
+        pooled_features(backbone, images, mean, std, batch_size=batch_size, device=device, title=title), dim=1
+    )
+
+
+@torch.no_grad()
+def pooled_features(
+    backbone: nn.Module,
+    images: Tensor,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    *,
+    batch_size: int,
+    device: torch.device,
+    title: str | None,
 ) -> Tensor:
     """Pooled features in eval mode, without augmentation and in float32.
 
     Args:
-        backbone: (batch, 3, side, side) -> (batch, width), on `device`.
-        images: uint8 (n, 3, side, side), on the CPU.
+        backbone: (batch, 3, side, side) -> (batch, width), on `device`; it is left in eval mode.
+        images: uint8 (n, 3, side, side), anywhere.
         mean, std: of the channels, on the scale [0, 1].
         batch_size: images per forward pass.
         device: where to compute.
-        title: for the progress display.
+        title: for the progress display; None shows none.
     Returns:
-        Unit rows, float32 (n, width), on `device`.
+        float32 (n, width), on `device`.
     """
     backbone.eval()
     rows = []
-    with Progress(title, total=len(images), item="images") as progress:
+    with Progress(title, total=len(images), item="images") if title else nullcontext() as progress:
         for batch in torch.split(images, batch_size):
             pixels = batch.to(device).float().div_(255.0)
-            rows.append(F.normalize(backbone(normalise(pixels, mean, std)).float(), dim=1))
-            progress.advance(len(batch))
+            rows.append(backbone(normalise(pixels, mean, std)).float())
+            if progress is not None:
+                progress.advance(len(batch))
     return torch.cat(rows)

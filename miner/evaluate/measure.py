@@ -2,16 +2,12 @@
 
 from pathlib import Path
 
-import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from miner.device import resolve_device
-from miner.evaluate.data import LabelledSet, Split, split
-from miner.evaluate.features import encode
 from miner.evaluate.options import PROTOCOLS, KnnOptions
+from miner.evaluate.subject import describe, load_pixels, open_subject
 from miner.evaluate.vote import accuracy_percent, nearest, weighted_vote
-from miner.train.export import TrainedBackbone, load_backbone, starting_backbone
-from miner.train.images import load_images
 from miner.train.inputs import Inputs
 from miner.workspace import Record
 
@@ -24,21 +20,20 @@ def measure(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
     """
-    device = resolve_device(options.device)
-    trained, start = load_backbone(run), starting_backbone(run)
-    found = split(options, inputs, str(trained.config["source"]))
-    gallery, test = (_pixels(side, trained.image_size, options.workers) for side in (found.gallery, found.test))
-    labels, truth = (_labels(side).to(device) for side in (found.gallery, found.test))
+    subject = open_subject(options, run, inputs)
+    sides = subject.split.gallery, subject.split.test
+    gallery, test = (load_pixels(side, subject.trained.image_size, options.workers) for side in sides)
     top1 = {}
-    for name, backbone in (("trained", trained), ("random", start)):
-        features = [_encode(backbone, pixels, options.batch_size, device, name) for pixels in (gallery, test)]
-        top1[name] = _top1(features[1], features[0], labels, truth, len(found.classes))
-    majority = torch.bincount(labels).argmax()
+    for name in subject.backbones:
+        features = [F.normalize(subject.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test)]
+        top1[name] = _top1(features[1], features[0], subject.labels, subject.truth, subject.class_count)
     return {
-        **_settings(run, trained, found),
+        **describe(subject, run, options.best),
+        "norm": "l2",
+        "vote": "exp(cosine / temperature)",
         "results": [
             {
-                "k": min(k, len(labels)),
+                "k": min(k, len(gallery)),
                 "k_asked": k,
                 "temperature": temperature,
                 "trained": top1["trained"][number],
@@ -46,30 +41,6 @@ def measure(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
             }
             for number, (k, temperature) in enumerate(PROTOCOLS)
         ],
-        "majority": accuracy_percent(majority.expand_as(truth), truth),
-    }
-
-
-def _settings(run: Path, backbone: TrainedBackbone, found: Split) -> Record:
-    return {
-        "run": run.name,
-        "unit": "top-1 accuracy in percent",
-        "layer": "backbone, pooled",
-        "mode": "eval: running statistics, no augmentation, float32",
-        "norm": "l2",
-        "vote": "exp(cosine / temperature)",
-        "resize": f"shorter side to {backbone.image_size} px (bilinear, antialias), central square",
-        "mean": list(backbone.mean),
-        "std": list(backbone.std),
-        "random_weights": "those the run started from",
-        "gallery": found.gallery.name,
-        "test": found.test.name,
-        "test_origin": found.origin,
-        "queries_seen_unlabelled": found.seen_in_training,
-        "n_gallery": len(found.gallery.entries),
-        "n_test": len(found.test.entries),
-        "classes": len({entry.label for entry in found.gallery.entries}),
-        "class_names": found.classes,
     }
 
 
@@ -82,18 +53,3 @@ def _top1(test: Tensor, gallery: Tensor, labels: Tensor, truth: Tensor, class_co
         accuracy_percent(weighted_vote(similarities[:, :k], voters[:, :k], temperature, class_count), truth)
         for k, temperature in PROTOCOLS
     ]
-
-
-def _pixels(images: LabelledSet, image_size: int, workers: int) -> Tensor:
-    return load_images(images.source, images.entries, image_size, workers, f"decode {images.name}")
-
-
-def _labels(images: LabelledSet) -> Tensor:
-    return torch.tensor([entry.label for entry in images.entries], dtype=torch.long)
-
-
-def _encode(backbone: TrainedBackbone, pixels: Tensor, batch_size: int, device: torch.device, name: str) -> Tensor:
-    module = backbone.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return encode(
-        module, pixels, backbone.mean, backbone.std, batch_size=batch_size, device=device, title=f"encode, {name}"
-    )

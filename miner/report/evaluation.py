@@ -1,6 +1,6 @@
-"""kNN results of the runs, as rows of one table."""
+"""Accuracies of the runs' frozen features, as rows of one table."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,11 +8,22 @@ from miner.report.findings import Run, number
 from miner.report.text import count
 from miner.workspace import Record
 
-_SETTINGS = ("layer", "norm", "vote", "mode", "resize", "random_weights", "test_origin")
+_SETTINGS = (
+    "classifier",
+    "layer",
+    "norm",
+    "vote",
+    "mode",
+    "train_crops",
+    "resize",
+    "chosen_by",
+    "random_weights",
+    "test_origin",
+)
 
 
 @dataclass(frozen=True)
-class KnnRow:
+class AccuracyRow:
     """One run under one protocol; accuracies are texts in percent, or a dash."""
 
     run: str
@@ -23,37 +34,44 @@ class KnnRow:
 
 
 @dataclass(frozen=True)
-class KnnSettings:
+class EvaluationSettings:
     """How the numbers of some runs were made, a sentence or two."""
 
     runs: str
     text: str
 
 
-def knn_rows(runs: Iterable[Run]) -> list[KnnRow]:
+def accuracy_rows(runs: Iterable[Run]) -> list[AccuracyRow]:
     """A row for each run and protocol that has been evaluated."""
     return [
-        KnnRow(
-            run.name,
-            _protocol(result),
-            _accuracy(result.get("trained")),
-            _accuracy(result.get("random")),
-            _accuracy(record.get("majority")),
-        )
+        AccuracyRow(run.name, protocol, _accuracy(trained), _accuracy(random), _accuracy(record.get("majority")))
         for run in runs
-        if (record := run.evaluations.get("knn"))
-        for result in record.get("results", [])
-        if isinstance(result, dict)
+        for record in run.evaluations.values()
+        for protocol, trained, random in _results(record)
     ]
 
 
-def knn_settings(runs: Iterable[Run]) -> list[KnnSettings]:
-    """The settings, once for all runs that share them."""
+def evaluation_settings(runs: Iterable[Run]) -> list[EvaluationSettings]:
+    """The settings, once for all evaluations that share them."""
     names: dict[str, list[str]] = {}
     for run in runs:
-        if record := run.evaluations.get("knn"):
-            names.setdefault(_settings(record), []).append(run.name)
-    return [KnnSettings(", ".join(group), text) for text, group in names.items()]
+        for name, record in run.evaluations.items():
+            if any(_results(record)):
+                names.setdefault(_settings(record), []).append(f"{run.name} ({name})")
+    return [EvaluationSettings(", ".join(group), text) for text, group in names.items()]
+
+
+def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
+    """Protocol, accuracy of the trained and of the starting weights."""
+    results = record.get("results")
+    best = ", best weights" if record.get("weights") == "best" else ""
+    if isinstance(results, list):  # by k and temperature
+        for result in results:
+            if isinstance(result, dict):
+                yield _protocol(result) + best, result.get("trained"), result.get("random")
+    elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier, by backbone
+        trained, random = (results.get(name, {}).get("test") for name in ("trained", "random"))
+        yield f"linear, {record['protocol']}{best}", trained, random
 
 
 def _protocol(result: Record) -> str:

@@ -15,7 +15,7 @@ from miner.embeddings import read_metadata
 from miner.errors import MinerError
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
 from miner.report.coverage import coverage_points
-from miner.report.evaluation import knn_rows, knn_settings
+from miner.report.evaluation import accuracy_rows, evaluation_settings
 from miner.report.facts import headline, key_facts
 from miner.report.findings import Findings
 from miner.report.gallery import cards, hub_cards, random_pairs, read_pairs, spread_pairs, strip
@@ -62,9 +62,9 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         **_galleries(options, workspace, findings, pairs),
         runs=run_rows(findings.runs),
         methods=methods(findings.runs),
-        knn=knn_rows(findings.runs),
-        knn_settings=knn_settings(findings.runs),
-        unevaluated=[run.name for run in findings.runs if run.manifest and "knn" not in run.evaluations],
+        accuracies=accuracy_rows(findings.runs),
+        evaluation_settings=evaluation_settings(findings.runs),
+        unevaluated=[run.name for run in findings.runs if run.manifest and not run.evaluations],
         **_failures(workspace, findings),
         requests=request_tables(findings),
         environments=environment_tables(findings),

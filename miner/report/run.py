@@ -40,7 +40,7 @@ def _record(options: ReportOptions, findings: Findings) -> Record:
     return {
         "pairs_shown": min(options.gallery, findings.pairs["pairs"]),
         "runs": [run.name for run in findings.runs],
-        "evaluated": [run.name for run in findings.runs if "knn" in run.evaluations],
+        "evaluated": [run.name for run in findings.runs if run.evaluations],
     }
 
 

@@ -10,13 +10,14 @@ from miner.report.charts.curves import Curve
 from miner.report.findings import Run, number
 from miner.report.text import count, percent
 
-_MARKS = ("loss", "accuracy", "acc", "std", "spread", "rankme")
+_MARKS = ("loss", "accuracy", "acc", "std", "spread", "rankme", "knn")
 _NEVER = {"step", "epoch"}
 _KNOWN = {
     "loss": ("Loss", ""),
     "accuracy": ("Contrastive accuracy", "how often a query is nearest to its own key"),
     "spread": ("Feature spread", "1 is spread over the sphere, 0 is collapse"),
     "rankme": ("RankMe", "how many dimensions the features of the backbone really use"),
+    "knn": ("kNN accuracy", "in percent, measured during training; the best of several is an optimistic number"),
 }
 _MOST_COLOURS = 6
 

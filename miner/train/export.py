@@ -11,6 +11,7 @@ from miner.train.backbones import build_backbone
 from miner.workspace import Record, read_json, same_file
 
 BACKBONE_FILE = "backbone.safetensors"
+BEST_FILE = "backbone-best.safetensors"
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,19 @@ def save_backbone(path: Path, backbone: nn.Module) -> None:
         partial.write_bytes(save(state))
 
 
-def load_backbone(run: Path) -> TrainedBackbone:
+def load_backbone(run: Path, best: bool = False) -> TrainedBackbone:
     """The backbone of a finished run.
 
     Args:
         run: its folder.
+        best: the weights with the best online kNN instead of the last.
     Raises:
-        MinerError: the run has not finished, or its weights are not those it wrote.
+        MinerError: the run has not finished, kept no best weights, or its weights are not those it wrote.
     """
     from safetensors.torch import load_file
 
     config = read_config(run)
-    weights = run / BACKBONE_FILE
+    weights = run / (BEST_FILE if best else BACKBONE_FILE)
     _check(run, weights)
     module, _ = build_backbone(config)
     module.load_state_dict(load_file(weights), strict=True)
@@ -100,5 +102,7 @@ def _check(run: Path, weights: Path) -> None:
         raise MinerError(
             f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
         )
-    if not same_file(weights, manifest["files"].get(BACKBONE_FILE)):
+    if weights.name == BEST_FILE and BEST_FILE not in manifest["files"]:
+        raise MinerError(f"The run {run.name} kept no best weights: it was trained without --knn-epochs.")
+    if not same_file(weights, manifest["files"].get(weights.name)):
         raise MinerError(f"{weights} is missing or damaged. Train again with --force.")

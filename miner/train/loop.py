@@ -3,6 +3,7 @@
 import math
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -13,10 +14,10 @@ from miner.errors import MinerError
 from miner.train.checkpoint import load_checkpoint, save_checkpoint
 from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
+from miner.train.observer import Observer
 from miner.train.pair_index import PairIndex
 from miner.train.plan import Plan
 from miner.train.randomness import seeded
-from miner.train.rank import backbone_rank
 from miner.train.sampler import CombinedSampler
 from miner.train.step_batch import StepBatches
 from miner.train.updates import Updates
@@ -36,6 +37,7 @@ def run_loop(
     device: torch.device,
     checkpoint_steps: int,
     index: PairIndex | None = None,
+    observers: Sequence[Observer] = (),
 ) -> float:
     """Train from the last checkpoint, if there is one, to the last step.
 
@@ -48,6 +50,7 @@ def run_loop(
         device: where to compute.
         checkpoint_steps: most steps between checkpoints; a slow machine saves every two minutes as well.
         index: partners of the images, where the plan needs them.
+        observers: measure the method when an epoch ends; their numbers join the metrics.
     Returns:
         Items per second of this process; an item is two views.
     Raises:
@@ -56,7 +59,7 @@ def run_loop(
     checkpoint = folder / "checkpoints" / "last.pt"
     updates = Updates(plan, method)
     make_batch = StepBatches(plan, images, device, index)
-    done = load_checkpoint(checkpoint, method, updates.optimizer)
+    done = load_checkpoint(checkpoint, method, updates.optimizer, observers)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
     guard = LossGuard(plan)
@@ -85,18 +88,16 @@ def run_loop(
             last = step + 1 == plan.steps
             epoch_ends = position + 1 == plan.steps_per_epoch or last
             if (step + 1) % LOG_STEPS == 0 or epoch_ends:
-                if epoch_ends:
-                    with precision:
-                        outcome["rankme"] = backbone_rank(
-                            method.backbone, images, plan.image_size, plan.mean, plan.std, device
-                        )
                 numbers = {name: finite(value.item()) for name, value in outcome.items()}
+                for observer in observers if epoch_ends else ():
+                    found = observer.on_epoch_end(step + 1, epoch + 1, method)
+                    numbers |= {name: finite(value) for name, value in found.items()}
                 line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(lr), **numbers}
                 metrics.add(line, progress.rate)
             due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
             if (due or last) and guard.check_now():
                 metrics.sync()
-                save_checkpoint(checkpoint, step + 1, method, updates.optimizer)
+                save_checkpoint(checkpoint, step + 1, method, updates.optimizer, observers)
                 saved_at = time.monotonic()
             progress.advance(plan.batch_size, f"{guard.note}lr {lr:.4f}")
         return progress.rate

@@ -176,6 +176,13 @@ class TrainOptions(Options):
     checkpoint_steps: int = Field(
         500, ge=1, description="Most steps between checkpoints; a rerun continues from the last."
     )
+    knn_epochs: int = Field(
+        0,
+        ge=0,
+        description="Measure kNN accuracy every so many epochs and at the end, for labelled images; 0: never. The best weights are "
+        "kept as backbone-best.safetensors, but their accuracy is optimistic, chosen on the images that measure it: report the "
+        "last. Costs a forward pass over the images each time; 10 is a good start.",
+    )
     seed: int = Field(0, description="Seed of weights, order and augmentations.")
 
     @model_validator(mode="before")

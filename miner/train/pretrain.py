@@ -12,10 +12,11 @@ from torch import Tensor
 
 from miner.device import resolve_device, resolve_precision
 from miner.engine import write_bytes
+from miner.evaluate.online import KnnObserver, labelled_part
 from miner.train import plan as planning
 from miner.train.arms.names import Arm
 from miner.train.arms.pairs import ArmPairs, draw_pairs
-from miner.train.export import BACKBONE_FILE, save_backbone
+from miner.train.export import BACKBONE_FILE, BEST_FILE, save_backbone
 from miner.train.images import (
     canvas_side,
     channel_statistics,
@@ -31,14 +32,19 @@ from miner.train.metrics import METRICS_FILE, read_metrics
 from miner.train.options import TrainOptions, is_vit
 from miner.train.pair_index import PairIndex
 from miner.train.plan import Plan
+from miner.train.rank import RankObserver
 from miner.train.recipes import RECIPES
 from miner.train.sampler import CombinedSampler
 from miner.train.split_norm import count_splits
 from miner.workspace import Record
 
 CONFIG_FILE = "config.yaml"
-_NOT_MEASURED = ("step", "epoch", "lr")
-RUN_FILES = (BACKBONE_FILE, METRICS_FILE, CONFIG_FILE)
+_NOT_MEASURED = ("step", "epoch", "lr", "knn")
+
+
+def run_files(options: TrainOptions) -> tuple[str, ...]:
+    """The files of a finished run, the same bytes on every run."""
+    return (BACKBONE_FILE, METRICS_FILE, CONFIG_FILE, *([BEST_FILE] if options.knn_epochs else []))
 
 
 def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
@@ -52,16 +58,19 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         The record of the run, free of anything that varies between equal runs, and items per second.
     """
     device = resolve_device(options.device)
+    labelled = labelled_part(inputs, options.limit) if options.knn_epochs else None
     images, pairs, labels, plan = prepare(options, inputs, device)
     config = yaml.safe_dump({**plan.plain(), "source": inputs.spec}, sort_keys=False)
     write_bytes(folder / CONFIG_FILE, config.encode())
     for line in planning.announcements(options, plan):
         print(line, file=sys.stderr)
     method = build_method(plan).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    images = to_device(images, device)
+    knn = KnnObserver(plan, labelled, options.knn_epochs, device, options.workers) if labelled else None
     items_per_s = run_loop(
         plan,
         method,
-        to_device(images, device),
+        images,
         CombinedSampler(
             plan.images, pairs.rows[:0] if plan.partners else pairs.rows, plan.batch_size, plan.seed, pairs.anchors_only
         ),
@@ -69,9 +78,15 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         device=device,
         checkpoint_steps=options.checkpoint_steps,
         index=PairIndex.of(pairs.rows, plan.images, pairs.anchors_only) if plan.needs_index else None,
+        observers=[RankObserver(plan, images, device), *([knn] if knn else [])],
     )
     save_backbone(folder / BACKBONE_FILE, method.backbone)
-    return {**_record(plan, inputs, folder), **pairs.facts(labels)}, items_per_s
+    record = {**_record(plan, inputs, folder), **pairs.facts(labels)}
+    if knn is not None:
+        method.backbone.load_state_dict(knn.best_weights)
+        save_backbone(folder / BEST_FILE, method.backbone)
+        record["online_knn"] = knn.record()
+    return record, items_per_s
 
 
 def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Tensor, ArmPairs, Tensor, Plan]:

@@ -4,6 +4,9 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.augment.views import normalise
+from miner.train.methods import Method
+from miner.train.observer import Observer
+from miner.train.plan import Plan
 
 MOST_IMAGES = 1024
 _SHARE_OF_IMAGES = 4
@@ -24,6 +27,25 @@ def rankme(features: Tensor) -> Tensor:
     singular_values: Tensor = torch.linalg.svdvals(features)
     shares = singular_values / singular_values.sum().clamp_min(_EPSILON) + _EPSILON
     return torch.exp(torch.special.entr(shares).sum())
+
+
+class RankObserver(Observer):
+    """RankMe of the backbone at the end of each epoch, in the precision of the run.
+
+    Args:
+        plan: of the run.
+        images: uint8 (images, 3, canvas, canvas), anywhere.
+        device: where to compute.
+    """
+
+    def __init__(self, plan: Plan, images: Tensor, device: torch.device) -> None:
+        self.plan, self.images, self.device = plan, images, device
+
+    def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
+        plan = self.plan
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
+            rank = backbone_rank(method.backbone, self.images, plan.image_size, plan.mean, plan.std, self.device)
+        return {"rankme": rank.item()}
 
 
 @torch.no_grad()

@@ -39,11 +39,12 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     check_shards_are_current(inputs, workspace)
     stage.begin(force)
 
-    from miner.train.pretrain import RUN_FILES, pretrain
+    from miner.train.pretrain import pretrain, run_files
 
     record, items_per_s = pretrain(options, inputs, stage.folder)
-    _cover_the_rest(stage.folder, RUN_FILES)
-    manifest = stage.finish(record, [stage.folder / file for file in RUN_FILES])
+    files = run_files(options)
+    _cover_the_rest(stage.folder, files)
+    manifest = stage.finish(record, [stage.folder / file for file in files])
     lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
     return Result("train", manifest, lines, headline=_headline(name, manifest))
 
@@ -76,7 +77,18 @@ def _lines(name: str, manifest: Record) -> list[str]:
         f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
         *([_USED_LABELS.format(arm=manifest["pairs_arm"])] if manifest["uses_labels"] else []),
         f"train: over the last epoch, {', '.join(_measured(manifest))}",
+        *_online_knn(manifest),
         *([_COLLAPSED] if (manifest.get("final_spread") or 0.0) < _COLLAPSED_SPREAD else []),
+    ]
+
+
+def _online_knn(manifest: Record) -> list[str]:
+    knn = manifest.get("online_knn")
+    if knn is None:
+        return []
+    return [
+        f"train: kNN (k={knn['k']} T={knn['temperature']}, {knn['n_test']:,} images of {knn['test']}): last {knn['last']:.1f} %, "
+        f"best {knn['best']:.1f} % after epoch {knn['best_epoch']:,}; the best is optimistic, chosen on the images that measure it"
     ]
 
 

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from miner.errors import MinerError
-from miner.evaluate.knn import find_run, knn
+from miner.evaluate.knn import knn
 from miner.evaluate.options import KnnOptions
+from miner.evaluate.stage import find_run
 from miner.train.export import load_backbone
 from miner.train.images import load_images
 from miner.train.options import TrainOptions

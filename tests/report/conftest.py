@@ -120,7 +120,7 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
 
 @pytest.fixture
 def add_run() -> Callable[..., None]:
-    """A finished training run with its metrics, and a kNN result if it is asked for."""
+    """A finished training run with its metrics, and a kNN and a linear result if asked for."""
 
     def add(workspace: Workspace, name: str = "moco", knn: bool = False, finished: bool = True) -> None:
         stage = Stage(workspace.run(name), {"method": "moco", "pairs_arm": "semantic", "epochs": 2})
@@ -135,5 +135,8 @@ def add_run() -> Callable[..., None]:
             record = {"results": [result], "majority": 10.0, "n_gallery": 32, "n_test": 8, "request": {"limit": None}}
             (stage.folder / "eval").mkdir()
             (stage.folder / "eval" / "knn.json").write_text(json.dumps(record))
+            sides = {"trained": {"test": 91.2, "chosen": 0.01}, "random": {"test": 43.9, "chosen": 0.1}}
+            record = {"results": sides, "protocol": "fast", "classifier": "logistic regression", "majority": 10.0}
+            (stage.folder / "eval" / "linear-best.json").write_text(json.dumps({**record, "weights": "best"}))
 
     return add

@@ -115,7 +115,7 @@ def test_hostile_names_stay_text(make_workspace, make_photos, add_run):
     assert "<script>alert(1)<" in page.sections["gallery"]
     assert any("<b>.jpg" in image["alt"] for image in page.images())
     assert "<img src=x onerror=alert(3)>.jpg" in page.sections["failures"]
-    assert "<u>run" in page.sections["training"] and "<u>run" in page.sections["knn"]
+    assert "<u>run" in page.sections["training"] and "<u>run" in page.sections["accuracy"]
 
 
 def test_each_section_tells_what_is_missing(make_workspace):
@@ -123,7 +123,7 @@ def test_each_section_tells_what_is_missing(make_workspace):
     assert "miner calibrate" in page.sections["similarity"]
     assert "no labels" in page.sections["precision"]
     assert "miner train" in page.sections["training"]
-    assert "miner eval knn" in page.sections["knn"]
+    assert "miner eval knn" in page.sections["accuracy"]
     assert "Every image could be read" in page.sections["failures"]
     assert "Label precision" not in page.text
     assert "✓" not in page.text and "≠" not in page.text
@@ -142,7 +142,9 @@ def test_each_section_tells_what_is_there(make_workspace, add_run):
     assert "Labels were only reported" in page.sections["precision"]
     assert "Loss" in page.sections["training"] and "Contrastive accuracy" in page.sections["training"]
     assert "not finished" in page.sections["training"]
-    assert all(text in page.sections["knn"] for text in ("87.6%", "54.3%", "10.0%", "32 gallery images"))
+    assert all(text in page.sections["accuracy"] for text in ("87.6%", "54.3%", "10.0%", "32 gallery images"))
+    assert all(text in page.sections["accuracy"] for text in ("linear, fast, best weights", "91.2%", "43.9%"))
+    assert "moco (linear-best): Classifier: logistic regression" in page.sections["accuracy"]
     assert "13 images could not be used" in page.sections["failures"]
     assert page.sections["failures"].count("broken") == 13
     charts = [attributes["aria-label"] for _, attributes in page.elements if attributes.get("class") == "chart"]

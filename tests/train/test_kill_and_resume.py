@@ -13,6 +13,7 @@ from tests.train.mini_workspace import write_shards
 COMMAND = [
     *(sys.executable, "-m", "miner", "train", "--epochs", "3", "--batch-size", "8", "--image-size", "32"),
     *("--stem", "imagenet", "--dim", "16", "--checkpoint-steps", "7", "--device", "cpu"),
+    *("--knn-epochs", "1"),
 ]
 STEPS = 30
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -47,7 +48,7 @@ def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
     said = re.search(rf"continuing from step (\d+) of {STEPS}", again.stderr)
     assert said and 14 <= int(said[1]) < STEPS
 
-    for name in ("metrics.jsonl", "backbone.safetensors", "config.yaml", "manifest.json"):
+    for name in ("metrics.jsonl", "backbone.safetensors", "backbone-best.safetensors", "config.yaml", "manifest.json"):
         whole, killed = (tmp_path / run / "runs/moco" / name for run in ("whole", "killed"))
         assert whole.read_bytes() == killed.read_bytes(), name
     assert len(lines(tmp_path / "killed")) == STEPS // 10

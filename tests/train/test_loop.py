@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from miner.train.checkpoint import load_checkpoint
 from miner.train.loop import LossGuard, run_loop
 from miner.train.methods import Method
 from miner.train.metrics import read_metrics
+from miner.train.observer import Observer
 from miner.train.plan import Plan
 from miner.train.sampler import CombinedSampler
 
@@ -67,10 +70,42 @@ def pictures() -> Tensor:
     return (torch.arange(20) * 12 + 5).to(torch.uint8).view(20, 1, 1, 1).expand(20, 3, 8, 8).contiguous()
 
 
-def run(folder: Path, method: Recorder, **changes: object) -> None:
+class Counter(Observer):
+    """Counts the epochs it has seen over all lives of a run, and says nothing of odd ones."""
+
+    def __init__(self) -> None:
+        self.seen = 0
+
+    def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
+        self.seen += 1
+        return {"seen": self.seen} if epoch % 2 == 0 else {}
+
+    def state_dict(self) -> dict[str, int]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        self.seen = state["seen"]
+
+
+def run(
+    folder: Path,
+    method: Recorder,
+    observers: Sequence[Observer] = (),
+    checkpoint_steps: int = 100,
+    **changes: object,
+) -> None:
     chosen = plan(**changes)
     sampler = CombinedSampler(20, torch.tensor([[0, 10], [1, 11], [2, 12], [3, 13]]), chosen.batch_size, chosen.seed)
-    run_loop(chosen, method, pictures(), sampler, folder, device=torch.device("cpu"), checkpoint_steps=100)
+    run_loop(
+        chosen,
+        method,
+        pictures(),
+        sampler,
+        folder,
+        device=torch.device("cpu"),
+        checkpoint_steps=checkpoint_steps,
+        observers=observers,
+    )
 
 
 def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,14 +126,27 @@ def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pyte
     assert torch.equal(seen, pictures()[expected][..., 0, 0, 0].float())
 
 
-def test_metrics_come_every_ten_steps_and_at_each_epochs_end_with_the_rank(tmp_path: Path) -> None:
-    run(tmp_path, Recorder(), epochs=6)
+def test_metrics_come_every_ten_steps_and_at_each_epochs_end_with_what_observers_say(tmp_path: Path) -> None:
+    run(tmp_path, Recorder(), [Counter()], epochs=6)
     lines = read_metrics(tmp_path / "metrics.jsonl")
-    assert [(line["step"], line["epoch"], "rankme" in line) for line in lines] == [
-        *((4, 1, True), (8, 2, True), (10, 3, False), (12, 3, True), (16, 4, True), (20, 5, True), (24, 6, True))
+    assert [(line["step"], line["epoch"], line.get("seen")) for line in lines] == [
+        *((4, 1, None), (8, 2, 2), (10, 3, None), (12, 3, None), (16, 4, 4), (20, 5, None), (24, 6, 6))
     ]
     assert lines[-1]["lr"] == pytest.approx(
         0.1 * 0.5 * (1 + torch.cos(torch.tensor(torch.pi * 23 / 24)).item()), rel=1e-5
+    )
+
+
+def test_an_observer_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
+    for folder in ("whole", "broken"):
+        broken = {} if folder == "whole" else {step: float("nan") for step in (13, 14, 15)}
+        with pytest.raises(MinerError) if broken else nullcontext():
+            run(tmp_path / folder, Recorder(broken), [Counter()], checkpoint_steps=10)
+    assert [line["step"] for line in read_metrics(tmp_path / "broken/metrics.jsonl")] == [4, 8, 10, 12]
+    run(tmp_path / "broken", Recorder(), [Counter()])
+    whole, broken = (read_metrics(tmp_path / folder / "metrics.jsonl") for folder in ("whole", "broken"))
+    assert (
+        [line.get("seen") for line in broken] == [line.get("seen") for line in whole] == [None, 2, None, None, 4, None]
     )
 
 

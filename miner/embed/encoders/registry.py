@@ -15,7 +15,7 @@ from miner.embed.encoders.published import PUBLISHED, published_encoder
 from miner.embed.encoders.timm_zoo import timm_encoder
 from miner.embed.encoders.torchvision_zoo import torchvision_encoder
 from miner.embed.encoders.trained_run import run_encoder
-from miner.embed.naming import EncoderName, parse
+from miner.embed.naming import BEST_OF_A_RUN, EncoderName, parse
 from miner.embed.options import Layer, Pool
 from miner.errors import UsageError
 
@@ -61,7 +61,9 @@ def _check_path(name: str, parts: EncoderName) -> None:
     if parts.path is None or parts.family == "script":
         return
     if parts.family == "run":
-        if not parts.path.is_dir():
-            raise UsageError(f"--encoder {name}: there is no folder {parts.path}. Name a run: WORKSPACE/runs/NAME.")
+        best = parts.path.name == BEST_OF_A_RUN
+        if not (parts.path.is_file() if best else parts.path.is_dir()):
+            missing = f"there is no {'file' if best else 'folder'} {parts.path}"
+            raise UsageError(f"--encoder {name}: {missing}. Name a run: WORKSPACE/runs/NAME.")
     elif not parts.path.is_file():
         raise UsageError(f"--encoder {name}: there is no file {parts.path}.")

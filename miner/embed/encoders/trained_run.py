@@ -10,6 +10,7 @@ from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
 from miner.embed.encoders.weights import State, read_plain
+from miner.embed.naming import BEST_OF_A_RUN
 from miner.embed.preprocess import Preprocess
 from miner.errors import MinerError
 from miner.workspace import Record, Workspace, read_json
@@ -21,7 +22,7 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     """The backbone of runs/NAME, with the stem, the image size and the normalisation that it was trained with.
 
     An image is seen as `miner eval` sees it: its central square, resized. The layer `projector` adds the head out of the
-    run's last checkpoint.
+    run's last checkpoint. NAME/backbone-best.safetensors is the backbone of the epoch with the best online kNN.
 
     Raises:
         MinerError: the run has not finished, or its files are not those it wrote.
@@ -29,8 +30,12 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     from miner.train.export import load_backbone
 
     assert request.path is not None
-    trained = load_backbone(request.path)
+    best = request.path.name == BEST_OF_A_RUN
+    run = request.path.parent if best else request.path
+    trained = load_backbone(run, best=best)
     network: nn.Module = trained.module
+    if best:
+        request.without_projector("it is kept with the last weights only")
     if request.layer == "projector":
         request.without_pooling("the projector was trained on averaged features")
         network = nn.Sequential(trained.module, _head(request, trained.module))
@@ -44,7 +49,7 @@ def run_encoder(request: EncoderRequest) -> Encoder:
         network,
         Preprocess(trained.image_size, trained.image_size, "bilinear", mean, std, "square"),
         licence="that of whoever trained it",
-        labels_seen=_labels_seen(request.path),
+        labels_seen=f"those that its epoch was chosen by; {_labels_seen(run)}" if best else _labels_seen(run),
     )
 
 

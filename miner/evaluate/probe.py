@@ -1,0 +1,30 @@
+"""The measurement behind `miner eval linear`."""
+
+from pathlib import Path
+
+from miner.evaluate.augmented import measure_augmented
+from miner.evaluate.fast import measure_fast
+from miner.evaluate.options import LinearOptions
+from miner.evaluate.selection import RULE, validation_mask
+from miner.evaluate.subject import describe, open_subject
+from miner.train.inputs import Inputs
+from miner.workspace import Record
+
+
+def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> Record:
+    """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights.
+
+    Args:
+        options: as asked.
+        run: folder of a finished run.
+        inputs: the workspace's own images; needed without `options.gallery`.
+    """
+    subject = open_subject(options, run, inputs)
+    validation = validation_mask(subject.split.gallery, options.validation_fraction).to(subject.device)
+    measured = (measure_fast if options.mode == "fast" else measure_augmented)(options, subject, validation)
+    return {
+        **describe(subject, run, options.best),
+        "n_validation": int(validation.sum()),
+        "chosen_by": RULE,
+        **measured,
+    }

@@ -1,0 +1,59 @@
+"""Choosing a setting of the classifier on a part of the training images. No test image has a say."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from miner.errors import MinerError
+from miner.evaluate.data import LabelledSet, is_held_out
+from miner.workspace import Record
+
+RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A setting that was tried.
+
+    Attributes:
+        value: of the setting.
+        validation: accuracy in percent on the validation images.
+    """
+
+    value: float
+    validation: float
+
+
+def validation_mask(images: LabelledSet, fraction: float) -> Tensor:
+    """Which training images a setting is chosen on: bool (n,), by key alone, and not by what chose the test images.
+
+    Raises:
+        MinerError: too few are left on one side.
+    """
+    mask = torch.tensor([is_held_out(f"validation {entry.key}", fraction) for entry in images.entries])
+    rest = {entry.label for entry, held_out in zip(images.entries, mask.tolist(), strict=True) if not held_out}
+    if not mask.any() or len(rest) < 2:
+        raise MinerError(
+            f"{len(mask):,} training images are too few to hold some out, on which the classifier's setting is chosen "
+            f"({int(mask.sum()):,} were; {len(rest)} classes are left). Change --validation-fraction or --limit, or name a "
+            "larger --gallery."
+        )
+    return mask
+
+
+def best(candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate with the highest accuracy, the first of equal ones."""
+    return max(candidates, key=lambda candidate: candidate.validation)
+
+
+def outcome(setting: str, candidates: Sequence[Candidate], test: float) -> Record:
+    """What was tried, what was chosen, and its accuracy in percent on the test images."""
+    chosen = best(candidates)
+    return {
+        "candidates": [{setting: candidate.value, "validation": candidate.validation} for candidate in candidates],
+        "chosen": chosen.value,
+        "validation": chosen.validation,
+        "test": test,
+    }
