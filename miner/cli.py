@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from miner import __version__
 from miner.engine.atomic import explain_write_error
+from miner.engine.torchrun import is_follower
 from miner.errors import MinerError
 from miner.options import flag_name, read_config
 from miner.stages import STAGES, StageCommand, load, run_stage
@@ -50,7 +51,9 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def show(result: Result, as_json: bool) -> None:
-    """Print a result: for people, or as JSON."""
+    """Print a result: for people, or as JSON. Of several processes that torchrun started, the first one does."""
+    if is_follower():
+        return
     if as_json:
         typer.echo(json.dumps(result.record, indent=2, sort_keys=True))
         return

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 
 from miner.embed.options import EmbedOptions
+from miner.engine.torchrun import is_follower
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
 from miner.options import Options
@@ -26,6 +27,7 @@ class StageCommand:
         target: "module:function", imported only when it runs, so that `miner --help` stays quick.
         options: the class of its options.
         help: one sentence.
+        parallel: whether several processes that torchrun starts work on it together.
         exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
     """
 
@@ -33,6 +35,7 @@ class StageCommand:
     options: type[Options]
     help: str
     exclusive: bool = True
+    parallel: bool = False
 
 
 STAGES = {
@@ -65,7 +68,7 @@ STAGES = {
         "Make a data set repository of the shards: card, Croissant, checksums; in a folder, or on the Hugging Face Hub.",
     ),
     "train": StageCommand(
-        "miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs."
+        "miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs.", parallel=True
     ),
     "eval knn": StageCommand(
         "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
@@ -106,6 +109,8 @@ def run_stage(name: str, options: Options, workspace: Workspace, force: bool, *,
         MinerError: as the stage says.
     """
     function: Callable[..., Result] = load(STAGES[name].target)
+    if STAGES[name].parallel and is_follower():
+        return function(options, workspace, force=force)
     with workspace.locked() if STAGES[name].exclusive and not held else nullcontext():
         started = time.monotonic()
         result = function(options, workspace, force=force)

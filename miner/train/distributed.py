@@ -5,7 +5,8 @@ processes' losses, so gradients are averaged; what a loss takes from the whole b
 outside a run on several processes, everything here is the identity.
 """
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -45,13 +46,37 @@ def own_rows(rows: Tensor) -> Tensor:
     return rows.chunk(world_size())[rank()] if world_size() > 1 else rows
 
 
+def own_device(device: torch.device) -> torch.device:
+    """The device of this process: where several share a machine, each takes the GPU of its number among them."""
+    if world_size() > 1 and device == torch.device("cuda") and torch.cuda.device_count() > 1:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def own_columns(columns: Tensor) -> Tensor:
+    """The same for (k, world_size * batch) -> (k, batch)."""
+    return own_rows(columns.T).T
+
+
+def average_step(method: nn.Module, numbers: Mapping[str, Tensor]) -> None:
+    """After the backward pass: replace gradients, running statistics of normalisations, and numbers by their means.
+
+    This takes the place of DistributedDataParallel: that rebuilds its buckets after the first step, so a resumed run would add in
+    another order than an unbroken one; its wrapper renames what checkpoints hold; and here one exchange takes the rest along.
+
+    Args:
+        method: with gradients.
+        numbers: of this process, float32 scalars.
+    """
+    gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    average_in_place([*gradients, *_running_statistics(method), *(number.detach() for number in numbers.values())])
+
+
 @torch.no_grad()
 def average_in_place(tensors: Iterable[Tensor]) -> None:
     """Replace each tensor by its mean over all processes, in one exchange.
-
-    Gradients are averaged with this after the whole backward pass instead of by DistributedDataParallel during it: that rebuilds
-    its buckets after the first step, so a resumed run would add in another order than an unbroken one; its wrapper renames what
-    checkpoints hold; and one exchange takes the statistics along.
 
     Args:
         tensors: floating point, of one dtype and device; the same number and shapes on all processes.
@@ -66,7 +91,7 @@ def average_in_place(tensors: Iterable[Tensor]) -> None:
         part.copy_(mean.view_as(part))
 
 
-def running_statistics(module: nn.Module) -> list[Tensor]:
+def _running_statistics(module: nn.Module) -> list[Tensor]:
     """What batch normalisation keeps for eval mode, all layers; a part of the batch knows only its own."""
     return [
         buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")

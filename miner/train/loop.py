@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from miner.engine import Progress
 from miner.errors import MinerError
 from miner.train.checkpoint import load_checkpoint, save_checkpoint
+from miner.train.distributed import average_step, rank
 from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
 from miner.train.observer import Observer
@@ -41,6 +43,8 @@ def run_loop(
 ) -> float:
     """Train from the last checkpoint, if there is one, to the last step.
 
+    Several processes share each batch, and all have the same state after each step; the first of them writes.
+
     Args:
         plan: of the run.
         method: on `device`; it is trained in place.
@@ -67,7 +71,7 @@ def run_loop(
     saved_at = time.monotonic()
     method.train()
     with (
-        MetricsLog(folder, done) as metrics,
+        nullcontext() if rank() else MetricsLog(folder, done) as metrics,
         Progress("train", plan.steps * plan.batch_size, "items", finished=done * plan.batch_size) as progress,
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
@@ -79,15 +83,16 @@ def run_loop(
             lr = float(updates.lrs[step])
             batch = make_batch(batches[position], step)
             # Stochastic depth draws from torch's own generators.
-            with precision, seeded(plan.seed, "layers", step):
+            with precision, seeded(plan.seed, "layers", step, rank()):
                 outcome = method(batch)
             outcome["loss"].backward()
+            average_step(method, outcome)
             outcome |= updates.apply()
 
             guard.check_previous(step + 1, lr, outcome["loss"].detach())
             last = step + 1 == plan.steps
             epoch_ends = position + 1 == plan.steps_per_epoch or last
-            if (step + 1) % LOG_STEPS == 0 or epoch_ends:
+            if metrics and ((step + 1) % LOG_STEPS == 0 or epoch_ends):
                 numbers = {name: finite(value.item()) for name, value in outcome.items()}
                 for observer in observers if epoch_ends else ():
                     found = observer.on_epoch_end(step + 1, epoch + 1, method)
@@ -95,7 +100,7 @@ def run_loop(
                 line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(lr), **numbers}
                 metrics.add(line, progress.rate)
             due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
-            if (due or last) and guard.check_now():
+            if (due or last) and guard.check_now() and metrics:
                 metrics.sync()
                 save_checkpoint(checkpoint, step + 1, method, updates.optimizer, observers)
                 saved_at = time.monotonic()

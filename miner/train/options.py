@@ -169,6 +169,17 @@ class TrainOptions(Options):
         None, ge=2, description="Train on the first so many images only (and the pairs among them)."
     )
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that share each batch: one per GPU. They train what one would, up to rounding. torchrun "
+        "--nproc-per-node N -m miner train ... does the same, also on several machines.",
+    )
+    sync_norm: bool = Field(
+        True,
+        description="Several processes normalise over the whole batch, as one does, not each over its part: off saves "
+        "exchanges, and costs most methods accuracy. moco always normalises parts of the batch apart.",
+    )
     workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device has it natively."

@@ -141,6 +141,19 @@ def choose_batch_size(asked: int, images: int, pairs: int) -> int:
     return asked if asked <= most else 1 << max(1, most.bit_length() - 1)
 
 
+def check_shares(batch_size: int, processes: int) -> None:
+    """Pass if each process gets an equal part of each batch, of two items or more.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if batch_size % processes or batch_size < 2 * processes:
+        raise UsageError(
+            f"{processes} processes cannot share a batch of {batch_size} in equal parts of two items or more. Use a --batch-size "
+            "that is a multiple of their number, or fewer processes."
+        )
+
+
 def choose_queue_size(asked: int, images: int, keys_per_step: int) -> int:
     """The queue: as asked, cut to whole steps and to a quarter of the images, but one step at least.
 

@@ -16,6 +16,7 @@ from miner.evaluate.online import KnnObserver, labelled_part
 from miner.train import plan as planning
 from miner.train.arms.names import Arm
 from miner.train.arms.pairs import ArmPairs, draw_pairs
+from miner.train.distributed import own_device, rank, world_size
 from miner.train.export import BACKBONE_FILE, BEST_FILE, save_backbone
 from miner.train.images import (
     canvas_side,
@@ -55,13 +56,15 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         inputs: images and pairs.
         folder: of the run.
     Returns:
-        The record of the run, free of anything that varies between equal runs, and items per second.
+        The record of the run, free of anything that varies between equal runs, and items per second. The record is empty on all
+        but the first of several processes, which alone writes.
     """
-    device = resolve_device(options.device)
+    device = own_device(resolve_device(options.device))
     labelled = labelled_part(inputs, options.limit) if options.knn_epochs else None
     images, pairs, labels, plan = prepare(options, inputs, device)
     config = yaml.safe_dump({**plan.plain(), "source": inputs.spec}, sort_keys=False)
-    write_bytes(folder / CONFIG_FILE, config.encode())
+    if rank() == 0:
+        write_bytes(folder / CONFIG_FILE, config.encode())
     for line in planning.announcements(options, plan):
         print(line, file=sys.stderr)
     method = build_method(plan).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -80,6 +83,8 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         index=PairIndex.of(pairs.rows, plan.images, pairs.anchors_only) if plan.needs_index else None,
         observers=[RankObserver(plan, images, device), *([knn] if knn else [])],
     )
+    if rank() > 0:
+        return {}, items_per_s
     save_backbone(folder / BACKBONE_FILE, method.backbone)
     record = {**_record(plan, inputs, folder), **pairs.facts(labels)}
     if knn is not None:
@@ -104,6 +109,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     pairs = draw_pairs(arm, mined, labels, options.seed)
     pair_items, arm_items = (0, 0) if options.partners else (len(mined), len(pairs.rows))
     batch_size = planning.choose_batch_size(options.batch_size, len(entries), pair_items)
+    planning.check_shares(batch_size, world_size())
     steps = options.epochs * ((len(entries) + pair_items) // batch_size)
     steps_per_epoch = (len(entries) + arm_items) // batch_size
     side = typical_side(source, entries)
@@ -147,7 +153,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         decay_on=options.decay_on,
         final_weight_decay=options.final_weight_decay,
         clip_norm=options.clip_norm,
-        norm_splits=count_splits(batch_size) if recipe.split_norm and not is_vit(options.backbone) else 1,
+        norm_splits=_norm_splits(options, batch_size),
         precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
         seed=options.seed,
         partners=options.partners,
@@ -157,6 +163,13 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         **settings,
     )
     return images, pairs, labels, plan
+
+
+def _norm_splits(options: TrainOptions, part_size: int) -> int:
+    """Into how many parts of `part_size` items normalisation divides what it sees at once."""
+    if RECIPES[options.method].split_norm and not is_vit(options.backbone):
+        return count_splits(part_size, world_size())
+    return 1 if options.sync_norm else world_size()
 
 
 def _record(plan: Plan, inputs: Inputs, folder: Path) -> Record:

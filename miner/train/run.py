@@ -1,7 +1,10 @@
 """`miner train`: the life of a run's folder. What needs torch is imported when there is work to do."""
 
+from collections.abc import Callable
 from pathlib import Path
 
+from miner.engine.torchrun import is_follower, is_launched
+from miner.errors import UsageError
 from miner.train.arms.names import Arm
 from miner.train.inputs import Inputs, check_shards_are_current, find_inputs, named_source
 from miner.train.options import TrainOptions
@@ -9,7 +12,7 @@ from miner.train.recipes import OWN_OPTIONS
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
-_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps", "source"}
+_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps", "source", "processes"}
 
 _STATE_FILE = "state.json"
 
@@ -30,21 +33,39 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     Raises:
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
+    if not is_launched():
+        return _train(options, workspace, force, lambda manifest: manifest)
+    if options.processes > 1:
+        raise UsageError("torchrun has started the processes of this run; leave --processes out.")
+    from miner.train.processes import from_first, joined
+
+    with joined("env://"):
+        return _train(options, workspace, force, from_first)
+
+
+def _train(
+    options: TrainOptions, workspace: Workspace, force: bool, from_first: Callable[[Record | None], Record | None]
+) -> Result:
     reads_pairs = Arm.parse(options.pairs_arm).reads_pairs
     inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
     name = options.name or options.method
     stage = Stage(workspace.run(name), _request(options, inputs))
-    if not force and (manifest := stage.finished()) is not None:
+    if (manifest := from_first(None if force else stage.finished())) is not None:
         return Result("train", manifest, _lines(name, manifest), fresh=False, headline=_headline(name, manifest))
-    check_shards_are_current(inputs, workspace)
-    stage.begin(force)
+    if not is_follower():
+        check_shards_are_current(inputs, workspace)
+        stage.begin(force)
 
-    from miner.train.pretrain import pretrain, run_files
+    from miner.train.launch import launch
+    from miner.train.pretrain import run_files
 
-    record, items_per_s = pretrain(options, inputs, stage.folder)
-    files = run_files(options)
-    _cover_the_rest(stage.folder, files)
-    manifest = stage.finish(record, [stage.folder / file for file in files])
+    record, items_per_s = launch(options, inputs, stage.folder)
+    if not is_follower():
+        files = run_files(options)
+        _cover_the_rest(stage.folder, files)
+        manifest = stage.finish(record, [stage.folder / file for file in files])
+    manifest = from_first(manifest)
+    assert manifest is not None
     lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
     return Result("train", manifest, lines, headline=_headline(name, manifest))
 

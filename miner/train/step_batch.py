@@ -6,7 +6,7 @@ from torch import Tensor
 from miner.errors import UsageError
 from miner.train.augment import Augmentation
 from miner.train.batch import Batch
-from miner.train.distributed import world_size
+from miner.train.distributed import own_columns, world_size
 from miner.train.pair_index import PairIndex
 from miner.train.plan import Plan
 from miner.train.randomness import generator
@@ -32,21 +32,25 @@ class StepBatches:
         self.known = index.to(device) if index is not None and plan.mask_known_positives else None
 
     def __call__(self, items: Tensor, step: int) -> Batch:
-        """The batch of a step.
+        """This process's part of the batch of a step, with the views that it has in the whole.
 
         Args:
-            items: rows of the anchors and of their positives, int64 (2, batch) on the CPU.
+            items: rows of the anchors and of their positives in the whole batch, int64 (2, batch) on the CPU.
             step: from 0.
         """
         draw = generator(self.plan.seed, "step", step)
-        anchors, positives = items
+        anchors, positives = own_columns(items)
         owners = partners = anchors[:0]
         if self.index is not None and self.plan.partners:
             of_step = generator(self.plan.seed, "partners", step)
             owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
         rows = torch.cat([anchors, positives, partners])
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
-        first, second = self.augment(pixels, draw).tensor_split([len(anchors)])
+        count = items.numel()
+        views = self.augment.draw(count + len(partners), pixels.shape[-1], draw)
+        own = own_columns(torch.arange(count).view(2, -1)).flatten()
+        own = torch.cat([own, torch.arange(count, count + len(partners))])
+        first, second = self.augment.apply(pixels, views[own]).tensor_split([len(anchors)])
         anchors, positives = rows.to(self.device).tensor_split([len(anchors)])
         return Batch(
             first,

@@ -1,10 +1,14 @@
 """Batch normalisation over the batch of all processes."""
 
+from typing import TypeVar, cast
+
 import torch
 from torch import Tensor, nn
 
 from miner.train.distributed import gather_rows
 from miner.train.losses.precision import widened
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
@@ -40,9 +44,9 @@ class SyncBatchNorm(nn.SyncBatchNorm):
         self.num_batches_tracked.add_(1)
 
 
-def synchronised(module: nn.Module) -> nn.Module:
+def synchronised(module: M) -> M:
     """The module with every batch normalisation replaced by one over all processes; names and weights stay."""
-    module = nn.SyncBatchNorm.convert_sync_batchnorm(module)  # type: ignore[no-untyped-call]
+    module = cast(M, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
     for layer in module.modules():
         if type(layer) is nn.SyncBatchNorm:
             layer.__class__ = SyncBatchNorm

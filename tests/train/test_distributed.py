@@ -1,5 +1,7 @@
 """Two processes that share a batch do what one process does with all of it."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,17 +9,22 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.batch import Batch
-from miner.train.distributed import average_in_place, gather_rows, own_rows, rank, running_statistics
+from miner.train.distributed import average_in_place, average_step, gather_rows, own_rows, rank, world_size
+from miner.train.loop import run_loop
+from miner.train.metrics import read_metrics
 from miner.train.randomness import generator
 from miner.train.recipes import RECIPES
+from miner.train.sampler import CombinedSampler
 from miner.train.split_norm import SplitBatchNorm2d
 from miner.train.sync_norm import synchronised
-from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, views
+from tests.train.methods.tiny import BATCH, SIDE, WIDTH, TinyBackbone, make, views
 from tests.train.processes import on_processes
+from tests.train.test_loop import plan
 
 STEPS, LR = 5, 0.1  # so many steps of 8 keys go around a queue of 32
 NAMES = list(RECIPES)
 CASES = [*NAMES, "moco symmetric"]
+LOOPED = ["moco", "simclr", "dino"]
 Outcome = dict[str, list[Tensor]]
 
 
@@ -42,7 +49,7 @@ def train(case: str, processes: int) -> Outcome:
         outcome["loss"].backward()
         gradients = [parameter.grad for parameter in method.trainable()]
         numbers = [value.detach() for value in outcome.values()]
-        average_in_place([*gradients, *running_statistics(method), *numbers])
+        average_step(method, outcome)
         with torch.no_grad():
             for parameter in method.trainable():
                 parameter.sub_(LR * parameter.grad)
@@ -80,8 +87,52 @@ def in_bfloat16() -> bool:
     return True
 
 
-def everything() -> dict[str, Any]:
+class KilledError(Exception):
+    pass
+
+
+def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
+    """Twelve steps of the loop, or fewer if killed; the state in the end."""
+    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator(0, "images")).to(torch.uint8)
+    changes = {"images": 40, "epochs": 3, "batch_size": 10, "norm_splits": 2 if name == "moco" else 1}
+    chosen = plan(**{"method": name, **changes})
+    torch.manual_seed(0)
+    backbone = TinyBackbone()
+    if name == "moco" and world_size() == 1:
+        backbone.norm = SplitBatchNorm2d(WIDTH, splits=2)
+    method = make(name, backbone)
+    if name != "moco" and world_size() > 1:
+        method = synchronised(method)
+    steps = 0
+
+    def count(*_: Any) -> None:
+        nonlocal steps
+        steps += 1
+        if steps == killed_at:
+            raise KilledError
+
+    method.register_forward_hook(count)
+    sampler = CombinedSampler(40, torch.zeros(0, 2, dtype=torch.long), 10, 0)
+    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"), checkpoint_steps=5)
+    return list(method.state_dict().values())
+
+
+def runs(folder: Path) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
+    """For each method the state after an unbroken run, and after one that was killed past its checkpoint and started again."""
+    states = {}
+    for name in LOOPED:
+        for kind in ("whole", "killed"):
+            (folder / name / kind).mkdir(parents=True, exist_ok=True)
+        unbroken = run(name, folder / name / "whole")
+        with pytest.raises(KilledError):
+            run(name, folder / name / "killed", killed_at=9)
+        states[name] = (unbroken, run(name, folder / name / "killed"))
+    return states
+
+
+def everything(folder: Path) -> dict[str, Any]:
     return {
+        "runs": runs(folder),
         "trained": {case: train(case, 2) for case in CASES},
         "lopsided": lopsided_gradient(),
         "keys": first_keys(),
@@ -91,7 +142,9 @@ def everything() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    return on_processes(2, everything, tmp_path_factory.mktemp("processes"))
+    folder = tmp_path_factory.mktemp("processes")
+    outcomes = on_processes(2, partial(everything, folder / "runs"), folder)
+    return [{**outcome, "folder": folder / "runs"} for outcome in outcomes]
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -101,6 +154,27 @@ def test_loss_gradients_and_state_are_those_of_one_process(case: str, both: list
         for one, two, other in zip(values, *(outcome["trained"][case][name] for outcome in both), strict=True):
             torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-6 if one.dtype == torch.float64 else 1e-5)
             assert torch.equal(two, other), f"{name} differs between the processes"
+
+
+@pytest.mark.parametrize("name", LOOPED)
+def test_a_run_on_two_processes_is_the_run_on_one(name: str, both: list[dict[str, Any]], tmp_path: Path) -> None:
+    whole = run(name, tmp_path)
+    for one, two, other in zip(whole, *(outcome["runs"][name][0] for outcome in both), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-3)
+        assert torch.equal(two, other)
+    lines = [read_metrics(folder / "metrics.jsonl") for folder in (tmp_path, both[0]["folder"] / name / "whole")]
+    assert [line["step"] for line in lines[0]] == [4, 8, 10, 12]
+    for one, two in zip(*lines, strict=True):
+        assert one == pytest.approx(two, abs=1e-5, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", LOOPED)
+def test_killed_and_resumed_on_two_processes_it_ends_with_the_same_bits(name: str, both: list[dict[str, Any]]) -> None:
+    metrics = [(both[0]["folder"] / name / kind / "metrics.jsonl").read_bytes() for kind in ("whole", "killed")]
+    assert metrics[0] == metrics[1] and len(metrics[0].splitlines()) == 4
+    for outcome in both:
+        unbroken, resumed = outcome["runs"][name]
+        assert all(torch.equal(one, two) for one, two in zip(unbroken, resumed, strict=True))
 
 
 def test_gathered_rows_collect_the_gradient_of_every_process(both: list[dict[str, Any]]) -> None:

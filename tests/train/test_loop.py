@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from miner.errors import MinerError
+from miner.train.augment import Augmentation
+from miner.train.augment.views import ViewParameters
 from miner.train.batch import Batch
 from miner.train.checkpoint import load_checkpoint
 from miner.train.loop import LossGuard, run_loop
@@ -109,12 +111,10 @@ def run(
 
 
 def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Plain:
+    class Plain(Augmentation):
         """Views without augmentation, to recognise the images."""
 
-        def __init__(self, *_: object) -> None: ...
-
-        def __call__(self, images: Tensor, draw: torch.Generator) -> Tensor:
+        def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
             return images.float()
 
     monkeypatch.setattr("miner.train.step_batch.Augmentation", Plain)

@@ -1,6 +1,7 @@
 """From a plan to a method."""
 
 from miner.train.backbones import build_backbone
+from miner.train.distributed import world_size
 from miner.train.methods.barlow import BarlowTwins
 from miner.train.methods.base import Method
 from miner.train.methods.byol import BYOL
@@ -12,6 +13,7 @@ from miner.train.methods.simsiam import SimSiam
 from miner.train.methods.vicreg import VICReg
 from miner.train.plan import Plan
 from miner.train.recipes import RECIPES
+from miner.train.sync_norm import synchronised
 
 METHODS: dict[str, type[Method]] = {
     "moco": MoCo,
@@ -27,9 +29,10 @@ METHODS: dict[str, type[Method]] = {
 
 def build_method(plan: Plan) -> Method:
     """The method of a plan with fresh weights, on the CPU."""
-    backbone, width = build_backbone(plan.plain(), plan.norm_splits)
+    backbone, width = build_backbone(plan.plain(), max(1, plan.norm_splits // world_size()))
     recipe = RECIPES[plan.method]
     arguments = {name: getattr(plan, name) for name in recipe.settings}
     if recipe.scheduled:
         arguments["steps"] = plan.steps
-    return METHODS[plan.method](backbone, width, seed=plan.seed, **arguments)
+    method = METHODS[plan.method](backbone, width, seed=plan.seed, **arguments)
+    return synchronised(method) if plan.norm_splits == 1 and world_size() > 1 else method

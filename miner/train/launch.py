@@ -1,0 +1,17 @@
+"""A run on as many processes as were asked for."""
+
+from pathlib import Path
+
+from miner.train.distributed import world_size
+from miner.train.inputs import Inputs
+from miner.train.options import TrainOptions
+from miner.train.pretrain import pretrain
+from miner.train.processes import start_processes
+from miner.workspace import Record
+
+
+def launch(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
+    """`pretrain` here, or on processes that are started for it, unless this is one of several already."""
+    if options.processes == 1 or world_size() > 1:
+        return pretrain(options, inputs, folder)
+    return start_processes(options.processes, pretrain, options, inputs, folder)

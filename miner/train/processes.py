@@ -1,0 +1,114 @@
+"""How a run gets onto several processes: torchrun has started them, or this one starts them."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from datetime import timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed.rendezvous import rendezvous
+from torch.multiprocessing import get_context
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException, spawn
+
+from miner.errors import MinerError, UsageError
+
+T = TypeVar("T")
+
+# Others wait for what only the first process does, such as an evaluation.
+_PATIENCE = timedelta(hours=2)
+_DIED = "A process of the run died (killed, or out of memory). What was finished is kept; the same command continues."
+
+
+@contextmanager
+def joined(meeting: str, rank: int = -1, count: int = -1) -> Iterator[None]:
+    """Be one of the processes of a run. Only the first of them writes to standard error, and only the first error is raised.
+
+    Args:
+        meeting: URL where the processes meet: env:// takes all from torchrun's environment.
+        rank, count: of this process and of all, where the URL does not tell them.
+    Raises:
+        SystemExit: another process was the first to fail.
+    """
+    store, rank, count = next(iter(rendezvous(meeting, rank, count, timeout=_PATIENCE)))
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+    try:
+        with ExitStack() as stack:
+            if rank > 0:
+                stack.enter_context(redirect_stderr(stack.enter_context(Path(os.devnull).open("w"))))
+            yield
+    except Exception as error:
+        if store.add("errors", 1) > 1:
+            raise SystemExit(1) from error
+        raise MinerError(_DIED) if _lost_another(error) else error from error
+    finally:
+        distributed.destroy_process_group()
+
+
+def from_first(value: T) -> T:
+    """What the first process of a run has; any value that pickles."""
+    box = [value]
+    distributed.broadcast_object_list(box)
+    return box[0]
+
+
+def start_processes(count: int, work: Callable[..., T], *arguments: Any) -> T:
+    """Run a function on several new processes of this machine, joined.
+
+    Args:
+        count: of processes.
+        work: a function of a module, called with the arguments; all of them must pickle.
+    Returns:
+        What it returns on the first process.
+    Raises:
+        MinerError: a process was killed; anything else that the function raises on the first one to fail.
+    """
+    if torch.cuda.is_available() and torch.cuda.device_count() < count:
+        raise UsageError(
+            f"--processes {count}: each needs a GPU of its own, and there are {torch.cuda.device_count()}. Use fewer, or "
+            "--device cpu with CUDA_VISIBLE_DEVICES= in the environment."
+        )
+    answers = get_context("spawn").SimpleQueue()
+    threads = max(1, torch.get_num_threads() // count)
+    with TemporaryDirectory(prefix="miner-") as folder:
+        meeting = f"file://{folder}/meeting"
+        running = spawn(_enter, (count, threads, meeting, answers, work, arguments), count, join=False)  # type: ignore[no-untyped-call]
+        try:
+            while not running.join():
+                pass
+        except (ProcessExitedException, ProcessRaisedException) as error:
+            raise (MinerError(_DIED) if answers.empty() else answers.get()) from error
+        finally:
+            for process in running.processes:
+                process.kill()
+        return answers.get()  # type: ignore[no-any-return]
+
+
+def _enter(
+    rank: int,
+    count: int,
+    threads: int,
+    meeting: str,
+    answers: Any,
+    work: Callable[..., Any],
+    arguments: tuple[Any, ...],
+) -> None:
+    torch.set_num_threads(threads)
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": str(count), "LOCAL_RANK": str(rank)}
+    try:
+        with joined(meeting, rank, count):
+            answer = work(*arguments)
+    except Exception as error:
+        answers.put(error)
+        sys.exit(1)
+    if rank == 0:
+        answers.put(answer)
+
+
+def _lost_another(error: Exception) -> bool:
+    return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
