@@ -122,7 +122,7 @@ def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], wo
             }
             if name == "train":
                 trained = values.get("name") or values.get("method") or TrainOptions.parse({}).method
-            if name.startswith("eval ") and trained is not None:
+            if "run" in STAGES[name].options.model_fields and trained is not None:
                 values.setdefault("run", trained)
             planned.append((name, STAGES[name].options.parse(values)))
     return planned

@@ -13,6 +13,7 @@ from miner.export.options import ExportOptions
 from miner.options import Options
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.publish.options import PublishOptions
+from miner.refine.options import GraphOptions, RefineOptions
 from miner.report.options import ReportOptions
 from miner.review.options import ReviewOptions
 from miner.train.options import TrainOptions
@@ -70,6 +71,12 @@ STAGES = {
     "train": StageCommand(
         "miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs.", parallel=True
     ),
+    "refine": StageCommand(
+        "miner.refine.run:refine",
+        RefineOptions,
+        "Refine embeddings by a graph network on their neighbour graph, without labels -> refined/, a workspace to mine from again "
+        "(`miner pairs -w WORKSPACE/refined`). `miner eval graph` says whether it helps. Needs the extra `graph`.",
+    ),
     "eval knn": StageCommand(
         "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
     ),
@@ -79,6 +86,11 @@ STAGES = {
         "Train a linear classifier on frozen features; what it needs chosen is chosen on training images.\n\n"
         "--mode fast (logistic regression on features without augmentation) and --mode augmented (SGD over random crops, the "
         "protocol of papers) keep their results beside each other.",
+    ),
+    "eval graph": StageCommand(
+        "miner.refine.compare:compare",
+        GraphOptions,
+        "Say what refinement by a graph network adds: three modes and all controls in one table, for several seeds.",
     ),
     "review": StageCommand(
         "miner.review.run:review",

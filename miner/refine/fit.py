@@ -39,6 +39,22 @@ class Nodes:
     graph: Graph
 
 
+def standardised(features: NDArray[np.float32], fitted: int) -> NDArray[np.float32]:
+    """Features shifted and divided by one number, so that the first `fitted` have mean 0 and dimensions of variance 1 on average.
+
+    Features of an encoder share a large mean, which would make all projections look alike to begin with.
+
+    Args:
+        features: float32 (n, width).
+        fitted: how many rows decide the shift and the scale.
+    """
+    known = features[:fitted]
+    shifted = features - known.mean(axis=0)
+    scale = np.sqrt(known.var(axis=0).mean())
+    centred: NDArray[np.float32] = shifted / np.float32(max(scale, 1e-12))
+    return centred
+
+
 def make_network(options: RefineOptions, width: int, conv: str | None = None) -> GraphNetwork:
     """A fresh network with weights from the seed.
 

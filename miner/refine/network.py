@@ -58,7 +58,7 @@ def _convolution(conv: str, before: int, after: int) -> nn.Module:
     """One round. Weights of messages come with the adjacency, so nothing is normalised here."""
     if conv == "none":
         return nn.Linear(before, after)
-    geometric = _geometric()
+    geometric = require_geometric()
     if conv == "gcn":
         return geometric.GCNConv(before, after, normalize=False, add_self_loops=False)  # type: ignore[no-any-return]
     if conv == "sage":
@@ -69,7 +69,12 @@ def _convolution(conv: str, before: int, after: int) -> nn.Module:
     return geometric.GINConv(update)  # type: ignore[no-any-return]
 
 
-def _geometric() -> Any:
+def require_geometric() -> Any:
+    """The layers of torch_geometric.
+
+    Raises:
+        UsageError: it is not installed.
+    """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its use of torch.jit is deprecated

@@ -59,3 +59,11 @@ class RefineOptions(Options):
         if self.cosine_weights and self.conv == "gat":
             raise ValueError("--cosine-weights: gat learns its own weights; leave it out, or choose gcn, sage or gin")
         return self
+
+
+class GraphOptions(RefineOptions):
+    test: str | None = Field(
+        None, description="Labelled source to classify; the built-in test set of a built-in source if not given."
+    )
+    test_limit: int | None = Field(None, ge=2, description="Use only the first so many test images.")
+    seeds: int = Field(3, ge=1, description="Repetitions, with the seeds --seed, --seed + 1, ...")

@@ -1,0 +1,176 @@
+"""`miner eval graph`: what refinement by a graph network adds, beside everything simpler -> graph/."""
+
+import json
+import shutil
+import sys
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from miner.errors import MinerError, UsageError
+from miner.refine.options import GraphOptions, RefineOptions
+from miner.workspace import Record, Result, Stage, Workspace, fingerprint, signed
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from miner.embeddings import EmbeddingStore
+    from miner.refine.controls import Arm
+    from miner.refine.modes import Lists
+
+_NOT_IN_REQUEST = {"device", "test", "test_limit"}
+
+
+def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Classify test images by the features of every arm, for several seeds; killed and started again, it continues.
+
+    Raises:
+        MinerError: there are no embeddings or labels, or the classes of the test images are others.
+        UsageError: torch_geometric is missing, or no test set is known.
+    """
+    embeddings = workspace.manifest(workspace.embeddings)
+    from miner.refine.network import require_geometric
+
+    require_geometric()
+    held_out = _embed_test(options, workspace, embeddings)
+    asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
+    inputs = {"embeddings": fingerprint(embeddings["files"]), "test_embeddings": fingerprint(held_out["files"])}
+    stage = Stage(workspace.root / "graph", {**asked, **inputs})
+    if not force and (manifest := stage.finished()):
+        return _result(manifest, stage.folder, fresh=False)
+    stage.begin(force)
+    record, files = _measure(options, workspace, stage.folder)
+    manifest = stage.finish(record, files)
+    shutil.rmtree(stage.folder / "parts", ignore_errors=True)
+    return _result(manifest, stage.folder)
+
+
+def held_out_workspace(workspace: Workspace) -> Workspace:
+    """Where the embeddings of the test images are."""
+    return Workspace(workspace.root / "test")
+
+
+def _embed_test(options: GraphOptions, workspace: Workspace, embeddings: Record) -> Record:
+    """Embed the test images as the others were; the manifest of their embeddings."""
+    from miner.embed.options import EmbedOptions
+    from miner.embed.run import embed
+    from miner.source.builtin import HELD_OUT
+
+    request = embeddings["request"]
+    test = options.test or HELD_OUT.get(str(request.get("source")))
+    if test is None:
+        raise UsageError("Name labelled images to test on: --test SOURCE. Only some built-in sources bring their own.")
+    same = {name: value for name, value in request.items() if name in EmbedOptions.model_fields}
+    same |= {"source": test, "limit": options.test_limit, "device": options.device}
+    place = held_out_workspace(workspace)
+    embed(EmbedOptions.parse(same), place)
+    return place.manifest(place.embeddings)
+
+
+def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
+    import numpy as np
+
+    from miner.embeddings import EmbeddingStore
+    from miner.engine import Unit, committed, run, write_bytes, write_json
+    from miner.pairs.similarity import unit_rows
+    from miner.refine import table
+    from miner.refine.controls import ARMS
+    from miner.refine.modes import Lists
+
+    train, test = EmbeddingStore(workspace), EmbeddingStore(held_out_workspace(workspace))
+    labels, truth = _labels(train, test)
+    features = unit_rows(np.concatenate([train.vectors, test.vectors]))
+    lists = Lists(train.vectors, test.vectors, options.neighbors)
+    parts = folder / "parts"
+
+    def unit(arm: "Arm", seed: int) -> Unit:
+        name = f"{table.arm_key(arm)}-{seed}"
+        work = partial(_score_arm, arm, seed, options, features, lists, (labels, truth), parts / f"{name}.pt")
+        return Unit(name, (parts / f"{name}.json",), work)
+
+    seeds = range(options.seed, options.seed + options.seeds)
+    units = {arm: [unit(arm, seed) for seed in seeds] for arm in ARMS}
+    run([one for same_seed in zip(*units.values(), strict=True) for one in same_seed])
+    scores = {
+        table.arm_key(arm): [json.loads(one.outputs[0].read_text()) for one in some] for arm, some in units.items()
+    }
+    rows = table.table_rows(scores)
+    record = {
+        "unit": "top-1 accuracy in percent on the test images; mean and half of the 95 % interval over seeds",
+        "n_train": len(labels),
+        "n_test": len(truth),
+        "rows": rows,
+        "verdict": table.verdict(scores),
+        "scores": scores,
+        "protocol": "penalty of linear, and the share of an image's own features in smoothing, chosen on a held-out fifth of "
+        "the training images; kNN: k = 20, exp(cosine / 0.07); seeds vary networks and what is held out, not the images",
+    }
+    write_json(folder / "table.json", signed({"rows": rows, "verdict": record["verdict"]}))
+    write_bytes(folder / "table.md", table.markdown(rows).encode())
+    write_bytes(folder / "table.csv", table.comma_separated(rows).encode())
+    with committed(folder / "table.png") as partial_file:
+        table.draw(partial_file, rows)
+    return record, [folder / f"table.{ending}" for ending in ("json", "md", "csv", "png")]
+
+
+def _score_arm(
+    arm: "Arm",
+    seed: int,
+    options: GraphOptions,
+    features: "NDArray[np.float32]",
+    lists: "Lists",
+    labels: "tuple[NDArray[np.int64], NDArray[np.int64]]",
+    checkpoint: Path,
+    path: Path,
+) -> None:
+    from miner.engine import json_bytes
+    from miner.refine.controls import arm_features
+    from miner.refine.plan import graph_device
+    from miner.refine.scores import score
+
+    own = RefineOptions.parse(options.model_dump(include=set(RefineOptions.model_fields)) | {"seed": seed})
+    candidates = arm_features(arm, features, lists, own, checkpoint)
+    scores = score(candidates, *labels, seed, graph_device(options.device))
+    path.write_bytes(json_bytes(scores))
+    found = ", ".join(f"{name} {result['test']:.2f} %" for name, result in scores.items())
+    print(f"{arm.name}, {arm.mode}, seed {seed}: {found}", file=sys.stderr, flush=True)
+
+
+def _labels(train: "EmbeddingStore", test: "EmbeddingStore") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
+    """Labels of both sides, which mean the same classes.
+
+    Raises:
+        MinerError: an image has none, there is one class only, or class names differ.
+    """
+    import numpy as np
+
+    known = []
+    for store in (train, test):
+        labels = store.labels
+        if labels is None or labels.min() < 0:
+            raise MinerError(
+                f"Not every image of {store.manifest['source']['spec']} has a label; miner eval graph needs them."
+            )
+        known.append(labels)
+    names = [store.manifest["source"].get("classes") for store in (train, test)]
+    if names[0] != names[1] and None not in names:
+        raise MinerError(f"The classes of the test images are others: {names[1][:10]}, not {names[0][:10]}.")
+    if len(np.unique(known[0])) < 2:
+        raise MinerError("All training images are of one class; classification needs at least two.")
+    return known[0], known[1]
+
+
+def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
+    from miner.refine.table import in_words, row_name, shown
+
+    lines = [
+        f"eval graph: {row_name(row)}: linear {shown(row['linear'])}, kNN {shown(row['knn'])}"
+        for row in manifest["rows"]
+    ]
+    said = in_words(manifest["verdict"])
+    lines += [f"eval graph: {line}" for line in said]
+    lines.append(
+        f"eval graph: {manifest['n_train']:,} training and {manifest['n_test']:,} test images, accuracy in %; table in {folder}"
+    )
+    return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in said])

@@ -1,0 +1,103 @@
+"""The graph network in three modes, and what it has to beat: features of training and test images by every arm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from miner.refine.encode import encode
+from miner.refine.fit import fit, make_network, standardised
+from miner.refine.graph import edgeless
+from miner.refine.modes import Lists, Mode, ModeGraphs, RandomLists, mode_graphs, nodes_of
+from miner.refine.options import RefineOptions
+from miner.refine.plan import choose_batch_size, graph_device
+from miner.refine.smoothing import smooth
+from miner.train.randomness import derived_seed
+
+OWN_SHARES = (0.25, 0.5, 0.75)
+
+Kind = Literal["raw", "smoothing", "network"]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table.
+
+    Attributes:
+        name: as the table says it.
+        kind: how features are made.
+        mode: how test images join the graph.
+        hops: of smoothing.
+        trained: whether the network is trained at all.
+        edges: whether it looks at any.
+        by_chance: whether neighbours are drawn at random.
+    """
+
+    name: str
+    kind: Kind
+    mode: Mode = "inductive"
+    hops: int = 0
+    trained: bool = True
+    edges: bool = True
+    by_chance: bool = False
+
+
+ARMS = (
+    Arm("raw features", "raw"),
+    Arm("smoothing, 1 hop", "smoothing", hops=1),
+    Arm("smoothing, 2 hops", "smoothing", hops=2),
+    Arm("graph network, untrained", "network", trained=False),
+    Arm("network without edges", "network", edges=False),
+    Arm("graph network, random graph", "network", by_chance=True),
+    Arm("graph network", "network"),
+    Arm("graph network", "network", mode="transductive"),
+    Arm("graph network", "network", mode="as-code"),
+)
+
+
+def arm_features(
+    arm: Arm, features: Features, lists: Lists, options: RefineOptions, checkpoint: Path
+) -> dict[float, Features]:
+    """Features of all images, training images first, as an arm makes them; no label is looked at.
+
+    Args:
+        arm: which.
+        features: unit rows, float32 (n + m, d).
+        lists: neighbours.
+        options: of the network, with the seed of this repetition.
+        checkpoint: where training is kept when it is interrupted.
+    Returns:
+        By share of an image's own features, for smoothing; else one entry.
+    """
+    if arm.kind == "raw":
+        return {1.0: features}
+    if arm.by_chance:
+        lists = RandomLists(lists, derived_seed(options.seed, "random graph"))
+    graphs = mode_graphs(arm.mode, lists, options)
+    if arm.kind == "smoothing":
+        return {own: smooth(features, graphs.read, own, arm.hops) for own in OWN_SHARES}
+    return {1.0: _by_network(arm, features, graphs, options, checkpoint)}
+
+
+def _by_network(arm: Arm, features: Features, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path) -> Features:
+    conv = options.conv if arm.edges else "none"
+    features = standardised(features, graphs.fitted.nodes)
+    fitted, read = (
+        nodes_of(features, graph if arm.edges else edgeless(graph.nodes)) for graph in (graphs.fitted, graphs.read)
+    )
+    device: torch.device = graph_device(options.device)
+    width, edges = features.shape[1], len(read.graph.sources)
+    network = make_network(options, width, conv)
+    if arm.trained:
+        batch_size = choose_batch_size(options, fitted.graph.nodes, width, edges)
+        fit(network, conv, fitted, fitted, options, batch_size=batch_size, device=device, checkpoint=checkpoint)
+    batch_size = choose_batch_size(options, read.graph.nodes, width, edges)
+    if arm.mode != "inductive":
+        return encode(network, conv, read, batch_size=batch_size, device=device)
+    # Training images apart, so that not even rounding tells them of the test images.
+    train = encode(network, conv, fitted, batch_size=batch_size, device=device)
+    return np.concatenate([train, encode(network, conv, read, batch_size=batch_size, device=device)[len(train) :]])

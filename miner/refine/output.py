@@ -1,0 +1,46 @@
+"""Refined vectors in the layout of `embeddings/`, row for row beside the metadata of the images."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from torch import nn
+
+from miner.embeddings import ERROR_SCHEMA, EmbeddingStore, metadata_path, vectors_path
+from miner.engine import committed, write_bytes
+
+
+def write_embeddings(folder: Path, vectors: NDArray[np.float32], store: EmbeddingStore) -> list[Path]:
+    """Write blocks as long as those of the store, its metadata, and an empty list of errors.
+
+    Args:
+        folder: of the new embeddings.
+        vectors: unit rows, float32 (n, dim), in the order of the store.
+        store: the embeddings that they were made of.
+    Returns:
+        The files.
+    """
+    errors = folder / "errors.parquet"
+    with committed(errors) as partial:
+        pq.write_table(pa.Table.from_pylist([], schema=ERROR_SCHEMA), partial)
+    files, start = [errors], 0
+    for block in range(store.manifest["blocks"]):
+        metadata = metadata_path(store.folder, block)
+        stop = start + pq.read_metadata(metadata).num_rows
+        with committed(vectors_path(folder, block)) as partial, partial.open("wb") as stream:
+            np.save(stream, vectors[start:stop].astype(store.stored.dtype))
+        write_bytes(metadata_path(folder, block), metadata.read_bytes())
+        files += [vectors_path(folder, block), metadata_path(folder, block)]
+        start = stop
+    return files
+
+
+def write_network(path: Path, network: nn.Module) -> Path:
+    """The weights, to be read by safetensors."""
+    from safetensors.torch import save
+
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_bytes(path, save(weights))
+    return path

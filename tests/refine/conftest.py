@@ -1,0 +1,5 @@
+"""Embeddings on disk without an encoder."""
+
+from tests.pairs.conftest import make_embeddings
+
+__all__ = ["make_embeddings"]
