@@ -18,6 +18,7 @@ class Batch:
         anchors: rows of the images that `first` shows, int64 (batch,).
         positives: of those that `second` shows, int64 (batch + partners,); those of an own-view item are equal.
         draw: CPU generator for anything random in this step.
+        crops: small views of each item beside the two, float32 (batch, 3, local size, local size) each.
         owners: which item each further positive belongs to, int64 (partners,), ascending; None without any.
         partner_weight: of the loss of a further positive, against 1 of the item's own.
         known: tells which images are no negatives of each other, on the device of the views; None where all are.
@@ -28,6 +29,7 @@ class Batch:
     anchors: Tensor
     positives: Tensor
     draw: torch.Generator
+    crops: tuple[Tensor, ...] = ()
     owners: Tensor | None = None
     partner_weight: float = 1.0
     known: PairIndex | None = None

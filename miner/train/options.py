@@ -1,6 +1,6 @@
 """Options of `miner train`."""
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -8,6 +8,7 @@ from miner.options import Options, flag_name
 from miner.train.arms.names import ARMS, Arm
 from miner.train.recipes import CONTRASTIVE, OPTIMIZERS, OWN_OPTIONS, RECIPES, defaults_of, methods_with
 
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
 _METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
 _ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in ARMS.items())
 
@@ -91,6 +92,26 @@ class TrainOptions(Options):
         description="sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. The "
         "last two come with a learning rate and a weight decay of their own, and like --warmup-epochs 10.",
     )
+    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "solarise"] = Field(
+        "auto",
+        description="How views are made. plain: crops and colours; moco: with blur, for 96 px or more; simclr: twice the colour "
+        "jitter and blur; byol: one view blurred, the other solarised at times; solarise: that without blur. auto: plain below "
+        "96 px, then byol for byol, vicreg, barlow and dino, and moco for the others.",
+    )
+    least_area: Share | None = Field(
+        None,
+        description="Least share of an image that a view shows. By default 0.08, 0.2 for moco views, and with small crops 0.4 "
+        "for a ViT and 0.14 for a ResNet. Higher keeps more of the object in both views.",
+    )
+    local_crops: int = Field(
+        0,
+        ge=0,
+        description="dino: small crops of each item, which the student sees beside the two views and the teacher does not; the "
+        "authors take 8, which is about twice the work.",
+    )
+    local_size: int | None = Field(
+        None, ge=1, description="Side of a small crop in pixels; 3/7 of the view if not given: 96 at 224 px."
+    )
     lr: float = Field(
         RECIPES["moco"].lr,
         gt=0,
@@ -138,6 +159,24 @@ class TrainOptions(Options):
         None,
         gt=0,
         description=f"Of dino's teacher, below the student's. By default {defaults_of('teacher_temperature')}.",
+    )
+    teacher_warmup_temperature: float | None = Field(
+        None,
+        gt=0,
+        description="What the temperature of dino's teacher starts from; lower if a collapse comes early. "
+        f"By default {defaults_of('teacher_warmup_temperature')}.",
+    )
+    teacher_warmup_epochs: int | None = Field(
+        None,
+        ge=0,
+        description="Epochs until the teacher's temperature is reached; 0 keeps it constant. The authors end at 0.07 after 30. "
+        f"By default {defaults_of('teacher_warmup_epochs')}.",
+    )
+    frozen_epochs: int | None = Field(
+        None,
+        ge=0,
+        description="First epochs in which dino's prototypes do not learn; 1 for the authors, in long runs. "
+        f"By default {defaults_of('frozen_epochs')}.",
     )
     queue_size: int | None = Field(
         None,
@@ -248,12 +287,22 @@ class TrainOptions(Options):
         return self
 
     @model_validator(mode="after")
+    def _give_crops_to_dino(self) -> Self:
+        if self.method != "dino" and (self.local_crops or self.local_size):
+            raise ValueError(f"--local-crops and --local-size are not options of {self.method}; they belong to dino")
+        if self.local_size and not self.local_crops:
+            raise ValueError("--local-size has no meaning without --local-crops")
+        return self
+
+    @model_validator(mode="after")
     def _sharpen(self) -> Self:
-        if self.teacher_temperature and self.temperature and self.teacher_temperature >= self.temperature:
-            raise ValueError(
-                f"--teacher-temperature {self.teacher_temperature:g} must be below --temperature {self.temperature:g}: "
-                "otherwise the teacher's targets are no sharper than the student, and all prototypes become alike"
-            )
+        for name in ("teacher_temperature", "teacher_warmup_temperature"):
+            teacher = getattr(self, name)
+            if teacher and self.temperature and teacher >= self.temperature:
+                raise ValueError(
+                    f"{flag_name(name)} {teacher:g} must be below --temperature {self.temperature:g}: "
+                    "otherwise the teacher's targets are no sharper than the student, and all prototypes become alike"
+                )
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"--warmup-epochs {self.warmup_epochs} must be below --epochs {self.epochs}")
         return self

@@ -1,12 +1,13 @@
 """From options and data to the numbers of a run."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from miner.errors import MinerError, UsageError
 from miner.train.arms.names import Arm
 from miner.train.options import TrainOptions
 from miner.train.recipes import RECIPES
+from miner.train.view_settings import AUGMENTATIONS, LEAST_LOCAL_AREA, ViewSettings, choose_augmentation
 
 LEAST_IMAGES = 16
 LEAST_STEPS_PER_EPOCH = 8
@@ -37,6 +38,9 @@ class Plan:
         final_weight_decay: what the weight decay moves to; None where it stays.
         clip_norm: longest gradient of all parameters together; None where it may be of any length.
         stem: of a ResNet; None for a ViT, which has patch_size and drop_path instead.
+        augmentation: how views are made, by name.
+        least_area: least share of the image in a view, and greatest share in a small crop.
+        local_crops, local_size: small crops beside the two views of an item, and their side in pixels.
         norm_splits: parts of the batch that are normalised apart.
         dim: width of the projection; it and what follows hidden_dim are settings of the method, None where it has none.
         partners: most partners that join an anchor's own views in a step; 0 where pairs are items.
@@ -70,6 +74,10 @@ class Plan:
     decay_on: str = "all"
     final_weight_decay: float | None = None
     clip_norm: float | None = None
+    augmentation: str = "plain"
+    least_area: float = 0.08
+    local_crops: int = 0
+    local_size: int = 0
     partners: int = 0
     pair_weight: float = 1.0
     mask_known_positives: bool = False
@@ -81,12 +89,26 @@ class Plan:
     momentum: float | None = None
     temperature: float | None = None
     teacher_temperature: float | None = None
+    teacher_warmup_temperature: float | None = None
+    teacher_warmup_epochs: int | None = None
+    frozen_epochs: int | None = None
     symmetric: bool | None = None
 
     @property
     def needs_index(self) -> bool:
         """Whether a step looks up who is a partner of whom."""
         return bool(self.partners or self.mask_known_positives)
+
+    @property
+    def views(self) -> ViewSettings:
+        """Of the two views of an item."""
+        return replace(AUGMENTATIONS[self.augmentation], area=(self.least_area, 1.0))
+
+    @property
+    def small_views(self) -> ViewSettings:
+        """Of the small crops: half of them are blurred where other views are, none is solarised."""
+        blur = 0.5 if any(self.views.blur) else 0.0
+        return ViewSettings((LEAST_LOCAL_AREA, self.least_area), self.views.jitter, (blur, blur))
 
     @property
     def items(self) -> int:
@@ -127,6 +149,35 @@ def choose_patch_size(asked: int | None, image_size: int) -> int:
             f"{round(image_size / patch_size) * patch_size or patch_size}, or another --patch-size."
         )
     return patch_size
+
+
+def choose_crops(options: TrainOptions, image_size: int, stem: str | None, patch_size: int | None) -> dict[str, Any]:
+    """What is cropped: the shares of the image and the side of small crops, as asked or as the authors of DINO have them.
+
+    Without small crops, views show the share that the augmentation says. With them, views and small crops part at 40 % of the image
+    for a ViT and at 14 % for a ResNet, and small crops have 3/7 of the side, in whole patches or multiples of 16 pixels.
+
+    Raises:
+        UsageError: a small crop is not made of whole patches, or not smaller than a view, or too small for the stem.
+    """
+    augmentation = choose_augmentation(options.augmentation, options.method, image_size)
+    least_area = AUGMENTATIONS[augmentation].area[0]
+    if not options.local_crops:
+        return {"augmentation": augmentation, "least_area": options.least_area or least_area}
+    unit = patch_size or 16
+    local_size = options.local_size or max(1, round(image_size * 3 / 7 / unit)) * unit
+    least_size = SMALLEST_IMAGENET_STEM_SIZE if stem == "imagenet" else 1
+    if local_size % (patch_size or 1) or not least_size <= local_size < image_size:
+        raise UsageError(
+            f"Small crops of {local_size} px do not fit. Set --local-size to less than {image_size} px"
+            + (f", in multiples of {patch_size}." if patch_size else f" and at least {least_size} for this stem.")
+        )
+    return {
+        "augmentation": augmentation,
+        "least_area": options.least_area or (0.4 if patch_size else 0.14),
+        "local_crops": options.local_crops,
+        "local_size": local_size,
+    }
 
 
 def choose_batch_size(asked: int, images: int, pairs: int) -> int:
@@ -190,6 +241,9 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
         lines.insert(
             1, f"{plan.epochs:,} epochs instead of {options.epochs:,}, for the steps of a run on the mined pairs"
         )
+    shares = f"{plan.augmentation} views of {100 * plan.least_area:g} % of an image or more"
+    small = f", {plan.local_crops} small crops of less at {plan.local_size} px" if plan.local_crops else ""
+    lines.append(shares + small)
     if plan.batch_size < options.batch_size:
         lines.insert(
             0,

@@ -160,6 +160,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         pair_weight=options.pair_weight,
         mask_known_positives=options.mask_known_positives,
         **first_layers,
+        **planning.choose_crops(options, image_size, first_layers["stem"], first_layers.get("patch_size")),
         **settings,
     )
     return images, pairs, labels, plan

@@ -15,7 +15,7 @@ class Recipe:
         lr: learning rate at batch 256.
         settings: options of the method and their defaults, under the names of the flags and of the constructor's arguments.
         split_norm: whether the backbone normalises parts of the batch apart.
-        scheduled: whether the method needs to know how long the run is.
+        schedule: what the method needs to know of the length of the run, by the names of the plan.
         contrastive: whether other images are negatives.
         pairwise: whether the loss is a mean over pairs of views, so that an anchor may have several.
         expect: how the numbers of a healthy run go.
@@ -26,7 +26,7 @@ class Recipe:
     settings: Mapping[str, Setting]
     expect: str
     split_norm: bool = False
-    scheduled: bool = False
+    schedule: tuple[str, ...] = ()
     contrastive: bool = False
     pairwise: bool = True
 
@@ -63,7 +63,7 @@ RECIPES: dict[str, Recipe] = {
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 1024, "predictor_dim": 1024, "momentum": 0.99},
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
-        scheduled=True,
+        schedule=("steps",),
     ),
     "vicreg": Recipe(
         "views agree, dimensions vary and do not correlate",
@@ -86,10 +86,13 @@ RECIPES: dict[str, Recipe] = {
             "hidden_dim": 2048,
             "temperature": 0.1,
             "teacher_temperature": 0.04,
+            "teacher_warmup_temperature": 0.04,
+            "teacher_warmup_epochs": 0,
+            "frozen_epochs": 0,
             "momentum": 0.99,
         },
         expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
-        scheduled=True,
+        schedule=("steps", "steps_per_epoch"),
     ),
     "nnclr": Recipe(
         "predicts the nearest earlier neighbour of the other view",

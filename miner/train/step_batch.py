@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from miner.errors import UsageError
-from miner.train.augment import Augmentation
+from miner.train.augment import Augmentation, SmallCrops
 from miner.train.batch import Batch
 from miner.train.distributed import own_columns, world_size
 from miner.train.pair_index import PairIndex
@@ -28,7 +28,9 @@ class StepBatches:
         if plan.partners and world_size() > 1:
             raise UsageError("--partners works on one process only: steps of several would differ in size.")
         self.plan, self.images, self.device, self.index = plan, images, device, index
-        self.augment = Augmentation(plan.image_size, plan.mean, plan.std)
+        self.augment = Augmentation(plan.image_size, plan.mean, plan.std, plan.views)
+        crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.small_views)
+        self.small_crops = SmallCrops(plan.local_crops, crop)
         self.known = index.to(device) if index is not None and plan.mask_known_positives else None
 
     def __call__(self, items: Tensor, step: int) -> Batch:
@@ -47,10 +49,11 @@ class StepBatches:
         rows = torch.cat([anchors, positives, partners])
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
         count = items.numel()
-        views = self.augment.draw(count + len(partners), pixels.shape[-1], draw)
+        views = self.augment.draw(count + len(partners), pixels.shape[-1], draw, items.shape[1])
         own = own_columns(torch.arange(count).view(2, -1)).flatten()
         own = torch.cat([own, torch.arange(count, count + len(partners))])
         first, second = self.augment.apply(pixels, views[own]).tensor_split([len(anchors)])
+        crops = self.small_crops(pixels[: len(anchors)], pixels[len(anchors) : 2 * len(anchors)], draw)
         anchors, positives = rows.to(self.device).tensor_split([len(anchors)])
         return Batch(
             first,
@@ -58,6 +61,7 @@ class StepBatches:
             anchors,
             positives,
             draw,
+            crops,
             owners=owners.to(self.device) if len(owners) else None,
             partner_weight=self.plan.pair_weight,
             known=self.known,

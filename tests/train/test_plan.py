@@ -1,7 +1,9 @@
 import pytest
 
 from miner.errors import MinerError, UsageError
-from miner.train.plan import choose_batch_size, choose_patch_size, choose_queue_size, choose_stem, peak_lr
+from miner.train.options import TrainOptions
+from miner.train.plan import choose_batch_size, choose_crops, choose_patch_size, choose_queue_size, choose_stem, peak_lr
+from tests.train.test_loop import plan
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,48 @@ def test_patches_are_at_least_eight_by_eight_unless_named() -> None:
         choose_patch_size(None, 100)
     with pytest.raises(UsageError, match="Use --image-size 32"):
         choose_patch_size(32, 16)
+
+
+@pytest.mark.parametrize(
+    ("size", "stem", "patch_size", "local_size", "least_area"),
+    [
+        (224, None, 16, 96, 0.4),
+        (32, None, 4, 12, 0.4),
+        (224, "imagenet", None, 96, 0.14),
+        (128, "imagenet", None, 48, 0.14),
+        (32, "cifar", None, 16, 0.14),
+    ],
+)
+def test_small_crops_have_three_sevenths_of_the_side(
+    size: int, stem: str | None, patch_size: int | None, local_size: int, least_area: float
+) -> None:
+    options = TrainOptions(method="dino", local_crops=6)
+    chosen = choose_crops(options, size, stem, patch_size)
+    assert chosen == {
+        "augmentation": "byol" if size >= 96 else "plain",
+        "least_area": least_area,
+        "local_crops": 6,
+        "local_size": local_size,
+    }
+    small = plan(**chosen).small_views
+    assert small.area == (0.05, least_area) and small.solarise == (0.0, 0.0)
+    assert small.blur == ((0.5, 0.5) if size >= 96 else (0.0, 0.0))
+    assert plan(**chosen).views.area == (least_area, 1.0)
+
+
+def test_crops_that_do_not_fit_are_refused() -> None:
+    def choose(size: int, stem: str | None, patch_size: int | None, **options: object) -> None:
+        choose_crops(TrainOptions(method="dino", local_crops=2, **options), size, stem, patch_size)
+
+    with pytest.raises(UsageError, match="Set --local-size to less than 32 px and at least 17"):
+        choose(32, "imagenet", None)
+    with pytest.raises(UsageError, match=r"Small crops of 18 px do not fit.* in multiples of 4"):
+        choose(32, None, 4, local_size=18)
+    with pytest.raises(UsageError, match="less than 32 px"):
+        choose(32, "cifar", None, local_size=32)
+
+
+def test_without_small_crops_the_augmentation_decides_unless_asked() -> None:
+    assert choose_crops(TrainOptions(), 224, "imagenet", None) == {"augmentation": "moco", "least_area": 0.2}
+    asked = TrainOptions(augmentation="solarise", least_area=0.3)
+    assert choose_crops(asked, 32, "cifar", None) == {"augmentation": "solarise", "least_area": 0.3}

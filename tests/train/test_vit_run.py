@@ -19,7 +19,7 @@ from miner.evaluate.options import KnnOptions
 from miner.train.batch import Batch
 from miner.train.export import load_backbone
 from miner.train.images import load_images
-from miner.train.methods.moco import MoCo
+from miner.train.methods.dino import DINO
 from miner.train.options import TrainOptions
 from miner.train.run import train
 from miner.workspace import Workspace
@@ -29,59 +29,60 @@ CPU = torch.device("cpu")
 OPTIONS = {
     **{name: value for name, value in TINY_RUN.items() if name != "stem"},
     **{"backbone": "vit_tiny", "patch_size": 16, "drop_path": 0.3, "epochs": 1, "precision": "fp32"},
-    "checkpoint_steps": 4,
+    **{"method": "dino", "local_crops": 2, "local_size": 16, "hidden_dim": 24, "checkpoint_steps": 3},
 }
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    workspace = write_shards(tmp_path_factory.mktemp("vit"), images=64, pairs=16)
+    workspace = write_shards(tmp_path_factory.mktemp("vit"), images=48, pairs=16)
     train(TrainOptions(**OPTIONS), workspace)
     return workspace
 
 
 def test_the_weights_load_strictly_into_timms_network(trained: Workspace) -> None:
-    state = load_file(trained.run("moco") / "backbone.safetensors")
+    state = load_file(trained.run("dino") / "backbone.safetensors")
     twin = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32, patch_size=16).eval()
     twin.load_state_dict(state, strict=True)
-    backbone = load_backbone(trained.run("moco"))
+    backbone = load_backbone(trained.run("dino"))
     images = torch.rand(2, 3, 32, 32)
     torch.testing.assert_close(backbone.module(images), twin(images))
     assert backbone.config["patch_size"] == 16 and "stem" not in backbone.config
-    assert backbone.config["norm_splits"] == 1  # there is no batch normalisation to split
+    crops = {"augmentation": "plain", "least_area": 0.4, "local_crops": 2, "local_size": 16}
+    assert {name: backbone.config[name] for name in crops} == crops
 
 
 def test_killed_and_resumed_it_skips_the_same_blocks(
     trained: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    again = write_shards(tmp_path, images=64, pairs=16)
-    forward, seen = MoCo.forward, []
+    again = write_shards(tmp_path, images=48, pairs=16)
+    forward, seen = DINO.forward, []
 
-    def killed(method: MoCo, batch: Batch) -> dict[str, torch.Tensor]:
+    def killed(method: DINO, batch: Batch) -> dict[str, torch.Tensor]:
         seen.append(batch)
-        if len(seen) == 6:
+        if len(seen) == 5:
             raise KeyboardInterrupt
         return forward(method, batch)
 
-    monkeypatch.setattr(MoCo, "forward", killed)
+    monkeypatch.setattr(DINO, "forward", killed)
     with pytest.raises(KeyboardInterrupt):
         train(TrainOptions(**OPTIONS), again)
     torch.manual_seed(99)
     train(TrainOptions(**OPTIONS), again)
-    assert len(seen) == 6 + 10 - 4
-    whole, resumed = ((workspace.run("moco") / "backbone.safetensors").read_bytes() for workspace in (trained, again))
+    assert len(seen) == 5 + 8 - 3
+    whole, resumed = ((workspace.run("dino") / "backbone.safetensors").read_bytes() for workspace in (trained, again))
     assert whole == resumed
 
 
 def test_it_is_evaluated_and_embeds(trained: Workspace, tmp_path: Path) -> None:
     record = knn(KnnOptions(device="cpu"), trained).record
     assert record["results"][0]["trained"] > 0
-    encoder, target = f"run:{trained.run('moco')}", Workspace(tmp_path)
+    encoder, target = f"run:{trained.run('dino')}", Workspace(tmp_path)
     embed(
         EmbedOptions(source="sample", encoder=encoder, limit=16, dtype="float32", precision="fp32", device="cpu"),
         target,
     )
-    backbone = load_backbone(trained.run("moco"))
+    backbone = load_backbone(trained.run("dino"))
     source, entries = sample_entries(16)
     pixels = load_images(source, entries, 32, 1, "decode")
     expected = encode(backbone.module, pixels, backbone.mean, backbone.std, batch_size=16, device=CPU, title="encode")

@@ -8,8 +8,8 @@ from torch import Tensor
 from miner.train.augment.blur import gaussian_blur
 from miner.train.augment.colour import JitterParameters, draw_jitter, jitter, to_grey
 from miner.train.augment.crop import crop_and_resize, crop_boxes
-
-SMALL_SIDE = 96
+from miner.train.augment.solarise import solarise
+from miner.train.view_settings import PLAIN, ViewSettings
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class ViewParameters:
         jitter: of the colours.
         grey: bool (B,).
         sigma: of the blur in pixels, float32 (B,), 0 where there is none.
+        solarised: bool (B,).
     """
 
     boxes: Tensor
@@ -30,51 +31,49 @@ class ViewParameters:
     jitter: JitterParameters
     grey: Tensor
     sigma: Tensor
+    solarised: Tensor
 
     def __getitem__(self, rows: Tensor) -> "ViewParameters":
         colours = JitterParameters(self.jitter.factors[rows], self.jitter.order[rows], self.jitter.applied[rows])
-        return ViewParameters(self.boxes[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows])
+        return ViewParameters(
+            self.boxes[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows], self.solarised[rows]
+        )
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random resized crop, flip, colour jitter, grey, blur, normalise: the views of MoCo v2 (Chen et al. 2020).
-
-    Below 96 pixels it is the authors' CIFAR demo: crops from 8 % of the area and no blur; from 96 pixels on, crops from
-    20 % and blur. All parameters are drawn on the CPU, so views do not depend on the device.
+    """Random resized crop, flip, colour jitter, grey, blur, solarise, normalise. All parameters are drawn on the CPU, so views do
+    not depend on the device.
 
     Attributes:
         size: side of a view in pixels.
         mean, std: of the channels of the data set, on the scale [0, 1].
+        settings: of the views.
     """
 
     size: int
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    settings: ViewSettings = PLAIN
 
-    @property
-    def least_area(self) -> float:
-        return 0.08 if self.size < SMALL_SIDE else 0.2
-
-    @property
-    def blur_probability(self) -> float:
-        return 0.0 if self.size < SMALL_SIDE else 0.5
-
-    def __call__(self, images: Tensor, draw: torch.Generator) -> Tensor:
+    def __call__(self, images: Tensor, draw: torch.Generator, firsts: int | None = None) -> Tensor:
         """One view of each image: what `apply` makes of what `draw` gives."""
-        return self.apply(images, self.draw(len(images), images.shape[-1], draw))
+        return self.apply(images, self.draw(len(images), images.shape[-1], draw, firsts))
 
-    def draw(self, count: int, canvas: int, draw: torch.Generator) -> ViewParameters:
-        """What happens to each of `count` images on a canvas of so many pixels."""
-        boxes = crop_boxes(count, canvas, (self.least_area, 1.0), draw)
+    def draw(self, count: int, canvas: int, draw: torch.Generator, firsts: int | None = None) -> ViewParameters:
+        """What happens to each of `count` images on a canvas of so many pixels. The first `firsts`, or half, are first views."""
+        second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
+        boxes = crop_boxes(count, canvas, self.settings.area, draw)
         flipped = torch.rand(count, generator=draw) < 0.5
-        colours = draw_jitter(count, (0.4, 0.4, 0.4, 0.1), 0.8, draw)
+        colours = draw_jitter(count, self.settings.jitter, 0.8, draw)
         grey = torch.rand(count, generator=draw) < 0.2
-        sigma = torch.zeros(count)
-        if self.blur_probability:
-            blurred = torch.rand(count, generator=draw) < self.blur_probability
+        sigma, solarised = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
+        if any(self.settings.blur):
+            blurred = torch.rand(count, generator=draw) < torch.tensor(self.settings.blur)[second.int()]
             sigma = torch.empty(count).uniform_(0.1, 2.0, generator=draw) * blurred
-        return ViewParameters(boxes, flipped, colours, grey, sigma)
+        if any(self.settings.solarise):
+            solarised = torch.rand(count, generator=draw) < torch.tensor(self.settings.solarise)[second.int()]
+        return ViewParameters(boxes, flipped, colours, grey, sigma, solarised)
 
     def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
         """One view of each image.
@@ -96,6 +95,8 @@ class Augmentation:
             sigma = parameters.sigma[blurred].to(device)
             blurred = blurred.to(device)
             views[blurred] = gaussian_blur(views[blurred], sigma)
+        solarised = torch.nonzero(parameters.solarised).squeeze(1).to(device)
+        views[solarised] = solarise(views[solarised])
         return normalise(views, self.mean, self.std)
 
 

@@ -1,5 +1,8 @@
 """DINO: the student's distribution over prototypes follows the teacher's, which is centred and sharpened."""
 
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -7,13 +10,13 @@ from miner.train.losses.precision import full_precision
 
 
 @full_precision
-def teacher_targets(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
+def teacher_targets(logits: Tensor, centre: Tensor, temperature: float | Tensor) -> Tensor:
     """softmax((logits - centre) / temperature), without gradient.
 
     Args:
         logits: of the teacher, float32 (batch, prototypes).
         centre: float32 (prototypes,).
-        temperature: of the teacher, above 0 and below the student's.
+        temperature: of the teacher, above 0 and below the student's; a float32 scalar on the device if it is a tensor.
     Returns:
         float32 (batch, prototypes); rows sum to 1.
     """
@@ -33,6 +36,24 @@ def dino(student: Tensor, targets: Tensor, temperature: float) -> Tensor:
         float32 scalar.
     """
     return -(targets * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()
+
+
+@full_precision
+def with_crops(views_loss: Tensor, crops: Sequence[Tensor], targets: Sequence[Tensor], temperature: float) -> Tensor:
+    """The mean over all pairs of one of the teacher's two views and another view or crop of the student (eq. 3).
+
+    Of the 2 + 2n pairs, 2 are among the views, and each of n crops is in 2; a crop follows the mean of both targets.
+
+    Args:
+        views_loss: mean over the two pairs of views, float32 scalar.
+        crops: logits of the student, n of float32 (batch, prototypes).
+        targets: of both views, float32 (batch, prototypes) each.
+        temperature: of the student, above 0.
+    Returns:
+        float32 scalar.
+    """
+    target = torch.stack(list(targets)).mean(dim=0)
+    return (views_loss + sum(dino(crop, target, temperature) for crop in crops)) / (1 + len(crops))
 
 
 @full_precision

@@ -32,7 +32,6 @@ def build_method(plan: Plan) -> Method:
     backbone, width = build_backbone(plan.plain(), max(1, plan.norm_splits // world_size()))
     recipe = RECIPES[plan.method]
     arguments = {name: getattr(plan, name) for name in recipe.settings}
-    if recipe.scheduled:
-        arguments["steps"] = plan.steps
+    arguments |= {name: getattr(plan, name) for name in recipe.schedule}
     method = METHODS[plan.method](backbone, width, seed=plan.seed, **arguments)
     return synchronised(method) if plan.norm_splits == 1 and world_size() > 1 else method

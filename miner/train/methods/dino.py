@@ -6,7 +6,7 @@ from torch.nn import functional as F
 
 from miner.train.batch import Batch
 from miner.train.distributed import gather_rows
-from miner.train.losses.dino import dino, moved_centre, teacher_targets
+from miner.train.losses.dino import dino, moved_centre, teacher_targets, with_crops
 from miner.train.losses.precision import full_precision
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
@@ -19,11 +19,12 @@ CENTRE_MOMENTUM = 0.9
 
 
 class DINO(Method):
-    """Self-distillation without labels (Caron et al. 2021, arXiv 2104.14294), on two views of full size; there are no small crops.
+    """Self-distillation without labels (Caron et al. 2021, arXiv 2104.14294), on two views of full size and any small crops.
 
-    Both views go through the networks as one batch, as views of one size do in the authors' code. Prototypes have length 1. The
-    teacher averages parameters only; its normalisation stays in train mode and keeps statistics of its own. Its momentum grows to
-    1 along half a cosine. The student is kept, which ends where the teacher ends and is ahead of it in short runs.
+    Images of one size go through the backbone as one batch, and all features through the head, as in the authors' code. Prototypes
+    have length 1. The teacher sees views of full size only. It averages parameters only; its normalisation stays in train mode and
+    keeps statistics of its own. Its momentum grows to 1 along half a cosine. The head has no normalisation on a backbone that has
+    none. The student is kept, which ends where the teacher ends and is ahead of it in short runs.
 
     Args:
         backbone: (batch, 3, size, size) -> (batch, width).
@@ -32,8 +33,11 @@ class DINO(Method):
         dim: prototypes.
         temperature: of the student.
         teacher_temperature: below it, which sharpens.
+        teacher_warmup_temperature: what the teacher's temperature starts from, on a straight line.
+        teacher_warmup_epochs: epochs until it has reached `teacher_temperature`; with 0 it is constant.
+        frozen_epochs: first epochs in which the prototypes do not turn.
         momentum: of the teacher at the start.
-        steps: of the whole run.
+        steps, steps_per_epoch: of the whole run, and of an epoch.
         seed: of the head.
     """
 
@@ -49,35 +53,43 @@ class DINO(Method):
         dim: int,
         temperature: float,
         teacher_temperature: float,
+        teacher_warmup_temperature: float,
+        teacher_warmup_epochs: int,
+        frozen_epochs: int,
         momentum: float,
         steps: int,
+        steps_per_epoch: int,
         seed: int,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         with seeded(seed, "head"):
-            self.bottleneck = mlp(width, hidden_dim, hidden_dim, BOTTLENECK_DIM, activation=nn.GELU)
+            normalised = any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+            self.bottleneck = mlp(
+                width, hidden_dim, hidden_dim, BOTTLENECK_DIM, activation=nn.GELU, normalised=normalised
+            )
+            if not normalised:
+                self.bottleneck.apply(_start_small)
             self.prototypes = nn.Linear(BOTTLENECK_DIM, dim, bias=False)
         self.teacher = slow_copy(nn.Sequential(self.backbone, self.bottleneck))
         self.teacher_prototypes = slow_copy(self.prototypes)
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
+        self.teacher_warmup = (teacher_warmup_temperature, teacher_warmup_epochs * steps_per_epoch)
+        self.frozen_steps = frozen_epochs * steps_per_epoch
         self.momentum, self.steps = momentum, steps
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the teacher follows the last update, the loss is taken, and the centre moves."""
-        momentum = growing_momentum(self.momentum, self.taken, self.steps)
-        move_towards(self.teacher, [*self.backbone.parameters(), *self.bottleneck.parameters()], momentum)
-        move_towards(self.teacher_prototypes, self.prototypes.parameters(), momentum)
-        self.taken.add_(1)
+        self._move_teacher()
         views = torch.cat([batch.first, batch.second])
-        features = unit(self.bottleneck(self.backbone(views)))
-        items = len(batch.first)
-        one, two = prototype_logits(features, self.prototypes.weight).tensor_split([items])
+        features, crop_features = self._student(views, batch.crops)
+        items, prototypes = len(batch.first), self._prototypes()
+        one, two = prototype_logits(features, prototypes).tensor_split([items])
         with torch.no_grad():
             logits = prototype_logits(unit(self.teacher(views)), self.teacher_prototypes.weight)
-            targets = teacher_targets(logits, self.centre, self.teacher_temperature)
+            targets = teacher_targets(logits, self.centre, self._teacher_temperature())
             target_one, target_two = targets.tensor_split([items])
 
         def loss(first: Rows, second: Rows) -> Tensor:
@@ -87,7 +99,42 @@ class DINO(Method):
         self.centre.copy_(moved_centre(self.centre, gather_rows(logits.mean(dim=0, keepdim=True)), CENTRE_MOMENTUM))
         entropy = torch.special.entr(targets).sum(dim=1).mean()
         total = over_positives(batch, loss)
+        if batch.crops:
+            crops = prototype_logits(crop_features, prototypes).chunk(len(batch.crops))
+            total = with_crops(total, crops, (target_one, target_two[:items]), self.temperature)
         return {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
+
+    def _move_teacher(self) -> None:
+        momentum = growing_momentum(self.momentum, self.taken, self.steps)
+        move_towards(self.teacher, [*self.backbone.parameters(), *self.bottleneck.parameters()], momentum)
+        move_towards(self.teacher_prototypes, self.prototypes.parameters(), momentum)
+        self.taken.add_(1)
+
+    def _student(self, views: Tensor, crops: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        """Unit features of the views and of the crops, (rows, bottleneck) each."""
+        features = [self.backbone(views), *([self.backbone(torch.cat(crops))] if crops else [])]
+        projected = unit(self.bottleneck(torch.cat(features)))
+        return projected[: len(views)], projected[len(views) :]
+
+    def _prototypes(self) -> Tensor:
+        """The student's; without gradient while they are frozen. The number of the step, which `taken` counts already, stays on its
+        device, which nobody waits for.
+        """
+        weight = self.prototypes.weight
+        return torch.where(self.taken <= self.frozen_steps, weight.detach(), weight) if self.frozen_steps else weight
+
+    def _teacher_temperature(self) -> float | Tensor:
+        start, steps = self.teacher_warmup
+        if not steps:
+            return self.teacher_temperature
+        return start + (self.teacher_temperature - start) * ((self.taken - 1).float() / steps).clamp_max(1.0)
+
+
+def _start_small(module: nn.Module) -> None:
+    """The authors' start of a head without normalisation: with larger biases, all images would have nearly the same features."""
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        nn.init.zeros_(module.bias)
 
 
 @full_precision

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import torch
 
 from miner.train.augment import Augmentation
 from miner.train.augment.views import normalise
 from miner.train.randomness import generator
+from miner.train.recipes import RECIPES
+from miner.train.view_settings import ViewSettings, choose_augmentation
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
@@ -49,16 +53,30 @@ def test_a_fifth_of_the_views_is_grey() -> None:
     assert abs(grey.float().mean() - 0.2) < 0.03
 
 
-def test_only_large_views_are_blurred() -> None:
-    noise = pictures(64, 96)
+def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> None:
+    noise = pictures(128, 48)
+    whole = ViewSettings(area=(0.99, 1.0), jitter=(0.0,) * 4)
 
-    def detail(size: int) -> torch.Tensor:
-        views = Augmentation(size, (0.0,) * 3, (1.0,) * 3)(noise, generator(3))
+    def made(**changes: tuple[float, float]) -> torch.Tensor:
+        augment = Augmentation(48, (0.0,) * 3, (1.0,) * 3, replace(whole, **changes))
+        return augment(noise, generator(3))
+
+    def detail(views: torch.Tensor) -> torch.Tensor:
         return (views[..., 1:] - views[..., :-1]).abs().mean(dim=(1, 2, 3))
 
-    assert Augmentation(95, MEAN, STD).blur_probability == 0.0
-    # White noise loses most of its detail under blur, which crops and colours do not take from it.
-    assert (detail(96) < 0.03).sum() > 10 > (detail(95) < 0.03).sum()
+    # White noise loses most of its detail under blur, which crops do not take from it.
+    first, second = (detail(made(blur=(1.0, 0.1))) < 0.6 * detail(made())).chunk(2)
+    assert first.sum() > 50 and 0 < second.sum() < 20
+    solarised = made(solarise=(0.0, 0.5)).amax(dim=(1, 2, 3)) <= 0.5
+    first, second = solarised.chunk(2)
+    assert first.sum() == 0 and 20 < second.sum() < 44
+
+
+def test_the_named_augmentations_are_their_authors() -> None:
+    assert choose_augmentation("auto", "byol", 95) == "plain" and choose_augmentation("simclr", "byol", 32) == "simclr"
+    at_96 = {method: choose_augmentation("auto", method, 96) for method in RECIPES}
+    assert {method for method, name in at_96.items() if name == "byol"} == {"byol", "vicreg", "barlow", "dino"}
+    assert {name for name in at_96.values()} == {"byol", "moco"}
 
 
 def test_normalise_by_hand() -> None:

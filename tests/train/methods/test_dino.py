@@ -1,13 +1,20 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 from lightly.loss import DINOLoss
+from torch import nn
 from torch.nn import functional as F
 
 from miner.train.methods.dino import prototype_logits
 from miner.train.randomness import generator
-from tests.train.methods.tiny import SMALL, batch, make, views
+from tests.train.methods.tiny import BATCH, EPOCH_STEPS, SIDE, SMALL, WIDTH, batch, make, views
+
+
+def small_views(step: int, count: int) -> tuple[torch.Tensor, ...]:
+    """Crops of the views of a step, of another size."""
+    return tuple(views(step)[number % 2][..., number : number + 5, :5] for number in range(count))
 
 
 def test_loss_and_centre_are_lightlys_over_several_steps() -> None:
@@ -26,6 +33,68 @@ def test_loss_and_centre_are_lightlys_over_several_steps() -> None:
             )
         torch.testing.assert_close(outcome["loss"].detach(), oracle(teacher, student), atol=1e-5, rtol=1e-5)
         torch.testing.assert_close(method.centre, oracle.center.flatten(), atol=1e-6, rtol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_lightlys(count: int) -> None:
+    method = make("dino")
+    oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
+    for step in range(2):
+        both, crops = torch.cat(views(step)), small_views(step, count)
+        outcome = method(replace(batch(*views(step), generator(step)), crops=crops))
+        with torch.no_grad():
+            features = torch.cat([method.backbone(both), method.backbone(torch.cat(crops))])
+            students = prototype_logits(F.normalize(method.bottleneck(features), dim=1), method.prototypes.weight)
+            teachers = prototype_logits(F.normalize(method.teacher(both), dim=1), method.teacher_prototypes.weight)
+            centre = oracle.center.flatten().clone()
+        pairs = [
+            -(((teacher - centre) / 0.04).softmax(1) * (student / 0.1).log_softmax(1)).sum(1).mean()
+            for t, teacher in enumerate(teachers.chunk(2))
+            for s, student in enumerate(students.chunk(2 + count))
+            if s != t
+        ]
+        assert len(pairs) == 2 + 2 * count
+        torch.testing.assert_close(outcome["loss"].detach(), torch.stack(pairs).mean(), atol=1e-6, rtol=1e-6)
+        expected = oracle(list(teachers.chunk(2)), list(students.chunk(2 + count)))
+        torch.testing.assert_close(outcome["loss"].detach(), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(method.centre, oracle.center.flatten(), atol=1e-6, rtol=1e-6)
+
+
+def test_the_teacher_sees_no_small_crop() -> None:
+    method, seen = make("dino"), []
+    method.teacher.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
+    method(replace(batch(*views(0), generator(0)), crops=small_views(0, 2)))
+    assert seen == [(2 * BATCH, 3, SIDE, SIDE)]
+
+
+def test_frozen_prototypes_do_not_turn_and_learn_afterwards() -> None:
+    method = make("dino", frozen_epochs=1)
+    optimizer = torch.optim.SGD(method.trainable(), lr=0.5, momentum=0.9, weight_decay=0.01)
+    directions = [F.normalize(method.prototypes.weight.detach(), dim=1)]
+    for step in range(EPOCH_STEPS + 1):
+        optimizer.zero_grad()
+        method(batch(*views(step), generator(step)))["loss"].backward()
+        optimizer.step()
+        directions.append(F.normalize(method.prototypes.weight.detach(), dim=1))
+    torch.testing.assert_close(directions[EPOCH_STEPS], directions[0], atol=1e-6, rtol=0)
+    assert (directions[EPOCH_STEPS + 1] - directions[0]).abs().max() > 1e-3
+
+
+def test_the_teachers_temperature_rises_along_a_line_and_stays() -> None:
+    method = make("dino", teacher_warmup_temperature=0.02, teacher_temperature=0.06, teacher_warmup_epochs=2)
+    temperatures = []
+    for step in range(10):
+        method(batch(*views(step), generator(step)))
+        temperatures.append(float(method._teacher_temperature()))
+    expected = [0.02 + 0.04 * min(step / 8, 1) for step in range(10)]  # two epochs of four steps
+    assert temperatures == pytest.approx(expected)
+
+
+def test_the_head_has_no_normalisation_on_a_backbone_without() -> None:
+    with_norm, without = make("dino"), make("dino", nn.Sequential(nn.Flatten(), nn.Linear(3 * SIDE * SIDE, WIDTH)))
+    assert [module for module in with_norm.bottleneck if isinstance(module, nn.BatchNorm1d)]
+    assert not [module for module in without.modules() if isinstance(module, nn.BatchNorm1d)]
+    assert all(module.bias.abs().max() == 0 for module in without.bottleneck if isinstance(module, nn.Linear))
 
 
 def test_the_whole_student_is_followed() -> None:

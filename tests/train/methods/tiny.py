@@ -11,7 +11,7 @@ from miner.train.methods.build import METHODS
 from miner.train.randomness import generator
 from miner.train.recipes import RECIPES
 
-WIDTH, BATCH, SIDE, STEPS = 12, 8, 8, 12
+WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS = 12, 8, 8, 12, 4
 SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32}
 
 
@@ -32,8 +32,7 @@ def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **cha
     torch.manual_seed(0)
     recipe = RECIPES[name]
     settings = {key: SMALL.get(key, value) for key, value in recipe.settings.items()}
-    if recipe.scheduled:
-        settings["steps"] = STEPS
+    settings |= {name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS}[name] for name in recipe.schedule}
     return METHODS[name](backbone or TinyBackbone(), width, seed=0, **{**settings, **changes})
 
 

@@ -1,0 +1,53 @@
+"""How views are made, by name and without torch: the command line shows them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+SMALL_SIDE = 96
+LEAST_LOCAL_AREA = 0.05
+_ASYMMETRIC = ("byol", "vicreg", "barlow", "dino")
+
+
+@dataclass(frozen=True)
+class ViewSettings:
+    """Random resized crop, flip, colour jitter (four of five views), grey (one of five), blur and solarise.
+
+    Attributes:
+        area: least and greatest share of the image that a view shows.
+        jitter: of brightness, contrast, saturation and hue.
+        blur: how often the first and the second view are blurred.
+        solarise: how often the first and the second view are solarised.
+    """
+
+    area: tuple[float, float] = (0.08, 1.0)
+    jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
+    blur: tuple[float, float] = (0.0, 0.0)
+    solarise: tuple[float, float] = (0.0, 0.0)
+
+
+PLAIN = ViewSettings()
+
+AUGMENTATIONS: Mapping[str, ViewSettings] = MappingProxyType(
+    {
+        # He et al. 2020, CIFAR demo.
+        "plain": PLAIN,
+        # Chen et al. 2020, arXiv 2003.04297; SimSiam.
+        "moco": ViewSettings(area=(0.2, 1.0), blur=(0.5, 0.5)),
+        # Chen et al. 2020, arXiv 2002.05709, with the strength 1.
+        "simclr": ViewSettings(jitter=(0.8, 0.8, 0.8, 0.2), blur=(0.5, 0.5)),
+        # Grill et al. 2020, arXiv 2006.07733, table 6; Barlow Twins, VICReg, DINO.
+        "byol": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), blur=(1.0, 0.1), solarise=(0.0, 0.2)),
+        # The same as solo-learn uses it for images of 32 pixels.
+        "solarise": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), solarise=(0.0, 0.2)),
+    }
+)
+
+
+def choose_augmentation(asked: str, method: str, image_size: int) -> str:
+    """The views: as asked, or those of the method's authors; plain ones below 96 pixels, where blur takes what there is."""
+    if asked != "auto":
+        return asked
+    if image_size < SMALL_SIDE:
+        return "plain"
+    return "byol" if method in _ASYMMETRIC else "moco"
