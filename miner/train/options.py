@@ -137,6 +137,15 @@ class TrainOptions(Options):
         description="weights: neither biases nor normalisations decay, and lars leaves their steps as they are; the default "
         "with lars and adamw.",
     )
+    trust_coefficient: float | None = Field(
+        None,
+        gt=0,
+        description="lars: step of a weight over its length, before the learning rate; by default "
+        f"{OPTIMIZERS['lars']['trust_coefficient']:g}. solo-learn takes 0.02 with --trust-clip.",
+    )
+    trust_clip: bool = Field(
+        False, description="lars: never let a weight's rate exceed the learning rate; for a large --trust-coefficient."
+    )
     clip_norm: float | None = Field(
         None,
         gt=0,
@@ -303,6 +312,8 @@ class TrainOptions(Options):
                     f"{flag_name(name)} {teacher:g} must be below --temperature {self.temperature:g}: "
                     "otherwise the teacher's targets are no sharper than the student, and all prototypes become alike"
                 )
+        if self.optimizer != "lars" and (self.trust_coefficient or self.trust_clip):
+            raise ValueError("--trust-coefficient and --trust-clip belong to --optimizer lars")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"--warmup-epochs {self.warmup_epochs} must be below --epochs {self.epochs}")
         return self

@@ -36,6 +36,7 @@ class Plan:
         warmup_steps: in which it is reached; as many in all arms.
         decay_on: which parameters decay, all or weights.
         final_weight_decay: what the weight decay moves to; None where it stays.
+        trust_coefficient, trust_clip: of lars; None with another optimizer.
         clip_norm: longest gradient of all parameters together; None where it may be of any length.
         stem: of a ResNet; None for a ViT, which has patch_size and drop_path instead.
         augmentation: how views are made, by name.
@@ -73,6 +74,8 @@ class Plan:
     warmup_steps: int = 0
     decay_on: str = "all"
     final_weight_decay: float | None = None
+    trust_coefficient: float | None = 0.001
+    trust_clip: bool | None = False
     clip_norm: float | None = None
     augmentation: str = "plain"
     least_area: float = 0.08

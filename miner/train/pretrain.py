@@ -148,6 +148,8 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         steps=steps,
         lr_peak=planning.peak_lr(options.lr, batch_size),
         optimizer=options.optimizer,
+        trust_coefficient=options.trust_coefficient,
+        trust_clip=options.trust_clip if options.optimizer == "lars" else None,
         warmup_steps=options.warmup_epochs * (steps // options.epochs),
         weight_decay=options.weight_decay,
         decay_on=options.decay_on,

@@ -106,7 +106,7 @@ RECIPES: dict[str, Recipe] = {
 # Where a method's own learning rate is for SGD, these are near what the authors of most methods use with the optimizer.
 OPTIMIZERS: dict[str, dict[str, float | str]] = {
     "sgd": {"weight_decay": 5e-4, "decay_on": "all"},
-    "lars": {"lr": 0.3, "weight_decay": 1e-6, "decay_on": "weights"},
+    "lars": {"lr": 0.3, "weight_decay": 1e-6, "decay_on": "weights", "trust_coefficient": 0.001},
     "adamw": {"lr": 5e-4, "weight_decay": 0.04, "decay_on": "weights"},
 }
 

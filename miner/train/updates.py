@@ -16,7 +16,7 @@ class Updates:
     """The optimizer with learning rate and weight decay by step.
 
     - sgd: torch's, momentum 0.9.
-    - lars: timm's, momentum 0.9, trust coefficient 0.001 (You et al. 2017, arXiv 1708.03888). Parameters that do not decay are
+    - lars: timm's, momentum 0.9 (You et al. 2017, arXiv 1708.03888). Parameters that do not decay are
       not adapted either, as in the authors' code of VICReg and Barlow Twins.
     - adamw: torch's, betas 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
@@ -39,7 +39,7 @@ class Updates:
         self._traits: list[tuple[bool, bool]] = []
         for group in method.parameter_groups():
             for parameters, decays in _by_decay(group.parameters, plan.decay_on):
-                adapted = {"always_adapt": decays} if plan.optimizer == "lars" else {}
+                adapted = _adaptation(plan, decays) if plan.optimizer == "lars" else {}
                 groups.append({"params": parameters, "weight_decay": plan.weight_decay if decays else 0.0, **adapted})
                 self._traits.append((group.constant_lr, decays))
         self.optimizer = _build(plan.optimizer, groups, plan.lr_peak)
@@ -71,6 +71,11 @@ def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[
     weights = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]
     return [(part, decays) for part, decays in ((weights, True), (others, False)) if part]
+
+
+def _adaptation(plan: Plan, decays: bool) -> dict[str, Any]:
+    """What timm's LARS calls these settings of a group of parameters."""
+    return {"always_adapt": decays, "trust_coeff": plan.trust_coefficient, "trust_clip": plan.trust_clip}
 
 
 def _build(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

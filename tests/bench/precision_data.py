@@ -28,6 +28,7 @@ from miner.source import open_source
 from miner.source.decode import decode_image
 from miner.stored import MemoryVectors
 from miner.train.augment import Augmentation
+from miner.train.view_settings import AUGMENTATIONS
 from miner.workspace import Workspace
 
 CPU = torch.device("cpu")
@@ -186,7 +187,7 @@ def _viewed(case: Case, source: str, encoder: Encoder, precision: torch.dtype) -
     slices = [(a[some], b[some]) for (a, b), some in zip(case.slices, chosen, strict=True)]
     rows = np.unique(np.concatenate([side for pair in slices for side in pair]))
     steps, draw, views = encoder.preprocess, torch.Generator().manual_seed(0), []
-    augmentation = Augmentation(steps.crop, steps.mean, steps.std)
+    augmentation = Augmentation(steps.crop, steps.mean, steps.std, AUGMENTATIONS["moco"])
     pixels = [steps.pixels(image) for image in _images(source, rows)]
     for start in range(0, len(rows), BATCH):
         batch = torch.from_numpy(np.stack(pixels[start : start + BATCH])).permute(0, 3, 1, 2).contiguous()

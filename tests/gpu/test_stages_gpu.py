@@ -19,6 +19,7 @@ from miner.train.metrics import read_metrics
 from miner.train.options import TrainOptions
 from miner.train.run import train
 from miner.workspace import Workspace
+from tests.train.methods.tiny import batch
 from tests.train.mini_workspace import TINY_RUN, write_shards
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
@@ -60,7 +61,7 @@ def losses_of_three_steps(device: str) -> list[float]:
     losses = []
     for _ in range(3):
         first, second = torch.randn(2, 8, 3, 32, 32, generator=draw).to(device)
-        loss = method(first, second, draw)["loss"]
+        loss = method(batch(first, second, draw))["loss"]
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -73,9 +74,15 @@ def test_training_steps_give_the_losses_of_the_cpu() -> None:
     assert losses_of_three_steps("cuda") == pytest.approx(losses_of_three_steps("cpu"), rel=0.01)
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_training_runs_to_its_end(tmp_path: Path, precision: str) -> None:
+SMALL_CROPS = {
+    **{"method": "dino", "backbone": "vit_tiny", "stem": "auto", "drop_path": 0.1, "local_crops": 2, "local_size": 16},
+    **{"frozen_epochs": 1, "teacher_warmup_epochs": 1, "augmentation": "byol"},
+}
+
+
+@pytest.mark.parametrize("changes", [{"precision": "fp32"}, {"precision": "bf16"}, SMALL_CROPS])
+def test_training_runs_to_its_end(tmp_path: Path, changes: dict) -> None:
     workspace = write_shards(tmp_path / "w", images=64, pairs=16)
-    train(TrainOptions(**TINY_RUN | {"device": "cuda", "precision": precision}), workspace)
-    losses = [line["loss"] for line in read_metrics(workspace.run("moco") / "metrics.jsonl")]
+    train(TrainOptions(**TINY_RUN | {"device": "cuda", "name": "run"} | changes), workspace)
+    losses = [line["loss"] for line in read_metrics(workspace.run("run") / "metrics.jsonl")]
     assert len(losses) == 2 and np.isfinite(losses).all()

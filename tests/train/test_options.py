@@ -39,6 +39,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": "dino", "teacher_warmup_temperature": 0.1}, "--teacher-warmup-temperature 0.1 must be below"),
         ({"method": "byol", "local_crops": 2}, "--local-crops and --local-size are not options of byol"),
         ({"method": "dino", "local_size": 16}, "--local-size has no meaning without --local-crops"),
+        ({"trust_clip": True}, "--trust-coefficient and --trust-clip belong to --optimizer lars"),
         ({"method": "sinclair"}, "--method"),
         ({"method": ["moco"]}, "--method"),
         ({"method": "simclr", "temperature": 0}, "--temperature"),

@@ -70,6 +70,20 @@ def test_lars_takes_steps_in_proportion_to_the_weights_and_leaves_biases_alone()
         torch.testing.assert_close(method.get_parameter(name), expected, msg=name)
 
 
+def test_a_clipped_rate_is_that_of_the_weight_or_the_learning_rate_whichever_is_less() -> None:
+    before = {name: value.detach().clone() for name, value in Two().named_parameters()}
+    twin = Two()
+    twin(None)["loss"].backward()
+    rates = {name: 0.02 * before[name].norm() / p.grad.norm() for name, p in twin.named_parameters() if p.ndim > 1}
+    lr = float(sum(rates.values()) / 2)  # between the two
+    method, _, _ = trained(
+        1, optimizer="lars", trust_coefficient=0.02, trust_clip=True, decay_on="weights", lr_peak=lr, weight_decay=0.0
+    )
+    for name, rate in rates.items():
+        expected = before[name] - min(float(rate), lr) * twin.get_parameter(name).grad
+        torch.testing.assert_close(method.get_parameter(name), expected, msg=name)
+
+
 def test_lars_without_decay_still_adapts() -> None:
     before = Two().backbone.weight.detach().clone()
     method, _, _ = trained(1, optimizer="lars", decay_on="weights", lr_peak=1.0, weight_decay=0.0)

@@ -70,6 +70,8 @@ def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> No
     solarised = made(solarise=(0.0, 0.5)).amax(dim=(1, 2, 3)) <= 0.5
     first, second = solarised.chunk(2)
     assert first.sum() == 0 and 20 < second.sum() < 44
+    sigma = Augmentation(48, MEAN, STD, replace(whole, blur=(0.0, 1.0))).draw(10, 48, generator(3), firsts=3).sigma
+    assert (sigma > 0).tolist() == [False] * 3 + [True] * 7
 
 
 def test_the_named_augmentations_are_their_authors() -> None:

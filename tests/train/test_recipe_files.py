@@ -1,0 +1,52 @@
+"""The files in pipelines/recipes."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from miner.options import read_config
+from miner.train.options import TrainOptions, is_vit
+from miner.train.plan import choose_crops, choose_patch_size, choose_stem, peak_lr
+from miner.train.recipes import RECIPES
+
+FOLDER = Path(__file__).parents[2] / "pipelines/recipes"
+FILES = sorted(FOLDER.glob("*/*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_a_recipe_is_what_it_says(path: Path) -> None:
+    values = read_config(path)
+    options = TrainOptions.parse(values)
+    assert path.stem.startswith(options.method)
+    assert {name: getattr(options, name) for name in values} == values  # nothing is rounded or replaced
+    size = options.image_size
+    assert size is not None and options.pairs_arm == "none"
+    stem = None if is_vit(options.backbone) else choose_stem(options.stem, size)
+    patch_size = choose_patch_size(options.patch_size, size) if stem is None else None
+    assert choose_crops(options, size, stem, patch_size)["augmentation"] == values["augmentation"]
+
+    text = path.read_text()
+    assert max(map(len, text.splitlines())) <= 132
+    for said in ("# Source: ", "# Published: ", "# Deviations: "):
+        assert said in text
+    lr, batch, peak = map(float, re.findall(r"^# Peak learning rate: (\S+) x (\d+)/256 = (\S+)$", text, re.M)[0])
+    assert lr == options.lr and batch == options.batch_size
+    assert peak_lr(options.lr, options.batch_size) == pytest.approx(peak)
+
+
+def test_every_method_has_its_settings_spelt_out() -> None:
+    for path in FILES:
+        values = read_config(path)
+        optional = {"teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"}
+        assert set(RECIPES[values["method"]].settings) - optional <= values.keys(), path
+
+
+def test_the_data_sets_have_the_methods_that_were_published_for_them() -> None:
+    found = {
+        folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in FOLDER.iterdir() if folder.is_dir()
+    }
+    for full in ("cifar10", "imagenette", "imagenet100"):
+        assert found[full] == RECIPES.keys()
+    assert found["imagenet1k"] == {*RECIPES, "dino_vit"} - {"nnclr"}
+    assert found["stl10"] == {"simclr", "byol", "barlow"}
