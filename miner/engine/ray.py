@@ -32,7 +32,7 @@ class RayExecutor:
         except ImportError:
             raise UsageError("--engine-address needs Ray: pip install -e '.[ray]'") from None
         if not ray.is_initialized():
-            _connect(ray, self.address)
+            connect(ray, self.address)
         actor, count = self._actor(ray)
         pool = [actor.remote() for _ in range(min(count, len(units)))]
         waiting = list(reversed(range(len(units))))
@@ -77,7 +77,12 @@ class _Worker:
         unit.execute()
 
 
-def _connect(ray: Any, address: str) -> None:
+def connect(ray: Any, address: str) -> None:
+    """Join the cluster at an address, or start a local one for `auto` where none runs.
+
+    Raises:
+        MinerError: no cluster answers.
+    """
     try:
         if address == "auto":
             try:

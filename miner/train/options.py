@@ -223,6 +223,11 @@ class TrainOptions(Options):
         description="Processes that share each batch: one per GPU. They train what one would, up to rounding. torchrun "
         "--nproc-per-node N -m miner train ... does the same, also on several machines.",
     )
+    engine_address: str | None = Field(
+        None,
+        description="Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the "
+        "workspace under the same path.",
+    )
     sync_norm: bool = Field(
         True,
         description="Several processes normalise over the whole batch, as one does, not each over its part: off saves "

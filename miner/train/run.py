@@ -12,7 +12,7 @@ from miner.train.recipes import OWN_OPTIONS
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
-_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps", "source", "processes"}
+_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps", "source", "processes", "engine_address"}
 
 _STATE_FILE = "state.json"
 
@@ -35,8 +35,8 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
     """
     if not is_launched():
         return _train(options, workspace, force, lambda manifest: manifest)
-    if options.processes > 1:
-        raise UsageError("torchrun has started the processes of this run; leave --processes out.")
+    if options.processes > 1 or options.engine_address:
+        raise UsageError("torchrun has started the processes of this run; leave --processes and --engine-address out.")
     from miner.train.processes import from_first, joined
 
     with joined("env://"):

@@ -1,0 +1,71 @@
+"""A run on the workers of a Ray cluster, by Ray Train."""
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from miner.engine.ray import connect
+from miner.errors import MinerError, UsageError
+from miner.train.inputs import Inputs
+from miner.train.options import TrainOptions
+from miner.workspace import Record
+
+_PATIENCE_S = 7200
+
+
+def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
+    """`pretrain` on `--processes` workers, with a GPU each where the cluster has any.
+
+    All machines must see the workspace and the images under the same paths, since the first worker writes the run's files.
+
+    Raises:
+        UsageError: Ray is not installed.
+        MinerError: there is no cluster at the address, a worker died, or what the first worker to fail raised.
+    """
+    try:
+        import ray
+        from ray.train import RunConfig, ScalingConfig, WorkerGroupError
+        from ray.train.torch import TorchConfig, TorchTrainer
+    except ImportError:
+        raise UsageError("--engine-address needs Ray: pip install -e '.[ray]'") from None
+    assert options.engine_address is not None
+    if not ray.is_initialized():
+        connect(ray, options.engine_address)
+    wants_gpu = options.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
+    with TemporaryDirectory(prefix="miner-") as storage:
+        trainer = TorchTrainer(
+            _work,
+            train_loop_config={"arguments": (options, inputs, folder.absolute())},
+            torch_config=TorchConfig(timeout_s=_PATIENCE_S),
+            scaling_config=ScalingConfig(num_workers=options.processes, use_gpu=wants_gpu),
+            run_config=RunConfig(storage_path=storage),
+        )
+        try:
+            answer = trainer.fit().metrics
+        except WorkerGroupError as error:
+            raise _reason(error.worker_failures) from error
+    assert answer is not None
+    return answer["record"], answer["items_per_s"]
+
+
+def _work(config: dict[str, Any]) -> None:
+    """On each worker, in the process group that Ray Train has set up."""
+    import ray.train
+
+    from miner.train.pretrain import pretrain
+
+    record, items_per_s = pretrain(*config["arguments"])
+    ray.train.report({"record": record, "items_per_s": items_per_s})
+
+
+def _reason(failures: dict[int, Exception]) -> Exception:
+    """The error of the worker that failed by itself, rather than of those that lost it."""
+    for failure in failures.values():
+        cause = getattr(failure, "cause", failure)
+        if isinstance(cause, MinerError):
+            return cause
+    return MinerError(
+        "A worker of the run failed "
+        f"({' '.join(str(next(iter(failures.values()), 'no reason given')).split())[-300:]}). What was finished is kept; the "
+        "same command continues."
+    )
