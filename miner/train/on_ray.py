@@ -41,21 +41,18 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path) -> tupl
             run_config=RunConfig(storage_path=storage),
         )
         try:
-            answer = trainer.fit().metrics
+            record, items_per_s = trainer.fit().return_value
         except WorkerGroupError as error:
             raise _reason(error.worker_failures) from error
-    assert answer is not None
-    return answer["record"], answer["items_per_s"]
+    return record, items_per_s
 
 
-def _work(config: dict[str, Any]) -> None:
+def _work(config: dict[str, Any]) -> tuple[Record, float]:
     """On each worker, in the process group that Ray Train has set up."""
-    import ray.train
-
     from miner.train.pretrain import pretrain
 
-    record, items_per_s = pretrain(*config["arguments"])
-    ray.train.report({"record": record, "items_per_s": items_per_s})
+    arguments: tuple[TrainOptions, Inputs, Path] = config["arguments"]
+    return pretrain(*arguments)
 
 
 def _reason(failures: dict[int, Exception]) -> Exception:
