@@ -34,16 +34,17 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path) -> tupl
     wants_gpu = options.device != "cpu" and ray.cluster_resources().get("GPU", 0) > 0  # type: ignore[no-untyped-call]
     with TemporaryDirectory(prefix="miner-") as storage:
         trainer = TorchTrainer(
-            _work,
+            _work,  # type: ignore[arg-type]  # what it returns is the result's return_value
             train_loop_config={"arguments": (options, inputs, folder.absolute())},
             torch_config=TorchConfig(timeout_s=_PATIENCE_S),
             scaling_config=ScalingConfig(num_workers=options.processes, use_gpu=wants_gpu),
             run_config=RunConfig(storage_path=storage),
         )
         try:
-            record, items_per_s = trainer.fit().return_value
+            result: Any = trainer.fit()
         except WorkerGroupError as error:
             raise _reason(error.worker_failures) from error
+    record, items_per_s = result.return_value
     return record, items_per_s
 
 
