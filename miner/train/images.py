@@ -1,4 +1,4 @@
-"""Images in memory: each is decoded once, to one square canvas."""
+"""Images as square canvases; in memory when each is decoded once."""
 
 import io
 import os
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ CANVAS_MARGIN = 1.25
 _PROBED = 64
 _PER_TASK = 64
 _STATISTICS_SAMPLE = 10_000
+_STATISTICS_PART = 250
 
 
 def typical_side(source: Source, entries: Sequence[Entry]) -> int:
@@ -65,11 +67,11 @@ def load_images(source: Source, entries: Sequence[Entry], side: int, workers: in
     def fill(start: int) -> int:
         chunk = entries[start : start + _PER_TASK]
         for row, entry in enumerate(chunk, start):
-            canvas[row] = _square(_decoded(source, entry), side)
+            canvas[row] = canvas_pixels(source, entry, side)
         return len(chunk)
 
-    threads = workers or min(8, os.cpu_count() or 1)
-    with Progress(title, total=len(entries), item="images") as progress, ThreadPoolExecutor(threads) as pool:
+    threads = ThreadPoolExecutor(decoding_threads(workers))
+    with Progress(title, total=len(entries), item="images") as progress, threads as pool:
         try:
             for count in pool.map(fill, range(0, len(entries), _PER_TASK)):
                 progress.advance(count)
@@ -79,33 +81,51 @@ def load_images(source: Source, entries: Sequence[Entry], side: int, workers: in
     return torch.from_numpy(canvas)
 
 
-def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
+    """One image as `load_images` makes it: uint8 (3, side, side).
+
+    Raises:
+        MinerError: it cannot be decoded.
+    """
+    try:
+        image = decode_image(source.read(entry))
+    except (UnreadableImageError, OSError) as error:
+        raise _unusable(entry, error) from error
+    return _square(image, side)
+
+
+def decoding_threads(workers: int) -> int:
+    """As many as asked; 0 means one per core, at most 8."""
+    return workers or min(8, os.cpu_count() or 1)
+
+
+class Canvases(Protocol):
+    """What a tensor of canvases and images that stay in their files have in common: pixels of any rows."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor: ...
+
+
+def channel_statistics(images: Canvases) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel on the scale [0, 1], over up to 10,000 images, to four digits.
 
     Args:
-        images: uint8 (n, channels, height, width).
+        images: uint8 (n, 3, height, width).
     """
     rows = torch.linspace(0, len(images) - 1, min(_STATISTICS_SAMPLE, len(images))).long()
     levels = torch.arange(256, dtype=torch.float64) / 255.0
+    counts = torch.zeros(3, 256, dtype=torch.float64)
+    for part in torch.split(rows, _STATISTICS_PART):
+        for channel, values in enumerate(images[part].transpose(0, 1)):
+            counts[channel] += torch.bincount(values.flatten().int(), minlength=256)
     means, widths = [], []
-    for channel in range(images.shape[1]):
-        counts = torch.zeros(256, dtype=torch.float64)
-        for part in torch.split(rows, 1000):
-            counts += torch.bincount(images[part, channel].flatten().int(), minlength=256)
-        share = counts / counts.sum()
+    for share in counts / counts.sum(dim=1, keepdim=True):
         mean = (share * levels).sum()
         means.append(round(float(mean), 4))
         # One image of a single colour has no width to divide by.
         widths.append(max(round(float((share * (levels - mean) ** 2).sum().sqrt()), 4), 1 / 255))
     return tuple(means), tuple(widths)
-
-
-def to_device(images: Tensor, device: torch.device) -> Tensor:
-    """The images on the device when they fill at most half of its free memory, else where they are."""
-    if device.type != "cuda":
-        return images
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    return images.to(device) if images.nbytes <= free_bytes // 2 else images
 
 
 def free_memory_bytes() -> int:
@@ -128,13 +148,6 @@ def _check_memory(needed_bytes: int, side: int) -> None:
             f"The images at {side} x {side} pixels take {needed_bytes / 1e9:.1f} GB of memory, more than half of the "
             f"{free_bytes / 1e9:.1f} GB that are free. Use fewer (--limit), smaller ones (--image-size), or a larger machine."
         )
-
-
-def _decoded(source: Source, entry: Entry) -> Image.Image:
-    try:
-        return decode_image(source.read(entry))
-    except (UnreadableImageError, OSError) as error:
-        raise _unusable(entry, error) from error
 
 
 def _short_side(source: Source, entry: Entry) -> int:

@@ -18,6 +18,7 @@ from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
 from miner.train.observer import Observer
 from miner.train.pair_index import PairIndex
+from miner.train.place import Images
 from miner.train.plan import Plan
 from miner.train.randomness import seeded
 from miner.train.sampler import CombinedSampler
@@ -32,7 +33,7 @@ _MOST_BAD_LOSSES = 3
 def run_loop(
     plan: Plan,
     method: Method,
-    images: Tensor,
+    images: Images,
     sampler: CombinedSampler,
     folder: Path,
     *,
@@ -48,7 +49,7 @@ def run_loop(
     Args:
         plan: of the run.
         method: on `device`; it is trained in place.
-        images: uint8 (images, 3, canvas, canvas), anywhere.
+        images: uint8 (images, 3, canvas, canvas), anywhere, or in their files.
         sampler: which rows meet in which step.
         folder: of the run; it gets metrics.jsonl, TensorBoard events and checkpoints/last.pt.
         device: where to compute.
@@ -64,6 +65,7 @@ def run_loop(
     updates = Updates(plan, method)
     make_batch = StepBatches(plan, images, device, index)
     done = load_checkpoint(checkpoint, method, updates.optimizer, observers)
+    make_batch.look_ahead(sampler, done)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
     guard = LossGuard(plan)

@@ -233,6 +233,12 @@ class TrainOptions(Options):
         description="Several processes normalise over the whole batch, as one does, not each over its part: off saves "
         "exchanges, and costs most methods accuracy. moco always normalises parts of the batch apart.",
     )
+    data: Literal["auto", "memory", "stream"] = Field(
+        "auto",
+        description="memory: decode every image once, before the first step; stream: leave images in their files and decode "
+        "those of a step ahead of it, for data sets larger than memory; auto: memory if they take at most half of what is "
+        "free. The result is the same, byte for byte.",
+    )
     workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device has it natively."

@@ -21,9 +21,7 @@ from miner.train.export import BACKBONE_FILE, BEST_FILE, save_backbone
 from miner.train.images import (
     canvas_side,
     channel_statistics,
-    load_images,
     nearest_image_size,
-    to_device,
     typical_side,
 )
 from miner.train.inputs import Inputs, open_images, read_pairs
@@ -32,6 +30,7 @@ from miner.train.methods import build_method
 from miner.train.metrics import METRICS_FILE, read_metrics
 from miner.train.options import TrainOptions, is_vit
 from miner.train.pair_index import PairIndex
+from miner.train.place import Images, place_images, to_device
 from miner.train.plan import Plan
 from miner.train.rank import RankObserver
 from miner.train.recipes import RECIPES
@@ -94,12 +93,12 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
     return record, items_per_s
 
 
-def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Tensor, ArmPairs, Tensor, Plan]:
+def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Images, ArmPairs, Tensor, Plan]:
     """All that decides a run.
 
     Returns:
-        Images, uint8 (images, 3, canvas, canvas) on the CPU; pairs among them; their labels, int64 (images,), -1 where unknown;
-        and every number of the run.
+        Images, uint8 (images, 3, canvas, canvas) on the CPU or in their files; pairs among them; their labels,
+        int64 (images,), -1 where unknown; and every number of the run.
     """
     source, entries = open_images(inputs)
     mined = read_pairs(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
@@ -115,7 +114,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     side = typical_side(source, entries)
     image_size = options.image_size or nearest_image_size(side)
     canvas = canvas_side(image_size, side)
-    images = load_images(source, entries, canvas, options.workers, "decode")
+    images = place_images(options.data, source, entries, canvas, options.workers)
     mean, std = channel_statistics(images)
     recipe = RECIPES[options.method]
     settings = {name: getattr(options, name) for name in recipe.settings}

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.train.augment.views import normalise
+from miner.train.images import Canvases
 from miner.train.methods import Method
 from miner.train.observer import Observer
 from miner.train.plan import Plan
@@ -38,7 +39,7 @@ class RankObserver(Observer):
         device: where to compute.
     """
 
-    def __init__(self, plan: Plan, images: Tensor, device: torch.device) -> None:
+    def __init__(self, plan: Plan, images: Canvases, device: torch.device) -> None:
         self.plan, self.images, self.device = plan, images, device
 
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
@@ -51,7 +52,7 @@ class RankObserver(Observer):
 @torch.no_grad()
 def backbone_rank(
     backbone: nn.Module,
-    images: Tensor,
+    images: Canvases,
     image_size: int,
     mean: tuple[float, ...],
     std: tuple[float, ...],
@@ -72,13 +73,14 @@ def backbone_rank(
         float32 scalar.
     """
     count = max(1, min(MOST_IMAGES, len(images) // _SHARE_OF_IMAGES))
-    rows = torch.linspace(0, len(images) - 1, count).long().to(images.device)
-    edge = (images.shape[-1] - image_size) // 2
+    rows = torch.linspace(0, len(images) - 1, count).long()
     was_training = backbone.training
     backbone.eval()
     features = []
     for part in torch.split(rows, _BATCH):
-        pixels = images[part, :, edge : edge + image_size, edge : edge + image_size].to(device)
+        canvases = images[part]
+        edge = (canvases.shape[-1] - image_size) // 2
+        pixels = canvases[:, :, edge : edge + image_size, edge : edge + image_size].to(device)
         features.append(backbone(normalise(pixels.float().div_(255.0), mean, std)).float())
     backbone.train(was_training)
     return rankme(torch.cat(features))

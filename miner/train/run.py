@@ -12,7 +12,8 @@ from miner.train.recipes import OWN_OPTIONS
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
-_NOT_IN_REQUEST = {"name", "device", "workers", "checkpoint_steps", "source", "processes", "engine_address"}
+_SPEED = {"device", "data", "workers", "checkpoint_steps", "processes", "engine_address"}
+_NOT_IN_REQUEST = {"name", "source", *_SPEED}
 
 _STATE_FILE = "state.json"
 

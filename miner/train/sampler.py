@@ -1,5 +1,6 @@
 """The combined data set: every image with itself, and every mined pair; its order in each epoch."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +37,14 @@ class CombinedSampler:
     @property
     def steps_per_epoch(self) -> int:
         return self.item_count // self.batch_size
+
+    def batches(self, start: int, stop: int) -> Iterator[Tensor]:
+        """The batches of the steps of a run from `start` up to, and without, `stop`: int64 (2, batch)."""
+        for step in range(start, stop):
+            number, position = divmod(step, self.steps_per_epoch)
+            if position == 0 or step == start:
+                batches = self.epoch(number)
+            yield batches[position]
 
     def epoch(self, number: int) -> Tensor:
         """All batches of an epoch: int64 (steps, 2, batch), the rows of anchors and of positives."""

@@ -8,8 +8,11 @@ from miner.train.augment import Augmentation, SmallCrops
 from miner.train.batch import Batch
 from miner.train.distributed import own_columns, world_size
 from miner.train.pair_index import PairIndex
+from miner.train.place import Images
 from miner.train.plan import Plan
 from miner.train.randomness import generator
+from miner.train.sampler import CombinedSampler
+from miner.train.stream import StreamedImages
 
 
 class StepBatches:
@@ -17,14 +20,14 @@ class StepBatches:
 
     Args:
         plan: of the run.
-        images: uint8 (images, 3, canvas, canvas), anywhere.
+        images: uint8 (images, 3, canvas, canvas), anywhere, or in their files.
         device: of the views.
         index: partners of the images, on the CPU; needed where the plan joins partners or masks known positives.
     Raises:
         UsageError: partners are to join on several processes, whose batches would differ in size.
     """
 
-    def __init__(self, plan: Plan, images: Tensor, device: torch.device, index: PairIndex | None) -> None:
+    def __init__(self, plan: Plan, images: Images, device: torch.device, index: PairIndex | None) -> None:
         if plan.partners and world_size() > 1:
             raise UsageError("--partners works on one process only: steps of several would differ in size.")
         self.plan, self.images, self.device, self.index = plan, images, device, index
@@ -41,20 +44,15 @@ class StepBatches:
             step: from 0.
         """
         draw = generator(self.plan.seed, "step", step)
-        anchors, positives = own_columns(items)
-        owners = partners = anchors[:0]
-        if self.index is not None and self.plan.partners:
-            of_step = generator(self.plan.seed, "partners", step)
-            owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
-        rows = torch.cat([anchors, positives, partners])
+        owners, rows = self._rows(items, step)
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
-        count = items.numel()
-        views = self.augment.draw(count + len(partners), pixels.shape[-1], draw, items.shape[1])
-        own = own_columns(torch.arange(count).view(2, -1)).flatten()
-        own = torch.cat([own, torch.arange(count, count + len(partners))])
-        first, second = self.augment.apply(pixels, views[own]).tensor_split([len(anchors)])
-        crops = self.small_crops(pixels[: len(anchors)], pixels[len(anchors) : 2 * len(anchors)], draw)
-        anchors, positives = rows.to(self.device).tensor_split([len(anchors)])
+        own = own_columns(torch.arange(items.numel()).view(2, -1))
+        count, partners = own.shape[1], torch.arange(items.numel(), items.numel() + len(owners))
+        views = self.augment.draw(items.numel() + len(owners), pixels.shape[-1], draw, items.shape[1])
+        parameters = views[torch.cat([own.flatten(), partners])]
+        first, second = self.augment.apply(pixels, parameters).tensor_split([count])
+        crops = self.small_crops(pixels[:count], pixels[count : 2 * count], draw)
+        anchors, positives = rows.to(self.device).tensor_split([count])
         return Batch(
             first,
             second,
@@ -66,3 +64,18 @@ class StepBatches:
             partner_weight=self.plan.pair_weight,
             known=self.known,
         )
+
+    def look_ahead(self, sampler: CombinedSampler, start: int) -> None:
+        """Have images that are in their files decoded ahead of the steps from `start` on."""
+        if isinstance(self.images, StreamedImages):
+            items = enumerate(sampler.batches(start, self.plan.steps), start)
+            self.images.expect(self._rows(of_step, step)[1] for step, of_step in items)
+
+    def _rows(self, items: Tensor, step: int) -> tuple[Tensor, Tensor]:
+        """The items that get a partner, and the images of this process's part of a step: anchors, positives, partners."""
+        anchors, positives = own_columns(items)
+        owners = partners = anchors[:0]
+        if self.index is not None and self.plan.partners:
+            of_step = generator(self.plan.seed, "partners", step)
+            owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
+        return owners, torch.cat([anchors, positives, partners])

@@ -24,9 +24,9 @@ def lines(workspace: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True) if path.exists() else []
 
 
-def kill_when(workspace: Path, line_count: int) -> None:
+def kill_when(command: list[str], workspace: Path, line_count: int) -> None:
     """Start the run and kill it as soon as it has written so many lines of metrics."""
-    process = subprocess.Popen([*COMMAND, "-w", str(workspace)], stderr=subprocess.PIPE, env=ENVIRONMENT)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT)
     while len(lines(workspace)) < line_count and process.poll() is None:
         time.sleep(0.005)
     process.kill()
@@ -34,17 +34,16 @@ def kill_when(workspace: Path, line_count: int) -> None:
     assert process.returncode == -signal.SIGKILL, said.decode()
 
 
-def test_a_killed_run_ends_with_the_same_bytes(tmp_path: Path) -> None:
+def test_a_killed_run_that_streams_ends_with_the_bytes_of_an_unbroken_one_in_memory(tmp_path: Path) -> None:
     for name in ("whole", "killed"):
         write_shards(tmp_path / name, images=64, pairs=16)
     subprocess.run([*COMMAND, "-w", str(tmp_path / "whole")], check=True, capture_output=True, env=ENVIRONMENT)
 
     # The line of step 20 is past the checkpoint of step 14, so it must be dropped and written again.
-    kill_when(tmp_path / "killed", 2)
+    streaming = [*COMMAND, "--data", "stream", "--workers", "3", "-w", str(tmp_path / "killed")]
+    kill_when(streaming, tmp_path / "killed", 2)
     assert not (tmp_path / "killed/runs/moco/manifest.json").exists()
-    again = subprocess.run(
-        [*COMMAND, "-w", str(tmp_path / "killed")], check=True, capture_output=True, text=True, env=ENVIRONMENT
-    )
+    again = subprocess.run(streaming, check=True, capture_output=True, text=True, env=ENVIRONMENT)
     said = re.search(rf"continuing from step (\d+) of {STEPS}", again.stderr)
     assert said and 14 <= int(said[1]) < STEPS
 

@@ -3,8 +3,13 @@ import torch
 from torch import Tensor
 
 from miner.errors import UsageError
+from miner.source import Entry
+from miner.train.images import load_images
 from miner.train.pair_index import PairIndex
+from miner.train.sampler import CombinedSampler
 from miner.train.step_batch import StepBatches
+from miner.train.stream import StreamedImages
+from tests.train.mini_workspace import sample_entries
 from tests.train.test_loop import pictures, plan
 
 PAIRS = torch.tensor([[0, 10], [0, 11], [0, 12], [3, 13], [1, 2]])
@@ -68,3 +73,25 @@ def test_partners_are_refused_on_several_processes(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("miner.train.step_batch.world_size", lambda: 2)
     with pytest.raises(UsageError, match="--partners works on one process"):
         maker(partners=1)
+
+
+def test_looking_ahead_decodes_each_image_of_a_step_once() -> None:
+    source, entries = sample_entries(20)
+    read: list[str] = []
+
+    class Listing:
+        def read(self, entry: Entry) -> bytes:
+            read.append(entry.key)
+            return source.read(entry)
+
+    chosen, sampler = plan(partners=1), CombinedSampler(20, PAIRS[:0], 5, 0)
+    streamed, in_memory = StreamedImages(Listing(), entries, 28, 2), load_images(source, entries, 28, 1, "decode")
+    index, cpu = PairIndex.of(PAIRS, 20), torch.device("cpu")
+    ahead, plainly = (StepBatches(chosen, images, cpu, index) for images in (streamed, in_memory))
+    ahead.look_ahead(sampler, 3)
+    distinct = 0
+    for step, items in enumerate(sampler.batches(3, chosen.steps), 3):
+        ours, theirs = ahead(items, step), plainly(items, step)
+        assert torch.equal(ours.first, theirs.first) and torch.equal(ours.second, theirs.second)
+        distinct += len(torch.cat([theirs.anchors, theirs.positives]).unique())
+    assert len(read) == distinct
