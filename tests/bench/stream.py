@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from itertools import islice
 from pathlib import Path
 
 import torch
@@ -44,13 +43,13 @@ def write_folder(folder: Path, count: int) -> None:
 def leg(folder: str, threads: int, batch_size: int, steps: int) -> dict[str, float]:
     source = open_source(folder)
     images = StreamedImages(source, source.entries, CANVAS, threads)
-    rows = (batch.flatten() for batch in CombinedSampler(len(images), NO_PAIRS, batch_size, 0).batches(0, 10**9))
-    feed = images.ahead(rows, torch.device("cpu"))
-    next(feed)
-    started = time.perf_counter()
-    for _ in islice(feed, steps):
-        pass
-    seconds = time.perf_counter() - started
+    sampler = CombinedSampler(len(images), NO_PAIRS, batch_size, 0)
+    images.expect(batch.flatten() for batch in sampler.batches(0, 10**9))
+    begun = []
+    for batch in sampler.batches(0, steps + 1):
+        images[batch.flatten()]
+        begun.append(time.perf_counter())
+    seconds = begun[-1] - begun[0]
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"images": len(images), "threads": threads, "images_per_s": steps * batch_size / seconds, "peak_mb": peak_mb}
 
