@@ -128,6 +128,14 @@ def channel_statistics(images: Canvases) -> tuple[tuple[float, ...], tuple[float
     return tuple(means), tuple(widths)
 
 
+def to_device(images: Tensor, device: torch.device) -> Tensor:
+    """The images on the device when they fill at most half of its free memory, else where they are."""
+    if device.type != "cuda":
+        return images
+    free_bytes, _ = torch.cuda.mem_get_info(device)
+    return images.to(device) if images.nbytes <= free_bytes // 2 else images
+
+
 def free_memory_bytes() -> int:
     """Memory that this process may still take: of the machine, or of its control group if that is less."""
     limits = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from miner.source import Entry, Source
@@ -32,11 +31,3 @@ def place_images(data: str, source: Source, entries: Sequence[Entry], side: int,
         f"images are decoded step by step: all of them would take {size_bytes / 1e9:.1f} GB of memory", file=sys.stderr
     )
     return StreamedImages(source, entries, side, workers)
-
-
-def to_device(images: Images, device: torch.device) -> Images:
-    """Images in memory on the device when they fill at most half of its free memory, else where they are."""
-    if device.type != "cuda" or isinstance(images, StreamedImages):
-        return images
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    return images.to(device) if images.nbytes <= free_bytes // 2 else images

@@ -22,6 +22,7 @@ from miner.train.images import (
     canvas_side,
     channel_statistics,
     nearest_image_size,
+    to_device,
     typical_side,
 )
 from miner.train.inputs import Inputs, open_images, read_pairs
@@ -30,7 +31,7 @@ from miner.train.methods import build_method
 from miner.train.metrics import METRICS_FILE, read_metrics
 from miner.train.options import TrainOptions, is_vit
 from miner.train.pair_index import PairIndex
-from miner.train.place import Images, place_images, to_device
+from miner.train.place import Images, place_images
 from miner.train.plan import Plan
 from miner.train.rank import RankObserver
 from miner.train.recipes import RECIPES
@@ -67,7 +68,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
     for line in planning.announcements(options, plan):
         print(line, file=sys.stderr)
     method = build_method(plan).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    images = to_device(images, device)
+    images = to_device(images, device) if isinstance(images, Tensor) else images
     knn = KnnObserver(plan, labelled, options.knn_epochs, device, options.workers) if labelled else None
     items_per_s = run_loop(
         plan,

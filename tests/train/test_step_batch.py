@@ -4,6 +4,8 @@ from torch import Tensor
 
 from miner.errors import UsageError
 from miner.source import Entry
+from miner.train.augment import Augmentation
+from miner.train.augment.views import ViewParameters
 from miner.train.images import load_images
 from miner.train.pair_index import PairIndex
 from miner.train.sampler import CombinedSampler
@@ -19,7 +21,12 @@ ITEMS = torch.tensor([[3, 0, 7, 1], [3, 0, 7, 1]])
 @pytest.fixture(autouse=True)
 def _no_augmentation(monkeypatch: pytest.MonkeyPatch) -> None:
     """Views that are the pictures, of one colour each."""
-    monkeypatch.setattr("miner.train.step_batch.Augmentation", lambda *_: lambda images, _: images.float())
+
+    class Plain(Augmentation):
+        def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
+            return images.float()
+
+    monkeypatch.setattr("miner.train.step_batch.Augmentation", Plain)
 
 
 def rows_of(views: Tensor) -> list[int]:
