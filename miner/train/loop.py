@@ -20,7 +20,7 @@ from miner.train.observer import Observer
 from miner.train.pair_index import PairIndex
 from miner.train.place import Images
 from miner.train.plan import Plan
-from miner.train.randomness import seeded
+from miner.train.randomness import generator, seeded
 from miner.train.sampler import CombinedSampler
 from miner.train.step_batch import StepBatches
 from miner.train.updates import Updates
@@ -83,7 +83,9 @@ def run_loop(
                 batches = sampler.epoch(epoch)
             updates.prepare(step)
             lr = float(updates.lrs[step])
-            batch = make_batch(batches[position], step)
+            anchors, dealt = batches[position]
+            positives = method.positives(anchors, dealt, generator(plan.seed, "positives", step))
+            batch = make_batch((anchors, positives), step)
             # Stochastic depth draws from torch's own generators.
             with precision, seeded(plan.seed, "layers", step, rank()):
                 outcome = method(batch)

@@ -21,7 +21,7 @@ def is_vit(backbone: str) -> bool:
 class TrainOptions(Options):
     """Options that belong to some methods only are filled in with the method's default, and are None for the others."""
 
-    method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr"] = Field(
+    method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "graphnnclr"] = Field(
         "moco", description=f"Self-supervised method. {_METHODS}."
     )
     name: str | None = Field(
@@ -204,6 +204,22 @@ class TrainOptions(Options):
     predictor_dim: int | None = Field(
         None, ge=2, description=f"Width inside the predictor. By default {defaults_of('predictor_dim')}."
     )
+    graph_edges: int | None = Field(
+        None,
+        ge=1,
+        description="graphnnclr: edges from an image to its nearest others, per epoch, in graphs that are kept beside the run; "
+        f"training does not use them. By default {defaults_of('graph_edges')}.",
+    )
+    graph_window: int | None = Field(
+        None,
+        ge=1,
+        description="graphnnclr: epochs whose neighbours are kept, and that pass before they give second views. Fewer bring "
+        f"neighbours in earlier, more are surer of them. By default {defaults_of('graph_window')}.",
+    )
+    graph_prior: bool | None = Field(
+        None,
+        description="graphnnclr: take the pairs for known neighbours from the first epoch on, instead of as items of their own.",
+    )
     symmetric: bool | None = Field(
         None,
         description="moco: use both views as query and key (twice the work per step); the other methods always do.",
@@ -255,6 +271,11 @@ class TrainOptions(Options):
     )
     seed: int = Field(0, description="Seed of weights, order and augmentations.")
 
+    @property
+    def pairs_are_items(self) -> bool:
+        """Whether a pair is trained on as an item of its own."""
+        return not (self.partners or self.graph_prior)
+
     @model_validator(mode="before")
     @classmethod
     def _take_the_methods_defaults(cls, values: Any) -> Any:
@@ -277,7 +298,7 @@ class TrainOptions(Options):
 
     @model_validator(mode="after")
     def _check_how_pairs_are_used(self) -> Self:
-        for name in ("pairs_per_anchor", "partners"):
+        for name in ("pairs_per_anchor", "partners", "graph_prior"):
             if getattr(self, name) and not Arm.parse(self.pairs_arm).reads_pairs:
                 raise ValueError(f"{flag_name(name)} has no meaning with --pairs-arm none")
         if self.pair_weight != 1.0 and not self.partners:

@@ -41,12 +41,19 @@ class PairIndex:
         Args:
             anchors, others: int64 (n,) and (m,), rows of images on the device of the index.
         """
-        wanted = anchors.unsqueeze(1) * self.images + others
-        same = anchors.unsqueeze(1) == others
+        return (anchors.unsqueeze(1) == others) | self.holds(anchors.unsqueeze(1), others)
+
+    def holds(self, anchors: Tensor, others: Tensor) -> Tensor:
+        """Which images are partners, place by place: bool.
+
+        Args:
+            anchors, others: int64, of shapes that broadcast, rows of images on the device of the index.
+        """
+        wanted = anchors * self.images + others
         if len(self.keys) == 0:
-            return same
+            return torch.zeros_like(wanted, dtype=torch.bool)
         places = torch.searchsorted(self.keys, wanted).clamp_max(len(self.keys) - 1)
-        return same | (self.keys[places] == wanted)
+        return self.keys[places] == wanted
 
     def draw(self, anchors: Tensor, most: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
         """Up to `most` partners of each anchor, all alike likely. The index must be on the CPU.

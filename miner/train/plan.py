@@ -96,11 +96,18 @@ class Plan:
     teacher_warmup_epochs: int | None = None
     frozen_epochs: int | None = None
     symmetric: bool | None = None
+    graph_edges: int | None = None
+    graph_window: int | None = None
+    graph_prior: bool | None = None
 
     @property
     def needs_index(self) -> bool:
         """Whether a step looks up who is a partner of whom."""
-        return bool(self.partners or self.mask_known_positives)
+        return bool(self.partners or self.mask_known_positives or self.graph_prior)
+
+    @property
+    def pairs_are_items(self) -> bool:
+        return not (self.partners or self.graph_prior)
 
     @property
     def views(self) -> ViewSettings:
@@ -115,7 +122,7 @@ class Plan:
 
     @property
     def items(self) -> int:
-        return self.images + (0 if self.partners else self.pairs)
+        return self.images + (self.pairs if self.pairs_are_items else 0)
 
     def plain(self) -> dict[str, Any]:
         """The plan as JSON values, without the settings that the method does not have."""

@@ -18,6 +18,7 @@ from miner.train.arms.names import Arm
 from miner.train.arms.pairs import ArmPairs, draw_pairs
 from miner.train.distributed import own_device, rank, world_size
 from miner.train.export import BACKBONE_FILE, BEST_FILE, save_backbone
+from miner.train.graph_files import GRAPH_FILES, save_graphs
 from miner.train.images import (
     canvas_side,
     channel_statistics,
@@ -28,11 +29,13 @@ from miner.train.images import (
 from miner.train.inputs import Inputs, open_images, read_pairs
 from miner.train.loop import run_loop
 from miner.train.methods import build_method
+from miner.train.methods.graphnnclr import GraphNNCLR
 from miner.train.metrics import METRICS_FILE, read_metrics
 from miner.train.options import TrainOptions, is_vit
 from miner.train.pair_index import PairIndex
 from miner.train.place import Images, place_images
 from miner.train.plan import Plan
+from miner.train.purity import PurityObserver
 from miner.train.rank import RankObserver
 from miner.train.recipes import RECIPES
 from miner.train.sampler import CombinedSampler
@@ -45,7 +48,11 @@ _NOT_MEASURED = ("step", "epoch", "lr", "knn")
 
 def run_files(options: TrainOptions) -> tuple[str, ...]:
     """The files of a finished run, the same bytes on every run."""
-    return (BACKBONE_FILE, METRICS_FILE, CONFIG_FILE, *([BEST_FILE] if options.knn_epochs else []))
+    return (
+        *(BACKBONE_FILE, METRICS_FILE, CONFIG_FILE),
+        *([BEST_FILE] if options.knn_epochs else []),
+        *(GRAPH_FILES if options.method == "graphnnclr" else []),
+    )
 
 
 def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
@@ -65,9 +72,12 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
     config = yaml.safe_dump({**plan.plain(), "source": inputs.spec}, sort_keys=False)
     if rank() == 0:
         write_bytes(folder / CONFIG_FILE, config.encode())
-    for line in planning.announcements(options, plan):
-        print(line, file=sys.stderr)
     method = build_method(plan).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    for line in [*planning.announcements(options, plan), *method.notes()]:
+        print(line, file=sys.stderr)
+    index = PairIndex.of(pairs.rows, plan.images, pairs.anchors_only) if plan.needs_index else None
+    if index is not None and plan.graph_prior:
+        method.take_prior(index)
     images = to_device(images, device) if isinstance(images, Tensor) else images
     knn = KnnObserver(plan, labelled, options.knn_epochs, device, options.workers) if labelled else None
     items_per_s = run_loop(
@@ -75,17 +85,23 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         method,
         images,
         CombinedSampler(
-            plan.images, pairs.rows[:0] if plan.partners else pairs.rows, plan.batch_size, plan.seed, pairs.anchors_only
+            plan.images,
+            pairs.rows if plan.pairs_are_items else pairs.rows[:0],
+            plan.batch_size,
+            plan.seed,
+            pairs.anchors_only,
         ),
         folder,
         device=device,
         checkpoint_steps=options.checkpoint_steps,
-        index=PairIndex.of(pairs.rows, plan.images, pairs.anchors_only) if plan.needs_index else None,
-        observers=[RankObserver(plan, images, device), *([knn] if knn else [])],
+        index=index,
+        observers=[RankObserver(plan, images, device), PurityObserver(labels), *([knn] if knn else [])],
     )
     if rank() > 0:
         return {}, items_per_s
     save_backbone(folder / BACKBONE_FILE, method.backbone)
+    if isinstance(method, GraphNNCLR):
+        save_graphs(folder, method, [entry.key for entry in open_images(inputs)[1][: options.limit]])
     record = {**_record(plan, inputs, folder), **pairs.facts(labels)}
     if knn is not None:
         method.backbone.load_state_dict(knn.best_weights)
@@ -107,7 +123,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
     arm = Arm.parse(options.pairs_arm)
     pairs = draw_pairs(arm, mined, labels, options.seed)
-    pair_items, arm_items = (0, 0) if options.partners else (len(mined), len(pairs.rows))
+    pair_items, arm_items = (len(mined), len(pairs.rows)) if options.pairs_are_items else (0, 0)
     batch_size = planning.choose_batch_size(options.batch_size, len(entries), pair_items)
     planning.check_shares(batch_size, world_size())
     steps = options.epochs * ((len(entries) + pair_items) // batch_size)

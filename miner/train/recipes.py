@@ -1,7 +1,7 @@
 """The defaults of each method, without torch: the command line shows them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 Setting = float | int | bool
 
@@ -102,6 +102,14 @@ RECIPES: dict[str, Recipe] = {
         contrastive=True,
     ),
 }
+
+RECIPES["graphnnclr"] = replace(
+    RECIPES["dino"],
+    summary="dino whose second views show neighbours, found in graphs that are kept of all images",
+    settings={**RECIPES["dino"].settings, "graph_edges": 5, "graph_window": 5, "graph_prior": False},
+    expect="as dino; it rises a little once neighbours come in, and their churn falls as features settle",
+    schedule=(*RECIPES["dino"].schedule, "images"),
+)
 
 # Where a method's own learning rate is for SGD, these are near what the authors of most methods use with the optimizer.
 OPTIMIZERS: dict[str, dict[str, float | str]] = {

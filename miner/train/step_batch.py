@@ -6,7 +6,7 @@ from torch import Tensor
 from miner.errors import UsageError
 from miner.train.augment import Augmentation, SmallCrops
 from miner.train.batch import Batch
-from miner.train.distributed import own_columns, world_size
+from miner.train.distributed import own_columns, own_rows, world_size
 from miner.train.pair_index import PairIndex
 from miner.train.place import Images
 from miner.train.plan import Plan
@@ -36,19 +36,20 @@ class StepBatches:
         self.small_crops = SmallCrops(plan.local_crops, crop)
         self.known = index.to(device) if index is not None and plan.mask_known_positives else None
 
-    def __call__(self, items: Tensor, step: int) -> Batch:
+    def __call__(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> Batch:
         """This process's part of the batch of a step, with the views that it has in the whole.
 
         Args:
-            items: rows of the anchors and of their positives in the whole batch, int64 (2, batch) on the CPU.
+            items: rows of the anchors in the whole batch, on the CPU, and of their positives, anywhere: int64 (2, batch).
             step: from 0.
         """
         draw = generator(self.plan.seed, "step", step)
         owners, rows = self._rows(items, step)
-        pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
-        own = own_columns(torch.arange(items.numel()).view(2, -1))
-        count, partners = own.shape[1], torch.arange(items.numel(), items.numel() + len(owners))
-        views = self.augment.draw(items.numel() + len(owners), pixels.shape[-1], draw, items.shape[1])
+        pixels = self.images[rows].to(self.device, non_blocking=True)
+        batch_size = len(items[0])
+        own = own_columns(torch.arange(2 * batch_size).view(2, -1))
+        count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(owners))
+        views = self.augment.draw(2 * batch_size + len(owners), pixels.shape[-1], draw, batch_size)
         parameters = views[torch.cat([own.flatten(), partners])]
         first, second = self.augment.apply(pixels, parameters).tensor_split([count])
         crops = self.small_crops(pixels[:count], pixels[count : 2 * count], draw)
@@ -71,11 +72,11 @@ class StepBatches:
             items = enumerate(sampler.batches(start, self.plan.steps), start)
             self.images.expect(self._rows(of_step, step)[1] for step, of_step in items)
 
-    def _rows(self, items: Tensor, step: int) -> tuple[Tensor, Tensor]:
+    def _rows(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> tuple[Tensor, Tensor]:
         """The items that get a partner, and the images of this process's part of a step: anchors, positives, partners."""
-        anchors, positives = own_columns(items)
+        anchors, positives = (own_rows(rows) for rows in items)
         owners = partners = anchors[:0]
         if self.index is not None and self.plan.partners:
             of_step = generator(self.plan.seed, "partners", step)
             owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
-        return owners, torch.cat([anchors, positives, partners])
+        return owners, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])

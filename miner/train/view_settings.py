@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 SMALL_SIDE = 96
 LEAST_LOCAL_AREA = 0.05
-_ASYMMETRIC = ("byol", "vicreg", "barlow", "dino")
+_ASYMMETRIC = ("byol", "vicreg", "barlow", "dino", "graphnnclr")
 
 
 @dataclass(frozen=True)

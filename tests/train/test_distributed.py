@@ -39,7 +39,7 @@ def train(case: str, processes: int) -> Outcome:
     if name != "moco" and processes > 1:
         method = synchronised(method)
     # The momentum of these grows, in float32.
-    precision = torch.float32 if name in ("byol", "dino") else torch.float64
+    precision = torch.float32 if name in ("byol", "dino", "graphnnclr") else torch.float64
     method.to(precision)
     for step in range(STEPS):
         first, second = (own_rows(view).to(precision) for view in views(step))

@@ -43,6 +43,21 @@ class Method(nn.Module, ABC):
             "loss" with its graph, and metrics without, all float32 scalars.
         """
 
+    def positives(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> Tensor:
+        """Which images the second views of a step show: what the sampler dealt, unless the method knows better.
+
+        Args:
+            anchors, positives: rows of images, int64 (batch,) on the CPU; equal in an own-view item.
+            draw: CPU generator for this choice alone.
+        Returns:
+            int64 (batch,), anywhere.
+        """
+        return positives
+
+    def notes(self) -> list[str]:
+        """What else people should know before the first step."""
+        return []
+
     def trainable(self) -> list[nn.Parameter]:
         """Parameters for the optimiser."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]

@@ -6,6 +6,7 @@ from miner.train.methods.barlow import BarlowTwins
 from miner.train.methods.base import Method
 from miner.train.methods.byol import BYOL
 from miner.train.methods.dino import DINO
+from miner.train.methods.graphnnclr import GraphNNCLR
 from miner.train.methods.moco import MoCo
 from miner.train.methods.nnclr import NNCLR
 from miner.train.methods.simclr import SimCLR
@@ -24,6 +25,7 @@ METHODS: dict[str, type[Method]] = {
     "barlow": BarlowTwins,
     "dino": DINO,
     "nnclr": NNCLR,
+    "graphnnclr": GraphNNCLR,
 }
 
 

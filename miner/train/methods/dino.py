@@ -82,13 +82,19 @@ class DINO(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the teacher follows the last update, the loss is taken, and the centre moves."""
+        return self.distil(batch)[0]
+
+    def distil(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
+        """The step, with what the backbones of student and teacher make of the views, without graph: (views, width) each."""
         self._move_teacher()
         views = torch.cat([batch.first, batch.second])
-        features, crop_features = self._student(views, batch.crops)
+        seen, features, crop_features = self._student(views, batch.crops)
         items, prototypes = len(batch.first), self._prototypes()
         one, two = prototype_logits(features, prototypes).tensor_split([items])
         with torch.no_grad():
-            logits = prototype_logits(unit(self.teacher(views)), self.teacher_prototypes.weight)
+            teacher_backbone, teacher_bottleneck = self.teacher
+            seen_by_teacher = teacher_backbone(views)
+            logits = prototype_logits(unit(teacher_bottleneck(seen_by_teacher)), self.teacher_prototypes.weight)
             targets = teacher_targets(logits, self.centre, self._teacher_temperature())
             target_one, target_two = targets.tensor_split([items])
 
@@ -102,7 +108,8 @@ class DINO(Method):
         if batch.crops:
             crops = prototype_logits(crop_features, prototypes).chunk(len(batch.crops))
             total = with_crops(total, crops, (target_one, target_two[:items]), self.temperature)
-        return {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
+        outcome = {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
+        return outcome, seen, seen_by_teacher
 
     def _move_teacher(self) -> None:
         momentum = growing_momentum(self.momentum, self.taken, self.steps)
@@ -110,11 +117,12 @@ class DINO(Method):
         move_towards(self.teacher_prototypes, self.prototypes.parameters(), momentum)
         self.taken.add_(1)
 
-    def _student(self, views: Tensor, crops: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        """Unit features of the views and of the crops, (rows, bottleneck) each."""
-        features = [self.backbone(views), *([self.backbone(torch.cat(crops))] if crops else [])]
+    def _student(self, views: Tensor, crops: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        """What the backbone makes of the views, without graph; unit features of the views, and of the crops, (rows, bottleneck)."""
+        seen = self.backbone(views)
+        features = [seen, *([self.backbone(torch.cat(crops))] if crops else [])]
         projected = unit(self.bottleneck(torch.cat(features)))
-        return projected[: len(views)], projected[len(views) :]
+        return seen.detach(), projected[: len(views)], projected[len(views) :]
 
     def _prototypes(self) -> Tensor:
         """The student's; without gradient while they are frozen. The number of the step, which `taken` counts already, stays on its

@@ -62,7 +62,7 @@ def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_l
 
 def test_the_teacher_sees_no_small_crop() -> None:
     method, seen = make("dino"), []
-    method.teacher.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
+    method.teacher[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
     method(replace(batch(*views(0), generator(0)), crops=small_views(0, 2)))
     assert seen == [(2 * BATCH, 3, SIDE, SIDE)]
 

@@ -11,8 +11,8 @@ from miner.train.methods.build import METHODS
 from miner.train.randomness import generator
 from miner.train.recipes import RECIPES
 
-WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS = 12, 8, 8, 12, 4
-SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32}
+WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS, IMAGES = 12, 8, 8, 12, 4, 40
+SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1}
 
 
 class TinyBackbone(nn.Module):
@@ -32,7 +32,9 @@ def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **cha
     torch.manual_seed(0)
     recipe = RECIPES[name]
     settings = {key: SMALL.get(key, value) for key, value in recipe.settings.items()}
-    settings |= {name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS}[name] for name in recipe.schedule}
+    settings |= {
+        name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS, "images": IMAGES}[name] for name in recipe.schedule
+    }
     return METHODS[name](backbone or TinyBackbone(), width, seed=0, **{**settings, **changes})
 
 

@@ -1,0 +1,105 @@
+"""GraphNNCLR: a student and a teacher that see an image's neighbour in place of itself, and keep the graphs of neighbours."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from miner.train.batch import Batch
+from miner.train.distributed import gather_rows
+from miner.train.methods.base import unit
+from miner.train.methods.dino import DINO
+from miner.train.methods.neighbour_bank import NeighbourBank, draw_by_votes
+from miner.train.pair_index import PairIndex
+
+LISTED = 10
+
+
+class GraphNNCLR(DINO):
+    """The pretraining of GraphNNCLR (IEEE SPL 2025, arXiv 2510.22322), which is AdaSim (Lebailly et al. 2023, arXiv 2303.13606).
+
+    Each stream, teacher and student, keeps the newest backbone features of all images (of their first view, of length 1), and for
+    each image the 10 nearest of them in each of the last w epochs. Neighbours are looked up at every step, before the features of
+    the step replace those of the epoch before, so an image competes with its own earlier view. In these lists of the teacher,
+    candidates collect their similarities as votes. If the image itself has most, its neighbourhood can be trusted: the second view
+    shows an image drawn by softmax of the mean votes with temperature 0.001. Otherwise, and before there are w lists, both views
+    show the image itself. The first `graph_edges` others of each list are the edges of two graphs, for a graph network afterwards.
+
+    Semantic pairs as a prior are not of the paper: where there are no trusted lists, the second view shows a mined partner, all
+    alike likely; in trusted lists, a partner gets 1 vote more, as from a list that is certain. Their mined similarities are of
+    another encoder and do not compare with these votes.
+
+    Loss and teacher are DINO's. Only items of an image with itself get a neighbour; a mined pair that is an item stays one.
+
+    Args:
+        backbone: (batch, 3, size, size) -> (batch, width).
+        width: of its features.
+        images: N, of the data set.
+        steps_per_epoch: of the run.
+        graph_edges: k_e, edges per image and epoch.
+        graph_window: w, epochs that lists are kept for.
+        graph_prior: whether `take_prior` will be called before the first step.
+        of_dino: see there.
+    """
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        width: int,
+        *,
+        images: int,
+        steps_per_epoch: int,
+        graph_edges: int,
+        graph_window: int,
+        graph_prior: bool,
+        **of_dino: Any,
+    ) -> None:
+        super().__init__(backbone, width, steps_per_epoch=steps_per_epoch, **of_dino)
+        self.steps_per_epoch = steps_per_epoch
+        self.graph_edges, self.graph_window, self.graph_prior = graph_edges, graph_window, graph_prior
+        of_graph = min(graph_edges + 1, images)
+        self.teacher_bank = NeighbourBank(images, width, window=graph_window, listed=min(max(LISTED, of_graph), images))
+        self.student_bank = NeighbourBank(images, width, window=graph_window, listed=of_graph)
+        self._prior: PairIndex | None = None
+        self._prior_here: PairIndex | None = None
+
+    def take_prior(self, index: PairIndex) -> None:
+        """Who is known to be a partner of whom, on the CPU; it is no state, a resumed run gets it again."""
+        self._prior, self._prior_here = index, index.to(self.centre.device)
+
+    @torch.no_grad()
+    def positives(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> Tensor:
+        rows, own = anchors.to(self.centre.device), (anchors == positives).to(self.centre.device)
+        uniform = torch.rand(len(anchors), generator=draw).to(rows.device)
+        candidates, votes = self.teacher_bank.votes(rows)
+        trusted = own & self.teacher_bank.trusted(rows, candidates)
+        if self._prior is not None and self._prior_here is not None:
+            votes = votes + self._prior_here.holds(rows.unsqueeze(1), candidates)
+            owners, partners = self._prior.draw(anchors, 1, draw)
+            mined = anchors.index_copy(0, owners, partners)
+            positives = torch.where(anchors == positives, mined, positives)
+        drawn = draw_by_votes(candidates, votes, self.graph_window, uniform)
+        return torch.where(trusted, drawn, positives.to(rows.device))
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """One step of DINO; then both banks take the features of the first views."""
+        outcome, student, teacher = self.distil(batch)
+        items, epoch = len(batch.first), (self.taken - 1) // self.steps_per_epoch
+        rows, positives = gather_rows(batch.anchors), gather_rows(batch.positives[:items])
+        churn = self.teacher_bank.take(rows, gather_rows(unit(teacher[:items])), epoch)
+        self.student_bank.take(rows, gather_rows(unit(student[:items])), epoch)
+        return {**outcome, "neighbour_views": (rows != positives).float().mean(), "neighbour_churn": churn}
+
+    def notes(self) -> list[str]:
+        size_mb = (self.teacher_bank.size_bytes + self.student_bank.size_bytes) / 1e6
+        images = len(self.teacher_bank.features)
+        first = self.graph_window * self.steps_per_epoch
+        views = (
+            f"neighbours of an image give second views after {self.graph_window} epochs"
+            if first < self.steps
+            else f"no second view is a neighbour's in this run: that takes more than {self.graph_window} epochs (--graph-window)"
+        )
+        return [
+            f"{size_mb:,.1f} MB for features and neighbours of {images:,} images, in memory and in each checkpoint",
+            views + (", mined partners from the first step on" if self.graph_prior else ""),
+        ]

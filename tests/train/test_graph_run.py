@@ -1,0 +1,85 @@
+"""`miner train --method graphnnclr` on disk."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from miner.errors import UsageError
+from miner.train.graph_files import GRAPH_FILES
+from miner.train.metrics import read_metrics
+from miner.train.options import TrainOptions
+from miner.train.run import train
+from miner.workspace import Workspace
+from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
+
+IMAGES, EDGES = 48, 3
+OPTIONS = {
+    **TINY_RUN,
+    **{"method": "graphnnclr", "epochs": 2, "graph_window": 1, "graph_edges": EDGES, "hidden_dim": 16},
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    workspace = write_shards(tmp_path_factory.mktemp("graph"), images=IMAGES, pairs=10)
+    train(TrainOptions(**OPTIONS), workspace)
+    return workspace
+
+
+@pytest.fixture(scope="module")
+def prior(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A vision transformer on images without labels."""
+    workspace = write_shards(tmp_path_factory.mktemp("prior"), images=IMAGES, pairs=10, labelled=False)
+    vit = {"backbone": "vit_tiny", "patch_size": 16, "stem": "auto", "graph_prior": True}
+    train(TrainOptions(**{**OPTIONS, **vit}), workspace)
+    return workspace
+
+
+def manifest(workspace: Workspace) -> dict[str, Any]:
+    return json.loads((workspace.run("graphnnclr") / "manifest.json").read_text())
+
+
+def test_graphs_and_banks_are_files_of_the_run(workspace: Workspace) -> None:
+    run = workspace.run("graphnnclr")
+    assert set(GRAPH_FILES) <= manifest(workspace)["files"].keys()
+    keys = pq.read_table(run / "graph/nodes.parquet")["key"].to_pylist()
+    assert sorted(keys) == sorted(entry.key for entry in sample_entries(IMAGES)[1])
+    state = torch.load(run / "checkpoints/last.pt", weights_only=True)["method"]
+    for stream in ("teacher", "student"):
+        bank = np.load(run / f"graph/bank-{stream}.npy")
+        assert bank.dtype == np.float32 and np.array_equal(bank, state[f"{stream}_bank.features"].numpy())
+        np.testing.assert_allclose(np.linalg.norm(bank, axis=1), 1, atol=1e-5)
+        node, neighbour, epoch, similarity = (
+            column.to_numpy() for column in pq.read_table(run / f"graph/graph-{stream}.parquet").columns
+        )
+        assert (node != neighbour).all() and neighbour.min() >= 0 and neighbour.max() < IMAGES
+        assert np.unique(epoch).tolist() == [0, 1] and np.abs(similarity).max() <= 1 + 1e-5
+        assert np.unique(np.stack([node, epoch]), axis=1, return_counts=True)[1].max() == EDGES
+        assert np.bincount(node).tolist() == [EDGES] * IMAGES
+
+
+def test_purity_is_logged_where_epochs_end(workspace: Workspace) -> None:
+    lines = read_metrics(workspace.run("graphnnclr") / "metrics.jsonl")
+    ends = [line for line in lines if "purity" in line]
+    assert [line["epoch"] for line in ends] == [1, 2]
+    assert all(0 < line["purity"] < 1 and 0 < line["student_purity"] < 1 for line in ends)
+    assert {"neighbour_views", "neighbour_churn"} <= lines[-1].keys()
+
+
+def test_pairs_of_a_prior_are_no_items_and_give_views_from_the_first_epoch(
+    workspace: Workspace, prior: Workspace
+) -> None:
+    as_items, as_prior = manifest(workspace), manifest(prior)
+    assert (as_items["items"], as_prior["items"]) == (IMAGES + 10, IMAGES) and as_prior["pairs"] == 10
+    lines = read_metrics(prior.run("graphnnclr") / "metrics.jsonl")
+    assert any(line["neighbour_views"] > 0 for line in lines if line["epoch"] == 1)
+    assert lines[-1]["purity"] is None  # there are no labels
+
+
+def test_a_prior_needs_pairs() -> None:
+    with pytest.raises(UsageError, match="--graph-prior has no meaning with --pairs-arm none"):
+        TrainOptions.parse({"method": "graphnnclr", "pairs_arm": "none", "graph_prior": True})
