@@ -16,7 +16,7 @@ FAMILIES_HELP = (
 # Raised whenever the same options give other vectors than before: a run that was begun before is not continued after.
 # 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes few images at a time.
 ARITHMETIC = 2
-_BACKBONE_OF_A_RUN = "backbone.safetensors"
+_WEIGHTS_OF_A_RUN = ("backbone.safetensors", "projector.safetensors")
 BEST_OF_A_RUN = "backbone-best.safetensors"
 
 
@@ -41,7 +41,8 @@ class EncoderName:
             return []
         files = [self.path]
         if self.family == "run":
-            files = [self.path if self.path.name == BEST_OF_A_RUN else self.path / _BACKBONE_OF_A_RUN]
+            best = self.path.name == BEST_OF_A_RUN
+            files = [self.path] if best else [self.path / name for name in _WEIGHTS_OF_A_RUN]
         elif self.family == "onnx":
             files += [self.path.with_name(f"{self.path.name}.{kind}") for kind in ("data", "json")]
         return [file for file in files if file.is_file()]

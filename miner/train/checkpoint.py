@@ -1,5 +1,11 @@
-"""One file that holds all a run needs to go on."""
+"""One file that holds all a run needs to go on, and the one before it.
 
+Order, augmentation and whatever layers draw depend on the seed and the step alone, so the step number stands for the state of
+every random generator and for the position in the epoch. Training in bfloat16 scales no gradients; there is no scaler to keep.
+"""
+
+import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +17,8 @@ from miner.engine import committed
 from miner.errors import MinerError
 from miner.train.observer import Observer
 
+PREVIOUS = "previous.pt"
+
 
 def save_checkpoint(
     path: Path,
@@ -19,7 +27,11 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     observers: Sequence[Observer] = (),
 ) -> None:
-    """Write the state after `step` steps, atomically."""
+    """Write the state after `step` steps, atomically. What was there becomes `previous.pt` once the new one has been read back.
+
+    Raises:
+        MinerError: the disk is full, or gives back other bytes than were written; the last good checkpoint is still there.
+    """
     state = {
         "step": step,
         "method": method.state_dict(),
@@ -28,6 +40,9 @@ def save_checkpoint(
     }
     with committed(path) as partial:
         torch.save(state, partial)
+        _verify(partial, path)
+        if path.exists():
+            path.replace(path.with_name(PREVIOUS))
 
 
 def load_checkpoint(
@@ -35,14 +50,31 @@ def load_checkpoint(
 ) -> int:
     """Put a saved state back, and return how many steps it had seen; 0 when there is none.
 
+    A damaged file is passed over, with a warning, for the one before it.
+
     Raises:
-        MinerError: the file is damaged, or belongs to another kind of run.
+        MinerError: there is no undamaged file, or it belongs to another kind of run.
     """
-    if not path.exists():
-        return 0
-    device = next(method.parameters()).device
+    problem: MinerError | None = None
+    for candidate in (path, path.with_name(PREVIOUS)):
+        if not candidate.exists():
+            continue
+        try:
+            step = _load(candidate, method, optimizer, observers)
+        except MinerError as error:
+            problem = problem or error
+            continue
+        if problem is not None:
+            print(f"{path} is damaged; going on from {candidate.name}, the checkpoint before it", file=sys.stderr)
+        return step
+    if problem is not None:
+        raise problem
+    return 0
+
+
+def _load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Observer]) -> int:
     try:
-        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         method.load_state_dict(state["method"])
         optimizer.load_state_dict(state["optimizer"])
         for observer, remembered in zip(observers, state["observers"], strict=True):
@@ -53,3 +85,17 @@ def load_checkpoint(
         raise MinerError(
             f"The checkpoint {path} is damaged ({reason}). Train again from the start with --force."
         ) from error
+
+
+def _verify(written: Path, path: Path) -> None:
+    """Read a file of torch back and compare the checksums that it holds of its parts."""
+    try:
+        with zipfile.ZipFile(written) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise MinerError(
+            f"The checkpoint {path} could not be read back after it was written ({damaged}). Check the disk and run the same "
+            "command again; it continues from the checkpoint before."
+        )

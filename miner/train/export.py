@@ -1,17 +1,28 @@
-"""The trained backbone as a file that other tools read."""
+"""The trained network as files that other tools read."""
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from miner.engine import committed
+from miner.engine import committed, write_json
 from miner.errors import MinerError
 from miner.train.backbones import build_backbone
+from miner.train.names import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE
 from miner.workspace import Record, read_json, same_file
 
-BACKBONE_FILE = "backbone.safetensors"
-BEST_FILE = "backbone-best.safetensors"
+_STEMS: dict[str, dict[str, Any]] = {
+    "imagenet": {
+        "conv1": {"out_channels": 64, "kernel_size": 7, "stride": 2, "padding": 3, "bias": False},
+        "maxpool": {"kernel_size": 3, "stride": 2, "padding": 1},
+    },
+    "cifar": {
+        "conv1": {"out_channels": 64, "kernel_size": 3, "stride": 1, "padding": 1, "bias": False},
+        "maxpool": None,
+    },
+}
+_ACTIVATIONS = {"ReLU": nn.ReLU, "GELU": nn.GELU}
 
 
 @dataclass(frozen=True)
@@ -37,11 +48,64 @@ def save_backbone(path: Path, backbone: nn.Module) -> None:
 
     They load strictly into the networks that `build_resnet` and `build_vit` name.
     """
-    from safetensors.torch import save
+    _save(path, backbone, {})
 
-    state = {name: value.detach().cpu().contiguous() for name, value in backbone.state_dict().items()}
-    with committed(path) as partial:
-        partial.write_bytes(save(state))
+
+def save_projector(path: Path, projector: nn.Sequential) -> None:
+    """Write a projector: layers by their index, and in the header which activation stands between them."""
+    used = {type(layer).__name__ for layer in projector} & _ACTIVATIONS.keys()
+    _save(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
+
+
+def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | None:
+    """The layers of the projector of a finished run, and its activation; None if the method has none.
+
+    Raises:
+        MinerError: the run has not finished, or its projector is not the one it wrote.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    path = run / PROJECTOR_FILE
+    if PROJECTOR_FILE not in _manifest(run)["files"]:
+        return None
+    _check(run, path)
+    with safe_open(path, framework="pt") as file:
+        activation = _ACTIVATIONS[file.metadata()["activation"]]
+    return load_file(path), activation
+
+
+def save_description(path: Path, config: Record) -> None:
+    """Write config.json: what the backbone is and how to feed it, under the names that timm uses.
+
+    `timm.create_model(architecture, num_classes=0, **model_args)` takes the weights strictly, and so does
+    `torchvision.models.get_model(architecture)` with `fc = Identity()`. Where the stem is not the usual one, put in `conv1`
+    and `maxpool` as `stem` describes them (null is Identity).
+
+    Args:
+        path: of the file.
+        config: the run's config.yaml.
+    """
+    _, width = build_backbone(config)
+    size = [3, config["image_size"], config["image_size"]]
+    if "patch_size" in config:
+        name = f"{config['backbone']}_patch16_224"
+        own: Record = {"model_args": {"img_size": config["image_size"], "patch_size": config["patch_size"]}}
+        pool = "token"
+    else:
+        name, own, pool = config["backbone"], {"stem": {"name": config["stem"], **_STEMS[config["stem"]]}}, "avg"
+    fed = {"input_size": size, "mean": list(config["mean"]), "std": list(config["std"]), "num_classes": 0}
+    write_json(
+        path,
+        {
+            "architecture": name,
+            "num_classes": 0,
+            "num_features": width,
+            "global_pool": pool,
+            **own,
+            "pretrained_cfg": {**fed, "interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center"},
+        },
+    )
 
 
 def load_backbone(run: Path, best: bool = False) -> TrainedBackbone:
@@ -64,7 +128,7 @@ def load_backbone(run: Path, best: bool = False) -> TrainedBackbone:
 
 
 def starting_backbone(run: Path) -> TrainedBackbone:
-    """The same backbone with the random weights that the run started from."""
+    """The same backbone with the random weights of the run's seed, from which it started unless it had `--init-from`."""
     config = read_config(run)
     module, _ = build_backbone(config)
     return _described(module, config)
@@ -97,12 +161,25 @@ def _described(module: nn.Module, config: Record) -> TrainedBackbone:
 
 
 def _check(run: Path, weights: Path) -> None:
+    files = _manifest(run)["files"]
+    if weights.name == BEST_FILE and BEST_FILE not in files:
+        raise MinerError(f"The run {run.name} kept no best weights: it was trained without --knn-epochs.")
+    if not same_file(weights, files.get(weights.name)):
+        raise MinerError(f"{weights} is missing or damaged. Train again with --force.")
+
+
+def _manifest(run: Path) -> Record:
     manifest = read_json(run / "manifest.json")
     if manifest is None:
         raise MinerError(
             f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
         )
-    if weights.name == BEST_FILE and BEST_FILE not in manifest["files"]:
-        raise MinerError(f"The run {run.name} kept no best weights: it was trained without --knn-epochs.")
-    if not same_file(weights, manifest["files"].get(weights.name)):
-        raise MinerError(f"{weights} is missing or damaged. Train again with --force.")
+    return manifest
+
+
+def _save(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:
+    from safetensors.torch import save
+
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    with committed(path) as partial:
+        partial.write_bytes(save(state, metadata or None))

@@ -10,12 +10,12 @@ from miner.train.processes import start_processes
 from miner.workspace import Record
 
 
-def launch(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
+def launch(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> tuple[Record, Record]:
     """`pretrain` here, or on processes or Ray workers that are started for it, unless this is one of several already."""
     if options.engine_address:
         from miner.train.on_ray import pretrain_on_ray
 
-        return pretrain_on_ray(options, inputs, folder)
+        return pretrain_on_ray(options, inputs, folder, start)
     if options.processes == 1 or world_size() > 1:
-        return pretrain(options, inputs, folder)
-    return start_processes(options.processes, pretrain, options, inputs, folder)
+        return pretrain(options, inputs, folder, start)
+    return start_processes(options.processes, pretrain, options, inputs, folder, start)

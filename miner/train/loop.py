@@ -1,6 +1,5 @@
 """The training loop. It knows items, views, steps and files; what is learned is the method's business."""
 
-import math
 import sys
 import time
 from collections.abc import Sequence
@@ -8,12 +7,11 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from miner.engine import Progress
-from miner.errors import MinerError
 from miner.train.checkpoint import load_checkpoint, save_checkpoint
 from miner.train.distributed import average_step, rank
+from miner.train.guard import LossGuard
 from miner.train.methods import Method
 from miner.train.metrics import MetricsLog, finite
 from miner.train.observer import Observer
@@ -23,11 +21,13 @@ from miner.train.plan import Plan
 from miner.train.randomness import generator, seeded
 from miner.train.sampler import CombinedSampler
 from miner.train.step_batch import StepBatches
-from miner.train.updates import Updates
+from miner.train.stopwatch import Stopwatch, peak_memory_mb
+from miner.train.updates import Updates, sum_gradients
+from miner.workspace import Record
 
 LOG_STEPS = 10
 _CHECKPOINT_INTERVAL_S = 120.0
-_MOST_BAD_LOSSES = 3
+_LAPS = ("data", "learn")
 
 
 def run_loop(
@@ -41,7 +41,7 @@ def run_loop(
     checkpoint_steps: int,
     index: PairIndex | None = None,
     observers: Sequence[Observer] = (),
-) -> float:
+) -> Record:
     """Train from the last checkpoint, if there is one, to the last step.
 
     Several processes share each batch, and all have the same state after each step; the first of them writes.
@@ -57,7 +57,8 @@ def run_loop(
         index: partners of the images, where the plan needs them.
         observers: measure the method when an epoch ends; their numbers join the metrics.
     Returns:
-        Items per second of this process; an item is two views.
+        Of this process: items per second (an item is two views), the share of its time that went into views rather than into
+        learning from them, and the most memory in use, in MB.
     Raises:
         MinerError: the loss was not finite three times in a row, or at the end.
     """
@@ -71,6 +72,7 @@ def run_loop(
     guard = LossGuard(plan)
     precision = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16")
     saved_at = time.monotonic()
+    watch, waiting = Stopwatch(device), ""
     method.train()
     with (
         nullcontext() if rank() else MetricsLog(folder, done) as metrics,
@@ -81,19 +83,21 @@ def run_loop(
             epoch, position = divmod(step, plan.steps_per_epoch)
             if position == 0 or step == done:
                 batches = sampler.epoch(epoch)
+            watch.lap("rest")
             updates.prepare(step)
             lr = float(updates.lrs[step])
             anchors, dealt = batches[position]
             positives = method.positives(anchors, dealt, generator(plan.seed, "positives", step))
             batch = make_batch((anchors, positives), step)
+            watch.lap("data")
             # Stochastic depth draws from torch's own generators.
             with precision, seeded(plan.seed, "layers", step, rank()):
-                outcome = method(batch)
-            outcome["loss"].backward()
+                outcome = sum_gradients(method, batch, plan.accumulate)
             average_step(method, outcome)
             outcome |= updates.apply()
+            watch.lap("learn")
 
-            guard.check_previous(step + 1, lr, outcome["loss"].detach())
+            guard.check_previous(step + 1, lr, outcome["loss"])
             last = step + 1 == plan.steps
             epoch_ends = position + 1 == plan.steps_per_epoch or last
             if metrics and ((step + 1) % LOG_STEPS == 0 or epoch_ends):
@@ -102,60 +106,17 @@ def run_loop(
                     found = observer.on_epoch_end(step + 1, epoch + 1, method)
                     numbers |= {name: finite(value) for name, value in found.items()}
                 line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(lr), **numbers}
-                metrics.add(line, progress.rate)
+                measured = _measured(progress.rate, watch.share("data", _LAPS), device)
+                metrics.add(line, measured)
+                waiting = f", {100 * measured['data_wait']:.0f} % data, {measured['peak_memory_mb']:,.0f} MB"
             due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
             if (due or last) and guard.check_now() and metrics:
                 metrics.sync()
                 save_checkpoint(checkpoint, step + 1, method, updates.optimizer, observers)
                 saved_at = time.monotonic()
-            progress.advance(plan.batch_size, f"{guard.note}lr {lr:.4f}")
-        return progress.rate
+            progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{waiting}")
+        return _measured(progress.rate, watch.share_of_all("data", _LAPS), device)
 
 
-class LossGuard:
-    """Stop a run whose loss is not finite any more.
-
-    A loss is looked at one step late, so that a GPU need not wait for the CPU.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.bad = 0
-        self.last_loss = math.nan
-        self._pending: tuple[int, float, Tensor] | None = None
-
-    @property
-    def note(self) -> str:
-        """The last loss that was looked at, for the progress display."""
-        return "" if math.isnan(self.last_loss) else f"loss {self.last_loss:.3f}, "
-
-    def check_previous(self, step: int, lr: float, loss: Tensor) -> None:
-        """Look at the loss of the step before, and keep this one for later."""
-        self.check_now()
-        self._pending = (step, lr, loss)
-
-    def check_now(self) -> bool:
-        """Look at the loss that is kept; whether it and those just before it are finite.
-
-        Raises:
-            MinerError: it is the third in a row that is not, or the last of the run.
-        """
-        if self._pending is not None:
-            step, lr, loss = self._pending
-            self._pending = None
-            self.last_loss = loss.item()
-            self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
-            # Weights that a bad last step may have spoilt must not become a result.
-            if self.bad == _MOST_BAD_LOSSES or (self.bad and step == self.plan.steps):
-                raise MinerError(self._explanation(step, lr))
-        return self.bad == 0
-
-    def _explanation(self, step: int, lr: float) -> str:
-        steps = f"{self.bad} steps in a row, up to step" if self.bad > 1 else "step"
-        soft = self.plan.temperature
-        settings = [f"lr {lr:.3g}", *([f"temperature {soft:g}"] if soft else []), self.plan.precision]
-        return (
-            f"The loss of {self.plan.method} was not finite for {steps} {step} of {self.plan.steps} ({', '.join(settings)}). "
-            f"The likely cause is a learning rate that is too high for a batch of {self.plan.batch_size}: train again with a "
-            f"lower --lr and --force. If that does not help, try --precision fp32{' or a higher --temperature' if soft else ''}."
-        )
+def _measured(items_per_s: float, data_wait: float, device: torch.device) -> Record:
+    return {"items_per_s": items_per_s, "data_wait": data_wait, "peak_memory_mb": peak_memory_mb(device)}

@@ -3,6 +3,7 @@
 import json
 import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -37,11 +38,11 @@ class MetricsLog:
         self._events = SummaryWriter(str(self.path.parent), purge_step=self.step + 1)
         return self
 
-    def add(self, line: Line, items_per_s: float) -> None:
-        """Write one line; `items_per_s` goes to TensorBoard only."""
+    def add(self, line: Line, measured: Mapping[str, float]) -> None:
+        """Write one line; what was measured of this very process goes to TensorBoard only."""
         self._file.write(_encoded(line))
         self._file.flush()
-        for name, value in {**line, "items_per_s": items_per_s}.items():
+        for name, value in {**line, **measured}.items():
             if name != "step" and value is not None:
                 self._events.add_scalar(name, value, line["step"])
 

@@ -13,7 +13,7 @@ from miner.workspace import Record
 _PATIENCE_S = 7200
 
 
-def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
+def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> tuple[Record, Record]:
     """`pretrain` on `--processes` workers, with a GPU each where the cluster has any.
 
     All machines must see the workspace and the images under the same paths, since the first worker writes the run's files.
@@ -35,7 +35,7 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path) -> tupl
     with TemporaryDirectory(prefix="miner-") as storage:
         trainer = TorchTrainer(
             _work,  # type: ignore[arg-type]  # what it returns is the result's return_value
-            train_loop_config={"arguments": (options, inputs, folder.absolute())},
+            train_loop_config={"arguments": (options, inputs, folder.absolute(), start and start.absolute())},
             torch_config=TorchConfig(timeout_s=_PATIENCE_S),
             scaling_config=ScalingConfig(num_workers=options.processes, use_gpu=wants_gpu),
             run_config=RunConfig(storage_path=storage),
@@ -44,15 +44,15 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path) -> tupl
             result: Any = trainer.fit()
         except WorkerGroupError as error:
             raise _reason(error.worker_failures) from error
-    record, items_per_s = result.return_value
-    return record, items_per_s
+    record, measured = result.return_value
+    return record, measured
 
 
-def _work(config: dict[str, Any]) -> tuple[Record, float]:
+def _work(config: dict[str, Any]) -> tuple[Record, Record]:
     """On each worker, in the process group that Ray Train has set up."""
     from miner.train.pretrain import pretrain
 
-    arguments: tuple[TrainOptions, Inputs, Path] = config["arguments"]
+    arguments: tuple[TrainOptions, Inputs, Path, Path | None] = config["arguments"]
     return pretrain(*arguments)
 
 

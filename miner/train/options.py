@@ -38,6 +38,12 @@ class TrainOptions(Options):
         description="Items per step; lowered, and said so, for few images.",
         json_schema_extra={"short": "-b"},
     )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Compute a step in so many parts, one after another, when a batch does not fit into memory. Negatives and "
+        "batch statistics are those of a part, so methods that live on large batches gain little.",
+    )
     pairs_arm: str = Field(
         "semantic",
         description="What is trained on besides own views, to tell what helps. Every arm but none takes the steps of "
@@ -83,6 +89,11 @@ class TrainOptions(Options):
         ge=0,
         lt=1,
         description="Stochastic depth of a ViT: how often an image skips the last block; DINO uses 0.1.",
+    )
+    init_from: str | None = Field(
+        None,
+        description="Start from the backbone of a finished run (its name or folder) or of a file (.safetensors, .pt), with fresh "
+        "heads and a schedule of its own. To go on with an interrupted run, just give the same command again.",
     )
     image_size: int | None = Field(
         None, ge=16, description="Side of a training view in pixels; by the images if not given."
@@ -258,6 +269,11 @@ class TrainOptions(Options):
     workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device has it natively."
+    )
+    compile: bool = Field(
+        False,
+        description="Let torch.compile make one program of the backbone: minutes of compiling, then faster steps, with slightly "
+        "other numbers. For long runs.",
     )
     checkpoint_steps: int = Field(
         500, ge=1, description="Most steps between checkpoints; a rerun continues from the last."

@@ -38,6 +38,7 @@ class Plan:
         final_weight_decay: what the weight decay moves to; None where it stays.
         trust_coefficient, trust_clip: of lars; None with another optimizer.
         clip_norm: longest gradient of all parameters together; None where it may be of any length.
+        accumulate: parts of a step that are computed one after another.
         stem: of a ResNet; None for a ViT, which has patch_size and drop_path instead.
         augmentation: how views are made, by name.
         least_area: least share of the image in a view, and greatest share in a small crop.
@@ -77,6 +78,7 @@ class Plan:
     trust_coefficient: float | None = 0.001
     trust_clip: bool | None = False
     clip_norm: float | None = None
+    accumulate: int = 1
     augmentation: str = "plain"
     least_area: float = 0.08
     local_crops: int = 0
@@ -202,17 +204,24 @@ def choose_batch_size(asked: int, images: int, pairs: int) -> int:
     return asked if asked <= most else 1 << max(1, most.bit_length() - 1)
 
 
-def check_shares(batch_size: int, processes: int) -> None:
-    """Pass if each process gets an equal part of each batch, of two items or more.
+def check_shares(batch_size: int, processes: int, parts: int = 1) -> None:
+    """Pass if each process gets an equal piece of each part of a step, of two items or more.
 
     Raises:
         UsageError: it does not.
     """
-    if batch_size % processes or batch_size < 2 * processes:
+    shares = processes * parts
+    if batch_size % shares == 0 and batch_size >= 2 * shares:
+        return
+    if parts > 1:
         raise UsageError(
-            f"{processes} processes cannot share a batch of {batch_size} in equal parts of two items or more. Use a --batch-size "
-            "that is a multiple of their number, or fewer processes."
+            f"--accumulate {parts} does not make equal parts of two items or more of a batch of {batch_size} on {processes} "
+            f"process{'es' * (processes > 1)}. Use a divisor of the batch."
         )
+    raise UsageError(
+        f"{processes} processes cannot share a batch of {batch_size} in equal parts of two items or more. Use a --batch-size "
+        "that is a multiple of their number, or fewer processes."
+    )
 
 
 def choose_queue_size(asked: int, images: int, keys_per_step: int) -> int:
@@ -241,6 +250,10 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
         f"{plan.optimizer}, {_decay(plan)}{'' if plan.clip_norm is None else f', gradients no longer than {plan.clip_norm:g}'}",
         f"{plan.method}: {', '.join(settings)}; {recipe.expect}",
     ]
+    if plan.accumulate > 1:
+        lines.append(
+            f"a step in {plan.accumulate} parts of {plan.batch_size // plan.accumulate} items, each a batch by itself"
+        )
     if plan.pairs_arm not in ("none", "semantic"):
         lines.insert(1, f"arm {plan.pairs_arm}: {Arm.parse(plan.pairs_arm).meaning}")
     if plan.partners:

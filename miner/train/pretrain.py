@@ -16,8 +16,9 @@ from miner.evaluate.online import KnnObserver, labelled_part
 from miner.train import plan as planning
 from miner.train.arms.names import Arm
 from miner.train.arms.pairs import ArmPairs, draw_pairs
+from miner.train.checkpoint import PREVIOUS
 from miner.train.distributed import own_device, rank, world_size
-from miner.train.export import BACKBONE_FILE, BEST_FILE, save_backbone
+from miner.train.export import save_backbone, save_description, save_projector
 from miner.train.graph_files import GRAPH_FILES, save_graphs
 from miner.train.images import (
     canvas_side,
@@ -31,6 +32,7 @@ from miner.train.loop import run_loop
 from miner.train.methods import build_method
 from miner.train.methods.graphnnclr import GraphNNCLR
 from miner.train.metrics import METRICS_FILE, read_metrics
+from miner.train.names import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE
 from miner.train.options import TrainOptions, is_vit
 from miner.train.pair_index import PairIndex
 from miner.train.place import Images, place_images
@@ -44,35 +46,37 @@ from miner.workspace import Record
 
 CONFIG_FILE = "config.yaml"
 _NOT_MEASURED = ("step", "epoch", "lr", "knn")
+_RUN_FILES = (BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, DESCRIPTION_FILE, METRICS_FILE, CONFIG_FILE, *GRAPH_FILES)
 
 
-def run_files(options: TrainOptions) -> tuple[str, ...]:
-    """The files of a finished run, the same bytes on every run."""
-    return (
-        *(BACKBONE_FILE, METRICS_FILE, CONFIG_FILE),
-        *([BEST_FILE] if options.knn_epochs else []),
-        *(GRAPH_FILES if options.method == "graphnnclr" else []),
-    )
+def run_files(folder: Path) -> list[Path]:
+    """The files of a finished run that are the same bytes on every run; not every run has all kinds."""
+    return [path for name in _RUN_FILES if (path := folder / name).exists()]
 
 
-def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Record, float]:
+def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None = None) -> tuple[Record, Record]:
     """Do all of a run's work, or what is left of it.
 
     Args:
         options: as asked.
         inputs: images and pairs.
         folder: of the run.
+        start: weights for the backbone; None for random ones.
     Returns:
-        The record of the run, free of anything that varies between equal runs, and items per second. The record is empty on all
-        but the first of several processes, which alone writes.
+        The record of the run, free of anything that varies between equal runs, and what `run_loop` measured of this process. The
+        record is empty on all but the first of several processes, which alone writes.
     """
     device = own_device(resolve_device(options.device))
     labelled = labelled_part(inputs, options.limit) if options.knn_epochs else None
     images, pairs, labels, plan = prepare(options, inputs, device)
-    config = yaml.safe_dump({**plan.plain(), "source": inputs.spec}, sort_keys=False)
+    method = build_method(plan, start).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if options.compile:
+        from miner.train.compiling import compile_networks
+
+        compile_networks(method, device)
+    config = {**plan.plain(), "source": inputs.spec}
     if rank() == 0:
-        write_bytes(folder / CONFIG_FILE, config.encode())
-    method = build_method(plan).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        write_bytes(folder / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False).encode())
     for line in [*planning.announcements(options, plan), *method.notes()]:
         print(line, file=sys.stderr)
     index = PairIndex.of(pairs.rows, plan.images, pairs.anchors_only) if plan.needs_index else None
@@ -80,7 +84,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         method.take_prior(index)
     images = to_device(images, device) if isinstance(images, Tensor) else images
     knn = KnnObserver(plan, labelled, options.knn_epochs, device, options.workers) if labelled else None
-    items_per_s = run_loop(
+    measured = run_loop(
         plan,
         method,
         images,
@@ -98,8 +102,12 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         observers=[RankObserver(plan, images, device), PurityObserver(labels), *([knn] if knn else [])],
     )
     if rank() > 0:
-        return {}, items_per_s
+        return {}, measured
     save_backbone(folder / BACKBONE_FILE, method.backbone)
+    save_description(folder / DESCRIPTION_FILE, config)
+    if (projector := method.projector()) is not None:
+        save_projector(folder / PROJECTOR_FILE, projector)
+    (folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
     if isinstance(method, GraphNNCLR):
         save_graphs(folder, method, [entry.key for entry in open_images(inputs)[1][: options.limit]])
     record = {**_record(plan, inputs, folder), **pairs.facts(labels)}
@@ -107,7 +115,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path) -> tuple[Recor
         method.backbone.load_state_dict(knn.best_weights)
         save_backbone(folder / BEST_FILE, method.backbone)
         record["online_knn"] = knn.record()
-    return record, items_per_s
+    return record, measured
 
 
 def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Images, ArmPairs, Tensor, Plan]:
@@ -125,7 +133,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     pairs = draw_pairs(arm, mined, labels, options.seed)
     pair_items, arm_items = (len(mined), len(pairs.rows)) if options.pairs_are_items else (0, 0)
     batch_size = planning.choose_batch_size(options.batch_size, len(entries), pair_items)
-    planning.check_shares(batch_size, world_size())
+    planning.check_shares(batch_size, world_size(), options.accumulate)
     steps = options.epochs * ((len(entries) + pair_items) // batch_size)
     steps_per_epoch = (len(entries) + arm_items) // batch_size
     side = typical_side(source, entries)
@@ -171,7 +179,8 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         decay_on=options.decay_on,
         final_weight_decay=options.final_weight_decay,
         clip_norm=options.clip_norm,
-        norm_splits=_norm_splits(options, batch_size),
+        accumulate=options.accumulate,
+        norm_splits=_norm_splits(options, batch_size // options.accumulate),
         precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
         seed=options.seed,
         partners=options.partners,

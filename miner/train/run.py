@@ -9,6 +9,7 @@ from miner.train.arms.names import Arm
 from miner.train.inputs import Inputs, check_shards_are_current, find_inputs, named_source
 from miner.train.options import TrainOptions
 from miner.train.recipes import OWN_OPTIONS
+from miner.train.start import Start, find_start
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
@@ -29,9 +30,11 @@ _USED_LABELS = "train: the pairs were drawn by label (--pairs-arm {arm}): a boun
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Pretrain a backbone on own views and semantic pairs -> runs/NAME/.
 
-    A run that was interrupted continues from its last checkpoint and ends with the same bytes.
+    A run that was interrupted continues from its last checkpoint and ends with the same bytes. A longer schedule is another run:
+    each step of a cosine depends on the last; start it from the weights of this one with `init_from`.
 
     Raises:
+        UsageError: the weights to start from are not there.
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
     if not is_launched():
@@ -50,7 +53,8 @@ def _train(
     reads_pairs = Arm.parse(options.pairs_arm).reads_pairs
     inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
     name = options.name or options.method
-    stage = Stage(workspace.run(name), _request(options, inputs))
+    start = find_start(options.init_from, workspace, workspace.run(name))
+    stage = Stage(workspace.run(name), _request(options, inputs, start))
     if (manifest := from_first(None if force else stage.finished())) is not None:
         return Result("train", manifest, _lines(name, manifest), fresh=False, headline=_headline(name, manifest))
     if not is_follower():
@@ -60,29 +64,38 @@ def _train(
     from miner.train.launch import launch
     from miner.train.pretrain import run_files
 
-    record, items_per_s = launch(options, inputs, stage.folder)
+    record, measured = launch(options, inputs, stage.folder, start.file if start else None)
     if not is_follower():
-        files = run_files(options)
-        _cover_the_rest(stage.folder, files)
-        manifest = stage.finish(record, [stage.folder / file for file in files])
+        files = run_files(stage.folder)
+        _cover_the_rest(stage.folder, {path.relative_to(stage.folder).as_posix() for path in files})
+        manifest = stage.finish(record, files)
     manifest = from_first(manifest)
     assert manifest is not None
-    lines = [*_lines(name, manifest), f"train: {items_per_s:,.0f} items/s (two views each)"]
-    return Result("train", manifest, lines, headline=_headline(name, manifest))
+    lines = [*_lines(name, manifest), _speed(measured)]
+    return Result("train", manifest, lines, headline=_headline(name, manifest), measured=measured)
 
 
-def _cover_the_rest(folder: Path, listed: tuple[str, ...]) -> None:
+def _speed(measured: Record) -> str:
+    return (
+        f"train: {measured['items_per_s']:,.0f} items/s (two views each), {100 * measured['data_wait']:.0f} % of the time spent on "
+        f"views, {measured['peak_memory_mb']:,} MB at most"
+    )
+
+
+def _cover_the_rest(folder: Path, listed: set[str]) -> None:
     """state.json: checksums of the checkpoint and the TensorBoard events, whose bytes differ between equal runs."""
-    left_out = {*listed, _STATE_FILE, "request.json"}
+    left_out = listed | {_STATE_FILE, "request.json"}
     names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
     files = {name: file_record(path) for name, path in names.items() if name not in left_out}
     write_signed(folder / _STATE_FILE, {"files": files})
 
 
-def _request(options: TrainOptions, inputs: Inputs) -> Record:
+def _request(options: TrainOptions, inputs: Inputs, start: Start | None) -> Record:
     asked = options.plain()
-    foreign = {name for name in OWN_OPTIONS if asked[name] is None}
+    foreign = {name for name in (*OWN_OPTIONS, "init_from") if asked[name] is None}
     deciding = {name: value for name, value in asked.items() if name not in _NOT_IN_REQUEST | foreign}
+    if start is not None:
+        deciding["init_from"] = start.sha256
     return {**deciding, "images_from": inputs.origin, "inputs": inputs.fingerprint}
 
 

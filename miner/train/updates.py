@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from miner.train.batch import Batch
 from miner.train.methods import Method
 from miner.train.plan import Plan
 from miner.train.schedule import cosine, cosine_between
@@ -62,6 +63,28 @@ class Updates:
             norms["grad_norm"] = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
         self.optimizer.step()
         return norms
+
+
+def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]:
+    """Add the gradients of the mean loss of a batch to those of the parameters, part by part, to save memory.
+
+    Each part is a batch by itself: its negatives, correlations and batch statistics are its own. Batch normalisation counts
+    each part; momentum encoders, queues and centres move once.
+
+    Args:
+        method: in train mode; under autocast, backward leaves it for a while, as torch asks for.
+        batch: a whole step's.
+        parts: they divide the batch.
+    Returns:
+        Means of the loss and the metrics over the parts, without graph.
+    """
+    outcomes = []
+    for part in batch.split(parts):
+        outcome = method(part)
+        with torch.autocast(batch.first.device.type, enabled=False):
+            (outcome["loss"] / parts).backward()
+        outcomes.append({name: value.detach() for name, value in outcome.items()})
+    return {name: torch.stack([outcome[name] for outcome in outcomes]).mean() for name in outcomes[0]}
 
 
 def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[nn.Parameter], bool]]:

@@ -19,7 +19,7 @@ from miner.evaluate.measure import measure
 from miner.evaluate.options import KnnOptions
 from miner.train.inputs import Inputs
 from miner.train.options import TrainOptions
-from miner.train.pretrain import RUN_FILES, pretrain
+from miner.train.pretrain import pretrain, run_files
 from miner.train.recipes import RECIPES
 from miner.workspace import Stage
 
@@ -32,9 +32,9 @@ def learn(options: TrainOptions, source: str, test_images: int, folder: Path) ->
     stage = Stage(folder, options.plain())
     stage.begin(force=False)
     started = time.perf_counter()
-    record, items_per_s = pretrain(options, inputs, folder)
+    record, measured = pretrain(options, inputs, folder)
     seconds = time.perf_counter() - started
-    stage.finish(record, [folder / name for name in RUN_FILES])
+    stage.finish(record, run_files(folder))
     knn = measure(KnnOptions(gallery=source, limit=test_images, device=options.device), folder, None)
     final = {name: value for name, value in record.items() if name.startswith("final_")}
     accuracy = [
@@ -46,7 +46,7 @@ def learn(options: TrainOptions, source: str, test_images: int, folder: Path) ->
         "method": options.method,
         "settings": {name: record[name] for name in (*SETTINGS, *RECIPES[options.method].settings) if name in record},
         "seconds": round(seconds, 1),
-        "items_per_s": round(items_per_s, 1),
+        "items_per_s": round(measured["items_per_s"], 1),
         "knn_percent": accuracy,
         "majority_percent": knn["majority"],
         "gallery": knn["n_gallery"],

@@ -50,10 +50,11 @@ def test_vectors_are_the_features_that_eval_measures(name: str, trained: Workspa
     np.testing.assert_allclose(EmbeddingStore(target).vectors, expected.numpy(), atol=2e-5)
 
 
-def test_the_projector_is_the_head_of_the_last_checkpoint(trained: Workspace) -> None:
+def test_the_projector_is_the_head_that_was_trained_and_needs_no_checkpoint(trained: Workspace) -> None:
     run = trained.run("moco")
     encoder = load_encoder(f"run:{run}", CPU, layer="projector")
     head = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["method"]
+    shutil.rmtree(run / "checkpoints")
     pixels = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
     with torch.inference_mode():
         features = load_backbone(run).module(encoder.preprocess.normalise(pixels))
@@ -61,6 +62,15 @@ def test_the_projector_is_the_head_of_the_last_checkpoint(trained: Workspace) ->
         expected = torch.nn.functional.normalize(hidden @ head["head.2.weight"].T + head["head.2.bias"])
     torch.testing.assert_close(encoder.encode(pixels, torch.float32), expected, atol=1e-5, rtol=1e-4)
     assert encoder.dim == TINY_RUN["dim"]
+
+
+def test_dinos_projector_has_its_own_activation_and_no_prototypes(tmp_path: Path) -> None:
+    workspace = write_shards(tmp_path, images=24, pairs=8)
+    train(TrainOptions(**{**TINY_RUN, "epochs": 1}, method="dino", hidden_dim=16), workspace)
+    run = workspace.run("dino")
+    encoder = load_encoder(f"run:{run}", CPU, layer="projector")
+    layers = [type(layer) for layer in encoder.network[1]]
+    assert torch.nn.GELU in layers and torch.nn.ReLU not in layers and encoder.dim == 256
 
 
 def test_labels_that_came_in_with_the_pairs_are_named(trained: Workspace) -> None:
@@ -87,14 +97,14 @@ def test_what_is_not_a_whole_run_is_explained(trained: Workspace, tmp_path: Path
     with pytest.raises(UsageError, match="no folder"):
         load_encoder("run:/nowhere/moco", CPU)
     copy = shutil.copytree(trained.run("moco"), tmp_path / "moco")
-    checkpoint = copy / "checkpoints" / "last.pt"
-    content = torch.load(checkpoint, weights_only=True)
-    content["method"]["backbone.conv1.weight"] += 1
-    torch.save(content, checkpoint)
-    with pytest.raises(MinerError, match="another training"):
+    projector = copy / "projector.safetensors"
+    projector.write_bytes(projector.read_bytes()[:-1] + b"?")
+    with pytest.raises(MinerError, match=r"projector\.safetensors is missing or damaged"):
         load_encoder(f"run:{copy}", CPU, layer="projector")
-    checkpoint.unlink()
-    with pytest.raises(UsageError, match="is gone"):
+    manifest = json.loads((copy / "manifest.json").read_text())
+    del manifest["files"]["projector.safetensors"]
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UsageError, match="its run kept none"):
         load_encoder(f"run:{copy}", CPU, layer="projector")
     assert load_encoder(f"run:{copy}", CPU).dim == 512
     (copy / "manifest.json").unlink()

@@ -44,6 +44,44 @@ def test_a_damaged_checkpoint_is_an_error(tmp_path: Path, damage: bytes | None) 
         load_checkpoint(path, *training())
 
 
+@pytest.mark.parametrize("damage", [b"", b"no zip", None, "gone"])
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], damage: bytes | str | None
+) -> None:
+    path = tmp_path / "last.pt"
+    model, optimizer = training()
+    for step in (1, 2):
+        advance(model, optimizer)
+        save_checkpoint(path, step, model, optimizer)
+        if step == 1:
+            after_one = model.weight.detach().clone()
+    if isinstance(damage, str):  # killed between the two renames
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-200] if damage is None else damage)
+    other, other_optimizer = training()
+    assert load_checkpoint(path, other, other_optimizer) == 1
+    assert torch.equal(other.weight, after_one)
+    assert ("going on from previous.pt" in capsys.readouterr().err) == (damage != "gone")
+
+
+def test_what_cannot_be_read_back_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "last.pt"
+    save_checkpoint(path, 1, *training())
+    written, save = path.read_bytes(), torch.save
+
+    def failing_disk(state: object, target: Path) -> None:
+        save(state, target)
+        content = bytearray(target.read_bytes())
+        content[content.index(b"data/0") + 200] ^= 1
+        target.write_bytes(content)
+
+    monkeypatch.setattr("torch.save", failing_disk)
+    with pytest.raises(MinerError, match="could not be read back"):
+        save_checkpoint(path, 2, *training())
+    assert path.read_bytes() == written and [file.name for file in tmp_path.iterdir()] == ["last.pt"]
+
+
 def test_a_checkpoint_of_another_model_is_an_error(tmp_path: Path) -> None:
     save_checkpoint(tmp_path / "last.pt", 1, *training())
     model = nn.Linear(4, 2)

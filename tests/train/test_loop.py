@@ -11,7 +11,8 @@ from miner.train.augment import Augmentation
 from miner.train.augment.views import ViewParameters
 from miner.train.batch import Batch
 from miner.train.checkpoint import load_checkpoint
-from miner.train.loop import LossGuard, run_loop
+from miner.train.guard import LossGuard
+from miner.train.loop import run_loop
 from miner.train.methods import Method
 from miner.train.metrics import read_metrics
 from miner.train.observer import Observer
@@ -177,3 +178,12 @@ def test_a_single_bad_loss_is_forgiven() -> None:
     for step, loss in enumerate([1.0, float("nan"), float("nan"), 1.0, float("nan"), float("nan"), 2.0], 1):
         guard.check_previous(step, 0.1, torch.tensor(loss))
     assert guard.check_now() and guard.last_loss == 2.0
+
+
+def test_speed_and_memory_are_told_but_not_written_among_the_metrics(tmp_path: Path) -> None:
+    chosen = plan()
+    sampler = CombinedSampler(20, torch.zeros(4, 2, dtype=torch.long), 5, 0)
+    device = torch.device("cpu")
+    measured = run_loop(chosen, Recorder(), pictures(), sampler, tmp_path, device=device, checkpoint_steps=100)
+    assert measured["items_per_s"] > 0 and 0 < measured["data_wait"] < 1 and measured["peak_memory_mb"] > 10
+    assert not {*measured} & {name for line in read_metrics(tmp_path / "metrics.jsonl") for name in line}

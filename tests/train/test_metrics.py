@@ -10,7 +10,7 @@ from miner.train.metrics import MetricsLog, finite, read_metrics
 def write(folder: Path, done: int, steps: range) -> None:
     with MetricsLog(folder, done) as log:
         for step in steps:
-            log.add({"step": step, "loss": 1.0 / step}, items_per_s=5.0)
+            log.add({"step": step, "loss": 1.0 / step}, measured={"items_per_s": 5.0})
         log.sync()
 
 
@@ -32,7 +32,7 @@ def test_a_line_that_a_kill_cut_short_is_dropped(tmp_path: Path) -> None:
 
 def test_lines_are_on_disk_at_once_and_hold_no_speed(tmp_path: Path) -> None:
     with MetricsLog(tmp_path, 0) as log:
-        log.add({"step": 10, "loss": 0.5}, items_per_s=123.0)
+        log.add({"step": 10, "loss": 0.5}, measured={"items_per_s": 123.0})
         assert read_metrics(tmp_path / "metrics.jsonl") == [{"step": 10, "loss": 0.5}]
 
 

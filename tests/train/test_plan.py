@@ -2,7 +2,16 @@ import pytest
 
 from miner.errors import MinerError, UsageError
 from miner.train.options import TrainOptions
-from miner.train.plan import choose_batch_size, choose_crops, choose_patch_size, choose_queue_size, choose_stem, peak_lr
+from miner.train.plan import (
+    announcements,
+    check_shares,
+    choose_batch_size,
+    choose_crops,
+    choose_patch_size,
+    choose_queue_size,
+    choose_stem,
+    peak_lr,
+)
 from tests.train.test_loop import plan
 
 
@@ -107,3 +116,24 @@ def test_without_small_crops_the_augmentation_decides_unless_asked() -> None:
     assert choose_crops(TrainOptions(), 224, "imagenet", None) == {"augmentation": "moco", "least_area": 0.2}
     asked = TrainOptions(augmentation="solarise", least_area=0.3)
     assert choose_crops(asked, 32, "cifar", None) == {"augmentation": "solarise", "least_area": 0.3}
+
+
+def test_a_step_is_made_of_equal_parts() -> None:
+    check_shares(256, 1, 128)
+    check_shares(256, 2, 64)
+    for batch_size, processes, parts in ((256, 1, 3), (8, 1, 8), (8, 2, 4)):
+        with pytest.raises(UsageError, match=f"--accumulate {parts} does not make equal parts"):
+            check_shares(batch_size, processes, parts)
+
+
+def test_what_decides_the_updates_is_said() -> None:
+    options = TrainOptions(optimizer="lars", warmup_epochs=10, batch_size=512, clip_norm=3, accumulate=4)
+    changes = {"method": "moco", "lr_peak": 0.6, "batch_size": 512, "weight_decay": 1e-6, "decay_on": "weights"}
+    chosen = plan(optimizer="lars", warmup_steps=100, clip_norm=3.0, accumulate=4, final_weight_decay=0.4, **changes)
+    said = "\n".join(announcements(options, chosen))
+    assert "lr 0.3 x 512/256 = 0.6, 100 steps of warm-up" in said
+    assert (
+        "lars, weight decay 1e-06 to 0.4 on weights, not on biases and normalisations, gradients no longer than 3"
+        in said
+    )
+    assert "a step in 4 parts of 128 items" in said

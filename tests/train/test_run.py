@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import torchvision
 import yaml
@@ -31,7 +32,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> None:
     run = workspace.run("moco")
     manifest = json.loads((run / "manifest.json").read_text())
-    assert set(manifest["files"]) == {"backbone.safetensors", "metrics.jsonl", "config.yaml"}
+    assert set(manifest["files"]) == {
+        *("backbone.safetensors", "projector.safetensors", "config.json", "metrics.jsonl", "config.yaml")
+    }
     assert all(file_record(run / name) == record for name, record in manifest["files"].items())
     assert (run / "checkpoints/last.pt").exists() and list(run.glob("events*")) and not (run / "request.json").exists()
     expected = {
@@ -67,6 +70,34 @@ def test_the_backbone_loads_strictly_into_torchvision_and_has_learned(workspace:
         torch.testing.assert_close(trained.module(images), network.eval()(images))
         assert not torch.allclose(start.module(images), network(images))
     assert trained.image_size == 32 and trained.config["batch_size"] == 8
+
+
+@pytest.mark.parametrize("stem", ["imagenet", "cifar"])
+def test_the_description_is_enough_to_load_the_backbone_elsewhere(
+    stem: str, workspace: Workspace, tmp_path: Path
+) -> None:
+    if stem == "cifar":
+        workspace = write_shards(tmp_path, images=16, pairs=2)
+        small = {"epochs": 1, "batch_size": 2, "image_size": 16, "stem": "cifar", "pairs_arm": "none"}
+        train(TrainOptions(**{**TINY_RUN, **small}), workspace)
+    run = workspace.run("moco")
+    told = json.loads((run / "config.json").read_text())
+    network = torchvision.models.get_model(told["architecture"], weights=None)
+    network.fc = torch.nn.Identity()
+    conv, pool = told["stem"]["conv1"], told["stem"]["maxpool"]
+    network.conv1 = torch.nn.Conv2d(3, **conv)
+    network.maxpool = torch.nn.Identity() if pool is None else torch.nn.MaxPool2d(**pool)
+    network.load_state_dict(load_file(run / "backbone.safetensors"), strict=True)
+    images = torch.rand(2, *told["pretrained_cfg"]["input_size"])
+    trained = load_backbone(run)
+    with torch.no_grad():
+        features = network.eval()(images)
+        torch.testing.assert_close(trained.module(images), features)
+        if stem == "imagenet":
+            twin = timm.create_model(told["architecture"], num_classes=0)
+            twin.load_state_dict(load_file(run / "backbone.safetensors"), strict=True)
+            torch.testing.assert_close(twin.eval()(images), features)
+    assert told["num_features"] == features.shape[1] and tuple(told["pretrained_cfg"]["mean"]) == trained.mean
 
 
 def test_the_start_is_what_training_started_from(workspace: Workspace, tmp_path: Path) -> None:

@@ -45,22 +45,23 @@ def which_resnet(state: State, origin: str) -> str:
     return name
 
 
-def mlp_head(state: State, origin: str) -> nn.Sequential:
+def mlp_head(state: State, origin: str, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """A projector rebuilt from its state dict.
 
-    Matrices are linear layers, running statistics are batch norms, and an index that holds nothing is a ReLU, as in the
+    Matrices are linear layers, running statistics are batch norms, and an index that holds nothing is the activation, as in the
     projectors of MoCo v2 and v3, SimCLR, SwAV and their kin.
 
     Args:
         state: names such as `0.weight`; a single linear layer may be plain `weight`.
         origin: the file, for the error.
+        activation: between the linear layers.
     Raises:
         MinerError: it holds something else.
     """
     if "weight" in state:
         state = {f"0.{name}": value for name, value in state.items()}
     indices = {int(digits) for name in state if (digits := "".join(takewhile(str.isdigit, name)))}
-    layers = [_layer(state, index, origin) for index in range(max(indices, default=-1) + 1)]
+    layers = [_layer(state, index, origin, activation) for index in range(max(indices, default=-1) + 1)]
     if not layers:
         raise MinerError(f"{origin} holds no projector.")
     head = nn.Sequential(*layers)
@@ -75,10 +76,10 @@ def mlp_head(state: State, origin: str) -> nn.Sequential:
     return head
 
 
-def _layer(state: State, index: int, origin: str) -> nn.Module:
+def _layer(state: State, index: int, origin: str, activation: type[nn.Module]) -> nn.Module:
     own = {name.removeprefix(f"{index}."): value for name, value in state.items() if name.startswith(f"{index}.")}
     if not own:
-        return nn.ReLU()
+        return activation()
     if "running_mean" in own:
         return nn.BatchNorm1d(len(own["running_mean"]), affine="weight" in own)
     weight = own.get("weight", torch.empty(0))

@@ -2,27 +2,23 @@
 
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
-from miner.embed.encoders.weights import State, read_plain
 from miner.embed.naming import BEST_OF_A_RUN
 from miner.embed.preprocess import Preprocess
 from miner.errors import MinerError
 from miner.workspace import Record, Workspace, read_json
 
-_HEAD = "head."
-
 
 def run_encoder(request: EncoderRequest) -> Encoder:
     """The backbone of runs/NAME, with the stem, the image size and the normalisation that it was trained with.
 
-    An image is seen as `miner eval` sees it: its central square, resized. The layer `projector` adds the head out of the
-    run's last checkpoint. NAME/backbone-best.safetensors is the backbone of the epoch with the best online kNN.
+    An image is seen as `miner eval` sees it: its central square, resized. The layer `projector` adds the head that
+    was trained on it. NAME/backbone-best.safetensors is the backbone of the epoch with the best online kNN.
 
     Raises:
         MinerError: the run has not finished, or its files are not those it wrote.
@@ -38,7 +34,7 @@ def run_encoder(request: EncoderRequest) -> Encoder:
         request.without_projector("it is kept with the last weights only")
     if request.layer == "projector":
         request.without_pooling("the projector was trained on averaged features")
-        network = nn.Sequential(trained.module, _head(request, trained.module))
+        network = nn.Sequential(trained.module, _head(request))
     elif "patch_size" in trained.config:
         choose_timm_pool(trained.module, request)
     else:
@@ -53,23 +49,15 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     )
 
 
-def _head(request: EncoderRequest, backbone: nn.Module) -> nn.Module:
-    """The head that was trained on top of exactly this backbone."""
+def _head(request: EncoderRequest) -> nn.Module:
+    from miner.train.export import read_projector
+
     assert request.path is not None
-    checkpoint = request.path / "checkpoints" / "last.pt"
-    if not checkpoint.is_file():
-        request.without_projector(f"{checkpoint} is gone, which holds it")
-    content = read_plain(checkpoint)
-    state: State = content.get("method", {}) if isinstance(content, dict) else {}
-    for name, value in backbone.state_dict().items():
-        if not torch.equal(state.get(f"backbone.{name}", torch.empty(0)), value):
-            raise MinerError(
-                f"{checkpoint} belongs to another training than the run's backbone. Train again with --force."
-            )
-    head = {name.removeprefix(_HEAD): value for name, value in state.items() if name.startswith(_HEAD)}
-    if not head:
-        request.without_projector("its method trains none")
-    return mlp_head(head, f"The checkpoint {checkpoint}")
+    found = read_projector(request.path)
+    if found is None:
+        request.without_projector("its run kept none")
+    assert found is not None
+    return mlp_head(found[0], f"The projector of {request.path}", found[1])
 
 
 def _labels_seen(run: Path) -> str:

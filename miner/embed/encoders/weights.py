@@ -87,7 +87,7 @@ def fit_state(network: nn.Module, found: State, origin: str) -> None:
         )
         raise MinerError(
             f"{origin} does not fit the architecture: it {what} (it holds {len(found)} tensors). "
-            "Check that the name before @ is the architecture that was trained."
+            "Check that it is a checkpoint of the architecture that is asked for."
         )
     complete.update({name: found[prefix + name] for name in wanted})
     network.load_state_dict(complete)

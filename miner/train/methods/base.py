@@ -43,6 +43,11 @@ class Method(nn.Module, ABC):
             "loss" with its graph, and metrics without, all float32 scalars.
         """
 
+    def projector(self) -> nn.Sequential | None:
+        """The layers from features to the space of the loss, as far as they are worth keeping; None if there are none."""
+        head = getattr(self, "head", None)
+        return head if isinstance(head, nn.Sequential) else None
+
     def positives(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> Tensor:
         """Which images the second views of a step show: what the sampler dealt, unless the method knows better.
 

@@ -1,5 +1,8 @@
 """From a plan to a method."""
 
+from pathlib import Path
+
+from miner.embed.encoders.weights import load_backbone_state
 from miner.train.backbones import build_backbone
 from miner.train.distributed import world_size
 from miner.train.methods.barlow import BarlowTwins
@@ -29,9 +32,18 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def build_method(plan: Plan) -> Method:
-    """The method of a plan with fresh weights, on the CPU."""
+def build_method(plan: Plan, start: Path | None = None) -> Method:
+    """The method of a plan with fresh weights, on the CPU.
+
+    Args:
+        plan: of the run.
+        start: weights for the backbone and its momentum encoder, if they are not to be random; heads are fresh.
+    Raises:
+        MinerError: the weights do not fit the backbone.
+    """
     backbone, width = build_backbone(plan.plain(), max(1, plan.norm_splits // world_size()))
+    if start is not None:
+        load_backbone_state(backbone, start)
     recipe = RECIPES[plan.method]
     arguments = {name: getattr(plan, name) for name in recipe.settings}
     arguments |= {name: getattr(plan, name) for name in recipe.schedule}

@@ -55,9 +55,10 @@ class BYOL(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the target follows the last update, then the loss is taken."""
-        online = [*self.backbone.parameters(), *self.head.parameters()]
-        move_towards(self.target, online, growing_momentum(self.momentum, self.taken, self.steps))
-        self.taken.add_(1)
+        if batch.opens_step:
+            online = [*self.backbone.parameters(), *self.head.parameters()]
+            move_towards(self.target, online, growing_momentum(self.momentum, self.taken, self.steps))
+            self.taken.add_(1)
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
         with torch.no_grad():

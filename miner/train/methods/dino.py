@@ -12,6 +12,7 @@ from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
 from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
 from miner.train.methods.positives import Rows, over_positives
+from miner.train.methods.queue import StepRows
 from miner.train.randomness import seeded
 
 BOTTLENECK_DIM = 256
@@ -77,6 +78,7 @@ class DINO(Method):
         self.teacher_warmup = (teacher_warmup_temperature, teacher_warmup_epochs * steps_per_epoch)
         self.frozen_steps = frozen_epochs * steps_per_epoch
         self.momentum, self.steps = momentum, steps
+        self._means_of_step = StepRows()
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
@@ -86,7 +88,8 @@ class DINO(Method):
 
     def distil(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """The step, with what the backbones of student and teacher make of the views, without graph: (views, width) each."""
-        self._move_teacher()
+        if batch.opens_step:
+            self._move_teacher()
         views = torch.cat([batch.first, batch.second])
         seen, features, crop_features = self._student(views, batch.crops)
         items, prototypes = len(batch.first), self._prototypes()
@@ -102,7 +105,8 @@ class DINO(Method):
             there = dino(one[first], target_two[second], self.temperature)
             return 0.5 * (there + dino(two[second], target_one[first], self.temperature))
 
-        self.centre.copy_(moved_centre(self.centre, gather_rows(logits.mean(dim=0, keepdim=True)), CENTRE_MOMENTUM))
+        if (means := self._means_of_step.add(batch, gather_rows(logits.mean(dim=0, keepdim=True)))) is not None:
+            self.centre.copy_(moved_centre(self.centre, means, CENTRE_MOMENTUM))
         entropy = torch.special.entr(targets).sum(dim=1).mean()
         total = over_positives(batch, loss)
         if batch.crops:
@@ -110,6 +114,10 @@ class DINO(Method):
             total = with_crops(total, crops, (target_one, target_two[:items]), self.temperature)
         outcome = {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
         return outcome, seen, seen_by_teacher
+
+    def projector(self) -> nn.Sequential:
+        """The head without its prototypes."""
+        return self.bottleneck
 
     def _move_teacher(self) -> None:
         momentum = growing_momentum(self.momentum, self.taken, self.steps)

@@ -9,7 +9,7 @@ from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.momentum import move_towards, slow_copy
 from miner.train.methods.positives import Rows, either
-from miner.train.methods.queue import empty_slots, enqueue
+from miner.train.methods.queue import StepRows, empty_slots, enqueue
 from miner.train.randomness import seeded
 
 
@@ -57,13 +57,15 @@ class MoCo(Method):
             self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
         self.key_encoder = slow_copy(nn.Sequential(self.backbone, self.head))
         self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
+        self._keys_of_step, self._rows_of_step = StepRows(), StepRows()
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
         self.register_buffer("queue_rows", torch.zeros(queue_size, dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
-        move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
+        if batch.opens_step:
+            move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
         directions = 2 if self.symmetric else 1
         views, shown = (batch.first, batch.second), (batch.anchors, batch.positives)
         queries = [unit(self.head(self.backbone(view))) for view in views[:directions]]
@@ -101,9 +103,12 @@ class MoCo(Method):
         """Put each item's own keys into the queue, and which images they show; a further positive is no item's own."""
         anchors = gather_rows(batch.anchors)
         shown = [gather_rows(batch.positives), anchors][: len(keys)]
-        # The same slots twice: only the second call moves on.
-        enqueue(self.queue_rows, self.queued.clone(), torch.cat([rows[: len(anchors)] for rows in shown]))
-        enqueue(self.queue, self.queued, torch.cat([key[: len(anchors)] for key in keys]))
+        new_keys = self._keys_of_step.add(batch, torch.cat([key[: len(anchors)] for key in keys]))
+        new_rows = self._rows_of_step.add(batch, torch.cat([rows[: len(anchors)] for rows in shown]))
+        if new_keys is not None and new_rows is not None:
+            # The same slots twice: only the second call moves on.
+            enqueue(self.queue_rows, self.queued.clone(), new_rows)
+            enqueue(self.queue, self.queued, new_keys)
 
     @torch.no_grad()
     def _keys(self, view: Tensor, draw: torch.Generator) -> Tensor:

@@ -10,7 +10,7 @@ from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.methods.base import Method, spread, unit
 from miner.train.methods.heads import mlp
 from miner.train.methods.positives import either, own_items
-from miner.train.methods.queue import empty_slots, enqueue
+from miner.train.methods.queue import StepRows, empty_slots, enqueue
 from miner.train.randomness import seeded
 
 
@@ -52,6 +52,7 @@ class NNCLR(Method):
             self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
             self.predictor = mlp(dim, predictor_dim, dim)
         self.temperature = temperature
+        self._supports_of_step = StepRows()
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
 
@@ -73,7 +74,8 @@ class NNCLR(Method):
             of_partners = self._partner_logits(batch, batch.owners, (near_one, near_two), (one, two))
             loss = loss + batch.partner_share * info_nce(of_partners)
         supports = gather_rows(units[0])
-        enqueue(self.queue, self.queued, supports)
+        if (new := self._supports_of_step.add(batch, supports)) is not None:
+            enqueue(self.queue, self.queued, new)
         with torch.no_grad():
             return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}
 

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from miner.train.batch import Batch
+
 
 @torch.no_grad()
 def enqueue(queue: Tensor, queued: Tensor, rows: Tensor) -> None:
@@ -21,3 +23,19 @@ def enqueue(queue: Tensor, queued: Tensor, rows: Tensor) -> None:
 def empty_slots(queue: Tensor, queued: Tensor) -> Tensor:
     """Which slots hold nothing yet: bool (size,)."""
     return torch.arange(len(queue), device=queue.device) >= queued
+
+
+class StepRows:
+    """Rows that come in with the parts of a step and are wanted when it ends; between steps there are none."""
+
+    def __init__(self) -> None:
+        self._rows: list[Tensor] = []
+
+    def add(self, batch: Batch, rows: Tensor) -> Tensor | None:
+        """Keep the rows of a part, (rows, dim); with the last part, give back those of the whole step."""
+        self._rows.append(rows)
+        if not batch.closes_step:
+            return None
+        whole = torch.cat(self._rows)
+        self._rows.clear()
+        return whole

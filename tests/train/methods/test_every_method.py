@@ -28,10 +28,10 @@ class KilledError(Exception):
     pass
 
 
-def run(folder: Path, name: str, killed_at: int | None = None, precision: str = "fp32") -> Method:
+def run(folder: Path, name: str, killed_at: int | None = None, **changes: object) -> Method:
     """Train for 12 steps with checkpoints every 5, or until killed after some forward pass."""
     images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator(0, "images")).to(torch.uint8)
-    chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, precision=precision)
+    chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, **changes)
     method = make(name)
     calls = 0
 
@@ -47,12 +47,25 @@ def run(folder: Path, name: str, killed_at: int | None = None, precision: str = 
     return method
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
-    whole = run(tmp_path / "whole", name)
-    with pytest.raises(KilledError):
-        run(tmp_path / "killed", name, killed_at=9)  # past the checkpoint of step 5 and the metrics of step 8
-    resumed = run(tmp_path / "killed", name)
+UPDATES = {
+    "lars": {"optimizer": "lars", "decay_on": "weights", "warmup_steps": 4, "accumulate": 2, "precision": "bf16"},
+    "adamw": {
+        "optimizer": "adamw",
+        "weight_decay": 0.04,
+        "final_weight_decay": 0.4,
+        "clip_norm": 0.1,
+        "precision": "bf16",
+    },
+}
+
+
+@pytest.mark.parametrize(("name", "updates"), [*((name, "sgd") for name in NAMES), ("moco", "lars"), ("dino", "adamw")])
+def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, updates: str, tmp_path: Path) -> None:
+    changes = UPDATES.get(updates, {})
+    whole = run(tmp_path / "whole", name, **changes)
+    with pytest.raises(KilledError):  # past the checkpoint of step 5 and the metrics of step 8
+        run(tmp_path / "killed", name, killed_at=9 * changes.get("accumulate", 1), **changes)
+    resumed = run(tmp_path / "killed", name, **changes)
     metrics = [(tmp_path / folder / "metrics.jsonl").read_bytes() for folder in ("whole", "killed")]
     assert metrics[0] == metrics[1]
     assert [line["step"] for line in read_metrics(tmp_path / "whole/metrics.jsonl")] == [4, 8, 10, 12]
