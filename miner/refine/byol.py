@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.refine.network import GraphNetwork
+from miner.train.distributed import gather_rows
 from miner.train.losses.negative_cosine import negative_cosine
 from miner.train.methods.base import spread, unit
 from miner.train.methods.heads import mlp
@@ -21,6 +22,9 @@ class GraphBYOL(nn.Module):
 
     The loss is the mean over nodes of 2 - 2 cos, summed over both directions. The target averages parameters with a constant
     momentum. Projector: two linear layers with a ReLU; predictor: the same with batch normalisation.
+
+    On several processes each projects its part of the seeds; what follows sees the seeds of all, so that statistics and loss are
+    those of one process, and gradients are to be averaged.
 
     Args:
         network: the graph network that is kept.
@@ -49,10 +53,10 @@ class GraphBYOL(nn.Module):
         """
         online = [*self.network.parameters(), *self.projector.parameters()]
         move_towards(self.target, online, self.momentum)
-        projections = [self.projector(self.network(*view)[:seeds]) for view in (one, two)]
+        projections = [gather_rows(self.projector(self.network(*view)[:seeds])) for view in (one, two)]
         predictions = [self.predictor(projection) for projection in projections]
         with torch.no_grad():
             slow_network, slow_projector = self.target
-            targets = [slow_projector(slow_network(*view)[:seeds]) for view in (one, two)]
+            targets = [gather_rows(slow_projector(slow_network(*view)[:seeds])) for view in (one, two)]
         cosines = -negative_cosine(predictions[0], targets[1]) - negative_cosine(predictions[1], targets[0])
         return {"loss": 4 - 2 * cosines, "spread": spread(unit(projections[0].detach()))}

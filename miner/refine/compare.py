@@ -33,7 +33,7 @@ def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False)
     from miner.refine.network import require_geometric
 
     require_geometric()
-    held_out = _embed_test(options, workspace, embeddings)
+    held_out = _embed_test(options, workspace, embeddings, force)
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
     inputs = {"embeddings": fingerprint(embeddings["files"]), "test_embeddings": fingerprint(held_out["files"])}
     stage = Stage(workspace.root / "graph", {**asked, **inputs})
@@ -51,7 +51,7 @@ def held_out_workspace(workspace: Workspace) -> Workspace:
     return Workspace(workspace.root / "test")
 
 
-def _embed_test(options: GraphOptions, workspace: Workspace, embeddings: Record) -> Record:
+def _embed_test(options: GraphOptions, workspace: Workspace, embeddings: Record, force: bool) -> Record:
     """Embed the test images as the others were; the manifest of their embeddings."""
     from miner.embed.options import EmbedOptions
     from miner.embed.run import embed
@@ -64,7 +64,7 @@ def _embed_test(options: GraphOptions, workspace: Workspace, embeddings: Record)
     same = {name: value for name, value in request.items() if name in EmbedOptions.model_fields}
     same |= {"source": test, "limit": options.test_limit, "device": options.device}
     place = held_out_workspace(workspace)
-    embed(EmbedOptions.parse(same), place)
+    embed(EmbedOptions.parse(same), place, force=force)
     return place.manifest(place.embeddings)
 
 

@@ -21,6 +21,7 @@ from miner.refine.options import RefineOptions
 from miner.refine.sampling import sampled_block
 from miner.stored import Rows
 from miner.train.checkpoint import load_checkpoint, save_checkpoint
+from miner.train.distributed import average_in_place, rank, world_size
 from miner.train.randomness import derived_seed, generator, seeded
 
 _CHECKPOINT_INTERVAL_S = 30.0
@@ -49,9 +50,9 @@ def standardised(features: NDArray[np.float32], fitted: int) -> NDArray[np.float
         fitted: how many rows decide the shift and the scale.
     """
     known = features[:fitted]
-    shifted = features - known.mean(axis=0)
     scale = np.sqrt(known.var(axis=0).mean())
-    centred: NDArray[np.float32] = shifted / np.float32(max(scale, 1e-12))
+    centred: NDArray[np.float32] = features - known.mean(axis=0)
+    centred /= np.float32(max(scale, 1e-12))
     return centred
 
 
@@ -81,6 +82,9 @@ def fit(
 ) -> dict[str, float]:
     """Train a network without labels, from the checkpoint if there is one.
 
+    On several processes the seeds of a step are split, and neighbours are always sampled; only rank 0 writes checkpoints, which
+    all read.
+
     Args:
         network: trained in place.
         conv: its convolution.
@@ -94,7 +98,8 @@ def fit(
         MinerError: the loss is not finite any more.
     """
     model = GraphBYOL(network, momentum=options.momentum, seed=options.seed).to(device).train()
-    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=options.lr)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=options.lr)
     nodes = len(first.features)
     per_epoch = math.ceil(nodes / batch_size)
     steps = options.epochs * per_epoch
@@ -105,13 +110,14 @@ def fit(
     with Progress("refine", options.epochs * nodes, "images", done * nodes // per_epoch) as progress:
         for step in range(done, steps):
             epoch, position = divmod(step, per_epoch)
-            seeds = _batches(nodes, per_epoch, options.seed, epoch)[position]
+            seeds = _own_part(_batches(nodes, per_epoch, options.seed, epoch)[position])
             outcome = model(*(view.at(epoch, step, seeds) for view in views), seeds=len(seeds))
             optimizer.zero_grad()
             outcome["loss"].backward()
+            average_in_place(p.grad for p in trained if p.grad is not None)
             optimizer.step()
             due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
-            if due and step + 1 < steps:
+            if due and step + 1 < steps and rank() == 0:
                 _finite(outcome["loss"], options)
                 save_checkpoint(checkpoint, step + 1, model, optimizer)
                 saved_at = time.monotonic()
@@ -127,7 +133,7 @@ class _Views:
         self, side: int, nodes: Nodes, conv: str, options: RefineOptions, batch_size: int, device: torch.device
     ) -> None:
         self.side, self.nodes, self.conv, self.options, self.device = side, nodes, conv, options, device
-        self.whole = batch_size >= nodes.graph.nodes
+        self.whole = batch_size >= nodes.graph.nodes and world_size() == 1
         features = torch.from_numpy(nodes.features)
         self.features = features.to(device) if self.whole else features
         self.epoch = -1
@@ -158,6 +164,12 @@ def _batches(nodes: int, count: int, seed: int, epoch: int) -> list[Rows]:
         return [np.arange(nodes)]
     order = np.random.default_rng(derived_seed(seed, "epoch", epoch)).permutation(nodes)
     return np.array_split(order, count)
+
+
+def _own_part(seeds: Rows) -> Rows:
+    """This process's share of the seeds of a step, as many on all processes."""
+    share = len(seeds) // world_size()
+    return seeds[rank() * share :][:share]
 
 
 def _finite(loss: Tensor, options: RefineOptions) -> None:
