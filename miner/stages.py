@@ -13,7 +13,7 @@ from miner.export.options import ExportOptions
 from miner.options import Options
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.publish.options import PublishOptions
-from miner.refine.options import GraphOptions, RefineOptions
+from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.report.options import ReportOptions
 from miner.review.options import ReviewOptions
 from miner.train.options import TrainOptions
@@ -73,7 +73,7 @@ STAGES = {
     ),
     "refine": StageCommand(
         "miner.refine.run:refine",
-        RefineOptions,
+        RefineStageOptions,
         "Refine embeddings by a graph network on their neighbour graph, without labels -> refined/, a workspace to mine from again "
         "(`miner pairs -w WORKSPACE/refined`). `miner eval graph` says whether it helps. Needs the extra `graph`.",
     ),

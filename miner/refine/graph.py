@@ -64,14 +64,18 @@ def from_neighbours(ids: Rows, weights: Weights, kind: Kind = "directed", first:
     """
     nodes = first + len(ids)
     targets = np.repeat(np.arange(first, nodes), ids.shape[1])
-    sources, flat = ids.ravel(), weights.ravel()
+    return from_edge_list(nodes, targets, ids.ravel(), weights.ravel(), kind)
+
+
+def from_edge_list(nodes: int, targets: Rows, sources: Rows, weights: Weights, kind: Kind) -> Graph:
+    """The same of edges in any order: `from_edges`, both ways or mutual ones only."""
     if kind == "symmetric":
         both = np.concatenate([targets, sources]), np.concatenate([sources, targets])
-        return from_edges(nodes, *both, np.concatenate([flat, flat]))
+        return from_edges(nodes, *both, np.concatenate([weights, weights]))
     if kind == "mutual":
         keep = np.isin(targets * nodes + sources, sources * nodes + targets)
-        targets, sources, flat = targets[keep], sources[keep], flat[keep]
-    return from_edges(nodes, targets, sources, flat)
+        targets, sources, weights = targets[keep], sources[keep], weights[keep]
+    return from_edges(nodes, targets, sources, weights)
 
 
 def edgeless(nodes: int) -> Graph:

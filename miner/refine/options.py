@@ -61,6 +61,14 @@ class RefineOptions(Options):
         return self
 
 
+class RefineStageOptions(RefineOptions):
+    run: str | None = Field(
+        None,
+        description="Refine what a graphnnclr run of this name has learned of the same images, instead of the embeddings: teacher "
+        "and student are the two views, each with its own graph; --neighbors has no meaning then.",
+    )
+
+
 class GraphOptions(RefineOptions):
     test: str | None = Field(
         None, description="Labelled source to classify; the built-in test set of a built-in source if not given."

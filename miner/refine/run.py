@@ -2,32 +2,40 @@
 
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miner.errors import UsageError
-from miner.refine.options import RefineOptions
+from miner.refine.options import RefineStageOptions
 from miner.workspace import Record, Result, Stage, Workspace, fingerprint, workspace_flag
+
+if TYPE_CHECKING:
+    from miner.embeddings import EmbeddingStore
+    from miner.refine.fit import Nodes
 
 NETWORK_FILE = "network.safetensors"
 _NOT_IN_REQUEST = {"device"}
 
 
-def refine(options: RefineOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Train a graph network on the neighbour graph of `embeddings/`, without labels -> refined/embeddings/.
+def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Train a graph network on the neighbour graph of `embeddings/`, or the graphs of a run, without labels -> refined/embeddings/.
 
     `refined/` is a workspace: `miner pairs -w .../refined` mines from it again. A run that was interrupted continues from its
     last checkpoint and ends with the same bytes.
 
     Raises:
         MinerError: there are no embeddings, the loss is not finite, or the folder holds the result of another request.
-        UsageError: torch_geometric is missing, or there are not more images than neighbours.
+        UsageError: torch_geometric is missing, there are not more images than neighbours, or the run has no graphs of these images.
     """
     embeddings = workspace.manifest(workspace.embeddings)
     refined = Workspace(workspace.root / "refined")
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
-    stage = Stage(refined.embeddings, {**asked, "embeddings": fingerprint(embeddings["files"])})
+    request = {**asked, "embeddings": fingerprint(embeddings["files"])}
+    if options.run is not None:
+        request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
+    stage = Stage(refined.embeddings, request)
     if not force and (manifest := stage.finished()):
         return _result(manifest, refined, fresh=False)
-    if options.neighbors >= embeddings["count"]:
+    if options.run is None and options.neighbors >= embeddings["count"]:
         raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings['count'] - 1} other images.")
     if not force:
         stage.refuse_another()
@@ -43,44 +51,67 @@ def refine(options: RefineOptions, workspace: Workspace, *, force: bool = False)
     return _result(manifest, refined)
 
 
-def _refined(options: RefineOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
+def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
     import numpy as np
 
     from miner.embeddings import EmbeddingStore
-    from miner.pairs.graph import NeighbourGraph
-    from miner.pairs.similarity import unit_rows
     from miner.refine.encode import encode
-    from miner.refine.fit import Nodes, fit, make_network, standardised
-    from miner.refine.graph import from_neighbours
-    from miner.refine.neighbours import message_weights
+    from miner.refine.fit import fit, make_network
     from miner.refine.output import write_embeddings, write_network
     from miner.refine.plan import choose_batch_size, graph_device
 
     store = EmbeddingStore(workspace)
     parts = folder / "parts"
-    ids, cosines = (np.load(path) for path in NeighbourGraph(store.stored, options.neighbors).write(parts, parts))
-    graph = from_neighbours(ids, message_weights(cosines, options.cosine_weights), options.graph)
-    nodes = Nodes(standardised(unit_rows(store.vectors), len(store)), graph)
+    views = _views(options, workspace, store, parts)
+    width, messages = views[0].features.shape[1], max(len(view.graph.sources) for view in views)
     device = graph_device(options.device)
-    batch_size = choose_batch_size(options, len(store), store.stored.dim, len(graph.sources))
-    network = make_network(options, store.stored.dim)
+    batch_size = choose_batch_size(options, len(store), width, messages)
+    network = make_network(options, width)
+    checkpoint = parts / "last.pt"
     outcome = fit(
-        network, options.conv, nodes, nodes, options, batch_size=batch_size, device=device, checkpoint=parts / "last.pt"
+        network, options.conv, views[0], views[-1], options, batch_size=batch_size, device=device, checkpoint=checkpoint
     )
-    refined = encode(network, options.conv, nodes, batch_size=batch_size, device=device)
+    encoded = [encode(network, options.conv, view, batch_size=batch_size, device=device) for view in views]
+    refined = np.concatenate(encoded, axis=1) / np.float32(len(encoded) ** 0.5)
     files = [*write_embeddings(folder, refined, store), write_network(folder / NETWORK_FILE, network)]
     return {
         "source": store.manifest["source"],
-        "encoder": {"name": f"refined {store.manifest['encoder']['name']}", "refined_from": store.manifest["encoder"]},
+        "encoder": _encoder(options, store.manifest),
         "blocks": store.manifest["blocks"],
         "dim": refined.shape[1],
         "dtype": store.manifest["dtype"],
         "count": len(refined),
         "errors": {},
-        "messages": len(graph.sources),
+        "messages": messages,
         "batch_size": batch_size,
         **{f"final_{name}": round(value, 6) for name, value in outcome.items()},
     }, files
+
+
+def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingStore", parts: Path) -> list["Nodes"]:
+    """The embeddings with their neighbour graph, which are both views; or the teacher and the student of a run."""
+    import numpy as np
+
+    from miner.pairs.graph import NeighbourGraph
+    from miner.pairs.similarity import unit_rows
+    from miner.refine.fit import Nodes, standardised
+    from miner.refine.graph import from_neighbours
+    from miner.refine.neighbours import message_weights
+    from miner.refine.run_graphs import check_graphs, read_views
+
+    if options.run is not None:
+        run = workspace.run(options.run)
+        check_graphs(run, workspace.manifest(run))
+        return list(read_views(run, store.keys, options))
+    ids, cosines = (np.load(path) for path in NeighbourGraph(store.stored, options.neighbors).write(parts, parts))
+    graph = from_neighbours(ids, message_weights(cosines, options.cosine_weights), options.graph)
+    return [Nodes(standardised(unit_rows(store.vectors), len(store)), graph)]
+
+
+def _encoder(options: RefineStageOptions, embeddings: Record) -> Record:
+    if options.run is not None:
+        return {"name": f"refined run {options.run}"}
+    return {"name": f"refined {embeddings['encoder']['name']}", "refined_from": embeddings["encoder"]}
 
 
 def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
@@ -89,9 +120,14 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
     steps = "all images at once" if size == manifest["count"] else f"batches of {size:,} with sampled neighbours"
     lines = [
         f"refine: {manifest['count']:,} images as {manifest['dim']}-d vectors in {refined.root}, by {request['layers']} rounds of "
-        f"{request['conv']} on {manifest['messages']:,} messages ({request['neighbors']} neighbours, {request['graph']})",
+        f"{request['conv']} on {manifest['messages']:,} messages ({_heard(request)}, {request['graph']})",
         f"refine: loss {manifest['final_loss']:.3f}, feature spread {manifest['final_spread']:.2f} (1 is healthy, 0 is collapse), "
         f"{steps}",
         f"refine: next, pairs of them: miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}",
     ]
     return Result("refine", manifest, lines, fresh, [("refined", f"{manifest['count']:,} images, {manifest['dim']}-d")])
+
+
+def _heard(request: Record) -> str:
+    run = request.get("run")
+    return f"{request['neighbors']} neighbours" if run is None else f"graphs of run {run}"

@@ -18,7 +18,7 @@ from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.refine import scores
 from miner.refine.compare import compare
-from miner.refine.options import GraphOptions, RefineOptions
+from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.refine.run import refine
 from miner.verify.run import verify
 from miner.workspace import Record, Workspace
@@ -33,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 def test_refined_embeddings_are_a_workspace_to_mine_from(make_embeddings) -> None:
     workspace = make_embeddings(clusters(90, 0), labels=[row % 3 for row in range(90)], blocks=[50, 40])
-    result = refine(RefineOptions.parse({**SMALL, "jump": "concat"}), workspace)
+    result = refine(RefineStageOptions.parse({**SMALL, "jump": "concat"}), workspace)
     refined = Workspace(workspace.root / "refined")
     store = EmbeddingStore(refined)
     assert store.vectors.shape == (90, 32) and result.record["messages"] > 450
@@ -43,16 +43,16 @@ def test_refined_embeddings_are_a_workspace_to_mine_from(make_embeddings) -> Non
     assert mined.record["pairs"] > 0
     checked = verify(str(workspace.root)).record["checked"]
     assert checked[str(refined.embeddings)] == {"images": 90}
-    assert not refine(RefineOptions.parse({**SMALL, "jump": "concat"}), workspace).fresh
+    assert not refine(RefineStageOptions.parse({**SMALL, "jump": "concat"}), workspace).fresh
     with pytest.raises(MinerError, match=r"dim was 16 and is now 8"):
-        refine(RefineOptions.parse({**SMALL, "jump": "concat", "dim": 8}), workspace)
+        refine(RefineStageOptions.parse({**SMALL, "jump": "concat", "dim": 8}), workspace)
 
 
 def test_same_request_gives_the_same_bytes(make_embeddings) -> None:
     folders = []
     for name in ("one", "two"):
         workspace = make_embeddings(clusters(90, 0), name=name)
-        refine(RefineOptions.parse({**SMALL, "batch_size": 32, "fanout": 2}), workspace)
+        refine(RefineStageOptions.parse({**SMALL, "batch_size": 32, "fanout": 2}), workspace)
         folders.append(contents(workspace.root / "refined"))
     assert folders[0] == folders[1]
 
@@ -60,9 +60,9 @@ def test_same_request_gives_the_same_bytes(make_embeddings) -> None:
 def test_wrong_requests_say_what_to_do(make_embeddings) -> None:
     workspace = make_embeddings(clusters(8, 0))
     with pytest.raises(UsageError, match="only 7 other images"):
-        refine(RefineOptions.parse({**SMALL, "neighbors": 8}), workspace)
+        refine(RefineStageOptions.parse({**SMALL, "neighbors": 8}), workspace)
     with pytest.raises(UsageError, match="gat learns its own"):
-        RefineOptions.parse({"conv": "gat", "cosine_weights": True})
+        RefineStageOptions.parse({"conv": "gat", "cosine_weights": True})
 
 
 def test_killed_refinement_continues_to_the_same_bytes(make_embeddings) -> None:

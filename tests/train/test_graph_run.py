@@ -18,7 +18,7 @@ from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 
 IMAGES, EDGES = 48, 3
 OPTIONS = {
-    **TINY_RUN,
+    **{**TINY_RUN, "stem": "auto", "backbone": "vit_tiny", "patch_size": 16},
     **{"method": "graphnnclr", "epochs": 2, "graph_window": 1, "graph_edges": EDGES, "hidden_dim": 16},
 }
 
@@ -32,10 +32,9 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="module")
 def prior(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """A vision transformer on images without labels."""
+    """Images without labels."""
     workspace = write_shards(tmp_path_factory.mktemp("prior"), images=IMAGES, pairs=10, labelled=False)
-    vit = {"backbone": "vit_tiny", "patch_size": 16, "stem": "auto", "graph_prior": True}
-    train(TrainOptions(**{**OPTIONS, **vit}), workspace)
+    train(TrainOptions(**OPTIONS, graph_prior=True), workspace)
     return workspace
 
 

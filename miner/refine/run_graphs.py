@@ -1,0 +1,65 @@
+"""The two views that a GraphNNCLR run has kept: features and graph of its teacher and of its student."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from miner.errors import MinerError, UsageError
+from miner.refine.fit import Nodes, standardised
+from miner.refine.graph import from_edge_list
+from miner.refine.neighbours import message_weights
+from miner.refine.options import RefineStageOptions
+from miner.stored import Rows
+from miner.train.graph_files import GRAPH_FILES, NODES_FILE, STREAMS
+from miner.workspace import Record, same_file
+
+
+def check_graphs(run: Path, manifest: Record) -> None:
+    """Pass if a finished run has graphs, as it wrote them.
+
+    Raises:
+        UsageError: it is of another method.
+        MinerError: a file is missing or damaged.
+    """
+    if not set(GRAPH_FILES) <= manifest["files"].keys():
+        raise UsageError(f"--run {run.name} is of {manifest['method']}, which keeps no graphs; graphnnclr does.")
+    for name in GRAPH_FILES:
+        if not same_file(run / name, manifest["files"][name]):
+            raise MinerError(f"{run / name} is missing or damaged. Train again with --force.")
+
+
+def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> tuple[Nodes, Nodes]:
+    """Teacher and student of a run, in the order of some embeddings.
+
+    Args:
+        run: its folder.
+        keys: of the embedded images.
+        options: what to make of the edges.
+    Raises:
+        UsageError: the run was on other images.
+    """
+    of_run = pq.read_table(run / NODES_FILE)["key"].combine_chunks()
+    position = pc.index_in(of_run, value_set=pa.array(keys, pa.string()))
+    if position.null_count or len(position) != len(keys):
+        raise UsageError(
+            f"--run {run.name} was on {len(position):,} images, {len(position) - position.null_count:,} of which are among the "
+            f"{len(keys):,} in embeddings/. Embed the images of the run, all of them and no others."
+        )
+    rows = position.to_numpy().astype(np.int64)
+    teacher, student = (_view(run, stream, rows, options) for stream in STREAMS)
+    return teacher, student
+
+
+def _view(run: Path, stream: str, rows: Rows, options: RefineStageOptions) -> Nodes:
+    bank = np.load(run / "graph" / f"bank-{stream}.npy")
+    features = np.empty_like(bank)
+    features[rows] = bank
+    edges = pq.read_table(run / "graph" / f"graph-{stream}.parquet")
+    node, neighbour, cosines = (edges[name].to_numpy() for name in ("node", "neighbour", "similarity"))
+    weights = message_weights(cosines, options.cosine_weights)
+    graph = from_edge_list(len(rows), rows[node], rows[neighbour], weights, options.graph)
+    return Nodes(standardised(features, len(features)), graph)
