@@ -5,6 +5,7 @@ import torchvision
 from torch import nn
 
 from miner.train.backbones import build_resnet, build_vit
+from miner.train.randomness import generator
 from miner.train.split_norm import SplitBatchNorm2d
 
 
@@ -22,11 +23,13 @@ def test_state_loads_strictly_into_torchvisions_network(name: str, stem: str) ->
     backbone, width = build_resnet(name, stem, seed=0, splits=2)
     twin = reference(name, stem)
     twin.load_state_dict(backbone.state_dict(), strict=True)
-    images = torch.rand(2, 3, 32, 32)
+    images = torch.rand(2, 3, 32, 32, generator=generator(0))
     with torch.no_grad():
         features = backbone.eval()(images)
         assert features.shape == (2, width)
-        torch.testing.assert_close(features, twin(images))
+        torch.testing.assert_close(
+            features, twin(images), atol=1e-4, rtol=1e-5
+        )  # small inputs are summed in another order
 
 
 def test_weights_depend_on_the_seed_alone() -> None:

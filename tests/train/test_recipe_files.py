@@ -46,7 +46,8 @@ def test_the_data_sets_have_the_methods_that_were_published_for_them() -> None:
     found = {
         folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in FOLDER.iterdir() if folder.is_dir()
     }
+    published = {*RECIPES} - {"graphnnclr"}
     for full in ("cifar10", "imagenette", "imagenet100"):
-        assert found[full] == RECIPES.keys()
-    assert found["imagenet1k"] == {*RECIPES, "dino_vit"} - {"nnclr"}
+        assert found[full] == published
+    assert found["imagenet1k"] == {*published, "dino_vit"} - {"nnclr"}
     assert found["stl10"] == {"simclr", "byol", "barlow"}
