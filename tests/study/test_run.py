@@ -11,6 +11,7 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
+import torch
 
 from miner.errors import MinerError
 from miner.pipeline import run_recipe
@@ -86,7 +87,9 @@ def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, cap
 def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_bytes((whole / "small.yaml").read_bytes())
     command = [sys.executable, "-m", "miner", "run", "small.yaml"]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    # Bits depend on the number of threads, which another test may have set in this process.
+    threads = str(torch.get_num_threads())
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": threads}
     process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     runs = tmp_path / "study/lite0/runs"
     while not (runs / "semantic-s0/request.json").exists() and process.poll() is None:
