@@ -3,6 +3,7 @@ import shutil
 import pytest
 import torch
 from torch import nn
+from torch._inductor import config as inductor
 
 from miner.embed import settle
 from miner.embed.compiling import compiled, why_not
@@ -30,10 +31,10 @@ def test_a_compiled_encoder_gives_the_same_directions() -> None:
     assert cosines.min() > 0.99999
 
 
-def test_without_a_compiler_it_is_left_out_with_one_line(monkeypatch, capsys) -> None:
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("/nowhere/g++",))
+def test_without_a_compiler_it_is_left_out_with_one_line(capsys) -> None:
     torch.compiler.reset()
-    options = settle.without_impossible(EmbedOptions(source="x", compile=True, device="cpu"))
+    with inductor.patch({"cpp.cxx": ("/nowhere/g++",)}):
+        options = settle.without_impossible(EmbedOptions(source="x", compile=True, device="cpu"))
     assert not options.compile
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1 and lines[0].startswith("embed: --compile is left out: ")
