@@ -4,26 +4,9 @@ from contextlib import nullcontext
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from miner.engine import Progress
 from miner.train.augment.views import normalise
-
-
-def encode(
-    backbone: nn.Module,
-    images: Tensor,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    *,
-    batch_size: int,
-    device: torch.device,
-    title: str | None,
-) -> Tensor:
-    """Pooled features as unit rows, float32 (n, width), on `device`; the rest is as `pooled_features` says."""
-    return F.normalize(
-        pooled_features(backbone, images, mean, std, batch_size=batch_size, device=device, title=title), dim=1
-    )
 
 
 @torch.no_grad()

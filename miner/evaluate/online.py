@@ -4,10 +4,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from miner.errors import MinerError
 from miner.evaluate.data import NoLabelsError, Split, split
-from miner.evaluate.features import encode
+from miner.evaluate.features import pooled_features
 from miner.evaluate.options import PROTOCOLS, KnnOptions
 from miner.evaluate.subject import describe_images, labels_of, load_pixels
 from miner.evaluate.vote import accuracy_percent, knn_vote
@@ -85,7 +86,10 @@ class KnnObserver(Observer):
         plan, backbone = self.plan, method.backbone
         was_training = backbone.training
         gallery, test = (
-            encode(backbone, images, plan.mean, plan.std, batch_size=256, device=self.device, title=None)
+            F.normalize(
+                pooled_features(backbone, images, plan.mean, plan.std, batch_size=256, device=self.device, title=None),
+                dim=1,
+            )
             for images in (self._gallery, self._test)
         )
         backbone.train(was_training)
