@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from miner.engine import committed
-from miner.train.methods.graphnnclr import GraphNNCLR
-from miner.train.methods.neighbour_bank import NeighbourBank
+
+if TYPE_CHECKING:  # readers of these files need no torch
+    from miner.train.methods.graphnnclr import GraphNNCLR
+    from miner.train.methods.neighbour_bank import NeighbourBank
 
 STREAMS = ("teacher", "student")
 NODES_FILE = "graph/nodes.parquet"
@@ -19,7 +22,7 @@ GRAPH_FILES = (
 )
 
 
-def save_graphs(run: Path, method: GraphNNCLR, keys: Sequence[str]) -> None:
+def save_graphs(run: Path, method: "GraphNNCLR", keys: Sequence[str]) -> None:
     """Write graph/ into the folder of a run: GRAPH_FILES.
 
     nodes.parquet has the `key` of each image, in the order of the rows that the rest speaks of. graph-STREAM.parquet has an edge in
@@ -36,7 +39,7 @@ def save_graphs(run: Path, method: GraphNNCLR, keys: Sequence[str]) -> None:
             np.save(file, bank.features.cpu().numpy())
 
 
-def _edges(bank: NeighbourBank, per_list: int) -> pa.Table:
+def _edges(bank: "NeighbourBank", per_list: int) -> pa.Table:
     edges = [column.cpu().numpy() for column in bank.edges(per_list)]
     types = pa.int64(), pa.int64(), pa.int32(), pa.float32()
     names = "node", "neighbour", "epoch", "similarity"
