@@ -102,7 +102,7 @@ STAGES = {
     "report": StageCommand(
         "miner.report.run:report",
         ReportOptions,
-        "Write one self-contained HTML page about the workspace.",
+        "Write one self-contained HTML page about the workspace: pairs, graphs, refinement, training, accuracy.",
         exclusive=False,
     ),
 }

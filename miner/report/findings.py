@@ -39,6 +39,8 @@ class Findings:
         embeddings, pairs: manifests.
         calibration: None when there is none for these embeddings.
         shards: manifest, or None when there are none of these embeddings.
+        refined: manifest of refined/embeddings/, or None when there are none of these embeddings, or of a run as it is now.
+        controls: manifest of graph/, or None when there is none of these embeddings.
         runs: by name.
         stages: {stage: {"options", "environment"}} as run.json logged them, without this stage.
         identity: changes when any input of the page changes.
@@ -48,6 +50,8 @@ class Findings:
     pairs: Record
     calibration: Record | None
     shards: Record | None
+    refined: Record | None
+    controls: Record | None
     runs: list[Run]
     stages: dict[str, Record]
     identity: Record
@@ -72,6 +76,8 @@ def read_findings(workspace: Workspace) -> Findings:
         )
     calibration = _of_these(read_json(workspace.calibration), images)
     shards = _of_these(read_json(workspace.shards / "manifest.json"), images)
+    refined = _refined(workspace, images)
+    controls = _of_these(read_json(workspace.root / "graph" / "manifest.json"), images)
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
     stages = _stages(workspace)
     identity = {
@@ -79,15 +85,26 @@ def read_findings(workspace: Workspace) -> Findings:
         "pairs": fingerprint(pairs),
         "calibration": fingerprint(calibration),
         "shards": fingerprint(shards),
+        "refined": fingerprint(refined),
+        "controls": fingerprint(controls),
         "runs": {run.name: _run_identity(workspace.run(run.name), run) for run in runs},
         "stages": fingerprint(stages),
     }
-    return Findings(embeddings, pairs, calibration, shards, runs, stages, identity)
+    return Findings(embeddings, pairs, calibration, shards, refined, controls, runs, stages, identity)
 
 
 def _of_these(record: Record | None, images: str) -> Record | None:
     """A record that was made of the embeddings with fingerprint `images`, else None."""
     return record if record is not None and record.get("request", {}).get("embeddings") == images else None
+
+
+def _refined(workspace: Workspace, images: str) -> Record | None:
+    folder = Workspace(workspace.root / "refined").embeddings
+    record = _of_these(read_json(folder / "manifest.json"), images)
+    if record is None or record["request"].get("run") is None:
+        return record
+    run = read_json(workspace.run(record["request"]["run"]) / "manifest.json")
+    return record if run and fingerprint(run["files"]) == record["request"]["run_files"] else None
 
 
 def _read_run(folder: Path) -> Run | None:

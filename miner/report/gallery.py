@@ -156,13 +156,13 @@ def hub_cards(
         hubs: {"row", "key", "in_degree"}.
         images: metadata by row.
     """
-    shown = []
-    for hub in hubs:
-        label = images[hub["row"]]["label"]
-        name = None if label is None else class_name(label, classes)
-        side = Side(pictures.get(hub["row"]), name, f"{name}, {hub['key']}" if name else hub["key"])
-        shown.append(HubCard(side, hub["in_degree"]))
-    return shown
+    return [HubCard(side_of(images[hub["row"]], pictures.get(hub["row"]), classes), hub["in_degree"]) for hub in hubs]
+
+
+def side_of(image: Mapping[str, Any], picture: Picture | None, classes: Sequence[str] | None) -> Side:
+    """An image by its metadata, under its key."""
+    name = None if image["label"] is None else class_name(image["label"], classes)
+    return Side(picture, name, f"{name}, {image['key']}" if name else image["key"])
 
 
 def strip(gallery: Sequence[Card], count: int = 4) -> list[Card]:

@@ -11,21 +11,20 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from miner.embeddings import read_metadata
 from miner.errors import MinerError
+from miner.report.album import Album, open_album
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
 from miner.report.coverage import coverage_points
 from miner.report.evaluation import accuracy_rows, evaluation_settings
 from miner.report.facts import headline, key_facts
 from miner.report.findings import Findings
 from miner.report.gallery import cards, hub_cards, random_pairs, read_pairs, spread_pairs, strip
+from miner.report.graph_sections import graph_sections
 from miner.report.options import ReportOptions
-from miner.report.pictures import embed_pictures, load_squares, open_images
+from miner.report.pictures import embed_pictures
 from miner.report.settings import environment_tables, request_tables
 from miner.report.text import band, count, counted, percent, source_name
 from miner.report.training import methods, run_rows
-from miner.source.shards import ShardSource
-from miner.train.inputs import has_image_shards
 from miner.workspace import Workspace
 
 Context = dict[str, Any]
@@ -50,6 +49,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     )
     environment.filters |= {"count": count, "percent": percent, "band": band, "counted": counted}
     pairs = read_pairs(workspace.pairs / "pairs.parquet")
+    album = open_album(workspace, findings)
     script = (Path(__file__).parent / "page.js").read_text()
     return environment.get_template("page.html").render(
         title=f"Semantic pairs of {source_name(findings.embeddings['source']['spec'])}",
@@ -59,7 +59,8 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         **_degree(findings, pairs),
         **_neighbours(findings),
         groups=findings.pairs.get("groups"),
-        **_galleries(options, workspace, findings, pairs),
+        **_galleries(options, workspace, findings, pairs, album),
+        **graph_sections(workspace, findings, album),
         runs=run_rows(findings.runs),
         methods=methods(findings.runs),
         accuracies=accuracy_rows(findings.runs),
@@ -122,7 +123,9 @@ def _neighbours(findings: Findings) -> Context:
     return {"neighbours": record, "in_degree_chart": chart}
 
 
-def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table) -> Context:
+def _galleries(
+    options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table, album: Album
+) -> Context:
     """The cards of all galleries; the pictures share the room that the page has for them."""
     duplicates = read_pairs(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
@@ -131,26 +134,20 @@ def _galleries(options: ReportOptions, workspace: Workspace, findings: Findings,
     hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
     in_pairs = [pair[side] for pair in [*shown, *shown_random, *shown_duplicates] for side in ("a", "b")]
     uses = in_pairs + [hub["row"] for hub in hubs]
-    rows = sorted(set(uses))
-    metadata = read_metadata(workspace.embeddings, findings.embeddings)
-    images = dict(zip(rows, metadata.take(pa.array(rows, pa.int64())).to_pylist(), strict=True))
-    spec = findings.embeddings["request"]["source"]
-    exported = findings.shards is not None and has_image_shards(findings.shards)
-    source = ShardSource(str(workspace.shards / "images-*.tar")) if exported else open_images(spec)
-    squares = load_squares(source, images) if source else {}
+    images = album.images(uses)
+    squares = album.squares(images)
     pictures = embed_pictures(squares, uses, _PICTURE_ROOM_BYTES)
     paths = {row: image["path"] for row, image in images.items()}
-    classes = findings.embeddings["source"].get("classes")
-    gallery = cards(shown, paths, pictures, classes)
+    gallery = cards(shown, paths, pictures, album.classes)
     return {
         "gallery": gallery,
         "strip": strip(gallery),
-        "random": cards(shown_random, paths, pictures, classes),
-        "duplicates": cards(shown_duplicates, paths, pictures, classes),
-        "hubs": hub_cards(hubs, images, pictures, classes),
+        "random": cards(shown_random, paths, pictures, album.classes),
+        "duplicates": cards(shown_duplicates, paths, pictures, album.classes),
+        "hubs": hub_cards(hubs, images, pictures, album.classes),
         "pair_count": len(pairs),
         "duplicate_count": len(duplicates),
-        "missing_images": len(rows) - len(squares),
+        "missing_images": len(images) - len(squares),
     }
 
 

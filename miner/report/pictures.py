@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -33,6 +33,8 @@ QUALITIES = (
     Quality(96, 66, False),
     Quality(64, 50, False),
 )
+# For pictures that are shown small.
+SMALL_QUALITIES = (Quality(96, 70, True), Quality(64, 66, False), Quality(48, 50, False))
 
 
 @dataclass(frozen=True)
@@ -84,15 +86,22 @@ def central_square(image: Image.Image) -> Image.Image:
     return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
 
 
-def embed_pictures(squares: Mapping[int, Image.Image], uses: Iterable[int], room_bytes: int) -> dict[int, Picture]:
+def embed_pictures(
+    squares: Mapping[int, Image.Image],
+    uses: Iterable[int],
+    room_bytes: int,
+    qualities: Sequence[Quality] = QUALITIES,
+) -> dict[int, Picture]:
     """Data URLs that together take at most `room_bytes`, of the best quality that fits (or the lowest, if none does).
 
     Args:
         squares: images by row.
         uses: the row of every image on the page, once for each time it is shown.
+        room_bytes: for all data URLs together.
+        qualities: from the best to the lowest.
     """
     shown = [row for row in uses if row in squares]
-    for quality in QUALITIES:
+    for quality in qualities:
         pictures = {row: _encoded(square, quality) for row, square in squares.items()}
         if sum(len(pictures[row].url) for row in shown) <= room_bytes:
             break

@@ -25,6 +25,8 @@ def request_tables(findings: Findings) -> list[Table]:
         "miner calibrate": findings.calibration and findings.calibration["request"],
         "miner pairs": findings.pairs["request"],
         "miner export": findings.shards and findings.shards["request"],
+        "miner refine": findings.refined and findings.refined["request"],
+        "miner eval graph": findings.controls and findings.controls["request"],
     }
     for run in findings.runs:
         requests[f"miner train, run {run.name}"] = run.request

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.report.conftest import add_run, make_workspace
+from tests.report.conftest import add_run, graphs, make_workspace
 
-__all__ = ["add_run", "make_workspace"]
+__all__ = ["add_run", "graphs", "make_workspace"]
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

@@ -255,3 +255,23 @@ def test_it_is_the_same_over_http(workspace, browser) -> None:
         assert focused(page) == 0
         server.shutdown()
     assert asked == ["/index.html"]
+
+
+def test_neighbourhoods_and_maps_fit_every_screen_and_scheme(graphs, open_report) -> None:
+    colours = []
+    for scheme, width in (("light", 1200), ("dark", 1200), ("light", 375)):
+        page = open_report(graphs, color_scheme=scheme, viewport={"width": width, "height": 900})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        images = page.locator(".neighbours img")
+        assert images.count() == 6 * 16
+        assert all(image.evaluate("image => image.complete && image.naturalWidth === 28") for image in images.all())
+        outlines = page.locator(".neighbours li").evaluate_all(
+            "all => all.map(one => [one.classList.contains('differ'), getComputedStyle(one.querySelector('.images')).outlineStyle])"
+        )
+        assert {tuple(outline) for outline in outlines} == {(True, "solid"), (False, "none")}
+        before, after = page.locator(".lists").first.locator(":scope > div").all()[:2]
+        assert (before.bounding_box()["y"] == after.bounding_box()["y"]) == (width == 1200)
+        colours.append(page.locator(".point.class-0").first.evaluate("dots => getComputedStyle(dots).stroke"))
+        key = page.locator(".key.dot.class-0").evaluate("dot => getComputedStyle(dot).backgroundColor")
+        assert key == colours[-1]
+    assert colours[0] == colours[2] != colours[1]

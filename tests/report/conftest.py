@@ -1,6 +1,7 @@
 """A small finished workspace of real images, written as the stages write it, without an encoder."""
 
 import hashlib
+import io
 import json
 from collections.abc import Callable
 from itertools import combinations
@@ -11,17 +12,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path
+from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path, vectors_path
 from miner.pairs.graph import NeighbourGraph
 from miner.pairs.groups import find_groups, group_statistics
 from miner.pairs.histogram import sample_histogram
 from miner.pairs.hubs import hubness, in_degrees
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
 from miner.pairs.statistics import label_statistics, pair_statistics
 from miner.pairs.table import FoundPairs, write_pairs
+from miner.refine.options import RefineStageOptions
+from miner.refine.run import refine
 from miner.source import open_source
 from miner.source.base import source_fingerprint
 from miner.stored import MemoryVectors
+from miner.train.options import TrainOptions
+from miner.train.run import train
 from miner.workspace import Stage, Workspace, fingerprint
 
 BAND = {"min": 0.2, "max": 0.9}
@@ -30,7 +38,7 @@ WorkspaceMaker = Callable[..., Workspace]
 
 @pytest.fixture
 def make_workspace(tmp_path: Path) -> WorkspaceMaker:
-    """Embeddings and pairs of a source; the similarities are those of random directions, the rest is real."""
+    """Embeddings and pairs of a source; the similarities of the pairs are those of random directions, the rest is real."""
 
     def make(source: str = "sample", images: int = 40, name: str = "w", labels: bool = True, **more: Any) -> Workspace:
         workspace = Workspace(tmp_path / name)
@@ -62,6 +70,9 @@ def _embed(workspace: Workspace, spec: str, images: int, labels: bool, errors: l
     stage.begin(force=True)
     metadata = metadata_path(stage.folder, 0)
     metadata.parent.mkdir(parents=True)
+    vectors = np.stack([_small(content) for content in data]).astype(np.float16)
+    vectors_path(stage.folder, 0).parent.mkdir()
+    np.save(vectors_path(stage.folder, 0), vectors)
     pq.write_table(pa.Table.from_pylist(rows, METADATA_SCHEMA), metadata)
     pq.write_table(pa.Table.from_pylist(errors, ERROR_SCHEMA), stage.folder / "errors.parquet")
     reasons = [error["reason"] for error in errors]
@@ -71,10 +82,18 @@ def _embed(workspace: Workspace, spec: str, images: int, labels: bool, errors: l
             "encoder": {"name": "some_encoder", "labels_seen": "ImageNet-1k"},
             "count": len(rows),
             "blocks": 1,
+            "dim": vectors.shape[1],
+            "dtype": vectors.dtype.name,
             "errors": {reason: reasons.count(reason) for reason in reasons},
         },
-        [metadata, stage.folder / "errors.parquet"],
+        [metadata, vectors_path(stage.folder, 0), stage.folder / "errors.parquet"],
     )
+
+
+def _small(content: bytes) -> np.ndarray:
+    """The pixels of a small copy as a unit vector."""
+    pixels = np.asarray(Image.open(io.BytesIO(content)).convert("RGB").resize((6, 6)), np.float32).ravel() - 90
+    return pixels / np.linalg.norm(pixels)
 
 
 def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> None:
@@ -116,6 +135,28 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
         groups = find_groups(a[mined], b[mined], similarity[mined])
         record["groups"] = group_statistics(groups, int(mined.sum()), labels)
     stage.finish(record, [stage.folder / name for name in tables])
+
+
+GRAPH_RUN = {
+    **{"method": "graphnnclr", "name": "graphs", "pairs_arm": "none", "graph_window": 2, "graph_edges": 4, "epochs": 4},
+    **{"batch_size": 8, "image_size": 32, "backbone": "vit_tiny", "patch_size": 16, "dim": 16, "hidden_dim": 16},
+    "device": "cpu",
+}
+
+
+def make_graphs(workspace: Workspace, source: str, images: int) -> Workspace:
+    """Embeddings with a mined neighbour graph, a run that kept graphs (`GRAPH_RUN`), and refined embeddings."""
+    _embed(workspace, source, images, open_source(source).entries[0].label is not None, [])
+    pairs(PairsOptions.parse({"min": 0.8, "max": 0.99, "neighbors": 5}), workspace)
+    train(TrainOptions(**GRAPH_RUN), workspace)
+    refine(RefineStageOptions.parse({"neighbors": 5, "dim": 8, "epochs": 2, "device": "cpu"}), workspace)
+    return workspace
+
+
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """`make_graphs` of 50 images, of which an epoch leaves out 2, since its last batch is not full. Not to be changed."""
+    return make_graphs(Workspace(tmp_path_factory.mktemp("graphs") / "w"), "sample", 50)
 
 
 @pytest.fixture

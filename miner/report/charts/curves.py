@@ -1,11 +1,11 @@
-"""Numbers over the steps of training, one line per run."""
+"""Numbers over the steps or epochs of training, one line per run."""
 
 import statistics
 from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from miner.report.charts.svg import Scale, Size, drawing, linear_ticks, path, tag, x_axis, y_axis
+from miner.report.charts.svg import Scale, Size, drawing, line, linear_ticks, path, tag, x_axis, y_axis
 from miner.report.text import short_count
 
 _SIZE = Size(350, 230)
@@ -14,7 +14,15 @@ _MOST_POINTS = 240
 Curve = Sequence[tuple[float, float | None]]
 
 
-def curve_chart(curves: dict[int, Curve], description: str, *, from_zero: bool, as_percent: bool) -> Markup | None:
+def curve_chart(
+    curves: dict[int, Curve],
+    description: str,
+    *,
+    from_zero: bool,
+    as_percent: bool,
+    over: str = "step",
+    chance: float | None = None,
+) -> Markup | None:
     """Lines over steps; a value that is None breaks a line.
 
     Args:
@@ -22,6 +30,8 @@ def curve_chart(curves: dict[int, Curve], description: str, *, from_zero: bool, 
         description: for those who do not see it.
         from_zero: whether the axis begins at zero.
         as_percent: whether values are shares.
+        over: what the first numbers of the points count.
+        chance: a level that a dashed line marks.
     Returns:
         The chart; None when there is no value.
     """
@@ -29,7 +39,7 @@ def curve_chart(curves: dict[int, Curve], description: str, *, from_zero: bool, 
     if not values:
         return None
     steps = [step for curve in curves.values() for step, _ in curve]
-    low, high = min(values), max(values)
+    low, high = (limit(values if chance is None else [*values, chance]) for limit in (min, max))
     low = min(low, 0.0) if from_zero else low
     room = (high - low) * 0.06 or max(abs(high), 1.0) * 0.1
     x = Scale(0, max(steps), 46, _SIZE.width - 14)
@@ -37,7 +47,8 @@ def curve_chart(curves: dict[int, Curve], description: str, *, from_zero: bool, 
     name = _percent if as_percent else "{:g}".format
     elements = [
         *y_axis(y, linear_ticks(y.low, y.high, 4), x.end, "", name),
-        *x_axis(x, linear_ticks(0, x.high, 5), y.start, "step", short_count),
+        *x_axis(x, linear_ticks(0, x.high, 5), y.start, over, short_count),
+        *([] if chance is None else [line(x.start, y(chance), x.end, y(chance), "chance")]),
         *(_line(x, y, thinned(curve), number) for number, curve in curves.items()),
     ]
     svg = drawing(_SIZE, elements, "small")
