@@ -1,16 +1,19 @@
 """`miner eval knn`: what the frozen features of a run are worth, beside those of its random start."""
 
 from miner.evaluate.options import KnnOptions
+from miner.evaluate.refined import knn_of_refined
 from miner.evaluate.stage import context_lines, question
 from miner.workspace import Record, Result, Workspace, finished_file, write_signed
 
 
 def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn.json.
+    """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn.json, or refined/eval/knn.json.
 
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
+    if options.refined:
+        return knn_of_refined(options, workspace, force=force)
     asked = question("knn", options, workspace, unasked={"batch_size"})
     record = finished_file(asked.path, asked.request, force)
     if fresh := record is None:

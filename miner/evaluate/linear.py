@@ -1,6 +1,7 @@
 """`miner eval linear`: a linear classifier on the frozen features of a run, beside one on those of its random start."""
 
 from miner.evaluate.options import AUGMENTED_ONLY, LinearOptions
+from miner.evaluate.refined import linear_of_refined
 from miner.evaluate.stage import context_lines, question
 from miner.workspace import Record, Result, Workspace, finished_file, write_signed
 
@@ -8,11 +9,14 @@ _STAGE = "eval linear"
 
 
 def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Train a linear classifier on labelled images, and classify others -> runs/NAME/eval/linear[-augmented].json.
+    """Train a linear classifier on labelled images, and classify others -> runs/NAME/eval/linear[-augmented].json, or
+    refined/eval/linear.json.
 
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
+    if options.refined:
+        return linear_of_refined(options, workspace, force=force)
     fast = options.mode == "fast"
     unasked = {"batch_size", *AUGMENTED_ONLY} if fast else set()
     asked = question("linear" if fast else "linear-augmented", options, workspace, unasked)

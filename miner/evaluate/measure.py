@@ -26,26 +26,45 @@ def measure(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
     top1 = {}
     for name in subject.backbones:
         features = [F.normalize(subject.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test)]
-        top1[name] = _top1(features[1], features[0], subject.labels, subject.truth, subject.class_count)
+        top1[name] = top1_by_protocol(features[1], features[0], subject.labels, subject.truth, subject.class_count)
     return {
         **describe(subject, run, options.best),
+        **knn_results(top1, len(gallery)),
+    }
+
+
+def knn_results(top1: dict[str, list[float]], gallery: int) -> Record:
+    """What a record says of kNN.
+
+    Args:
+        top1: by name of the features, accuracy under each of `PROTOCOLS`.
+        gallery: how many images vote.
+    """
+    return {
         "norm": "l2",
         "vote": "exp(cosine / temperature)",
         "results": [
             {
-                "k": min(k, len(gallery)),
+                "k": min(k, gallery),
                 "k_asked": k,
                 "temperature": temperature,
-                "trained": top1["trained"][number],
-                "random": top1["random"][number],
+                **{name: accuracies[number] for name, accuracies in top1.items()},
             }
             for number, (k, temperature) in enumerate(PROTOCOLS)
         ],
     }
 
 
-def _top1(test: Tensor, gallery: Tensor, labels: Tensor, truth: Tensor, class_count: int) -> list[float]:
-    """Accuracy in percent under each protocol; the neighbours are searched once, for the greatest k."""
+def top1_by_protocol(test: Tensor, gallery: Tensor, labels: Tensor, truth: Tensor, class_count: int) -> list[float]:
+    """Accuracy in percent under each of `PROTOCOLS`; the neighbours are searched once, for the greatest k.
+
+    Args:
+        test: unit rows, float32 (Q, d).
+        gallery: unit rows, float32 (N, d).
+        labels: of the gallery, int64 (N,), in [0, class_count).
+        truth: int64 (Q,).
+        class_count: of all labels.
+    """
     most = min(max(k for k, _ in PROTOCOLS), len(gallery))
     similarities, neighbours = nearest(test, gallery, most)
     voters = labels[neighbours]

@@ -9,6 +9,7 @@ from miner.options import Fraction, Options, flag_name
 # k and temperature: the protocols of the MoCo CIFAR demo, and of DINO (Caron et al. 2021, arXiv 2104.14294).
 PROTOCOLS = ((200, 0.1), (20, 0.07))
 
+WITH_REFINED = {"refined", "test", "limit", "device"}
 AUGMENTED_ONLY = ("epochs", "schedule", "seed")
 
 
@@ -37,9 +38,23 @@ class EvaluateOptions(Options):
     limit: int | None = Field(
         None, ge=2, description="Use only so many images of each source, chosen by key whatever their order."
     )
+    refined: bool = Field(
+        False,
+        description="Judge what `miner refine` wrote instead of a run: its features in three modes, inductive first, beside "
+        "the raw ones. The embedded images train, --test is classified, --limit takes the first so many test images.",
+    )
     batch_size: int = Field(256, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
     device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
     workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
+
+    @model_validator(mode="after")
+    def _refuse_what_refined_has_not(self) -> Self:
+        if self.refined and (foreign := sorted(self.model_fields_set - WITH_REFINED)):
+            raise ValueError(
+                f"{flag_name(foreign[0])} has no meaning with --refined, which takes the embedded images and knows "
+                "--test, --limit and --device"
+            )
+        return self
 
 
 class KnnOptions(EvaluateOptions):

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.errors import MinerError, UsageError
+from miner.refine.held_out import embed_test, held_out_workspace, labels_of_both
 from miner.refine.options import GraphOptions, RefineOptions
 from miner.workspace import Record, Result, Stage, Workspace, fingerprint, signed
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from miner.embeddings import EmbeddingStore
     from miner.refine.controls import Arm
     from miner.refine.modes import Lists
 
@@ -33,7 +32,9 @@ def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False)
     from miner.refine.network import require_geometric
 
     require_geometric()
-    held_out = _embed_test(options, workspace, embeddings, force)
+    held_out = embed_test(
+        workspace, embeddings, test=options.test, limit=options.test_limit, device=options.device, force=force
+    )
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
     inputs = {"embeddings": fingerprint(embeddings["files"]), "test_embeddings": fingerprint(held_out["files"])}
     stage = Stage(workspace.root / "graph", {**asked, **inputs})
@@ -44,28 +45,6 @@ def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False)
     manifest = stage.finish(record, files)
     shutil.rmtree(stage.folder / "parts", ignore_errors=True)
     return _result(manifest, stage.folder)
-
-
-def held_out_workspace(workspace: Workspace) -> Workspace:
-    """Where the embeddings of the test images are."""
-    return Workspace(workspace.root / "test")
-
-
-def _embed_test(options: GraphOptions, workspace: Workspace, embeddings: Record, force: bool) -> Record:
-    """Embed the test images as the others were; the manifest of their embeddings."""
-    from miner.embed.options import EmbedOptions
-    from miner.embed.run import embed
-    from miner.source.builtin import HELD_OUT
-
-    request = embeddings["request"]
-    test = options.test or HELD_OUT.get(str(request.get("source")))
-    if test is None:
-        raise UsageError("Name labelled images to test on: --test SOURCE. Only some built-in sources bring their own.")
-    same = {name: value for name, value in request.items() if name in EmbedOptions.model_fields}
-    same |= {"source": test, "limit": options.test_limit, "device": options.device}
-    place = held_out_workspace(workspace)
-    embed(EmbedOptions.parse(same), place, force=force)
-    return place.manifest(place.embeddings)
 
 
 def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
@@ -79,7 +58,7 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     from miner.refine.modes import Lists
 
     train, test = EmbeddingStore(workspace), EmbeddingStore(held_out_workspace(workspace))
-    labels, truth = _labels(train, test)
+    labels, truth = labels_of_both(train, test)
     features = unit_rows(np.concatenate([train.vectors, test.vectors]))
     lists = Lists(train.vectors, test.vectors, options.neighbors)
     parts = folder / "parts"
@@ -135,30 +114,6 @@ def _score_arm(
     path.write_bytes(json_bytes(scores))
     found = ", ".join(f"{name} {result['test']:.2f} %" for name, result in scores.items())
     print(f"{arm.name}, {arm.mode}, seed {seed}: {found}", file=sys.stderr, flush=True)
-
-
-def _labels(train: "EmbeddingStore", test: "EmbeddingStore") -> "tuple[NDArray[np.int64], NDArray[np.int64]]":
-    """Labels of both sides, which mean the same classes.
-
-    Raises:
-        MinerError: an image has none, there is one class only, or class names differ.
-    """
-    import numpy as np
-
-    known = []
-    for store in (train, test):
-        labels = store.labels
-        if labels is None or labels.min() < 0:
-            raise MinerError(
-                f"Not every image of {store.manifest['source']['spec']} has a label; miner eval graph needs them."
-            )
-        known.append(labels)
-    names = [store.manifest["source"].get("classes") for store in (train, test)]
-    if names[0] != names[1] and None not in names:
-        raise MinerError(f"The classes of the test images are others: {names[1][:10]}, not {names[0][:10]}.")
-    if len(np.unique(known[0])) < 2:
-        raise MinerError("All training images are of one class; classification needs at least two.")
-    return known[0], known[1]
 
 
 def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:

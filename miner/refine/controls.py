@@ -5,15 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from miner.refine.encode import encode
-from miner.refine.fit import fit, make_network, standardised
+from miner.refine.fit import make_network
 from miner.refine.graph import edgeless
-from miner.refine.modes import Lists, Mode, ModeGraphs, RandomLists, mode_graphs, nodes_of
+from miner.refine.mode_network import fit_in_mode, read_in_mode
+from miner.refine.modes import Lists, Mode, ModeGraphs, RandomLists, mode_graphs
 from miner.refine.options import RefineOptions
-from miner.refine.plan import choose_batch_size, graph_device
 from miner.refine.smoothing import smooth
 from miner.train.randomness import derived_seed
 
@@ -85,19 +83,9 @@ def arm_features(
 
 def _by_network(arm: Arm, features: Features, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path) -> Features:
     conv = options.conv if arm.edges else "none"
-    features = standardised(features, graphs.fitted.nodes)
-    fitted, read = (
-        nodes_of(features, graph if arm.edges else edgeless(graph.nodes)) for graph in (graphs.fitted, graphs.read)
-    )
-    device: torch.device = graph_device(options.device)
-    width, edges = features.shape[1], len(read.graph.sources)
-    network = make_network(options, width, conv)
+    if not arm.edges:
+        graphs = ModeGraphs(edgeless(graphs.fitted.nodes), edgeless(graphs.read.nodes))
+    network = make_network(options, features.shape[1], conv)
     if arm.trained:
-        batch_size = choose_batch_size(options, fitted.graph.nodes, width, edges)
-        fit(network, conv, fitted, fitted, options, batch_size=batch_size, device=device, checkpoint=checkpoint)
-    batch_size = choose_batch_size(options, read.graph.nodes, width, edges)
-    if arm.mode != "inductive":
-        return encode(network, conv, read, batch_size=batch_size, device=device)
-    # Training images apart, so that not even rounding tells them of the test images.
-    train = encode(network, conv, fitted, batch_size=batch_size, device=device)
-    return np.concatenate([train, encode(network, conv, read, batch_size=batch_size, device=device)[len(train) :]])
+        fit_in_mode(network, conv, features, graphs, options, checkpoint)
+    return read_in_mode(network, conv, features, graphs, options)

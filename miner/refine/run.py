@@ -27,7 +27,7 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
         UsageError: torch_geometric is missing, there are not more images than neighbours, or the run has no graphs of these images.
     """
     embeddings = workspace.manifest(workspace.embeddings)
-    refined = Workspace(workspace.root / "refined")
+    refined = refined_workspace(workspace)
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
     request = {**asked, "embeddings": fingerprint(embeddings["files"])}
     if options.run is not None:
@@ -49,6 +49,11 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
         manifest = stage.finish(record, files)
         shutil.rmtree(stage.folder / "parts", ignore_errors=True)
     return _result(manifest, refined)
+
+
+def refined_workspace(workspace: Workspace) -> Workspace:
+    """Where `miner refine` writes."""
+    return Workspace(workspace.root / "refined")
 
 
 def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:

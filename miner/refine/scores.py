@@ -35,12 +35,13 @@ def score(
     classes = int(max(labels.max(), truth.max())) + 1
     features = {key: torch.from_numpy(rows).to(device) for key, rows in candidates.items()}
     return {
-        "linear": _linear(features, train, test, classes, seed),
+        "linear": score_linear(features, train, test, classes, seed),
         "knn": _knn(features, train, test, classes, seed),
     }
 
 
-def _linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:
+def score_linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:
+    """The same for a linear classifier alone: test, validation, penalty, own."""
     count = len(labels)
     validation = held_out(count, seed).to(labels.device)
     chosen = {

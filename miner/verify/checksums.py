@@ -14,7 +14,7 @@ from miner.workspace import Record, is_signed
 # At the top of a workspace: locks, a log that was set aside, and what people decided, which grows by itself.
 UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl"}
 # JSON files that stand for themselves and carry their own digest.
-_SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/runs/[^/]+/eval/[^/]+\.json$")
+_SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/(runs/[^/]+|refined)/eval/[^/]+\.json$")
 
 
 @dataclass
