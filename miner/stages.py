@@ -76,6 +76,7 @@ STAGES = {
         RefineStageOptions,
         "Refine embeddings by a graph network on their neighbour graph, without labels -> refined/, a workspace to mine from again "
         "(`miner pairs -w WORKSPACE/refined`). `miner eval graph` says whether it helps. Needs the extra `graph`.",
+        parallel=True,
     ),
     "eval knn": StageCommand(
         "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."

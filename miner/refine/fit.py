@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.engine import Progress
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.refine.byol import GraphBYOL, View
 from miner.refine.graph import Graph, drop_edges
 from miner.refine.messages import adjacency, weighted
@@ -82,8 +82,8 @@ def fit(
 ) -> dict[str, float]:
     """Train a network without labels, from the checkpoint if there is one.
 
-    On several processes the seeds of a step are split, and neighbours are always sampled; only rank 0 writes checkpoints, which
-    all read.
+    On several processes the seeds of a step are split; each takes what its seeds need of the graph. Only rank 0 writes checkpoints,
+    which all read.
 
     Args:
         network: trained in place.
@@ -96,12 +96,17 @@ def fit(
         "loss" and "spread" of the last step.
     Raises:
         MinerError: the loss is not finite any more.
+        UsageError: a step has fewer images than there are processes.
     """
     model = GraphBYOL(network, momentum=options.momentum, seed=options.seed).to(device).train()
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.Adam(trained, lr=options.lr)
     nodes = len(first.features)
     per_epoch = math.ceil(nodes / batch_size)
+    if nodes // per_epoch < world_size():
+        raise UsageError(
+            f"A step of {nodes // per_epoch} images is too little for {world_size()} processes. Use fewer."
+        )
     steps = options.epochs * per_epoch
     done = load_checkpoint(checkpoint, model, optimizer)
     views = [_Views(number, view, conv, options, batch_size, device) for number, view in enumerate((first, second))]
@@ -121,7 +126,7 @@ def fit(
                 _finite(outcome["loss"], options)
                 save_checkpoint(checkpoint, step + 1, model, optimizer)
                 saved_at = time.monotonic()
-            progress.advance(len(seeds))
+            progress.advance(len(seeds) * world_size())
     _finite(outcome["loss"], options)
     return {name: value.item() for name, value in outcome.items()}
 
@@ -133,7 +138,9 @@ class _Views:
         self, side: int, nodes: Nodes, conv: str, options: RefineOptions, batch_size: int, device: torch.device
     ) -> None:
         self.side, self.nodes, self.conv, self.options, self.device = side, nodes, conv, options, device
-        self.whole = batch_size >= nodes.graph.nodes and world_size() == 1
+        of_all = batch_size >= nodes.graph.nodes
+        self.whole = of_all and world_size() == 1
+        self.fanout = None if of_all else options.fanout
         features = torch.from_numpy(nodes.features)
         self.features = features.to(device) if self.whole else features
         self.epoch = -1
@@ -148,7 +155,7 @@ class _Views:
         if self.whole:
             return self._masked(self.features, step), self.adjacency
         draw = derived_seed(self.options.seed, "neighbours", self.side, step)
-        block, rows = sampled_block(self.graph, seeds, self.options.layers, self.options.fanout, draw)
+        block, rows = sampled_block(self.graph, seeds, self.options.layers, self.fanout, draw)
         features = self.features[torch.from_numpy(rows)].to(self.device)
         return self._masked(features, step), adjacency(block, self.conv, self.device)
 

@@ -67,6 +67,12 @@ class RefineStageOptions(RefineOptions):
         description="Refine what a graphnnclr run of this name has learned of the same images, instead of the embeddings: teacher "
         "and student are the two views, each with its own graph; --neighbors has no meaning then.",
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        description="Processes that share the images of each step: one per GPU. They train what one would, up to rounding. "
+        "torchrun --nproc-per-node N -m miner refine ... does the same.",
+    )
 
 
 class GraphOptions(RefineOptions):

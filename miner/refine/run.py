@@ -1,11 +1,14 @@
 """`miner refine`: embeddings that have heard their neighbours, as a workspace of its own."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miner.engine.torchrun import is_follower
 from miner.errors import UsageError
 from miner.refine.options import RefineStageOptions
+from miner.train.together import FromFirst, together
 from miner.workspace import Record, Result, Stage, Workspace, fingerprint, workspace_flag
 
 if TYPE_CHECKING:
@@ -13,7 +16,7 @@ if TYPE_CHECKING:
     from miner.refine.fit import Nodes
 
 NETWORK_FILE = "network.safetensors"
-_NOT_IN_REQUEST = {"device"}
+_NOT_IN_REQUEST = {"device", "processes"}
 
 
 def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -26,6 +29,11 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
         MinerError: there are no embeddings, the loss is not finite, or the folder holds the result of another request.
         UsageError: torch_geometric is missing, there are not more images than neighbours, or the run has no graphs of these images.
     """
+    work = partial(_refine, options, workspace, force)
+    return together(work, starts_own=options.processes > 1)
+
+
+def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, from_first: FromFirst) -> Result:
     embeddings = workspace.manifest(workspace.embeddings)
     refined = refined_workspace(workspace)
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
@@ -33,21 +41,27 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
     if options.run is not None:
         request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
     stage = Stage(refined.embeddings, request)
-    if not force and (manifest := stage.finished()):
+    if (manifest := from_first(None if force else stage.finished())) is not None:
         return _result(manifest, refined, fresh=False)
     if options.run is None and options.neighbors >= embeddings["count"]:
         raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings['count'] - 1} other images.")
-    if not force:
+    if not force and not is_follower():
         stage.refuse_another()
 
     from miner.refine.network import require_geometric
+    from miner.train.processes import spread
 
     require_geometric()
-    with refined.locked():
-        stage.begin(force)
-        record, files = _refined(options, workspace, stage.folder)
-        manifest = stage.finish(record, files)
-        shutil.rmtree(stage.folder / "parts", ignore_errors=True)
+    compute = partial(spread, options.processes, _refined, options, workspace, stage.folder)
+    if is_follower():
+        compute()
+    else:
+        with refined.locked():
+            stage.begin(force)
+            manifest = stage.finish(*compute())
+            shutil.rmtree(stage.folder / "parts", ignore_errors=True)
+    manifest = from_first(manifest)
+    assert manifest is not None
     return _result(manifest, refined)
 
 
@@ -57,6 +71,7 @@ def refined_workspace(workspace: Workspace) -> Workspace:
 
 
 def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
+    """Train, on every process; the first one writes the result, and says what it is and in which files."""
     import numpy as np
 
     from miner.embeddings import EmbeddingStore
@@ -64,18 +79,21 @@ def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) ->
     from miner.refine.fit import fit, make_network
     from miner.refine.output import write_embeddings, write_network
     from miner.refine.plan import choose_batch_size, graph_device
+    from miner.train.distributed import own_device, rank
 
+    device = own_device(graph_device(options.device))
     store = EmbeddingStore(workspace)
     parts = folder / "parts"
     views = _views(options, workspace, store, parts)
     width, messages = views[0].features.shape[1], max(len(view.graph.sources) for view in views)
-    device = graph_device(options.device)
     batch_size = choose_batch_size(options, len(store), width, messages)
     network = make_network(options, width)
     checkpoint = parts / "last.pt"
     outcome = fit(
         network, options.conv, views[0], views[-1], options, batch_size=batch_size, device=device, checkpoint=checkpoint
     )
+    if rank() > 0:
+        return {}, []
     encoded = [encode(network, options.conv, view, batch_size=batch_size, device=device) for view in views]
     refined = np.concatenate(encoded, axis=1) / np.float32(len(encoded) ** 0.5)
     files = [*write_embeddings(folder, refined, store), write_network(folder / NETWORK_FILE, network)]
@@ -103,12 +121,16 @@ def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingS
     from miner.refine.graph import from_neighbours
     from miner.refine.neighbours import message_weights
     from miner.refine.run_graphs import check_graphs, read_views
+    from miner.train.distributed import rank, wait_for_all
 
     if options.run is not None:
         run = workspace.run(options.run)
         check_graphs(run, workspace.manifest(run))
         return list(read_views(run, store.keys, options))
-    ids, cosines = (np.load(path) for path in NeighbourGraph(store.stored, options.neighbors).write(parts, parts))
+    if rank() == 0:
+        NeighbourGraph(store.stored, options.neighbors).write(parts, parts)
+    wait_for_all()
+    ids, cosines = (np.load(parts / name) for name in ("knn_ids.npy", "knn_sims.npy"))
     graph = from_neighbours(ids, message_weights(cosines, options.cosine_weights), options.graph)
     return [Nodes(standardised(unit_rows(store.vectors), len(store)), graph)]
 

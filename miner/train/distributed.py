@@ -25,6 +25,12 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if world_size() > 1:
+        distributed.barrier()
+
+
 def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of the ranks.
 

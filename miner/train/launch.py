@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-from miner.train.distributed import world_size
 from miner.train.inputs import Inputs
 from miner.train.options import TrainOptions
 from miner.train.pretrain import pretrain
-from miner.train.processes import start_processes
+from miner.train.processes import spread
 from miner.workspace import Record
 
 
@@ -16,6 +15,4 @@ def launch(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | No
         from miner.train.on_ray import pretrain_on_ray
 
         return pretrain_on_ray(options, inputs, folder, start)
-    if options.processes == 1 or world_size() > 1:
-        return pretrain(options, inputs, folder, start)
-    return start_processes(options.processes, pretrain, options, inputs, folder, start)
+    return spread(options.processes, pretrain, options, inputs, folder, start)

@@ -57,6 +57,13 @@ def from_first(value: T) -> T:
     return box[0]
 
 
+def spread(count: int, work: Callable[..., T], *arguments: Any) -> T:
+    """`start_processes`, or a call in this process where one was asked for or it is one of several already."""
+    if count == 1 or distributed.is_initialized():
+        return work(*arguments)
+    return start_processes(count, work, *arguments)
+
+
 def start_processes(count: int, work: Callable[..., T], *arguments: Any) -> T:
     """Run a function on several new processes of this machine, joined.
 

@@ -1,15 +1,15 @@
 """`miner train`: the life of a run's folder. What needs torch is imported when there is work to do."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
-from miner.engine.torchrun import is_follower, is_launched
-from miner.errors import UsageError
+from miner.engine.torchrun import is_follower
 from miner.train.arms.names import Arm
 from miner.train.inputs import Inputs, check_shards_are_current, find_inputs, named_source
 from miner.train.options import TrainOptions
 from miner.train.recipes import OWN_OPTIONS
 from miner.train.start import Start, find_start
+from miner.train.together import FromFirst, together
 from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
@@ -37,19 +37,11 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
         UsageError: the weights to start from are not there.
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
-    if not is_launched():
-        return _train(options, workspace, force, lambda manifest: manifest)
-    if options.processes > 1 or options.engine_address:
-        raise UsageError("torchrun has started the processes of this run; leave --processes and --engine-address out.")
-    from miner.train.processes import from_first, joined
-
-    with joined("env://"):
-        return _train(options, workspace, force, from_first)
+    work = partial(_train, options, workspace, force)
+    return together(work, starts_own=options.processes > 1 or bool(options.engine_address))
 
 
-def _train(
-    options: TrainOptions, workspace: Workspace, force: bool, from_first: Callable[[Record | None], Record | None]
-) -> Result:
+def _train(options: TrainOptions, workspace: Workspace, force: bool, from_first: FromFirst) -> Result:
     reads_pairs = Arm.parse(options.pairs_arm).reads_pairs
     inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
     name = options.name or options.method

@@ -1,11 +1,24 @@
 """Two real processes train the graph network that one trains."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import numpy as np
+import pytest
 import torch
 
+from miner.embeddings import EmbeddingStore
+from miner.errors import UsageError
+from miner.options import flag_name
+from miner.refine import fit as fitting
 from miner.refine.fit import fit, make_network
+from miner.refine.options import RefineStageOptions
+from miner.refine.run import refine
+from miner.workspace import Workspace
+from tests.refine.test_modes import clusters
 from tests.refine.test_network import CPU, options, random_nodes
 from tests.train.processes import on_processes
 
@@ -28,3 +41,33 @@ def test_two_processes_agree_with_one(tmp_path) -> None:
         assert torch.equal(one[name], other[name])
         torch.testing.assert_close(one[name], value, atol=1e-4, rtol=1e-4)
         assert name == "loss" or not torch.allclose(start[name], value, atol=1e-3)  # so many steps changed something
+
+
+def test_torchrun_and_processes_refine_what_one_process_does(make_embeddings) -> None:
+    """All images in one step: each process then takes every message that its images need, not a sample."""
+    asked = {"neighbors": 3, "dim": 16, "epochs": 4, "fanout": 1, "device": "cpu"}
+    one, two, launched = (make_embeddings(clusters(60, 0), name=name) for name in ("one", "two", "launched"))
+    refine(RefineStageOptions.parse(asked), one)
+    refine(RefineStageOptions.parse({**asked, "processes": 2}), two)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "miner", "refine"]
+    flags = [word for name, value in asked.items() for word in (flag_name(name), str(value))]
+    said = subprocess.run(
+        [*torchrun, *flags, "-w", str(launched.root)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert said.stdout.count("refine: 60 images") == 1
+    folders = [workspace.root / "refined/embeddings" for workspace in (one, two, launched)]
+    for path in folders[1].rglob("*.*"):
+        assert path.read_bytes() == (folders[2] / path.relative_to(folders[1])).read_bytes(), path
+    wanted, found = (EmbeddingStore(Workspace(space.root / "refined")).vectors.astype(float) for space in (one, two))
+    np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+def test_more_processes_than_images_of_a_step_are_refused(tmp_path, monkeypatch) -> None:
+    nodes, chosen = random_nodes(), options()
+    monkeypatch.setattr(fitting, "world_size", lambda: 3)
+    with pytest.raises(UsageError, match="A step of 2 images is too little for 3 processes"):
+        fit(make_network(chosen, 6), "gcn", nodes, nodes, chosen, batch_size=2, device=CPU, checkpoint=tmp_path / "a")
