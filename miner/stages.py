@@ -75,7 +75,8 @@ STAGES = {
         "miner.refine.run:refine",
         RefineStageOptions,
         "Refine embeddings by a graph network on their neighbour graph, without labels -> refined/, a workspace to mine from again "
-        "(`miner pairs -w WORKSPACE/refined`). `miner eval graph` says whether it helps. Needs the extra `graph`.",
+        "(`miner pairs -w WORKSPACE/refined`). `miner eval knn --refined` says what they are worth, "
+        "`miner eval graph` whether it helps. Needs the extra `graph`.",
         parallel=True,
     ),
     "eval knn": StageCommand(
