@@ -50,8 +50,9 @@ class EvaluateOptions(Options):
     @model_validator(mode="after")
     def _refuse_what_refined_has_not(self) -> Self:
         if self.refined and (foreign := sorted(self.model_fields_set - WITH_REFINED)):
+            name = "RUN" if foreign[0] == "run" else flag_name(foreign[0])
             raise ValueError(
-                f"{flag_name(foreign[0])} has no meaning with --refined, which takes the embedded images and knows "
+                f"{name} has no meaning with --refined, which takes the embedded images and knows "
                 "--test, --limit and --device"
             )
         return self

@@ -32,7 +32,7 @@ def step_bytes(options: RefineOptions, images: int, width: int, edges: int) -> i
     weights = 2 * (width + rounds) * options.dim + 4 * out**2
     floats = images * (features * width + of_a_round * rounds + _OUTPUT_COPIES * out) + 5 * weights
     if options.conv == "gat":
-        floats += edges * (2 * rounds + 3 * options.dim)
+        floats += 2 * edges * (rounds + options.dim)
     return 4 * floats + 2 * _EDGE_BYTES * edges
 
 
