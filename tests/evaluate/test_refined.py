@@ -15,6 +15,7 @@ from miner.evaluate import logistic
 from miner.evaluate.knn import knn
 from miner.evaluate.linear import linear
 from miner.evaluate.options import KnnOptions, LinearOptions
+from miner.refine import mode_network
 from miner.refine.compare import compare
 from miner.refine.judge import judged, open_refined
 from miner.refine.options import GraphOptions, RefineStageOptions
@@ -56,6 +57,31 @@ def test_accuracies_are_those_of_eval_graph(refined, monkeypatch) -> None:
         assert straight.record["results"][mode]["test"] == wanted[mode]["linear"]["mean"], mode
     assert verify(str(workspace.root)).record["folders"][str(workspace.root / "refined/modes")] == 2
     assert not knn(KnnOptions.parse(asked), workspace).fresh
+    path = workspace.root / "refined" / "eval" / "knn.json"
+    path.write_text(path.read_text().replace('"k": 20', '"k": 21'))
+    with pytest.raises(MinerError, match=r"knn\.json"):
+        verify(str(workspace.root))
+
+
+def test_fitting_stopped_halfway_keeps_the_network_that_was_finished(refined, monkeypatch) -> None:
+    workspace, test = refined
+    asked = KnnOptions.parse({"refined": True, "test": str(test), "device": "cpu"})
+    fitted: list[int] = []
+
+    def fit_or_stop(*arguments: object) -> None:
+        if len(fitted) == 1:
+            fitted.append(0)
+            raise MinerError("stopped")
+        fitted.append(1)
+        fit_in_mode(*arguments)
+
+    fit_in_mode = mode_network.fit_in_mode
+    monkeypatch.setattr(mode_network, "fit_in_mode", fit_or_stop)
+    with pytest.raises(MinerError, match="stopped"):
+        knn(asked, workspace)
+    assert knn(asked, workspace).record["features"] == MODES
+    assert fitted == [1, 0, 1]
+    assert not (workspace.root / "refined" / "modes" / "parts").exists()
 
 
 def test_the_inductive_network_is_the_one_that_was_kept_and_hears_no_test_image(refined) -> None:
