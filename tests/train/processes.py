@@ -1,5 +1,6 @@
 """Functions on several real processes that exchange through gloo."""
 
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 import torch
 from torch import distributed, multiprocessing
+
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "miner"]
 
 
 def on_processes(count: int, function: Callable[[], Any], folder: Path) -> list[Any]:

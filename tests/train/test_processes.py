@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -17,12 +16,12 @@ from miner.train.options import TrainOptions
 from miner.train.processes import start_processes
 from miner.train.run import train
 from tests.train.mini_workspace import write_shards
+from tests.train.processes import TORCHRUN
 
 RUN = {
     **{"method": "simclr", "epochs": 1, "batch_size": 8, "image_size": 32, "backbone": "vit_tiny", "patch_size": 8},
     **{"hidden_dim": 16, "dim": 16, "device": "cpu", "precision": "fp32", "lr": 0.1},
 }
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "miner", "train"]
 
 
 def test_torchrun_and_processes_train_what_one_process_does(tmp_path: Path) -> None:
@@ -32,7 +31,11 @@ def test_torchrun_and_processes_train_what_one_process_does(tmp_path: Path) -> N
     flags = [word for name, value in RUN.items() for word in (flag_name(name), str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     said = subprocess.run(
-        [*TORCHRUN, *flags, "-w", str(launched.root)], capture_output=True, text=True, check=True, env=environment
+        [*TORCHRUN, "train", *flags, "-w", str(launched.root)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
     )
     assert said.stdout.count("over the last epoch") == 1 and said.stderr.count("steps per epoch") == 1
 
