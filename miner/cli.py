@@ -16,6 +16,7 @@ from pydantic_core import PydanticUndefined
 
 from miner import __version__
 from miner.engine.atomic import explain_write_error
+from miner.engine.heap import share_one_heap
 from miner.engine.torchrun import is_follower
 from miner.errors import MinerError
 from miner.options import flag_name, read_config
@@ -208,6 +209,7 @@ def main() -> None:
     """Entry point: errors for people, exit code 1 for failed work and 2 for wrong usage."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    share_one_heap()
     try:
         app()
     except MinerError as error:

@@ -19,10 +19,10 @@ from miner.device import resolve_device, resolve_devices, resolve_precision
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
 from miner.embed.encoders import load_encoder
-from miner.embed.memory import keep_freed_memory
 from miner.embed.options import EmbedOptions
 from miner.embed.probe import default_batch_size, find_batch_size
 from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA
+from miner.engine.heap import keep_freed_memory
 from miner.engine.units import seat
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source

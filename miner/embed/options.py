@@ -29,7 +29,7 @@ class EmbedOptions(Options):
     batch_size: int | None = Field(
         None,
         ge=0,
-        description="Images per forward pass; 4 on a CPU and 512 on a GPU if not given, and halved where memory runs out. 0 "
+        description="Images per forward pass; 16 on a CPU and 512 on a GPU if not given, and halved where memory runs out. 0 "
         "tries several sizes for a second and keeps the best; the size is then part of the request, as the last bits of "
         "vectors can depend on it.",
         json_schema_extra={"short": "-b"},

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-BATCH_ON_GPU, BATCH_ON_CPU = 512, 4  # larger ones push each other out of the cache where each core has a batch
+BATCH_ON_GPU, BATCH_ON_CPU = 512, 16  # on a CPU each core has a batch of its own
 _LARGEST = 8192
 _GAIN = 1.05
 _ENOUGH_IMAGES = {"cpu": 10_000, "cuda": 20_000}  # a probe of about a second pays from here on

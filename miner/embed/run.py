@@ -88,7 +88,7 @@ def _encode(
     base: Record | None,
 ) -> Result:
     from miner.embed.growth import known_keys
-    from miner.embed.memory import give_back_memory
+    from miner.engine.heap import give_back_memory
 
     old = known_keys(stage.folder, base) if base else set()
     new = [entry for entry in entries if entry.key not in old]

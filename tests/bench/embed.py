@@ -10,13 +10,13 @@ published     the network as its authors publish it on ready tensors, in the sam
               threads, and the fastest of a few batch sizes
 bare_encoder  miner's own network (batch norms folded), batches and threads on ready tensors
 bare_decoder  the same threads read, decode and preprocess, and encode nothing
-one_loop      the same network and batches on ready tensors in one Python loop, with torch's own threads
 plain_script  plain_embed.py with as many decoding processes, in a process of its own
 
 On a CPU the encoder and the decoder share the cores, so that nothing can be faster than `both_in_turn`: 1 / (1 / encoder +
 1 / decoder). Random weights are as fast as trained ones; ResNet-50's are random unless its name says otherwise (NAME@FILE).
 """
 
+# ruff: noqa: E402
 import argparse
 import json
 import subprocess
@@ -26,6 +26,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from miner.engine.heap import share_one_heap
+
+share_one_heap()  # as the command line does, before any library starts a thread
 
 import numpy as np
 import torch
@@ -75,7 +79,8 @@ def bare_encoder(worker: Worker, images: int) -> None:
     if worker.on_cpu:
         in_threads(worker, lambda size: worker.vectors(ready[:size]), images)
     else:
-        one_loop(worker, images)
+        for start in range(0, images, worker.batch_size):
+            worker.vectors(ready[: images - start])
 
 
 def published(name: str, weights: str, precision: torch.dtype, device: str) -> Callable[[int], None]:
@@ -99,13 +104,6 @@ def published(name: str, weights: str, precision: torch.dtype, device: str) -> C
     encode(64, 64)
     fastest = min(PUBLISHED_BATCHES, key=lambda batch: min(seconds(batch) for _ in range(2)))
     return lambda images: encode(images, fastest)
-
-
-def one_loop(worker: Worker, images: int) -> None:
-    side = worker.encoder.preprocess.crop
-    ready = torch.zeros(worker.batch_size, side, side, 3, dtype=torch.uint8)
-    for start in range(0, images, worker.batch_size):
-        worker.vectors(ready[: images - start])
 
 
 def bare_decoder(worker: Worker, images: int) -> None:
@@ -175,7 +173,6 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "published": lambda: as_published(images),
         "bare_encoder": lambda: bare_encoder(worker, images),
         "bare_decoder": lambda: bare_decoder(worker, images),
-        "one_loop": lambda: one_loop(worker, images),
         "plain_script": lambda: plain_script(folder, encoder, workers, str(worker.device)),
     }
     bare_encoder(worker, min(images, 2 * worker.batch_size))  # a first pass is slower on every device
@@ -189,7 +186,6 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "bare_decoder": by_turn["bare_decoder"],
         "slower_of_both": np.maximum(by_turn["bare_encoder"], by_turn["bare_decoder"]),
         "both_in_turn": by_turn["bare_encoder"] + by_turn["bare_decoder"],
-        "one_loop": by_turn["one_loop"],
         "plain_script": by_turn["plain_script"],
     }
     record: dict[str, Any] = {
