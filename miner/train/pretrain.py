@@ -12,6 +12,7 @@ from torch import Tensor
 
 from miner.device import resolve_device, resolve_precision
 from miner.engine import write_bytes
+from miner.engine.heap import keep_freed_memory
 from miner.evaluate.online import KnnObserver, labelled_part
 from miner.train import plan as planning
 from miner.train.arms.names import Arm
@@ -67,6 +68,8 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         record is empty on all but the first of several processes, which alone writes.
     """
     device = own_device(resolve_device(options.device))
+    if device.type == "cpu":
+        keep_freed_memory()
     labelled = labelled_part(inputs, options.limit) if options.knn_epochs else None
     images, pairs, labels, plan = prepare(options, inputs, device)
     method = build_method(plan, start).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
