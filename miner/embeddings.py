@@ -105,7 +105,7 @@ class EmbeddingStore:
     def _file(self, path: Path) -> VectorFile:
         try:
             block = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+        except (OSError, EOFError, ValueError) as error:
             raise MinerError(f"{path} is missing or damaged ({error}). Embed again with --force.") from error
         if block.ndim != 2 or block.dtype.name != self.manifest["dtype"] or block.shape[1] != self.manifest["dim"]:
             raise MinerError(

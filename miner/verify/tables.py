@@ -278,6 +278,6 @@ def _read(place: Place, path: str, schema: pa.Schema | None = None) -> pa.Table:
 def _load(place: Place, path: str) -> NDArray[np.floating]:
     try:
         array: NDArray[np.floating] = np.load(place.fetch(path), mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError) as error:
+    except (OSError, EOFError, ValueError) as error:
         raise MinerError(f"{place.name(path)} is no readable array ({error}).") from error
     return array

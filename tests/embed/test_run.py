@@ -145,6 +145,9 @@ def test_store_refuses_what_does_not_fit(make_photos, tmp_path) -> None:
         np.save(path, damage)
         with pytest.raises(MinerError, match=message):
             _ = EmbeddingStore(workspace).vectors
+    path.write_bytes(b"")
+    with pytest.raises(MinerError, match="missing or damaged"):
+        EmbeddingStore(workspace)
     path.unlink()
     with pytest.raises(MinerError, match="missing or damaged"):
         EmbeddingStore(workspace)
