@@ -1,8 +1,8 @@
 """Sizes in bytes, as people write them and as the machine has them."""
 
-import ctypes
 import os
 import re
+import resource
 import sys
 from pathlib import Path
 
@@ -22,11 +22,12 @@ def parse_bytes(text: str) -> int:
     return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS.index(match[2]))
 
 
-def give_back_freed() -> None:
-    """Hand memory that was freed, but kept for later by the C library, back to the system. Does nothing where that is not glibc."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
+def peak_bytes() -> int:
+    """The most memory that this process had at once. On Linux, `getrusage` would count that of the process which started it."""
+    if (peak := _kilobytes(Path("/proc/self/status"), "VmHWM")) is not None:
+        return peak * 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def default_bytes() -> int:
@@ -35,9 +36,14 @@ def default_bytes() -> int:
 
 
 def _available_bytes() -> int:
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        for line in meminfo.read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    available = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if available is None else available * 1024
+
+
+def _kilobytes(path: Path, name: str) -> int | None:
+    """A line such as `name:  123 kB` of a file of Linux; None where there is no such file or line."""
+    if path.exists():
+        for line in path.read_text().splitlines():
+            if line.startswith(f"{name}:"):
+                return int(line.split()[1])
+    return None

@@ -1,6 +1,5 @@
 """`miner embed`: every image of a source once through a frozen encoder."""
 
-import resource
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -13,6 +12,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.settle import BATCH_SIZE, with_batch_size, without_impossible
 from miner.engine import Executor, LocalExecutor, Progress, Unit, finished_items, run
 from miner.errors import MinerError
+from miner.memory import peak_bytes
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
 from miner.workspace import Record, Result, Stage, Workspace
@@ -203,7 +203,7 @@ def _measured(worker: "Worker") -> Record:
     measured = {
         "data_wait_share": round(waiting, 4),
         "bound_by": "decoding" if waiting > 0.5 else "encoding",
-        "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
+        "peak_memory_mb": peak_bytes() >> 20,
         "batch_size": meter.smallest_batch or worker.batch_size,
     }
     if worker.device.type == "cuda":

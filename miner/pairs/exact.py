@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.device import has_native_bf16
-from miner.memory import give_back_freed
+from miner.engine.heap import give_back_memory
 from miner.pairs.join import STRIP_ROWS, FloodError
 from miner.pairs.planning import SHORTEST, Cascade, Costs, best_cascade
 from miner.pairs.sampled import products_at
@@ -138,7 +138,7 @@ class ExactEngine:
             pass
         cascade = planned.result()
         if self.units is None:
-            give_back_freed()
+            give_back_memory()
         self.first, self.second = self._sketches(cascade)
 
     def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
@@ -148,7 +148,7 @@ class ExactEngine:
             FloodError: there are more than `limit`.
         """
         if self.units is None:  # memory is short
-            give_back_freed()
+            give_back_memory()
         strip = self._units(start, stop)
         count = 0
         found: list[NDArray[np.int64]] = []

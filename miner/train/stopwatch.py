@@ -1,10 +1,10 @@
 """Where the time and the memory of a run go."""
 
-import resource
-import sys
 import time
 
 import torch
+
+from miner.memory import peak_bytes
 
 _LEAST_S = 1e-9
 
@@ -64,8 +64,7 @@ def peak_memory_mb(device: torch.device) -> int:
     """The most memory that was in use at once: on a GPU that of torch's tensors, elsewhere that of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak >> 20 if sys.platform == "darwin" else peak >> 10
+    return peak_bytes() >> 20
 
 
 def _between(earlier: Mark, later: Mark) -> float:

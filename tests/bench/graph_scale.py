@@ -11,7 +11,6 @@ the rest: the graph of 10 edges per node, made symmetric, and one epoch of `mine
 import argparse
 import json
 import math
-import resource
 import subprocess
 import sys
 import tempfile
@@ -62,7 +61,9 @@ def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int
 
 
 def peak_mb() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    from miner.memory import peak_bytes
+
+    return peak_bytes() >> 20
 
 
 def exponent(records: list[dict[str, Any]], name: str) -> float | None:

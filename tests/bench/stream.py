@@ -8,7 +8,6 @@ does. Memory is the peak of a whole process that opens 1, 4 and 16 times as many
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -19,6 +18,7 @@ import torch
 from PIL import Image
 from record import publish
 
+from miner.memory import peak_bytes
 from miner.source import open_source
 from miner.source.decode import decode_image
 from miner.train.sampler import CombinedSampler
@@ -50,7 +50,7 @@ def leg(folder: str, threads: int, batch_size: int, steps: int) -> dict[str, flo
         images[batch.flatten()]
         begun.append(time.perf_counter())
     seconds = begun[-1] - begun[0]
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mb = peak_bytes() / 2**20
     return {"images": len(images), "threads": threads, "images_per_s": steps * batch_size / seconds, "peak_mb": peak_mb}
 
 
