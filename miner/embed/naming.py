@@ -17,7 +17,7 @@ FAMILIES_HELP = (
 # 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes few images at a time.
 # 3: a CPU encodes 16 images at a time instead of 4.
 ARITHMETIC = 3
-_WEIGHTS_OF_A_RUN = ("backbone.safetensors", "projector.safetensors")
+_WEIGHTS_OF_A_RUN = ("backbone.safetensors", "projector.safetensors", "teacher.safetensors")
 BEST_OF_A_RUN = "backbone-best.safetensors"
 
 

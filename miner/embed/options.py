@@ -6,7 +6,7 @@ from pydantic import Field
 
 from miner.options import Fraction, Options
 
-Layer = Literal["backbone", "projector"]
+Layer = Literal["backbone", "projector", "streams"]
 Pool = Literal["auto", "avg", "cls", "max"]
 
 
@@ -22,7 +22,11 @@ class EmbedOptions(Options):
         "(resnet50, resnet50:IMAGENET1K_V1); timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50, barlow_resnet50; moco:FILE; "
         "run:FOLDER (of `miner train`); onnx:FILE. NAME@FILE takes the weights from a local file.",
     )
-    layer: Layer = Field("backbone", description="projector keeps the head that was trained on top, if there is one.")
+    layer: Layer = Field(
+        "backbone",
+        description="projector keeps the head that was trained on top, if there is one; streams puts teacher and student of a "
+        "graphnnclr run side by side.",
+    )
     pool: Pool = Field(
         "auto", description="auto is what the encoder was trained with; avg, cls or max choose, where it gives more."
     )

@@ -14,6 +14,7 @@ from miner.evaluate.vote import accuracy_percent
 from miner.train.export import TrainedBackbone, load_backbone, starting_backbone
 from miner.train.images import load_images
 from miner.train.inputs import Inputs
+from miner.train.names import BACKBONE_FILE, BEST_FILE
 from miner.workspace import Record
 
 
@@ -67,7 +68,10 @@ def open_subject(options: EvaluateOptions, run: Path, inputs: Inputs | None) -> 
         MinerError: the weights are not there, or there are no labels.
     """
     device = resolve_device(options.device)
-    backbones = {"trained": load_backbone(run, best=options.best), "random": starting_backbone(run)}
+    backbones = {
+        "trained": load_backbone(run, BEST_FILE if options.best else BACKBONE_FILE),
+        "random": starting_backbone(run),
+    }
     for backbone in backbones.values():
         backbone.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = split(options, inputs, str(backbones["trained"].config["source"]))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from miner.engine import committed, write_json
 from miner.errors import MinerError
 from miner.train.backbones import build_backbone
-from miner.train.names import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE
+from miner.train.names import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
 from miner.workspace import Record, read_json, same_file
 
 _STEMS: dict[str, dict[str, Any]] = {
@@ -21,6 +21,10 @@ _STEMS: dict[str, dict[str, Any]] = {
         "conv1": {"out_channels": 64, "kernel_size": 3, "stride": 1, "padding": 1, "bias": False},
         "maxpool": None,
     },
+}
+_WHY_MISSING = {
+    BEST_FILE: "best weights: it was trained without --knn-epochs",
+    TEACHER_FILE: "teacher: only --method graphnnclr does",
 }
 _ACTIVATIONS = {"ReLU": nn.ReLU, "GELU": nn.GELU}
 
@@ -108,19 +112,19 @@ def save_description(path: Path, config: Record) -> None:
     )
 
 
-def load_backbone(run: Path, best: bool = False) -> TrainedBackbone:
+def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
     """The backbone of a finished run.
 
     Args:
         run: its folder.
-        best: the weights with the best online kNN instead of the last.
+        name: of the file: the last weights, `BEST_FILE` for those with the best online kNN, `TEACHER_FILE` for the teacher's.
     Raises:
-        MinerError: the run has not finished, kept no best weights, or its weights are not those it wrote.
+        MinerError: the run has not finished, kept no such weights, or its weights are not those it wrote.
     """
     from safetensors.torch import load_file
 
     config = read_config(run)
-    weights = run / (BEST_FILE if best else BACKBONE_FILE)
+    weights = run / name
     _check(run, weights)
     module, _ = build_backbone(config)
     module.load_state_dict(load_file(weights), strict=True)
@@ -162,8 +166,8 @@ def _described(module: nn.Module, config: Record) -> TrainedBackbone:
 
 def _check(run: Path, weights: Path) -> None:
     files = _manifest(run)["files"]
-    if weights.name == BEST_FILE and BEST_FILE not in files:
-        raise MinerError(f"The run {run.name} kept no best weights: it was trained without --knn-epochs.")
+    if weights.name in _WHY_MISSING and weights.name not in files:
+        raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[weights.name]}.")
     if not same_file(weights, files.get(weights.name)):
         raise MinerError(f"{weights} is missing or damaged. Train again with --force.")
 

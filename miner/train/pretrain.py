@@ -33,7 +33,7 @@ from miner.train.loop import run_loop
 from miner.train.methods import build_method
 from miner.train.methods.graphnnclr import GraphNNCLR
 from miner.train.metrics import METRICS_FILE, read_metrics
-from miner.train.names import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE
+from miner.train.names import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE
 from miner.train.options import TrainOptions, is_vit
 from miner.train.pair_index import PairIndex
 from miner.train.place import Images, place_images
@@ -47,7 +47,8 @@ from miner.workspace import Record
 
 CONFIG_FILE = "config.yaml"
 _NOT_MEASURED = ("step", "epoch", "lr", "knn")
-_RUN_FILES = (BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, DESCRIPTION_FILE, METRICS_FILE, CONFIG_FILE, *GRAPH_FILES)
+_WEIGHTS = (BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE)
+_RUN_FILES = (*_WEIGHTS, DESCRIPTION_FILE, METRICS_FILE, CONFIG_FILE, *GRAPH_FILES)
 
 
 def run_files(folder: Path) -> list[Path]:
@@ -112,6 +113,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         save_projector(folder / PROJECTOR_FILE, projector)
     (folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
     if isinstance(method, GraphNNCLR):
+        save_backbone(folder / TEACHER_FILE, method.teacher[0])
         save_graphs(folder, method, [entry.key for entry in open_images(inputs)[1][: options.limit]])
     record = {**_record(plan, inputs, folder), **pairs.facts(labels)}
     if knn is not None:

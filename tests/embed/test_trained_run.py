@@ -13,7 +13,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.embeddings import EmbeddingStore
 from miner.errors import MinerError, UsageError
-from miner.evaluate.features import encode
+from miner.evaluate.features import pooled_features
 from miner.train.export import load_backbone
 from miner.train.images import load_images
 from miner.train.options import TrainOptions
@@ -46,7 +46,10 @@ def test_vectors_are_the_features_that_eval_measures(name: str, trained: Workspa
     backbone = load_backbone(run)
     source, entries = sample_entries(24)
     pixels = load_images(source, entries, backbone.image_size, 1, "decode")
-    expected = encode(backbone.module, pixels, backbone.mean, backbone.std, batch_size=24, device=CPU, title="encode")
+    features = pooled_features(
+        backbone.module, pixels, backbone.mean, backbone.std, batch_size=24, device=CPU, title=None
+    )
+    expected = torch.nn.functional.normalize(features)
     np.testing.assert_allclose(EmbeddingStore(target).vectors, expected.numpy(), atol=2e-5)
 
 

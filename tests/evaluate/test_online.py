@@ -17,6 +17,7 @@ from miner.train.export import load_backbone
 from miner.train.inputs import find_inputs
 from miner.train.methods import Method
 from miner.train.metrics import read_metrics
+from miner.train.names import BEST_FILE
 from miner.train.options import TrainOptions
 from miner.train.run import train
 from miner.workspace import Workspace, file_record
@@ -62,7 +63,7 @@ def test_measuring_changes_nothing_that_is_learned(workspace: Workspace) -> None
     assert "online_knn" not in record and not (run / "backbone-best.safetensors").exists()
     assert (run / "backbone.safetensors").read_bytes() == (other / "backbone.safetensors").read_bytes()
     with pytest.raises(MinerError, match=r"quiet kept no best weights.*--knn-epochs"):
-        load_backbone(run, best=True)
+        load_backbone(run, BEST_FILE)
 
 
 class Still(Method):
@@ -114,7 +115,7 @@ def test_the_best_weights_are_a_listed_file(workspace: Workspace) -> None:
 def test_the_best_weights_are_an_encoder_of_their_own(workspace: Workspace) -> None:
     name = f"run:{workspace.run('moco')}/backbone-best.safetensors"
     encoder = load_encoder(name, torch.device("cpu"))
-    backbone = load_backbone(workspace.run("moco"), best=True)
+    backbone = load_backbone(workspace.run("moco"), BEST_FILE)
     pixels = torch.randint(0, 256, (3, 32, 32, 3), generator=torch.manual_seed(0)).to(torch.uint8)
     with torch.inference_mode():
         features = torch.nn.functional.normalize(backbone.module(encoder.preprocess.normalise(pixels)))

@@ -1,6 +1,7 @@
 """`miner train --method graphnnclr` on disk."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -8,9 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from miner.errors import UsageError
+from miner.embed.encoders import load_encoder
+from miner.errors import MinerError, UsageError
+from miner.train.export import load_backbone
 from miner.train.graph_files import GRAPH_FILES
 from miner.train.metrics import read_metrics
+from miner.train.names import BACKBONE_FILE, TEACHER_FILE
 from miner.train.options import TrainOptions
 from miner.train.run import train
 from miner.workspace import Workspace
@@ -82,3 +86,27 @@ def test_pairs_of_a_prior_are_no_items_and_give_views_from_the_first_epoch(
 def test_a_prior_needs_pairs() -> None:
     with pytest.raises(UsageError, match="--graph-prior has no meaning with --pairs-arm none"):
         TrainOptions.parse({"method": "graphnnclr", "pairs_arm": "none", "graph_prior": True})
+
+
+def test_teacher_and_student_encode_side_by_side(workspace: Workspace) -> None:
+    run = workspace.run("graphnnclr")
+    encoder = load_encoder(f"run:{run}", torch.device("cpu"), layer="streams")
+    pixels = torch.randint(0, 256, (3, 16, 16, 3), dtype=torch.uint8)
+    images = encoder.preprocess.normalise(pixels)
+    with torch.inference_mode():
+        streams = [load_backbone(run, name).module(images) for name in (TEACHER_FILE, BACKBONE_FILE)]
+    assert not torch.allclose(*streams)
+    expected = torch.cat([torch.nn.functional.normalize(features) for features in streams], dim=1) / 2**0.5
+    torch.testing.assert_close(encoder.encode(pixels, torch.float32), expected, atol=1e-5, rtol=1e-4)
+    state = torch.load(run / "checkpoints/last.pt", weights_only=True)["method"]
+    teacher = load_backbone(run, TEACHER_FILE).module.state_dict()
+    assert all(torch.equal(value, state[f"teacher.0.{name}"]) for name, value in teacher.items())
+
+
+def test_only_such_a_run_has_a_teacher(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no run of graphnnclr"):
+        load_encoder("efficientnet_lite0", torch.device("cpu"), layer="streams")
+    control = write_shards(tmp_path, images=24, pairs=8)
+    train(TrainOptions(**{**TINY_RUN, "epochs": 1}), control)
+    with pytest.raises(MinerError, match="kept no teacher: only --method graphnnclr does"):
+        load_encoder(f"run:{control.run('moco')}", torch.device("cpu"), layer="streams")

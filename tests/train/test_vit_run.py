@@ -13,7 +13,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.embeddings import EmbeddingStore
 from miner.errors import UsageError
-from miner.evaluate.features import encode
+from miner.evaluate.features import pooled_features
 from miner.evaluate.knn import knn
 from miner.evaluate.options import KnnOptions
 from miner.train.batch import Batch
@@ -85,7 +85,10 @@ def test_it_is_evaluated_and_embeds(trained: Workspace, tmp_path: Path) -> None:
     backbone = load_backbone(trained.run("dino"))
     source, entries = sample_entries(16)
     pixels = load_images(source, entries, 32, 1, "decode")
-    expected = encode(backbone.module, pixels, backbone.mean, backbone.std, batch_size=16, device=CPU, title="encode")
+    features = pooled_features(
+        backbone.module, pixels, backbone.mean, backbone.std, batch_size=16, device=CPU, title=None
+    )
+    expected = torch.nn.functional.normalize(features)
     np.testing.assert_allclose(EmbeddingStore(target).vectors, expected.numpy(), atol=2e-5)
     assert load_encoder(encoder, CPU, pool="avg").dim == load_encoder(encoder, CPU, pool="cls").dim == 192
 

@@ -22,7 +22,7 @@ class EncoderRequest:
         name: as the user typed it.
         model: the name without its family and file.
         path: the local file or folder that it names, known to exist; or None.
-        layer: the backbone's features, or the projector's output.
+        layer: the backbone's features, the projector's output, or the features of a run's teacher and student.
         pool: how a feature map or tokens become one vector; auto is the encoder's own way.
     """
 
@@ -40,6 +40,15 @@ class EncoderRequest:
         """
         if self.layer == "projector":
             raise UsageError(f"--layer projector: {self.name} has no projector; {reason}. Use --layer backbone.")
+
+    def without_streams(self) -> None:
+        """Refuse teacher and student where there is one network.
+
+        Raises:
+            UsageError: they were asked for.
+        """
+        if self.layer == "streams":
+            raise UsageError(f"--layer streams: {self.name} is no run of graphnnclr. Use --layer backbone.")
 
     def without_pooling(self, reason: str) -> None:
         """Refuse a choice of pooling where there is none.

@@ -40,7 +40,7 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
     Args:
         name: as `miner.embed.naming.FAMILIES_HELP` describes it; `NAME@FILE` takes the weights from a local file.
         device: where it will run.
-        layer: backbone, or projector where one was published or saved.
+        layer: backbone; projector where one was published or saved; streams of a graphnnclr run.
         pool: auto, or how to pool where the model leaves a choice.
     Raises:
         UsageError: no such encoder; the message names what there is. Or it has no such layer or pooling.
@@ -49,7 +49,10 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
     parts = parse(name)
     _check_path(name, parts)
     factory = _BY_FAMILY.get(parts.family) or _BY_NAME.get(parts.model, torchvision_encoder)
-    encoder = factory(EncoderRequest(name, parts.model, parts.path, layer, pool))
+    request = EncoderRequest(name, parts.model, parts.path, layer, pool)
+    if parts.family != "run":
+        request.without_streams()
+    encoder = factory(request)
     network = encoder.network.eval().requires_grad_(False)
     checksum = encoder.weights_sha256 or weights_sha256(network)
     folded = fold_batch_norms(network, encoder.preprocess.crop)

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
@@ -11,6 +13,7 @@ from miner.embed.encoders.timm_zoo import choose_timm_pool
 from miner.embed.naming import BEST_OF_A_RUN
 from miner.embed.preprocess import Preprocess
 from miner.errors import MinerError
+from miner.train.names import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
 from miner.workspace import Record, Workspace, read_json
 
 
@@ -18,7 +21,8 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     """The backbone of runs/NAME, with the stem, the image size and the normalisation that it was trained with.
 
     An image is seen as `miner eval` sees it: its central square, resized. The layer `projector` adds the head that
-    was trained on it. NAME/backbone-best.safetensors is the backbone of the epoch with the best online kNN.
+    was trained on it, `streams` puts the features of teacher and student side by side. NAME/backbone-best.safetensors is the
+    backbone of the epoch with the best online kNN.
 
     Raises:
         MinerError: the run has not finished, or its files are not those it wrote.
@@ -28,17 +32,20 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     assert request.path is not None
     best = request.path.name == BEST_OF_A_RUN
     run = request.path.parent if best else request.path
-    trained = load_backbone(run, best=best)
+    trained = load_backbone(run, BEST_FILE if best else BACKBONE_FILE)
     network: nn.Module = trained.module
     if best:
         request.without_projector("it is kept with the last weights only")
+        request.without_streams()
     if request.layer == "projector":
         request.without_pooling("the projector was trained on averaged features")
         network = nn.Sequential(trained.module, _head(request))
-    elif "patch_size" in trained.config:
-        choose_timm_pool(trained.module, request)
+    elif request.layer == "streams":
+        network = _Streams(load_backbone(run, TEACHER_FILE).module, trained.module)
+        for stream in network.children():
+            _choose_pool(stream, trained.config, request)
     else:
-        choose_pool(trained.module, request)
+        _choose_pool(trained.module, trained.config, request)
     mean, std = ((float(a), float(b), float(c)) for a, b, c in (trained.mean, trained.std))
     return Encoder(
         request.name,
@@ -47,6 +54,24 @@ def run_encoder(request: EncoderRequest) -> Encoder:
         licence="that of whoever trained it",
         labels_seen=f"those that its epoch was chosen by; {_labels_seen(run)}" if best else _labels_seen(run),
     )
+
+
+class _Streams(nn.Module):
+    """Teacher and student: (n, 3, side, side) -> (n, 2 width), each half of length 1."""
+
+    def __init__(self, teacher: nn.Module, student: nn.Module) -> None:
+        super().__init__()
+        self.teacher, self.student = teacher, student
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.cat([F.normalize(stream(images).float()) for stream in (self.teacher, self.student)], dim=1)
+
+
+def _choose_pool(backbone: nn.Module, config: Record, request: EncoderRequest) -> None:
+    if "patch_size" in config:
+        choose_timm_pool(backbone, request)
+    else:
+        choose_pool(backbone, request)
 
 
 def _head(request: EncoderRequest) -> nn.Module:
