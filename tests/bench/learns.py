@@ -73,6 +73,7 @@ def main() -> None:
     parser.add_argument("--least-area", type=float, default=0.2, help="of the image in a view")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", default=",".join(RECIPES))
+    parser.add_argument("--name", default="learns-cifar10", help="of the record")
     asked = parser.parse_args()
     rows = []
     for method in asked.methods.split(","):
@@ -95,7 +96,7 @@ def main() -> None:
     learned = all(result["gain"] > 0 for row in rows for result in row["knn_percent"])
     data = {"source": asked.source, "images": asked.images, "epochs": asked.epochs}
     publish(
-        f"learns-{asked.source.partition(':')[0]}",
+        asked.name,
         {"data": data, "threads": torch.get_num_threads(), "every_method_learned": learned, "methods": rows},
     )
 
