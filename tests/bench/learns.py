@@ -24,11 +24,13 @@ from miner.train.pretrain import pretrain, run_files
 from miner.train.recipes import RECIPES
 from miner.workspace import Stage
 
-# Methods without negatives take their published settings too slowly for some hundred steps: after 744 of them, features of simsiam
-# are worse than random ones, in a plain script of the paper's algorithm as well.
+# With the settings of long runs, some hundred steps are too few for methods without negatives: features of simsiam are then worse
+# than random ones, in a plain script of the paper's algorithm as well.
 SHORT: dict[str, dict[str, float]] = {
     "simsiam": {"lr": 0.3, "dim": 256, "hidden_dim": 1024, "predictor_dim": 1024},
     "byol": {"lr": 0.3, "momentum": 0.9},
+    "dino": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
+    "graphnnclr": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
 }
 SETTINGS = ("lr_peak", "batch_size", "steps", "image_size", "least_area", "stem", "precision", "norm_splits")
 
