@@ -213,7 +213,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sources", nargs="+", default=["sample"])
     parser.add_argument("--encoders", nargs="+", default=["efficientnet_lite0", "resnet50"])
-    parser.add_argument("--images", type=int, default=2048, help="of each source")
+    parser.add_argument("--images", type=int, default=2048, help="of each source; 0 leaves only the memory")
     parser.add_argument(
         "--slow-images", type=int, default=512, help="of each source, for anything but EfficientNet-Lite"
     )
@@ -227,7 +227,7 @@ def main() -> None:
     cases, memory = [], []
     with tempfile.TemporaryDirectory() as temporary:
         weights = random_resnet50(Path(temporary))
-        for spec in given.sources:
+        for spec in given.sources if given.images else ():
             for encoder in given.encoders:
                 name = f"resnet50@{weights}" if encoder == "resnet50" else encoder
                 limit = given.images if encoder.startswith("efficientnet_lite") else given.slow_images
