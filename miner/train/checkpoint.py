@@ -17,7 +17,10 @@ from miner.engine import committed
 from miner.errors import MinerError
 from miner.train.observer import Observer
 
-PREVIOUS = "previous.pt"
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before this one is: NAME.previous.pt, so that several trainings can keep theirs in one folder."""
+    return path.with_suffix(".previous.pt")
 
 
 def save_checkpoint(
@@ -27,7 +30,7 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     observers: Sequence[Observer] = (),
 ) -> None:
-    """Write the state after `step` steps, atomically. What was there becomes `previous.pt` once the new one has been read back.
+    """Write the state after `step` steps, atomically. What was there becomes `previous(path)` once the new one has been read back.
 
     Raises:
         MinerError: the disk is full, or gives back other bytes than were written; the last good checkpoint is still there.
@@ -42,7 +45,7 @@ def save_checkpoint(
         torch.save(state, partial)
         _verify(partial, path)
         if path.exists():
-            path.replace(path.with_name(PREVIOUS))
+            path.replace(previous(path))
 
 
 def load_checkpoint(
@@ -56,7 +59,7 @@ def load_checkpoint(
         MinerError: there is no undamaged file, or it belongs to another kind of run.
     """
     problem: MinerError | None = None
-    for candidate in (path, path.with_name(PREVIOUS)):
+    for candidate in (path, previous(path)):
         if not candidate.exists():
             continue
         try:

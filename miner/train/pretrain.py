@@ -17,7 +17,7 @@ from miner.evaluate.online import KnnObserver, labelled_part
 from miner.train import plan as planning
 from miner.train.arms.names import Arm
 from miner.train.arms.pairs import ArmPairs, draw_pairs
-from miner.train.checkpoint import PREVIOUS
+from miner.train.checkpoint import previous
 from miner.train.distributed import own_device, rank, world_size
 from miner.train.export import save_backbone, save_description, save_projector
 from miner.train.graph_files import GRAPH_FILES, save_graphs
@@ -111,7 +111,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     save_description(folder / DESCRIPTION_FILE, config)
     if (projector := method.projector()) is not None:
         save_projector(folder / PROJECTOR_FILE, projector)
-    (folder / "checkpoints" / PREVIOUS).unlink(missing_ok=True)
+    previous(folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
     if isinstance(method, GraphNNCLR):
         save_backbone(folder / TEACHER_FILE, method.teacher[0])
         save_graphs(folder, method, [entry.key for entry in open_images(inputs)[1][: options.limit]])

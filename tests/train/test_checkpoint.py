@@ -62,7 +62,14 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     other, other_optimizer = training()
     assert load_checkpoint(path, other, other_optimizer) == 1
     assert torch.equal(other.weight, after_one)
-    assert ("going on from previous.pt" in capsys.readouterr().err) == (damage != "gone")
+    assert ("going on from last.previous.pt" in capsys.readouterr().err) == (damage != "gone")
+
+
+def test_trainings_in_one_folder_do_not_take_each_others_checkpoints(tmp_path: Path) -> None:
+    model, optimizer = training()
+    for step in (1, 2):
+        save_checkpoint(tmp_path / "one.pt", step, model, optimizer)
+    assert load_checkpoint(tmp_path / "other.pt", *training()) == 0
 
 
 def test_what_cannot_be_read_back_replaces_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
