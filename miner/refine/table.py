@@ -69,8 +69,8 @@ def in_words(answers: dict[str, Record]) -> list[str]:
         mean, half = answer["mean"], answer["half_width"]
         clear = half is not None and abs(mean) > half
         said = ("beats" if mean > 0 else "loses to") if clear else "neither beats nor loses to"
-        shown = f"{mean:+.2f}" + (f" ± {half:.2f}" if half is not None else ", one seed")
-        lines.append(f"{name}: the graph network {said} smoothing without parameters ({shown} points, inductive)")
+        found = f"{mean:+.2f} points, one seed" if half is None else f"{mean:+.2f} ± {half:.2f} points"
+        lines.append(f"{name}: the graph network {said} smoothing without parameters ({found}, inductive)")
     return lines
 
 
