@@ -29,17 +29,17 @@ from miner.source import open_source
 from miner.train.augment import Augmentation
 from miner.train.images import load_images
 from miner.train.randomness import generator
+from miner.train.view_settings import AUGMENTATIONS, SMALL_SIDE
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
-JITTER = (0.4, 0.4, 0.4, 0.1)
 
 
 def kornias(ours: Augmentation) -> torch.nn.Module:
-    side, blur = (ours.size, ours.size), ours.blur_probability
+    side, blur = (ours.size, ours.size), ours.settings.blur[0]
     steps = torch.nn.Sequential(
-        k.RandomResizedCrop(side, scale=(ours.least_area, 1.0), cropping_mode="resample"),
+        k.RandomResizedCrop(side, scale=ours.settings.area, cropping_mode="resample"),
         k.RandomHorizontalFlip(p=0.5),
-        k.ColorJitter(*JITTER, p=0.8),
+        k.ColorJitter(*ours.settings.jitter, p=0.8),
         k.RandomGrayscale(p=0.2),
         *([k.RandomGaussianBlur((ours.size // 20 * 2 + 1,) * 2, (0.1, 2.0), p=blur)] if blur else []),
         k.Normalize(torch.tensor(MEAN), torch.tensor(STD)),
@@ -48,12 +48,12 @@ def kornias(ours: Augmentation) -> torch.nn.Module:
 
 
 def torchvisions(ours: Augmentation) -> Callable[[Tensor], Tensor]:
-    blur = ours.blur_probability
+    blur = ours.settings.blur[0]
     return v2.Compose(
         [
-            v2.RandomResizedCrop(ours.size, scale=(ours.least_area, 1.0), antialias=True),
+            v2.RandomResizedCrop(ours.size, scale=ours.settings.area, antialias=True),
             v2.RandomHorizontalFlip(0.5),
-            v2.RandomApply([v2.ColorJitter(*JITTER)], 0.8),
+            v2.RandomApply([v2.ColorJitter(*ours.settings.jitter)], 0.8),
             v2.RandomGrayscale(0.2),
             *([v2.RandomApply([v2.GaussianBlur(ours.size // 20 * 2 + 1, (0.1, 2.0))], blur)] if blur else []),
             v2.ToDtype(torch.float32, scale=True),
@@ -74,7 +74,7 @@ def measure(side: int, given: argparse.Namespace) -> dict[str, object]:
     device = resolve_device(given.device)
     source = open_source("cifar10")
     images = load_images(source, source.entries[: given.batch_size], side, 0, "decode").to(device)
-    augment = Augmentation(side, MEAN, STD)
+    augment = Augmentation(side, MEAN, STD, AUGMENTATIONS["moco" if side >= SMALL_SIDE else "plain"])
     by_kornia, by_torchvision = kornias(augment).to(device), torchvisions(augment)
     sides: dict[str, Callable[[], Tensor]] = {
         "miner": lambda: augment(images, generator(0, "bench")),
