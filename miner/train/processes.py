@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, TypeVar
 
 import torch
+import torch.distributed.nn  # imported later, its defaults would hold on to the group: its threads race with the process's end
 from torch import distributed
 from torch.distributed.rendezvous import rendezvous
 from torch.multiprocessing import get_context

@@ -1,9 +1,13 @@
 """`miner train` on two processes, by torchrun and by itself."""
 
+import importlib
 import os
 import signal
 import subprocess
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from weakref import ref
 
 import pytest
 from torch import distributed
@@ -13,7 +17,7 @@ from miner.options import flag_name
 from miner.train.distributed import rank
 from miner.train.metrics import read_metrics
 from miner.train.options import TrainOptions
-from miner.train.processes import start_processes
+from miner.train.processes import joined, start_processes
 from miner.train.run import train
 from tests.train.mini_workspace import write_shards
 from tests.train.processes import TORCHRUN
@@ -54,6 +58,20 @@ def share_work(trouble: str) -> None:
     if rank() == 1 and trouble == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     distributed.barrier()
+
+
+def group_left_behind(folder: Path) -> bool:
+    with joined(f"file://{folder}/meeting", 0, 1):
+        group = ref(distributed.group.WORLD)
+        importlib.import_module("torch._dynamo")  # as optimizers do
+        distributed.barrier()
+    return group() is not None
+
+
+def test_a_group_ends_with_the_run(tmp_path) -> None:
+    """Its threads would race with the end of the interpreter, which now and then aborts the process."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        assert not pool.submit(group_left_behind, tmp_path).result()
 
 
 def test_the_first_error_is_the_one_that_is_told() -> None:
