@@ -41,20 +41,26 @@ class Decoded:
 
 
 def decode_into(
-    pixels: NDArray[np.uint8], source: Source, entry: Entry, preprocess: Preprocess, draft: float | None
+    pixels: NDArray[np.uint8],
+    source: Source,
+    entry: Entry,
+    preprocess: Preprocess,
+    draft: float | None = None,
+    fast: bool = False,
 ) -> Decoded:
     """Read, decode and preprocess an image.
 
     Args:
         pixels: where its pixels go, uint8 (crop, crop, 3).
         draft: decode a JPEG at 1/2, 1/4 or 1/8 of its size if that leaves so many pixels per pixel of the resized image.
+        fast: resize with pixels that are nearly the same; see `fast_resize_window`.
     """
     if entry.size_bytes > MAX_FILE_BYTES:
         return Decoded(entry, reason=f"file larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
         data = source.read(entry)
         picture = decode_picture(data, partial(preprocess.needed, factor=draft) if draft else None)
-        pixels[:] = preprocess.pixels_of(picture)
+        pixels[:] = preprocess.pixels_of(picture, fast)
     except OSError as error:
         return Decoded(entry, reason=f"not readable: {error.strerror or error}")
     except UnreadableImageError as error:

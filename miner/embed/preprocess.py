@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
+from miner.embed.fast_resize import fast_resize_window
 from miner.embed.resize import Window, resize_window
 from miner.source.decode import Picture, Size
 
@@ -51,10 +52,14 @@ class Preprocess:
         """An RGB image as uint8 (crop, crop, 3)."""
         return self.pixels_of(Picture(image, image.size))
 
-    def pixels_of(self, picture: Picture) -> NDArray[np.uint8]:
-        """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if it was decoded smaller."""
+    def pixels_of(self, picture: Picture, fast: bool = False) -> NDArray[np.uint8]:
+        """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if it was decoded smaller.
+
+        Args:
+            fast: with pixels that are nearly the same; see `fast_resize_window`.
+        """
         fill = tuple(round(255 * level) for level in self.mean) if self.mode == "border" else (0, 0, 0)
-        return padded(np.asarray(self._cropped(picture), np.uint8), self.crop, fill)
+        return padded(self._cropped(picture, fast), self.crop, fill)
 
     def resized(self, size: Size) -> Size:
         """Width and height after resizing of an image of `size`; the crop comes after that."""
@@ -73,7 +78,7 @@ class Preprocess:
             width, height = (ceil(side * self.resize / min(size)) for side in size)
         return ceil(factor * width), ceil(factor * height)
 
-    def _cropped(self, picture: Picture) -> Image.Image:
+    def _cropped(self, picture: Picture, fast: bool) -> NDArray[np.uint8]:
         """Resized, and of each side that is longer than the crop the middle."""
         image, resampling = picture.image, RESAMPLING[self.interpolation]
         width, height = self.resized(picture.size)
@@ -82,9 +87,11 @@ class Preprocess:
         if picture.shrink > 1 or self.mode == "square":
             box = _source_box(picture, self.mode == "square", (width, height), window)
             if picture.shrink == 1 and image.size == (width, height):
-                return image
-            return image.resize((window[2] - left, window[3] - top), resampling, box=box)
-        return resize_window(image, (width, height), resampling, window)
+                return np.asarray(image)
+            return np.asarray(image.resize((window[2] - left, window[3] - top), resampling, box=box))
+        if fast:
+            return fast_resize_window(image, (width, height), resampling, window)
+        return np.asarray(resize_window(image, (width, height), resampling, window))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (n, crop, crop, 3) on any device as float32 (n, 3, crop, crop), channels last in memory."""

@@ -48,12 +48,17 @@ class _Axis:
         return max(0, floor(first - reach)), min(self.length, ceil(last + reach))
 
 
-def _columns_first(size: Size, resized: Size) -> bool:
+def columns_first(size: Size, resized: Size) -> bool:
     """Whether Pillow certainly resizes columns before rows: it may turn round when the height shrinks much more."""
     (width, height), (new_width, new_height) = size, resized
     grows = new_height >= height
     same_shape = abs(new_height * width - height * new_width) <= max(width, height)
     return grows or (same_shape and height < 1.9 * width)
+
+
+def fits_memory(size: Size) -> bool:
+    """Whether an image of that size may be computed as a whole."""
+    return size[0] * size[1] <= _MOST_PIXELS
 
 
 def resize_window(image: Image.Image, size: Size, resampling: Image.Resampling, window: Window) -> Image.Image:
@@ -71,11 +76,11 @@ def resize_window(image: Image.Image, size: Size, resampling: Image.Resampling, 
         window: inside that size.
     """
     left, top, right, bottom = window
-    if size[0] * size[1] > _MOST_PIXELS:
+    if not fits_memory(size):
         across, down = image.width / size[0], image.height / size[1]
         box = (left * across, top * down, right * across, bottom * down)
         return image.resize((right - left, bottom - top), resampling, box=box)
-    if resampling not in _SUPPORT or size == image.size or not _columns_first(image.size, size):
+    if resampling not in _SUPPORT or size == image.size or not columns_first(image.size, size):
         return image.resize(size, resampling).crop(window)
     columns, rows = _Axis(image.width, size[0], left, right), _Axis(image.height, size[1], top, bottom)
     first, last = rows.source(resampling)
