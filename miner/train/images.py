@@ -4,6 +4,7 @@ import io
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Protocol
@@ -14,13 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
+from miner.embed.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.engine import Progress
 from miner.errors import MinerError
 from miner.source import Entry, Source
-from miner.source.decode import UnreadableImageError, decode_image
+from miner.source.decode import UnreadableImageError, decode_picture
 
 IMAGE_SIZES = (32, 64, 96, 128, 224)
 CANVAS_MARGIN = 1.25
+_LEAST_DRAFT = 2.0
 _PROBED = 64
 _PER_TASK = 64
 _STATISTICS_SAMPLE = 10_000
@@ -84,14 +87,17 @@ def load_images(source: Source, entries: Sequence[Entry], side: int, workers: in
 def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
     """One image as `load_images` makes it: uint8 (3, side, side).
 
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that leaves twice the pixels of the canvas in each direction.
+
     Raises:
         MinerError: it cannot be decoded.
     """
+    square = Preprocess(side, side, "bilinear", IMAGENET_MEAN, IMAGENET_STD, "square")
     try:
-        image = decode_image(source.read(entry))
+        picture = decode_picture(source.read(entry), partial(square.needed, factor=_LEAST_DRAFT))
     except (UnreadableImageError, OSError) as error:
         raise _unusable(entry, error) from error
-    return _square(image, side)
+    return square.pixels_of(picture).transpose(2, 0, 1)
 
 
 def decoding_threads(workers: int) -> int:
@@ -172,14 +178,3 @@ def _unusable(entry: Entry, error: Exception) -> MinerError:
         f"The image {entry.path} (key {entry.key}) cannot be used: {reason}. Repair or remove it; `miner embed` leaves "
         "such images out and lists them in embeddings/errors.parquet."
     )
-
-
-def _square(image: Image.Image, side: int) -> NDArray[np.uint8]:
-    """The central square of an image at `side` pixels: uint8 (3, side, side)."""
-    width, height = image.size
-    if (width, height) != (side, side):
-        short = min(width, height)
-        left, top = (width - short) / 2, (height - short) / 2
-        box = (left, top, left + short, top + short)
-        image = image.resize((side, side), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(image, np.uint8).transpose(2, 0, 1)

@@ -1,5 +1,6 @@
 import io
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from torchvision.transforms import v2
 
 from miner.errors import MinerError
 from miner.source import open_source
+from miner.source.decode import Picture, decode_picture
 from miner.train import images as module
 from miner.train.images import canvas_side, channel_statistics, load_images, nearest_image_size, typical_side
 from tests.train.mini_workspace import sample_entries
@@ -39,6 +41,23 @@ def test_resize_keeps_the_central_square_as_torchvision_does(tmp_path: Path) -> 
     for entry, pixels in zip(source.entries, loaded, strict=True):
         expected = reference(Image.open(io.BytesIO(source.read(entry))))
         assert (pixels.int() - expected.int())[..., 2:-2, 2:-2].abs().max() <= 1
+
+
+def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    large = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((1200, 900), Image.Resampling.BICUBIC)
+    for name in ("a.jpg", "b.png"):
+        large.save(tmp_path / name, **({"quality": 95} if name == "a.jpg" else {}))
+    source, decoded = open_source(str(tmp_path)), []
+
+    def decode(*arguments: Any) -> Picture:
+        decoded.append(decode_picture(*arguments))
+        return decoded[-1]
+
+    monkeypatch.setattr(module, "decode_picture", decode)
+    small, whole = load_images(source, source.entries, 100, 1, "decode").int()
+    assert [picture.image.size for picture in decoded] == [(300, 225), (1200, 900)]
+    assert (small - whole).abs().float().mean() < 1
 
 
 def test_typical_side_is_the_median_short_side(tmp_path: Path) -> None:
