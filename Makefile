@@ -19,8 +19,9 @@ demo: setup
 cifar10: setup
 	$(BIN)/miner run pipelines/cifar10.yaml
 
+# A process per core. One thread in each: more would wait for each other more than they compute.
 test: setup
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal
 
 test-browser: setup
 	$(BIN)/python -m pytest -rs tests/browser

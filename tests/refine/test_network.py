@@ -200,4 +200,4 @@ def test_training_lowers_the_loss_and_does_not_collapse(tmp_path) -> None:
         )
         for name, chosen in (("few", options(epochs=1)), ("many", options(epochs=60)))
     )
-    assert many["loss"] < 0.7 * few["loss"] and many["spread"] > 0.3
+    assert many["loss"] < 0.7 * few["loss"] and many["spread"] > 0.2
