@@ -89,9 +89,8 @@ class Preprocess:
             if picture.shrink == 1 and image.size == (width, height):
                 return np.asarray(image)
             return np.asarray(image.resize((window[2] - left, window[3] - top), resampling, box=box))
-        if fast:
-            return fast_resize_window(image, (width, height), resampling, window)
-        return np.asarray(resize_window(image, (width, height), resampling, window))
+        resize = fast_resize_window if fast else resize_window
+        return np.asarray(resize(image, (width, height), resampling, window))
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (n, crop, crop, 3) on any device as float32 (n, 3, crop, crop), channels last in memory."""
