@@ -15,13 +15,14 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from miner import __version__
+from miner.artifacts.workspace import DEFAULT_WORKSPACE, Workspace
 from miner.engine.atomic import explain_write_error
 from miner.engine.heap import share_one_heap
+from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.errors import MinerError
 from miner.options import flag_name, read_config
 from miner.stages import STAGES, StageCommand, load, run_stage
-from miner.workspace import DEFAULT_WORKSPACE, Result, Workspace
 
 app = typer.Typer(
     no_args_is_help=True,

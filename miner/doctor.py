@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from miner.source.builtin import cache_folder
-from miner.workspace import Result, environment, processor_name
+from miner.engine.result import Result
+from miner.machine.environment import environment
+from miner.machine.processor import processor_name
+from miner.source.named.builtin import cache_folder
 
 
 def doctor() -> Result:
@@ -43,7 +45,7 @@ def _answer(check: Callable[[], str]) -> str:
 def _processor() -> str:
     import torch
 
-    from miner.device import has_native_bf16
+    from miner.machine.device import has_native_bf16
 
     bf16 = "native bf16" if has_native_bf16(torch.device("cpu")) else "no native bf16"
     return f"{processor_name()}, {os.cpu_count()} cores, {bf16}"

@@ -1,15 +1,14 @@
 """`miner run`: the stages of a recipe one after another, each skipped when it is done."""
 
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+from miner.artifacts.workspace import Workspace
+from miner.engine.result import Result
 from miner.errors import UsageError
 from miner.options import read_config
-from miner.recipe import Planned, Recipe, parse_changes, plan_recipe, read_recipe
-from miner.stages import run_stage
-from miner.workspace import Result, Workspace
+from miner.recipe import Recipe, parse_changes, plan_recipe, read_recipe
+from miner.run_stages import run_stages, say
 
 
 def run_recipe(
@@ -67,29 +66,6 @@ def run_recipe(
     record = {"workspace": str(target.root), "stages": _by_stage(results)}
     fresh = any(result.fresh for result in results)
     return Result("run", record, _summary(results, target), fresh=fresh)
-
-
-def run_stages(planned: Planned, target: Workspace, force: bool, quiet: bool) -> list[Result]:
-    """Run stages one after another and say what each found.
-
-    Raises:
-        MinerError: a stage failed; the later ones are not begun.
-    """
-    results: list[Result] = []
-    for name, options in planned:
-        started = time.monotonic()
-        result = run_stage(name, options, target, force)
-        results.append(result)
-        if result.fresh:
-            for line in result.lines:
-                say(line, quiet)
-            say(f"{name}: {time.monotonic() - started:.1f} s", quiet)
-    return results
-
-
-def say(line: str, quiet: bool) -> None:
-    """Print a line for people, on standard error if standard output is for a record."""
-    print(line, file=sys.stderr if quiet else sys.stdout, flush=True)
 
 
 def _by_stage(results: list[Result]) -> dict[str, Any]:

@@ -22,11 +22,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from miner.artifacts.workspace import DEFAULT_WORKSPACE
 from miner.errors import UsageError
 from miner.options import Options
 from miner.stages import STAGES
-from miner.train.options import TrainOptions
-from miner.workspace import DEFAULT_WORKSPACE
+from miner.train.settings.options import TrainOptions
 
 StageOptions = dict[str, Any]
 Stages = list[dict[str, StageOptions | None]]

@@ -6,7 +6,9 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
+from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
@@ -16,8 +18,7 @@ from miner.publish.options import PublishOptions
 from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.report.options import ReportOptions
 from miner.review.options import ReviewOptions
-from miner.train.options import TrainOptions
-from miner.workspace import Result, Workspace
+from miner.train.settings.options import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ STAGES = {
         "miner.embed.run:embed", EmbedOptions, "Encode every image of SOURCE once with a frozen encoder."
     ),
     "calibrate": StageCommand(
-        "miner.pairs.calibrate:calibrate",
+        "miner.pairs.calibration.run:calibrate",
         CalibrateOptions,
         "Propose a similarity band for this encoder and these images: a pair budget below a duplicate ceiling.",
     ),
@@ -90,7 +91,7 @@ STAGES = {
         "protocol of papers) keep their results beside each other.",
     ),
     "eval graph": StageCommand(
-        "miner.refine.compare:compare",
+        "miner.refine.comparison.run:compare",
         GraphOptions,
         "Say what refinement by a graph network adds: three modes and all controls in one table, for several seeds.",
     ),

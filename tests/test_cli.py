@@ -107,7 +107,7 @@ def test_recipe_runs_once_and_then_has_nothing_to_do(make_photos, tmp_path) -> N
 
 
 def test_second_process_in_a_workspace_is_turned_away(make_photos, tmp_path) -> None:
-    from miner.workspace import Workspace
+    from miner.artifacts.workspace import Workspace
 
     with Workspace(tmp_path / "w").locked():
         answer = miner("embed", str(make_photos()), "-w", str(tmp_path / "w"))

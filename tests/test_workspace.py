@@ -2,9 +2,14 @@ import json
 from pathlib import Path
 
 import pytest
+from miner.workspace import write_json
 
+from miner.artifacts.stage import Stage, finished_file
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import read_json
+from miner.engine.result import Result
 from miner.errors import MinerError
-from miner.workspace import Result, Stage, Workspace, environment, finished_file, read_json, write_json
+from miner.machine.environment import environment
 
 
 def test_stage_from_begin_to_finish(tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.embed.preprocess import Preprocess
+from miner.images.decode import UnreadableImageError, decode_picture
+from miner.images.preprocess import Preprocess
 from miner.source import Entry, Source
 from miner.source.base import MAX_FILE_BYTES
-from miner.source.decode import UnreadableImageError, decode_picture
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from miner.artifacts.stage import Stage
 from miner.engine import write_json
+from miner.engine.records import Record, read_json
 from miner.source import Entry
 from miner.source.base import source_fingerprint
-from miner.workspace import Record, Stage, read_json
 
 _PREVIOUS = "previous.json"
 
@@ -49,7 +50,7 @@ def known_keys(folder: Path, manifest: Record) -> set[str]:
     """Keys of all images that finished embeddings have seen, usable or not."""
     import pyarrow.parquet as pq
 
-    from miner.embeddings import read_metadata
+    from miner.artifacts.embeddings.store import read_metadata
 
     errors = pq.read_table(folder / "errors.parquet", columns=["key"])
     return {*read_metadata(folder, manifest)["key"].to_pylist(), *errors["key"].to_pylist()}
@@ -61,7 +62,7 @@ def _continues(old: Record, new: Record) -> bool:
 
 def _remove_blocks(folder: Path, first: int) -> None:
     """Blocks of a growth that was interrupted and is not the one wanted now."""
-    from miner.embeddings import error_part_path, metadata_path, vectors_path
+    from miner.artifacts.embeddings.store import error_part_path, metadata_path, vectors_path
 
     number = first
     while any(path(folder, number).exists() for path in (vectors_path, error_part_path, metadata_path)):

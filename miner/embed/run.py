@@ -7,18 +7,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
 from miner.embed.naming import encoder_request
 from miner.embed.options import EmbedOptions
-from miner.embed.settle import BATCH_SIZE, with_batch_size, without_impossible
+from miner.embed.resolve import BATCH_SIZE, with_batch_size, without_impossible
 from miner.engine import Executor, LocalExecutor, Progress, Unit, finished_items, run
+from miner.engine.records import Record
+from miner.engine.result import Result
 from miner.errors import MinerError
-from miner.memory import peak_bytes
+from miner.machine.memory import peak_bytes
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
-from miner.workspace import Record, Result, Stage, Workspace
 
 if TYPE_CHECKING:
-    from miner.embed.job import Meter, Worker
+    from miner.embed.worker import Meter, Worker
 
 _ERRORS_ALWAYS_ALLOWED = 10
 
@@ -52,7 +55,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     if base is None and not force:
         stage.refuse_another()
 
-    from miner.embed.job import worker_of
+    from miner.embed.worker import worker_of
 
     # The encoder loads before anything is replaced: when it cannot be had, what was there is still there.
     worker = worker_of(options, source)
@@ -117,8 +120,8 @@ def _encode(
 
 def _units(options: EmbedOptions, entries: Sequence[Entry], folder: Path, first: int) -> list[Unit]:
     """Blocks of consecutive images, numbered from `first`."""
-    from miner import embeddings as store
-    from miner.embed.job import encode_block
+    from miner.artifacts.embeddings import store
+    from miner.embed.worker import encode_block
 
     blocks = [entries[start : start + options.block_size] for start in range(0, len(entries), options.block_size)]
     return [
@@ -142,7 +145,7 @@ def _executor(options: EmbedOptions) -> tuple[Executor, bool]:
     Raises:
         UsageError: Ray is asked for and not installed, or a device does not exist.
     """
-    from miner.device import resolve_devices
+    from miner.machine.device import resolve_devices
 
     if options.engine_address is not None:
         from miner.engine.ray import RayExecutor
@@ -217,7 +220,7 @@ def _finish(record: Record, stage: Stage) -> Record:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from miner import embeddings as store
+    from miner.artifacts.embeddings import store
     from miner.embed.growth import forget_previous
     from miner.engine import committed
 

@@ -16,8 +16,6 @@ _DIGITS = 8
 _CHUNK_BYTES = 1 << 20
 _CHUNKS_AHEAD = 4
 
-Record = dict[str, Any]
-
 
 def block_bytes(size_bytes: int) -> int:
     """Length of a block of a file of that size: a power of two, at least 4 KiB, so that there are at most 256 blocks."""
@@ -50,14 +48,14 @@ class RunningDigest:
                 self._blocks.append(self._digest.hexdigest()[:_DIGITS])
             view = view[len(part) :]
 
-    def record(self) -> Record:
+    def record(self) -> dict[str, Any]:
         """Size in bytes, sha256, and blocks of what has come so far."""
         sha256 = self._digest.hexdigest()
         rest = [sha256[:_DIGITS]] if self._bytes % self._block else []
         return {"bytes": self._bytes, "sha256": sha256, "blocks": "".join([*self._blocks, *rest])}
 
 
-def digest_file(path: Path, size_bytes: int | None = None) -> Record:
+def digest_file(path: Path, size_bytes: int | None = None) -> dict[str, Any]:
     """The record of a file.
 
     Args:
@@ -68,7 +66,7 @@ def digest_file(path: Path, size_bytes: int | None = None) -> Record:
         return digest_stream(stream, path.stat().st_size if size_bytes is None else size_bytes)
 
 
-def digest_stream(stream: IO[bytes], size_bytes: int) -> Record:
+def digest_stream(stream: IO[bytes], size_bytes: int) -> dict[str, Any]:
     """The record of what is left in a stream; `size_bytes` as in `digest_file`."""
     digest = RunningDigest(size_bytes)
     while chunk := stream.read(_CHUNK_BYTES):
@@ -76,7 +74,7 @@ def digest_stream(stream: IO[bytes], size_bytes: int) -> Record:
     return digest.record()
 
 
-def first_difference(expected: Record, found: Record) -> range | None:
+def first_difference(expected: dict[str, Any], found: dict[str, Any]) -> range | None:
     """The bytes among which two files first differ, from their records; None where the records cannot tell.
 
     Args:
@@ -101,7 +99,7 @@ class DigestedFile:
     """
 
     def __init__(self, path: Path, size_bytes: int) -> None:
-        self.record: Record = {}
+        self.record: dict[str, Any] = {}
         self._path, self._digest = path, RunningDigest(size_bytes)
         self._size_bytes = size_bytes
         self._pieces: list[bytes] = []

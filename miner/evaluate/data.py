@@ -4,11 +4,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from miner.artifacts.runs.inputs import Inputs, open_images
 from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 from miner.source import Entry, Source, open_source
-from miner.source.builtin import BUILTIN, HELD_OUT
-from miner.train.inputs import Inputs, open_images
+from miner.source.named.builtin import BUILTIN, HELD_OUT
 
 
 class NoLabelsError(MinerError):

@@ -1,9 +1,12 @@
 """`miner eval knn`: what the frozen features of a run are worth, beside those of its random start."""
 
+from miner.artifacts.stage import finished_file
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, write_signed
+from miner.engine.result import Result
 from miner.evaluate.options import KnnOptions
-from miner.evaluate.refined import knn_of_refined
-from miner.evaluate.stage import context_lines, question
-from miner.workspace import Record, Result, Workspace, finished_file, write_signed
+from miner.evaluate.request import context_lines, question
+from miner.refine.comparison.evaluate_refined import knn_of_refined
 
 
 def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:

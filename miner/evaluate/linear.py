@@ -1,9 +1,12 @@
 """`miner eval linear`: a linear classifier on the frozen features of a run, beside one on those of its random start."""
 
+from miner.artifacts.stage import finished_file
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, write_signed
+from miner.engine.result import Result
 from miner.evaluate.options import AUGMENTED_ONLY, LinearOptions
-from miner.evaluate.refined import linear_of_refined
-from miner.evaluate.stage import context_lines, question
-from miner.workspace import Record, Result, Workspace, finished_file, write_signed
+from miner.evaluate.request import context_lines, question
+from miner.refine.comparison.evaluate_refined import linear_of_refined
 
 _STAGE = "eval linear"
 

@@ -5,11 +5,11 @@ from pathlib import Path
 from torch import Tensor
 from torch.nn import functional as F
 
+from miner.artifacts.runs.inputs import Inputs
+from miner.engine.records import Record
 from miner.evaluate.options import PROTOCOLS, KnnOptions
-from miner.evaluate.subject import describe, load_pixels, open_subject
-from miner.evaluate.vote import accuracy_percent, nearest, weighted_vote
-from miner.train.inputs import Inputs
-from miner.workspace import Record
+from miner.evaluate.setup import describe, load_pixels, open_subject
+from miner.learning.knn import accuracy_percent, nearest, weighted_vote
 
 
 def measure(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:

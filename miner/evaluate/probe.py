@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from miner.evaluate.augmented import measure_augmented
-from miner.evaluate.fast import measure_fast
+from miner.artifacts.runs.inputs import Inputs
+from miner.engine.records import Record
+from miner.evaluate.linear_lbfgs import measure_fast
+from miner.evaluate.linear_sgd import measure_augmented
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.selection import RULE, validation_mask
-from miner.evaluate.subject import describe, open_subject
-from miner.train.inputs import Inputs
-from miner.workspace import Record
+from miner.evaluate.setup import describe, open_subject
 
 
 def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> Record:

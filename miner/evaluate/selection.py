@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.evaluate.data import LabelledSet, is_held_out
-from miner.workspace import Record
 
 RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
 

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from miner.decisions import Pair
-from miner.embeddings import read_metadata
+from miner.artifacts.decisions import Pair
+from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.workspace import Workspace
 from miner.engine import Unit
+from miner.engine.records import Record
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals
@@ -18,7 +20,6 @@ from miner.export.plan import JSON_BYTES, Rows, Shard, image_sample_sizes, pair_
 from miner.export.selection import choose_pairs, read_pairs
 from miner.export.write import ImageShard, PairShard
 from miner.source import Source
-from miner.workspace import Record, Workspace
 
 _MEGABYTE = 1_000_000
 

@@ -4,12 +4,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miner.artifacts.workspace import Workspace
 from miner.engine import Executor, LocalExecutor, Progress, finished_items, run
 from miner.engine.digest import digest_stream
+from miner.engine.records import Record, file_record, fingerprint
+from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.target import FolderTarget, open_target
-from miner.workspace import Record, Result, Workspace, file_record, fingerprint
 
 if TYPE_CHECKING:
     from miner.export.content import Content
@@ -98,7 +100,7 @@ def _record(content: "Content", embeddings: Record, pairs: Record) -> Record:
     """What the manifest says beside the request and the files."""
     import numpy as np
 
-    from miner.pairs.statistics import label_statistics
+    from miner.pairs.tables.statistics import label_statistics
 
     a, b, similarity = (content.pairs[name].to_numpy() for name in ("a", "b", "similarity"))
     labels = content.images["label"]

@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.decisions import Pair, read_decisions, rejected
+from miner.artifacts.decisions import Pair, read_decisions, rejected
+from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.pairs.selection import capped
 from miner.errors import MinerError
-from miner.pairs.selection import capped
-from miner.stored import Rows
 
 
 def read_pairs(path: Path) -> pa.Table:

@@ -9,8 +9,8 @@ import pyarrow.parquet as pq
 
 from miner.engine import committed, json_bytes
 from miner.engine.digest import digest_file
+from miner.engine.records import Record
 from miner.export.plan import Shard, image_offsets
-from miner.workspace import Record
 
 IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "extension", "label", "width", "height", "sha256")
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from miner import __version__
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, write_signed
 from miner.engine.remote import RemotePath, remote_or_local
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
-from miner.workspace import Record, Stage, Workspace, write_signed
 
 _OWN_NAMES = ("manifest.json", "request.json", "pairs.parquet", "images.parquet", "index.json", "index-images.json")
 

@@ -8,14 +8,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.artifacts.pairs.table import FoundPairs
+from miner.artifacts.stage import Stage
 from miner.engine import write_json
+from miner.engine.records import Record, read_json
 from miner.errors import MinerError
-from miner.pairs.output import DROPPED
-from miner.pairs.similarity import rescore
-from miner.pairs.table import FoundPairs
-from miner.pairs.threads import Threads
-from miner.stored import Rows, Vectors
-from miner.workspace import Record, Stage, read_json
+from miner.pairs.arithmetic.cosine import rescore
+from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.tables.write import DROPPED
 
 _PREVIOUS = "previous.json"
 _TABLES = ("pairs.parquet", "duplicates.parquet", DROPPED)

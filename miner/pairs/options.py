@@ -4,7 +4,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from miner.memory import parse_bytes
+from miner.machine.memory import parse_bytes
 from miner.options import Cosine, Options, flag_name
 
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}

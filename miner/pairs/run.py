@@ -6,17 +6,20 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.engine.records import Record, fingerprint, read_json
+from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
-from miner.memory import default_bytes, parse_bytes
+from miner.machine.memory import default_bytes, parse_bytes
 from miner.pairs.options import PairsOptions
-from miner.workspace import Record, Result, Stage, Workspace, fingerprint, read_json, workspace_flag
 
 if TYPE_CHECKING:
-    from miner.embeddings import EmbeddingStore
+    from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.artifacts.embeddings.vectors import Rows, Vectors
+    from miner.artifacts.pairs.table import FoundPairs
     from miner.engine import Executor
-    from miner.pairs.join import Engine
-    from miner.pairs.table import FoundPairs
-    from miner.stored import Rows, Vectors
+    from miner.pairs.band_join import Engine
 
 # What the tables of found pairs take while they are written, and what the process takes for this and that.
 _PAIR_BYTES = 200
@@ -75,11 +78,11 @@ def _mine(
     Args:
         base: manifest of the pairs to continue, or None.
     """
-    from miner.embeddings import EmbeddingStore
+    from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.engine import LocalExecutor
     from miner.pairs import append
-    from miner.pairs.join import BandJoin, FloodError
-    from miner.pairs.output import add_histogram, write_neighbours, write_tables
+    from miner.pairs.band_join import BandJoin, FloodError
+    from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
 
     store = EmbeddingStore(workspace)
     rows = _sampled_rows(options, len(store))
@@ -129,7 +132,7 @@ def _memory(options: PairsOptions, store: "EmbeddingStore", images: int) -> int:
     Raises:
         MinerError: --memory is too small for so many images.
     """
-    from miner.pairs.exact import least_bytes
+    from miner.pairs.engines.exact_cpu import least_bytes
 
     beside: int = _SPARE_BYTES + 2 * store.metadata.nbytes
     wanted = default_bytes() if options.memory is None else parse_bytes(options.memory)
@@ -150,7 +153,7 @@ def _executor(options: PairsOptions) -> "Executor":
         UsageError: Ray is asked for and not installed, or a device does not exist.
     """
     from miner.engine import LocalExecutor
-    from miner.pairs.seats import executor_for
+    from miner.pairs.engines.select import executor_for
 
     if options.engine_address is not None:
         from miner.engine.ray import RayExecutor
@@ -180,7 +183,7 @@ def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
 
 def _vectors(store: "EmbeddingStore", rows: "Rows", memory: float) -> "Vectors":
     """The vectors to search: as memory if they fit there, as stored and in float32 with a quarter to spare; else on disk."""
-    from miner.stored import ChosenVectors
+    from miner.artifacts.embeddings.vectors import ChosenVectors
 
     stored = store.stored
     row_bytes = stored.dim * (stored.dtype.itemsize + 4) * 5 // 4
@@ -193,14 +196,14 @@ def _engine_maker(
 ) -> "Callable[[], Engine]":
     """What makes the engine, in each process that searches."""
     if options.approximation():
-        from miner.pairs.approximate import ApproximateSearch
+        from miner.pairs.engines.approximate import ApproximateSearch
 
         return ApproximateSearch(options, vectors, band)
     if options.engine == "faiss":
-        from miner.pairs.flat import faiss_engine
+        from miner.pairs.engines.faiss_flat import faiss_engine
 
         return partial(faiss_engine, vectors, band[0], options.device)
-    from miner.pairs.seats import exact_engine
+    from miner.pairs.engines.select import exact_engine
 
     held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
     return partial(exact_engine, vectors, band[0], options.device, memory - held)
@@ -208,7 +211,7 @@ def _engine_maker(
 
 def _completeness(make_engine: "Callable[[], Engine]", found: "FoundPairs") -> Record:
     """Whether these are all pairs of the band, and if not, what share of them."""
-    from miner.pairs.approximate import ApproximateSearch
+    from miner.pairs.engines.approximate import ApproximateSearch
 
     if isinstance(make_engine, ApproximateSearch):
         return {"exact": False, **make_engine.measured((found.a, found.b))}
@@ -216,8 +219,8 @@ def _completeness(make_engine: "Callable[[], Engine]", found: "FoundPairs") -> R
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
-    from miner.pairs.groups import group_line
-    from miner.pairs.hubs import hub_line
+    from miner.pairs.neighbours.hubs import hub_line
+    from miner.pairs.tables.groups import group_line
 
     band = manifest["request"]["band"]
     lines = [
@@ -260,6 +263,6 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
 def _how_complete(manifest: Record) -> str:
     if manifest["exact"]:
         return "exact"
-    from miner.pairs.recall import recall_in_words
+    from miner.pairs.engines.recall import recall_in_words
 
     return recall_in_words(manifest["recall"])

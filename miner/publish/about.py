@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from miner.engine.records import Record
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import Fact, commands, mining_facts, public_encoder, public_source
-from miner.workspace import Record
 
 CITATIONS = (
     """@article{alkhalefi2024semantic,

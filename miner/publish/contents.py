@@ -11,9 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.publish.features import Feature, sample_features, table_features
-from miner.workspace import Record, Workspace
 
 DATA = "data"
 _MINED = "mined"

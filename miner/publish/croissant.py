@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from miner.engine.records import Record
 from miner.publish.about import CITATIONS, About
 from miner.publish.contents import Config, DataFile
-from miner.workspace import Record
 
 # fmt: off
 _TERMS = (

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import UsageError
-from miner.workspace import Workspace
 
 _HUB = "hf://"
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from miner.engine.records import Record
 from miner.errors import MinerError
-from miner.workspace import Record
 
 _OWN_OF_THE_HUB = {".gitattributes"}
 _HIDDEN = [".*", "*/.*", "request.json"]

@@ -7,10 +7,10 @@ from typing import Any
 
 from miner.embed.naming import parse
 from miner.embed.options import EmbedOptions
+from miner.engine.records import Record
 from miner.export.options import ExportOptions
 from miner.options import Options, flag_name
 from miner.pairs.options import PairsOptions
-from miner.workspace import Record
 
 Fact = tuple[str, str]
 

@@ -8,12 +8,15 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from miner import __version__
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_bytes, write_json
+from miner.engine.records import Record, file_record, fingerprint, read_json, signed, write_signed
+from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.publish.destination import Destination, destination
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import public_encoder
-from miner.workspace import Record, Result, Stage, Workspace, file_record, fingerprint, read_json, signed, write_signed
 
 if TYPE_CHECKING:
     from miner.publish.about import About
@@ -130,7 +133,7 @@ def _checksums(texts: Mapping[str, bytes], files: "Sequence[DataFile]") -> bytes
 
 
 def _write(plan: Plan, stage: Stage, force: bool) -> Record:
-    from miner.publish.place import make_room, place
+    from miner.publish.link_files import make_room, place
 
     make_room(stage.folder, plan.request, force)
     write_json(stage.folder / "request.json", plan.request)

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from miner.memory import parse_bytes
+from miner.machine.memory import parse_bytes
 from miner.options import Fraction, Options
 
 

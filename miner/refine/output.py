@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from torch import nn
 
-from miner.embeddings import ERROR_SCHEMA, EmbeddingStore, metadata_path, vectors_path
+from miner.artifacts.embeddings.store import ERROR_SCHEMA, EmbeddingStore, metadata_path, vectors_path
 from miner.engine import committed, write_bytes
 
 

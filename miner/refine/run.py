@@ -5,15 +5,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.engine.records import Record, fingerprint
+from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.errors import UsageError
+from miner.learning.parallel.torchrun import FromFirst, together
 from miner.refine.options import RefineStageOptions
-from miner.train.together import FromFirst, together
-from miner.workspace import Record, Result, Stage, Workspace, fingerprint, workspace_flag
 
 if TYPE_CHECKING:
-    from miner.embeddings import EmbeddingStore
-    from miner.refine.fit import Nodes
+    from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.refine.network.fit import Nodes
 
 NETWORK_FILE = "network.safetensors"
 _NOT_IN_REQUEST = {"device", "processes"}
@@ -48,8 +51,8 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, from
     if not force and not is_follower():
         stage.refuse_another()
 
-    from miner.refine.network import require_geometric
-    from miner.train.processes import spread
+    from miner.learning.parallel.processes import spread
+    from miner.refine.network.network import require_geometric
 
     require_geometric()
     compute = partial(spread, options.processes, _refined, options, workspace, stage.folder)
@@ -74,12 +77,12 @@ def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) ->
     """Train, on every process; the first one writes the result, and says what it is and in which files."""
     import numpy as np
 
-    from miner.embeddings import EmbeddingStore
-    from miner.refine.encode import encode
-    from miner.refine.fit import fit, make_network
+    from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.learning.parallel.collectives import own_device, rank
+    from miner.refine.network.encode import encode
+    from miner.refine.network.fit import fit, make_network
+    from miner.refine.network.plan import choose_batch_size, graph_device
     from miner.refine.output import write_embeddings, write_network
-    from miner.refine.plan import choose_batch_size, graph_device
-    from miner.train.distributed import own_device, rank
 
     device = own_device(graph_device(options.device))
     store = EmbeddingStore(workspace)
@@ -115,13 +118,13 @@ def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingS
     """The embeddings with their neighbour graph, which are both views; or the teacher and the student of a run."""
     import numpy as np
 
-    from miner.pairs.graph import NeighbourGraph
-    from miner.pairs.similarity import unit_rows
-    from miner.refine.fit import Nodes, standardised
-    from miner.refine.graph import from_neighbours
-    from miner.refine.neighbours import message_weights
+    from miner.learning.parallel.collectives import rank, wait_for_all
+    from miner.pairs.arithmetic.cosine import unit_rows
+    from miner.pairs.neighbours.graph import NeighbourGraph
+    from miner.refine.graph.graph import from_neighbours
+    from miner.refine.graph.neighbours import message_weights
+    from miner.refine.network.fit import Nodes, standardised
     from miner.refine.run_graphs import check_graphs, read_views
-    from miner.train.distributed import rank, wait_for_all
 
     if options.run is not None:
         run = workspace.run(options.run)

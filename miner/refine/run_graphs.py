@@ -8,14 +8,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE, STREAMS
+from miner.engine.records import Record, same_file
 from miner.errors import MinerError, UsageError
-from miner.refine.fit import Nodes, standardised
-from miner.refine.graph import from_edge_list
-from miner.refine.neighbours import message_weights
+from miner.refine.graph.graph import from_edge_list
+from miner.refine.graph.neighbours import message_weights
+from miner.refine.network.fit import Nodes, standardised
 from miner.refine.options import RefineStageOptions
-from miner.stored import Rows
-from miner.train.graph_files import GRAPH_FILES, NODES_FILE, STREAMS
-from miner.workspace import Record, same_file
 
 
 def check_graphs(run: Path, manifest: Record) -> None:

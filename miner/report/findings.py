@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, file_record, fingerprint, read_json
 from miner.errors import MinerError
-from miner.workspace import Record, Workspace, file_record, fingerprint, read_json
 
 _OWN_STAGE = "report"
 

@@ -11,21 +11,21 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.report.album import Album, open_album
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
 from miner.report.coverage import coverage_points
 from miner.report.evaluation import accuracy_rows, evaluation_settings
 from miner.report.facts import headline, key_facts
 from miner.report.findings import Findings
-from miner.report.gallery import cards, hub_cards, random_pairs, read_pairs, spread_pairs, strip
-from miner.report.graph_sections import graph_sections
+from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
-from miner.report.pictures import embed_pictures
+from miner.report.pictures.album import Album, open_album
+from miner.report.pictures.gallery import cards, hub_cards, random_pairs, read_pairs, spread_pairs, strip
+from miner.report.pictures.pictures import embed_pictures
 from miner.report.settings import environment_tables, request_tables
 from miner.report.text import band, count, counted, percent, source_name
 from miner.report.training import methods, run_rows
-from miner.workspace import Workspace
 
 Context = dict[str, Any]
 

@@ -1,10 +1,13 @@
 """`miner report`: one HTML page about a workspace, with everything in it that it shows."""
 
 from miner import __version__
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
 from miner.engine import write_bytes
+from miner.engine.records import Record, same_file
+from miner.engine.result import Result
 from miner.report.findings import Findings, read_findings
 from miner.report.options import ReportOptions
-from miner.workspace import Record, Result, Stage, Workspace, same_file
 
 PAGE = "index.html"
 

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from miner.engine.records import Record
 from miner.report.findings import Findings
-from miner.workspace import Record
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
+from miner.images.decode import UnreadableImageError, decode_image
 from miner.source import Entry, Source, open_source
-from miner.source.decode import UnreadableImageError, decode_image
-from miner.source.shards import ShardSource
-from miner.workspace import Workspace
+from miner.source.webdataset.shards import ShardSource
 
 _LARGEST_BYTES = 3_000_000
 _LARGEST_SIDE = 2048

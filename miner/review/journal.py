@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from miner.decisions import Decision, read_decisions
+from miner.artifacts.decisions import Decision, read_decisions
 from miner.engine.atomic import explain_write_error
 from miner.errors import MinerError
 

@@ -10,12 +10,13 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.decisions import Pair
-from miner.embeddings import read_metadata
+from miner.artifacts.decisions import Pair
+from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.pairs.table import one_order
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, fingerprint
 from miner.errors import MinerError
-from miner.pairs.table import one_order
 from miner.review.sampling import Indices, slice_edges, slice_numbers
-from miner.workspace import Record, Workspace, fingerprint
 
 
 @dataclass(frozen=True)

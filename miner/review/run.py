@@ -8,11 +8,13 @@ import threading
 import webbrowser
 from typing import TYPE_CHECKING
 
-from miner.decisions import read_decisions
+from miner.artifacts.decisions import read_decisions
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.engine.records import Record, write_signed
+from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
 from miner.review.options import ReviewOptions
 from miner.review.summary import summarise, summary_lines
-from miner.workspace import Record, Result, Workspace, workspace_flag, write_signed
 
 if TYPE_CHECKING:
     from miner.review.images import ImageStore

@@ -9,13 +9,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import cast, get_args
 
-from miner.decisions import Decision, Verdict, standing
+from miner.artifacts.decisions import Decision, Verdict, standing
+from miner.engine.records import Record
 from miner.errors import UsageError
 from miner.review.journal import Journal
 from miner.review.pairset import PairSet
 from miner.review.sampling import Sampler
 from miner.review.summary import summarise
-from miner.workspace import Record
 
 _AHEAD = 3
 _NAME_LENGTH = 40

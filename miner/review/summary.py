@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from miner.engine.records import Record
 from miner.review.agreement import agreements
 from miner.review.estimate import CONFIDENCE, METHOD, Estimate, Stratum, stratified, wilson
-from miner.workspace import Record
 
 if TYPE_CHECKING:
     from miner.review.pairset import PairSet

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from miner.engine.records import fingerprint
 from miner.errors import MinerError
-from miner.workspace import fingerprint
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
 MAX_FILE_BYTES = 1 << 30

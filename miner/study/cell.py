@@ -4,11 +4,12 @@ import os
 import sys
 from pathlib import Path
 
+from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.stages import run_stage
 from miner.study.plan import ArmRun
-from miner.workspace import Record, Workspace
 
 
 def run_cell(run: ArmRun, failed_before: str | None, force: bool, path: Path) -> None:

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from miner.engine import committed
+from miner.engine.records import Record
 from miner.study.summary import CONTROLS
-from miner.workspace import Record
 
 
 def draw(path: Path, title: str, arms: Sequence[Record]) -> None:

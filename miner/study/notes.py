@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from miner.engine.records import Record, read_json
 from miner.study.plan import Plan
 from miner.study.summary import CONTROLS
-from miner.workspace import Record, read_json
 
 
 def notes(plan: Plan, arms: Sequence[Record], cells: Sequence[Record]) -> list[str]:

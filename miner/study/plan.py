@@ -8,7 +8,7 @@ from miner.errors import UsageError
 from miner.evaluate.options import KnnOptions
 from miner.recipe import Planned, StageOptions, Stages, check_names, plan_stages
 from miner.study.recipe import Study
-from miner.train.options import TrainOptions
+from miner.train.settings.options import TrainOptions
 
 # A run is called ARM-sSEED; the study calls it, and the grid is what --set must not flatten.
 _DECIDED_BY_THE_GRID = ("name", "seed", "pairs_arm")

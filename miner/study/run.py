@@ -6,17 +6,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from miner.artifacts.workspace import Workspace
 from miner.engine import Executor, LocalExecutor, Progress, Unit, run, write_bytes
+from miner.engine.records import Record, read_json, write_signed
+from miner.engine.result import Result
 from miner.errors import MinerError
-from miner.pipeline import run_stages, say
 from miner.recipe import StageOptions, read_recipe
+from miner.run_stages import run_stages, say
 from miner.study.cell import run_cell
 from miner.study.notes import notes
 from miner.study.plan import ArmRun, Plan, plan_study
 from miner.study.recipe import Study, chosen_arms, chosen_seeds
 from miner.study.summary import summarise
 from miner.study.table import comma_separated, markdown
-from miner.workspace import Record, Result, Workspace, read_json, write_signed
 
 
 def run_study(

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
+from miner.engine.records import Record
 from miner.study.statistics import Estimate, estimate
-from miner.workspace import Record
 
 CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
 

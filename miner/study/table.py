@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from miner.workspace import Record
+from miner.engine.records import Record
 
 
 def markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> str:

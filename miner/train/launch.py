@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from miner.train.inputs import Inputs
-from miner.train.options import TrainOptions
+from miner.artifacts.runs.inputs import Inputs
+from miner.engine.records import Record
+from miner.learning.parallel.processes import spread
 from miner.train.pretrain import pretrain
-from miner.train.processes import spread
-from miner.workspace import Record
+from miner.train.settings.options import TrainOptions
 
 
 def launch(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> tuple[Record, Record]:

@@ -4,11 +4,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from miner.artifacts.runs.inputs import Inputs
 from miner.engine.ray import connect
+from miner.engine.records import Record
 from miner.errors import MinerError, UsageError
-from miner.train.inputs import Inputs
-from miner.train.options import TrainOptions
-from miner.workspace import Record
+from miner.train.settings.options import TrainOptions
 
 _PATIENCE_S = 7200
 

@@ -10,40 +10,35 @@ import torch
 import yaml
 from torch import Tensor
 
-from miner.device import resolve_device, resolve_precision
+from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE
+from miner.artifacts.runs.graphs import GRAPH_FILES
+from miner.artifacts.runs.inputs import Inputs, open_images, read_pairs
+from miner.artifacts.runs.networks import save_backbone, save_description, save_projector
 from miner.engine import write_bytes
 from miner.engine.heap import keep_freed_memory
-from miner.evaluate.online import KnnObserver, labelled_part
-from miner.train import plan as planning
-from miner.train.arms.names import Arm
-from miner.train.arms.pairs import ArmPairs, draw_pairs
-from miner.train.checkpoint import previous
-from miner.train.distributed import own_device, rank, world_size
-from miner.train.export import save_backbone, save_description, save_projector
-from miner.train.graph_files import GRAPH_FILES, save_graphs
-from miner.train.images import (
-    canvas_side,
-    channel_statistics,
-    nearest_image_size,
-    to_device,
-    typical_side,
-)
-from miner.train.inputs import Inputs, open_images, read_pairs
-from miner.train.loop import run_loop
+from miner.engine.records import Record
+from miner.images.canvases import canvas_side, channel_statistics, nearest_image_size, to_device, typical_side
+from miner.images.storage import Images, place_images
+from miner.learning.checkpoint import previous
+from miner.learning.networks.split_norm import count_splits
+from miner.learning.parallel.collectives import own_device, rank, world_size
+from miner.machine.device import resolve_device, resolve_precision
+from miner.train.data.arm_pairs import ArmPairs, draw_pairs
+from miner.train.data.pair_index import PairIndex
+from miner.train.data.sampler import CombinedSampler
+from miner.train.loop.loop import run_loop
+from miner.train.loop.metrics import METRICS_FILE, read_metrics
 from miner.train.methods import build_method
 from miner.train.methods.graphnnclr import GraphNNCLR
-from miner.train.metrics import METRICS_FILE, read_metrics
-from miner.train.names import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE
-from miner.train.options import TrainOptions, is_vit
-from miner.train.pair_index import PairIndex
-from miner.train.place import Images, place_images
-from miner.train.plan import Plan
-from miner.train.purity import PurityObserver
-from miner.train.rank import RankObserver
-from miner.train.recipes import RECIPES
-from miner.train.sampler import CombinedSampler
-from miner.train.split_norm import count_splits
-from miner.workspace import Record
+from miner.train.methods.parts.graph_files import save_graphs
+from miner.train.observers.knn import KnnObserver, labelled_part
+from miner.train.observers.neighbour_agreement import PurityObserver
+from miner.train.observers.rankme import RankObserver
+from miner.train.settings import plan as planning
+from miner.train.settings.arms import Arm
+from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.options import TrainOptions, is_vit
+from miner.train.settings.plan import Plan
 
 CONFIG_FILE = "config.yaml"
 _NOT_MEASURED = ("step", "epoch", "lr", "knn")
@@ -75,7 +70,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     images, pairs, labels, plan = prepare(options, inputs, device)
     method = build_method(plan, start).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if options.compile:
-        from miner.train.compiling import compile_networks
+        from miner.train.methods.compiling import compile_networks
 
         compile_networks(method, device)
     config = {**plan.plain(), "source": inputs.spec}

@@ -3,14 +3,17 @@
 from functools import partial
 from pathlib import Path
 
+from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_inputs, named_source
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, file_record, write_signed
+from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
-from miner.train.arms.names import Arm
-from miner.train.inputs import Inputs, check_shards_are_current, find_inputs, named_source
-from miner.train.options import TrainOptions
-from miner.train.recipes import OWN_OPTIONS
-from miner.train.start import Start, find_start
-from miner.train.together import FromFirst, together
-from miner.workspace import Record, Result, Stage, Workspace, file_record, write_signed
+from miner.learning.parallel.torchrun import FromFirst, together
+from miner.train.settings.arms import Arm
+from miner.train.settings.init_from import Start, find_start
+from miner.train.settings.method_defaults import OWN_OPTIONS
+from miner.train.settings.options import TrainOptions
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
 _SPEED = {"device", "data", "workers", "checkpoint_steps", "processes", "engine_address"}

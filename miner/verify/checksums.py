@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from miner.engine.digest import digest_file, first_difference
+from miner.engine.records import Record, is_signed
 from miner.errors import MinerError
-from miner.verify.place import Place
-from miner.workspace import Record, is_signed
+from miner.verify.location import Place
 
 # At the top of a workspace: locks, a log that was set aside, and what people decided, which grows by itself.
 UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl"}

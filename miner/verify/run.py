@@ -1,9 +1,10 @@
 """`miner verify`: whether what miner wrote is whole, and says what it says."""
 
+from miner.engine.records import Record
+from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
 from miner.verify.checksums import Folder, Survey, check_files, check_strangers, survey
-from miner.verify.place import Place
-from miner.workspace import Record, Result
+from miner.verify.location import Place
 
 
 def verify(where: str) -> Result:

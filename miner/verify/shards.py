@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from miner.engine import Progress
+from miner.engine.records import Record
 from miner.errors import MinerError
+from miner.images.decode import UnreadableImageError, decode_image
 from miner.source.base import check_size
-from miner.source.decode import UnreadableImageError, decode_image
-from miner.source.tarindex import DamagedTarError, tar_members
+from miner.source.webdataset.tar_index import DamagedTarError, tar_members
 from miner.verify.checksums import Folder, check_file
-from miner.verify.place import Place
+from miner.verify.location import Place
 from miner.verify.tables import Embeddings, check_keys, check_similarities, read_table
-from miner.workspace import Record
 
 _DECODING = 64  # images on their way through the decoders at once
 _IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "width", "height", "sha256")

@@ -9,13 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.embeddings import METADATA_SCHEMA, check_vectors, metadata_path, vectors_path
+from miner.artifacts.embeddings.store import METADATA_SCHEMA, check_vectors, metadata_path, vectors_path
+from miner.artifacts.pairs.table import one_order
+from miner.engine.records import fingerprint
 from miner.errors import MinerError
-from miner.pairs.table import one_order
 from miner.source.keys import is_clean
 from miner.verify.checksums import Folder
-from miner.verify.place import Place
-from miner.workspace import fingerprint
+from miner.verify.location import Place
 
 SAMPLED_PAIRS = 2000
 _UNIT_TOLERANCE = 4e-3  # float16 components

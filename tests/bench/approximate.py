@@ -16,16 +16,16 @@ from typing import Any
 
 from record import publish
 
-from miner.embeddings import EmbeddingStore
-from miner.pairs.approximate import ApproximateSearch
-from miner.pairs.exact import ExactEngine
-from miner.pairs.flat import faiss_engine
-from miner.pairs.join import BandJoin
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.table import FoundPairs
+from miner.artifacts.workspace import Workspace
+from miner.pairs.band_join import BandJoin
+from miner.pairs.engines.approximate import ApproximateSearch
+from miner.pairs.engines.exact_cpu import ExactEngine
+from miner.pairs.engines.faiss_flat import faiss_engine
+from miner.pairs.engines.recall import are_among, pair_keys
 from miner.pairs.options import PairsOptions
-from miner.pairs.recall import are_among, pair_keys
-from miner.pairs.table import FoundPairs
-from miner.stored import MemoryVectors
-from miner.workspace import Workspace
 
 HIGHEST = 1.0
 

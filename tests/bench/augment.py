@@ -24,12 +24,12 @@ from record import publish, summary
 from torch import Tensor
 from torchvision.transforms import v2
 
-from miner.device import resolve_device
+from miner.images.augment.settings import AUGMENTATIONS, SMALL_SIDE
+from miner.images.augment.views import Augmentation
+from miner.images.canvases import load_images
+from miner.learning.randomness import generator
+from miner.machine.device import resolve_device
 from miner.source import open_source
-from miner.train.augment import Augmentation
-from miner.train.images import load_images
-from miner.train.randomness import generator
-from miner.train.view_settings import AUGMENTATIONS, SMALL_SIDE
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.247, 0.2435, 0.2616)
 

@@ -38,12 +38,12 @@ from record import publish, summary
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.decoding import decode_into
-from miner.embed.job import Worker, worker_of
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
+from miner.embed.worker import Worker, worker_of
 from miner.source import open_source
-from miner.workspace import Workspace
 
 PLAIN = Path(__file__).with_name("plain_embed.py")
 PUBLISHED_BATCHES = (4, 16, 64)

@@ -23,7 +23,8 @@ from pathlib import Path
 import numpy as np
 from record import publish, summary
 
-from miner.embeddings import read_metadata
+from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.workspace import Workspace
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals, read_original
@@ -31,7 +32,6 @@ from miner.export.plan import Shard, image_sample_sizes, plan_shards
 from miner.export.run import export
 from miner.export.write import ImageShard
 from miner.source import Entry, open_source
-from miner.workspace import Workspace
 
 MEGABYTE = 1_000_000
 

@@ -23,9 +23,10 @@ import torch
 from real_like import real_like
 from torch import Tensor
 
-from miner.pairs.gpu import GpuEngine
-from miner.pairs.tiles import Block, Tiles, tiles_for
-from miner.stored import MemoryVectors, blocks
+from miner.artifacts.embeddings.vectors import MemoryVectors, blocks
+from miner.pairs.engines.exact_gpu import GpuEngine
+from miner.pairs.engines.tiles.base import Block, Tiles
+from miner.pairs.engines.tiles.select import tiles_for
 
 COLUMNS = 65536
 CHECKED_ROWS = 1024
@@ -111,7 +112,7 @@ def join(stored: np.ndarray, on_device: Tensor, low: float, strip: int, repeats:
 def time_shapes(vectors: Tensor, strip: int, repeats: int) -> list[dict[str, Any]]:
     from triton.runtime.errors import OutOfResources
 
-    from miner.pairs.triton_tiles import TileShape, TritonTiles
+    from miner.pairs.engines.tiles.triton import TileShape, TritonTiles
 
     rows = []
     for dim in (64, 128, 256, vectors.shape[1]):

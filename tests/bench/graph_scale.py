@@ -4,8 +4,8 @@
     python tests/bench/graph_scale.py --images 1280000 --dim 32 --skip-search
 
 Each size runs in a process of its own, whose peak memory is what the record states. Neighbours are searched by the exact engine
-(`miner.pairs.graph`), whose time grows with the square of the images; `--skip-search` draws random neighbours instead and measures
-the rest: the graph of 10 edges per node, made symmetric, and one epoch of `miner refine` with sampled neighbours.
+(`miner.pairs.neighbours.graph`), whose time grows with the square of the images; `--skip-search` draws random neighbours instead
+and measures the rest: the graph of 10 edges per node, made symmetric, and one epoch of `miner refine` with sampled neighbours.
 """
 
 import argparse
@@ -28,11 +28,11 @@ CLUSTERS = 1000
 
 def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int, search: bool) -> dict[str, Any]:
     """One size, in this process."""
-    from miner.refine.fit import Nodes, fit, make_network
-    from miner.refine.graph import from_neighbours
-    from miner.refine.neighbours import nearest_lists
+    from miner.artifacts.embeddings.vectors import MemoryVectors
+    from miner.refine.graph.graph import from_neighbours
+    from miner.refine.graph.neighbours import nearest_lists
+    from miner.refine.network.fit import Nodes, fit, make_network
     from miner.refine.options import RefineOptions
-    from miner.stored import MemoryVectors
 
     draw = np.random.default_rng(0)
     centres = draw.normal(size=(CLUSTERS, dim)).astype(np.float32)
@@ -61,7 +61,7 @@ def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int
 
 
 def peak_mb() -> int:
-    from miner.memory import peak_bytes
+    from miner.machine.memory import peak_bytes
 
     return peak_bytes() >> 20
 

@@ -23,12 +23,12 @@ from peers import unit_vectors
 from record import publish
 from scipy import stats
 
-from miner.embeddings import EmbeddingStore
-from miner.pairs.exact import TILE_ROWS, ExactEngine
-from miner.pairs.join import BandJoin
-from miner.pairs.table import FoundPairs
-from miner.stored import MemoryVectors
-from miner.workspace import Workspace
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.table import FoundPairs
+from miner.artifacts.workspace import Workspace
+from miner.pairs.band_join import BandJoin
+from miner.pairs.engines.exact_cpu import TILE_ROWS, ExactEngine
 
 _FITTED_FROM = 25_000
 _ROWS_PER_CELL = 512

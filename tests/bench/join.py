@@ -22,8 +22,8 @@ import torch
 from peers import METHODS, NEIGHBOURS
 from record import RESULTS, publish, summary
 
-from miner.embeddings import EmbeddingStore
-from miner.workspace import Workspace
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 
 _OURS = "miner, the join"
 _SLOW = (

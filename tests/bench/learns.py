@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from record import publish
 
+from miner.artifacts.runs.inputs import Inputs
+from miner.artifacts.stage import Stage
 from miner.evaluate.measure import measure
 from miner.evaluate.options import KnnOptions
-from miner.train.inputs import Inputs
-from miner.train.options import TrainOptions
 from miner.train.pretrain import pretrain, run_files
-from miner.train.recipes import RECIPES
-from miner.workspace import Stage
+from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.options import TrainOptions
 
 # With the settings of long runs, some hundred steps are too few for methods without negatives: features of simsiam are then worse
 # than random ones, in a plain script of the paper's algorithm as well.

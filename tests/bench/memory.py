@@ -21,9 +21,10 @@ import pyarrow.parquet as pq
 from join import small_copy
 from record import publish
 
-from miner.embeddings import METADATA_SCHEMA, EmbeddingStore, metadata_path, vectors_path
-from miner.memory import parse_bytes
-from miner.workspace import Stage, Workspace
+from miner.artifacts.embeddings.store import METADATA_SCHEMA, EmbeddingStore, metadata_path, vectors_path
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
+from miner.machine.memory import parse_bytes
 
 _BLOCK_ROWS = 10_000
 _NOISE = 0.3  # relative length of the noise

@@ -19,10 +19,10 @@ NEIGHBOURS = 64
 
 
 def ours(workspace: Path, low: float, result: Path) -> None:
-    from miner.embeddings import EmbeddingStore
-    from miner.pairs.exact import ExactEngine
-    from miner.pairs.join import BandJoin
-    from miner.workspace import Workspace
+    from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.artifacts.workspace import Workspace
+    from miner.pairs.band_join import BandJoin
+    from miner.pairs.engines.exact_cpu import ExactEngine
 
     vectors = EmbeddingStore(Workspace(workspace)).stored.mapped()
     with tempfile.TemporaryDirectory() as parts:
@@ -32,9 +32,9 @@ def ours(workspace: Path, low: float, result: Path) -> None:
 
 def our_stage(workspace: Path, low: float, result: Path) -> None:
     """All of `miner pairs`: also metadata, duplicates, keys, labels, statistics and the histogram."""
+    from miner.artifacts.workspace import Workspace
     from miner.pairs.options import PairsOptions
     from miner.pairs.run import pairs
-    from miner.workspace import Workspace
 
     root = result.with_suffix("")
     root.mkdir()

@@ -14,22 +14,22 @@ from estimators import Rows, Slices, Units
 from PIL import Image
 from torch import nn
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import Encoder, load_encoder
 from miner.embed.options import EmbedOptions
-from miner.embed.preprocess import Preprocess
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
-from miner.pairs.augment import self_similarity
-from miner.pairs.exact import ExactEngine
-from miner.pairs.histogram import SimilarityHistogram, sample_histogram
-from miner.pairs.join import BandJoin
-from miner.pairs.similarity import unit_rows
+from miner.images.augment.settings import AUGMENTATIONS
+from miner.images.augment.views import Augmentation
+from miner.images.decode import decode_image
+from miner.images.preprocess import Preprocess
+from miner.pairs.arithmetic.cosine import unit_rows
+from miner.pairs.band_join import BandJoin
+from miner.pairs.calibration.histogram import SimilarityHistogram, sample_histogram
+from miner.pairs.calibration.self_similarity import self_similarity
+from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.source import open_source
-from miner.source.decode import decode_image
-from miner.stored import MemoryVectors
-from miner.train.augment import Augmentation
-from miner.train.view_settings import AUGMENTATIONS
-from miner.workspace import Workspace
 
 CPU = torch.device("cpu")
 BATCH = 64

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from miner.workspace import environment
+from miner.machine.environment import environment
 
 RESULTS = Path(__file__).parent / "results"
 _NUMBERS = re.compile(r"\[([-+\d.e,\s]+)\]")  # a list of numbers is one line

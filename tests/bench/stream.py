@@ -18,11 +18,11 @@ import torch
 from PIL import Image
 from record import publish
 
-from miner.memory import peak_bytes
+from miner.images.decode import decode_image
+from miner.images.stream import StreamedImages
+from miner.machine.memory import peak_bytes
 from miner.source import open_source
-from miner.source.decode import decode_image
-from miner.train.sampler import CombinedSampler
-from miner.train.stream import StreamedImages
+from miner.train.data.sampler import CombinedSampler
 
 CANVAS, SIZE = 280, (500, 375)
 NO_PAIRS = torch.zeros(0, 2, dtype=torch.long)

@@ -29,12 +29,12 @@ from record import publish
 from stopwatch import EnoughError, Stopwatch
 from torch import Tensor
 
-from miner.device import resolve_device, resolve_precision
+from miner.artifacts.runs.inputs import Inputs
+from miner.images.canvases import load_images
+from miner.machine.device import resolve_device, resolve_precision
 from miner.source import open_source
 from miner.train import pretrain as training
-from miner.train.images import load_images
-from miner.train.inputs import Inputs
-from miner.train.options import TrainOptions
+from miner.train.settings.options import TrainOptions
 
 SIDE = 32
 CIFAR10 = Inputs("source", "cifar10", "cifar10", classes=None, usable=None, pairs=None, fingerprint="")

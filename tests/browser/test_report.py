@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from miner.artifacts.workspace import Workspace
 from miner.report.options import ReportOptions
 from miner.report.run import report
-from miner.workspace import Workspace
 
 OpenReport = Callable[..., Any]
 

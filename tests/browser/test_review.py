@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 import pytest
 import webdataset
 
-from miner.decisions import read_decisions, rejected
-from miner.workspace import Workspace
+from miner.artifacts.decisions import read_decisions, rejected
+from miner.artifacts.workspace import Workspace
 from tests.review.running import Server, StartReview, mine_sample, reviews
 
 OpenPage = Callable[..., Any]

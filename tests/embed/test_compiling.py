@@ -5,12 +5,13 @@ import torch
 from torch import nn
 from torch._inductor import config as inductor
 
-from miner.embed import settle
-from miner.embed.compiling import compiled, why_not
+from miner.embed import resolve as settle
+from miner.embed.compiling import compiled
 from miner.embed.encoders import Encoder
 from miner.embed.options import EmbedOptions
-from miner.embed.preprocess import Preprocess
 from miner.errors import UsageError
+from miner.images.preprocess import Preprocess
+from miner.learning.compiling import why_not
 
 CPU = torch.device("cpu")
 

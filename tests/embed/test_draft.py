@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
-from miner.embed.preprocess import Preprocess
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
 from miner.errors import MinerError
-from miner.source.decode import decode_picture
-from miner.workspace import Workspace
+from miner.images.decode import decode_picture
+from miner.images.preprocess import Preprocess
 
 STEPS = Preprocess(64, 56, "bilinear", (0.5,) * 3, (0.5,) * 3)
 

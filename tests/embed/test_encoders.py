@@ -8,8 +8,8 @@ from torchvision import models
 
 from miner.embed.encoders import load_encoder
 from miner.embed.encoders.base import weights_sha256
-from miner.embed.encoders.weights import load_state
 from miner.errors import MinerError, UsageError
+from miner.learning.networks.weights import load_state
 
 CPU = torch.device("cpu")
 

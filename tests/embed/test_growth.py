@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from miner.embed.job import Worker
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
+from miner.embed.worker import Worker
 from miner.errors import MinerError
-from miner.workspace import Workspace
 
 
 def options(source: Path) -> EmbedOptions:

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.workspace import Workspace
 
 
 def encoded_alone(image: Path, scratch: Path) -> np.ndarray:

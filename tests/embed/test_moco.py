@@ -9,14 +9,14 @@ import torch
 from torch import nn
 from torchvision import models
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
 from miner.errors import MinerError
-from miner.pairs.calibrate import calibrate
+from miner.pairs.calibration.run import calibrate
 from miner.pairs.options import CalibrateOptions
-from miner.workspace import Workspace
 
 CPU = torch.device("cpu")
 PIXELS = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

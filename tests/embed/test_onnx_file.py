@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import MinerError, UsageError
-from miner.workspace import Workspace
 
 CPU = torch.device("cpu")
 

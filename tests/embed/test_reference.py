@@ -13,11 +13,11 @@ from timm.data import create_transform, resolve_model_data_config
 from torchvision import models, transforms
 from torchvision.transforms import InterpolationMode
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import Encoder, load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
-from miner.workspace import Workspace
 from tests.embed.photographs import CLOTHING, clothing, sample
 
 CPU = torch.device("cpu")

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 import torch
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.runs.networks import load_backbone
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
 from miner.errors import MinerError, UsageError
-from miner.evaluate.features import pooled_features
-from miner.train.export import load_backbone
-from miner.train.images import load_images
-from miner.train.options import TrainOptions
+from miner.images.canvases import load_images
+from miner.learning.features import pooled_features
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 
 CPU = torch.device("cpu")

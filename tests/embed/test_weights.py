@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from miner.embed.encoders import load_encoder
-from miner.embed.encoders.weights import State, fetching, fit_state
 from miner.errors import MinerError
+from miner.learning.networks.weights import State, fetching, fit_state
 
 
 def network() -> nn.Module:

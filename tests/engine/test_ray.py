@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.engine import Unit, run
 from miner.engine.ray import RayExecutor
 from miner.errors import MinerError
-from miner.workspace import Workspace
 
 ray = pytest.importorskip("ray")
 

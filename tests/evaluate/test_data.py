@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from miner.artifacts.runs.inputs import find_inputs
 from miner.errors import MinerError
 from miner.evaluate.data import is_held_out, source_identity, split
 from miner.evaluate.options import KnnOptions
 from miner.source.keys import hashed_key
-from miner.train.inputs import find_inputs
 from tests.train.mini_workspace import sample_entries, write_shards
 
 

@@ -6,17 +6,17 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from miner.artifacts.runs.networks import load_backbone
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
-from miner.evaluate.augmented import AREA, CropFeatures
-from miner.evaluate.bank import LRS
 from miner.evaluate.data import is_held_out
 from miner.evaluate.linear import linear
+from miner.evaluate.linear_sgd import AREA, CropFeatures
 from miner.evaluate.options import LinearOptions
-from miner.train.export import load_backbone
-from miner.train.images import load_images
-from miner.train.options import TrainOptions
+from miner.evaluate.sgd_grid import LRS
+from miner.images.canvases import load_images
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.evaluate.test_data import class_folders
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 
@@ -93,8 +93,8 @@ def test_the_fast_accuracy_is_sklearns_on_the_same_features(workspace: Workspace
 def test_crops_are_those_of_torchvision_through_the_backbone_in_eval_mode(workspace: Workspace) -> None:
     from torchvision.transforms.v2 import functional as tv
 
-    from miner.train.augment.crop import crop_boxes
-    from miner.train.randomness import generator
+    from miner.images.augment.crop import crop_boxes
+    from miner.learning.randomness import generator
 
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(6)

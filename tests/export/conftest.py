@@ -9,11 +9,11 @@ import pytest
 import webdataset
 from PIL import Image
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.workspace import Workspace
 
 BAND = {"min": 0.3, "max": 0.999}
 

@@ -114,7 +114,7 @@ def test_shards_are_limited_by_count(workspace, largest: int) -> None:
 
 
 def test_shards_are_limited_by_size(make_photos, tmp_path) -> None:
-    from miner.workspace import Workspace
+    from miner.artifacts.workspace import Workspace
 
     folder, large = make_photos(count=6, classes=0), tmp_path / "w"
     for number, path in enumerate(sorted(folder.rglob("*.jpg"))):

@@ -4,7 +4,7 @@ from collections import Counter
 import pyarrow.parquet as pq
 import pytest
 
-from miner.decisions import Decision
+from miner.artifacts.decisions import Decision
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export

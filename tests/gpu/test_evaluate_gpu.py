@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from miner.artifacts.workspace import Workspace
 from miner.evaluate.linear import linear
 from miner.evaluate.options import LinearOptions
-from miner.train.options import TrainOptions
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_shards
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

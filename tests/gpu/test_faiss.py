@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from miner.pairs.flat import GPU_NEIGHBOURS, FaissEngine, gpu_index, has_gpu
+from miner.pairs.engines.faiss_flat import GPU_NEIGHBOURS, FaissEngine, gpu_index, has_gpu
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from tests.pairs.test_join import adversarial, band_join, clustered, ends
+from tests.pairs.test_band_join import adversarial, band_join, clustered, ends
 from tests.pairs.test_run import digests
 
 pytestmark = pytest.mark.skipif(

@@ -5,12 +5,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from miner.pairs.gpu import GpuEngine
-from miner.pairs.similarity import rescore
-from miner.pairs.sketch import Projection, gamma, principal_directions
-from miner.pairs.tiles import Block, Tiles, holds, tiles_for
-from miner.pairs.torch_tiles import TorchTiles
-from miner.stored import MemoryVectors
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.pairs.arithmetic.cosine import rescore
+from miner.pairs.engines.exact_gpu import GpuEngine
+from miner.pairs.engines.sketch import Projection, gamma, principal_directions
+from miner.pairs.engines.tiles.base import Block, Tiles, holds
+from miner.pairs.engines.tiles.pytorch import TorchTiles
+from miner.pairs.engines.tiles.select import tiles_for
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -29,7 +30,7 @@ def clustered(count: int, dim: int, seed: int = 0) -> Tensor:
 
 
 def tiles_of_this_gpu() -> list[Tiles]:
-    from miner.pairs.triton_tiles import TileShape, TritonTiles
+    from miner.pairs.engines.tiles.triton import TileShape, TritonTiles
 
     return [
         tiles_for(GPU),
@@ -68,7 +69,7 @@ def check(tiles: Tiles, vectors: Tensor, lowest: float, start: int, stop: int) -
 
 
 def test_this_gpu_uses_triton_where_it_can() -> None:
-    from miner.pairs.triton_tiles import TritonTiles
+    from miner.pairs.engines.tiles.triton import TritonTiles
 
     modern = torch.version.cuda is not None and torch.cuda.get_device_capability() >= (8, 0)
     assert isinstance(tiles_for(GPU), TritonTiles if modern else TorchTiles)
@@ -149,7 +150,7 @@ def test_engine_finds_what_a_brute_force_finds(stored: str, threshold: float) ->
 
 
 def test_engine_finds_the_pairs_and_cosines_of_the_cpu_engine() -> None:
-    from miner.pairs.exact import ExactEngine  # needs pyarrow, which a bare GPU machine may lack
+    from miner.pairs.engines.exact_cpu import ExactEngine  # needs pyarrow, which a bare GPU machine may lack
 
     vectors = MemoryVectors(clustered(10_000, 256).cpu().numpy().astype(np.float16))
     a, b = ExactEngine(vectors, 0.8).candidates(0, 10_000, 10**8)

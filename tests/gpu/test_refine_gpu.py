@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from miner.refine.encode import encode
-from miner.refine.fit import fit, make_network
-from miner.refine.network import GraphNetwork
-from tests.refine.test_network import CONVS, CPU, options, random_nodes
+from miner.refine.network.encode import encode
+from miner.refine.network.fit import fit, make_network
+from miner.refine.network.network import GraphNetwork
+from tests.refine.network.test_network import CONVS, CPU, options, random_nodes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 

@@ -8,17 +8,17 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
+from miner.learning.networks.backbones import build_resnet
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.train.backbones import build_resnet
+from miner.train.loop.metrics import read_metrics
 from miner.train.methods.moco import MoCo
-from miner.train.metrics import read_metrics
-from miner.train.options import TrainOptions
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.train.methods.tiny import batch
 from tests.train.mini_workspace import TINY_RUN, write_shards
 

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from miner.embeddings import METADATA_SCHEMA, metadata_path, vectors_path
-from miner.workspace import Stage, Workspace
+from miner.artifacts.embeddings.store import METADATA_SCHEMA, metadata_path, vectors_path
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
 
 
 @pytest.fixture

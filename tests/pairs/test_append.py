@@ -7,11 +7,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.pairs import join
+from miner.pairs import band_join as join
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.workspace import Workspace
 
 
 def options(**change) -> PairsOptions:
@@ -65,8 +65,8 @@ def test_only_new_images_are_searched(make_embeddings, monkeypatch) -> None:
     vectors = crowd(300)
     pairs(options(), make_embeddings(vectors[:200], blocks=[200]))
     searched = []
-    candidates = "miner.pairs.exact.ExactEngine.candidates"
-    from miner.pairs.exact import ExactEngine
+    candidates = "miner.pairs.engines.exact_cpu.ExactEngine.candidates"
+    from miner.pairs.engines.exact_cpu import ExactEngine
 
     whole = ExactEngine.candidates
     monkeypatch.setattr(candidates, lambda self, *rest: (searched.append(rest), whole(self, *rest))[1])
@@ -82,7 +82,7 @@ def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypa
     def die(*args) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("miner.workspace.Stage.finish", die)  # both tables have been replaced by then
+    monkeypatch.setattr("miner.artifacts.stage.Stage.finish", die)  # both tables have been replaced by then
     with pytest.raises(KeyboardInterrupt):
         pairs(options(), workspace)
     with pytest.raises(MinerError, match="has not finished"):

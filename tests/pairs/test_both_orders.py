@@ -8,6 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from miner.artifacts.runs.inputs import check_shards_are_current, find_inputs, open_images, read_pairs
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.export.options import ExportOptions
@@ -17,9 +19,7 @@ from miner.pairs.run import pairs
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.review.pairset import read_pairset
-from miner.train.inputs import check_shards_are_current, find_inputs, open_images, read_pairs
 from miner.verify.run import verify
-from miner.workspace import Workspace
 from tests.export.conftest import samples
 
 BAND = {"min": 0.7, "max": 0.95}

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 
+from miner.artifacts.embeddings.store import vectors_path
+from miner.artifacts.workspace import Workspace
 from miner.cli import main
-from miner.embeddings import vectors_path
-from miner.workspace import Workspace
 
 Answer = tuple[int, str, str]
 

@@ -3,12 +3,13 @@ import hashlib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from miner.workspace import write_json
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.pairs.statistics import chance_precision, label_statistics
-from miner.workspace import Workspace, write_json
+from miner.pairs.tables.statistics import chance_precision, label_statistics
 
 
 def fan(*degrees: float) -> np.ndarray:

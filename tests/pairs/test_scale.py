@@ -9,19 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.pairs import join
+from miner.pairs import band_join as join
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.workspace import Workspace
 
 MEASURE = """
 import re, sys
 from pathlib import Path
-from miner.embeddings import EmbeddingStore
-from miner.pairs import exact, histogram, output, run, seats
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.pairs.engines import exact_cpu as exact, select as seats
+from miner.pairs.calibration import histogram
+from miner.pairs.tables import write as output
+from miner.pairs import run
 from miner.pairs.options import PairsOptions
-from miner.workspace import Workspace
+from miner.artifacts.workspace import Workspace
 
 def status(field):
     return int(re.search(field + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
@@ -75,10 +78,10 @@ def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
     killed, whole = (make_embeddings(vectors, name=name, blocks=2) for name in ("killed", "whole"))
     code = (
         "import sys, pathlib\n"
-        "from miner.pairs import join\n"
+        "from miner.pairs import band_join as join\n"
         "from miner.pairs.options import PairsOptions\n"
         "from miner.pairs.run import pairs\n"
-        "from miner.workspace import Workspace\n"
+        "from miner.artifacts.workspace import Workspace\n"
         "join.STRIP_ROWS = 100\n"
         "pairs(PairsOptions(min=0.85, max=1.0), Workspace(pathlib.Path(sys.argv[1])))\n"
     )

@@ -10,14 +10,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
+from miner.engine.result import Result
 from miner.export.options import ExportOptions
 from miner.pairs.options import PairsOptions
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
 from miner.source import open_source
 from miner.stages import run_stage
-from miner.workspace import Result, Workspace
 
 LICENCES = {"license": "cc-by-4.0", "image_license": "mit"}
 

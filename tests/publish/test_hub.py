@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.workspace import Workspace
+from miner.artifacts.workspace import Workspace
 
 from .conftest import contents
 from .fake_hub import TOKEN, FakeHub, Repository, serving

@@ -15,13 +15,13 @@ import pytest
 import webdataset
 import yaml
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.workspace import Workspace
 
 from .conftest import miner_verify, publish_to
 

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
 from miner.export.run import export
@@ -17,7 +18,6 @@ from miner.pairs.run import pairs
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
 from miner.stages import run_stage
-from miner.workspace import Workspace
 
 from .conftest import LICENCES, contents, miner_verify, publish_to
 

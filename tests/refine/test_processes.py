@@ -9,16 +9,16 @@ import numpy as np
 import pytest
 import torch
 
-from miner.embeddings import EmbeddingStore
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.errors import UsageError
 from miner.options import flag_name
-from miner.refine import fit as fitting
-from miner.refine.fit import fit, make_network
+from miner.refine.network import fit as fitting
+from miner.refine.network.fit import fit, make_network
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
-from miner.workspace import Workspace
-from tests.refine.test_modes import clusters
-from tests.refine.test_network import CPU, options, random_nodes
+from tests.refine.modes.test_modes import clusters
+from tests.refine.network.test_network import CPU, options, random_nodes
 from tests.train.processes import TORCHRUN, on_processes
 
 

@@ -9,20 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
+from miner.engine.records import Record
 from miner.errors import MinerError, UsageError
-from miner.evaluate import logistic
+from miner.learning import logistic
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.refine import scores
-from miner.refine.compare import compare
+from miner.refine.comparison import scores
+from miner.refine.comparison.run import compare
 from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.refine.run import refine
 from miner.verify.run import verify
-from miner.workspace import Record, Workspace
-from tests.refine.test_modes import clusters
+from tests.refine.modes.test_modes import clusters
 
 SMALL = {"neighbors": 5, "dim": 16, "epochs": 3, "device": "cpu"}
 
@@ -69,7 +70,7 @@ def test_killed_refinement_continues_to_the_same_bytes(make_embeddings) -> None:
     arguments = ["--dim", "16", "--epochs", "20", "--neighbors", "5", "--device", "cpu", "-b", "100"]
     roots = [make_embeddings(clusters(400, 0), name=name).root for name in ("whole", "killed")]
     code = (
-        "import sys; from miner.refine import fit; fit._CHECKPOINT_INTERVAL_S = 0.02\n"
+        "import sys; from miner.refine.network import fit; fit._CHECKPOINT_INTERVAL_S = 0.02\n"
         "sys.argv = ['miner', *sys.argv[1:]]; from miner.cli import main; main()"
     )
     commands = [[sys.executable, "-c", code, "refine", *arguments, "-w", str(root)] for root in roots]

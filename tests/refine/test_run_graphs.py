@@ -2,15 +2,16 @@ import numpy as np
 import pytest
 import torch
 
-from miner.embeddings import EmbeddingStore
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.runs.graphs import GRAPH_FILES
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.refine.run_graphs import read_views
-from miner.train.graph_files import GRAPH_FILES, save_graphs
 from miner.train.methods.graphnnclr import GraphNNCLR
-from miner.workspace import Workspace
-from tests.refine.test_modes import clusters
+from miner.train.methods.parts.graph_files import save_graphs
+from tests.refine.modes.test_modes import clusters
 from tests.train.methods.test_graphnnclr import graphnnclr, see_all
 from tests.train.methods.tiny import IMAGES
 from tests.train.mini_workspace import finish_folder

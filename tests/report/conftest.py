@@ -14,23 +14,25 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from miner.embeddings import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path, vectors_path
-from miner.pairs.graph import NeighbourGraph
-from miner.pairs.groups import find_groups, group_statistics
-from miner.pairs.histogram import sample_histogram
-from miner.pairs.hubs import hubness, in_degrees
+from miner.artifacts.embeddings.store import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path, vectors_path
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.table import FoundPairs, write_pairs
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import fingerprint
+from miner.pairs.calibration.histogram import sample_histogram
+from miner.pairs.neighbours.graph import NeighbourGraph
+from miner.pairs.neighbours.hubs import hubness, in_degrees
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.pairs.statistics import label_statistics, pair_statistics
-from miner.pairs.table import FoundPairs, write_pairs
+from miner.pairs.tables.groups import find_groups, group_statistics
+from miner.pairs.tables.statistics import label_statistics, pair_statistics
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.source import open_source
 from miner.source.base import source_fingerprint
-from miner.stored import MemoryVectors
-from miner.train.options import TrainOptions
 from miner.train.run import train
-from miner.workspace import Stage, Workspace, fingerprint
+from miner.train.settings.options import TrainOptions
 
 BAND = {"min": 0.2, "max": 0.9}
 WorkspaceMaker = Callable[..., Workspace]

@@ -12,21 +12,23 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
-from miner.embeddings import EmbeddingStore
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import fingerprint
 from miner.errors import MinerError
-from miner.pairs.graph import NeighbourGraph
-from miner.refine.controls import ARMS
+from miner.pairs.neighbours.graph import NeighbourGraph
+from miner.refine.comparison.controls import ARMS
+from miner.refine.comparison.table import arm_key, in_words, table_rows, verdict
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
-from miner.refine.table import arm_key, in_words, table_rows, verdict
 from miner.report.charts.degree import degree_steps
 from miner.report.charts.scatter import scatter_chart
-from miner.report.maps import principal_map
+from miner.report.graphs.maps import principal_map
 from miner.report.options import ReportOptions
-from miner.report.pictures import SMALL_QUALITIES, embed_pictures
+from miner.report.pictures.pictures import SMALL_QUALITIES, embed_pictures
 from miner.report.run import report
-from miner.train.metrics import read_metrics
-from miner.workspace import Stage, Workspace, fingerprint
+from miner.train.loop.metrics import read_metrics
 from tests.report.conftest import GRAPH_RUN, make_graphs
 from tests.report.test_report_page import Page, read, shown_similarities
 

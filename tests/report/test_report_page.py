@@ -15,13 +15,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.source import open_source
-from miner.workspace import Workspace
 
 _VOID = {"meta", "link", "img", "br", "input"}
 _LOADS = {"src", "href", "srcset", "data", "poster", "action", "xlink:href"}

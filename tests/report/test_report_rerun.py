@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from miner.artifacts.workspace import Workspace
+from miner.engine.result import Result
 from miner.report.options import ReportOptions
 from miner.report.run import report
-from miner.workspace import Result, Workspace
 
 from .conftest import mine
 

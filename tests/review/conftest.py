@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.workspace import Workspace
+from miner.artifacts.workspace import Workspace
 from tests.review.running import StartReview, mine_sample, reviews
 
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import httpx
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.workspace import Workspace
 
 IMAGES = 120
 

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from miner.artifacts.workspace import Workspace
 from miner.review.guard import content_security_policy, is_loopback
-from miner.workspace import Workspace
 from tests.review.running import Server, reviews
 
 JSON = {"content-type": "application/json"}

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import read_metadata
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.review.images import ImageStore, for_browsers
-from miner.workspace import Workspace
 
 
 def encoded(kind: str, side: int = 40, mode: str = "RGB", **options: object) -> bytes:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.decisions import Decision, read_decisions
+from miner.artifacts.decisions import Decision, read_decisions
 from miner.errors import MinerError
 from miner.review.journal import Journal
 

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from miner.decisions import read_decisions, standing
-from miner.workspace import Workspace
+from miner.artifacts.decisions import read_decisions, standing
+from miner.artifacts.workspace import Workspace
 from tests.review.running import Server
 
 

@@ -13,13 +13,13 @@ import PIL
 import pytest
 from PIL import Image
 
-from miner.source.builtin import cache_folder
-from miner.source.decode import FORMATS, UnreadableImageError, decode_image
+from miner.images.decode import FORMATS, UnreadableImageError, decode_image
+from miner.source.named.builtin import cache_folder
 
 # Decodes all images of an archive; a decoder that hangs is killed with a traceback, one that crashes is seen by its exit code.
 GUARDED = """
 import faulthandler, json, sys, tarfile
-from miner.source.decode import UnreadableImageError, decode_image
+from miner.images.decode import UnreadableImageError, decode_image
 faulthandler.enable()
 for member in (archive := tarfile.open(sys.argv[1])):
     if "/Tests/images/" in member.name and member.isfile():

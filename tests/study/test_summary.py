@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from miner.engine.records import Record
 from miner.study.summary import summarise
 from miner.study.table import comma_separated, markdown
-from miner.workspace import Record
 
 
 def cell(arm: str, seed: int, accuracy: float, **change: object) -> Record:

@@ -8,10 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
+from miner.engine.records import file_record
 from miner.engine.tar import write_tar
 from miner.source import Entry, Source, open_source
-from miner.workspace import Workspace, file_record
 
 Pair = tuple[Entry, Entry]
 

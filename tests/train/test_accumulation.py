@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from miner.train.batch import Batch
+from miner.learning.randomness import generator
+from miner.train.data.batch import Batch
+from miner.train.loop.optimizer import sum_gradients
 from miner.train.methods import Method
-from miner.train.randomness import generator
-from miner.train.updates import sum_gradients
 from tests.train.methods.tiny import WIDTH, batch, make, views
 
 

@@ -9,15 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from miner.artifacts.runs.files import BACKBONE_FILE, TEACHER_FILE
+from miner.artifacts.runs.graphs import GRAPH_FILES
+from miner.artifacts.runs.networks import load_backbone
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.errors import MinerError, UsageError
-from miner.train.export import load_backbone
-from miner.train.graph_files import GRAPH_FILES
-from miner.train.metrics import read_metrics
-from miner.train.names import BACKBONE_FILE, TEACHER_FILE
-from miner.train.options import TrainOptions
+from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 
 IMAGES, EDGES = 48, 3

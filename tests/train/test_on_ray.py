@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from miner.errors import MinerError
-from miner.train.metrics import read_metrics
-from miner.train.options import TrainOptions
+from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
+from miner.train.settings.options import TrainOptions
+from tests.learning.parallel.test_processes import RUN
 from tests.train.mini_workspace import write_shards
-from tests.train.test_processes import RUN
 
 ray = pytest.importorskip("ray")
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.train.inputs import find_inputs
-from miner.train.metrics import read_metrics
-from miner.train.options import TrainOptions
+from miner.train.loop.metrics import read_metrics
 from miner.train.pretrain import prepare
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_shards
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from miner.options import read_config
-from miner.train.options import TrainOptions, is_vit
-from miner.train.plan import choose_crops, choose_patch_size, choose_stem, peak_lr
-from miner.train.recipes import RECIPES
+from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.options import TrainOptions, is_vit
+from miner.train.settings.plan import choose_crops, choose_patch_size, choose_stem, peak_lr
 
 FOLDER = Path(__file__).parents[2] / "pipelines/recipes"
 FILES = sorted(FOLDER.glob("*/*.yaml"))

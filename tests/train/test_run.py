@@ -10,13 +10,14 @@ import torchvision
 import yaml
 from safetensors.torch import load_file
 
+from miner.artifacts.runs.networks import load_backbone, starting_backbone
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import file_record
 from miner.errors import MinerError, UsageError
-from miner.train.export import load_backbone, starting_backbone
-from miner.train.metrics import read_metrics
-from miner.train.options import TrainOptions
-from miner.train.recipes import OWN_OPTIONS, RECIPES
+from miner.train.loop.metrics import read_metrics
 from miner.train.run import _lines, train
-from miner.workspace import Workspace, file_record
+from miner.train.settings.method_defaults import OWN_OPTIONS, RECIPES
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_embedded, write_shards
 
 
@@ -122,7 +123,7 @@ def test_a_run_on_a_source_is_the_run_on_the_same_embedded_images(tmp_path: Path
 def test_a_finished_request_returns_at_once_without_torch(workspace: Workspace) -> None:
     code = (
         "import sys; from pathlib import Path; from miner.train.run import train; "
-        "from miner.train.options import TrainOptions; from miner.workspace import Workspace; "
+        "from miner.train.settings.options import TrainOptions; from miner.artifacts.workspace import Workspace; "
         f"result = train(TrainOptions(**{TINY_RUN!r}), Workspace(Path({str(workspace.root)!r}))); "
         "print(result.fresh, 'torch' in sys.modules, result.record['steps'])"
     )

@@ -8,21 +8,21 @@ import timm
 import torch
 from safetensors.torch import load_file
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.runs.networks import load_backbone
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.embeddings import EmbeddingStore
 from miner.errors import UsageError
-from miner.evaluate.features import pooled_features
 from miner.evaluate.knn import knn
 from miner.evaluate.options import KnnOptions
-from miner.train.batch import Batch
-from miner.train.export import load_backbone
-from miner.train.images import load_images
+from miner.images.canvases import load_images
+from miner.learning.features import pooled_features
+from miner.train.data.batch import Batch
 from miner.train.methods.dino import DINO
-from miner.train.options import TrainOptions
 from miner.train.run import train
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 
 CPU = torch.device("cpu")

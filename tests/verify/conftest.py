@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.evaluate.options import KnnOptions
 from miner.export.options import ExportOptions
@@ -15,8 +16,7 @@ from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.report.options import ReportOptions
 from miner.source import open_source
 from miner.stages import run_stage
-from miner.train.options import TrainOptions
-from miner.workspace import Workspace
+from miner.train.settings.options import TrainOptions
 
 TRAINING = {"epochs": 1, "batch_size": 8, "image_size": 32, "stem": "imagenet", "dim": 8, "device": "cpu"}
 

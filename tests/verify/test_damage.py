@@ -16,10 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import file_record, write_signed
 from miner.engine.tar import write_tar
 from miner.errors import MinerError
 from miner.verify.run import verify
-from miner.workspace import Workspace, file_record, write_signed
 
 UNCOVERED = {".lock", ".log.lock"}
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.stages import run_stage
 from miner.verify.run import verify
-from miner.workspace import Workspace
 from tests.verify.test_damage import resign
 
 

@@ -5,13 +5,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
 from miner.pairs.options import PairsOptions
 from miner.stages import run_stage
 from miner.verify.run import verify
-from miner.workspace import Workspace
 
 
 def test_a_whole_workspace_passes_and_says_what_was_looked_at(workspace) -> None:

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from miner.embed.options import Layer, Pool
-from miner.embed.preprocess import Preprocess
 from miner.errors import MinerError, UsageError
+from miner.images.preprocess import Preprocess
 
 
 @dataclass(frozen=True)

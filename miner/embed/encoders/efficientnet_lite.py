@@ -11,8 +11,8 @@ from torch import nn
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import pooled
 from miner.embed.options import Pool
-from miner.embed.preprocess import Preprocess
 from miner.errors import MinerError, UsageError
+from miner.images.preprocess import Preprocess
 
 _CHANNEL_MEAN, _CHANNEL_STD = 127 / 255, 128 / 255
 _INPUT_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}

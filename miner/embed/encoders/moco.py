@@ -8,9 +8,9 @@ from torch import nn
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import headless_resnet, mlp_head, which_resnet
-from miner.embed.encoders.weights import State, fit_state, load_state
-from miner.embed.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.errors import MinerError
+from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from miner.learning.networks.weights import State, fit_state, load_state
 
 # The query encoder of v1 and v2, and of v3.
 _QUERY_ENCODERS = ("encoder_q.", "base_encoder.")

@@ -12,8 +12,8 @@ from torch import nn
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import pooled
 from miner.embed.options import Pool
-from miner.embed.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
 from miner.errors import MinerError, UsageError
+from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
 
 Side = Annotated[int, Field(ge=1)]
 

@@ -14,10 +14,10 @@ from torch import nn
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import headless_resnet, mlp_head
-from miner.embed.encoders.weights import fetching, fit_state, load_state
-from miner.embed.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.engine import committed
 from miner.errors import MinerError
+from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from miner.learning.networks.weights import fetching, fit_state, load_state
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def published_encoder(request: EncoderRequest) -> Encoder:
 
 def _fetched(name: str, about: Published) -> Path:
     """The file in the cache, which holds it only once it has been read as plain tensors."""
-    from miner.source.builtin import cache_folder
+    from miner.source.named.builtin import cache_folder
 
     target = cache_folder() / "encoders" / f"{name}.pth"
     if not target.exists():

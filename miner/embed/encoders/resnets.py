@@ -6,8 +6,8 @@ from itertools import takewhile
 import torch
 from torch import nn
 
-from miner.embed.encoders.weights import State
 from miner.errors import MinerError
+from miner.learning.networks.weights import State
 
 _BLOCKS: dict[tuple[bool, tuple[int, ...]], str] = {
     (False, (2, 2, 2, 2)): "resnet18",

@@ -6,9 +6,9 @@ from typing import Any
 from torch import nn
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
-from miner.embed.encoders.weights import fetching, load_backbone_state
-from miner.embed.preprocess import RESAMPLING, Preprocess
 from miner.errors import MinerError, UsageError
+from miner.images.preprocess import RESAMPLING, Preprocess
+from miner.learning.networks.weights import fetching, load_backbone_state
 
 _MODES = ("center", "squash", "border")
 _TIMM_POOLS = {"avg": "avg", "cls": "token", "max": "max"}

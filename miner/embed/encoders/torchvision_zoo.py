@@ -9,10 +9,10 @@ from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.published import PUBLISHED
-from miner.embed.encoders.weights import fetching, load_backbone_state
 from miner.embed.naming import FAMILIES_HELP
-from miner.embed.preprocess import Preprocess
 from miner.errors import UsageError
+from miner.images.preprocess import Preprocess
+from miner.learning.networks.weights import fetching, load_backbone_state
 
 
 def torchvision_encoder(request: EncoderRequest) -> Encoder:

@@ -6,15 +6,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
 from miner.embed.naming import BEST_OF_A_RUN
-from miner.embed.preprocess import Preprocess
+from miner.engine.records import Record, read_json
 from miner.errors import MinerError
-from miner.train.names import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
-from miner.workspace import Record, Workspace, read_json
+from miner.images.preprocess import Preprocess
 
 
 def run_encoder(request: EncoderRequest) -> Encoder:
@@ -27,7 +28,7 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     Raises:
         MinerError: the run has not finished, or its files are not those it wrote.
     """
-    from miner.train.export import load_backbone
+    from miner.artifacts.runs.networks import load_backbone
 
     assert request.path is not None
     best = request.path.name == BEST_OF_A_RUN
@@ -75,7 +76,7 @@ def _choose_pool(backbone: nn.Module, config: Record, request: EncoderRequest) -
 
 
 def _head(request: EncoderRequest) -> nn.Module:
-    from miner.train.export import read_projector
+    from miner.artifacts.runs.networks import read_projector
 
     assert request.path is not None
     found = read_projector(request.path)
@@ -101,7 +102,7 @@ def _labels_seen(run: Path) -> str:
 
 def _encoder_of_the_pairs(run: Path, manifest: Record) -> Record | None:
     """The record of the encoder, if the workspace around the run still holds the pairs it was trained on."""
-    from miner.train.inputs import find_inputs
+    from miner.artifacts.runs.inputs import find_inputs
 
     workspace = Workspace(run.resolve().parent.parent)
     try:

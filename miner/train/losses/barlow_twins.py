@@ -2,8 +2,8 @@
 
 from torch import Tensor
 
+from miner.learning.precision import full_precision
 from miner.train.losses.off_diagonal import off_diagonal_squares
-from miner.train.losses.precision import full_precision
 
 OFF_DIAGONAL_WEIGHT = 0.0051
 _VARIANCE_EPSILON = 1e-5

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from miner.train.losses.precision import full_precision
+from miner.learning.precision import full_precision
 
 
 @full_precision

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from miner.learning.precision import full_precision
 from miner.train.losses.info_nce import without_negatives
-from miner.train.losses.precision import full_precision
 
 
 @full_precision

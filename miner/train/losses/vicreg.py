@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from miner.learning.precision import full_precision
 from miner.train.losses.off_diagonal import off_diagonal_squares
-from miner.train.losses.precision import full_precision
 
 INVARIANCE_WEIGHT = 25.0
 VARIANCE_WEIGHT = 25.0

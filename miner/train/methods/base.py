@@ -5,10 +5,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from miner.train.batch import Batch
-from miner.train.losses.precision import widened
+from miner.train.data.batch import Batch
 
 
 @dataclass(frozen=True)
@@ -70,24 +68,3 @@ class Method(nn.Module, ABC):
     def parameter_groups(self) -> list[ParameterGroup]:
         """The trainable parameters by learning rate: one group, unless the method says otherwise."""
         return [ParameterGroup(self.trainable())]
-
-
-def unit(features: Tensor) -> Tensor:
-    """Rows of length 1, float32 (batch, dim); float64 stays as it is."""
-    return F.normalize(widened(features), dim=1)
-
-
-@torch.no_grad()
-def spread(features: Tensor) -> Tensor:
-    """Standard deviation of unit features over the batch, times sqrt(dim): about 1 when spread over the sphere, 0 at collapse.
-
-    The deviation of a dimension is sqrt(1 / dim) when healthy (SimSiam, Chen & He 2021, arXiv 2011.10566, figure 2); the factor
-    makes widths comparable.
-
-    Args:
-        features: unit rows, float32 (batch, dim).
-    Returns:
-        float32 scalar.
-    """
-    deviation = features.std(dim=0, correction=0).mean()
-    return deviation.mul(features.shape[1] ** 0.5)

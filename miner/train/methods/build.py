@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from miner.embed.encoders.weights import load_backbone_state
-from miner.train.backbones import build_backbone
-from miner.train.distributed import world_size
+from miner.learning.networks.backbones import build_backbone
+from miner.learning.networks.sync_norm import synchronised
+from miner.learning.networks.weights import load_backbone_state
+from miner.learning.parallel.collectives import world_size
 from miner.train.methods.barlow import BarlowTwins
 from miner.train.methods.base import Method
 from miner.train.methods.byol import BYOL
@@ -15,9 +16,8 @@ from miner.train.methods.nnclr import NNCLR
 from miner.train.methods.simclr import SimCLR
 from miner.train.methods.simsiam import SimSiam
 from miner.train.methods.vicreg import VICReg
-from miner.train.plan import Plan
-from miner.train.recipes import RECIPES
-from miner.train.sync_norm import synchronised
+from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.plan import Plan
 
 METHODS: dict[str, type[Method]] = {
     "moco": MoCo,

@@ -3,14 +3,15 @@
 import torch
 from torch import Tensor, nn
 
-from miner.train.batch import Batch
-from miner.train.distributed import gather_rows
-from miner.train.losses.negative_cosine import negative_cosine
-from miner.train.methods.base import Method, spread, unit
-from miner.train.methods.heads import mlp
-from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
-from miner.train.methods.positives import Rows, over_positives
-from miner.train.randomness import seeded
+from miner.learning.negative_cosine import negative_cosine
+from miner.learning.networks.heads import mlp
+from miner.learning.networks.momentum import growing_momentum, move_towards, slow_copy
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.randomness import seeded
+from miner.learning.unit_rows import spread, unit
+from miner.train.data.batch import Batch
+from miner.train.methods.base import Method
+from miner.train.methods.parts.positives import Rows, over_positives
 
 
 class BYOL(Method):

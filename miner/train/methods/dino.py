@@ -4,16 +4,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from miner.train.batch import Batch
-from miner.train.distributed import gather_rows
+from miner.learning.networks.heads import mlp
+from miner.learning.networks.momentum import growing_momentum, move_towards, slow_copy
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.precision import full_precision
+from miner.learning.randomness import seeded
+from miner.learning.unit_rows import spread, unit
+from miner.train.data.batch import Batch
 from miner.train.losses.dino import dino, moved_centre, teacher_targets, with_crops
-from miner.train.losses.precision import full_precision
-from miner.train.methods.base import Method, spread, unit
-from miner.train.methods.heads import mlp
-from miner.train.methods.momentum import growing_momentum, move_towards, slow_copy
-from miner.train.methods.positives import Rows, over_positives
-from miner.train.methods.queue import StepRows
-from miner.train.randomness import seeded
+from miner.train.methods.base import Method
+from miner.train.methods.parts.positives import Rows, over_positives
+from miner.train.methods.parts.queue import StepRows
 
 BOTTLENECK_DIM = 256
 CENTRE_MOMENTUM = 0.9

@@ -5,12 +5,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from miner.train.batch import Batch
-from miner.train.distributed import gather_rows
-from miner.train.methods.base import unit
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.unit_rows import unit
+from miner.train.data.batch import Batch
+from miner.train.data.pair_index import PairIndex
 from miner.train.methods.dino import DINO
-from miner.train.methods.neighbour_bank import NeighbourBank, draw_by_votes
-from miner.train.pair_index import PairIndex
+from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes
 
 LISTED = 10
 

@@ -3,15 +3,16 @@
 import torch
 from torch import Tensor, nn
 
-from miner.train.batch import Batch
-from miner.train.distributed import gather_rows
+from miner.learning.networks.heads import mlp
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.randomness import seeded
+from miner.learning.unit_rows import spread, unit
+from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
-from miner.train.methods.base import Method, spread, unit
-from miner.train.methods.heads import mlp
-from miner.train.methods.positives import either, own_items
-from miner.train.methods.queue import StepRows, empty_slots, enqueue
-from miner.train.randomness import seeded
+from miner.train.methods.base import Method
+from miner.train.methods.parts.positives import either, own_items
+from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 
 
 class NNCLR(Method):

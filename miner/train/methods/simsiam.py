@@ -2,13 +2,14 @@
 
 from torch import Tensor, nn
 
-from miner.train.batch import Batch
-from miner.train.distributed import gather_rows
-from miner.train.losses.negative_cosine import negative_cosine
-from miner.train.methods.base import Method, ParameterGroup, spread, unit
-from miner.train.methods.heads import mlp
-from miner.train.methods.positives import Rows, over_positives
-from miner.train.randomness import seeded
+from miner.learning.negative_cosine import negative_cosine
+from miner.learning.networks.heads import mlp
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.randomness import seeded
+from miner.learning.unit_rows import spread, unit
+from miner.train.data.batch import Batch
+from miner.train.methods.base import Method, ParameterGroup
+from miner.train.methods.parts.positives import Rows, over_positives
 
 
 class SimSiam(Method):

@@ -2,12 +2,13 @@
 
 from torch import Tensor, nn
 
-from miner.train.batch import Batch
-from miner.train.distributed import gather_rows
+from miner.learning.networks.heads import mlp
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.randomness import seeded
+from miner.learning.unit_rows import spread, unit
+from miner.train.data.batch import Batch
 from miner.train.losses.vicreg import INVARIANCE_WEIGHT, invariance, vicreg
-from miner.train.methods.base import Method, spread, unit
-from miner.train.methods.heads import mlp
-from miner.train.randomness import seeded
+from miner.train.methods.base import Method
 
 
 class VICReg(Method):

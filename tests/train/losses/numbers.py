@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from miner.train.randomness import generator
+from miner.learning.randomness import generator
 
 
 def features(count: int, dim: int, *purpose: str | int) -> torch.Tensor:

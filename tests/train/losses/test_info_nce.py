@@ -5,8 +5,8 @@ import torch
 from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
+from miner.learning.randomness import generator
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
-from miner.train.randomness import generator
 
 
 def rows(count: int, dim: int, *purpose: str) -> torch.Tensor:

@@ -7,8 +7,8 @@ from lightly.loss import DINOLoss
 from torch import nn
 from torch.nn import functional as F
 
+from miner.learning.randomness import generator
 from miner.train.methods.dino import prototype_logits
-from miner.train.randomness import generator
 from tests.train.methods.tiny import BATCH, EPOCH_STEPS, SIDE, SMALL, WIDTH, batch, make, views
 
 

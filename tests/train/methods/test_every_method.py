@@ -8,17 +8,17 @@ import torch
 from timm.layers.drop import DropPath
 from torch import nn
 
-from miner.train.loop import run_loop
+from miner.learning.networks.split_norm import SplitBatchNorm2d
+from miner.learning.randomness import generator
+from miner.train.data.sampler import CombinedSampler
+from miner.train.loop.loop import run_loop
+from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method, build_method
 from miner.train.methods.build import METHODS
-from miner.train.metrics import read_metrics
-from miner.train.options import TrainOptions
-from miner.train.randomness import generator
-from miner.train.recipes import RECIPES
-from miner.train.sampler import CombinedSampler
-from miner.train.split_norm import SplitBatchNorm2d
+from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.options import TrainOptions
+from tests.train.loop.test_loop import plan
 from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, batch, make, views
-from tests.train.test_loop import plan
 
 NAMES = list(RECIPES)
 TEACHERS = {"moco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}

@@ -3,10 +3,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from miner.train.batch import Batch
+from miner.learning.randomness import generator
+from miner.train.data.batch import Batch
+from miner.train.data.pair_index import PairIndex
 from miner.train.methods.graphnnclr import GraphNNCLR
-from miner.train.pair_index import PairIndex
-from miner.train.randomness import generator
 from tests.train.methods.tiny import EPOCH_STEPS, IMAGES, SIDE, WIDTH, make
 
 ROWS = torch.arange(IMAGES)

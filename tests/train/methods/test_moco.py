@@ -6,10 +6,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from miner.train.methods.base import spread
+from miner.learning.networks.momentum import move_towards
+from miner.learning.randomness import generator
+from miner.learning.unit_rows import spread
 from miner.train.methods.moco import MoCo
-from miner.train.methods.momentum import move_towards
-from miner.train.randomness import generator
 from tests.train.methods.tiny import batch
 
 WIDTH, DIM, BATCH, QUEUE = 12, 6, 4, 16

@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from miner.train.randomness import generator
+from miner.learning.randomness import generator
 from tests.train.methods.tiny import BATCH, SMALL, batch, make, views
 
 

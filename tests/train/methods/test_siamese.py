@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from miner.train.methods.momentum import growing_momentum
-from miner.train.randomness import generator
+from miner.learning.networks.momentum import growing_momentum
+from miner.learning.randomness import generator
 from tests.train.methods.tiny import STEPS, batch, make, views
 
 

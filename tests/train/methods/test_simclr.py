@@ -1,7 +1,7 @@
 import torch
 from lightly.loss import NTXentLoss
 
-from miner.train.randomness import generator
+from miner.learning.randomness import generator
 from tests.train.methods.tiny import BATCH, batch, make, views
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from lightly.loss import BarlowTwinsLoss, VICRegLoss
 
-from miner.train.randomness import generator
+from miner.learning.randomness import generator
 from tests.train.methods.tiny import batch, make, views
 
 

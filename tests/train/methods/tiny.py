@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from miner.train.batch import Batch
+from miner.learning.randomness import generator
+from miner.train.data.batch import Batch
 from miner.train.methods import Method
 from miner.train.methods.build import METHODS
-from miner.train.randomness import generator
-from miner.train.recipes import RECIPES
+from miner.train.settings.method_defaults import RECIPES
 
 WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS, IMAGES = 12, 8, 8, 12, 4, 40
 SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1}

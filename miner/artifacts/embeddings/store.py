@@ -1,0 +1,152 @@
+"""The embedding store on disk: numbered blocks of vectors, and a metadata table beside each, line by line.
+
+img_emb/img_emb_00000.npy             [n, d] float16 or float32, unit rows
+metadata/metadata_00000.parquet       one row per vector
+errors.parquet                        every image that could not be used, with the reason
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.vectors import FileVectors, VectorFile
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record
+from miner.errors import MinerError
+
+METADATA_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),
+        ("label", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("extension", pa.string()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+ERROR_SCHEMA = pa.schema([("key", pa.string()), ("path", pa.string()), ("reason", pa.string())])
+
+
+# By dtype: the bits that are all set in infinities and NaN, and those that are all clear in zero. Looking at bits is fast.
+_EXPONENT_BITS = {
+    "float16": (np.uint16(0x7C00), np.uint16(0x7FFF)),
+    "float32": (np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)),
+}
+
+
+def vectors_path(folder: Path, block: int) -> Path:
+    return folder / "img_emb" / f"img_emb_{block:05d}.npy"
+
+
+def metadata_path(folder: Path, block: int) -> Path:
+    return folder / "metadata" / f"metadata_{block:05d}.parquet"
+
+
+def error_part_path(folder: Path, block: int) -> Path:
+    return folder / "errors" / f"errors_{block:05d}.parquet"
+
+
+class EmbeddingStore:
+    """A finished `embeddings/` folder. Its shape is checked when it is opened, its numbers when they are loaded.
+
+    Attributes:
+        manifest: its manifest.
+        metadata: one row per vector, columns of `METADATA_SCHEMA`.
+        stored: the vectors on disk, in row order.
+
+    Raises:
+        MinerError: the stage has not finished, a file is missing, or files do not fit each other.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.folder = workspace.embeddings
+        self.manifest: Record = workspace.manifest(self.folder)
+        self.metadata = read_metadata(self.folder, self.manifest)
+        files = tuple(self._file(vectors_path(self.folder, block)) for block in range(self.manifest["blocks"]))
+        self.stored = FileVectors(files, self.manifest["dim"], np.dtype(self.manifest["dtype"]))
+        if len(self.stored) != self.metadata.num_rows or len(self.stored) != self.manifest["count"]:
+            raise MinerError(
+                f"{self.folder} is damaged: {len(self.stored)} vectors, {self.metadata.num_rows} metadata rows, and "
+                f"{self.manifest['count']} in the manifest. Run `miner verify {self.folder}`, or embed again with --force."
+            )
+
+    @cached_property
+    def vectors(self) -> NDArray[np.floating]:
+        """[n, d] of the stored dtype, in row order, in memory.
+
+        Raises:
+            MinerError: a row is zero or not finite.
+        """
+        vectors = self.stored.read(0, len(self.stored))
+        check_vectors(vectors, str(self.folder))
+        return vectors
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+    @property
+    def keys(self) -> Sequence[str]:
+        return self.metadata["key"].to_pylist()  # type: ignore[no-any-return]
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Label per row, -1 where it is unknown; None when no row has one."""
+        column = self.metadata["label"]
+        if column.null_count == len(column):
+            return None
+        return np.asarray(column.fill_null(-1).to_numpy(), np.int64)
+
+    def _file(self, path: Path) -> VectorFile:
+        try:
+            block = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, EOFError, ValueError) as error:
+            raise MinerError(f"{path} is missing or damaged ({error}). Embed again with --force.") from error
+        if block.ndim != 2 or block.dtype.name != self.manifest["dtype"] or block.shape[1] != self.manifest["dim"]:
+            raise MinerError(
+                f"{path} holds {block.dtype} {block.shape}, where the manifest says {self.manifest['dtype']} "
+                f"(n, {self.manifest['dim']}). Embed again with --force."
+            )
+        return VectorFile(path, len(block), block.offset)
+
+
+def read_metadata(folder: Path, manifest: Record) -> pa.Table:
+    """One row per vector, in row order; `METADATA_SCHEMA`.
+
+    Raises:
+        MinerError: a file is missing or damaged.
+    """
+    paths = [metadata_path(folder, block) for block in range(manifest["blocks"])]
+    try:
+        return pa.concat_tables([pq.read_table(path, schema=METADATA_SCHEMA) for path in paths])
+    except (OSError, pa.ArrowException) as error:
+        raise MinerError(
+            f"The metadata in {folder} is missing or damaged ({error}). Embed again with --force."
+        ) from error
+
+
+def check_vectors(vectors: NDArray[np.floating], where: str) -> None:
+    """Refuse vectors that have no direction.
+
+    Raises:
+        MinerError: a row is zero or not finite; the message gives its number.
+    """
+    infinite, anything = _EXPONENT_BITS[vectors.dtype.name]
+    bits = vectors.view(f"u{vectors.dtype.itemsize}")
+    usable = np.empty(len(vectors), bool)
+    for start in range(0, len(vectors), 8192):
+        rows = bits[start : start + 8192]
+        usable[start : start + 8192] = ((rows & infinite) != infinite).all(axis=1) & ((rows & anything) != 0).any(
+            axis=1
+        )
+    bad = np.flatnonzero(~usable)
+    if len(bad):
+        raise MinerError(
+            f"{where} holds {len(bad)} vectors that are zero or not finite (the first is row {bad[0]}). Embed again with --force."
+        )

@@ -1,0 +1,189 @@
+"""The trained network as files that other tools read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
+from miner.engine import committed, write_json
+from miner.engine.records import Record, read_json, same_file
+from miner.errors import MinerError
+from miner.learning.networks.backbones import build_backbone
+
+_STEMS: dict[str, dict[str, Any]] = {
+    "imagenet": {
+        "conv1": {"out_channels": 64, "kernel_size": 7, "stride": 2, "padding": 3, "bias": False},
+        "maxpool": {"kernel_size": 3, "stride": 2, "padding": 1},
+    },
+    "cifar": {
+        "conv1": {"out_channels": 64, "kernel_size": 3, "stride": 1, "padding": 1, "bias": False},
+        "maxpool": None,
+    },
+}
+_WHY_MISSING = {
+    BEST_FILE: "best weights: it was trained without --knn-epochs",
+    TEACHER_FILE: "teacher: only --method graphnnclr does",
+}
+_ACTIVATIONS = {"ReLU": nn.ReLU, "GELU": nn.GELU}
+
+
+@dataclass(frozen=True)
+class TrainedBackbone:
+    """A backbone in eval mode and how to feed it.
+
+    Attributes:
+        module: float32 (batch, 3, image_size, image_size), normalised -> float32 (batch, width), pooled features.
+        image_size: in pixels.
+        mean, std: of the channels, on the scale [0, 1].
+        config: the run's config.yaml.
+    """
+
+    module: nn.Module
+    image_size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    config: Record
+
+
+def save_backbone(path: Path, backbone: nn.Module) -> None:
+    """Write the weights and running statistics under torchvision's or timm's names, float32, atomically.
+
+    They load strictly into the networks that `build_resnet` and `build_vit` name.
+    """
+    _save(path, backbone, {})
+
+
+def save_projector(path: Path, projector: nn.Sequential) -> None:
+    """Write a projector: layers by their index, and in the header which activation stands between them."""
+    used = {type(layer).__name__ for layer in projector} & _ACTIVATIONS.keys()
+    _save(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
+
+
+def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | None:
+    """The layers of the projector of a finished run, and its activation; None if the method has none.
+
+    Raises:
+        MinerError: the run has not finished, or its projector is not the one it wrote.
+    """
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    path = run / PROJECTOR_FILE
+    if PROJECTOR_FILE not in _manifest(run)["files"]:
+        return None
+    _check(run, path)
+    with safe_open(path, framework="pt") as file:
+        activation = _ACTIVATIONS[file.metadata()["activation"]]
+    return load_file(path), activation
+
+
+def save_description(path: Path, config: Record) -> None:
+    """Write config.json: what the backbone is and how to feed it, under the names that timm uses.
+
+    `timm.create_model(architecture, num_classes=0, **model_args)` takes the weights strictly, and so does
+    `torchvision.models.get_model(architecture)` with `fc = Identity()`. Where the stem is not the usual one, put in `conv1`
+    and `maxpool` as `stem` describes them (null is Identity).
+
+    Args:
+        path: of the file.
+        config: the run's config.yaml.
+    """
+    _, width = build_backbone(config)
+    size = [3, config["image_size"], config["image_size"]]
+    if "patch_size" in config:
+        name = f"{config['backbone']}_patch16_224"
+        own: Record = {"model_args": {"img_size": config["image_size"], "patch_size": config["patch_size"]}}
+        pool = "token"
+    else:
+        name, own, pool = config["backbone"], {"stem": {"name": config["stem"], **_STEMS[config["stem"]]}}, "avg"
+    fed = {"input_size": size, "mean": list(config["mean"]), "std": list(config["std"]), "num_classes": 0}
+    write_json(
+        path,
+        {
+            "architecture": name,
+            "num_classes": 0,
+            "num_features": width,
+            "global_pool": pool,
+            **own,
+            "pretrained_cfg": {**fed, "interpolation": "bilinear", "crop_pct": 1.0, "crop_mode": "center"},
+        },
+    )
+
+
+def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
+    """The backbone of a finished run.
+
+    Args:
+        run: its folder.
+        name: of the file: the last weights, `BEST_FILE` for those with the best online kNN, `TEACHER_FILE` for the teacher's.
+    Raises:
+        MinerError: the run has not finished, kept no such weights, or its weights are not those it wrote.
+    """
+    from safetensors.torch import load_file
+
+    config = read_config(run)
+    weights = run / name
+    _check(run, weights)
+    module, _ = build_backbone(config)
+    module.load_state_dict(load_file(weights), strict=True)
+    return _described(module, config)
+
+
+def starting_backbone(run: Path) -> TrainedBackbone:
+    """The same backbone with the random weights of the run's seed, from which it started unless it had `--init-from`."""
+    config = read_config(run)
+    module, _ = build_backbone(config)
+    return _described(module, config)
+
+
+def read_config(run: Path) -> Record:
+    """The resolved options of a run, from config.yaml.
+
+    Raises:
+        MinerError: it is missing or damaged.
+    """
+    import yaml
+
+    try:
+        config = yaml.safe_load((run / "config.yaml").read_text())
+    except (OSError, yaml.YAMLError) as error:
+        raise MinerError(f"{run}/config.yaml is missing or damaged. Train again with --force.") from error
+    if (
+        not isinstance(config, dict)
+        or not {"backbone", "seed", "image_size", "mean", "std", "source"} <= config.keys()
+        or not {"stem", "patch_size"} & config.keys()
+    ):
+        raise MinerError(f"{run}/config.yaml does not describe a run. Train again with --force.")
+    return config
+
+
+def _described(module: nn.Module, config: Record) -> TrainedBackbone:
+    module.eval().requires_grad_(False)
+    return TrainedBackbone(module, int(config["image_size"]), tuple(config["mean"]), tuple(config["std"]), config)
+
+
+def _check(run: Path, weights: Path) -> None:
+    files = _manifest(run)["files"]
+    if weights.name in _WHY_MISSING and weights.name not in files:
+        raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[weights.name]}.")
+    if not same_file(weights, files.get(weights.name)):
+        raise MinerError(f"{weights} is missing or damaged. Train again with --force.")
+
+
+def _manifest(run: Path) -> Record:
+    manifest = read_json(run / "manifest.json")
+    if manifest is None:
+        raise MinerError(
+            f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
+        )
+    return manifest
+
+
+def _save(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:
+    from safetensors.torch import save
+
+    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
+    with committed(path) as partial:
+        partial.write_bytes(save(state, metadata or None))

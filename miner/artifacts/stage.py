@@ -1,0 +1,114 @@
+"""The life of a stage's folder: begun, continued, finished, or refused.
+
+A stage owns one folder. It is *begun* when `request.json` states what was asked for, and *finished* when `manifest.json`
+repeats that request beside the results and the checksum of every file. A rerun with the same request continues or returns
+at once; another request is refused, unless the user says `--force`.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from miner import __version__
+from miner.engine import write_json
+from miner.engine.records import Record, file_record, read_json, write_signed
+from miner.errors import MinerError
+
+
+class Stage:
+    """The life of one stage folder: begin, resume, finish, or refuse.
+
+    Args:
+        folder: the folder that the stage owns.
+        request: everything that decides the bytes of the result: options and the fingerprint of the input. Options that
+            only change the speed stay out of it.
+    """
+
+    def __init__(self, folder: Path, request: Record) -> None:
+        self.folder = folder
+        self.request = json.loads(json.dumps(request))
+
+    def finished(self) -> Record | None:
+        """The manifest, if this very request has been finished."""
+        manifest = read_json(self.folder / "manifest.json")
+        return manifest if manifest is not None and manifest.get("request") == self.request else None
+
+    def begin(self, force: bool) -> None:
+        """Make the folder ready: empty, or holding finished units of the same request.
+
+        Raises:
+            MinerError: it holds the result of another request, and `force` is False.
+        """
+        if force:
+            self.discard()
+        else:
+            self.refuse_another()
+        write_json(self.folder / "request.json", self.request)
+
+    def refuse_another(self) -> None:
+        """Pass if the folder is free for this request.
+
+        Raises:
+            MinerError: it holds the result of another one, or part of it.
+        """
+        manifest = read_json(self.folder / "manifest.json")
+        old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
+        if old is None and self._holds_work():
+            raise MinerError(
+                f"{self.folder} holds files, but not what they were made for (no request.json or manifest.json). "
+                "Use --force to replace them, or choose another workspace with -w."
+            )
+        if old is not None and old != self.request and self._holds_work():
+            raise MinerError(
+                f"{self.folder} was made by another request: {_differences(old, self.request)}. "
+                "Use --force to replace it, or choose another workspace with -w."
+            )
+
+    def _holds_work(self) -> bool:
+        return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
+
+    def finish(self, record: Record, files: Iterable[Path], known: Mapping[str, Record] | None = None) -> Record:
+        """Write manifest.json with the record and the checksum of each file. The stage is done from here on.
+
+        Args:
+            record: what the stage found.
+            files: all files that it made, in its folder.
+            known: by name, records of files that were digested while they were written.
+        """
+        names = {str(path.relative_to(self.folder)): path for path in sorted(files)}
+        checksums = {name: (known or {}).get(name) or file_record(path) for name, path in names.items()}
+        manifest = {"miner_version": __version__, "request": self.request, "files": checksums, **record}
+        manifest = write_signed(self.folder / "manifest.json", manifest)
+        (self.folder / "request.json").unlink(missing_ok=True)
+        return manifest
+
+    def discard(self) -> None:
+        """Remove the folder, its manifest first."""
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def finished_file(path: Path, request: Record, force: bool) -> Record | None:
+    """The record in `path` if it answers this very request, None if there is work to do.
+
+    For stages whose whole result is one JSON file that holds its `request`.
+
+    Raises:
+        MinerError: the file answers another request, and `force` is False.
+    """
+    record = read_json(path)
+    wanted = json.loads(json.dumps(request))
+    if record is None or force:
+        return None
+    if record.get("request") != wanted:
+        raise MinerError(
+            f"{path} was made by another request: {_differences(record.get('request') or {}, wanted)}. "
+            "Use --force to replace it, or choose another workspace with -w."
+        )
+    return record
+
+
+def _differences(old: Record, new: Record) -> str:
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    return ", ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names)

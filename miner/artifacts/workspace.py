@@ -1,0 +1,143 @@
+"""The workspace: every path that a stage reads or writes, and the record of what made it.
+
+A stage owns one folder. It is *begun* when `request.json` states what was asked for, and *finished* when `manifest.json`
+repeats that request beside the results and the checksum of every file. A rerun with the same request continues or returns
+at once; another request is refused, unless the user says `--force`.
+"""
+
+import fcntl
+import shlex
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from miner.engine.records import Record, read_json, write_signed
+from miner.engine.result import Result
+from miner.errors import MinerError
+from miner.machine.environment import environment
+
+DEFAULT_WORKSPACE = Path("datasets_out/default")
+_STAGE_COMMANDS = {"embeddings": "miner embed SOURCE", "pairs": "miner pairs", "shards": "miner export"}
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One folder with everything that the pipeline makes of one source."""
+
+    root: Path
+
+    @property
+    def embeddings(self) -> Path:
+        return self.root / "embeddings"
+
+    @property
+    def calibration(self) -> Path:
+        return self.root / "calibration.json"
+
+    @property
+    def pairs(self) -> Path:
+        return self.root / "pairs"
+
+    @property
+    def shards(self) -> Path:
+        return self.root / "shards"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report"
+
+    @property
+    def review(self) -> Path:
+        return self.root / "review"
+
+    @property
+    def published(self) -> Path:
+        return self.root / "publish"
+
+    def run(self, name: str) -> Path:
+        """The folder of a training run."""
+        return self.root / "runs" / name
+
+    def runs(self) -> list[Path]:
+        """Folders of all training runs, by name."""
+        folder = self.root / "runs"
+        return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+
+    def manifest(self, folder: Path) -> Record:
+        """The manifest of a finished stage.
+
+        Raises:
+            MinerError: the stage has not been run, has not finished, or its manifest is damaged.
+        """
+        record = read_json(folder / "manifest.json")
+        if record is not None and not (
+            isinstance(record.get("files"), dict) and isinstance(record.get("request"), dict)
+        ):
+            raise MinerError(f"{folder / 'manifest.json'} is damaged. Delete it and run its stage again with --force.")
+        if record is None:
+            command = _STAGE_COMMANDS.get(folder.name, "miner train")
+            state = "has not finished" if (folder / "request.json").exists() else "is missing"
+            raise MinerError(f"{folder} {state}. Run `{command}` first (workspace {self.root}).")
+        return record
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the workspace for this process.
+
+        Raises:
+            MinerError: another process holds it.
+        """
+        existed = self.root.exists()
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            handle = (self.root / ".lock").open("w")
+        except OSError as error:
+            raise MinerError(
+                f"The workspace {self.root} cannot be written: {error.strerror}. Choose another with -w."
+            ) from error
+        with handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise MinerError(
+                    f"Another miner command is working in {self.root}. Wait for it, or choose another workspace with -w."
+                ) from error
+            try:
+                yield
+            finally:
+                if not existed and [path.name for path in self.root.iterdir()] == [".lock"]:
+                    shutil.rmtree(self.root)  # a command that was refused leaves no folder behind
+
+    def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
+        """Add one stage to run.json: options, result, time, versions and machine."""
+        entry = {
+            "options": options,
+            "record": result.record,
+            "measured": result.measured,
+            "seconds": round(seconds, 3),
+            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "environment": environment(),
+        }
+        with (self.root / ".log.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            log = self._log()
+            log["stages"][name] = entry
+            write_signed(self.root / "run.json", log)
+
+    def _log(self) -> Record:
+        """run.json; a damaged one is set aside, because no result depends on it."""
+        path = self.root / "run.json"
+        try:
+            log = read_json(path) or {}
+        except MinerError:
+            path.replace(path.with_name("run.damaged.json"))
+            log = {}
+        return log if isinstance(log.get("stages"), dict) else {"stages": {}}
+
+
+def workspace_flag(workspace: Workspace) -> str:
+    """What a command that is printed for copying needs to work in this workspace."""
+    return "" if workspace.root == DEFAULT_WORKSPACE else f" -w {shlex.quote(str(workspace.root))}"

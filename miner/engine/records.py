@@ -1,0 +1,75 @@
+"""JSON records on disk: read, signed, and digests of files."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from miner.engine import json_bytes, write_json
+from miner.engine.digest import digest_file
+from miner.errors import MinerError
+
+Record = dict[str, Any]
+
+
+def read_json(path: Path) -> Record | None:
+    """A JSON object from a file, or None when there is no such file.
+
+    Raises:
+        MinerError: the file is not a JSON object.
+    """
+    try:
+        record = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except (ValueError, UnicodeDecodeError) as error:
+        raise MinerError(
+            f"{path} is damaged ({error}). Delete this file and run its stage again with --force."
+        ) from error
+    except OSError as error:
+        raise MinerError(f"{path} cannot be read: {error.strerror}.") from error
+    if not isinstance(record, dict):
+        raise MinerError(
+            f"{path} is damaged (not a JSON object). Delete this file and run its stage again with --force."
+        )
+    return record
+
+
+def write_signed(path: Path, record: Record) -> Record:
+    """Write a record as JSON with `digest`, the sha256 of its JSON without that field; returns it as it was written."""
+    written = signed(record)
+    write_json(path, written)
+    return json.loads(json.dumps(written))  # type: ignore[no-any-return]
+
+
+def signed(record: Record) -> Record:
+    """The record with its `digest`."""
+    plain = {name: value for name, value in record.items() if name != "digest"}
+    return {**plain, "digest": hashlib.sha256(json_bytes(plain)).hexdigest()}
+
+
+def is_signed(content: bytes) -> bool:
+    """Whether the bytes of a JSON file are those that `write_signed` wrote."""
+    try:
+        record = json.loads(content)
+    except (ValueError, RecursionError):
+        return False
+    if not isinstance(record, dict) or json_bytes(record) != content:
+        return False
+    digest = record.pop("digest", None)
+    return bool(digest == hashlib.sha256(json_bytes(record)).hexdigest())
+
+
+def file_record(path: Path) -> Record:
+    """Size in bytes, sha256, and the blocks that tell where a damaged copy differs, of a file."""
+    return digest_file(path)
+
+
+def same_file(path: Path, expected: Record | None) -> bool:
+    """Whether a file has the checksum of a record."""
+    return expected is not None and path.is_file() and file_record(path)["sha256"] == expected["sha256"]
+
+
+def fingerprint(record: Any) -> str:
+    """A short sha256 of any JSON value; the same value gives the same text."""
+    return hashlib.sha256(json.dumps(record, sort_keys=True).encode()).hexdigest()[:16]

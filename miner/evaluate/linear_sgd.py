@@ -1,0 +1,84 @@
+"""The published linear protocol: SGD on frozen features of random crops, with many learning rates at once."""
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from miner.artifacts.runs.networks import TrainedBackbone
+from miner.engine import Progress
+from miner.engine.records import Record
+from miner.evaluate.options import LinearOptions
+from miner.evaluate.selection import Candidate, best, outcome
+from miner.evaluate.setup import Subject, load_pixels
+from miner.evaluate.sgd_grid import LR_BATCH, LRS, MOMENTUM, train_bank
+from miner.images.augment.crop import crop_and_resize, crop_boxes
+from miner.images.augment.views import normalise
+from miner.images.canvases import to_device
+from miner.learning.knn import accuracy_percent
+from miner.learning.randomness import generator
+
+AREA = (0.08, 1.0)
+
+
+def measure_augmented(options: LinearOptions, subject: Subject, validation: Tensor) -> Record:
+    """Train and test on both backbones.
+
+    Args:
+        options: as asked.
+        subject: the run and its labelled images.
+        validation: bool (n_gallery,), on the device; the images that the learning rate is chosen on.
+    """
+    gallery, test = subject.split.gallery, subject.split.test
+    chosen = [entry for entry, held_out in zip(gallery.entries, validation.tolist(), strict=True) if held_out]
+    plain = [
+        load_pixels(side, subject.trained.image_size, options.workers)
+        for side in (replace(gallery, entries=chosen), test)
+    ]
+    images = load_pixels(gallery, int(subject.trained.config["canvas"]), options.workers)
+    images = to_device(images, subject.device)
+    results = {}
+    for name, backbone in subject.backbones.items():
+        held_out, queries = (subject.pooled(name, pixels, options.batch_size) for pixels in plain)
+        crops = CropFeatures(backbone, images, options.seed, subject.device)
+        with Progress(f"linear, {name}", total=options.epochs * len(images), item="images") as progress:
+            bank = train_bank(
+                *(options, crops, subject.labels, validation, queries.shape[1], subject.class_count, progress)
+            )
+        accuracies = [_accuracy(layer, held_out, subject.labels[validation]) for layer in bank.choosing]
+        candidates = [Candidate(lr, accuracy) for lr, accuracy in zip(LRS, accuracies, strict=True)]
+        reported = bank.reported[candidates.index(best(candidates))]
+        results[name] = outcome("lr", candidates, _accuracy(reported, queries, subject.truth))
+    return {
+        "protocol": "augmented",
+        "classifier": f"linear layer by SGD: momentum {MOMENTUM}, no weight decay, {options.epochs} epochs, batch "
+        f"{options.batch_size}, {options.schedule} schedule from lr x batch / {LR_BATCH}; for each lr one without the validation "
+        "images, to choose by, and one on all training images, to report",
+        "train_crops": f"random resized crops of {AREA[0]:.0%} to {AREA[1]:.0%} of the area, half of them flipped",
+        "norm": "none",
+        "setting": "lr",
+        "results": results,
+    }
+
+
+class CropFeatures:
+    """Frozen features of a random crop of each image, another one in each step."""
+
+    def __init__(self, backbone: TrainedBackbone, images: Tensor, seed: int, device: torch.device) -> None:
+        self.backbone, self.images, self.seed, self.device = backbone, images, seed, device
+
+    @torch.no_grad()
+    def __call__(self, rows: Tensor, step: int) -> Tensor:
+        """float32 (batch, width) of images (batch,) on the CPU."""
+        draw = generator(self.seed, "linear crops", step)
+        boxes = crop_boxes(len(rows), self.images.shape[-1], AREA, draw).to(self.device)
+        flipped = (torch.rand(len(rows), generator=draw) < 0.5).to(self.device)
+        pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
+        views = crop_and_resize(pixels, boxes, flipped, self.backbone.image_size).div_(255.0)
+        features: Tensor = self.backbone.module(normalise(views, self.backbone.mean, self.backbone.std))
+        return features.float()
+
+
+@torch.no_grad()
+def _accuracy(layer: nn.Linear, features: Tensor, truth: Tensor) -> float:
+    return accuracy_percent(layer(features).argmax(dim=1), truth)

@@ -1,0 +1,86 @@
+"""What all evaluations share: which run, which request, and where the result is kept."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from miner.artifacts.runs.inputs import Inputs, find_inputs
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, fingerprint
+from miner.errors import MinerError
+from miner.evaluate.options import EvaluateOptions
+
+# `best` is in the name of the file.
+_NOT_IN_REQUEST = {"run", "best", "device", "workers"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One evaluation of one run, before any work.
+
+    Attributes:
+        run: folder of a finished run.
+        inputs: the workspace's own images; None where a gallery is named.
+        request: all that decides the result.
+        path: of the result, in the run's folder.
+    """
+
+    run: Path
+    inputs: Inputs | None
+    request: Record
+    path: Path
+
+
+def question(name: str, options: EvaluateOptions, workspace: Workspace, unasked: set[str]) -> Question:
+    """Find the run and its images.
+
+    Args:
+        name: of the result.
+        options: as asked.
+        workspace: that holds the run.
+        unasked: options that decide nothing here.
+    Raises:
+        MinerError: there is no finished run, or there are no images.
+    """
+    run = find_run(workspace, options.run)
+    inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
+    request = _request(options, workspace.manifest(run), inputs, unasked)
+    return Question(run, inputs, request, run / "eval" / f"{name}{'-best' if options.best else ''}.json")
+
+
+def find_run(workspace: Workspace, name: str | None) -> Path:
+    """The folder of a finished run: the one of that name, or the latest.
+
+    Raises:
+        MinerError: there is none.
+    """
+    finished = [folder for folder in workspace.runs() if (folder / "manifest.json").exists()]
+    if name is None:
+        if not finished:
+            raise MinerError(f"There is no finished run in {workspace.root}. Run `miner train` first.")
+        return max(finished, key=lambda folder: (folder / "manifest.json").stat().st_mtime_ns)
+    for folder in finished:
+        if folder.name == name:
+            return folder
+    known = ", ".join(folder.name for folder in finished) or "none"
+    raise MinerError(
+        f"There is no finished run {name!r} in {workspace.root} (finished: {known}). Run `miner train` first."
+    )
+
+
+def context_lines(name: str, record: Record) -> list[str]:
+    """What one must know beside an accuracy, for people."""
+    lines = [f"{name}: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes"]
+    if record["weights"] == "best":
+        lines.append(f"{name}: these are the weights with the best online kNN, an optimistic choice")
+    if record["queries_seen_unlabelled"]:
+        lines.append(f"{name}: the test images were held out by key and were among the unlabelled training images")
+    return lines
+
+
+def _request(options: EvaluateOptions, run_manifest: Record, inputs: Inputs | None, unasked: set[str]) -> Record:
+    from miner.evaluate.data import source_identity
+
+    asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST | unasked}
+    named = {name: source_identity(asked[name]) for name in ("gallery", "test") if asked[name] is not None}
+    images = inputs.fingerprint if inputs is not None else None
+    return {**asked, "weights": fingerprint(run_manifest["files"]), "sources": named, "workspace_images": images}

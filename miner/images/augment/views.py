@@ -1,0 +1,107 @@
+"""The whole augmentation of a self-supervised view."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from miner.images.augment.blur import gaussian_blur
+from miner.images.augment.colour import JitterParameters, draw_jitter, jitter, to_grey
+from miner.images.augment.crop import crop_and_resize, crop_boxes
+from miner.images.augment.settings import PLAIN, ViewSettings
+from miner.images.augment.solarise import solarise
+
+
+@dataclass(frozen=True)
+class ViewParameters:
+    """What happens to each of B images. It is on the CPU, and is drawn for a whole batch: a process that holds a part of the
+    batch takes the rows of that part, and makes the views that one process would.
+
+    Attributes:
+        boxes: int64 (B, 4): top, left, height and width of the crop in pixels.
+        flipped: bool (B,).
+        jitter: of the colours.
+        grey: bool (B,).
+        sigma: of the blur in pixels, float32 (B,), 0 where there is none.
+        solarised: bool (B,).
+    """
+
+    boxes: Tensor
+    flipped: Tensor
+    jitter: JitterParameters
+    grey: Tensor
+    sigma: Tensor
+    solarised: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "ViewParameters":
+        colours = JitterParameters(self.jitter.factors[rows], self.jitter.order[rows], self.jitter.applied[rows])
+        return ViewParameters(
+            self.boxes[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows], self.solarised[rows]
+        )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random resized crop, flip, colour jitter, grey, blur, solarise, normalise. All parameters are drawn on the CPU, so views do
+    not depend on the device.
+
+    Attributes:
+        size: side of a view in pixels.
+        mean, std: of the channels of the data set, on the scale [0, 1].
+        settings: of the views.
+    """
+
+    size: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    settings: ViewSettings = PLAIN
+
+    def __call__(self, images: Tensor, draw: torch.Generator, firsts: int | None = None) -> Tensor:
+        """One view of each image: what `apply` makes of what `draw` gives."""
+        return self.apply(images, self.draw(len(images), images.shape[-1], draw, firsts))
+
+    def draw(self, count: int, canvas: int, draw: torch.Generator, firsts: int | None = None) -> ViewParameters:
+        """What happens to each of `count` images on a canvas of so many pixels. The first `firsts`, or half, are first views."""
+        second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
+        boxes = crop_boxes(count, canvas, self.settings.area, draw)
+        flipped = torch.rand(count, generator=draw) < 0.5
+        colours = draw_jitter(count, self.settings.jitter, 0.8, draw)
+        grey = torch.rand(count, generator=draw) < 0.2
+        sigma, solarised = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
+        if any(self.settings.blur):
+            blurred = torch.rand(count, generator=draw) < torch.tensor(self.settings.blur)[second.int()]
+            sigma = torch.empty(count).uniform_(0.1, 2.0, generator=draw) * blurred
+        if any(self.settings.solarise):
+            solarised = torch.rand(count, generator=draw) < torch.tensor(self.settings.solarise)[second.int()]
+        return ViewParameters(boxes, flipped, colours, grey, sigma, solarised)
+
+    def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
+        """One view of each image.
+
+        Args:
+            images: uint8 (batch, 3, canvas, canvas).
+            parameters: of the batch.
+        Returns:
+            float32 (batch, 3, size, size), channels last in memory.
+        """
+        device = images.device
+        boxes, flipped = parameters.boxes.to(device), parameters.flipped.to(device)
+        views = crop_and_resize(images, boxes, flipped, self.size).div_(255.0)
+        views = jitter(views, parameters.jitter)
+        grey = torch.nonzero(parameters.grey).squeeze(1).to(device)
+        views[grey] = to_grey(views[grey]).expand(-1, 3, -1, -1)
+        blurred = torch.nonzero(parameters.sigma).squeeze(1)
+        if len(blurred):
+            sigma = parameters.sigma[blurred].to(device)
+            blurred = blurred.to(device)
+            views[blurred] = gaussian_blur(views[blurred], sigma)
+        solarised = torch.nonzero(parameters.solarised).squeeze(1).to(device)
+        views[solarised] = solarise(views[solarised])
+        return normalise(views, self.mean, self.std)
+
+
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+    """(images - mean) / std by channel, for float32 (batch, 3, height, width) in [0, 1]; channels last in memory."""
+    centre = torch.tensor(mean, device=images.device).view(1, -1, 1, 1)
+    width = torch.tensor(std, device=images.device).view(1, -1, 1, 1)
+    return images.sub(centre).div_(width).contiguous(memory_format=torch.channels_last)

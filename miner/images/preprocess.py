@@ -1,0 +1,149 @@
+"""From a decoded image to the pixels that an encoder was trained to see."""
+
+from dataclasses import asdict, dataclass
+from math import ceil
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from miner.images.decode import Picture, Size
+from miner.images.fast_resize import fast_resize_window
+from miner.images.resize import Window, resize_window
+
+Triple = tuple[float, float, float]
+Mode = Literal["center", "squash", "border", "square"]
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+    "box": Image.Resampling.BOX,
+    "hamming": Image.Resampling.HAMMING,
+}
+IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
+IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """Resize, crop the centre, normalise: the evaluation transform of nearly every encoder.
+
+    Attributes:
+        resize: length of the side that `mode` speaks of, after resizing, in pixels.
+        crop: side of the centre crop, in pixels.
+        interpolation: a name in `RESAMPLING`; Pillow's antialiased resampling.
+        mean, std: per channel, of pixels scaled to 0..1.
+        mode: `center` resizes the short side, as torchvision and timm do; `squash` both sides, so that the shape changes;
+            `border` the long side, and fills up with the mean colour (both as timm's crop modes of that name); `square`
+            the central square alone, as `miner train` does.
+    """
+
+    resize: int
+    crop: int
+    interpolation: str
+    mean: Triple
+    std: Triple
+    mode: Mode = "center"
+
+    def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
+        """An RGB image as uint8 (crop, crop, 3)."""
+        return self.pixels_of(Picture(image, image.size))
+
+    def pixels_of(self, picture: Picture, fast: bool = False) -> NDArray[np.uint8]:
+        """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if it was decoded smaller.
+
+        Args:
+            fast: with pixels that are nearly the same; see `fast_resize_window`.
+        """
+        fill = tuple(round(255 * level) for level in self.mean) if self.mode == "border" else (0, 0, 0)
+        return padded(self._cropped(picture, fast), self.crop, fill)
+
+    def resized(self, size: Size) -> Size:
+        """Width and height after resizing of an image of `size`; the crop comes after that."""
+        width, height = size
+        if self.mode == "center":
+            return short_side_size(size, self.resize)
+        if self.mode == "border":
+            longest = max(size)
+            return round(width * self.resize / longest), round(height * self.resize / longest)
+        return self.resize, self.resize
+
+    def needed(self, size: Size, factor: float) -> Size:
+        """The least width and height of a smaller version of an image that has `factor` pixels per pixel of the result."""
+        width, height = self.resized(size)
+        if self.mode == "square":
+            width, height = (ceil(side * self.resize / min(size)) for side in size)
+        return ceil(factor * width), ceil(factor * height)
+
+    def _cropped(self, picture: Picture, fast: bool) -> NDArray[np.uint8]:
+        """Resized, and of each side that is longer than the crop the middle."""
+        image, resampling = picture.image, RESAMPLING[self.interpolation]
+        width, height = self.resized(picture.size)
+        left, top = max(0, round((width - self.crop) / 2)), max(0, round((height - self.crop) / 2))
+        window = (left, top, left + min(self.crop, width), top + min(self.crop, height))
+        if picture.shrink > 1 or self.mode == "square":
+            box = _source_box(picture, self.mode == "square", (width, height), window)
+            if picture.shrink == 1 and image.size == (width, height):
+                return np.asarray(image)
+            return np.asarray(image.resize((window[2] - left, window[3] - top), resampling, box=box))
+        resize = fast_resize_window if fast else resize_window
+        return np.asarray(resize(image, (width, height), resampling, window))
+
+    def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Pixels uint8 (n, crop, crop, 3) on any device as float32 (n, 3, crop, crop), channels last in memory."""
+        count, height, width, _ = pixels.shape
+        # Along whole rows of pixels, as one of three channels would be too short a loop for vector instructions.
+        mean = (torch.tensor(self.mean, device=pixels.device) * 255).repeat(width)
+        std = (torch.tensor(self.std, device=pixels.device) * 255).repeat(width)
+        rows = pixels.reshape(count, height, -1).float().sub_(mean).div_(std)
+        return rows.view(pixels.shape).permute(0, 3, 1, 2)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values; the usual mode goes without saying."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("mode", "center")}
+
+
+def short_side_size(size: Size, length: int) -> Size:
+    """Width and height when the short side has `length` pixels; the long side is rounded down, as torchvision does."""
+    width, height = size
+    if width <= height:
+        return length, max(length, int(length * height / width))
+    return max(length, int(length * width / height)), length
+
+
+def padded(pixels: NDArray[np.uint8], side: int, fill: tuple[int, ...] = (0, 0, 0)) -> NDArray[np.uint8]:
+    """(height, width, 3), neither longer than `side`, in the middle of (side, side, 3), as torchvision's centre crop does."""
+    height, width = pixels.shape[:2]
+    if height == width == side:
+        return pixels
+    canvas = np.empty((side, side, 3), np.uint8)
+    canvas[:] = fill
+    top, left = (side - height) // 2, (side - width) // 2
+    canvas[top : top + height, left : left + width] = pixels
+    return canvas
+
+
+def _source_box(picture: Picture, square: bool, size: Size, window: Window) -> tuple[float, float, float, float]:
+    """Where the window of the resized image lies in the decoded one, which may be smaller than the original."""
+    width, height = picture.size
+    left = top = 0.0
+    if square:
+        left, top = (width - min(width, height)) / 2, (height - min(width, height)) / 2
+        width = height = min(width, height)
+    across, down = width / size[0], height / size[1]
+    x0, y0, x1, y1 = (
+        left + across * window[0],
+        top + down * window[1],
+        left + across * window[2],
+        top + down * window[3],
+    )
+    x, y = picture.origin
+    return (
+        x + x0 / picture.shrink,
+        y + y0 / picture.shrink,
+        min(x + x1 / picture.shrink, picture.image.width),
+        min(y + y1 / picture.shrink, picture.image.height),
+    )

@@ -1,0 +1,104 @@
+"""One file that holds all a run needs to go on, and the one before it.
+
+Order, augmentation and whatever layers draw depend on the seed and the step alone, so the step number stands for the state of
+every random generator and for the position in the epoch. Training in bfloat16 scales no gradients; there is no scaler to keep.
+"""
+
+import sys
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from miner.engine import committed
+from miner.errors import MinerError
+from miner.train.observers.base import Observer
+
+
+def previous(path: Path) -> Path:
+    """Where the checkpoint before this one is: NAME.previous.pt, so that several trainings can keep theirs in one folder."""
+    return path.with_suffix(".previous.pt")
+
+
+def save_checkpoint(
+    path: Path,
+    step: int,
+    method: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    observers: Sequence[Observer] = (),
+) -> None:
+    """Write the state after `step` steps, atomically. What was there becomes `previous(path)` once the new one has been read back.
+
+    Raises:
+        MinerError: the disk is full, or gives back other bytes than were written; the last good checkpoint is still there.
+    """
+    state = {
+        "step": step,
+        "method": method.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "observers": [observer.state_dict() for observer in observers],
+    }
+    with committed(path) as partial:
+        torch.save(state, partial)
+        _verify(partial, path)
+        if path.exists():
+            path.replace(previous(path))
+
+
+def load_checkpoint(
+    path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Observer] = ()
+) -> int:
+    """Put a saved state back, and return how many steps it had seen; 0 when there is none.
+
+    A damaged file is passed over, with a warning, for the one before it.
+
+    Raises:
+        MinerError: there is no undamaged file, or it belongs to another kind of run.
+    """
+    problem: MinerError | None = None
+    for candidate in (path, previous(path)):
+        if not candidate.exists():
+            continue
+        try:
+            step = _load(candidate, method, optimizer, observers)
+        except MinerError as error:
+            problem = problem or error
+            continue
+        if problem is not None:
+            print(f"{path} is damaged; going on from {candidate.name}, the checkpoint before it", file=sys.stderr)
+        return step
+    if problem is not None:
+        raise problem
+    return 0
+
+
+def _load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Observer]) -> int:
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        method.load_state_dict(state["method"])
+        optimizer.load_state_dict(state["optimizer"])
+        for observer, remembered in zip(observers, state["observers"], strict=True):
+            observer.load_state_dict(remembered)
+        return int(state["step"])
+    except Exception as error:  # torch.load raises whatever the unpickler and the zip reader meet
+        reason = " ".join(str(error).split())[:200]
+        raise MinerError(
+            f"The checkpoint {path} is damaged ({reason}). Train again from the start with --force."
+        ) from error
+
+
+def _verify(written: Path, path: Path) -> None:
+    """Read a file of torch back and compare the checksums that it holds of its parts."""
+    try:
+        with zipfile.ZipFile(written) as archive:
+            damaged = archive.testzip()
+    except zipfile.BadZipFile as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise MinerError(
+            f"The checkpoint {path} could not be read back after it was written ({damaged}). Check the disk and run the same "
+            "command again; it continues from the checkpoint before."
+        )

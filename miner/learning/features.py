@@ -1,0 +1,43 @@
+"""Frozen features of images."""
+
+from contextlib import nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from miner.engine import Progress
+from miner.images.augment.views import normalise
+
+
+@torch.no_grad()
+def pooled_features(
+    backbone: nn.Module,
+    images: Tensor,
+    mean: tuple[float, ...],
+    std: tuple[float, ...],
+    *,
+    batch_size: int,
+    device: torch.device,
+    title: str | None,
+) -> Tensor:
+    """Pooled features in eval mode, without augmentation and in float32.
+
+    Args:
+        backbone: (batch, 3, side, side) -> (batch, width), on `device`; it is left in eval mode.
+        images: uint8 (n, 3, side, side), anywhere.
+        mean, std: of the channels, on the scale [0, 1].
+        batch_size: images per forward pass.
+        device: where to compute.
+        title: for the progress display; None shows none.
+    Returns:
+        float32 (n, width), on `device`.
+    """
+    backbone.eval()
+    rows = []
+    with Progress(title, total=len(images), item="images") if title else nullcontext() as progress:
+        for batch in torch.split(images, batch_size):
+            pixels = batch.to(device).float().div_(255.0)
+            rows.append(backbone(normalise(pixels, mean, std)).float())
+            if progress is not None:
+                progress.advance(len(batch))
+    return torch.cat(rows)

@@ -1,0 +1,87 @@
+"""Encoders to pretrain: torchvision's residual networks and timm's vision transformers, without their classifier."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from miner.learning.networks.small_conv import SmallInputConv2d
+from miner.learning.networks.split_norm import SplitBatchNorm2d
+from miner.learning.randomness import seeded
+
+
+def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Module, int]:
+    """The backbone that a run's config.yaml describes, with the weights that the run starts from.
+
+    Args:
+        config: `Plan.plain()`, or config.yaml.
+        splits: parts of the batch that are normalised apart while training; a vision transformer has nothing to split.
+    Returns:
+        The network, (batch, 3, height, width) -> features (batch, width), and that width.
+    """
+    name, seed = config["backbone"], config["seed"]
+    if "patch_size" in config:
+        return build_vit(name, config["image_size"], config["patch_size"], seed, config.get("drop_path", 0.0))
+    return build_resnet(name, config["stem"], seed, splits)
+
+
+def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.Module, int]:
+    """A residual network (He et al. 2016) with fresh weights that depend on `seed` alone.
+
+    Its state dict is that of `torchvision.models.<name>(weights=None)` with `fc = Identity()` and, for the cifar stem,
+    `conv1 = Conv2d(3, 64, 3, padding=1, bias=False)` and `maxpool = Identity()` (He et al. 2020, CIFAR demo).
+
+    Args:
+        name: resnet18, resnet34 or resnet50.
+        stem: cifar or imagenet.
+        seed: of the weights.
+        splits: parts of the batch that are normalised apart while training.
+    Returns:
+        The network, (batch, 3, height, width) -> pooled features (batch, width), and that width.
+    """
+    import torchvision
+
+    norm = partial(SplitBatchNorm2d, splits=splits) if splits > 1 else nn.BatchNorm2d
+    with seeded(seed, "backbone"):
+        network: Any = getattr(torchvision.models, name)(weights=None, norm_layer=norm)
+        if stem == "cifar":
+            network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
+            nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")
+            network.maxpool = nn.Identity()
+    width = int(network.fc.in_features)
+    network.fc = nn.Identity()
+    for module in list(network.modules()):
+        for child_name, child in module.named_children():
+            if isinstance(child, nn.Conv2d) and child.kernel_size != (1, 1):
+                setattr(module, child_name, SmallInputConv2d.of(child))
+    return network, width
+
+
+def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path: float = 0.0) -> tuple[nn.Module, int]:
+    """A vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) with fresh weights that depend on `seed` alone.
+
+    Its state dict is that of `timm.create_model("<name>_patch16_224", num_classes=0, img_size=image_size,
+    patch_size=patch_size)`. Views of another size, such as small crops, get interpolated positions.
+
+    Args:
+        name: vit_tiny, vit_small or vit_base.
+        image_size: in pixels, a multiple of the patch; it decides how many positions there are.
+        patch_size: side of a patch in pixels.
+        seed: of the weights.
+        drop_path: how often a training image skips the last block; earlier ones are skipped less (stochastic depth).
+    Returns:
+        The network, (batch, 3, height, width) -> the class token after the last norm (batch, width), and that width.
+    """
+    import timm
+
+    with seeded(seed, "backbone"):
+        network: Any = timm.create_model(
+            f"{name}_patch16_224",
+            num_classes=0,
+            img_size=image_size,
+            patch_size=patch_size,
+            dynamic_img_size=True,
+            drop_path_rate=drop_path,
+        )
+    return network, int(network.num_features)

@@ -1,0 +1,53 @@
+"""Batch normalisation over the batch of all processes."""
+
+from typing import TypeVar, cast
+
+import torch
+from torch import Tensor, nn
+
+from miner.learning.parallel.collectives import gather_rows
+from miner.learning.precision import widened
+
+M = TypeVar("M", bound=nn.Module)
+
+
+class SyncBatchNorm(nn.SyncBatchNorm):
+    """torch's SyncBatchNorm, which works on GPUs only, and the same arithmetic for the CPU.
+
+    The variance of the whole batch is the mean of the parts' variances and the variance of the parts' means, since all parts are
+    of one size; means of squares would lose digits.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise (batch, channels) or (batch, channels, height, width)."""
+        if x.device.type != "cpu" or not self.training:
+            return super().forward(x)
+        dims = [dim for dim in range(x.ndim) if dim != 1]
+        wide = widened(x)
+        own = torch.stack(torch.var_mean(wide, dims, correction=0))
+        variances, means = gather_rows(own.unsqueeze(0)).unbind(1)
+        mean = means.mean(0)
+        variance = variances.mean(0) + (means - mean).square().mean(0)
+        self._keep(mean.detach(), variance.detach(), len(means) * x.numel() // x.shape[1])
+        shape = [1, -1, *[1] * (x.ndim - 2)]
+        normalised = (wide - mean.view(shape)) * (variance.view(shape) + self.eps).rsqrt()
+        if self.weight is not None:
+            normalised = normalised * self.weight.view(shape) + self.bias.view(shape)
+        return normalised.to(x.dtype)
+
+    @torch.no_grad()
+    def _keep(self, mean: Tensor, variance: Tensor, count: int) -> None:
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        assert self.num_batches_tracked is not None
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        self.num_batches_tracked.add_(1)
+
+
+def synchronised(module: M) -> M:
+    """The module with every batch normalisation replaced by one over all processes; names and weights stay."""
+    module = cast(M, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
+    for layer in module.modules():
+        if type(layer) is nn.SyncBatchNorm:
+            layer.__class__ = SyncBatchNorm
+    return module

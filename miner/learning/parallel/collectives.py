@@ -1,0 +1,118 @@
+"""One run on several processes: who this one is, and what all of them exchange.
+
+Each process holds an equal, consecutive part of every batch, in the order of the ranks. The loss of the run is the mean of the
+processes' losses, so gradients are averaged; what a loss takes from the whole batch is gathered with its gradient. Alone, or
+outside a run on several processes, everything here is the identity.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from miner.learning.precision import widened
+
+
+def world_size() -> int:
+    """Processes of this run."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """The number of this process among them, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come here."""
+    if world_size() > 1:
+        distributed.barrier()
+
+
+def gather_rows(rows: Tensor) -> Tensor:
+    """The rows of all processes, in the order of the ranks.
+
+    The gradient of a row is the sum over all processes that used it; without that sum, it would shrink with their number.
+
+    Args:
+        rows: (batch, ...), of one shape on all processes.
+    Returns:
+        (world_size * batch, ...), the same on all processes.
+    """
+    if world_size() == 1:
+        return rows
+    gathered: Tensor = _Gather.apply(rows)
+    return gathered
+
+
+def own_rows(rows: Tensor) -> Tensor:
+    """This process's part of the rows of a whole batch: (world_size * batch, ...) -> (batch, ...)."""
+    return rows.chunk(world_size())[rank()] if world_size() > 1 else rows
+
+
+def own_device(device: torch.device) -> torch.device:
+    """The device of this process: where several share a machine, each takes the GPU of its number among them."""
+    if world_size() > 1 and device == torch.device("cuda") and torch.cuda.device_count() > 1:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def own_columns(columns: Tensor) -> Tensor:
+    """The same for (k, world_size * batch) -> (k, batch)."""
+    return own_rows(columns.T).T
+
+
+def average_step(method: nn.Module, numbers: Mapping[str, Tensor]) -> None:
+    """After the backward pass: replace gradients, running statistics of normalisations, and numbers by their means.
+
+    This takes the place of DistributedDataParallel: that rebuilds its buckets after the first step, so a resumed run would add in
+    another order than an unbroken one; its wrapper renames what checkpoints hold; and here one exchange takes the rest along.
+
+    Args:
+        method: with gradients.
+        numbers: of this process, float32 scalars.
+    """
+    gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
+    average_in_place([*gradients, *_running_statistics(method), *(number.detach() for number in numbers.values())])
+
+
+@torch.no_grad()
+def average_in_place(tensors: Iterable[Tensor]) -> None:
+    """Replace each tensor by its mean over all processes, in one exchange.
+
+    Args:
+        tensors: floating point, of one dtype and device; the same number and shapes on all processes.
+    """
+    if world_size() == 1:
+        return
+    parts = list(tensors)
+    flat = torch.cat([part.flatten() for part in parts])
+    distributed.all_reduce(flat)
+    flat /= world_size()
+    for part, mean in zip(parts, torch.split(flat, [part.numel() for part in parts]), strict=True):
+        part.copy_(mean.view_as(part))
+
+
+def _running_statistics(module: nn.Module) -> list[Tensor]:
+    """What batch normalisation keeps for eval mode, all layers; a part of the batch knows only its own."""
+    return [
+        buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
+    ]
+
+
+class _Gather(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, rows: Tensor) -> Tensor:
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(world_size())]
+        distributed.all_gather(parts, rows.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        total = widened(gradient).clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return own_rows(total).to(gradient.dtype)

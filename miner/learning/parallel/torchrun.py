@@ -1,0 +1,32 @@
+"""A stage that several processes of torchrun work on together. Without them, nothing here imports torch."""
+
+from collections.abc import Callable
+
+from miner.engine.records import Record
+from miner.engine.result import Result
+from miner.engine.torchrun import is_launched
+from miner.errors import UsageError
+
+# What the first process has, given to all: a manifest, or None.
+FromFirst = Callable[[Record | None], Record | None]
+
+
+def together(work: Callable[[FromFirst], Result], *, starts_own: bool) -> Result:
+    """Do the work of a stage, joined with the other processes if torchrun has started several.
+
+    Args:
+        work: the stage; it is called with what broadcasts from the first process.
+        starts_own: whether the stage was asked to start processes by itself.
+    Raises:
+        UsageError: both have been asked for.
+    """
+    if not is_launched():
+        return work(lambda manifest: manifest)
+    if starts_own:
+        raise UsageError(
+            "torchrun has started the processes of this command; leave --processes and --engine-address out."
+        )
+    from miner.learning.parallel.processes import from_first, joined
+
+    with joined("env://"):
+        return work(from_first)

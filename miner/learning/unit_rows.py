@@ -1,0 +1,28 @@
+"""Rows of length 1, and how far they spread over the sphere."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from miner.learning.precision import widened
+
+
+def unit(features: Tensor) -> Tensor:
+    """Rows of length 1, float32 (batch, dim); float64 stays as it is."""
+    return F.normalize(widened(features), dim=1)
+
+
+@torch.no_grad()
+def spread(features: Tensor) -> Tensor:
+    """Standard deviation of unit features over the batch, times sqrt(dim): about 1 when spread over the sphere, 0 at collapse.
+
+    The deviation of a dimension is sqrt(1 / dim) when healthy (SimSiam, Chen & He 2021, arXiv 2011.10566, figure 2); the factor
+    makes widths comparable.
+
+    Args:
+        features: unit rows, float32 (batch, dim).
+    Returns:
+        float32 scalar.
+    """
+    deviation = features.std(dim=0, correction=0).mean()
+    return deviation.mul(features.shape[1] ** 0.5)

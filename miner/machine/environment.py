@@ -1,0 +1,46 @@
+"""Versions, commit and hardware: what decides how a result came about."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from miner import __version__
+from miner.engine.records import Record
+from miner.machine.processor import processor_name
+
+
+def environment() -> Record:
+    """Versions, commit and hardware, without importing a heavy package."""
+    packages = ("torch", "torchvision", "timm", "faiss-gpu", "faiss-cpu", "numpy", "pyarrow", "pillow")
+    return {
+        "miner": __version__,
+        "git_commit": _git_commit(),
+        "python": platform.python_version(),
+        "packages": {name: version for name in packages if (version := _package_version(name))},
+        "platform": platform.platform(),
+        "processor": processor_name(),
+        "cores": os.cpu_count(),
+    }
+
+
+def _package_version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git_commit() -> str | None:
+    """The commit of this package's own checkout, if it runs from one."""
+    checkout = Path(__file__).parents[2]
+    if not (checkout / ".git").exists():
+        return None
+    try:
+        answer = subprocess.run(
+            ["git", "-C", str(checkout), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+        )
+    except OSError:  # no git here
+        return None
+    return answer.stdout.strip() or None

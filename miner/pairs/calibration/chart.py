@@ -1,0 +1,63 @@
+"""The picture of a calibration: how similar all pairs are, the band, and, where labels exist, how many pairs are right."""
+
+from pathlib import Path
+
+from miner.engine import committed
+from miner.engine.records import Record
+
+_LEAST_PAIRS = 20  # sampled pairs that a point of the precision curve must rest on
+
+
+def draw_calibration(path: Path, record: Record) -> None:
+    """All similarities on a logarithmic scale, the band, the similarity of images to themselves, and label precision.
+
+    Args:
+        path: PNG to write.
+        record: of calibration.json: histogram, band, self_similarity.
+    """
+    from matplotlib.figure import Figure
+
+    histogram, band = record["histogram"], record["band"]
+    counts = [count * histogram["pairs_per_count"] for count in histogram["counts"]]
+    width = (histogram["high"] - histogram["low"]) / len(counts)
+    edges = [histogram["low"] + number * width for number in range(len(counts))]
+    curve = precision_curve(record)
+    figure = Figure(figsize=(7, 5 if curve else 3.5), layout="constrained")
+    panels = figure.subplots(
+        2 if curve else 1, squeeze=False, sharex=True, height_ratios=[3, 2] if curve else [1]
+    ).ravel()
+    axes = panels[0]
+    axes.bar(edges, counts, width=width, align="edge", color="#5b7c99")
+    axes.set(yscale="log", ylabel="pairs", title="All pairs of different images (estimated)")
+    label = f"band {band['min']:g} to {band['max']:g}"
+    for panel in panels:
+        panel.axvspan(band["min"], band["max"], color="#e8a33d", alpha=0.5, label=label)
+        panel.axvline(
+            band["max"], color="#8a4b08", linestyle="--", label="half of the images are as close to themselves"
+        )
+    if curve:
+        panels[1].plot(*zip(*curve, strict=True), color="#3b3b3b")
+        panels[1].set(ylabel="label precision above", ylim=(0, 1.02))
+    panels[-1].set(xlabel="cosine similarity")
+    axes.set_xlim(min(edge for edge, count in zip(edges, counts, strict=True) if count), 1.0)
+    axes.legend(fontsize=8)
+    with committed(path) as partial:
+        figure.savefig(partial, format="png", dpi=120)
+
+
+def precision_curve(record: Record) -> list[tuple[float, float]]:
+    """Share of the sampled pairs from each similarity up to the ceiling whose labels agree; empty without labels."""
+    histogram = record["histogram"]
+    if "same_label" not in histogram:
+        return []
+    bins = len(histogram["counts"])
+    width = (histogram["high"] - histogram["low"]) / bins
+    top = min(round((record["band"]["max"] - histogram["low"]) / width), bins)
+    pairs = right = 0
+    curve = []
+    for number in range(top - 1, -1, -1):
+        pairs += histogram["counts"][number]
+        right += histogram["same_label"][number]
+        if pairs >= _LEAST_PAIRS:
+            curve.append((histogram["low"] + number * width, right / pairs))
+    return curve[::-1]

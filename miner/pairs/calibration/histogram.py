@@ -1,0 +1,116 @@
+"""How similarities are spread over all pairs, estimated from some anchors against all images."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.vectors import Vectors, blocks
+from miner.pairs.arithmetic.cosine import unit_rows
+from miner.pairs.arithmetic.threads import Threads
+
+BINS = 2000
+_ANCHORS = 4096
+_STEP_ROWS = 1024
+
+
+@dataclass(frozen=True)
+class SimilarityHistogram:
+    """Counts of similarities in `BINS` equal bins over [-1, 1].
+
+    Attributes:
+        counts: of the sampled pairs, int64 (BINS,).
+        same_label: those of them whose labels agree, or None without labels.
+        scale: pairs in the data set per sampled pair.
+    """
+
+    counts: NDArray[np.int64]
+    same_label: NDArray[np.int64] | None
+    scale: float
+
+    def pairs_above(self) -> NDArray[np.float64]:
+        """Estimated number of pairs at or above the lower edge of each bin, float64 (BINS,)."""
+        return np.asarray(np.cumsum(self.counts[::-1])[::-1] * self.scale, np.float64)
+
+    def lowest_for(self, pairs: float, ceiling: float) -> float | None:
+        """The lower edge of the narrowest band below `ceiling` that holds about that many pairs; None if none does."""
+        above = self.pairs_above()
+        top = min(bin_of(ceiling), BINS - 1)
+        enough = np.flatnonzero(above[:top] - above[top] >= pairs)
+        return edge(int(enough[-1])) if len(enough) else None
+
+    def pairs_between(self, low: float, high: float) -> float:
+        """Estimated number of pairs in a band, to the width of a bin."""
+        return float(self.counts[bin_of(low) : bin_of(high)].sum() * self.scale)
+
+    def precision_between(self, low: float, high: float) -> float | None:
+        """Share of the sampled pairs in a band whose labels agree; None without labels or pairs."""
+        band = slice(int(bin_of(low)), int(bin_of(high)))
+        pairs = int(self.counts[band].sum())
+        return None if self.same_label is None or not pairs else float(self.same_label[band].sum() / pairs)
+
+    def highest(self) -> float:
+        """The upper edge of the highest bin that holds a pair."""
+        return edge(int(np.flatnonzero(self.counts)[-1]) + 1)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values, in 200 bins."""
+        record: dict[str, Any] = {
+            "low": -1.0,
+            "high": 1.0,
+            "counts": _coarse(self.counts),
+            "pairs_per_count": self.scale,
+        }
+        if self.same_label is not None:
+            record["same_label"] = _coarse(self.same_label)
+        return record
+
+
+def sample_histogram(
+    vectors: Vectors, labels: NDArray[np.int64] | None, seed: int, anchors: int = _ANCHORS
+) -> SimilarityHistogram:
+    """Similarities of random anchors to all other images; exact when there are no more images than `anchors`.
+
+    Args:
+        vectors: as stored, (n, d).
+        labels: int64 (n,), -1 where unknown, or None.
+        seed: chooses the anchors.
+        anchors: how many.
+    """
+    images = len(vectors)
+    chosen = np.sort(np.random.default_rng(seed).permutation(images)[:anchors])
+    anchor_units = torch.from_numpy(unit_rows(vectors.take(chosen)))
+
+    counts = np.zeros(BINS, np.int64)
+    same = np.zeros(BINS, np.int64) if labels is not None else None
+
+    def bins_of(block: tuple[int, int]) -> NDArray[np.int64]:
+        rows = torch.from_numpy(vectors.read(*block)).float()
+        bins: NDArray[np.int64] = bin_of(((anchor_units @ rows.T) / rows.norm(dim=1)).numpy())
+        bins[chosen[:, None] == np.arange(*block)] = BINS  # the image itself
+        return bins
+
+    parts = blocks(images, _STEP_ROWS)
+    for block, bins in zip(parts, Threads().map(bins_of, parts), strict=True):
+        counts += np.bincount(bins.ravel(), minlength=BINS + 1)[:BINS]
+        if same is not None and labels is not None:
+            agree = (labels[chosen, None] == labels[slice(*block)]) & (labels[chosen, None] >= 0)
+            same += np.bincount(bins[agree], minlength=BINS + 1)[:BINS]
+    # Each unordered pair of two anchors is counted twice, of an anchor and another image once: n/2 per anchor on average.
+    return SimilarityHistogram(counts, same, scale=images / 2 / len(chosen))
+
+
+def bin_of(similarity: Any) -> Any:
+    """Bin number of similarities."""
+    return np.clip(((np.asarray(similarity) + 1) * (BINS / 2) + 1e-6).astype(np.int64), 0, BINS - 1)
+
+
+def edge(number: int) -> float:
+    """Lower edge of a bin."""
+    return round(number / (BINS / 2) - 1, 6)
+
+
+def _coarse(counts: NDArray[np.int64]) -> list[int]:
+    return [int(value) for value in counts.reshape(200, -1).sum(axis=1)]

@@ -1,0 +1,175 @@
+"""`miner calibrate`: a similarity band for this encoder and these images, without labels.
+
+The band 0.97 to 0.99 of SePP-ID belongs to one encoder; a shared offset of the vectors alone moves all cosines. Two
+quantities carry over. The ceiling: pairs more similar than an image is to itself under mild augmentation are duplicates for
+this encoder. The budget: the lower end is where the band holds a wanted number of pairs per image.
+"""
+
+from typing import TYPE_CHECKING
+
+from miner.artifacts.stage import finished_file
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.engine.records import Record, file_record, fingerprint, read_json, write_signed
+from miner.engine.result import Result
+from miner.errors import MinerError
+from miner.pairs.options import CalibrateOptions
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+    from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.pairs.calibration.histogram import SimilarityHistogram
+    from miner.source import Entry, Source
+
+_ROUNDING = 3
+_TOO_MANY_ABOVE = 1.0  # pairs per image above the ceiling
+
+
+def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Write `calibration.json` and `calibration.png` with a proposed band. Labels, if there are any, are reported, not used.
+
+    Raises:
+        MinerError: no embeddings, or too few readable images.
+    """
+    embeddings = workspace.manifest(workspace.embeddings)
+    request = {"embeddings": fingerprint(embeddings["files"]), **options.plain()}
+    request = {name: value for name, value in request.items() if name not in ("device", "batch_size")}
+    if record := finished_file(workspace.calibration, request, force):
+        return Result("calibrate", record, _lines(record, options, workspace), fresh=False)
+
+    from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.artifacts.embeddings.vectors import MemoryVectors
+    from miner.pairs.calibration.chart import draw_calibration
+    from miner.pairs.calibration.histogram import sample_histogram
+
+    store = EmbeddingStore(workspace)
+    similarity = _self_similarity(options, store)
+    ceiling = _ceiling(similarity)
+    histogram = sample_histogram(MemoryVectors(store.vectors), store.labels, options.seed)
+    low = histogram.lowest_for(options.budget * len(store), ceiling)
+    if low is None:
+        most = histogram.pairs_between(-1.0, ceiling) / len(store)
+        raise MinerError(
+            f"There are only {most:.2g} pairs per image below {ceiling:g}, where duplicates begin for this encoder; --budget "
+            f"{options.budget:g} cannot be met. Use a lower --budget, or more images."
+        )
+    record = {
+        "request": request,
+        "band": {"min": round(low, _ROUNDING), "max": ceiling},
+        "images": len(store),
+        "estimated_pairs": round(histogram.pairs_between(low, ceiling)),
+        "estimated_pairs_above": round(histogram.pairs_between(ceiling, 1.0)),
+        "self_similarity": _quantiles(similarity),
+        "histogram": histogram.record(),
+        "labels": _label_curve(histogram, low, ceiling),
+    }
+    plot = workspace.root / "calibration.png"
+    draw_calibration(plot, record)
+    record = write_signed(workspace.calibration, {**record, "files": {plot.name: file_record(plot)}})
+    return Result("calibrate", record, _lines(record, options, workspace))
+
+
+def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDArray[np.float64]":
+    """Cosine of two mild augmentations of the same image, for a sample of images, ascending."""
+    import numpy as np
+
+    from miner.embed.encoders import load_encoder
+    from miner.machine.device import resolve_device, resolve_precision
+    from miner.pairs.calibration.self_similarity import self_similarity
+    from miner.source import open_source
+
+    request = store.manifest["request"]
+    device = resolve_device(options.device)
+    encoder = load_encoder(request["encoder"], device, request.get("layer", "backbone"), request.get("pool", "auto"))
+    if store.manifest["encoder"].get("weights_sha256") not in (None, encoder.record()["weights_sha256"]):
+        raise MinerError(
+            f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
+        )
+    source = open_source(request["source"])
+    keys = set(store.keys)
+    entries = [entry for entry in source.entries if entry.key in keys]
+    if len(entries) < 2:
+        raise MinerError(
+            f"The images of {request['source']} are gone since they were embedded. Embed again with --force."
+        )
+    rng = np.random.default_rng(options.seed)
+    chosen = np.sort(rng.permutation(len(entries))[: options.images])
+    return self_similarity(
+        encoder,
+        (_decoded(source, entries[row]) for row in chosen),
+        rng,
+        options.batch_size,
+        device,
+        resolve_precision(request["precision"], device),
+    )
+
+
+def _decoded(source: "Source", entry: "Entry") -> "Image":
+    """An embedded image, decoded again.
+
+    Raises:
+        MinerError: it has changed since.
+    """
+    from miner.images.decode import UnreadableImageError, decode_image
+
+    try:
+        return decode_image(source.read(entry))
+    except (OSError, UnreadableImageError) as error:
+        raise MinerError(
+            f"The image {entry.path} of {source.spec} has changed since it was embedded ({error})."
+        ) from error
+
+
+def _ceiling(similarity: "NDArray[np.float64]") -> float:
+    """The median: as close as the image is to itself, half of the time."""
+    import numpy as np
+
+    return round(float(np.median(similarity)), _ROUNDING)
+
+
+def _quantiles(similarity: "NDArray[np.float64]") -> Record:
+    import numpy as np
+
+    levels = (0.05, 0.25, 0.5, 0.75, 0.95)
+    return {
+        "images": len(similarity),
+        **{f"q{round(level * 100):02d}": float(np.quantile(similarity, level)) for level in levels},
+    }
+
+
+def _label_curve(histogram: "SimilarityHistogram", low: float, ceiling: float) -> Record | None:
+    """Label precision of the proposed band on the sampled pairs, for the record only."""
+    precision = histogram.precision_between(low, ceiling)
+    return None if precision is None else {"precision": precision, "used_for_the_band": False}
+
+
+def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> list[str]:
+    band, labels = record["band"], record["labels"]
+    lines = [
+        f"calibrate: proposed band [{band['min']:g}, {band['max']:g}], about {record['estimated_pairs']:,} pairs of "
+        f"{record['images']:,} images (duplicates begin at {band['max']:g}, where an image is as close to itself)"
+    ]
+    above = record.get("estimated_pairs_above", 0) / record["images"]
+    if above > _TOO_MANY_ABOVE:
+        lines.append(
+            f"Warning: about {above:.2g} pairs per image are above the band, as close as an image is to itself: this encoder "
+            "hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
+        )
+    if labels:
+        lines.append(f"calibrate: label precision there about {labels['precision']:.1%} (reported, not used)")
+    return [
+        *lines,
+        f"calibrate: next, {_next_command(record, options, workspace)}  "
+        f"(the same as --min {band['min']:g} --max {band['max']:g})",
+    ]
+
+
+def _next_command(record: Record, options: CalibrateOptions, workspace: Workspace) -> str:
+    """As it can be pasted: this workspace, this device, and --force where other pairs are in the way."""
+    device = "" if options.device == "auto" else f" --device {options.device}"
+    made = (read_json(workspace.pairs / "manifest.json") or {}).get("request")
+    wanted = {"embeddings": record["request"]["embeddings"], "band": record["band"]}
+    in_the_way = made is not None and any(made.get(name) != value for name, value in wanted.items())
+    return f"miner pairs --auto{workspace_flag(workspace)}{device}{' --force' if in_the_way else ''}"

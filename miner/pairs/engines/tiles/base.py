@@ -1,0 +1,109 @@
+"""Finding the large products of two blocks of vectors: what an engine asks of a device, whoever does it there.
+
+A block times a block is a tile of scores, far too many to keep. `Tiles.above` gives the places of the large ones only,
+`Tiles.measure` multiplies the rows of chosen places again, in float64. Scores are summed in float32 in any order.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+
+class TooManyPairsError(Exception):
+    """More places than the caller can take; `count` of them were seen by then."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"at least {count:,} pairs")
+        self.count = count
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of a matrix that may be too large for the device.
+
+    Attributes:
+        vectors: float32, bfloat16 or float16 (m, p), the rows contiguous.
+        start: number of the first of them in the matrix.
+    """
+
+    vectors: Tensor
+    start: int = 0
+
+    @property
+    def stop(self) -> int:
+        return self.start + len(self.vectors)
+
+    def rows(self, start: int, stop: int) -> "Block":
+        """The part of it with row numbers in [start, stop), without a copy; empty where there is none."""
+        start = min(max(start, self.start), self.stop)
+        stop = min(max(stop, start), self.stop)
+        return Block(self.vectors[start - self.start : stop - self.start], start)
+
+
+class Tiles(Protocol):
+    """Products of two blocks on one device."""
+
+    def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
+        """Row numbers a of the left block, b of the right one, of all pairs a < b whose product reaches a value.
+
+        Nothing that reaches it in float32 is missing. Where a device rounds its products to the type of the vectors, what
+        reaches it only by that rounding comes too.
+
+        Args:
+            left, right: of the same width, type and device. They may be the same rows, overlap, or be far apart.
+            lowest: product from which on a pair is wanted.
+            most: pairs that the caller can take; any number if not given.
+        Returns:
+            int64 (m, 2) on the device of the blocks, sorted by (a, b).
+        Raises:
+            TooManyPairsError: there are more.
+        """
+        ...
+
+    def measure(self, pairs: Tensor, left: Block, right: Block) -> Tensor:
+        """Products of chosen rows in float64.
+
+        For float16 vectors of length near 1 every order of summation gives the exact sum (see `similarity.rescore`), so these
+        are the bits that every device gives; otherwise the last ones may differ.
+
+        Args:
+            pairs: int64 (m, 2), a in the left block, b in the right one.
+            left, right: of the same width and device.
+        Returns:
+            float64 (m,).
+        """
+        ...
+
+
+def upper_part(left: Block, right: Block) -> tuple[Block, Block]:
+    """The blocks without the rows that have no partner in the other one with a < b."""
+    left = left.rows(left.start, right.stop - 1)
+    return left, right.rows(left.start + 1, right.stop)
+
+
+def holds(tiles: Tiles, vectors: Tensor, error: float, rows: int = 256, tries: int = 16) -> bool:
+    """Whether this device finds what it must and nothing else, checked in float64 on the first rows.
+
+    Args:
+        vectors: (n, p).
+        error: how far a product may lie from the exact one.
+        tries: values, spread over all products of these rows, that are asked for.
+    """
+    sample = Block(vectors[:rows])
+    exact = (sample.vectors.double() @ sample.vectors.double().T).cpu()
+    a, b = torch.triu_indices(len(exact), len(exact), 1)
+    ordered = exact[a, b].sort().values
+    if not len(ordered):
+        return True
+    # Above the float32 sum, a score may be rounded once to the type of the vectors.
+    rounding = 0.0 if vectors.dtype == torch.float32 else torch.finfo(vectors.dtype).eps
+    for lowest in ordered[torch.linspace(0, len(ordered) - 1, tries).long()].tolist():
+        found = torch.zeros(exact.shape, dtype=torch.bool)
+        pairs = tiles.above(sample, sample, lowest).cpu()
+        found[pairs[:, 0], pairs[:, 1]] = True
+        must, may = exact >= lowest + error, exact >= lowest - error - rounding * (abs(lowest) + error)
+        if bool((must & ~found).triu(1).any()) or bool((found & ~may).any()):
+            return False
+    return True

@@ -1,0 +1,67 @@
+"""Tiles by PyTorch's own matrix product: every device has it, but each score goes through memory."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from miner.pairs.engines.tiles.base import Block, TooManyPairsError, upper_part
+
+_CHUNK_NUMBERS = 1 << 22
+
+
+@dataclass(frozen=True)
+class TorchTiles:
+    """See `Tiles`.
+
+    Attributes:
+        tile_rows, tile_columns: size of a tile; changes the speed only.
+    """
+
+    tile_rows: int = 2048
+    tile_columns: int = 8192
+
+    def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
+        """See `Tiles.above`."""
+        left, right = upper_part(left, right)
+        count = 0
+        found = [left.vectors.new_empty((0, 2), dtype=torch.int64)]
+        for top in range(left.start, left.stop, self.tile_rows):
+            rows = left.rows(top, top + self.tile_rows)
+            for side in range(max(right.start, top + 1), right.stop, self.tile_columns):
+                tile = _tile(rows, right.rows(side, side + self.tile_columns), lowest)
+                count += len(tile)
+                if most is not None and count > most:
+                    raise TooManyPairsError(count)
+                found.append(tile)
+        pairs = torch.cat(found)
+        return pairs[(((pairs[:, 0] - left.start) << 32) + pairs[:, 1] - right.start).argsort()]
+
+    def measure(self, pairs: Tensor, left: Block, right: Block) -> Tensor:
+        """See `Tiles.measure`."""
+        chunk = max(1, _CHUNK_NUMBERS // max(1, left.vectors.shape[1]))
+        products = [left.vectors.new_empty(0, dtype=torch.float64)]
+        for start in range(0, len(pairs), chunk):
+            a, b = pairs[start : start + chunk].unbind(1)
+            products.append(
+                (left.vectors[a - left.start].double() * right.vectors[b - right.start].double()).sum(dim=1)
+            )
+        return torch.cat(products)
+
+
+def _tile(left: Block, right: Block, lowest: float) -> Tensor:
+    """Pairs a < b of one tile whose score reaches a value: int64 (m, 2)."""
+    scores = _products(left.vectors, right.vectors)
+    # Rounding keeps the order of numbers: what reached the value before the score was rounded reaches the rounded value.
+    bound = float(torch.tensor(lowest, dtype=torch.float64).to(scores.dtype))
+    rows = (scores.amax(dim=1) >= bound).nonzero().squeeze(1)  # most rows have no hit
+    hits = (scores[rows] >= bound).nonzero()
+    pairs = torch.stack([rows[hits[:, 0]] + left.start, hits[:, 1] + right.start], dim=1)
+    return pairs[pairs[:, 1] > pairs[:, 0]]
+
+
+def _products(left: Tensor, right: Tensor) -> Tensor:
+    """Scores (m, n): float32 on a CUDA device, which else may also add in the short type; elsewhere of the type given."""
+    if left.device.type == "cuda" and left.dtype != torch.float32:
+        return torch.mm(left, right.T, out_dtype=torch.float32)
+    return torch.mm(left, right.T)

@@ -1,0 +1,136 @@
+"""The GPU kernels of the join. Imported only where Triton is; `miner.pairs.engines.tiles.triton` calls them.
+
+Scores stay in registers. What leaves a tile is one bit a score, and only from tiles with a hit: an eighth of a byte where the
+score itself would be four bytes, so that writing them costs a few percent of the product. From the bits and a count per row of
+a tile, the pairs are then written at their final, sorted places: no atomics, no guess at how many there are, no second product.
+Legend: n columns of a tile, w = n / 32 words; bit i of word j stands for column i * w + j, which is how a thread holds them.
+"""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit(do_not_specialize=["lefts", "rights", "shift"])
+def mark_hits(
+    left,  # (lefts, dims)
+    right,  # (rights, dims)
+    counts,  # uint8 (tiles, lefts), zeros
+    words,  # int32 (tiles, lefts, w)
+    lefts,
+    rights,
+    dims,
+    left_stride,
+    right_stride,
+    shift,  # a pair is wanted from column > row + shift on
+    lowest,
+    block_rows: tl.constexpr,
+    block_columns: tl.constexpr,
+    block_depth: tl.constexpr,
+    even_depth: tl.constexpr,  # dims is a multiple of block_depth
+    widen: tl.constexpr,  # multiply as float32
+):
+    """Count and mark the scores of one tile that reach a value, above the diagonal."""
+    # All row blocks of a column block follow each other, so that it is read from memory once.
+    row_blocks = tl.cdiv(lefts, block_rows)
+    tile = (tl.program_id(0) // row_blocks).to(tl.int64)
+    first_row = (tl.program_id(0) % row_blocks) * block_rows
+    first_column = tile * block_columns
+    if first_column + block_columns - 1 > first_row + shift:
+        rows = first_row + tl.arange(0, block_rows)
+        inside = tl.arange(0, block_columns)
+        depth = tl.arange(0, block_depth)
+        # Rows past the end repeat the last one, which is cheaper than a mask on every load.
+        x_rows = tl.minimum(rows, lefts - 1).to(tl.int64)
+        y_rows = tl.minimum(first_column + inside, rights - 1).to(tl.int64)
+        x_at = left + x_rows[:, None] * left_stride + depth[None, :]
+        y_at = right + y_rows[None, :] * right_stride + depth[:, None]
+        scores = tl.zeros((block_rows, block_columns), tl.float32)
+        for start in range(0, dims, block_depth):
+            if even_depth:
+                x = tl.load(x_at)
+                y = tl.load(y_at)
+            else:
+                x = tl.load(x_at, mask=depth[None, :] < dims - start, other=0.0)
+                y = tl.load(y_at, mask=depth[:, None] < dims - start, other=0.0)
+            if widen:
+                x = x.to(tl.float32)
+                y = y.to(tl.float32)
+            scores = tl.dot(x, y, scores, input_precision="ieee")
+            x_at += block_depth
+            y_at += block_depth
+        if tl.max(tl.max(scores, 1), 0) >= lowest:
+            # Per row in int64, then per score in int32: the last column of the tile that is not above the diagonal.
+            diagonal = tl.minimum(tl.maximum(rows + shift - first_column, -1), block_columns).to(tl.int32)
+            ends = tl.minimum(rights - first_column, block_columns).to(tl.int32)
+            hits = (scores >= lowest) & (inside[None, :] > diagonal[:, None]) & (inside < ends)[None, :]
+            per_row: tl.constexpr = block_columns // 32
+            bits = tl.reshape(hits.to(tl.uint32), (block_rows, 32, per_row))
+            bits = bits << tl.arange(0, 32).to(tl.uint32)[None, :, None]
+            packed = tl.sum(bits, 1).to(tl.int32, bitcast=True)
+            places = tile * lefts + rows
+            real = rows < lefts
+            tl.store(counts + places, tl.sum(hits.to(tl.int32), 1).to(tl.uint8), mask=real)
+            words_at = words + places[:, None] * per_row + tl.arange(0, per_row)[None, :]
+            tl.store(words_at, packed, mask=real[:, None])
+
+
+@triton.jit(do_not_specialize=["entries", "lefts", "left_start", "right_start"])
+def write_pairs(
+    words,  # int32 (tiles, lefts, w)
+    places,  # int64 (entries, 2): row and tile of each count that is not zero, sorted
+    offsets,  # int64 (entries,): where the pairs of each begin
+    pairs,  # int64 (m, 2)
+    entries,
+    lefts,
+    left_start,
+    right_start,
+    block_columns: tl.constexpr,
+    block_entries: tl.constexpr,
+):
+    """Turn the marks into row numbers, each at its sorted place."""
+    entry = tl.program_id(0) * block_entries + tl.arange(0, block_entries)
+    real = entry < entries
+    row = tl.load(places + 2 * entry, mask=real, other=0)
+    tile = tl.load(places + 2 * entry + 1, mask=real, other=0)
+    first = tl.load(offsets + entry, mask=real, other=0)
+    inside = tl.arange(0, block_columns)
+    per_row: tl.constexpr = block_columns // 32
+    words_at = words + (tile * lefts + row)[:, None] * per_row + (inside % per_row)[None, :]
+    bit = (tl.load(words_at, mask=real[:, None], other=0) >> (inside // per_row)[None, :]) & 1
+    place = first[:, None] + tl.cumsum(bit, 1) - 1
+    a = (row + left_start)[:, None] + tl.zeros_like(place)
+    b = (tile * block_columns + right_start)[:, None] + inside[None, :]
+    tl.store(pairs + 2 * place, a, mask=bit == 1)
+    tl.store(pairs + 2 * place + 1, b, mask=bit == 1)
+
+
+@triton.jit(do_not_specialize=["count", "left_start", "right_start"])
+def multiply_pairs(
+    left,  # (lefts, dims)
+    right,  # (rights, dims)
+    pairs,  # int64 (count, 2)
+    products,  # float64 (count,)
+    count,
+    dims,
+    left_stride,
+    right_stride,
+    left_start,
+    right_start,
+    block_pairs: tl.constexpr,
+    block_depth: tl.constexpr,
+):
+    """Products of chosen rows; as memory is what it waits for, float64 costs nothing more."""
+    pair = tl.program_id(0).to(tl.int64) * block_pairs + tl.arange(0, block_pairs)
+    real = pair < count
+    a = tl.load(pairs + 2 * pair, mask=real, other=left_start) - left_start
+    b = tl.load(pairs + 2 * pair + 1, mask=real, other=right_start) - right_start
+    depth = tl.arange(0, block_depth)
+    x_at = left + a[:, None] * left_stride + depth[None, :]
+    y_at = right + b[:, None] * right_stride + depth[None, :]
+    sums = tl.zeros((block_pairs, block_depth), tl.float64)
+    for start in range(0, dims, block_depth):
+        mask = real[:, None] & (depth < dims - start)[None, :]
+        sums += tl.load(x_at, mask=mask, other=0.0).to(tl.float64) * tl.load(y_at, mask=mask, other=0.0).to(tl.float64)
+        x_at += block_depth
+        y_at += block_depth
+    tl.store(products + pair, tl.sum(sums, 1), mask=real)

@@ -1,0 +1,62 @@
+"""Hubness of a neighbour graph: images that are neighbours of very many others, and images that are nobody's neighbour."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.vectors import Rows
+
+_HUBS = 12
+_STEP_ROWS = 1 << 16
+
+
+def in_degrees(ids: Rows) -> Rows:
+    """In how many of the lists of neighbours each image is, int64 (n,): N_k of the literature.
+
+    Args:
+        ids: int64 (n, k), the graph.
+    """
+    counts = np.zeros(len(ids), np.int64)
+    for start in range(0, len(ids), _STEP_ROWS):
+        counts += np.bincount(ids[start : start + _STEP_ROWS].ravel(), minlength=len(ids))
+    return counts
+
+
+def skewness(values: NDArray[np.integer]) -> float:
+    """Third standardised moment of the population; 0 where all values are equal.
+
+    Of the in-degrees it measures hubness (Radovanovic, Nanopoulos, Ivanovic: Hubs in space, JMLR 11, 2010, equation 1).
+    """
+    deviation = values - values.mean()
+    spread = np.sqrt((deviation**2).mean())
+    return float((deviation**3).mean() / spread**3) if spread > 0 else 0.0
+
+
+def hubness(in_degree: Rows, k: int, keys: Sequence[str]) -> dict[str, Any]:
+    """Record of the in-degrees: skewness, share of antihubs, full distribution, and the most frequent neighbours.
+
+    Args:
+        in_degree: int64 (n,), as `in_degrees` gives them; their mean is k.
+        k: neighbours per image.
+        keys: of the images.
+    """
+    degrees, images = np.unique(in_degree, return_counts=True)
+    order = np.lexsort((np.arange(len(in_degree)), -in_degree))
+    return {
+        "k": k,
+        "skewness": skewness(in_degree),
+        "antihubs": float((in_degree == 0).mean()),
+        "in_degree": {"max": int(in_degree.max()), "lists": degrees.tolist(), "images": images.tolist()},
+        "hubs": [{"row": int(row), "key": keys[row], "in_degree": int(in_degree[row])} for row in order[:_HUBS]],
+    }
+
+
+def hub_line(record: dict[str, Any]) -> str:
+    """One line for people about a record of `hubness`."""
+    most = ", ".join(f"{hub['key']} ({hub['in_degree']:,})" for hub in record["hubs"][:3])
+    return (
+        f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
+        f"the images in no list; in most lists: {most}"
+    )

@@ -1,0 +1,203 @@
+"""Groups of images that belong together: connected components, and inside them groups by complete linkage."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.pairs.table import label_column
+
+GROUP_SCHEMA = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("key", pa.string()),
+        ("label", pa.int32()),
+        ("component", pa.int64()),
+        ("group", pa.int64()),
+        ("size", pa.int64()),
+        ("lowest", pa.float32()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Which images belong together, for every image that is in a pair.
+
+    Attributes:
+        rows: row numbers of these images, ascending, int64 (m,).
+        component: number of the connected component of each, int64 (m,); numbered by their first row.
+        group: number of the complete-link group of each, int64 (m,); numbered by their first row. Inside one component.
+        lowest: lowest similarity of two images of its group, float64 (m,); NaN where the group is one image.
+    """
+
+    rows: Rows
+    component: Rows
+    group: Rows
+    lowest: NDArray[np.float64]
+
+    def sizes(self) -> Rows:
+        """How many images the group of each image has, int64 (m,)."""
+        return np.asarray(np.bincount(self.group)[self.group], np.int64)
+
+    def table(self, keys: Sequence[str], labels: NDArray[np.int64] | None) -> pa.Table:
+        """The published form, `GROUP_SCHEMA`."""
+        columns = {
+            "row": self.rows,
+            "key": pa.array(keys, pa.string()).take(pa.array(self.rows)),
+            "label": label_column(labels, self.rows),
+            "component": self.component,
+            "group": self.group,
+            "size": self.sizes(),
+            "lowest": pa.array(self.lowest.astype(np.float32), mask=np.isnan(self.lowest)),
+        }
+        return pa.table(columns, schema=GROUP_SCHEMA)
+
+
+def find_groups(a: Rows, b: Rows, similarity: NDArray[np.float64]) -> Groups:
+    """Components and complete-link groups of the pairs at or above a similarity.
+
+    Complete linkage joins two groups at the lowest similarity of any two of their images, the most similar groups first.
+    The pairs must be all that reach some lowest similarity; the groups are then those of complete linkage cut there, because
+    two groups may join only if all pairs across them are in the list. Equal similarities are ordered by a XOR b, so that many
+    copies of one image join in few rounds.
+
+    Args:
+        a, b: row numbers, a < b, each pair once, int64 (pairs,).
+        similarity: float64 (pairs,).
+    """
+    rows, ends = np.unique(np.concatenate([a, b]), return_inverse=True)
+    left, right = ends[: len(a)].astype(np.int64), ends[len(a) :].astype(np.int64)
+    order = np.lexsort((a, a ^ b, -similarity))
+    group, last = _complete_linkage(left[order], right[order], len(rows))
+    lowest = np.where(last >= 0, similarity[order][last], np.nan) if len(order) else np.empty(0)
+    return Groups(rows, _numbered(_components(left, right, len(rows))), _numbered(group), lowest)
+
+
+def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | None) -> dict[str, Any]:
+    """Number, sizes and label purity of components and groups.
+
+    Args:
+        groups: as found.
+        pairs: how many they were found in.
+        labels: of all images, -1 where unknown, or None.
+    """
+    known = None if labels is None else labels[groups.rows]
+    components = _summary(groups.component, known)
+    several = groups.sizes() > 1
+    complete = _summary(groups.group[several], None if known is None else known[several])
+    heights = groups.lowest[several]
+    return {
+        "pairs": pairs,
+        "components": components,
+        "complete_link": {**complete, "lowest": float(heights.min()) if len(heights) else None},
+    }
+
+
+def group_line(record: dict[str, Any]) -> str:
+    """One line for people about a record of `group_statistics`."""
+
+    def described(part: dict[str, Any], name: str) -> str:
+        pure = "" if part["purity"] is None else f", {part['purity']:.1%} pure"
+        return f"{part['number']:,} {name} (largest {part['largest']:,}{pure})"
+
+    return (
+        f"{described(record['complete_link'], 'groups by complete linkage')} in "
+        f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
+    )
+
+
+def purity(group: Rows, labels: NDArray[np.int64]) -> float | None:
+    """Share of the labelled images whose label is the most frequent one of their group; None without labels."""
+    group, labels = group[labels >= 0], labels[labels >= 0]
+    if not len(labels):
+        return None
+    classes = int(labels.max()) + 1
+    members, counts = np.unique(group * classes + labels, return_counts=True)
+    most = np.zeros(int(group.max()) + 1, np.int64)
+    np.maximum.at(most, members // classes, counts)
+    return float(most.sum() / len(labels))
+
+
+def _summary(group: Rows, labels: NDArray[np.int64] | None) -> dict[str, Any]:
+    sizes = np.unique(group, return_counts=True)[1]
+    values, counts = np.unique(sizes, return_counts=True)
+    return {
+        "number": len(sizes),
+        "images": len(group),
+        "largest": int(sizes.max(initial=0)),
+        "sizes": {"images": values.tolist(), "groups": counts.tolist()},
+        "purity": None if labels is None else purity(group, labels),
+    }
+
+
+def _components(left: Rows, right: Rows, count: int) -> Rows:
+    """The connected component of each item, by its lowest member: every edge hooks the higher of two roots to the lower."""
+    root = np.arange(count)
+    while len(left):
+        np.minimum.at(root, np.maximum(left, right), np.minimum(left, right))
+        while (root != root[root]).any():
+            root = root[root]
+        left, right = root[left], root[right]
+        left, right = left[left != right], right[left != right]
+    return root
+
+
+def _numbered(group: NDArray[np.integer]) -> Rows:
+    """The same groups, numbered in the order of their first member."""
+    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
+    numbers = np.empty(len(first), np.int64)
+    numbers[np.argsort(first)] = np.arange(len(first))
+    return numbers[inverse]
+
+
+def _complete_linkage(left: Rows, right: Rows, count: int) -> tuple[Rows, Rows]:
+    """Complete linkage of `count` items, whose listed pairs are sorted from the closest on; other pairs never join.
+
+    An edge of two groups stands for all pairs across them, and its length is the place of the last one. If a pair is not
+    listed, the edge does not exist and never will. In each round all edges that are the shortest of both their ends are
+    contracted: complete linkage is reducible, so that their order does not matter (Murtagh, The Computer Journal 26, 1983).
+
+    Returns:
+        The group of each item, as the number of one of its members, and the place of the last pair inside its group, -1 for
+        a single item.
+    """
+    group, last = np.arange(count), np.full(count, -1, np.int64)
+    length = np.arange(len(left), dtype=np.int64)
+    while len(left):
+        shortest = np.full(count, np.iinfo(np.int64).max)
+        np.minimum.at(shortest, left, length)
+        np.minimum.at(shortest, right, length)
+        join = (length == shortest[left]) & (length == shortest[right])
+        parts = np.ones(count, np.int64)
+        parts[left[join]] = 2
+        target = np.arange(count)
+        target[right[join]] = left[join]
+        last[left[join]] = length[join]
+        group = target[group]
+        left, right, length = _contracted(target[left[~join]], target[right[~join]], length[~join], parts)
+    return group, last[group]
+
+
+def _contracted(left: Rows, right: Rows, length: Rows, parts: Rows) -> tuple[Rows, Rows, Rows]:
+    """Edges after a round: those between the same two groups become one, if all pairs of their parts have an edge."""
+    low, high = np.minimum(left, right), np.maximum(left, right)
+    touched = (parts[low] > 1) | (parts[high] > 1)
+    keys = low[touched] * np.int64(len(parts)) + high[touched]
+    order = np.argsort(keys, kind="stable")
+    keys, lengths = keys[order], length[touched][order]
+    first = np.flatnonzero(np.diff(keys, prepend=-1))
+    count = np.diff(first, append=len(keys))
+    new_low, new_high = np.divmod(keys[first], len(parts))
+    longest = np.maximum.reduceat(lengths, first) if len(first) else lengths
+    whole = count == parts[new_low] * parts[new_high]
+    kept = ~touched
+    return (
+        np.concatenate([low[kept], new_low[whole]]),
+        np.concatenate([high[kept], new_high[whole]]),
+        np.concatenate([length[kept], longest[whole]]),
+    )

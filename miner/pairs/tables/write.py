@@ -1,0 +1,120 @@
+"""What `miner pairs` writes of the pairs that it found."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
+from miner.artifacts.pairs.table import FoundPairs, write_ends, write_pairs
+from miner.engine import committed
+from miner.engine.records import Record
+from miner.pairs.calibration.histogram import sample_histogram
+from miner.pairs.options import PairsOptions
+from miner.pairs.tables.statistics import label_statistics, labels_of, pair_statistics
+
+DROPPED = "dropped.parquet"
+_MUTUAL_NEIGHBOURS = 5
+_FLOOD_PER_IMAGE = 50
+_HISTOGRAM_ANCHORS = 64  # for a picture; the calibration takes more
+
+
+def write_tables(
+    options: PairsOptions, store: EmbeddingStore, folder: Path, searched: Rows, found: FoundPairs, high: float
+) -> tuple[list[Path], Record]:
+    """Split the found pairs into the band and the duplicates, apply what chooses among them, and write the tables.
+
+    Args:
+        searched: row numbers of the images that were searched.
+        found: all pairs at or above the band's lower end.
+        high: the band's upper end.
+    """
+    duplicate = (found.similarity > high) | _equal_files(store, found)
+    nearest = options.neighbors or _MUTUAL_NEIGHBOURS
+    rank_of_b, rank_of_a = partner_ranks(found.a, found.b, found.similarity)
+    mutual = (rank_of_b < nearest) & (rank_of_a < nearest)
+    keep = ~duplicate & mutual if options.mutual else ~duplicate
+    if options.top_k is not None:
+        chosen = np.flatnonzero(keep)
+        some = found.at(chosen)
+        keep[chosen] = capped(some.a, some.b, some.similarity, options.top_k)
+    if options.most_similar is not None:
+        chosen = np.flatnonzero(keep)
+        some = found.at(chosen)
+        keep[chosen[most_similar_first(some.a, some.b, some.similarity)[options.most_similar :]]] = False
+
+    labels = store.labels
+    keys = store.metadata["key"].combine_chunks()
+    band, band_mutual = found.at(keep), mutual[keep]
+    paths = [folder / "pairs.parquet", folder / "duplicates.parquet"]
+    with committed(paths[0]) as partial:
+        if options.both_orders:
+            twice, numbers = band.in_both_orders()
+            write_pairs(partial, twice, band_mutual[numbers], keys, labels)
+        else:
+            write_pairs(partial, band, band_mutual, keys, labels)
+    with committed(paths[1]) as partial:
+        write_pairs(partial, found.at(duplicate), mutual[duplicate], keys, labels)
+    if options.mutual or options.top_k is not None or options.most_similar is not None:
+        paths.append(folder / DROPPED)
+        with committed(paths[-1]) as partial:
+            write_ends(partial, found.at(~keep & ~duplicate))
+    known = labels_of(searched, labels)
+    record: Record = {
+        "source": store.manifest["source"],
+        "encoder": store.manifest["encoder"],
+        "mutual_neighbours": nearest,
+        "mutual_pairs": int(band_mutual.sum()),
+        "duplicates": int(duplicate.sum()),
+        "both_orders": options.both_orders,
+        "labels": label_statistics(band.a, band.b, band.similarity, known),
+        **pair_statistics(band.a, band.b, len(searched)),
+    }
+    if options.groups:
+        paths.append(folder / "groups.parquet")
+        record["groups"] = _write_groups(paths[-1], found, store, known)
+    return paths, record
+
+
+def write_neighbours(
+    folder: Path, parts: Path, vectors: Vectors, keys: Sequence[str], k: int
+) -> tuple[list[Path], Record]:
+    """The exact neighbour graph of all images, as two arrays (n, k), and what its hubs are."""
+    from miner.pairs.neighbours.graph import NeighbourGraph
+    from miner.pairs.neighbours.hubs import hubness, in_degrees
+
+    files = NeighbourGraph(vectors, k).write(folder, parts)
+    return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, keys)
+
+
+def add_histogram(record: Record, vectors: Vectors, labels: NDArray[np.int64] | None, seed: int) -> None:
+    """The spread of similarities and, where the band is empty or floods, a better band."""
+    histogram = sample_histogram(vectors, labels, seed, _HISTOGRAM_ANCHORS)
+    record["histogram"] = histogram.record()
+    if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(vectors):
+        top = histogram.highest()
+        low = histogram.lowest_for(len(vectors), top)
+        if low is not None:
+            record["proposal"] = {"min": low, "max": top}
+
+
+def _equal_files(store: EmbeddingStore, found: FoundPairs) -> NDArray[np.bool_]:
+    """Whether both images of a pair are the same bytes."""
+    codes = pc.dictionary_encode(store.metadata["sha256"].combine_chunks()).indices.to_numpy()
+    return np.asarray(codes[found.a] == codes[found.b], bool)
+
+
+def _write_groups(path: Path, found: FoundPairs, store: EmbeddingStore, labels: NDArray[np.int64] | None) -> Record:
+    from miner.pairs.tables.groups import find_groups, group_statistics
+
+    groups = find_groups(found.a, found.b, found.similarity)
+    table: pa.Table = groups.table(store.keys, labels)
+    with committed(path) as partial:
+        pq.write_table(table, partial, compression="zstd")
+    return group_statistics(groups, len(found), labels)

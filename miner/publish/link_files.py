@@ -1,0 +1,115 @@
+"""Files of a published folder: linked or copied, checked, and never over what is someone else's."""
+
+import errno
+import os
+import shutil
+from collections.abc import Collection
+from pathlib import Path
+
+from miner.engine.records import Record, file_record, read_json
+from miner.errors import MinerError
+from miner.publish.contents import DataFile
+
+STAGE = "publish"
+_RECORDS = {"manifest.json", "request.json"}
+_UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+_NAMES_SHOWN = 3
+
+
+def place(file: DataFile, path: Path) -> None:
+    """Make `path` the same file as `file.path`, by a hard link where the file system can, and check its bytes.
+
+    Raises:
+        MinerError: the file is missing or not what its manifest says.
+    """
+    path.unlink(missing_ok=True)
+    try:
+        try:
+            os.link(file.path, path)
+        except OSError as error:
+            if error.errno not in _UNLINKABLE:
+                raise
+            shutil.copyfile(file.path, path)
+    except FileNotFoundError as error:
+        raise MinerError(f"{file.path} is missing. {_REMEDY}") from error
+    if file_record(path)["sha256"] != file.sha256:
+        raise MinerError(f"{file.path} is damaged: its bytes are not those of its manifest. {_REMEDY}")
+
+
+_REMEDY = "Run `miner pairs --force` and `miner export --force` again."
+
+
+def make_room(folder: Path, request: Record, force: bool) -> None:
+    """Pass when the folder is free for this request; with `force`, free it. Files that are not ours are never removed.
+
+    Args:
+        request: its `files` are the names that will be written.
+    Raises:
+        MinerError: the folder belongs to a workspace, holds files that publish did not write, or holds another data set and
+            `force` is False.
+    """
+    old = _earlier_request(folder)
+    mine = set(old["files"]) if old else set()
+    there = _files(folder)
+    strangers = sorted(there - mine)
+    data_folders = {name.partition("/")[0] for name in request["files"] if "/" in name}
+    between = [name for name in strangers if name.partition("/")[0] in data_folders and name not in request["files"]]
+    if between:
+        raise MinerError(
+            f"{_shown(folder, between)} would be read as part of the data set, and publish did not write it. Move it away first."
+        )
+    if strangers and not force:
+        raise MinerError(
+            f"{folder} holds files that publish did not write: {_shown(Path(), strangers)}. Choose an empty folder, or use "
+            "--force, which replaces files of the same names and leaves the others."
+        )
+    if old and old != request and not force:
+        raise MinerError(
+            f"{folder} holds another data set: {_differences(old, request)}. Use --force to replace it, or choose another folder."
+        )
+    if force:
+        _remove(folder, mine | (there & set(request["files"])))
+
+
+def _earlier_request(folder: Path) -> Record | None:
+    """What an earlier publish was asked for, finished or not.
+
+    Raises:
+        MinerError: the folder is another stage's, or a workspace.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise MinerError(f"{folder} is a file. Choose a folder with --to.")
+    manifest = read_json(folder / "manifest.json")
+    old = manifest.get("request") if manifest else read_json(folder / "request.json")
+    foreign = (manifest or old) and not (isinstance(old, dict) and old.get("stage") == STAGE)
+    if foreign or (folder / "run.json").exists():
+        raise MinerError(f"{folder} belongs to a workspace. Choose another folder with --to.")
+    return old
+
+
+def _files(folder: Path) -> set[str]:
+    """Names of all files there; hidden ones, such as those of git, do not count."""
+    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    return {name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)} - _RECORDS
+
+
+def _remove(folder: Path, names: Collection[str]) -> None:
+    """Remove files, the manifest first, and the folders that this empties."""
+    for name in [*sorted(_RECORDS), *sorted(names)]:
+        path = folder / name
+        if path.resolve().is_relative_to(folder.resolve()):
+            path.unlink(missing_ok=True)
+    for parent in {(folder / name).parent for name in names} - {folder}:
+        if parent.is_dir() and not any(parent.iterdir()):
+            parent.rmdir()
+
+
+def _shown(folder: Path, names: list[str]) -> str:
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return ", ".join(str(folder / name) for name in names[:_NAMES_SHOWN]) + more
+
+
+def _differences(old: Record, new: Record) -> str:
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name != "files")
+    parts = [f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names]
+    return ", ".join(parts) or "other files"

@@ -1,0 +1,91 @@
+"""The graph network in three modes, and what it has to beat: features of training and test images by every arm."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.learning.randomness import derived_seed
+from miner.refine.graph.graph import edgeless
+from miner.refine.graph.smoothing import smooth
+from miner.refine.modes.mode_network import fit_in_mode, read_in_mode
+from miner.refine.modes.modes import Lists, Mode, ModeGraphs, RandomLists, mode_graphs
+from miner.refine.network.fit import make_network
+from miner.refine.options import RefineOptions
+
+OWN_SHARES = (0.25, 0.5, 0.75)
+
+Kind = Literal["raw", "smoothing", "network"]
+Features = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A row of the table.
+
+    Attributes:
+        name: as the table says it.
+        kind: how features are made.
+        mode: how test images join the graph.
+        hops: of smoothing.
+        trained: whether the network is trained at all.
+        edges: whether it looks at any.
+        by_chance: whether neighbours are drawn at random.
+    """
+
+    name: str
+    kind: Kind
+    mode: Mode = "inductive"
+    hops: int = 0
+    trained: bool = True
+    edges: bool = True
+    by_chance: bool = False
+
+
+ARMS = (
+    Arm("raw features", "raw"),
+    Arm("smoothing, 1 hop", "smoothing", hops=1),
+    Arm("smoothing, 2 hops", "smoothing", hops=2),
+    Arm("graph network, untrained", "network", trained=False),
+    Arm("network without edges", "network", edges=False),
+    Arm("graph network, random graph", "network", by_chance=True),
+    Arm("graph network", "network"),
+    Arm("graph network", "network", mode="transductive"),
+    Arm("graph network", "network", mode="as-code"),
+)
+
+
+def arm_features(
+    arm: Arm, features: Features, lists: Lists, options: RefineOptions, checkpoint: Path
+) -> dict[float, Features]:
+    """Features of all images, training images first, as an arm makes them; no label is looked at.
+
+    Args:
+        arm: which.
+        features: unit rows, float32 (n + m, d).
+        lists: neighbours.
+        options: of the network, with the seed of this repetition.
+        checkpoint: where training is kept when it is interrupted.
+    Returns:
+        By share of an image's own features, for smoothing; else one entry.
+    """
+    if arm.kind == "raw":
+        return {1.0: features}
+    if arm.by_chance:
+        lists = RandomLists(lists, derived_seed(options.seed, "random graph"))
+    graphs = mode_graphs(arm.mode, lists, options)
+    if arm.kind == "smoothing":
+        return {own: smooth(features, graphs.read, own, arm.hops) for own in OWN_SHARES}
+    return {1.0: _by_network(arm, features, graphs, options, checkpoint)}
+
+
+def _by_network(arm: Arm, features: Features, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path) -> Features:
+    conv = options.conv if arm.edges else "none"
+    if not arm.edges:
+        graphs = ModeGraphs(edgeless(graphs.fitted.nodes), edgeless(graphs.read.nodes))
+    network = make_network(options, features.shape[1], conv)
+    if arm.trained:
+        fit_in_mode(network, conv, features, graphs, options, checkpoint)
+    return read_in_mode(network, conv, features, graphs, options)

@@ -1,0 +1,82 @@
+"""What features are worth to a linear classifier and to nearest neighbours; test labels only measure."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from miner.engine.records import Record
+from miner.evaluate.linear_lbfgs import classify, try_penalties
+from miner.evaluate.selection import best
+from miner.learning.knn import accuracy_percent, knn_vote
+
+K, TEMPERATURE = 20, 0.07
+HELD_OUT = 0.2
+
+
+def score(
+    candidates: dict[float, NDArray[np.float32]],
+    labels: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    seed: int,
+    device: torch.device,
+) -> Record:
+    """Test accuracy in percent of the candidate that is best on held-out training images, for each classifier.
+
+    Args:
+        candidates: by what sets them apart, unit rows float32 (n + m, d), training images first.
+        labels: of the n training images.
+        truth: of the m test images.
+        seed: of what is held out.
+    Returns:
+        Under `linear` and `knn`: test, validation, own (the key of the candidate), and the penalty of linear.
+    """
+    train, test = (torch.from_numpy(part).to(device) for part in (labels, truth))
+    classes = int(max(labels.max(), truth.max())) + 1
+    features = {key: torch.from_numpy(rows).to(device) for key, rows in candidates.items()}
+    return {
+        "linear": score_linear(features, train, test, classes, seed),
+        "knn": _knn(features, train, test, classes, seed),
+    }
+
+
+def score_linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:
+    """The same for a linear classifier alone: test, validation, penalty, own."""
+    count = len(labels)
+    validation = held_out(count, seed).to(labels.device)
+    chosen = {
+        own: best(try_penalties(features[:count], labels, validation, classes)) for own, features in candidates.items()
+    }
+    own = max(chosen, key=lambda own: chosen[own].validation)
+    train, test = candidates[own][:count], candidates[own][count:]
+    predicted = classify(train, labels, test, classes, chosen[own].value)
+    return {
+        "test": accuracy_percent(predicted, truth),
+        "validation": chosen[own].validation,
+        "penalty": chosen[own].value,
+        "own": own,
+    }
+
+
+def _knn(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:
+    count = len(labels)
+    validation = held_out(count, seed).to(labels.device)
+
+    def vote(queries: Tensor, gallery: Tensor, known: Tensor) -> Tensor:
+        k = min(K, len(gallery))
+        return knn_vote(queries, gallery, known, k=k, temperature=TEMPERATURE, class_count=classes)
+
+    accuracies = {}
+    for own, features in candidates.items():
+        train = features[:count]
+        predicted = vote(train[validation], train[~validation], labels[~validation])
+        accuracies[own] = accuracy_percent(predicted, labels[validation])
+    own = max(accuracies, key=lambda own: accuracies[own])
+    test = accuracy_percent(vote(candidates[own][count:], candidates[own][:count], labels), truth)
+    return {"test": test, "validation": accuracies[own], "own": own}
+
+
+def held_out(count: int, seed: int) -> Tensor:
+    """Which training rows settings are chosen on, bool (count,): a random fifth."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order < max(1, round(HELD_OUT * count))

@@ -1,0 +1,61 @@
+"""The weight of each message, from the whole graph once, so that a sampled part of it weighs like the whole."""
+
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from miner.refine.graph.graph import Graph, Weights, from_edges
+
+
+def weighted(graph: Graph, conv: str) -> Graph:
+    """The graph with the weights that a convolution sums its messages with.
+
+    gcn: D^-1/2 (A + I) D^-1/2, D of the incoming weights (Kipf & Welling 2017, arXiv 1609.02907, eq. 2). sage: the weighted mean,
+    D^-1 A (Hamilton et al. 2017, arXiv 1706.02216). gin: A (Xu et al. 2019, arXiv 1810.00826); gat learns its own, and gets A.
+
+    Args:
+        graph: weights are at least 0, and no node hears itself.
+        conv: gcn, sage, gin or gat; `none` for a network that looks at no edges.
+    """
+    if conv in ("gin", "gat", "none"):
+        return graph
+    incoming = _incoming(graph)
+    if conv == "sage":
+        share: Weights = (graph.weights / incoming.clip(1e-12)[graph.targets]).astype(np.float32)
+        return Graph(graph.starts, graph.sources, share)
+    nodes = np.arange(graph.nodes)
+    looped = from_edges(
+        graph.nodes,
+        np.concatenate([graph.targets, nodes]),
+        np.concatenate([graph.sources, nodes]),
+        np.concatenate([graph.weights, np.ones(graph.nodes, np.float32)]),
+    )
+    scale: Weights = (1 / np.sqrt(incoming + 1)).astype(np.float32)
+    return Graph(looped.starts, looped.sources, looped.weights * scale[looped.targets] * scale[looped.sources])
+
+
+def adjacency(graph: Graph, conv: str, device: torch.device) -> Tensor:
+    """What the convolutions of torch_geometric take.
+
+    Returns:
+        gat: int64 (2, edges), source above target. Others: a sparse CSR matrix, float32 (n, n), row t holding what node t
+        receives; it multiplies without a copy of each message.
+    """
+    if conv == "gat":
+        return torch.from_numpy(np.stack([graph.sources, graph.targets])).to(device)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch says on first use that CSR is in beta
+        return torch.sparse_csr_tensor(
+            torch.from_numpy(graph.starts),
+            torch.from_numpy(graph.sources),
+            torch.from_numpy(graph.weights),
+            (graph.nodes, graph.nodes),
+            check_invariants=False,
+        ).to(device)
+
+
+def _incoming(graph: Graph) -> Weights:
+    sums = np.bincount(graph.targets, graph.weights, graph.nodes)
+    return sums.astype(np.float32)

@@ -1,0 +1,69 @@
+"""Part of a graph around some nodes: the nodes first, then whom they receive from, hop by hop."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.vectors import Rows
+from miner.refine.graph.graph import Graph, from_edges
+
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+
+
+def sampled_block(graph: Graph, seeds: Rows, hops: int, fanout: int | None, draw: int) -> tuple[Graph, Rows]:
+    """The neighbourhood that `hops` rounds of messages to the seeds need, thinned to `fanout` messages per node.
+
+    After as many rounds, the first rows are what the whole graph gives the seeds; exactly so with `fanout` None, and in
+    expectation for the sum of messages of one round otherwise, because the messages that are left weigh more. A node's message
+    to itself always stays. Which messages stay depends on `draw` and the edge alone, not on the other seeds.
+
+    Args:
+        graph: weighted (`messages.weighted`).
+        seeds: int64 (b,), each once.
+        hops: rounds.
+        fanout: most messages per node and round; None for all.
+        draw: of this step, in [0, 2^63).
+    Returns:
+        The block, and int64 (m,) which node of the graph each of its nodes is; the first b are the seeds.
+    """
+    nodes, frontier = seeds, seeds
+    place = np.full(graph.nodes, -1, np.int64)
+    place[seeds] = np.arange(len(seeds))
+    parts: list[tuple[Rows, NDArray[np.int64], NDArray[np.float32]]] = []
+    for _ in range(hops):
+        targets, edges, scale = _chosen(graph, frontier, fanout, draw)
+        sources = graph.sources[edges]
+        fresh = np.unique(sources[place[sources] < 0])
+        place[fresh] = np.arange(len(nodes), len(nodes) + len(fresh))
+        parts.append((place[targets], place[sources], graph.weights[edges] * scale))
+        nodes, frontier = np.concatenate([nodes, fresh]), fresh
+    targets, sources, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return from_edges(len(nodes), targets, sources, weights), nodes
+
+
+def _chosen(graph: Graph, nodes: Rows, fanout: int | None, draw: int) -> tuple[Rows, Rows, NDArray[np.float32]]:
+    """Target, edge number and factor of the messages that stay, by target in the order given."""
+    degrees = graph.starts[nodes + 1] - graph.starts[nodes]
+    ends = np.cumsum(degrees)
+    edges = np.arange(ends[-1] if len(ends) else 0) + np.repeat(graph.starts[nodes] - (ends - degrees), degrees)
+    rows = np.repeat(np.arange(len(nodes)), degrees)
+    own = graph.sources[edges] == nodes[rows]
+    scale = np.ones(len(edges), np.float32)
+    if fanout is not None:
+        keys = np.where(own, np.uint64(0), _mixed(edges, draw) | np.uint64(1))
+        order = np.lexsort((keys, rows))
+        rank = np.empty(len(edges), np.int64)
+        rank[order] = np.arange(len(edges)) - np.repeat(ends - degrees, degrees)
+        loops = np.bincount(rows, own, len(nodes)).astype(np.int64)
+        keep = rank < (fanout + loops)[rows]
+        others = (degrees - loops).clip(1)
+        scale = np.where(own, 1, (others / np.minimum(others, fanout))[rows]).astype(np.float32)[keep]
+        rows, edges = rows[keep], edges[keep]
+    return nodes[rows], edges, scale
+
+
+def _mixed(numbers: Rows, draw: int) -> NDArray[np.uint64]:
+    """A well-mixed number per edge and draw (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mixed = (numbers.astype(np.uint64) + np.uint64(1)) * _GOLDEN + np.uint64(draw)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return mixed ^ (mixed >> np.uint64(31))

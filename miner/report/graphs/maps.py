@@ -1,0 +1,110 @@
+"""Maps of features by their first two principal components."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from miner.artifacts.embeddings.vectors import Rows
+from miner.report.charts import scatter_chart
+from miner.report.graphs.features import Features
+from miner.report.pictures.gallery import class_name
+from miner.report.text import counted, percent
+
+_POINTS = 1500
+_COLOURS = 10
+
+
+@dataclass(frozen=True)
+class Map:
+    """Images as dots.
+
+    Attributes:
+        name: of the features.
+        shares: of the variance, that each of the two components explains.
+    """
+
+    name: str
+    shares: tuple[float, float]
+    chart: Markup
+
+
+@dataclass(frozen=True)
+class Colour:
+    """What a style of dots means."""
+
+    style: str
+    name: str
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Maps of the same images.
+
+    Attributes:
+        shown: how many are drawn.
+        images: how many there are.
+        legend: nothing where there are no labels.
+    """
+
+    shown: int
+    images: int
+    maps: list[Map]
+    legend: list[Colour]
+
+
+def make_maps(features: Sequence[Features], labels: Rows, classes: Sequence[str] | None) -> Maps:
+    """A map of each features, of the same images drawn at random, always the same.
+
+    Args:
+        features: of the same images.
+        labels: of all images, -1 where unknown.
+        classes: names of the labels.
+    """
+    rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:_POINTS])
+    kinds, legend = _kinds(labels[rows], classes)
+    maps = []
+    for one in features:
+        points, shares = principal_map(one.vectors.take(rows))
+        description = (
+            f"{one.name}: map of {counted(len(rows), 'image')} by the first two principal components, which explain "
+            f"{percent(shares[0])} and {percent(shares[1])} of the variance."
+        )
+        maps.append(Map(one.name, shares, scatter_chart(points, kinds, description)))
+    return Maps(len(rows), len(labels), maps, legend)
+
+
+def principal_map(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], tuple[float, float]]:
+    """Coordinates by the first two principal components, and the share of the variance that each explains.
+
+    A component points to the image that is farthest along it.
+
+    Args:
+        vectors: (n, d), n > 1; the time does not depend on d.
+    Returns:
+        float64 (n, 2), and two shares; 0 where all vectors are the same.
+    """
+    centred = vectors - vectors.mean(axis=0, dtype=np.float64)
+    variances, directions = np.linalg.eigh(centred @ centred.T)
+    first, second = (max(float(variance), 0.0) for variance in variances[:-3:-1])
+    points = directions[:, :-3:-1] * np.sqrt([first, second])
+    farthest = np.take_along_axis(points, np.abs(points).argmax(axis=0, keepdims=True), axis=0)
+    whole = float((centred**2).sum()) or 1.0
+    return points * np.where(farthest < 0, -1.0, 1.0), (first / whole, second / whole)
+
+
+def _kinds(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], list[Colour]]:
+    """Which dots have which style, and what the styles mean: the most frequent classes have colours of their own."""
+    known, images = np.unique(labels[labels >= 0], return_counts=True)
+    if not len(known):
+        return {"plain": np.ones(len(labels), bool)}, []
+    coloured = np.sort(known[np.argsort(-images, kind="stable")[:_COLOURS]])
+    kinds = {f"class-{number}": labels == label for number, label in enumerate(coloured)}
+    legend = [Colour(style, class_name(int(label), classes)) for style, label in zip(kinds, coloured, strict=True)]
+    rest = ~np.isin(labels, coloured)
+    if rest.any():
+        legend.append(Colour("rest", "other classes, or none"))
+        kinds = {"rest": rest, **kinds}
+    return kinds, legend

@@ -1,0 +1,63 @@
+"""The images of a workspace, for looking at a few of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from PIL import Image
+
+from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.runs.inputs import has_image_shards
+from miner.artifacts.workspace import Workspace
+from miner.report.findings import Findings
+from miner.report.pictures.pictures import load_squares, open_images
+from miner.source import Source
+from miner.source.webdataset.shards import ShardSource
+
+
+@dataclass(frozen=True)
+class Album:
+    """What is known of the embedded images, and where they are.
+
+    Attributes:
+        metadata: a row for each.
+        classes: names of the labels, if they have any.
+        source: None when it is not there any more.
+    """
+
+    metadata: pa.Table
+    classes: list[str] | None
+    source: Source | None
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """Of all images, -1 where unknown."""
+        return np.asarray(self.metadata["label"].fill_null(-1).to_numpy(), np.int64)
+
+    def images(self, rows: Iterable[int]) -> dict[int, Mapping[str, Any]]:
+        """Metadata of some images by row."""
+        wanted = sorted(set(rows))
+        return dict(zip(wanted, self.metadata.take(pa.array(wanted, pa.int64())).to_pylist(), strict=True))
+
+    def squares(self, images: Mapping[int, Mapping[str, Any]]) -> dict[int, Image.Image]:
+        """Central squares of those images that are there as they were embedded, by row."""
+        return load_squares(self.source, images) if self.source else {}
+
+
+def open_album(workspace: Workspace, findings: Findings) -> Album:
+    """The images from the exported shards, else from their source.
+
+    Raises:
+        MinerError: the metadata is missing or damaged.
+    """
+    embeddings = findings.embeddings
+    exported = findings.shards is not None and has_image_shards(findings.shards)
+    source = (
+        ShardSource(str(workspace.shards / "images-*.tar"))
+        if exported
+        else open_images(embeddings["request"]["source"])
+    )
+    return Album(read_metadata(workspace.embeddings, embeddings), embeddings["source"].get("classes"), source)

@@ -1,0 +1,111 @@
+"""The pairs of an arm, drawn from the mined ones."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from miner.errors import MinerError
+from miner.learning.randomness import generator
+from miner.train.data.pairs_by_label import pairs_by_label
+from miner.train.settings.arms import Arm
+
+
+@dataclass(frozen=True)
+class ArmPairs:
+    """What a run trains on besides own views.
+
+    Attributes:
+        rows: int64 (pairs, 2), rows of images.
+        anchors_only: whether the anchor of each pair, drawn anew each epoch, meets itself instead of its partner.
+    """
+
+    rows: Tensor
+    anchors_only: bool = False
+
+    def facts(self, labels: Tensor) -> dict[str, float | int | None]:
+        """What the record tells of the pairs as they are trained.
+
+        Args:
+            labels: int64 (images,), -1 where unknown.
+        Returns:
+            pair_label_precision: share of pairs of different images whose labels agree, among those with two labels; None without
+            any. pair_images: distinct images in pairs. pair_max_degree: most pairs that one image is in.
+        """
+        pair_labels = labels[self.rows]
+        is_known = (pair_labels >= 0).all(dim=1) & (self.rows[:, 0] != self.rows[:, 1])
+        agree = (pair_labels[:, 0] == pair_labels[:, 1])[is_known]
+        precision = None if self.anchors_only or len(agree) == 0 else round(agree.double().mean().item(), 6)
+        seconds = self.rows[:, 1][self.rows[:, 0] != self.rows[:, 1]]
+        degrees = torch.bincount(torch.cat([self.rows[:, 0], seconds]), minlength=1)
+        return {
+            "pair_label_precision": precision,
+            "pair_images": int((degrees > 0).sum()),
+            "pair_max_degree": int(degrees.max()),
+        }
+
+
+def draw_pairs(arm: Arm, mined: Tensor, labels: Tensor, seed: int) -> ArmPairs:
+    """The pairs of an arm. Each arm but `none` and `equal-steps` has as many as were mined.
+
+    Args:
+        arm: which.
+        mined: int64 (pairs, 2), rows of different images.
+        labels: int64 (images,), -1 where unknown; only arms that say so look at them.
+        seed: of everything drawn.
+    Raises:
+        MinerError: the arm uses labels, and they are missing or name too few images.
+    """
+    draw = generator(seed, "arm")
+    if arm.precision is not None:
+        return ArmPairs(pairs_by_label(_anchors(mined, draw), labels, arm.precision, draw))
+    match arm.name:
+        case "semantic":
+            return ArmPairs(mined)
+        case "anchor-oversample":
+            return ArmPairs(mined, anchors_only=True)
+        case "partner-shuffle":
+            return ArmPairs(shuffled_partners(mined, draw))
+        case "random-added":
+            return ArmPairs(torch.randint(len(labels), (len(mined), 1), generator=draw).expand(-1, 2))
+        case "random-wrong":
+            return ArmPairs(random_pairs(len(mined), len(labels), draw))
+        case "none" | "equal-steps":
+            return ArmPairs(mined[:0])
+    raise MinerError(f"There is no arm {arm.name!r}.")
+
+
+def random_pairs(count: int, images: int, draw: torch.Generator) -> Tensor:
+    """Pairs of two different images, each pair as likely as any other: int64 (count, 2)."""
+    first = torch.randint(images, (count,), generator=draw)
+    shift = torch.randint(1, images, (count,), generator=draw)
+    return torch.stack([first, (first + shift) % images], dim=1)
+
+
+def shuffled_partners(mined: Tensor, draw: torch.Generator) -> Tensor:
+    """The same anchors with the partners permuted among the pairs; each image stays in as many pairs, none with itself.
+
+    A pair gets a random direction first. A pair of an image with itself is then undone by exchanging its partner with that of
+    a random pair that does not hold the image; there is one, since an image is in each mined pair once at most.
+
+    Args:
+        mined: int64 (pairs, 2), rows of different images.
+        draw: of directions and the permutation.
+    Returns:
+        int64 (pairs, 2).
+    """
+    anchors = _anchors(mined, draw)
+    partners = (mined.sum(dim=1) - anchors)[torch.randperm(len(mined), generator=draw)]
+    for place in (anchors == partners).nonzero().flatten().tolist():
+        image = anchors[place]
+        if partners[place] == image:
+            free = ((anchors != image) & (partners != image)).nonzero().flatten()
+            other = int(free[torch.randint(len(free), (), generator=draw)])
+            partners[[place, other]] = partners[[other, place]]
+    return torch.stack([anchors, partners], dim=1)
+
+
+def _anchors(mined: Tensor, draw: torch.Generator) -> Tensor:
+    """One image of each pair, either as likely: int64 (pairs,)."""
+    side = torch.randint(2, (len(mined), 1), generator=draw)
+    return mined.gather(1, side).squeeze(1)

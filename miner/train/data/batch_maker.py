@@ -1,0 +1,83 @@
+"""From a step's rows to its views."""
+
+import torch
+from torch import Tensor
+
+from miner.errors import UsageError
+from miner.images.augment.views import Augmentation
+from miner.images.storage import Images
+from miner.images.stream import StreamedImages
+from miner.learning.parallel.collectives import own_columns, own_rows, world_size
+from miner.learning.randomness import generator
+from miner.train.data.batch import Batch
+from miner.train.data.local_crops import SmallCrops
+from miner.train.data.pair_index import PairIndex
+from miner.train.data.sampler import CombinedSampler
+from miner.train.settings.plan import Plan
+
+
+class StepBatches:
+    """Makes the batch of any step; what is random in it depends on the seed and the step alone.
+
+    Args:
+        plan: of the run.
+        images: uint8 (images, 3, canvas, canvas), anywhere, or in their files.
+        device: of the views.
+        index: partners of the images, on the CPU; needed where the plan joins partners or masks known positives.
+    Raises:
+        UsageError: partners are to join on several processes, whose batches would differ in size.
+    """
+
+    def __init__(self, plan: Plan, images: Images, device: torch.device, index: PairIndex | None) -> None:
+        if plan.partners and world_size() > 1:
+            raise UsageError("--partners works on one process only: steps of several would differ in size.")
+        self.plan, self.images, self.device, self.index = plan, images, device, index
+        self.augment = Augmentation(plan.image_size, plan.mean, plan.std, plan.views)
+        crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.small_views)
+        self.small_crops = SmallCrops(plan.local_crops, crop)
+        self.known = index.to(device) if index is not None and plan.mask_known_positives else None
+
+    def __call__(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> Batch:
+        """This process's part of the batch of a step, with the views that it has in the whole.
+
+        Args:
+            items: rows of the anchors in the whole batch, on the CPU, and of their positives, anywhere: int64 (2, batch).
+            step: from 0.
+        """
+        draw = generator(self.plan.seed, "step", step)
+        owners, rows = self._rows(items, step)
+        pixels = self.images[rows].to(self.device, non_blocking=True)
+        batch_size = len(items[0])
+        own = own_columns(torch.arange(2 * batch_size).view(2, -1))
+        count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(owners))
+        views = self.augment.draw(2 * batch_size + len(owners), pixels.shape[-1], draw, batch_size)
+        parameters = views[torch.cat([own.flatten(), partners])]
+        first, second = self.augment.apply(pixels, parameters).tensor_split([count])
+        crops = self.small_crops(pixels[:count], pixels[count : 2 * count], draw)
+        anchors, positives = rows.to(self.device).tensor_split([count])
+        return Batch(
+            first,
+            second,
+            anchors,
+            positives,
+            draw,
+            crops,
+            owners=owners.to(self.device) if len(owners) else None,
+            partner_weight=self.plan.pair_weight,
+            known=self.known,
+        )
+
+    def look_ahead(self, sampler: CombinedSampler, start: int) -> None:
+        """Have images that are in their files decoded ahead of the steps from `start` on."""
+        if isinstance(self.images, StreamedImages):
+            items = enumerate(sampler.batches(start, self.plan.steps), start)
+            self.images.expect(self._rows(of_step, step)[1] for step, of_step in items)
+
+    def _rows(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> tuple[Tensor, Tensor]:
+        """The items that get a partner, and the images of this process's part of a step: anchors, positives, partners."""
+        anchors, positives = (own_rows(rows) for rows in items)
+        owners = partners = anchors[:0]
+        if self.index is not None and self.plan.partners:
+            of_step = generator(self.plan.seed, "partners", step)
+            owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
+        return owners, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])

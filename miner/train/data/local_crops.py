@@ -1,0 +1,38 @@
+"""Small views beside the two of full size: multi-crop."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from miner.images.augment.views import Augmentation
+from miner.learning.parallel.collectives import own_rows, world_size
+
+
+@dataclass(frozen=True)
+class SmallCrops:
+    """Views of small parts of the images (Caron et al. 2020, arXiv 2006.09882, section 3.3).
+
+    Attributes:
+        count: of crops of each item; even numbers show the anchor, odd ones the positive.
+        augment: how one is made.
+    """
+
+    count: int
+    augment: Augmentation
+
+    def __call__(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
+        """All crops of a batch.
+
+        Args:
+            anchors, positives: images of this process's items, uint8 (batch, 3, canvas, canvas).
+            draw: CPU generator.
+        Returns:
+            `count` of float32 (batch, 3, size, size).
+        """
+        crops = []
+        for number in range(self.count):
+            images = (anchors, positives)[number % 2]
+            whole = self.augment.draw(len(images) * world_size(), images.shape[-1], draw)
+            crops.append(self.augment.apply(images, whole[own_rows(torch.arange(len(images) * world_size()))]))
+        return tuple(crops)

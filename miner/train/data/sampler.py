@@ -1,0 +1,57 @@
+"""The combined data set: every image with itself, and every mined pair; its order in each epoch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from miner.learning.randomness import generator
+
+
+@dataclass(frozen=True)
+class CombinedSampler:
+    """Own-view items (i, i) and semantic items (i, j), after Algorithm 1 of SePP-ID (TMLR 2024).
+
+    A pair is one item an epoch, in a direction that is drawn anew each epoch; the paper's listing keeps both directions.
+    The order depends on the seed and the epoch alone, so a position in the run is only a step number.
+
+    Args:
+        image_count: N, of images.
+        pairs: int64 (P, 2), rows of images, a != b.
+        batch_size: items of a step; the rest of an epoch that fills no batch is left out, another one each epoch.
+        seed: of the order.
+        anchors_only: whether a pair's item is its anchor with itself: same anchors in the same steps, without partners.
+    """
+
+    image_count: int
+    pairs: Tensor
+    batch_size: int
+    seed: int
+    anchors_only: bool = False
+
+    @property
+    def item_count(self) -> int:
+        return self.image_count + len(self.pairs)
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return self.item_count // self.batch_size
+
+    def batches(self, start: int, stop: int) -> Iterator[Tensor]:
+        """The batches of the steps of a run from `start` up to, and without, `stop`: int64 (2, batch)."""
+        for step in range(start, stop):
+            number, position = divmod(step, self.steps_per_epoch)
+            if position == 0 or step == start:
+                batches = self.epoch(number)
+            yield batches[position]
+
+    def epoch(self, number: int) -> Tensor:
+        """All batches of an epoch: int64 (steps, 2, batch), the rows of anchors and of positives."""
+        draw = generator(self.seed, "order", number)
+        own = torch.arange(self.image_count).unsqueeze(1).expand(-1, 2)
+        swapped = torch.rand(len(self.pairs), 1, generator=draw) < 0.5
+        pairs = torch.where(swapped, self.pairs.flip(1), self.pairs)
+        items = torch.cat([own, pairs[:, :1].expand(-1, 2) if self.anchors_only else pairs])
+        order = torch.randperm(len(items), generator=draw)[: self.steps_per_epoch * self.batch_size]
+        return items[order].view(self.steps_per_epoch, self.batch_size, 2).transpose(1, 2).contiguous()

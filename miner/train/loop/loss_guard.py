@@ -1,0 +1,59 @@
+"""What stops a run that has gone wrong."""
+
+import math
+
+from torch import Tensor
+
+from miner.errors import MinerError
+from miner.train.settings.plan import Plan
+
+_MOST_BAD_LOSSES = 3
+
+
+class LossGuard:
+    """Stop a run whose loss is not finite any more.
+
+    A loss is looked at one step late, so that a GPU need not wait for the CPU.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.bad = 0
+        self.last_loss = math.nan
+        self._pending: tuple[int, float, Tensor] | None = None
+
+    @property
+    def note(self) -> str:
+        """The last loss that was looked at, for the progress display."""
+        return "" if math.isnan(self.last_loss) else f"loss {self.last_loss:.3f}, "
+
+    def check_previous(self, step: int, lr: float, loss: Tensor) -> None:
+        """Look at the loss of the step before, and keep this one for later."""
+        self.check_now()
+        self._pending = (step, lr, loss)
+
+    def check_now(self) -> bool:
+        """Look at the loss that is kept; whether it and those just before it are finite.
+
+        Raises:
+            MinerError: it is the third in a row that is not, or the last of the run.
+        """
+        if self._pending is not None:
+            step, lr, loss = self._pending
+            self._pending = None
+            self.last_loss = loss.item()
+            self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
+            # Weights that a bad last step may have spoilt must not become a result.
+            if self.bad == _MOST_BAD_LOSSES or (self.bad and step == self.plan.steps):
+                raise MinerError(self._explanation(step, lr))
+        return self.bad == 0
+
+    def _explanation(self, step: int, lr: float) -> str:
+        steps = f"{self.bad} steps in a row, up to step" if self.bad > 1 else "step"
+        soft = self.plan.temperature
+        settings = [f"lr {lr:.3g}", *([f"temperature {soft:g}"] if soft else []), self.plan.precision]
+        return (
+            f"The loss of {self.plan.method} was not finite for {steps} {step} of {self.plan.steps} ({', '.join(settings)}). "
+            f"The likely cause is a learning rate that is too high for a batch of {self.plan.batch_size}: train again with a "
+            f"lower --lr and --force. If that does not help, try --precision fp32{' or a higher --temperature' if soft else ''}."
+        )

@@ -1,0 +1,111 @@
+"""How gradients become new weights: the optimizer of a run, its schedules, and the limit on the gradient."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from miner.learning.schedule import cosine, cosine_between
+from miner.train.data.batch import Batch
+from miner.train.methods import Method
+from miner.train.settings.plan import Plan
+
+MOMENTUM = 0.9
+
+
+class Updates:
+    """The optimizer with learning rate and weight decay by step.
+
+    - sgd: torch's, momentum 0.9.
+    - lars: timm's, momentum 0.9 (You et al. 2017, arXiv 1708.03888). Parameters that do not decay are
+      not adapted either, as in the authors' code of VICReg and Barlow Twins.
+    - adamw: torch's, betas 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv 1711.05101).
+
+    Args:
+        plan: of the run.
+        method: whose parameters are updated.
+
+    Attributes:
+        optimizer: its state is what a checkpoint must hold; learning rates and decays follow from the step.
+        lrs: learning rate by step, float64 (steps,).
+    """
+
+    def __init__(self, plan: Plan, method: Method) -> None:
+        self.lrs = cosine(plan.lr_peak, plan.steps, plan.warmup_steps)
+        final = plan.weight_decay if plan.final_weight_decay is None else plan.final_weight_decay
+        self._decays = cosine_between(plan.weight_decay, final, plan.steps)
+        self._lr_peak, self._clip_norm = plan.lr_peak, plan.clip_norm
+        self._parameters = method.trainable()
+        groups: list[dict[str, Any]] = []
+        self._traits: list[tuple[bool, bool]] = []
+        for group in method.parameter_groups():
+            for parameters, decays in _by_decay(group.parameters, plan.decay_on):
+                adapted = _adaptation(plan, decays) if plan.optimizer == "lars" else {}
+                groups.append({"params": parameters, "weight_decay": plan.weight_decay if decays else 0.0, **adapted})
+                self._traits.append((group.constant_lr, decays))
+        self.optimizer = _build(plan.optimizer, groups, plan.lr_peak)
+
+    def prepare(self, step: int) -> None:
+        """Forget the last gradients, and take on the learning rate and the weight decay of a step."""
+        self.optimizer.zero_grad()
+        for (constant_lr, decays), state in zip(self._traits, self.optimizer.param_groups, strict=True):
+            state["lr"] = self._lr_peak if constant_lr else float(self.lrs[step])
+            state["weight_decay"] = float(self._decays[step]) if decays else 0.0
+
+    def apply(self) -> dict[str, Tensor]:
+        """Change the weights by the gradients that have been summed up.
+
+        Returns:
+            "grad_norm" before it was limited, float32 scalar, when there is a limit. The norm is that of all gradients together.
+        """
+        norms = {}
+        if self._clip_norm is not None:
+            norms["grad_norm"] = nn.utils.clip_grad_norm_(self._parameters, self._clip_norm)
+        self.optimizer.step()
+        return norms
+
+
+def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]:
+    """Add the gradients of the mean loss of a batch to those of the parameters, part by part, to save memory.
+
+    Each part is a batch by itself: its negatives, correlations and batch statistics are its own. Batch normalisation counts
+    each part; momentum encoders, queues and centres move once.
+
+    Args:
+        method: in train mode; under autocast, backward leaves it for a while, as torch asks for.
+        batch: a whole step's.
+        parts: they divide the batch.
+    Returns:
+        Means of the loss and the metrics over the parts, without graph.
+    """
+    outcomes = []
+    for part in batch.split(parts):
+        outcome = method(part)
+        with torch.autocast(batch.first.device.type, enabled=False):
+            (outcome["loss"] / parts).backward()
+        outcomes.append({name: value.detach() for name, value in outcome.items()})
+    return {name: torch.stack([outcome[name] for outcome in outcomes]).mean() for name in outcomes[0]}
+
+
+def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[nn.Parameter], bool]]:
+    """Parameters apart that decay and that do not; biases and the scales of normalisations have one dimension at most."""
+    if decay_on == "all":
+        return [(parameters, True)]
+    weights = [parameter for parameter in parameters if parameter.ndim > 1]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    return [(part, decays) for part, decays in ((weights, True), (others, False)) if part]
+
+
+def _adaptation(plan: Plan, decays: bool) -> dict[str, Any]:
+    """What timm's LARS calls these settings of a group of parameters."""
+    return {"always_adapt": decays, "trust_coeff": plan.trust_coefficient, "trust_clip": plan.trust_clip}
+
+
+def _build(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=lr)
+    if name == "lars":
+        from timm.optim.lars import Lars
+
+        return Lars(groups, lr=lr, momentum=MOMENTUM)
+    return torch.optim.SGD(groups, lr=lr, momentum=MOMENTUM)

@@ -1,0 +1,176 @@
+"""Features of the whole data set and, for every image, the lists of its nearest neighbours over the last epochs."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from miner.learning.precision import full_precision
+
+BLOCK_ENTRIES = 1 << 24  # of similarities at a time: 64 MiB
+SHARPNESS = 0.001  # temperature of the draw among votes
+_NEVER = torch.iinfo(torch.int32).min
+
+
+class Edges(NamedTuple):
+    """Directed edges, ascending by node, then by epoch, then from the most similar on.
+
+    Attributes:
+        nodes, neighbours: rows of images, int64 (edges,).
+        epochs: when the neighbour was found, from 0, int64 (edges,).
+        similarities: cosines then, float32 (edges,).
+    """
+
+    nodes: Tensor
+    neighbours: Tensor
+    epochs: Tensor
+    similarities: Tensor
+
+
+class NeighbourBank(nn.Module):
+    """One stream (student or teacher) of GraphNNCLR: N features, and N rings of `window` lists of `listed` neighbours.
+
+    A list may hold the image itself, as it was an epoch before: that vote tells whether its neighbourhood can be trusted. A node
+    writes one list an epoch, over its oldest one; empty places are -1 with similarity 0.
+
+    Args:
+        images: N.
+        width: of the features.
+        window: w, lists kept per image.
+        listed: k, neighbours in a list.
+    """
+
+    features: Tensor
+    ids: Tensor
+    similarities: Tensor
+    epochs: Tensor
+
+    def __init__(self, images: int, width: int, *, window: int, listed: int) -> None:
+        super().__init__()
+        self.register_buffer("features", torch.zeros(images, width))
+        self.register_buffer("ids", torch.full((images, window, listed), -1, dtype=torch.int32))
+        self.register_buffer("similarities", torch.zeros(images, window, listed))
+        # Below 0: nothing there yet. All different, so that the oldest list is always one.
+        self.register_buffer("epochs", torch.arange(-window, 0, dtype=torch.int32).repeat(images, 1))
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(buffer.nbytes for buffer in self.buffers())
+
+    @torch.no_grad()
+    def take(self, rows: Tensor, features: Tensor, epoch: Tensor) -> Tensor:
+        """Look up the neighbours of some images, then put their features into the bank.
+
+        Of an image that is there twice, the first counts.
+
+        Args:
+            rows: of the images, int64 (batch,).
+            features: unit rows, float32 (batch, width).
+            epoch: from 0, int64 scalar on the device.
+        Returns:
+            Churn, float32 scalar: share of the neighbours that were not in the image's list before; 1 for a first list.
+        """
+        first = (rows.unsqueeze(1) == rows).int().argmax(dim=1)
+        features = features[first].to(self.features.dtype)
+        found, ids = most_similar(features, self.features, self.epochs.amax(dim=1) >= 0, self.ids.shape[2])
+        found, ids = found[first], ids[first]
+        churn = self._churn(rows, ids)
+        written = self.epochs[rows]
+        slot = written.masked_fill(written == epoch, _NEVER).argmin(dim=1)
+        self.ids[rows, slot] = ids.int()
+        self.similarities[rows, slot] = found.to(self.similarities.dtype)
+        self.epochs[rows, slot] = epoch.int()
+        self.features[rows] = features
+        return churn
+
+    @torch.no_grad()
+    def votes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Candidates for a second view and their votes: the sum of their similarities over the lists.
+
+        Args:
+            rows: of images, int64 (batch,).
+        Returns:
+            The `listed` candidates with most votes, int64 (batch, listed), -1 where there are fewer, and float32 votes, -inf there.
+        """
+        ids, similarities = self.ids[rows].flatten(1), self.similarities[rows].flatten(1)
+        same = ids.unsqueeze(2) == ids.unsqueeze(1)
+        votes = (same * similarities.unsqueeze(1)).sum(dim=2)
+        repeated = same.tril(-1).any(dim=2)
+        best = votes.masked_fill(repeated | (ids < 0), -torch.inf).topk(self.ids.shape[2])
+        candidates = ids.gather(1, best.indices).long()
+        return candidates.masked_fill(best.values == -torch.inf, -1), best.values
+
+    def trusted(self, rows: Tensor, candidates: Tensor) -> Tensor:
+        """Whether an image has a list in each slot, and is first among its own candidates: bool (batch,)."""
+        return (self.epochs[rows] >= 0).all(dim=1) & (candidates[:, 0] == rows)
+
+    def edges(self, per_list: int) -> Edges:
+        """The graph: from every image to the first `per_list` others of each of its lists."""
+        order = self.epochs.argsort(dim=1)
+        by_age = order.unsqueeze(2).expand_as(self.ids)
+        ids, similarities = self.ids.gather(1, by_age), self.similarities.gather(1, by_age)
+        epochs = self.epochs.gather(1, order).unsqueeze(2).expand_as(ids)
+        nodes = torch.arange(len(ids), device=ids.device).view(-1, 1, 1).expand_as(ids)
+        kept = first_others(ids, nodes, per_list)
+        return Edges(nodes[kept], ids[kept].long(), epochs[kept].long(), similarities[kept])
+
+    def newest(self, per_list: int) -> Tensor:
+        """The first `per_list` others of each image's newest list, and -1 elsewhere: int64 (N, listed)."""
+        nodes = torch.arange(len(self.ids), device=self.ids.device)
+        ids = self.ids[nodes, self.epochs.argmax(dim=1)]
+        return ids.masked_fill(~first_others(ids, nodes.unsqueeze(1), per_list), -1).long()
+
+    def _churn(self, rows: Tensor, ids: Tensor) -> Tensor:
+        before = self.ids[rows, self.epochs[rows].argmax(dim=1)]
+        others = (ids >= 0) & (ids != rows.unsqueeze(1))
+        stayed = (ids.unsqueeze(2) == before.unsqueeze(1)).any(dim=2) & others
+        return 1.0 - stayed.sum().float() / others.sum().clamp_min(1)
+
+
+def first_others(ids: Tensor, nodes: Tensor, count: int) -> Tensor:
+    """Where lists hold one of their first `count` images other than the node itself: bool like `ids`, (..., listed)."""
+    others = (ids >= 0) & (ids != nodes)
+    return others & (others.cumsum(dim=-1) <= count)
+
+
+@full_precision
+def most_similar(queries: Tensor, bank: Tensor, filled: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The rows of a bank with the greatest inner products, by blocks of the bank.
+
+    Args:
+        queries: (batch, width).
+        bank: (n, width).
+        filled: which rows of the bank count, bool (n,).
+        count: of rows to find, at most n.
+    Returns:
+        (batch, count) inner products, descending, and int64 rows; 0 and -1 where fewer rows count.
+    """
+    block = max(count, BLOCK_ENTRIES // len(queries))
+    values, ids = queries.new_empty(len(queries), 0), filled.new_empty(len(queries), 0, dtype=torch.long)
+    for start in range(0, len(bank), block):
+        part = slice(start, start + block)
+        products = (queries @ bank[part].T).masked_fill(~filled[part], -torch.inf)
+        rows = torch.arange(start, start + products.shape[1], device=bank.device).expand_as(products)
+        values, ids = torch.cat([values, products], dim=1), torch.cat([ids, rows], dim=1)
+        best = values.topk(min(count, values.shape[1]))
+        values, ids = best.values, ids.gather(1, best.indices)
+    missing = values == -torch.inf
+    return values.masked_fill(missing, 0.0), ids.masked_fill(missing, -1)
+
+
+def draw_by_votes(candidates: Tensor, votes: Tensor, lists: int, uniform: Tensor) -> Tensor:
+    """One candidate each, by a softmax of the mean votes with temperature 0.001.
+
+    Args:
+        candidates: int64 (batch, k).
+        votes: sums over the lists, -inf for no candidate, float32 (batch, k).
+        lists: that votes are sums over.
+        uniform: in [0, 1), float32 (batch,).
+    Returns:
+        int64 (batch,).
+    """
+    # Finite, so that rows without any candidate do no harm.
+    means = votes.clamp_min(-1e6) / lists
+    shares = torch.softmax(means / SHARPNESS, dim=1).cumsum(dim=1)
+    place = (shares < uniform.unsqueeze(1) * shares[:, -1:]).sum(dim=1, keepdim=True)
+    return candidates.gather(1, place).squeeze(1)

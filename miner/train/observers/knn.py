@@ -1,0 +1,117 @@
+"""kNN accuracy while a run goes on, and the weights where it was highest."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from miner.artifacts.runs.inputs import Inputs
+from miner.engine.records import Record
+from miner.errors import MinerError
+from miner.evaluate.data import NoLabelsError, Split, split
+from miner.evaluate.options import PROTOCOLS, KnnOptions
+from miner.evaluate.setup import describe_images, labels_of, load_pixels
+from miner.images.canvases import to_device
+from miner.learning.features import pooled_features
+from miner.learning.knn import accuracy_percent, knn_vote
+from miner.train.methods import Method
+from miner.train.observers.base import Observer
+from miner.train.settings.plan import Plan
+
+# Most images of each side, chosen by key: enough for a hundredth, and little beside an epoch of a large data set.
+MOST_IMAGES = 50_000
+_K, _TEMPERATURE = PROTOCOLS[0]
+_CAUTION = "best is an optimistic number: it was chosen on the images that measure it. Report the last."
+
+
+class KnnObserver(Observer):
+    """Weighted kNN of the backbone on labelled images, as `miner eval knn` measures it with k = 200 and T = 0.1.
+
+    Args:
+        plan: of the run.
+        found: gallery and test images.
+        every: epochs from one measurement to the next; the last epoch is measured as well.
+        device: where to compute.
+        workers: threads that decode.
+    """
+
+    def __init__(self, plan: Plan, found: Split, every: int, device: torch.device, workers: int) -> None:
+        self.plan, self.split, self.every, self.device = plan, found, every, device
+        sides = found.gallery, found.test
+        self._gallery, self._test = (to_device(load_pixels(side, plan.image_size, workers), device) for side in sides)
+        self._labels, self._truth = (labels_of(side).to(device) for side in sides)
+        self._last = self._best = 0.0
+        self._best_epoch = 0
+        self.best_weights: dict[str, Tensor] = {}
+
+    def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
+        if epoch % self.every and step != self.plan.steps:
+            return {}
+        self._last = self._accuracy(method)
+        if not self._best_epoch or self._last > self._best:
+            self._best, self._best_epoch = self._last, epoch
+            weights = method.backbone.state_dict()
+            self.best_weights = {name: value.detach().cpu().clone() for name, value in weights.items()}
+        return {"knn": self._last}
+
+    def state_dict(self) -> dict[str, Any]:
+        numbers = {"last": self._last, "best": self._best, "best_epoch": self._best_epoch}
+        return {**numbers, "best_weights": self.best_weights}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self._last, self._best, self._best_epoch = state["last"], state["best"], state["best_epoch"]
+        self.best_weights = {name: value.cpu() for name, value in state["best_weights"].items()}
+
+    def record(self) -> Record:
+        """Last and best accuracy in percent, and how they were measured."""
+        return {
+            "last": self._last,
+            "best": self._best,
+            "best_epoch": self._best_epoch,
+            "caution": _CAUTION,
+            "every_epochs": self.every,
+            "k": self._k,
+            "temperature": _TEMPERATURE,
+            "norm": "l2",
+            **describe_images(self.split, self.plan.image_size),
+        }
+
+    @property
+    def _k(self) -> int:
+        return min(_K, len(self._gallery))
+
+    @torch.no_grad()
+    def _accuracy(self, method: Method) -> float:
+        plan, backbone = self.plan, method.backbone
+        was_training = backbone.training
+        gallery, test = (
+            F.normalize(
+                pooled_features(backbone, images, plan.mean, plan.std, batch_size=256, device=self.device, title=None),
+                dim=1,
+            )
+            for images in (self._gallery, self._test)
+        )
+        backbone.train(was_training)
+        classes = len(self.split.classes)
+        predicted = knn_vote(test, gallery, self._labels, k=self._k, temperature=_TEMPERATURE, class_count=classes)
+        return accuracy_percent(predicted, self._truth)
+
+
+def labelled_part(inputs: Inputs, limit: int | None) -> Split:
+    """Gallery and test images of a run: its own labelled images, and the built-in test set or a part held out by key.
+
+    Args:
+        inputs: of the run.
+        limit: the run takes only the first so many images, and so does the gallery.
+    Raises:
+        MinerError: the images have no labels, or too few.
+    """
+    try:
+        return split(KnnOptions.parse({"limit": MOST_IMAGES}), inputs, inputs.spec, first=limit)
+    except NoLabelsError as error:
+        raise MinerError(
+            f"The images of {inputs.spec} have no labels, and --knn-epochs needs them. Labels come from class folders "
+            "(CLASS/IMAGE.jpg) or from .cls and .json members of shards. Train without --knn-epochs; what a run learns does "
+            "not depend on it."
+        ) from error

@@ -1,0 +1,49 @@
+"""Weights that a run starts from instead of random ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from miner.artifacts.runs.files import BACKBONE_FILE
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import file_record, read_json
+from miner.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Start:
+    """A file with the weights of a backbone.
+
+    Attributes:
+        file: to read.
+        sha256: of its bytes.
+    """
+
+    file: Path
+    sha256: str
+
+
+def find_start(asked: str | None, workspace: Workspace, folder: Path) -> Start | None:
+    """The file behind `--init-from`; without torch.
+
+    Args:
+        asked: the name of a run of the workspace, the folder of a run, or a file of weights.
+        workspace: of the run.
+        folder: of the run that is going to start.
+    Raises:
+        UsageError: there is no such file, the run that it is of has not finished, or it is the run itself.
+    """
+    if asked is None:
+        return None
+    place = Path(asked)
+    run = next((each for each in (workspace.run(asked), place) if each.is_dir()), None)
+    file = place if run is None else run / BACKBONE_FILE
+    if run is not None and run.resolve() == folder.resolve():
+        raise UsageError(
+            f"--init-from {asked} is this very run. Give the new run a --name of its own; to go on with an interrupted one, leave "
+            "--init-from as it was and run the same command."
+        )
+    if run is not None and read_json(run / "manifest.json") is None:
+        raise UsageError(f"--init-from {asked}: that run has not finished. Run its `miner train` command again first.")
+    if not file.is_file():
+        raise UsageError(f"--init-from {asked}: there is no such run in {workspace.root / 'runs'}, and no such file.")
+    return Start(file, file_record(file)["sha256"])

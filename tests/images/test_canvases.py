@@ -1,0 +1,111 @@
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torchvision.transforms import v2
+
+from miner.errors import MinerError
+from miner.images import canvases as module
+from miner.images.canvases import canvas_side, channel_statistics, load_images, nearest_image_size, typical_side
+from miner.images.decode import Picture, decode_picture
+from miner.source import open_source
+from tests.train.mini_workspace import sample_entries
+
+
+def folder_of(path: Path, sizes: list[tuple[int, int]]) -> str:
+    rng = np.random.default_rng(0)
+    for number, (width, height) in enumerate(sizes):
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
+        coarse.resize((width, height), Image.Resampling.BICUBIC).save(path / f"{number:03d}.png")
+    return str(path)
+
+
+def test_pixels_are_those_of_the_file() -> None:
+    source, entries = sample_entries(70)
+    loaded = load_images(source, entries, 28, 2, "decode")
+    assert loaded.shape == (70, 3, 28, 28) and loaded.dtype == torch.uint8
+    for entry, pixels in zip(entries, loaded, strict=True):
+        with Image.open(io.BytesIO(source.read(entry))) as image:
+            assert np.array_equal(pixels.permute(1, 2, 0).numpy(), np.asarray(image.convert("RGB")))
+
+
+def test_resize_keeps_the_central_square_as_torchvision_does(tmp_path: Path) -> None:
+    # Sizes whose scaled sides and margins are whole pixels; in between, torchvision rounds and the exact box does not.
+    source = open_source(folder_of(tmp_path, [(96, 64), (64, 128), (100, 100), (16, 24), (32, 48)]))
+    loaded = load_images(source, source.entries, 32, 1, "decode")
+    reference = v2.Compose([v2.Resize(32, antialias=True), v2.CenterCrop(32), v2.PILToTensor()])
+    for entry, pixels in zip(source.entries, loaded, strict=True):
+        expected = reference(Image.open(io.BytesIO(source.read(entry))))
+        assert (pixels.int() - expected.int())[..., 2:-2, 2:-2].abs().max() <= 1
+
+
+def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    large = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((1200, 900), Image.Resampling.BICUBIC)
+    for name in ("a.jpg", "b.png"):
+        large.save(tmp_path / name, **({"quality": 95} if name == "a.jpg" else {}))
+    source, decoded = open_source(str(tmp_path)), []
+
+    def decode(*arguments: Any) -> Picture:
+        decoded.append(decode_picture(*arguments))
+        return decoded[-1]
+
+    monkeypatch.setattr(module, "decode_picture", decode)
+    small, whole = load_images(source, source.entries, 100, 1, "decode").int()
+    assert [picture.image.size for picture in decoded] == [(300, 225), (1200, 900)]
+    assert (small - whole).abs().float().mean() < 1
+
+
+def test_typical_side_is_the_median_short_side(tmp_path: Path) -> None:
+    source = open_source(folder_of(tmp_path, [(30, 90), (50, 40), (70, 80)]))
+    assert typical_side(source, source.entries) == 40
+
+
+@pytest.mark.parametrize(("side", "size"), [(28, 32), (32, 32), (50, 64), (96, 96), (100, 96), (500, 224)])
+def test_image_size_is_the_nearest_usual_one(side: int, size: int) -> None:
+    assert nearest_image_size(side) == size
+
+
+def test_canvas_is_larger_than_the_view_only_when_the_images_are() -> None:
+    assert canvas_side(32, 28) == 32 and canvas_side(32, 32) == 32
+    assert canvas_side(224, 400) == 280 and canvas_side(96, 100) == 120
+
+
+def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path, [(20, 20)] * 3)
+    (tmp_path / "001.png").write_bytes((tmp_path / "001.png").read_bytes()[:100])
+    (tmp_path / "002.png").write_bytes(b"no image")
+    source = open_source(spec)
+    with pytest.raises(MinerError, match=r"001\.png .*cannot be used"):
+        load_images(source, source.entries, 16, 2, "decode")
+    with pytest.raises(MinerError, match=r"002\.png .*no known image format"):
+        typical_side(source, source.entries)
+
+
+def test_more_than_half_of_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, entries = sample_entries(10)
+    needed = 10 * 3 * 28 * 28
+    monkeypatch.setattr(module, "free_memory_bytes", lambda: 2 * needed)
+    assert len(load_images(source, entries, 28, 1, "decode")) == 10
+    monkeypatch.setattr(module, "free_memory_bytes", lambda: 2 * needed - 2)
+    with pytest.raises(MinerError, match="more than half"):
+        load_images(source, entries, 28, 1, "decode")
+
+
+def test_free_memory_is_positive_and_below_the_machines() -> None:
+    total = int(Path("/proc/meminfo").read_text().split()[1]) * 1024
+    assert 0 < module.free_memory_bytes() <= total
+
+
+def test_channel_statistics_equal_numpy() -> None:
+    pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 200, (50, 3, 9, 9), dtype=np.uint8))
+    pixels[:, 1] //= 3
+    mean, std = channel_statistics(pixels)
+    scaled = pixels.numpy() / 255.0
+    np.testing.assert_allclose(mean, scaled.mean((0, 2, 3)), atol=6e-5)
+    np.testing.assert_allclose(std, scaled.std((0, 2, 3)), atol=6e-5)
+    assert channel_statistics(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))[1] == (1 / 255,) * 3

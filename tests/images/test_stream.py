@@ -1,0 +1,94 @@
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from miner.errors import MinerError
+from miner.images import stream as module
+from miner.images.canvases import channel_statistics, load_images
+from miner.images.stream import StreamedImages
+from miner.learning.randomness import generator
+from miner.source import Entry, Source, open_source
+from tests.train.mini_workspace import sample_entries
+
+
+def steps(images: int, count: int, size: int) -> list[Tensor]:
+    """Rows of some steps, with repetitions as own-view items have them."""
+    draw = generator(0, "rows")
+    return [torch.randint(0, images, (size,), generator=draw).repeat(2) for _ in range(count)]
+
+
+class Counting:
+    """A source that counts what is read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.reads, self._lock = source, 0, threading.Lock()
+
+    def read(self, entry: Entry) -> bytes:
+        with self._lock:
+            self.reads += 1
+        return self.source.read(entry)
+
+
+@pytest.mark.parametrize("workers", [0, 1, 4])
+def test_every_step_is_what_memory_would_give_at_any_number_of_threads(workers: int) -> None:
+    source, entries = sample_entries(90)
+    in_memory = load_images(source, entries, 36, 1, "decode")
+    wanted = steps(90, 6, 20)
+    images = StreamedImages(source, entries, 36, workers)
+    images.expect(wanted)
+    for rows in wanted:
+        assert torch.equal(images[rows], in_memory[rows])
+
+
+def test_rows_and_statistics_are_those_of_memory() -> None:
+    source, entries = sample_entries(50)
+    images = StreamedImages(source, entries, 28, 2)
+    in_memory = load_images(source, entries, 28, 1, "decode")
+    rows = torch.tensor([3, 49, 3, 0])
+    assert torch.equal(images[rows], in_memory[rows])
+    assert len(images) == 50
+    assert channel_statistics(images) == channel_statistics(in_memory)
+
+
+def test_an_image_that_both_views_show_is_decoded_once() -> None:
+    source, entries = sample_entries(40)
+    counting = Counting(source)
+    images = StreamedImages(counting, entries, 28, 2)  # type: ignore[arg-type]
+    images[torch.arange(40).repeat(2)]
+    assert counting.reads == 40
+
+
+def test_two_steps_are_decoded_ahead_and_no_more() -> None:
+    source, entries = sample_entries(60)
+    counting = Counting(source)
+    asked: list[Tensor] = []
+
+    def steps_of(count: int) -> Iterator[Tensor]:
+        for step in range(count):
+            asked.append(torch.arange(step, step + 8))
+            yield asked[-1]
+
+    images = StreamedImages(counting, entries, 28, 2)  # type: ignore[arg-type]
+    images.expect(steps_of(9))
+    for done in range(9):
+        images[torch.tensor([50])]  # what nobody expected is decoded all the same
+        assert len(asked) == min(9, done + 1 + module._STEPS_AHEAD)
+        images[asked[done]]
+    assert counting.reads == 9 * 8 + 9
+
+
+def test_a_damaged_image_is_named_at_the_step_that_shows_it(tmp_path: Path) -> None:
+    source, entries = sample_entries(6)
+    for number, entry in enumerate(entries):
+        data = source.read(entry)
+        (tmp_path / f"{number}.{entry.extension}").write_bytes(data[: len(data) // 2] if number == 4 else data)
+    folder = open_source(str(tmp_path))
+    images, wanted = StreamedImages(folder, folder.entries, 28, 2), torch.arange(6).split(2)
+    images.expect(wanted)
+    assert len(images[wanted[0]]) == 2 and len(images[wanted[1]]) == 2
+    with pytest.raises(MinerError, match=r"The image 4\.\w+ .*cannot be used"):
+        images[wanted[2]]

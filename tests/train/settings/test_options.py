@@ -1,0 +1,77 @@
+import pytest
+
+from miner.errors import UsageError
+from miner.train.settings.method_defaults import OWN_OPTIONS, RECIPES, defaults_of
+from miner.train.settings.options import TrainOptions
+
+
+@pytest.mark.parametrize("method", RECIPES)
+def test_what_is_not_given_is_the_methods_default_and_what_it_has_not_is_none(method: str) -> None:
+    options = TrainOptions.parse({"method": method})
+    assert options.lr == RECIPES[method].lr
+    for name in OWN_OPTIONS:
+        assert getattr(options, name) == RECIPES[method].settings.get(name)
+    assert TrainOptions.parse(options.plain()) == options
+
+
+def test_moco_is_the_default_and_given_values_win() -> None:
+    assert TrainOptions() == TrainOptions(method="moco") and TrainOptions().symmetric is False
+    assert TrainOptions(lr=1.0).lr == 1.0 and TrainOptions(temperature=0.5).temperature == 0.5
+    assert TrainOptions(method="byol", hidden_dim=77).hidden_dim == 77
+    assert TrainOptions(queue_size=None).queue_size == 4096
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        (
+            {"method": "simsiam", "queue_size": 10},
+            "--queue-size is not an option of simsiam; it belongs to moco, nnclr",
+        ),
+        ({"method": "simclr", "symmetric": True}, "--symmetric is not an option of simclr; it belongs to moco"),
+        ({"method": "vicreg", "temperature": 0.1}, "--temperature is not an option of vicreg"),
+        ({"method": "nnclr", "momentum": 0.9}, "--momentum is not an option of nnclr; it belongs to moco, byol, dino"),
+        ({"predictor_dim": 9}, "--predictor-dim is not an option of moco; it belongs to simsiam, byol, nnclr"),
+        ({"method": "dino", "temperature": 0.04}, "must be below --temperature 0.04"),
+        ({"backbone": "vit_tiny", "stem": "cifar"}, "--stem is of ResNets; vit_tiny takes --patch-size"),
+        ({"patch_size": 4}, "--patch-size and --drop-path are of ViTs; resnet18 takes --stem"),
+        ({"drop_path": 0.1}, "--patch-size and --drop-path are of ViTs"),
+        ({"method": "dino", "teacher_warmup_temperature": 0.1}, "--teacher-warmup-temperature 0.1 must be below"),
+        ({"method": "byol", "local_crops": 2}, "--local-crops and --local-size are not options of byol"),
+        ({"method": "dino", "local_size": 16}, "--local-size has no meaning without --local-crops"),
+        ({"trust_clip": True}, "--trust-coefficient and --trust-clip belong to --optimizer lars"),
+        ({"method": "sinclair"}, "--method"),
+        ({"method": ["moco"]}, "--method"),
+        ({"method": "simclr", "temperature": 0}, "--temperature"),
+        ({"method": "byol", "momentum": 1.5}, "--momentum"),
+        ({"epochs": 10, "warmup_epochs": 10}, "--warmup-epochs 10 must be below --epochs 10"),
+        ({"optimizer": "adam"}, "--optimizer"),
+        ({"method": "barlow", "partners": 1}, "--partners is not for barlow"),
+        ({"partners": 1, "pairs_arm": "none"}, "--partners has no meaning with --pairs-arm none"),
+        ({"pair_weight": 0.5}, "--pair-weight belongs to --partners"),
+        ({"method": "dino", "mask_known_positives": True}, "is for moco, simclr, nnclr: dino has no negatives"),
+        ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
+    ],
+)
+def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        TrainOptions.parse(values)
+
+
+def test_the_help_tells_the_defaults_of_every_method() -> None:
+    assert defaults_of("momentum") == "0.99 for moco, byol, dino, graphnnclr"
+    for name in OWN_OPTIONS:
+        if name not in ("symmetric", "graph_prior"):  # flags that are off
+            assert defaults_of(name) in (TrainOptions.model_fields[name].description or "")
+    for method, recipe in RECIPES.items():
+        assert f"{method}: {recipe.summary}" in TrainOptions.model_fields["method"].description
+
+
+def test_an_optimizer_brings_its_rate_and_decay_which_given_values_replace() -> None:
+    lars, adamw = (TrainOptions(method="vicreg", optimizer=name) for name in ("lars", "adamw"))
+    assert (lars.lr, lars.weight_decay, lars.decay_on) == (0.3, 1e-6, "weights")
+    assert (adamw.lr, adamw.weight_decay, adamw.decay_on) == (5e-4, 0.04, "weights")
+    sgd = TrainOptions(method="vicreg")
+    assert (sgd.lr, sgd.weight_decay, sgd.decay_on) == (RECIPES["vicreg"].lr, 5e-4, "all")
+    given = TrainOptions(optimizer="lars", lr=1.0, decay_on="all", weight_decay=0.0)
+    assert (given.lr, given.weight_decay, given.decay_on) == (1.0, 0.0, "all")

@@ -1,0 +1,139 @@
+import pytest
+
+from miner.errors import MinerError, UsageError
+from miner.train.settings.options import TrainOptions
+from miner.train.settings.plan import (
+    announcements,
+    check_shares,
+    choose_batch_size,
+    choose_crops,
+    choose_patch_size,
+    choose_queue_size,
+    choose_stem,
+    peak_lr,
+)
+from tests.train.loop.test_loop import plan
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "pairs", "chosen"),
+    [
+        (256, 50_000, 0, 256),
+        (300, 50_000, 0, 300),
+        (256, 300, 0, 32),
+        (256, 300, 5_000, 64),
+        (256, 16, 0, 2),
+        (8, 300, 0, 8),
+        (4096, 3_000, 0, 256),
+    ],
+)
+def test_batch_leaves_eight_steps_and_room_for_negatives(asked: int, images: int, pairs: int, chosen: int) -> None:
+    assert choose_batch_size(asked, images, pairs) == chosen
+    assert (images + pairs) // chosen >= 8 and images // chosen >= 4
+
+
+def test_too_few_images_are_refused() -> None:
+    with pytest.raises(MinerError, match="15 images are too few"):
+        choose_batch_size(256, 15, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "images", "keys", "chosen"),
+    [
+        (4096, 50_000, 256, 4096),
+        (4096, 3_000, 256, 512),
+        (1000, 50_000, 256, 768),
+        (4096, 512, 256, 256),
+        (10, 99, 32, 32),
+    ],
+)
+def test_queue_is_whole_steps_and_a_quarter_of_the_images(asked: int, images: int, keys: int, chosen: int) -> None:
+    assert choose_queue_size(asked, images, keys) == chosen
+    assert chosen % keys == 0 and chosen <= max(keys, images // 4)
+
+
+def test_stem_goes_by_the_size_unless_named() -> None:
+    assert [choose_stem("auto", size) for size in (32, 64, 65, 224)] == ["cifar", "cifar", "imagenet", "imagenet"]
+    with pytest.raises(UsageError, match="--stem cifar"):
+        choose_stem("imagenet", 16)
+    assert choose_stem("imagenet", 32) == "imagenet" and choose_stem("cifar", 224) == "cifar"
+
+
+def test_lr_scales_with_the_batch() -> None:
+    assert peak_lr(0.03, 512) == pytest.approx(0.06)
+
+
+def test_patches_are_at_least_eight_by_eight_unless_named() -> None:
+    sizes = (16, 32, 64, 96, 128, 224, 384)
+    assert [choose_patch_size(None, size) for size in sizes] == [2, 4, 8, 8, 16, 16, 16]
+    assert choose_patch_size(14, 224) == 14
+    with pytest.raises(UsageError, match=r"--image-size 100 is no multiple of the patch size 8. Use --image-size 96"):
+        choose_patch_size(None, 100)
+    with pytest.raises(UsageError, match="Use --image-size 32"):
+        choose_patch_size(32, 16)
+
+
+@pytest.mark.parametrize(
+    ("size", "stem", "patch_size", "local_size", "least_area"),
+    [
+        (224, None, 16, 96, 0.4),
+        (32, None, 4, 12, 0.4),
+        (224, "imagenet", None, 96, 0.14),
+        (128, "imagenet", None, 48, 0.14),
+        (32, "cifar", None, 16, 0.14),
+    ],
+)
+def test_small_crops_have_three_sevenths_of_the_side(
+    size: int, stem: str | None, patch_size: int | None, local_size: int, least_area: float
+) -> None:
+    options = TrainOptions(method="dino", local_crops=6)
+    chosen = choose_crops(options, size, stem, patch_size)
+    assert chosen == {
+        "augmentation": "byol" if size >= 96 else "plain",
+        "least_area": least_area,
+        "local_crops": 6,
+        "local_size": local_size,
+    }
+    small = plan(**chosen).small_views
+    assert small.area == (0.05, least_area) and small.solarise == (0.0, 0.0)
+    assert small.blur == ((0.5, 0.5) if size >= 96 else (0.0, 0.0))
+    assert plan(**chosen).views.area == (least_area, 1.0)
+
+
+def test_crops_that_do_not_fit_are_refused() -> None:
+    def choose(size: int, stem: str | None, patch_size: int | None, **options: object) -> None:
+        choose_crops(TrainOptions(method="dino", local_crops=2, **options), size, stem, patch_size)
+
+    with pytest.raises(UsageError, match="Set --local-size to less than 32 px and at least 17"):
+        choose(32, "imagenet", None)
+    with pytest.raises(UsageError, match=r"Small crops of 18 px do not fit.* in multiples of 4"):
+        choose(32, None, 4, local_size=18)
+    with pytest.raises(UsageError, match="less than 32 px"):
+        choose(32, "cifar", None, local_size=32)
+
+
+def test_without_small_crops_the_augmentation_decides_unless_asked() -> None:
+    assert choose_crops(TrainOptions(), 224, "imagenet", None) == {"augmentation": "moco", "least_area": 0.2}
+    asked = TrainOptions(augmentation="solarise", least_area=0.3)
+    assert choose_crops(asked, 32, "cifar", None) == {"augmentation": "solarise", "least_area": 0.3}
+
+
+def test_a_step_is_made_of_equal_parts() -> None:
+    check_shares(256, 1, 128)
+    check_shares(256, 2, 64)
+    for batch_size, processes, parts in ((256, 1, 3), (8, 1, 8), (8, 2, 4)):
+        with pytest.raises(UsageError, match=f"--accumulate {parts} does not make equal parts"):
+            check_shares(batch_size, processes, parts)
+
+
+def test_what_decides_the_updates_is_said() -> None:
+    options = TrainOptions(optimizer="lars", warmup_epochs=10, batch_size=512, clip_norm=3, accumulate=4)
+    changes = {"method": "moco", "lr_peak": 0.6, "batch_size": 512, "weight_decay": 1e-6, "decay_on": "weights"}
+    chosen = plan(optimizer="lars", warmup_steps=100, clip_norm=3.0, accumulate=4, final_weight_decay=0.4, **changes)
+    said = "\n".join(announcements(options, chosen))
+    assert "lr 0.3 x 512/256 = 0.6, 100 steps of warm-up" in said
+    assert (
+        "lars, weight decay 1e-06 to 0.4 on weights, not on biases and normalisations, gradients no longer than 3"
+        in said
+    )
+    assert "a step in 4 parts of 128 items" in said
