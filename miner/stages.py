@@ -31,6 +31,7 @@ class StageCommand:
         help: one sentence.
         parallel: whether several processes that torchrun starts work on it together.
         exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
+        refined: the target instead, for options with `refined`; None for a stage without it.
     """
 
     target: str
@@ -38,6 +39,11 @@ class StageCommand:
     help: str
     exclusive: bool = True
     parallel: bool = False
+    refined: str | None = None
+
+    def function(self, options: Options) -> Callable[..., Result]:
+        """What does the work that the options ask for."""
+        return load(self.refined if self.refined and getattr(options, "refined", False) else self.target)
 
 
 STAGES = {
@@ -81,14 +87,18 @@ STAGES = {
         parallel=True,
     ),
     "eval knn": StageCommand(
-        "miner.evaluate.knn:knn", KnnOptions, "Classify by weighted nearest neighbours on frozen features."
+        "miner.evaluate.run:knn",
+        KnnOptions,
+        "Classify by weighted nearest neighbours on frozen features.",
+        refined="miner.refine.comparison.evaluate_refined:knn_of_refined",
     ),
     "eval linear": StageCommand(
-        "miner.evaluate.linear:linear",
+        "miner.evaluate.run:linear",
         LinearOptions,
         "Train a linear classifier on frozen features; what it needs chosen is chosen on training images.\n\n"
         "--mode fast (logistic regression on features without augmentation) and --mode augmented (SGD over random crops, the "
         "protocol of papers) keep their results beside each other.",
+        refined="miner.refine.comparison.evaluate_refined:linear_of_refined",
     ),
     "eval graph": StageCommand(
         "miner.refine.comparison.run:compare",
@@ -123,7 +133,7 @@ def run_stage(name: str, options: Options, workspace: Workspace, force: bool, *,
     Raises:
         MinerError: as the stage says.
     """
-    function: Callable[..., Result] = load(STAGES[name].target)
+    function = STAGES[name].function(options)
     if STAGES[name].parallel and is_follower():
         return function(options, workspace, force=force)
     with workspace.locked() if STAGES[name].exclusive and not held else nullcontext():

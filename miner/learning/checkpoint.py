@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.distributed.checkpoint.stateful import Stateful
 
 from miner.engine import committed
 from miner.errors import MinerError
-from miner.train.observers.base import Observer
 
 
 def previous(path: Path) -> Path:
@@ -28,7 +28,7 @@ def save_checkpoint(
     step: int,
     method: nn.Module,
     optimizer: torch.optim.Optimizer,
-    observers: Sequence[Observer] = (),
+    observers: Sequence[Stateful] = (),
 ) -> None:
     """Write the state after `step` steps, atomically. What was there becomes `previous(path)` once the new one has been read back.
 
@@ -49,7 +49,7 @@ def save_checkpoint(
 
 
 def load_checkpoint(
-    path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Observer] = ()
+    path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Stateful] = ()
 ) -> int:
     """Put a saved state back, and return how many steps it had seen; 0 when there is none.
 
@@ -75,7 +75,7 @@ def load_checkpoint(
     return 0
 
 
-def _load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Observer]) -> int:
+def _load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Stateful]) -> int:
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         method.load_state_dict(state["method"])

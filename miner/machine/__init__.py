@@ -1,1 +1,1 @@
-"""machine."""
+"""What this machine has: devices, memory, processor, versions."""

@@ -10,9 +10,9 @@ import torch
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.evaluate.knn import knn
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.request import find_run
+from miner.evaluate.run import knn
 from miner.images.canvases import load_images
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
@@ -73,7 +73,7 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
 
 def test_the_same_request_returns_at_once_without_torch(workspace: Workspace) -> None:
     code = (
-        "import sys; from pathlib import Path; from miner.evaluate.knn import knn; "
+        "import sys; from pathlib import Path; from miner.evaluate.run import knn; "
         "from miner.evaluate.options import KnnOptions; from miner.artifacts.workspace import Workspace; "
         f"result = knn(KnnOptions(), Workspace(Path({str(workspace.root)!r}))); "
         "print(result.fresh, 'torch' in sys.modules); print(result.lines[0])"

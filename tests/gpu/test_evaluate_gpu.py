@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from miner.artifacts.workspace import Workspace
-from miner.evaluate.linear import linear
 from miner.evaluate.options import LinearOptions
+from miner.evaluate.run import linear
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_shards

@@ -15,8 +15,8 @@ from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import UsageError
-from miner.evaluate.knn import knn
 from miner.evaluate.options import KnnOptions
+from miner.evaluate.run import knn
 from miner.images.canvases import load_images
 from miner.learning.features import pooled_features
 from miner.train.data.batch import Batch

@@ -1,1 +1,1 @@
-"""pairs."""
+"""The pairs/ folder: the pair table, and choosing pairs from it."""

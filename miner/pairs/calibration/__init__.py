@@ -1,1 +1,1 @@
-"""calibration."""
+"""`miner calibrate`: a similarity band for an encoder and images, without labels."""

@@ -1,1 +1,1 @@
-"""neighbours."""
+"""The graph of the k nearest neighbours of every image."""

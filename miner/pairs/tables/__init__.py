@@ -1,1 +1,1 @@
-"""tables."""
+"""What `miner pairs` writes and counts: tables, statistics, groups."""

@@ -1,1 +1,1 @@
-"""comparison."""
+"""`miner eval graph` and `--refined`: the graph network beside every simpler control."""

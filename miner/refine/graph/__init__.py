@@ -1,1 +1,1 @@
-"""graph."""
+"""Graphs of nearest neighbours: edges, the weights of messages, samples of a graph."""

@@ -1,1 +1,1 @@
-"""network."""
+"""The graph network: convolutions, training without labels, features of all nodes."""

@@ -1,1 +1,1 @@
-"""graphs."""
+"""What the page shows of neighbour graphs: charts, maps, neighbourhoods."""

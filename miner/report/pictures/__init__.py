@@ -1,1 +1,1 @@
-"""pictures."""
+"""Which images the page shows, and how they are read and made small."""

@@ -1,1 +1,1 @@
-"""named."""
+"""Data sets that have a name: data inside the package, or fetched once into the cache."""

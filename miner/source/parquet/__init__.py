@@ -1,1 +1,1 @@
-"""parquet."""
+"""Parquet files with encoded images in a column."""

@@ -1,1 +1,1 @@
-"""webdataset."""
+"""WebDataset shards: tar files whose members of one sample share a name."""

@@ -1,1 +1,1 @@
-"""loop."""
+"""The training loop and its parts: optimizer, metrics, stop-watch, loss guard."""

@@ -1,1 +1,1 @@
-"""settings."""
+"""What the command line knows of training: options, defaults, arms, the plan of a run. Imports no torch."""

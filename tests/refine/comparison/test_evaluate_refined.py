@@ -12,10 +12,10 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import MinerError, UsageError
-from miner.evaluate.knn import knn
-from miner.evaluate.linear import linear
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.learning import logistic
+from miner.refine.comparison.evaluate_refined import knn_of_refined as knn
+from miner.refine.comparison.evaluate_refined import linear_of_refined as linear
 from miner.refine.comparison.run import compare
 from miner.refine.comparison.test_features import judged, open_refined
 from miner.refine.modes import mode_network

@@ -15,8 +15,8 @@ from miner.embed.encoders import load_encoder
 from miner.embed.naming import parse
 from miner.engine.records import file_record
 from miner.errors import MinerError, UsageError
-from miner.evaluate.knn import knn
 from miner.evaluate.options import KnnOptions
+from miner.evaluate.run import knn
 from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method
 from miner.train.observers.knn import KnnObserver, labelled_part

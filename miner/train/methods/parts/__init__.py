@@ -1,1 +1,1 @@
-"""parts."""
+"""Parts that methods are built of: queues, positives, banks of neighbours."""
