@@ -2,10 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
-from miner.workspace import write_json
 
 from miner.artifacts.stage import Stage, finished_file
 from miner.artifacts.workspace import Workspace
+from miner.engine import write_json
 from miner.engine.records import read_json
 from miner.engine.result import Result
 from miner.errors import MinerError

@@ -3,9 +3,9 @@ import hashlib
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from miner.workspace import write_json
 
 from miner.artifacts.workspace import Workspace
+from miner.engine import write_json
 from miner.errors import MinerError, UsageError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs

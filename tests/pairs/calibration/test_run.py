@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from miner.workspace import write_json
 from PIL import Image
 
 from miner.artifacts.embeddings.store import EmbeddingStore
@@ -17,6 +16,7 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
+from miner.engine import write_json
 from miner.engine.records import read_json
 from miner.errors import MinerError
 from miner.images.decode import decode_image
