@@ -17,7 +17,7 @@ from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals
 from miner.export.plan import JSON_BYTES, Rows, Shard, image_sample_sizes, pair_sample_sizes, plan_shards
-from miner.export.selection import choose_pairs, read_pairs
+from miner.export.selection import choose_pairs, mined_pairs
 from miner.export.write import ImageShard, PairShard
 from miner.source import Source
 
@@ -114,6 +114,6 @@ def read_content(options: ExportOptions, workspace: Workspace, embeddings: Recor
         MinerError: a file is missing or damaged, or an image is no longer in the source.
     """
     images = read_metadata(workspace.embeddings, embeddings)
-    pairs, left_out = choose_pairs(read_pairs(workspace.pairs / "pairs.parquet"), reject, options.max_degree)
+    pairs, left_out = choose_pairs(mined_pairs(workspace.pairs / "pairs.parquet"), reject, options.max_degree)
     source, originals = open_originals(embeddings["request"]["source"], images)
     return Content(options, images, pairs, left_out, source, originals)

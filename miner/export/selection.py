@@ -5,26 +5,21 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Pair, read_decisions, rejected
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.pairs.selection import capped
-from miner.errors import MinerError
+from miner.artifacts.pairs.table import read_pairs
 
 
-def read_pairs(path: Path) -> pa.Table:
+def mined_pairs(path: Path) -> pa.Table:
     """The mined pairs, with a `pair_key` that a pair keeps whatever else is exported.
 
     Raises:
         MinerError: the file is missing or damaged.
     """
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
+    table = read_pairs(path)
     return table.add_column(0, "pair_key", pa.array([f"pair-{row:09d}" for row in range(len(table))], pa.string()))
 
 

@@ -21,7 +21,7 @@ from miner.report.findings import Findings
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
 from miner.report.pictures.album import Album, open_album
-from miner.report.pictures.gallery import cards, hub_cards, random_pairs, read_pairs, spread_pairs, strip
+from miner.report.pictures.gallery import cards, hub_cards, pairs_to_show, random_pairs, spread_pairs, strip
 from miner.report.pictures.pictures import embed_pictures
 from miner.report.settings import environment_tables, request_tables
 from miner.report.text import band, count, counted, percent, source_name
@@ -48,7 +48,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         lstrip_blocks=True,
     )
     environment.filters |= {"count": count, "percent": percent, "band": band, "counted": counted}
-    pairs = read_pairs(workspace.pairs / "pairs.parquet")
+    pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
     script = (Path(__file__).parent / "page.js").read_text()
     return environment.get_template("page.html").render(
@@ -127,10 +127,10 @@ def _galleries(
     options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table, album: Album
 ) -> Context:
     """The cards of all galleries; the pictures share the room that the page has for them."""
-    duplicates = read_pairs(workspace.pairs / "duplicates.parquet")
-    shown = spread_pairs(pairs, options.gallery)
+    duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
+    shown = sppairs_to_show(pairs, options.gallery)
     shown_random = random_pairs(pairs, options.random) if len(pairs) > options.gallery else []
-    shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
+    shown_duplicates = sppairs_to_show(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
     in_pairs = [pair[side] for pair in [*shown, *shown_random, *shown_duplicates] for side in ("a", "b")]
     uses = in_pairs + [hub["row"] for hub in hubs]

@@ -7,12 +7,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.store import read_metadata
-from miner.artifacts.pairs.table import one_order
+from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, fingerprint
 from miner.errors import MinerError
@@ -96,7 +95,7 @@ def read_pairset(workspace: Workspace, slices: int) -> PairSet:
         raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
     images = read_metadata(workspace.embeddings, embeddings)
     path = workspace.pairs / "pairs.parquet"
-    a, b, similarity = _columns(path, len(images), mined.get("both_orders", False))
+    a, b, similarity = _columns(path, len(images))
     if not len(a):
         raise MinerError(f"{path} holds no pair to review. Mine a wider band with `miner pairs`.")
     edges = slice_edges(*_band(mined, similarity), slices)
@@ -119,17 +118,9 @@ def _band(mined: Record, similarity: NDArray[np.float32]) -> tuple[float, float]
     return max(float(band["min"]), float(similarity.min())), min(float(band["max"]), float(similarity.max()))
 
 
-def _columns(path: Path, images: int, both_orders: bool) -> tuple[Indices, Indices, NDArray[np.float32]]:
-    try:
-        table = pq.read_table(path, columns=["a", "b", "similarity"])
-        if both_orders:
-            table = one_order(table)
-    except (OSError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:160]
-        raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
+def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:
+    table = one_order(read_pairs(path, ("a", "b", "similarity")))
     a, b, similarity = (table[name].to_numpy() for name in ("a", "b", "similarity"))
-    once = a < b  # with --both-orders each pair stands there twice
-    a, b, similarity = a[once], b[once], similarity[once]
     if len(a) and not (a.min() >= 0 and b.max() < images and (np.diff(a * images + b) > 0).all()):
         raise MinerError(f"{path} is damaged: its rows are not in order. Run `miner pairs --force` again.")
     return a, b, similarity

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, blocks
+from miner.errors import MinerError
 
 Places = slice | NDArray[np.bool_] | Rows
 
@@ -84,6 +85,26 @@ def write_pairs(
                 "label_b": label_column(labels, some.b),
             }
             writer.write_table(pa.table(columns, schema=PAIR_SCHEMA))
+
+
+def read_pairs(
+    path: Path, columns: Sequence[str] = tuple(PAIR_SCHEMA.names), *, made_by: str = "miner pairs"
+) -> pa.Table:
+    """Columns of a table of pairs, with the types of `PAIR_SCHEMA`, in the order of its rows.
+
+    Args:
+        path: `pairs.parquet` or `duplicates.parquet` of a workspace, or `pairs.parquet` of exported shards.
+        columns: names to read. Exported tables have no `a` and `b`.
+        made_by: the command that makes the table; the error message names it.
+    Raises:
+        MinerError: the file is missing or damaged, or lacks a column.
+    """
+    try:
+        table = pq.read_table(path, columns=[*columns], partitioning=None).select([*columns])
+        return table.cast(pa.schema([PAIR_SCHEMA.field(name) for name in columns]))
+    except (OSError, KeyError, pa.ArrowException) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise MinerError(f"{path} is missing or damaged ({reason}). Run `{made_by} --force` again.") from error
 
 
 def one_order(table: pa.Table) -> pa.Table:

@@ -7,14 +7,11 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.artifacts.pairs.table import one_order
-from miner.errors import MinerError
+from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.report.pictures.pictures import Picture
 
-_COLUMNS = ("a", "b", "similarity", "label_a", "label_b")
 _LOOK_AHEAD = 1000
 
 
@@ -64,17 +61,13 @@ class HubCard:
     in_degree: int
 
 
-def read_pairs(path: Path) -> pa.Table:
-    """A table of pairs, each once, however many orders it is written in.
+def pairs_to_show(path: Path) -> pa.Table:
+    """Each pair of a table once, also where both orders are listed.
 
     Raises:
-        MinerError: it is missing or damaged.
+        MinerError: the file is missing or damaged.
     """
-    try:
-        return one_order(pq.read_table(path, columns=list(_COLUMNS)).select(_COLUMNS))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MinerError(f"{path} is missing or damaged ({reason}). Run `miner pairs --force` again.") from error
+    return one_order(read_pairs(path, ("a", "b", "similarity", "label_a", "label_b")))
 
 
 def spread_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
