@@ -4,12 +4,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from miner.statistics import NORMAL_QUANTILE, wilson_interval
+
 METHOD = (
     "stratified by similarity: sum of W_h p_h, with the interval of Price & Bonett (2004); Wilson's interval per slice; "
     "both with finite population correction"
 )
-CONFIDENCE = 0.95
-_Z = 1.959963984540054  # the 97.5 % quantile of the normal distribution
 
 
 @dataclass(frozen=True)
@@ -31,19 +31,13 @@ class Estimate:
 
 
 def wilson(stratum: Stratum) -> Estimate:
-    """The share of `same` within one slice, with Wilson's score interval; a point where all pairs are labelled.
-
-    Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927), 209-212.
-    """
+    """The share of `same` within one slice, with Wilson's score interval; a point where all pairs are labelled."""
     if not stratum.labelled:
         return Estimate(None, 0.0, 1.0)
     share, n = stratum.same / stratum.labelled, effective_labels(stratum)
     if math.isinf(n):
         return Estimate(share, share, share)
-    centre = share + _Z**2 / (2 * n)
-    half = _Z * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    scale = 1 + _Z**2 / n
-    return _around(share, (centre - half) / scale, (centre + half) / scale)
+    return _around(share, *wilson_interval(share, n))
 
 
 def stratified(strata: Sequence[Stratum]) -> Estimate:
@@ -74,7 +68,7 @@ def stratified(strata: Sequence[Stratum]) -> Estimate:
         value += share * part
         centre += share * adjusted
         variance += share**2 * adjusted * (1 - adjusted) * imaginary * len(known) / 4
-    half = _Z * math.sqrt(variance)
+    half = NORMAL_QUANTILE * math.sqrt(variance)
     return _around(value / weight, centre - half, min(weight, centre + half) + (1 - weight))
 
 

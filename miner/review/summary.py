@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from miner.engine.records import Record
 from miner.review.agreement import agreements
-from miner.review.estimate import CONFIDENCE, METHOD, Estimate, Stratum, stratified, wilson
+from miner.review.estimate import METHOD, Estimate, Stratum, stratified, wilson
+from miner.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from miner.review.pairset import PairSet

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import Any
 
 from miner.engine.records import Record
-from miner.study.statistics import Estimate, estimate
+from miner.statistics import MeanInterval, mean_interval
 
 CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
 
@@ -53,7 +53,7 @@ def _protocol(number: int, arm: str, done: dict[str, list[Record]]) -> Record:
     return {
         "k": result["k"],
         "temperature": result["temperature"],
-        "accuracy": _plain(estimate([cell["knn"][number]["trained"] for cell in own])),
+        "accuracy": _plain(mean_interval([cell["knn"][number]["trained"] for cell in own])),
         "random_weights": _rounded(fmean(cell["knn"][number]["random"] for cell in own)),
         "gain": _gain(number, own, done),
     }
@@ -63,7 +63,7 @@ def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Reco
     """Difference to the best control of as many steps, seed by seed; None for a control, and where there is none."""
     if own[0]["pairs_arm"] in CONTROLS:
         return None
-    found: list[tuple[float, str, list[int], Estimate]] = []
+    found: list[tuple[float, str, list[int], MeanInterval]] = []
     for control, cells in done.items():
         theirs = {cell["seed"]: cell for cell in cells if cell["pairs_arm"] in CONTROLS}
         pairs = [
@@ -74,14 +74,14 @@ def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Reco
         if pairs:
             level = fmean(other["knn"][number]["trained"] for _, other in pairs)
             differences = [cell["knn"][number]["trained"] - other["knn"][number]["trained"] for cell, other in pairs]
-            found.append((level, control, _seeds([cell for cell, _ in pairs]), estimate(differences)))
+            found.append((level, control, _seeds([cell for cell, _ in pairs]), mean_interval(differences)))
     if not found:
         return None
     _, control, seeds, difference = max(found, key=lambda candidate: candidate[0])
     return {"control": control, "seeds": seeds, **_plain(difference)}
 
 
-def _plain(found: Estimate) -> Record:
+def _plain(found: MeanInterval) -> Record:
     return {
         "mean": _rounded(found.mean),
         "half_width": None if found.half_width is None else _rounded(found.half_width),

@@ -11,11 +11,11 @@ HUGE = 10**12
 
 
 @given(st.integers(1, 300), st.data())
-def test_wilson_is_scipys(labelled: int, data: st.DataObject) -> None:
+def test_wilson_of_few_labels_equals_scipy(labelled: int, data: st.DataObject) -> None:
     same = data.draw(st.integers(0, labelled))
-    ours = wilson(Stratum(HUGE, labelled, same))
-    theirs = binomtest(same, labelled).proportion_ci(method="wilson")
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+    found = wilson(Stratum(HUGE, labelled, same))
+    expected = binomtest(same, labelled).proportion_ci(method="wilson")
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=1e-6)
 
 
 def test_price_and_bonett_by_hand() -> None:

@@ -11,10 +11,11 @@ from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.faiss_search import Pairs
+from miner.statistics import wilson_interval
 
 ANCHORS = 1000
 _SCANNED_ROWS = 2048
-_Z95 = 1.959964
+_Z95 = 1.959964  # rounded as in records of earlier versions, so that the same pairs give the same bytes
 
 
 def anchor_rows(images: int, seed: int) -> tuple[Rows, Rows]:
@@ -88,7 +89,9 @@ def recall_record(truth: Iterable[Pairs], found: Pairs, anchors: Rows, images: i
     if not true.any():
         return {"value": None, "low": None, "high": None, **record}
     value = float(hit.sum() / true.sum())
-    low, high = (value, value) if len(anchors) == images else _wilson(value, _independent_pairs(hit, true))
+    low, high = (
+        (value, value) if len(anchors) == images else wilson_interval(value, _independent_pairs(hit, true), _Z95)
+    )
     return {"value": value, "low": low, "high": high, **record}
 
 
@@ -99,14 +102,6 @@ def _independent_pairs(hit: Rows, true: Rows) -> float:
         return float((true > 0).sum())
     spread = float(np.square(hit - share * true).sum()) * len(true) / (len(true) - 1) / float(true.sum()) ** 2
     return float(min(share * (1 - share) / spread, true.sum())) if spread else float(true.sum())
-
-
-def _wilson(share: float, count: float) -> tuple[float, float]:
-    """Wilson's 95 % interval (1927) of a share of so many independent observations."""
-    squared = _Z95**2 / count
-    middle = (share + squared / 2) / (1 + squared)
-    half = math.sqrt(share * (1 - share) * squared + squared**2 / 4) / (1 + squared)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def recall_in_words(record: Record) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
+from miner.statistics import skewness
 
 _HUBS = 12
 _STEP_ROWS = 1 << 16
@@ -24,18 +24,10 @@ def in_degrees(ids: Rows) -> Rows:
     return counts
 
 
-def skewness(values: NDArray[np.integer]) -> float:
-    """Third standardised moment of the population; 0 where all values are equal.
-
-    Of the in-degrees it measures hubness (Radovanovic, Nanopoulos, Ivanovic: Hubs in space, JMLR 11, 2010, equation 1).
-    """
-    deviation = values - values.mean()
-    spread = np.sqrt((deviation**2).mean())
-    return float((deviation**3).mean() / spread**3) if spread > 0 else 0.0
-
-
 def hubness(in_degree: Rows, k: int, keys: Sequence[str]) -> dict[str, Any]:
     """Record of the in-degrees: skewness, share of antihubs, full distribution, and the most frequent neighbours.
+
+    The skewness measures hubness (Radovanovic, Nanopoulos, Ivanovic: Hubs in space, JMLR 11, 2010, equation 1).
 
     Args:
         in_degree: int64 (n,), as `in_degrees` gives them; their mean is k.

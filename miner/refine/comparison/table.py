@@ -2,28 +2,23 @@
 
 import csv
 import io
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 from miner.engine.records import Record
 from miner.refine.comparison.controls import ARMS, Arm
+from miner.statistics import mean_interval
 
 CLASSIFIERS = ("linear", "knn")
-# Two-sided 95 % points of Student's t by degrees of freedom.
-_T95 = (math.nan, 12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
-_NORMAL95 = 1.96
 
 
 def summary(values: Sequence[float]) -> Record:
     """Mean and half the width of the 95 % interval by Student's t; None for one value."""
-    count = len(values)
-    mean = sum(values) / count
-    if count == 1:
-        return {"mean": round(mean, 3), "half_width": None}
-    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (count - 1))
-    factor = _T95[count - 1] if count <= len(_T95) else _NORMAL95
-    return {"mean": round(mean, 3), "half_width": round(factor * deviation / math.sqrt(count), 3)}
+    found = mean_interval(values)
+    return {
+        "mean": round(found.mean, 3),
+        "half_width": None if found.half_width is None else round(found.half_width, 3),
+    }
 
 
 def table_rows(scores: dict[str, list[Record]]) -> list[Record]:

@@ -7,12 +7,12 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.pairs.neighbours.hubs import skewness
 from miner.report.charts import curve_chart, degree_chart
 from miner.report.charts.curves import Curve
 from miner.report.findings import Run, number
 from miner.report.graphs.run_graphs import RunGraphs, chance, homophily
 from miner.report.text import percent
+from miner.statistics import skewness
 
 _PURITY = {"teacher": "purity", "student": "student_purity"}
 

@@ -1,8 +1,7 @@
 import numpy as np
-import pytest
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.pairs.neighbours.hubs import hubness, in_degrees, skewness
+from miner.pairs.neighbours.hubs import hubness, in_degrees
 
 
 def test_in_degrees_and_hubs_by_hand() -> None:
@@ -13,13 +12,6 @@ def test_in_degrees_and_hubs_by_hand() -> None:
     assert record["antihubs"] == 0.25
     assert record["in_degree"] == {"max": 3, "lists": [0, 2, 3], "images": [1, 1, 2]}
     assert [(hub["row"], hub["key"], hub["in_degree"]) for hub in record["hubs"]][:2] == [(1, "b", 3), (2, "c", 3)]
-
-
-def test_skewness_equals_scipy_and_is_nought_for_equal_values() -> None:
-    stats = pytest.importorskip("scipy.stats")
-    values = np.random.default_rng(0).poisson(3, 500)
-    assert skewness(values) == pytest.approx(stats.skew(values))
-    assert skewness(np.full(9, 4)) == 0.0
 
 
 def test_hubs_grow_with_the_dimension() -> None:

@@ -40,6 +40,8 @@ def test_test_labels_choose_nothing() -> None:
 def test_interval_is_students() -> None:
     assert summary([1.0, 2.0, 3.0]) == {"mean": 2.0, "half_width": pytest.approx(4.303 / np.sqrt(3), abs=1e-3)}
     assert summary([5.0]) == {"mean": 5.0, "half_width": None}
+    assert summary([float(seed % 3) for seed in range(11)])["half_width"] == 0.558
+    assert summary([float(seed % 3) for seed in range(20)])["half_width"] == 0.386
 
 
 def made_up(network: list[float], smoothing: list[float]) -> dict:
