@@ -128,9 +128,9 @@ def _galleries(
 ) -> Context:
     """The cards of all galleries; the pictures share the room that the page has for them."""
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
-    shown = sppairs_to_show(pairs, options.gallery)
+    shown = spread_pairs(pairs, options.gallery)
     shown_random = random_pairs(pairs, options.random) if len(pairs) > options.gallery else []
-    shown_duplicates = sppairs_to_show(duplicates, _DUPLICATES_SHOWN)
+    shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
     in_pairs = [pair[side] for pair in [*shown, *shown_random, *shown_duplicates] for side in ("a", "b")]
     uses = in_pairs + [hub["row"] for hub in hubs]
