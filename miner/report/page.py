@@ -14,21 +14,22 @@ from markupsafe import Markup
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
-from miner.report.coverage import coverage_points
-from miner.report.evaluation import accuracy_rows, evaluation_settings
-from miner.report.facts import headline, key_facts
 from miner.report.findings import Findings
+from miner.report.galleries.album import Album, open_album
+from miner.report.galleries.cards import cards, hub_cards, pairs_to_show, random_pairs, spread_pairs, strip
+from miner.report.galleries.thumbnails import embed_pictures
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
-from miner.report.pictures.album import Album, open_album
-from miner.report.pictures.gallery import cards, hub_cards, pairs_to_show, random_pairs, spread_pairs, strip
-from miner.report.pictures.pictures import embed_pictures
-from miner.report.settings import environment_tables, request_tables
+from miner.report.sections.accuracy import accuracy_rows, evaluation_settings
+from miner.report.sections.coverage import coverage_points
+from miner.report.sections.head import headline, key_facts
+from miner.report.sections.settings import environment_tables, request_tables
+from miner.report.sections.training import methods, run_rows
 from miner.report.text import band, count, counted, percent, source_name
-from miner.report.training import methods, run_rows
 
 Context = dict[str, Any]
 
+_TEMPLATES = Path(__file__).parent / "templates"
 _DUPLICATES_SHOWN = 12
 _FAILURES_SHOWN = 200
 _PICTURE_ROOM_BYTES = 4_200_000
@@ -41,7 +42,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         MinerError: a table of the workspace is missing or damaged.
     """
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -50,7 +51,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     environment.filters |= {"count": count, "percent": percent, "band": band, "counted": counted}
     pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
-    script = (Path(__file__).parent / "page.js").read_text()
+    script = (_TEMPLATES / "page.js").read_text()
     return environment.get_template("page.html").render(
         title=f"Semantic pairs of {source_name(findings.embeddings['source']['spec'])}",
         headline=headline(findings),

@@ -15,7 +15,7 @@ from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, fingerprint
 from miner.errors import MinerError
-from miner.review.sampling import Indices, slice_edges, slice_numbers
+from miner.review.estimation.sampling import Indices, slice_edges, slice_numbers
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine.records import Record, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
+from miner.review.estimation.judgements import judgements
+from miner.review.estimation.summary import summarise, summary_lines
 from miner.review.options import ReviewOptions
-from miner.review.summary import summarise, summary_lines
 
 if TYPE_CHECKING:
-    from miner.review.images import ImageStore
     from miner.review.pairset import PairSet
+    from miner.review.server.images import ImageStore
 
 DECISIONS = "decisions.jsonl"
 SUMMARY = "review.json"
@@ -52,21 +53,19 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
 
 
 def _sum_up(workspace: Workspace, pairs: "PairSet") -> Record:
-    from miner.review.session import judgements
-
     path = workspace.review / DECISIONS
     said, elsewhere = judgements(pairs, read_decisions(path) if path.exists() else [])
     return summarise(pairs, said, elsewhere)
 
 
 def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:
-    from miner.review.app import create_app
-    from miner.review.guard import is_loopback
-    from miner.review.images import ImageStore
-    from miner.review.journal import Journal
-    from miner.review.sampling import Sampler
-    from miner.review.server import link, listen, serve
-    from miner.review.session import Session
+    from miner.review.estimation.sampling import Sampler
+    from miner.review.server.api import create_app
+    from miner.review.server.guard import is_loopback
+    from miner.review.server.images import ImageStore
+    from miner.review.server.journal import Journal
+    from miner.review.server.listen import link, listen, serve
+    from miner.review.server.session import Session
 
     token = options.token or (None if is_loopback(options.host) else secrets.token_urlsafe(_TOKEN_BYTES))
     sampler = Sampler(pairs.numbers, options.slices, options.labels, options.overlap, options.seed)

@@ -1,1 +1,1 @@
-"""What the page shows of neighbour graphs: charts, maps, neighbourhoods."""
+"""Sections about neighbour graphs and refined features: charts, maps, and neighbours as pictures."""

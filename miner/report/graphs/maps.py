@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
 from miner.report.charts import scatter_chart
+from miner.report.galleries.cards import class_name
 from miner.report.graphs.features import Features
-from miner.report.pictures.gallery import class_name
 from miner.report.text import counted, percent
 
 _POINTS = 1500

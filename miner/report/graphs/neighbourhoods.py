@@ -8,11 +8,11 @@ import numpy as np
 
 from miner.artifacts.embeddings.vectors import Rows
 from miner.errors import MinerError
+from miner.report.galleries.album import Album
+from miner.report.galleries.cards import Side, side_of
+from miner.report.galleries.thumbnails import SMALL_QUALITIES, embed_pictures
 from miner.report.graphs.features import Features, nearest
 from miner.report.graphs.run_graphs import Neighbour, RunGraphs
-from miner.report.pictures.album import Album
-from miner.report.pictures.gallery import Side, side_of
-from miner.report.pictures.pictures import SMALL_QUALITIES, embed_pictures
 
 _IMAGES = 6
 _NEIGHBOURS = 6

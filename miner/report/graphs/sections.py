@@ -6,12 +6,12 @@ from typing import Any
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
 from miner.report.findings import Findings
+from miner.report.galleries.album import Album
 from miner.report.graphs.features import before_and_after
 from miner.report.graphs.maps import make_maps
 from miner.report.graphs.neighbourhoods import draw_images, neighbour_lists, neighbourhoods
 from miner.report.graphs.panels import graph_panel
 from miner.report.graphs.run_graphs import read_graphs
-from miner.report.pictures.album import Album
 
 
 def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> dict[str, Any]:

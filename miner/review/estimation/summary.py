@@ -5,24 +5,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from miner.engine.records import Record
-from miner.review.agreement import agreements
-from miner.review.estimate import METHOD, Estimate, Stratum, stratified, wilson
+from miner.review.estimation.agreement import agreements
+from miner.review.estimation.judgements import Judgements, verdicts
+from miner.review.estimation.precision import METHOD, Estimate, Stratum, stratified, wilson
 from miner.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
     from miner.review.pairset import PairSet
-
-Judgements = Mapping[str, Mapping[int, str]]
-
-
-def verdicts(judgements: Judgements) -> dict[int, bool | None]:
-    """For each pair that anyone called `same` or `different`, whether more say `same`; None on a tie."""
-    balance: Counter[int] = Counter()
-    for said in judgements.values():
-        for pair, decision in said.items():
-            if decision in ("same", "different"):
-                balance[pair] += 1 if decision == "same" else -1
-    return {pair: None if votes == 0 else votes > 0 for pair, votes in balance.items()}
 
 
 def summarise(pairs: "PairSet", judgements: Judgements, elsewhere: int = 0) -> Record:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.review.sampling import LONGEST, Sampler, allocate, interleave, slice_edges, slice_numbers
+from miner.review.estimation.sampling import LONGEST, Sampler, allocate, interleave, slice_edges, slice_numbers
 
 SIZES = [4000, 2500, 1200, 600, 300, 100, 0, 40]
 

@@ -4,35 +4,22 @@ import threading
 import time
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import cast, get_args
 
-from miner.artifacts.decisions import Decision, Verdict, standing
+from miner.artifacts.decisions import Decision, Verdict
 from miner.engine.records import Record
 from miner.errors import UsageError
-from miner.review.journal import Journal
+from miner.review.estimation.judgements import judgements
+from miner.review.estimation.sampling import Sampler
+from miner.review.estimation.summary import summarise
 from miner.review.pairset import PairSet
-from miner.review.sampling import Sampler
-from miner.review.summary import summarise
+from miner.review.server.journal import Journal
 
 _AHEAD = 3
 _NAME_LENGTH = 40
 _SUMMARY_INTERVAL_S = 1.0
-
-
-def judgements(pairs: PairSet, decisions: Iterable[Decision]) -> tuple[dict[str, dict[int, str]], int]:
-    """What stands, by reviewer and place of the pair, oldest first; and the number of decisions about other pairs."""
-    last = standing(decisions)
-    said: dict[str, dict[int, str]] = {}
-    elsewhere = 0
-    for (reviewer, _), decision, place in zip(last, last.values(), pairs.find(pair for _, pair in last), strict=True):
-        if place is None:
-            elsewhere += 1
-        else:
-            said.setdefault(reviewer, {})[place] = decision.decision
-    return said, elsewhere
 
 
 class Session:

@@ -24,13 +24,13 @@ from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.report.charts.degree import degree_steps
 from miner.report.charts.scatter import scatter_chart
+from miner.report.galleries.thumbnails import SMALL_QUALITIES, embed_pictures
 from miner.report.graphs.maps import principal_map
 from miner.report.options import ReportOptions
-from miner.report.pictures.pictures import SMALL_QUALITIES, embed_pictures
 from miner.report.run import report
 from miner.train.loop.metrics import read_metrics
 from tests.report.conftest import GRAPH_RUN, make_graphs
-from tests.report.test_report_page import Page, read, shown_similarities
+from tests.report.test_page import Page, read, shown_similarities
 
 IMAGES = 50
 SECTIONS = {"graphs", "maps", "controls", "neighbourhoods"}

@@ -13,9 +13,9 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from miner.errors import MinerError, UsageError
-from miner.review.guard import Guard, content_security_policy
-from miner.review.images import ImageStore
-from miner.review.session import Session, reviewer_name
+from miner.review.server.guard import Guard, content_security_policy
+from miner.review.server.images import ImageStore
+from miner.review.server.session import Session, reviewer_name
 
 _LARGEST_BODY_BYTES = 4096
 _A_DAY = "private, max-age=86400, immutable"

@@ -9,7 +9,7 @@ import pytest
 
 from miner.artifacts.decisions import Decision, read_decisions
 from miner.errors import MinerError
-from miner.review.journal import Journal
+from miner.review.server.journal import Journal
 
 
 def decision(number: int = 0, reviewer: str = "Ada") -> Decision:
@@ -95,8 +95,8 @@ _FILL = """
 import resource, signal, sys
 from pathlib import Path
 from miner.errors import MinerError
-from miner.review.journal import Journal
-from tests.review.test_journal import decision
+from miner.review.server.journal import Journal
+from tests.review.server.test_journal import decision
 path = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Journal(path) as journal:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from miner.artifacts.pairs.table import one_order, read_pairs
-from miner.report.pictures.pictures import Picture
+from miner.report.galleries.thumbnails import Picture
 
 _LOOK_AHEAD = 1000
 

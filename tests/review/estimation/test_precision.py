@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
-from miner.review.estimate import Estimate, Stratum, effective_labels, stratified, wilson
-from miner.review.sampling import allocate
+from miner.review.estimation.precision import Estimate, Stratum, effective_labels, stratified, wilson
+from miner.review.estimation.sampling import allocate
 
 HUGE = 10**12
 

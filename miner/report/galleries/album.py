@@ -13,7 +13,7 @@ from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.runs.inputs import has_image_shards
 from miner.artifacts.workspace import Workspace
 from miner.report.findings import Findings
-from miner.report.pictures.pictures import load_squares, open_images
+from miner.report.galleries.thumbnails import load_squares, open_images
 from miner.source import Source
 from miner.source.webdataset.shards import ShardSource
 

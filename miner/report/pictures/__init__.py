@@ -1,1 +1,0 @@
-"""Which images the page shows, and how they are read and made small."""

@@ -1,0 +1,1 @@
+"""What the sections of the page say without pictures: numbers, tables, and sentences."""

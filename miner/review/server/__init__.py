@@ -1,0 +1,1 @@
+"""The server of `miner review`: its JSON API, the page, images, access, and the file of decisions."""
