@@ -192,10 +192,16 @@ def run_recipe(
 
 
 @app.command()
-def doctor(as_json: JsonFlag = False, debug: DebugFlag = False) -> None:
+def doctor(
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Measure this encoder with several batch sizes instead.")
+    ] = None,
+    as_json: JsonFlag = False,
+    debug: DebugFlag = False,
+) -> None:
     """Say what works on this machine: devices, FAISS build, decoders, disk."""
     show_traceback(debug)
-    show(load("miner.doctor:doctor")(), as_json)
+    show(load("miner.doctor:doctor_encoder")(encoder) if encoder else load("miner.doctor:doctor")(), as_json)
 
 
 class _Interrupted(BaseException):

@@ -35,6 +35,29 @@ def doctor() -> Result:
     return Result("doctor", {"environment": environment(), "checks": answers}, lines)
 
 
+def doctor_encoder(name: str) -> Result:
+    """Measure the images per second of an encoder on this machine, for several batch sizes, in a few seconds.
+
+    Raises:
+        UsageError: there is no such encoder.
+        MinerError: its weights cannot be loaded.
+    """
+    from miner.embed.batch_size import worth_while
+    from miner.embed.options import EmbedOptions
+    from miner.embed.worker import Worker
+
+    worker = Worker(EmbedOptions.parse({"source": "sample", "encoder": name}))
+    rates = worker.rates_by_batch_size()
+    best, precision = worth_while(rates), str(worker.precision).removeprefix("torch.")
+    record = {"encoder": name, "device": str(worker.device), "precision": precision, "batch_size": best}
+    lines = [
+        f"{name} on {worker.device} ({precision}), without reading and decoding images:",
+        *(f"batch size {size:>5}  {rate:>8,.0f} images/s" for size, rate in rates.items()),
+        f"Use --batch-size {best}: of these sizes, the first whose double gains less than 5 %.",
+    ]
+    return Result("doctor", {**record, "images_per_s": {str(size): round(rates[size], 1) for size in rates}}, lines)
+
+
 def _answer(check: Callable[[], str]) -> str:
     try:
         return check()

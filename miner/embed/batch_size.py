@@ -1,57 +1,59 @@
-"""How many images per forward pass are worth while, found by trying."""
+"""Images per forward pass: the default, and which of several sizes is worth its memory on this machine."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import torch
 
+from miner.errors import MinerError
+
 BATCH_ON_GPU, BATCH_ON_CPU = 512, 16  # on a CPU each core has a batch of its own
-_LARGEST = 8192
 _GAIN = 1.05
-_ENOUGH_IMAGES = {"cpu": 10_000, "cuda": 20_000}  # a probe of about a second pays from here on
 _TIMED_S = 0.25
 
 
 def default_batch_size(device: torch.device) -> int:
-    """What is used without a probe."""
+    """The batch size of `miner embed` without `--batch-size`."""
     return BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU
 
 
-def find_batch_size(encode: Callable[[torch.Tensor], object], side: int, images: int, device: torch.device) -> int:
-    """The smallest batch size of those tried that doubling does not make faster by 5 %.
+def measured_rates(encode: Callable[[torch.Tensor], object], side: int, device: torch.device) -> dict[int, float]:
+    """Calls of `encode` times the batch size, per second, by batch size.
 
     Args:
-        encode: takes uint8 (n, side, side, 3) in host memory; it returns when the vectors are there, on a CPU when every
-            thread has them, and raises torch.OutOfMemoryError or MemoryError where they do not fit.
+        encode: takes uint8 (n, side, side, 3) in host memory, and returns when the vectors are in host memory. Where memory
+            runs out, it raises torch.OutOfMemoryError or MemoryError; this size and larger ones are then left out.
         side: of the encoder's input, in pixels.
-        images: of the source; with few the default is as good.
-        device: a CPU is tried from 2 to 64, a GPU from 32 up to where its memory ends.
+        device: a CPU is tried with 2 to 64 images, a GPU with 2 to 8192, as far as its memory goes.
+    Raises:
+        MinerError: not even two images fit.
     """
-    if images < _ENOUGH_IMAGES.get(device.type, 0):
-        return default_batch_size(device)
-    sizes = [2, 4, 8, 16, 32, 64] if device.type == "cpu" else [32 << step for step in range(9)]
-    return worth_while((size, _rate(encode, side, size)) for size in sizes if size <= min(_LARGEST, images))
-
-
-def worth_while(rates: Iterator[tuple[int, float]]) -> int:
-    """The size after which the rate stops growing by 5 %; a rate of 0 says that a size does not fit."""
-    size, best = next(rates)
-    for larger, rate in rates:
-        if rate < best * _GAIN:
+    rates: dict[int, float] = {}
+    for size in [2 << step for step in range(6 if device.type == "cpu" else 13)]:
+        try:
+            rates[size] = _rate(encode, torch.zeros(size, side, side, 3, dtype=torch.uint8))
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            if not rates:
+                raise MinerError(f"Two images do not fit into the memory of {device}.") from error
             break
-        size, best = larger, rate
-    return size
+    return rates
 
 
-def _rate(encode: Callable[[torch.Tensor], object], side: int, size: int) -> float:
-    """Images per second; 0 if such a batch does not fit."""
-    pixels = torch.zeros(size, side, side, 3, dtype=torch.uint8)
-    try:
+def worth_while(rates: Mapping[int, float]) -> int:
+    """The first size, in the order of `rates`, after which the next one does not gain 5 %."""
+    sizes: Iterator[int] = iter(rates)
+    best = next(sizes)
+    for larger in sizes:
+        if rates[larger] < rates[best] * _GAIN:
+            break
+        best = larger
+    return best
+
+
+def _rate(encode: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> float:
+    encode(pixels)
+    started, calls = time.perf_counter(), 0
+    while (elapsed_s := time.perf_counter() - started) < _TIMED_S:
         encode(pixels)
-        started, runs = time.perf_counter(), 0
-        while (elapsed := time.perf_counter() - started) < _TIMED_S:
-            encode(pixels)
-            runs += 1
-    except (torch.OutOfMemoryError, MemoryError):
-        return 0.0
-    return runs * size / elapsed
+        calls += 1
+    return calls * len(pixels) / elapsed_s

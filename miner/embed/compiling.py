@@ -1,20 +1,32 @@
-"""torch.compile, and whether it can work here."""
+"""`--compile`: whether torch.compile works on this machine, and an encoder that is compiled."""
 
+import sys
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 from miner.embed.encoders import Encoder
+from miner.embed.options import EmbedOptions
 from miner.errors import MinerError
-from miner.learning.compiling import REASON_LENGTH
+from miner.learning.compiling import REASON_LENGTH, why_not
+from miner.machine.device import resolve_device, resolve_devices
+
+
+def resolve_compile(options: EmbedOptions) -> EmbedOptions:
+    """The options, without `compile` where torch.compile does not work; a line on standard error then says why."""
+    reason = why_not(resolve_device(resolve_devices(options.device)[0]))
+    if reason is None:
+        return options
+    print(f"embed: --compile is left out: {reason}", file=sys.stderr, flush=True)
+    return options.model_copy(update={"compile": False})
 
 
 def compiled(encoder: Encoder, batch_size: int, precision: torch.dtype, device: torch.device) -> Encoder:
     """An encoder whose network is compiled for batches of one size.
 
     Raises:
-        MinerError: it cannot be.
+        MinerError: compiling fails.
     """
     network: Any = torch.compile(encoder.network, dynamic=False)
     faster = replace(encoder, network=network)

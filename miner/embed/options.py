@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from miner.options import Fraction, Options
 
@@ -32,10 +32,9 @@ class EmbedOptions(Options):
     )
     batch_size: int | None = Field(
         None,
-        ge=0,
-        description="Images per forward pass; 16 on a CPU and 512 on a GPU if not given, and halved where memory runs out. 0 "
-        "tries several sizes for a second and keeps the best; the size is then part of the request, as the last bits of "
-        "vectors can depend on it.",
+        ge=1,
+        description="Images per forward pass. Without it: 16 on a CPU, 512 on a GPU, and half of that where memory runs out. "
+        "`miner doctor --encoder NAME` tries several sizes.",
         json_schema_extra={"short": "-b"},
     )
     device: str = Field("auto", description="auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1.")
@@ -68,3 +67,12 @@ class EmbedOptions(Options):
     dtype: Literal["float16", "float32"] = Field("float16", description="How vectors are stored.")
     block_size: int = Field(2048, ge=1, description="Images per output file, which is also the unit of resuming.")
     limit: int | None = Field(None, ge=2, description="Use only the first so many images of the source.")
+
+    @field_validator("batch_size", mode="before")
+    @classmethod
+    def _is_a_size(cls, value: object) -> object:
+        if value == 0:
+            raise ValueError(
+                "0 is not a size. `miner doctor --encoder NAME` tries several sizes and names the one to use"
+            )
+        return value

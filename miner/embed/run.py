@@ -11,9 +11,8 @@ from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.embed.naming import encoder_request
 from miner.embed.options import EmbedOptions
-from miner.embed.resolve import BATCH_SIZE, with_batch_size, without_impossible
 from miner.engine import Executor, LocalExecutor, Progress, Unit, finished_items, run
-from miner.engine.records import Record
+from miner.engine.records import Record, read_json
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.machine.memory import peak_bytes
@@ -39,12 +38,13 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     entries = list(source.entries[: options.limit])
     if len(entries) < 2:
         raise MinerError(f"{options.source} holds one image; a pair needs two. Name a folder with more images.")
-    options = without_impossible(options)
+    if options.compile:
+        from miner.embed.compiling import resolve_compile
+
+        options = resolve_compile(options)
     request = _request(options, entries)
-    if not force:
-        options, request = with_batch_size(options, request, workspace.embeddings)
-    elif options.batch_size == 0:
-        request[BATCH_SIZE] = 0
+    if not force and (size := _requested_batch_size(workspace.embeddings)) and options.batch_size in (None, size):
+        options, request = options.model_copy(update={"batch_size": size}), {**request, "batch_size": size}
     stage = Stage(workspace.embeddings, request)
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
@@ -59,11 +59,6 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
 
     # The encoder loads before anything is replaced: when it cannot be had, what was there is still there.
     worker = worker_of(options, source)
-    if options.batch_size == 0:
-        found = worker.find_batch_size(len(entries))
-        stage.request[BATCH_SIZE] = found
-        options = options.model_copy(update={BATCH_SIZE: found})
-        worker = worker_of(options, source)
     if base is not None:
         begin_growth(stage, base)
     else:
@@ -79,6 +74,12 @@ def _request(options: EmbedOptions, entries: Sequence[Entry]) -> Record:
         **options.model_dump(mode="json", include={"encoder", "precision", "dtype", "block_size", "limit"}),
         **encoder_request(options),
     }
+
+
+def _requested_batch_size(folder: Path) -> int | None:
+    """The batch size in the request of a folder. An older miner wrote it there when `--batch-size 0` had found it."""
+    request = read_json(folder / "request.json") or (read_json(folder / "manifest.json") or {}).get("request", {})
+    return request.get("batch_size")
 
 
 def _encode(

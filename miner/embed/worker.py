@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.store import ERROR_SCHEMA, METADATA_SCHEMA
-from miner.embed.batch_size import default_batch_size, find_batch_size
+from miner.embed.batch_size import default_batch_size, measured_rates
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
 from miner.embed.encoders import load_encoder
@@ -92,22 +92,21 @@ class Worker:
         finally:
             torch.set_num_threads(self.cores)  # new threads would get the number that the pool's threads have
 
-    def find_batch_size(self, images: int) -> int:
-        """By trying, for about a second, with all threads at once where they encode: they share caches."""
-        side = self.encoder.preprocess.crop
+    def rates_by_batch_size(self) -> dict[int, float]:
+        """Images per second for several batch sizes. On a CPU all threads encode at once, because they share caches."""
+        batches = self.workers if self.on_cpu else 1
+
+        def encode(pixels: torch.Tensor) -> None:
+            self.encoder.encode(pixels.to(self.device), self.precision).cpu()
+
+        def encode_everywhere(pixels: torch.Tensor) -> None:
+            list(self.pool.map(encode, [pixels] * batches))
+
         try:
-            return find_batch_size(self._encode_everywhere, side, images, self.device)
+            rates = measured_rates(encode_everywhere, self.encoder.preprocess.crop, self.device)
         finally:
             torch.set_num_threads(self.cores)
-
-    def _encode_everywhere(self, pixels: torch.Tensor) -> None:
-        def encode(batch: torch.Tensor) -> None:
-            self.encoder.encode(batch.to(self.device), self.precision).cpu()
-
-        if self.on_cpu:
-            list(self.pool.map(encode, [pixels] * self.workers))
-        else:
-            encode(pixels)
+        return {size: batches * rate for size, rate in rates.items()}
 
     def encode_block(
         self, entries: Sequence[Entry], vectors_file: Path, errors_file: Path, metadata_file: Path

@@ -1,4 +1,4 @@
-"""Finding a batch size, and keeping to the one that embeddings were begun with."""
+"""Trying batch sizes, and folders whose request holds a batch size that an older miner had found."""
 
 from pathlib import Path
 
@@ -6,31 +6,33 @@ import pytest
 import torch
 
 from miner.artifacts.workspace import Workspace
-from miner.embed import batch_size as probe
-from miner.embed.batch_size import find_batch_size, worth_while
+from miner.doctor import doctor_encoder
+from miner.embed.batch_size import measured_rates, worth_while
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.embed.worker import Worker
-from miner.errors import UsageError
-from tests.embed.test_worker import vectors
+from miner.engine.records import read_json, write_signed
+from miner.errors import MinerError, UsageError
+from tests.embed.folders import add_images, checksums, die_at_call
+from tests.embed.small_encoder import small_encoder
 
-CPU = torch.device("cpu")
+GPU = torch.device("cuda")
 
 
 @pytest.mark.parametrize(
     ("rates", "found"),
     [
-        ([(32, 100.0), (64, 180.0), (128, 300.0), (256, 310.0), (512, 900.0)], 128),
-        ([(32, 100.0), (64, 200.0), (128, 0.0), (256, 900.0)], 64),
-        ([(8, 100.0), (16, 104.0)], 8),
-        ([(8, 100.0)], 8),
+        ({32: 100.0, 64: 180.0, 128: 300.0, 256: 310.0, 512: 900.0}, 128),
+        ({32: 100.0, 64: 200.0}, 64),
+        ({8: 100.0, 16: 104.0}, 8),
+        ({8: 100.0}, 8),
     ],
 )
-def test_growth_ends_where_it_gains_too_little_or_does_not_fit(rates: list[tuple[int, float]], found: int) -> None:
-    assert worth_while(iter(rates)) == found
+def test_worth_while_ends_where_doubling_gains_too_little(rates: dict[int, float], found: int) -> None:
+    assert worth_while(rates) == found
 
 
-def test_larger_batches_are_not_tried_once_they_do_not_pay() -> None:
+def test_measured_rates_end_where_memory_does() -> None:
     tried = []
 
     def encode(pixels: torch.Tensor) -> None:
@@ -38,44 +40,75 @@ def test_larger_batches_are_not_tried_once_they_do_not_pay() -> None:
         if len(pixels) > 64:
             raise torch.OutOfMemoryError
 
-    assert find_batch_size(encode, 2, 1_000_000, torch.device("cuda")) in (32, 64)
-    assert max(tried) <= 128
+    rates = measured_rates(encode, 2, GPU)
+
+    assert list(rates) == [2, 4, 8, 16, 32, 64] and min(rates.values()) > 0
+    assert max(tried) == 128
 
 
-def test_small_sources_are_not_worth_a_probe() -> None:
-    assert find_batch_size(lambda _: pytest.fail("tried"), 2, 500, CPU) == probe.BATCH_ON_CPU
+def test_measured_rates_without_any_memory_are_an_error() -> None:
+    def encode(pixels: torch.Tensor) -> None:
+        raise MemoryError
+
+    with pytest.raises(MinerError, match="Two images do not fit"):
+        measured_rates(encode, 2, GPU)
 
 
-def test_the_size_found_is_in_the_request_and_goes_on_after_a_kill(make_photos, tmp_path: Path, monkeypatch) -> None:
-    options = EmbedOptions(source=str(make_photos(count=20)), block_size=8, batch_size=0, device="cpu")
+def test_doctor_measures_an_encoder_and_names_a_size(monkeypatch) -> None:
+    monkeypatch.setattr(Worker, "rates_by_batch_size", lambda _: {2: 100.0, 4: 180.0, 8: 181.0})
+
+    result = doctor_encoder("efficientnet_lite0")
+
+    assert result.record["batch_size"] == 4 and result.record["images_per_s"] == {"2": 100.0, "4": 180.0, "8": 181.0}
+    assert "Use --batch-size 4" in result.lines[-1]
+
+
+def test_worker_measures_every_size(make_photos) -> None:
+    worker = Worker(EmbedOptions(source=str(make_photos(count=2)), workers=2, device="cpu"))
+    worker.encoder = small_encoder()
+    threads = torch.get_num_threads()
+
+    rates = worker.rates_by_batch_size()
+
+    assert list(rates) == [2, 4, 8, 16, 32, 64] and min(rates.values()) > 0
+    assert torch.get_num_threads() == threads
+
+
+def test_batch_size_0_names_the_command_that_tries_sizes() -> None:
+    with pytest.raises(UsageError, match=r"--batch-size: 0 is not a size. `miner doctor --encoder NAME`"):
+        EmbedOptions.parse({"source": "sample", "batch_size": 0})
+
+
+def begun_by_an_older_miner(options: EmbedOptions, workspace: Workspace, size: int) -> None:
+    """Finished embeddings whose request holds the batch size, as `--batch-size 0` wrote it."""
+    embed(options.model_copy(update={"batch_size": size}), workspace)
+    manifest = read_json(workspace.embeddings / "manifest.json")
+    manifest["request"]["batch_size"] = size
+    write_signed(workspace.embeddings / "manifest.json", manifest)
+
+
+def test_finished_embeddings_with_a_found_size_count_as_finished(make_photos, tmp_path: Path) -> None:
+    options, workspace = EmbedOptions(source=str(make_photos(count=6)), device="cpu"), Workspace(tmp_path / "w")
+    begun_by_an_older_miner(options, workspace, 3)
+
+    assert not embed(options, workspace).fresh
+    assert not embed(options.model_copy(update={"batch_size": 3}), workspace).fresh
+    with pytest.raises(MinerError, match="batch_size was 3 and is now None"):
+        embed(options.model_copy(update={"batch_size": 4}), workspace)
+
+
+def test_unfinished_embeddings_go_on_with_the_found_size(make_photos, tmp_path: Path, monkeypatch) -> None:
+    folder = make_photos(count=20)
+    options = EmbedOptions(source=str(folder), block_size=8, device="cpu")
     whole, killed = Workspace(tmp_path / "whole"), Workspace(tmp_path / "killed")
-    monkeypatch.setattr(Worker, "find_batch_size", lambda *_: 3)
+    for workspace in (whole, killed):
+        begun_by_an_older_miner(options, workspace, 3)
+    add_images(folder, 6)
     assert embed(options, whole).record["request"]["batch_size"] == 3
-    encode, calls = Worker.vectors, []
-
-    def die(worker: Worker, pixels: torch.Tensor):
-        calls.append(len(pixels))
-        if len(calls) > 6:
-            raise KeyboardInterrupt
-        return encode(worker, pixels)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Worker, "vectors", die)
+        patch.setattr(Worker, "vectors", die_at_call(2))
         embed(options, killed)
-    assert max(calls) == 3
-    monkeypatch.setattr(Worker, "find_batch_size", lambda *_: pytest.fail("tried again"))
-    assert embed(options.model_copy(update={"batch_size": None}), killed).record["request"]["batch_size"] == 3
-    assert vectors(killed) == vectors(whole)
-    assert not embed(options, killed).fresh
+    embed(options, killed)
 
-
-def test_embeddings_with_the_usual_size_stay_as_they_are(make_photos, tmp_path: Path, monkeypatch) -> None:
-    options = EmbedOptions(source=str(make_photos(count=6)), device="cpu")
-    embed(options, Workspace(tmp_path))
-    monkeypatch.setattr(Worker, "find_batch_size", lambda *_: pytest.fail("tried"))
-    assert not embed(options.model_copy(update={"batch_size": 0}), Workspace(tmp_path)).fresh
-
-
-def test_a_probe_here_says_nothing_about_a_cluster(make_photos, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="cluster"):
-        embed(EmbedOptions(source=str(make_photos(count=6)), batch_size=0, engine_address="auto"), Workspace(tmp_path))
+    assert checksums(killed.embeddings) == checksums(whole.embeddings)

@@ -1,6 +1,5 @@
 """A source that grows: old rows keep their numbers and bytes, whenever the run is killed."""
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -14,22 +13,11 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.embed.worker import Worker
 from miner.errors import MinerError
+from tests.embed.folders import add_images, checksums, die_at_call
 
 
 def options(source: Path) -> EmbedOptions:
     return EmbedOptions(source=str(source), block_size=8, batch_size=4)
-
-
-def contents(workspace: Workspace) -> dict[str, str]:
-    folder = workspace.embeddings
-    files = [path for path in folder.rglob("*") if path.is_file()]
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
-
-
-def add_images(folder: Path, count: int, start: int = 0) -> None:
-    """Copies with other names that sort before and between the old ones."""
-    for number, old in enumerate(sorted((folder / "class0").glob("[0-9]*.jpg"))[:count]):
-        (folder / "class0" / f"!new{start + number:03d}.jpg").write_bytes(old.read_bytes())
 
 
 @pytest.fixture
@@ -45,14 +33,14 @@ def grown(make_photos, tmp_path) -> tuple[Path, Workspace]:
 
 def test_old_rows_stay_and_only_new_images_are_encoded(grown) -> None:
     folder, workspace = grown
-    before, old = contents(workspace), EmbeddingStore(workspace)
+    before, old = checksums(workspace.embeddings), EmbeddingStore(workspace)
     result = embed(options(folder), workspace)
     assert result.fresh and result.measured["images"] == 6
     store = EmbeddingStore(workspace)
     assert len(store) == len(old) + 5 == result.record["count"]
     np.testing.assert_array_equal(store.vectors[: len(old)], old.vectors)
     assert list(store.keys)[: len(old)] == list(old.keys)
-    after = contents(workspace)
+    after = checksums(workspace.embeddings)
     assert {name for name in before if name.endswith((".npy", ".parquet"))} <= after.keys()
     assert all(after[name] == before[name] for name in before if "img_emb" in name or "metadata" in name)
     errors = pq.read_table(workspace.embeddings / "errors.parquet")["path"].to_pylist()
@@ -67,31 +55,19 @@ def test_killed_growth_continues_to_the_same_bytes(grown, tmp_path, monkeypatch)
     shutil.copytree(workspace.root, killed.root)
     add_images(folder, 10, start=100)
     embed(options(folder), workspace)
-    encode, calls = Worker.vectors, []
-
-    def die_in_the_second_block(worker: Worker, pixels: list) -> np.ndarray:
-        calls.append(len(pixels))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return encode(worker, pixels)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Worker, "vectors", die_in_the_second_block)
+        patch.setattr(Worker, "vectors", die_at_call(3))
         embed(options(folder), killed)
     with pytest.raises(MinerError, match="has not finished"):
         EmbeddingStore(killed)
     embed(options(folder), killed)
-    assert contents(killed) == contents(workspace)
+    assert checksums(killed.embeddings) == checksums(workspace.embeddings)
 
 
 def test_growth_that_grows_again_before_it_is_done_starts_over(grown, monkeypatch) -> None:
     folder, workspace = grown
-
-    def die(worker: Worker, pixels: list) -> np.ndarray:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Worker, "vectors", die)
+        patch.setattr(Worker, "vectors", die_at_call(1))
         embed(options(folder), workspace)
     add_images(folder, 3, start=200)
     assert embed(options(folder), workspace).record["count"] == 28

@@ -11,18 +11,11 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.embed.worker import Worker
 from miner.errors import MinerError
+from tests.embed.folders import checksums, die_at_call
 
 
 def options(source: Path, **changes: object) -> EmbedOptions:
     return EmbedOptions(source=str(source), block_size=8, batch_size=4, **changes)
-
-
-def contents(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
 
 
 def test_vectors_metadata_and_manifest_line_up(make_photos, tmp_path) -> None:
@@ -71,22 +64,14 @@ def test_resumed_run_gives_the_same_bytes(make_photos, tmp_path, monkeypatch) ->
     (folder / "class0" / "001.jpg").write_bytes(b"broken")
     whole, resumed = Workspace(tmp_path / "whole"), Workspace(tmp_path / "resumed")
     embed(options(folder), whole)
-    encode, calls = Worker.vectors, []
-
-    def die_in_the_second_block(job: Worker, pixels: list) -> np.ndarray:
-        calls.append(len(pixels))
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return encode(job, pixels)
-
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(Worker, "vectors", die_in_the_second_block)
+        patch.setattr(Worker, "vectors", die_at_call(4))
         embed(options(folder), resumed)
     first = resumed.embeddings / "img_emb" / "img_emb_00000.npy"
     kept = first.stat().st_ino
     (resumed.embeddings / "img_emb" / ".img_emb_00001.npy.partial").write_bytes(b"what kill -9 leaves")
     embed(options(folder), resumed)
-    assert contents(resumed.embeddings) == contents(whole.embeddings)
+    assert checksums(resumed.embeddings) == checksums(whole.embeddings)
     assert first.stat().st_ino == kept
 
 
@@ -95,13 +80,13 @@ def test_finished_run_does_nothing_and_another_request_is_refused(make_photos, t
     workspace = Workspace(tmp_path / "w")
     assert embed(options(folder), workspace).fresh
     assert not embed(options(folder), workspace).fresh
-    before = contents(workspace.embeddings)
+    before = checksums(workspace.embeddings)
     with pytest.raises(MinerError, match=r"encoder was 'efficientnet_lite0' and is now 'resnet50'.*--force"):
         embed(options(folder, encoder="resnet50"), workspace)
     (folder / "class0" / "000.jpg").unlink(missing_ok=True)
     with pytest.raises(MinerError, match="source_fingerprint"):
         embed(options(folder), workspace)
-    assert contents(workspace.embeddings) == before
+    assert checksums(workspace.embeddings) == before
     assert embed(options(folder), workspace, force=True).record["count"] == 5
 
 
@@ -109,11 +94,11 @@ def test_force_keeps_what_was_there_until_the_encoder_is_loaded(make_photos, tmp
     workspace = Workspace(tmp_path / "w")
     folder = make_photos(count=6)
     embed(options(folder), workspace)
-    before = contents(workspace.embeddings)
+    before = checksums(workspace.embeddings)
     (tmp_path / "broken.pt").write_bytes(b"no weights")
     with pytest.raises(MinerError, match="never runs code"):
         embed(options(folder, encoder=f"resnet18@{tmp_path / 'broken.pt'}"), workspace, force=True)
-    assert contents(workspace.embeddings) == before
+    assert checksums(workspace.embeddings) == before
 
 
 def test_one_image_and_no_readable_image_are_explained(make_photos, tmp_path) -> None:

@@ -1,6 +1,5 @@
 """Throughput machinery: where blocks run and how much memory they find must not change the vectors."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +11,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.embed.worker import Worker
 from miner.errors import MinerError
-
-
-def vectors(workspace: Workspace) -> dict[str, str]:
-    files = sorted(workspace.embeddings.rglob("*.npy")) + sorted(workspace.embeddings.rglob("*.parquet"))
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+from tests.embed.folders import checksums
 
 
 def test_several_devices_give_the_bytes_of_one(make_photos, tmp_path) -> None:
@@ -24,7 +19,7 @@ def test_several_devices_give_the_bytes_of_one(make_photos, tmp_path) -> None:
     one, two = Workspace(tmp_path / "one"), Workspace(tmp_path / "two")
     embed(EmbedOptions(source=folder, block_size=6, device="cpu"), one)
     embed(EmbedOptions(source=folder, block_size=6, device="cpu,cpu"), two)
-    assert vectors(one) == vectors(two)
+    assert checksums(one.embeddings) == checksums(two.embeddings)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp32"])
@@ -34,7 +29,7 @@ def test_the_number_of_threads_does_not_change_a_byte(precision: str, make_photo
     for workers in (1, 2, 5):
         workspace = Workspace(tmp_path / str(workers))
         embed(EmbedOptions(source=folder, workers=workers, precision=precision, device="cpu"), workspace)
-        found.append(vectors(workspace))
+        found.append(checksums(workspace.embeddings))
     assert found[0] == found[1] == found[2]
     assert torch.get_num_threads() == before
 
