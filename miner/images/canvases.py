@@ -18,7 +18,7 @@ from miner.engine import Progress
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_picture
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
-from miner.machine.memory import free_memory_bytes
+from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
 
 IMAGE_SIZES = (32, 64, 96, 128, 224)
@@ -138,16 +138,16 @@ def to_device(images: Tensor, device: torch.device) -> Tensor:
     """The images on the device when they fill at most half of its free memory, else where they are."""
     if device.type != "cuda":
         return images
-    free_bytes, _ = torch.cuda.mem_get_info(device)
-    return images.to(device) if images.nbytes <= free_bytes // 2 else images
+    free, _ = torch.cuda.mem_get_info(device)
+    return images.to(device) if images.nbytes <= free // 2 else images
 
 
 def _check_memory(needed_bytes: int, side: int) -> None:
-    free_bytes = free_memory_bytes()
-    if needed_bytes > free_bytes // 2:
+    free = free_bytes()
+    if needed_bytes > free // 2:
         raise MinerError(
             f"The images at {side} x {side} pixels take {needed_bytes / 1e9:.1f} GB of memory, more than half of the "
-            f"{free_bytes / 1e9:.1f} GB that are free. Use fewer (--limit), smaller ones (--image-size), or a larger machine."
+            f"{free / 1e9:.1f} GB that are free. Use fewer (--limit), smaller ones (--image-size), or a larger machine."
         )
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from miner.images.canvases import load_images
 from miner.images.stream import StreamedImages
-from miner.machine.memory import free_memory_bytes
+from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
 
 Images = Tensor | StreamedImages
@@ -26,7 +26,7 @@ def place_images(data: str, source: Source, entries: Sequence[Entry], side: int,
         MinerError: they are to be in memory and do not fit, or one of them cannot be decoded.
     """
     size_bytes = len(entries) * 3 * side * side
-    if data == "memory" or (data == "auto" and size_bytes <= free_memory_bytes() // 2):
+    if data == "memory" or (data == "auto" and size_bytes <= free_bytes() // 2):
         return load_images(source, entries, side, workers, "decode")
     print(
         f"images are decoded step by step: all of them would take {size_bytes / 1e9:.1f} GB of memory", file=sys.stderr

@@ -1,11 +1,9 @@
 """Where arithmetic runs, and in which precision it is worth running."""
 
-from functools import cache
-from pathlib import Path
-
 import torch
 
 from miner.errors import UsageError
+from miner.machine.processor import processor_flags
 
 
 def resolve_device(name: str) -> torch.device:
@@ -51,11 +49,4 @@ def has_native_bf16(device: torch.device) -> bool:
     """Whether bfloat16 products are faster than float32 ones on this device."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and _cpu_has_bf16()
-
-
-@cache
-def _cpu_has_bf16() -> bool:
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text() if cpuinfo.exists() else ""
-    return any(flag in text for flag in (" avx512_bf16", " amx_bf16", " bf16"))
+    return device.type == "cpu" and not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})

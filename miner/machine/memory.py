@@ -4,10 +4,17 @@ import os
 import re
 import resource
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 _UNITS = ("", "k", "m", "g", "t")
 _SHARE_OF_FREE = 0.6
+# Of a control group, by the name of its controller ("" is version 2): the files that hold its limit and its usage, and the line of
+# memory.stat that says how much of the usage is file cache that the kernel drops when memory is wanted.
+_FILES = {
+    "": ("memory.max", "memory.current", "inactive_file"),
+    "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+}
 
 
 def parse_bytes(text: str) -> int:
@@ -23,40 +30,60 @@ def parse_bytes(text: str) -> int:
 
 
 def peak_bytes() -> int:
-    """The most memory that this process had at once. On Linux, `getrusage` would count that of the process which started it."""
-    if (peak := _kilobytes(Path("/proc/self/status"), "VmHWM")) is not None:
+    """The most memory that this process held at once, in bytes."""
+    # On Linux, getrusage would include the process that started this one.
+    if (peak := _number(Path("/proc/self/status"), "VmHWM:")) is not None:
         return peak * 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
 
 def default_bytes() -> int:
-    """What a stage may use if nothing is said: a share of the memory that is free now."""
-    return int(_SHARE_OF_FREE * _available_bytes())
+    """The memory that a stage may use if no option says how much: a share of the free memory."""
+    return int(_SHARE_OF_FREE * free_bytes())
 
 
-def _available_bytes() -> int:
-    available = _kilobytes(Path("/proc/meminfo"), "MemAvailable")
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if available is None else available * 1024
+def free_bytes(root: Path = Path("/")) -> int:
+    """Memory in bytes that this process may still take: of the machine, or of its control groups if that is less.
+
+    Args:
+        root: the folder that holds `proc` and `sys`.
+    """
+    available = _number(root / "proc/meminfo", "MemAvailable:")
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if available is None else available * 1024
+    return min([machine, *_left_in_groups(root)])
 
 
-def _kilobytes(path: Path, name: str) -> int | None:
-    """A line such as `name:  123 kB` of a file of Linux; None where there is no such file or line."""
-    if path.exists():
-        for line in path.read_text().splitlines():
-            if line.startswith(f"{name}:"):
-                return int(line.split()[1])
-    return None
+def _left_in_groups(root: Path) -> Iterator[int]:
+    """What each memory control group of this process leaves free: its own group, and every group above it."""
+    mounts = {"": root / "sys/fs/cgroup", "memory": root / "sys/fs/cgroup/memory"}
+    for controller, group in _groups(root / "proc/self/cgroup"):
+        mount = mounts[controller]
+        own = mount / group.lstrip("/")
+        limit_name, usage_name, cache_name = _FILES[controller]
+        for folder in (own, *own.parents):
+            if folder.is_relative_to(mount):
+                limit, usage = _number(folder / limit_name), _number(folder / usage_name)
+                if limit is not None and usage is not None:
+                    cache = _number(folder / "memory.stat", cache_name) or 0
+                    yield max(0, limit - usage + cache)
 
 
-def free_memory_bytes() -> int:
-    """Memory that this process may still take: of the machine, or of its control group if that is less."""
-    limits = [os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    meminfo = Path("/proc/meminfo")
-    if meminfo.exists():
-        fields = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-        limits = [int(fields["MemAvailable"].split()[0]) * 1024]
-    group, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if group.exists() and used.exists() and (limit := group.read_text().strip()) != "max":
-        limits.append(max(0, int(limit) - int(used.read_text())))
-    return min(limits)
+def _groups(path: Path) -> list[tuple[str, str]]:
+    """(controller, group) pairs: controller "" of version 2, "memory" of version 1. Both root groups always count."""
+    found = [("", ""), ("memory", "")]
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, ValueError):
+        return found
+    parts = [line.split(":", 2) for line in lines if line.count(":") >= 2]
+    return found + [(name, group) for _, names, group in parts for name in names.split(",") if name in _FILES]
+
+
+def _number(path: Path, name: str | None = None) -> int | None:
+    """The number behind a name in a file of Linux, or its first word if no name is given; None where there is no number."""
+    try:
+        words = path.read_text().split()
+        return int(words[0 if name is None else words.index(name) + 1])
+    except (OSError, ValueError, IndexError):
+        return None

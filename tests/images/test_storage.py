@@ -15,7 +15,7 @@ def test_images_that_do_not_fit_stay_in_their_files_unless_memory_is_asked_for(
 ) -> None:
     source, entries = sample_entries(10)
     for where in (module, measured):
-        monkeypatch.setattr(where, "free_memory_bytes", lambda: 2 * 10 * 3 * 28 * 28 - 2)
+        monkeypatch.setattr(where, "free_bytes", lambda: 2 * 10 * 3 * 28 * 28 - 2)
     if streamed is None:
         with pytest.raises(MinerError, match="more than half"):
             place_images(data, source, entries, 28, 1)

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from miner.artifacts.embeddings.vectors import ChosenVectors, FileVectors, MemoryVectors, VectorFile
-from miner.machine.memory import default_bytes, parse_bytes
 
 
 @pytest.fixture
@@ -48,12 +47,3 @@ def test_a_file_that_ends_early_is_noticed(stored) -> None:
         vectors.read(0, 57)
     with pytest.raises(OSError, match="ends early"):
         vectors.take(np.array([56]))
-
-
-def test_sizes_as_people_write_them() -> None:
-    sizes = {"512MB": 512 * 10**6, "8GB": 8 * 10**9, "1.5g": 1500000000, "2GiB": 2**31, "64 kib": 2**16, "1000": 1000}
-    assert {text: parse_bytes(text) for text in sizes} == sizes
-    for wrong in ("", "much", "-1GB", "5ib", "5 MB or so"):
-        with pytest.raises(ValueError, match="is not a size"):
-            parse_bytes(wrong)
-    assert default_bytes() > 2**20
