@@ -35,7 +35,6 @@ STAGE_ROOMS = LAYERS[6]
 
 # The imports between stages, and why. A new one needs a reason that a stranger would accept.
 BETWEEN_STAGES = {
-    ("export", "pairs"): "counts by label",
     ("pairs", "embed"): "calibration encodes mild augmentations of images",
     ("publish", "embed"): "the commands that make a data set again",
     ("publish", "export"): "the commands that make a data set again",
@@ -43,7 +42,6 @@ BETWEEN_STAGES = {
     ("refine", "embed"): "test images are embedded as the others were",
     ("refine", "evaluate"): "refined features are judged as others are",
     ("refine", "pairs"): "the exact neighbour graph",
-    ("report", "pairs"): "to be cut",
     ("report", "refine"): "the sentence about the controls",
     ("study", "evaluate"): "the grid's evaluations",
     ("study", "train"): "the grid's runs",

@@ -100,7 +100,7 @@ def _record(content: "Content", embeddings: Record, pairs: Record) -> Record:
     """What the manifest says beside the request and the files."""
     import numpy as np
 
-    from miner.pairs.tables.statistics import label_statistics
+    from miner.artifacts.pairs.statistics import label_statistics
 
     a, b, similarity = (content.pairs[name].to_numpy() for name in ("a", "b", "similarity"))
     labels = content.images["label"]

@@ -5,17 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors
-from miner.artifacts.pairs.table import FoundPairs
 from miner.artifacts.stage import Stage
 from miner.engine import write_json
 from miner.engine.records import Record, read_json
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.tables.found import FoundPairs, read_rows
 from miner.pairs.tables.write import DROPPED
 
 _PREVIOUS = "previous.json"
@@ -92,7 +90,6 @@ def _known_ends(folder: Path, old_images: int) -> Iterator[tuple[Rows, Rows]]:
     for name in _TABLES:
         if not (folder / name).exists():
             continue
-        table: pa.Table = pq.read_table(folder / name, columns=["a", "b"])
-        a, b = table["a"].to_numpy(), table["b"].to_numpy()
+        a, b = read_rows(folder / name)
         old = (a < b) & (b < old_images)
         yield a[old], b[old]

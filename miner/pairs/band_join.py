@@ -11,12 +11,12 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
-from miner.artifacts.pairs.table import FoundPairs, read_ends, read_parts, write_part
 from miner.engine import Executor, Progress, Unit, finished_items, run
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.densest_rows import densest
+from miner.pairs.tables.found import FoundPairs, read_rows, read_strips, write_strip
 
 STRIP_ROWS = 8192
 
@@ -87,12 +87,12 @@ class BandJoin:
             with Progress("pairs", images, "rows", finished_items(units)) as progress:
                 run(units, progress=progress, executor=executor, after=self._count)
         except FloodError as flood:
-            ends = [*flood.ends, *read_ends(part for part in parts if part.exists())]
+            ends = [*flood.ends, *(rows for part in parts if part.exists() for rows in read_rows(part))]
             flood.densest = densest(ends, self.vectors, self.threshold)
             raise
         finally:
             _ENGINES.clear()
-        return read_parts(parts)
+        return read_strips(parts)
 
     def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> FoundPairs:
         """The pairs of one strip.
@@ -146,7 +146,7 @@ def _search(join: BandJoin, start: int, stop: int, part: Path) -> None:
     if join.name not in _ENGINES:
         _ENGINES.clear()
         _ENGINES[join.name] = join.engine(), Threads()
-    write_part(part, join.search(*_ENGINES[join.name], start, stop))
+    write_strip(part, join.search(*_ENGINES[join.name], start, stop))
 
 
 def _rows_of(unit: Unit) -> int:

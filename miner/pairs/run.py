@@ -17,9 +17,9 @@ from miner.pairs.options import PairsOptions
 if TYPE_CHECKING:
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.artifacts.embeddings.vectors import Rows, Vectors
-    from miner.artifacts.pairs.table import FoundPairs
     from miner.engine import Executor
     from miner.pairs.band_join import Engine
+    from miner.pairs.tables.found import FoundPairs
 
 # What the tables of found pairs take while they are written, and what the process takes for this and that.
 _PAIR_BYTES = 200

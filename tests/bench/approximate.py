@@ -18,7 +18,6 @@ from record import publish
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.artifacts.pairs.table import FoundPairs
 from miner.artifacts.workspace import Workspace
 from miner.pairs.band_join import BandJoin
 from miner.pairs.engines.approximate import ApproximateSearch
@@ -26,6 +25,7 @@ from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.faiss_flat import faiss_engine
 from miner.pairs.engines.recall import are_among, pair_keys
 from miner.pairs.options import PairsOptions
+from miner.pairs.tables.found import FoundPairs
 
 HIGHEST = 1.0
 

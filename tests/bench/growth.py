@@ -25,10 +25,10 @@ from scipy import stats
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.artifacts.pairs.table import FoundPairs
 from miner.artifacts.workspace import Workspace
 from miner.pairs.band_join import BandJoin
 from miner.pairs.engines.exact_cpu import TILE_ROWS, ExactEngine
+from miner.pairs.tables.found import FoundPairs
 
 _FITTED_FROM = 25_000
 _ROWS_PER_CELL = 512

@@ -42,7 +42,7 @@ from precision_judge import (
 from precision_plot import plot
 from record import publish
 
-from miner.pairs.tables.statistics import chance_precision
+from miner.artifacts.pairs.statistics import chance_precision
 
 _NEIGHBOURS = 50
 _TOP = 0.02  # of all pairs, where an encoder's vote has to be yes or no

@@ -9,7 +9,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.artifacts.pairs.table import FoundPairs
 from miner.pairs import band_join as join
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
@@ -19,6 +18,7 @@ from miner.pairs.engines.cost_model import Cascade, Costs, best_cascade
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.faiss_flat import FaissEngine, flat_index
 from miner.pairs.engines.sketch import Projection, principal_directions, sketch
+from miner.pairs.tables.found import FoundPairs
 
 
 def engine_with(first: tuple[int | None, torch.dtype], second: int | None = None, memory: float = float("inf")):

@@ -4,12 +4,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.pairs.statistics import chance_precision, label_statistics
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
 from miner.errors import MinerError, UsageError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.pairs.tables.statistics import chance_precision, label_statistics
 
 
 def fan(*degrees: float) -> np.ndarray:

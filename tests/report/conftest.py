@@ -16,7 +16,8 @@ from PIL import Image
 
 from miner.artifacts.embeddings.store import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path, vectors_path
 from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.artifacts.pairs.table import FoundPairs, write_pairs
+from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
+from miner.artifacts.pairs.table import write_pairs
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import fingerprint
@@ -25,8 +26,8 @@ from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.pairs.neighbours.hubs import hubness, in_degrees
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.groups import find_groups, group_statistics
-from miner.pairs.tables.statistics import label_statistics, pair_statistics
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.source import open_source
@@ -122,7 +123,8 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
         pairs = FoundPairs(a[rows], b[rows], similarity[rows])
         if extras and name == "pairs.parquet":
             pairs, _ = pairs.in_both_orders()
-        write_pairs(stage.folder / name, pairs, np.zeros(len(pairs), bool), pa.array(keys), labels)
+        columns = (pairs.a, pairs.b, pairs.similarity, np.zeros(len(pairs), bool))
+        write_pairs(stage.folder / name, *columns, pa.array(keys), labels)
     record = {
         "images": images,
         "duplicates": int((similarity > band["max"]).sum()),

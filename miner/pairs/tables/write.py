@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
-from miner.artifacts.pairs.table import FoundPairs, write_ends, write_pairs
+from miner.artifacts.pairs.statistics import label_statistics, labels_of_searched, pair_statistics
+from miner.artifacts.pairs.table import write_pairs
 from miner.engine import committed
 from miner.engine.records import Record
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.options import PairsOptions
-from miner.pairs.tables.statistics import label_statistics, labels_of, pair_statistics
+from miner.pairs.tables.found import FoundPairs, write_rows
 
 DROPPED = "dropped.parquet"
 _MUTUAL_NEIGHBOURS = 5
@@ -42,30 +43,27 @@ def write_tables(
     keep = ~duplicate & mutual if options.mutual else ~duplicate
     if options.top_k is not None:
         chosen = np.flatnonzero(keep)
-        some = found.at(chosen)
+        some = found.select(chosen)
         keep[chosen] = capped(some.a, some.b, some.similarity, options.top_k)
     if options.most_similar is not None:
         chosen = np.flatnonzero(keep)
-        some = found.at(chosen)
+        some = found.select(chosen)
         keep[chosen[most_similar_first(some.a, some.b, some.similarity)[options.most_similar :]]] = False
 
     labels = store.labels
     keys = store.metadata["key"].combine_chunks()
-    band, band_mutual = found.at(keep), mutual[keep]
+    band, band_mutual = found.select(keep), mutual[keep]
     paths = [folder / "pairs.parquet", folder / "duplicates.parquet"]
-    with committed(paths[0]) as partial:
-        if options.both_orders:
-            twice, numbers = band.in_both_orders()
-            write_pairs(partial, twice, band_mutual[numbers], keys, labels)
-        else:
-            write_pairs(partial, band, band_mutual, keys, labels)
-    with committed(paths[1]) as partial:
-        write_pairs(partial, found.at(duplicate), mutual[duplicate], keys, labels)
+    listed, numbers = band.in_both_orders() if options.both_orders else (band, np.arange(len(band)))
+    duplicates = found.select(duplicate)
+    for path, pairs, flags in zip(paths, (listed, duplicates), (band_mutual[numbers], mutual[duplicate]), strict=True):
+        with committed(path) as partial:
+            write_pairs(partial, pairs.a, pairs.b, pairs.similarity, flags, keys, labels)
     if options.mutual or options.top_k is not None or options.most_similar is not None:
         paths.append(folder / DROPPED)
         with committed(paths[-1]) as partial:
-            write_ends(partial, found.at(~keep & ~duplicate))
-    known = labels_of(searched, labels)
+            write_rows(partial, found.select(~keep & ~duplicate))
+    known = labels_of_searched(searched, labels)
     record: Record = {
         "source": store.manifest["source"],
         "encoder": store.manifest["encoder"],

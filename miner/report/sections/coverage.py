@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from miner.pairs.tables.statistics import BIN_WIDTH
+from miner.artifacts.pairs.statistics import BIN_WIDTH
 
 
 def coverage_points(pairs: pa.Table, images: int) -> list[dict[str, Any]]:

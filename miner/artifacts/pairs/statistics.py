@@ -35,7 +35,7 @@ def pair_statistics(a: Rows, b: Rows, images: int) -> dict[str, Any]:
     }
 
 
-def labels_of(searched: Rows, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+def labels_of_searched(searched: Rows, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
     """The labels of the images that were searched, -1 for all others, int64 (n,)."""
     if labels is None:
         return None
