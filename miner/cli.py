@@ -22,7 +22,8 @@ from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.errors import MinerError
 from miner.options import flag_name, read_config
-from miner.stages import STAGES, StageCommand, load, run_stage
+from miner.run_stages import run_stage
+from miner.stages import STAGES, StageCommand, load
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -186,7 +187,7 @@ def run_recipe(
 ) -> None:
     """Run all stages of a recipe, or all runs of a study, skipping what is done."""
     show_traceback(debug)
-    run = load("miner.pipeline:run_recipe")
+    run = load("miner.commands.run:run_recipe")
     grid = {"seeds": seeds, "arms": arms, "engine_address": engine_address}
     show(run(recipe, workspace, set_option or [], full=full, force=force, quiet=as_json, **grid), as_json)
 
@@ -201,7 +202,7 @@ def doctor(
 ) -> None:
     """Say what works on this machine: devices, FAISS build, decoders, disk."""
     show_traceback(debug)
-    show(load("miner.doctor:doctor_encoder")(encoder) if encoder else load("miner.doctor:doctor")(), as_json)
+    show(load("miner.commands.doctor:doctor_encoder")(encoder) if encoder else load("miner.commands.doctor:doctor")(), as_json)
 
 
 class _Interrupted(BaseException):

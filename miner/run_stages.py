@@ -1,16 +1,45 @@
-"""Stages one after another, each skipped when it is done."""
+"""Run one stage, or several one after another."""
 
 import sys
 import time
+from contextlib import nullcontext
 
 from miner.artifacts.workspace import Workspace
 from miner.engine.result import Result
+from miner.engine.torchrun import is_follower
+from miner.options import Options
 from miner.recipe import Planned
-from miner.stages import run_stage
+from miner.stages import STAGES
 
 
-def run_stages(planned: Planned, target: Workspace, force: bool, quiet: bool) -> list[Result]:
-    """Run stages one after another and say what each found.
+def run_stage(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
+    """Run one stage under the lock of the workspace and log it in run.json.
+
+    Raises:
+        MinerError: another command works in the workspace, or as the stage says.
+    """
+    stage = STAGES[name]
+    if stage.parallel and is_follower():  # the first process holds the lock and writes the log
+        return stage.run(options, workspace, force)
+    with workspace.locked() if stage.exclusive else nullcontext():
+        return run_logged(name, options, workspace, force)
+
+
+def run_logged(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
+    """Run one stage in a workspace that the caller has locked, and log it in run.json.
+
+    Raises:
+        MinerError: as the stage says.
+    """
+    started = time.monotonic()
+    result = STAGES[name].run(options, workspace, force)
+    if result.fresh and not result.rehearsal:
+        workspace.log_stage(name, options.plain(), result, time.monotonic() - started)
+    return result
+
+
+def run_stages(planned: Planned, workspace: Workspace, force: bool, quiet: bool) -> list[Result]:
+    """Run stages one after another and print what each found.
 
     Raises:
         MinerError: a stage failed; the later ones are not begun.
@@ -18,7 +47,7 @@ def run_stages(planned: Planned, target: Workspace, force: bool, quiet: bool) ->
     results: list[Result] = []
     for name, options in planned:
         started = time.monotonic()
-        result = run_stage(name, options, target, force)
+        result = run_stage(name, options, workspace, force)
         results.append(result)
         if result.fresh:
             for line in result.lines:

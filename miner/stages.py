@@ -1,15 +1,12 @@
-"""All stages by name: their options, the function that does the work, and how to run it."""
+"""All stages by name: their options, and the function that does the work."""
 
 import importlib
-import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.engine.result import Result
-from miner.engine.torchrun import is_follower
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
 from miner.options import Options
@@ -41,9 +38,18 @@ class StageCommand:
     parallel: bool = False
     refined: str | None = None
 
-    def function(self, options: Options) -> Callable[..., Result]:
-        """What does the work that the options ask for."""
-        return load(self.refined if self.refined and getattr(options, "refined", False) else self.target)
+    def run(self, options: Options, workspace: Workspace, force: bool) -> Result:
+        """Do the work.
+
+        Args:
+            options: of the stage.
+            workspace: in which the stage works.
+            force: replace what an earlier, different request made.
+        Raises:
+            MinerError: as the stage says.
+        """
+        target = self.refined if self.refined and getattr(options, "refined", False) else self.target
+        return load(target)(options, workspace, force=force)
 
 
 STAGES = {
@@ -119,29 +125,6 @@ STAGES = {
         exclusive=False,
     ),
 }
-
-
-def run_stage(name: str, options: Options, workspace: Workspace, force: bool, *, held: bool = False) -> Result:
-    """Run one stage under the workspace lock and log it in run.json.
-
-    Args:
-        name: of the stage.
-        options: of it.
-        workspace: in which it works.
-        force: replace what an earlier, different request made.
-        held: the caller holds the workspace, for stages that may work in it side by side.
-    Raises:
-        MinerError: as the stage says.
-    """
-    function = STAGES[name].function(options)
-    if STAGES[name].parallel and is_follower():
-        return function(options, workspace, force=force)
-    with workspace.locked() if STAGES[name].exclusive and not held else nullcontext():
-        started = time.monotonic()
-        result = function(options, workspace, force=force)
-        if result.fresh and not result.rehearsal:
-            workspace.log_stage(name, options.plain(), result, time.monotonic() - started)
-    return result
 
 
 def load(target: str) -> Callable[..., Result]:

@@ -27,7 +27,7 @@ LAYERS = (
     ("recipe",),
     ("run_stages",),
     ("study",),
-    ("pipeline", "doctor"),
+    ("commands",),
     ("cli",),
     ("__main__",),
 )

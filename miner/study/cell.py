@@ -8,7 +8,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
 from miner.engine.records import Record
 from miner.errors import MinerError
-from miner.stages import run_stage
+from miner.run_stages import run_logged
 from miner.study.plan import ArmRun
 
 
@@ -39,8 +39,8 @@ def run_cell(run: ArmRun, failed_before: str | None, force: bool, path: Path) ->
 
 def _measured(run: ArmRun, force: bool) -> Record:
     workspace = Workspace(run.workspace)
-    trained = run_stage("train", run.train, workspace, force, held=True).record
-    knn = run_stage("eval knn", run.knn, workspace, force, held=True).record
+    trained = run_logged("train", run.train, workspace, force).record
+    knn = run_logged("eval knn", run.knn, workspace, force).record
     return {
         "pairs_arm": run.train.pairs_arm,
         **{name: trained.get(name) for name in ("steps", "pairs", "pair_label_precision", "pair_images")},

@@ -18,7 +18,7 @@ from miner.pairs.options import PairsOptions
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
 from miner.source import open_source
-from miner.stages import run_stage
+from miner.run_stages import run_stage
 
 LICENCES = {"license": "cc-by-4.0", "image_license": "mit"}
 

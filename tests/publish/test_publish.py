@@ -17,7 +17,7 @@ from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
-from miner.stages import run_stage
+from miner.run_stages import run_stage
 
 from .conftest import LICENCES, contents, miner_verify, publish_to
 

@@ -15,7 +15,7 @@ import torch
 
 from miner.engine.result import Result
 from miner.errors import MinerError
-from miner.pipeline import run_recipe
+from miner.commands.run import run_recipe
 
 RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
 STUDY = """

@@ -15,7 +15,7 @@ from miner.export.options import ExportOptions
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.report.options import ReportOptions
 from miner.source import open_source
-from miner.stages import run_stage
+from miner.run_stages import run_stage
 from miner.train.settings.options import TrainOptions
 
 TRAINING = {"epochs": 1, "batch_size": 8, "image_size": 32, "stem": "imagenet", "dim": 8, "device": "cpu"}

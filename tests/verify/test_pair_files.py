@@ -12,7 +12,7 @@ import pytest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
-from miner.stages import run_stage
+from miner.run_stages import run_stage
 from miner.verify.run import verify
 from tests.verify.test_damage import resign
 

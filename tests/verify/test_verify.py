@@ -10,7 +10,7 @@ from miner.embed.options import EmbedOptions
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
 from miner.pairs.options import PairsOptions
-from miner.stages import run_stage
+from miner.run_stages import run_stage
 from miner.verify.run import verify
 
 
