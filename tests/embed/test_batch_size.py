@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from miner.artifacts.workspace import Workspace
-from miner.doctor import doctor_encoder
+from miner.commands.doctor import doctor_encoder
 from miner.embed.batch_size import measured_rates, worth_while
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
