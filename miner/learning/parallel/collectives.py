@@ -53,16 +53,20 @@ def own_rows(rows: Tensor) -> Tensor:
 
 
 def own_device(device: torch.device) -> torch.device:
-    """The device of this process: where several share a machine, each takes the GPU of its number among them."""
-    if world_size() > 1 and device == torch.device("cuda") and torch.cuda.device_count() > 1:
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    """The device of this process; a GPU always with its index, and as torch's current one.
+
+    Where several processes share a machine, each takes the GPU of its local rank. A worker of a cluster that sees one GPU takes it.
+    """
+    if device == torch.device("cuda"):
+        shared = world_size() > 1 and torch.cuda.device_count() > 1
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]) if shared else 0)
     if device.type == "cuda":
         torch.cuda.set_device(device)
     return device
 
 
 def own_columns(columns: Tensor) -> Tensor:
-    """The same for (k, world_size * batch) -> (k, batch)."""
+    """This process's columns of a tensor over the whole batch: (k, world_size * batch) -> (k, batch); see `own_rows`."""
     return own_rows(columns.T).T
 
 

@@ -7,11 +7,22 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.cuda import _get_device_index
 
 from miner.learning.networks.split_norm import SplitBatchNorm2d
 from miner.learning.networks.sync_norm import synchronised
-from miner.learning.parallel.collectives import average_in_place, average_step, gather_rows, own_rows, rank, world_size
+from miner.learning.parallel import collectives
+from miner.learning.parallel.collectives import (
+    average_in_place,
+    average_step,
+    gather_rows,
+    own_device,
+    own_rows,
+    rank,
+    world_size,
+)
 from miner.learning.randomness import generator
+from miner.machine.device import resolve_device
 from miner.train.data.batch import Batch
 from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
@@ -203,3 +214,22 @@ def test_alone_nothing_is_exchanged() -> None:
     rows = torch.ones(2, 3)
     average_in_place([rows])
     assert gather_rows(rows) is rows and own_rows(rows) is rows and torch.equal(rows, torch.ones(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("asked", "gpus", "processes", "index"),
+    [
+        *(("auto", 1, 1, 0), ("cuda", 4, 1, 0), ("cuda:2", 4, 1, 2)),
+        *(("auto", 4, 4, 3), ("cuda", 1, 4, 0)),  # on one machine, and on workers that see one GPU each
+    ],
+)
+def test_a_gpu_has_an_index_where_torch_needs_one(
+    asked: str, gpus: int, processes: int, index: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen: list[int] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: gpus)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: chosen.append(_get_device_index(device)))
+    monkeypatch.setattr(collectives, "world_size", lambda: processes)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    assert own_device(resolve_device(asked)) == torch.device("cuda", index) and chosen == [index]
