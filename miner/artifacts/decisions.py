@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from miner.errors import MinerError
 
-Verdict = Literal["same", "different", "unsure", "skip", "undo"]
+ReviewAnswer = Literal["same", "different", "unsure", "skip", "undo"]
 Pair = tuple[str, str]
 
 
@@ -44,7 +44,7 @@ class Decision(BaseModel):
 
     key_a: str = Field(min_length=1)
     key_b: str = Field(min_length=1)
-    decision: Verdict
+    decision: ReviewAnswer
     reviewer: str = Field(min_length=1)
     time: Annotated[str, AfterValidator(_iso_utc)]
     similarity: float

@@ -16,15 +16,16 @@ from miner.errors import MinerError
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album, open_album
-from miner.report.galleries.cards import cards, hub_cards, pairs_to_show, random_pairs, spread_pairs, strip
-from miner.report.galleries.thumbnails import embed_pictures
+from miner.report.galleries.cards import cards, hub_cards, strip
+from miner.report.galleries.choose import drawn_pairs, pairs_to_show, spread_pairs
+from miner.report.galleries.thumbnails import make_thumbnails
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
 from miner.report.sections.accuracy import accuracy_rows, evaluation_settings
 from miner.report.sections.coverage import coverage_points
-from miner.report.sections.head import headline, key_facts
+from miner.report.sections.head import headline, key_numbers
 from miner.report.sections.settings import environment_tables, request_tables
-from miner.report.sections.training import methods, run_rows
+from miner.report.sections.training import curves_by_method, run_rows
 from miner.report.text import band, count, counted, percent, source_name
 
 Context = dict[str, Any]
@@ -55,7 +56,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     return environment.get_template("page.html").render(
         title=f"Semantic pairs of {source_name(findings.embeddings['source']['spec'])}",
         headline=headline(findings),
-        facts=key_facts(findings),
+        key_numbers=key_numbers(findings),
         **_similarity(findings),
         **_degree(findings, pairs),
         **_neighbours(findings),
@@ -63,7 +64,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         **_galleries(options, workspace, findings, pairs, album),
         **graph_sections(workspace, findings, album),
         runs=run_rows(findings.runs),
-        methods=methods(findings.runs),
+        methods=curves_by_method(findings.runs),
         accuracies=accuracy_rows(findings.runs),
         evaluation_settings=evaluation_settings(findings.runs),
         unevaluated=[run.name for run in findings.runs if run.manifest and not run.evaluations],
@@ -130,14 +131,14 @@ def _galleries(
     """The cards of all galleries; the pictures share the room that the page has for them."""
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
-    shown_random = random_pairs(pairs, options.random) if len(pairs) > options.gallery else []
+    shown_random = drawn_pairs(pairs, options.random) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
     in_pairs = [pair[side] for pair in [*shown, *shown_random, *shown_duplicates] for side in ("a", "b")]
     uses = in_pairs + [hub["row"] for hub in hubs]
     images = album.images(uses)
     squares = album.squares(images)
-    pictures = embed_pictures(squares, uses, _PICTURE_ROOM_BYTES)
+    pictures = make_thumbnails(squares, uses, _PICTURE_ROOM_BYTES)
     paths = {row: image["path"] for row, image in images.items()}
     gallery = cards(shown, paths, pictures, album.classes)
     return {

@@ -14,11 +14,11 @@ from miner.engine.records import Record, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
 from miner.review.estimation.judgements import judgements
-from miner.review.estimation.summary import summarise, summary_lines
+from miner.review.estimation.summary import summarise_judgements, summary_lines
 from miner.review.options import ReviewOptions
 
 if TYPE_CHECKING:
-    from miner.review.pairset import PairSet
+    from miner.review.pair_set import PairSet
     from miner.review.server.images import ImageStore
 
 DECISIONS = "decisions.jsonl"
@@ -40,9 +40,9 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     if not options.summary:
         _require_extra()
 
-    from miner.review.pairset import read_pairset
+    from miner.review.pair_set import read_pair_set
 
-    pairs = read_pairset(workspace, options.slices)
+    pairs = read_pair_set(workspace, options.slices)
     if not options.summary:
         _serve(options, workspace, pairs)
     record = _sum_up(workspace, pairs)
@@ -55,7 +55,7 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
 def _sum_up(workspace: Workspace, pairs: "PairSet") -> Record:
     path = workspace.review / DECISIONS
     said, elsewhere = judgements(pairs, read_decisions(path) if path.exists() else [])
-    return summarise(pairs, said, elsewhere)
+    return summarise_judgements(pairs, said, elsewhere)
 
 
 def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:

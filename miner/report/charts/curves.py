@@ -5,10 +5,10 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
-from miner.report.charts.svg import Scale, Size, drawing, line, linear_ticks, path, tag, x_axis, y_axis
+from miner.report.charts.svg import ChartSize, Scale, drawing, line, linear_ticks, path, tag, x_axis, y_axis
 from miner.report.text import short_count
 
-_SIZE = Size(350, 230)
+_SIZE = ChartSize(350, 230)
 _MOST_POINTS = 240
 
 Curve = Sequence[tuple[float, float | None]]

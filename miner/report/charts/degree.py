@@ -6,7 +6,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from miner.report.charts.svg import Scale, Size, line, rect, responsive, text
+from miner.report.charts.svg import ChartSize, Scale, line, rect, responsive, text
 from miner.report.text import count
 
 _ROW_HEIGHT = 27.0
@@ -24,7 +24,9 @@ def degree_chart(degree: NDArray[np.int64], name: str = "partners") -> Markup:
     steps = degree_steps(degree)
     description = f"Images by number of {name}: " + "; ".join(f"{name}: {images:,}" for name, images in steps) + "."
     height = _ROW_HEIGHT * (len(steps) + 1)
-    return responsive(description, lambda size: _draw(size, steps, name), Size(760, height), Size(350, height))
+    return responsive(
+        description, lambda size: _draw(size, steps, name), ChartSize(760, height), ChartSize(350, height)
+    )
 
 
 def degree_steps(degree: NDArray[np.int64]) -> list[tuple[str, int]]:
@@ -42,7 +44,7 @@ def degree_steps(degree: NDArray[np.int64]) -> list[tuple[str, int]]:
     return steps
 
 
-def _draw(size: Size, steps: Sequence[tuple[str, int]], title: str) -> list[str]:
+def _draw(size: ChartSize, steps: Sequence[tuple[str, int]], title: str) -> list[str]:
     length = Scale(0, max(images for _, images in steps), _NAME_WIDTH, size.width - _COUNT_WIDTH)
     bottom = _ROW_HEIGHT * (len(steps) + 1)
     elements = [text(0, 15, title, class_="title"), text(_NAME_WIDTH, 15, "images", class_="title")]

@@ -4,12 +4,12 @@ from typing import Any
 
 from markupsafe import Markup
 
-from miner.report.charts.svg import Scale, Size, line, log_ticks, path, rect, responsive, tag, text
+from miner.report.charts.svg import ChartSize, Scale, line, log_ticks, path, rect, responsive, tag, text
 from miner.report.charts.svg import x_axis as draw_x_axis
 from miner.report.charts.svg import y_axis as draw_y_axis
 from miner.report.text import percent, short_count
 
-_WIDE, _NARROW = Size(760, 360), Size(350, 330)
+_WIDE, _NARROW = ChartSize(760, 360), ChartSize(350, 330)
 _MOST_LABELS = 12
 
 
@@ -34,7 +34,7 @@ def precision_chart(points: list[dict[str, Any]], chance: float | None) -> Marku
     return responsive(description, lambda size: _draw(size, points, chance), _WIDE, _NARROW)
 
 
-def _draw(size: Size, points: list[dict[str, Any]], chance: float | None) -> list[str]:
+def _draw(size: ChartSize, points: list[dict[str, Any]], chance: float | None) -> list[str]:
     right, bottom = size.width - 12, size.height - 40
     middle = round(bottom * 0.56)
     half_step = (points[-1]["min"] - points[0]["min"]) / max(len(points) - 1, 1) / 2 or 0.005

@@ -6,9 +6,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from miner.report.charts.svg import Scale, Size, drawing, tag
+from miner.report.charts.svg import ChartSize, Scale, drawing, tag
 
-_SIZE = Size(700, 700)  # twice what is shown, so that whole numbers place dots well enough
+_SIZE = ChartSize(700, 700)  # twice what is shown, so that whole numbers place dots well enough
 _MARGIN = 8
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
-from miner.report.charts.svg import Scale, Size, line, linear_ticks, log_ticks, path, rect, responsive, text
+from miner.report.charts.svg import ChartSize, Scale, line, linear_ticks, log_ticks, path, rect, responsive, text
 from miner.report.charts.svg import x_axis as draw_x_axis
 from miner.report.charts.svg import y_axis as draw_y_axis
 from miner.report.text import band as band_text
@@ -62,7 +62,7 @@ def similarity_chart(histogram: dict[str, Any], band: dict[str, float]) -> Marku
     return responsive(description, lambda size: _draw(size, bins, band))
 
 
-def _draw(size: Size, bins: list[Bin], band: dict[str, float]) -> list[str]:
+def _draw(size: ChartSize, bins: list[Bin], band: dict[str, float]) -> list[str]:
     right, bottom, top = size.width - 12, size.height - 40, 44
     filled = [each.pairs for each in bins if each.pairs > 0]
     x = Scale(min(bins[0].low, band["min"]), bins[-1].high, 46, right)

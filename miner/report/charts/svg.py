@@ -8,15 +8,15 @@ from typing import NamedTuple
 from markupsafe import Markup, escape
 
 
-class Size(NamedTuple):
+class ChartSize(NamedTuple):
     """Of a drawing, in CSS pixels."""
 
     width: float
     height: float
 
 
-WIDE = Size(760, 280)
-NARROW = Size(350, 240)
+WIDE = ChartSize(760, 280)
+NARROW = ChartSize(350, 240)
 
 
 @dataclass(frozen=True)
@@ -115,14 +115,14 @@ def y_axis(scale: Scale, ticks: Sequence[float], right: float, title: str, name:
     return [*lines, *labels, text(0, scale.end - 14, title, class_="title")]
 
 
-def drawing(size: Size, elements: Sequence[str], class_: str) -> str:
+def drawing(size: ChartSize, elements: Sequence[str], class_: str) -> str:
     """An `svg` element that scales with the page."""
     box = f"0 0 {size.width:g} {size.height:g}"
     return tag("svg", "".join(elements), viewBox=box, class_=class_, aria_hidden="true", focusable="false")
 
 
 def responsive(
-    description: str, draw: Callable[[Size], Sequence[str]], wide: Size = WIDE, narrow: Size = NARROW
+    description: str, draw: Callable[[ChartSize], Sequence[str]], wide: ChartSize = WIDE, narrow: ChartSize = NARROW
 ) -> Markup:
     """The chart drawn twice, for a desk and for a phone; the style sheet shows one. Read aloud as `description`."""
     both = drawing(wide, draw(wide), "wide") + drawing(narrow, draw(narrow), "narrow")

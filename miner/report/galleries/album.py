@@ -13,7 +13,7 @@ from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.runs.inputs import has_image_shards
 from miner.artifacts.workspace import Workspace
 from miner.report.findings import Findings
-from miner.report.galleries.thumbnails import load_squares, open_images
+from miner.report.galleries.thumbnails import load_squares, source_if_there
 from miner.source import Source
 from miner.source.webdataset.shards import ShardSource
 
@@ -58,6 +58,6 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
     source = (
         ShardSource(str(workspace.shards / "images-*.tar"))
         if exported
-        else open_images(embeddings["request"]["source"])
+        else source_if_there(embeddings["request"]["source"])
     )
     return Album(read_metadata(workspace.embeddings, embeddings), embeddings["source"].get("classes"), source)

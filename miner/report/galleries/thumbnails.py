@@ -38,7 +38,7 @@ SMALL_QUALITIES = (Quality(96, 70, True), Quality(64, 66, False), Quality(48, 50
 
 
 @dataclass(frozen=True)
-class Picture:
+class Thumbnail:
     """A square image inside the page.
 
     Attributes:
@@ -72,7 +72,7 @@ def load_squares(source: Source, images: Mapping[int, Mapping[str, Any]]) -> dic
     return squares
 
 
-def open_images(spec: str) -> Source | None:
+def source_if_there(spec: str) -> Source | None:
     """A source, or None when it is not there any more."""
     try:
         return open_source(spec)
@@ -86,12 +86,12 @@ def central_square(image: Image.Image) -> Image.Image:
     return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
 
 
-def embed_pictures(
+def make_thumbnails(
     squares: Mapping[int, Image.Image],
     uses: Iterable[int],
     room_bytes: int,
     qualities: Sequence[Quality] = QUALITIES,
-) -> dict[int, Picture]:
+) -> dict[int, Thumbnail]:
     """Data URLs that together take at most `room_bytes`, of the best quality that fits (or the lowest, if none does).
 
     Args:
@@ -108,16 +108,16 @@ def embed_pictures(
     return pictures
 
 
-def _encoded(square: Image.Image, quality: Quality) -> Picture:
+def _encoded(square: Image.Image, quality: Quality) -> Thumbnail:
     stream = io.BytesIO()
     tiny = square.width <= TINY_SIDE
     if tiny and quality.lossless_tiny:
         square.save(stream, format="PNG", optimize=True)
-        return Picture(_data_url("png", stream.getvalue()), square.width, tiny)
+        return Thumbnail(_data_url("png", stream.getvalue()), square.width, tiny)
     side = min(square.width, quality.side)
     small = square.resize((side, side), Image.Resampling.LANCZOS)
     small.save(stream, format="JPEG", quality=quality.jpeg, optimize=True)
-    return Picture(_data_url("jpeg", stream.getvalue()), side, tiny)
+    return Thumbnail(_data_url("jpeg", stream.getvalue()), side, tiny)
 
 
 def _data_url(kind: str, data: bytes) -> str:

@@ -1,4 +1,4 @@
-"""Features before and after refinement, row for row."""
+"""NamedVectors before and after refinement, row for row."""
 
 from dataclasses import dataclass
 
@@ -15,14 +15,14 @@ _BLOCK_ROWS = 4096
 
 
 @dataclass(frozen=True)
-class Features:
+class NamedVectors:
     """Vectors of all embedded images, and what they are."""
 
     name: str
     vectors: Vectors
 
 
-def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str, RunGraphs]) -> list[Features]:
+def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str, RunGraphs]) -> list[NamedVectors]:
     """What was refined, and the result; nothing where nothing was refined.
 
     What a run has kept was refined as both of its streams; its teacher stands for them.
@@ -34,14 +34,14 @@ def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str,
     """
     if findings.refined is None:
         return []
-    after = Features("After refinement", EmbeddingStore(Workspace(workspace.root / "refined")).stored)
+    after = NamedVectors("After refinement", EmbeddingStore(Workspace(workspace.root / "refined")).stored)
     run = findings.refined["request"].get("run")
     if run is not None:
-        return [Features(f"Before: teacher of run {run}", graphs[run].bank("teacher")), after]
-    return [Features("Before: embeddings", EmbeddingStore(workspace).stored), after]
+        return [NamedVectors(f"Before: teacher of run {run}", graphs[run].bank("teacher")), after]
+    return [NamedVectors("Before: embeddings", EmbeddingStore(workspace).stored), after]
 
 
-def nearest(vectors: Vectors, rows: Rows, count: int) -> list[list[Neighbour]]:
+def nearest_images(vectors: Vectors, rows: Rows, count: int) -> list[list[Neighbour]]:
     """The other images most similar to some, by cosine, then by row number: what a neighbour graph lists.
 
     Args:

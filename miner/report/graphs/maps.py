@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from miner.artifacts.embeddings.vectors import Rows
 from miner.report.charts import scatter_chart
 from miner.report.galleries.cards import class_name
-from miner.report.graphs.features import Features
+from miner.report.graphs.features import NamedVectors
 from miner.report.text import counted, percent
 
 _POINTS = 1500
@@ -55,7 +55,7 @@ class Maps:
     legend: list[Colour]
 
 
-def make_maps(features: Sequence[Features], labels: Rows, classes: Sequence[str] | None) -> Maps:
+def make_maps(features: Sequence[NamedVectors], labels: Rows, classes: Sequence[str] | None) -> Maps:
     """A map of each features, of the same images drawn at random, always the same.
 
     Args:

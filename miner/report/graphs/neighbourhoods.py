@@ -1,4 +1,4 @@
-"""A few images with their nearest neighbours, by several graphs side by side."""
+"""A few images with their nearest_images neighbours, by several graphs side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ import numpy as np
 from miner.artifacts.embeddings.vectors import Rows
 from miner.errors import MinerError
 from miner.report.galleries.album import Album
-from miner.report.galleries.cards import Side, side_of
-from miner.report.galleries.thumbnails import SMALL_QUALITIES, embed_pictures
-from miner.report.graphs.features import Features, nearest
+from miner.report.galleries.cards import CardImage, card_image
+from miner.report.galleries.thumbnails import SMALL_QUALITIES, make_thumbnails
+from miner.report.graphs.features import NamedVectors, nearest_images
 from miner.report.graphs.run_graphs import Neighbour, RunGraphs
 
 _IMAGES = 6
 _NEIGHBOURS = 6
 _PICTURE_ROOM_BYTES = 330_000
 
-Lists = list[list[Neighbour]]
+NeighbourLists = list[list[Neighbour]]
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,16 @@ class NeighbourCard:
         agree: whether their labels do; None when one is unknown.
     """
 
-    image: Side
+    image: CardImage
     cosine: float
     agree: bool | None
 
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """An image, and its neighbours from the nearest on by the name of each graph."""
+    """An image, and its neighbours from the nearest_images on by the name of each graph."""
 
-    image: Side
+    image: CardImage
     lists: dict[str, list[NeighbourCard]]
 
 
@@ -53,17 +53,17 @@ def draw_images(count: int, graphs: Mapping[str, RunGraphs]) -> Rows:
 
 
 def neighbour_lists(
-    rows: Rows, pairs: Path | None, features: Sequence[Features], graphs: Mapping[str, RunGraphs]
-) -> dict[str, Lists]:
+    rows: Rows, pairs: Path | None, features: Sequence[NamedVectors], graphs: Mapping[str, RunGraphs]
+) -> dict[str, NeighbourLists]:
     """The first neighbours of some images by every graph there is.
 
     Args:
         rows: of the images.
         pairs: the folder of a graph that was mined, shown where no features are given.
-        features: whose nearest neighbours to look up.
+        features: whose nearest_images neighbours to look up.
         graphs: of the runs, of which the teacher's last lists are shown.
     """
-    lists = {one.name: nearest(one.vectors, rows, _NEIGHBOURS) for one in features}
+    lists = {one.name: nearest_images(one.vectors, rows, _NEIGHBOURS) for one in features}
     if pairs is not None and not features:
         lists["Embeddings"] = _mined(pairs, rows)
     return lists | {
@@ -72,7 +72,7 @@ def neighbour_lists(
     }
 
 
-def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, Lists]) -> list[Neighbourhood]:
+def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, NeighbourLists]) -> list[Neighbourhood]:
     """Images with their neighbours, in the order given.
 
     Args:
@@ -81,8 +81,8 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, Lists]) -> list
     """
     uses = [*rows.tolist(), *(neighbour.row for graph in lists.values() for own in graph for neighbour in own)]
     images = album.images(uses)
-    pictures = embed_pictures(album.squares(images), uses, _PICTURE_ROOM_BYTES, SMALL_QUALITIES)
-    sides = {row: side_of(image, pictures.get(row), album.classes) for row, image in images.items()}
+    pictures = make_thumbnails(album.squares(images), uses, _PICTURE_ROOM_BYTES, SMALL_QUALITIES)
+    sides = {row: card_image(image, pictures.get(row), album.classes) for row, image in images.items()}
 
     def agree(row: int, other: int) -> bool | None:
         labels = (images[row]["label"], images[other]["label"])
@@ -103,7 +103,7 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, Lists]) -> list
     ]
 
 
-def _mined(pairs: Path, rows: Rows) -> Lists:
+def _mined(pairs: Path, rows: Rows) -> NeighbourLists:
     """Of knn_ids.npy and knn_sims.npy."""
     try:
         ids, cosines = (np.load(pairs / f"knn_{name}.npy", mmap_mode="r") for name in ("ids", "sims"))

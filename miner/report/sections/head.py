@@ -7,7 +7,7 @@ from miner.report.text import band, count, counted, percent, rate, source_name
 
 
 @dataclass(frozen=True)
-class Fact:
+class KeyNumber:
     """One key number: its name, its value, and a word about it."""
 
     name: str
@@ -30,27 +30,31 @@ def headline(findings: Findings) -> str:
     return f"{found}; {agreeing} (random pairs: {percent(labels['chance'])})."
 
 
-def key_facts(findings: Findings) -> list[Fact]:
+def key_numbers(findings: Findings) -> list[KeyNumber]:
     """The numbers at the head of the page."""
     pairs, embeddings = findings.pairs, findings.embeddings
     unreadable = sum(embeddings["errors"].values())
     mined = "" if pairs["images"] == embeddings["count"] else f"{count(pairs['images'])} of them searched for pairs"
     encoder = embeddings["encoder"]
     facts = [
-        Fact("Images", count(embeddings["count"]), mined),
-        Fact("Unreadable", count(unreadable), "listed below" if unreadable else "every image could be read"),
-        Fact("Pairs", count(pairs["pairs"]), f"{rate(pairs['pairs'] / pairs['images'])} per image"),
-        Fact(
+        KeyNumber("Images", count(embeddings["count"]), mined),
+        KeyNumber("Unreadable", count(unreadable), "listed below" if unreadable else "every image could be read"),
+        KeyNumber("Pairs", count(pairs["pairs"]), f"{rate(pairs['pairs'] / pairs['images'])} per image"),
+        KeyNumber(
             "Images in pairs",
             count(pairs["images_in_pairs"]),
             f"{percent(pairs['image_coverage'])} of all{' searched' if mined else ''}",
         ),
-        Fact("Duplicates", count(pairs["duplicates"]), f"pairs above {pairs['request']['band']['max']:g}, left out"),
+        KeyNumber(
+            "Duplicates", count(pairs["duplicates"]), f"pairs above {pairs['request']['band']['max']:g}, left out"
+        ),
     ]
     labels = pairs["labels"]
     if labels and labels["precision"] is not None:
         chance = f"random pairs {percent(labels['chance'])}"
-        facts.append(Fact("Label precision", percent(labels["precision"]), chance))
-    facts.append(Fact("Band", band(pairs["request"]["band"]), "cosine similarity"))
-    facts.append(Fact("Encoder", encoder["name"], f"labels it has seen: {encoder.get('labels_seen') or 'unknown'}"))
+        facts.append(KeyNumber("Label precision", percent(labels["precision"]), chance))
+    facts.append(KeyNumber("Band", band(pairs["request"]["band"]), "cosine similarity"))
+    facts.append(
+        KeyNumber("Encoder", encoder["name"], f"labels it has seen: {encoder.get('labels_seen') or 'unknown'}")
+    )
     return facts

@@ -46,7 +46,7 @@ class RunRow:
 
 
 @dataclass(frozen=True)
-class Method:
+class MethodCurves:
     """The runs of one method, whose losses can be compared."""
 
     name: str
@@ -63,13 +63,13 @@ def run_rows(runs: Iterable[Run]) -> list[RunRow]:
     ]
 
 
-def methods(runs: list[Run]) -> list[Method]:
+def curves_by_method(runs: list[Run]) -> list[MethodCurves]:
     """Curves of every run with metrics, those of one method in one chart."""
     by_method: dict[str, dict[int, Run]] = {}
     for index, run in enumerate(runs):
         if run.metrics:
             by_method.setdefault(method_of(run), {})[index] = run
-    return [Method(name, _panels(group)) for name, group in by_method.items()]
+    return [MethodCurves(name, _panels(group)) for name, group in by_method.items()]
 
 
 def method_of(run: Run) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
 
-Item = TypeVar("Item", bound=Hashable)
+_Pair = TypeVar("_Pair", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Agreement:
     kappa: float | None
 
 
-def agreements(judgements: Mapping[str, Mapping[Item, str]]) -> list[Agreement]:
+def agreements(judgements: Mapping[str, Mapping[_Pair, str]]) -> list[Agreement]:
     """Every two reviewers who have judged a common pair, by name.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from miner.artifacts.decisions import Decision, standing
 
 if TYPE_CHECKING:
-    from miner.review.pairset import PairSet
+    from miner.review.pair_set import PairSet
 
 Judgements = Mapping[str, Mapping[int, str]]
 

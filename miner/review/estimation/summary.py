@@ -11,10 +11,10 @@ from miner.review.estimation.precision import METHOD, Estimate, Stratum, stratif
 from miner.statistics import CONFIDENCE
 
 if TYPE_CHECKING:
-    from miner.review.pairset import PairSet
+    from miner.review.pair_set import PairSet
 
 
-def summarise(pairs: "PairSet", judgements: Judgements, elsewhere: int = 0) -> Record:
+def summarise_judgements(pairs: "PairSet", judgements: Judgements, elsewhere: int = 0) -> Record:
     """The record that the page shows and `review.json` holds.
 
     Args:

@@ -30,7 +30,7 @@ class ImageStore:
     def __init__(self, workspace: Workspace, spec: str, images: pa.Table) -> None:
         self._images = images
         shards = str(workspace.shards / "images-*.tar")
-        self._places = [_Place(lambda: open_source(spec)), _Place(lambda: ShardSource(shards))]
+        self._places = [_LazySource(lambda: open_source(spec)), _LazySource(lambda: ShardSource(shards))]
 
     def open(self) -> str | None:
         """Open the source ahead of the first image, which can take seconds. Returns what is wrong with it, if anything."""
@@ -50,7 +50,7 @@ class ImageStore:
         raise FileNotFoundError(key)
 
 
-class _Place:
+class _LazySource:
     """A source that is opened when it is first needed."""
 
     def __init__(self, opener: Callable[[], Source]) -> None:

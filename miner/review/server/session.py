@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import cast, get_args
 
-from miner.artifacts.decisions import Decision, Verdict
+from miner.artifacts.decisions import Decision, ReviewAnswer
 from miner.engine.records import Record
 from miner.errors import UsageError
 from miner.review.estimation.judgements import judgements
 from miner.review.estimation.sampling import Sampler
-from miner.review.estimation.summary import summarise
-from miner.review.pairset import PairSet
+from miner.review.estimation.summary import summarise_judgements
+from miner.review.pair_set import PairSet
 from miner.review.server.journal import Journal
 
 _AHEAD = 3
@@ -57,7 +57,7 @@ class Session:
         """
         if not 0 <= pair < len(self.pairs):
             raise UsageError(f"There is no pair {pair}.")
-        if decision not in get_args(Verdict):
+        if decision not in get_args(ReviewAnswer):
             raise UsageError(f"{decision!r} is no decision.")
         with self._lock:
             said = self.said.get(reviewer, {})
@@ -78,7 +78,7 @@ class Session:
             if self._summary and (self._summary[0] == version or now - self._summary[1] < _SUMMARY_INTERVAL_S):
                 return self._summary[2]
             said = {name: dict(decisions) for name, decisions in self.said.items()}
-        record = summarise(self.pairs, said, self.elsewhere)
+        record = summarise_judgements(self.pairs, said, self.elsewhere)
         self._summary = (version, now, record)
         return record
 
@@ -92,7 +92,7 @@ class Session:
         return Decision(
             key_a=key_a,
             key_b=key_b,
-            decision=cast(Verdict, decision),
+            decision=cast(ReviewAnswer, decision),
             reviewer=reviewer,
             time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             similarity=round(float(self.pairs.similarity[pair]), 6),

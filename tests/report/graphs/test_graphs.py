@@ -24,7 +24,7 @@ from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.report.charts.degree import degree_steps
 from miner.report.charts.scatter import scatter_chart
-from miner.report.galleries.thumbnails import SMALL_QUALITIES, embed_pictures
+from miner.report.galleries.thumbnails import SMALL_QUALITIES, make_thumbnails
 from miner.report.graphs.maps import principal_map
 from miner.report.options import ReportOptions
 from miner.report.run import report
@@ -247,5 +247,5 @@ def test_small_pictures_of_noise_fit_the_room_of_the_neighbourhoods() -> None:
     rng = np.random.default_rng(0)
     squares = {row: Image.fromarray(rng.integers(0, 255, (288, 288, 3), np.uint8)) for row in range(40)}
     uses = [row % 40 for row in range(6 * 19)]
-    pictures = embed_pictures(squares, uses, 330_000, SMALL_QUALITIES)
+    pictures = make_thumbnails(squares, uses, 330_000, SMALL_QUALITIES)
     assert sum(len(pictures[row].url) for row in uses) < 330_000

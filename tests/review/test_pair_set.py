@@ -5,11 +5,11 @@ import pytest
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.review.pairset import read_pairset
+from miner.review.pair_set import read_pair_set
 
 
 def test_pairs_are_found_by_their_keys_in_either_order(workspace) -> None:
-    found = read_pairset(workspace, 10)
+    found = read_pair_set(workspace, 10)
     rows = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
     assert len(found) == len(rows) > 100
     wanted = [(rows[number]["key_a"], rows[number]["key_b"]) for number in (0, 7, len(rows) - 1)]
@@ -22,7 +22,7 @@ def test_pairs_are_found_by_their_keys_in_either_order(workspace) -> None:
 
 
 def test_slices_hold_all_pairs_of_their_range(workspace) -> None:
-    found = read_pairset(workspace, 7)
+    found = read_pair_set(workspace, 7)
     assert sum(found.sizes()) == len(found)
     for place in range(0, len(found), 50):
         low, high = found.slice(place)
@@ -30,10 +30,10 @@ def test_slices_hold_all_pairs_of_their_range(workspace) -> None:
 
 
 def test_pairs_in_both_orders_are_reviewed_once(workspace) -> None:
-    once = read_pairset(workspace, 10)
+    once = read_pair_set(workspace, 10)
     pairs(PairsOptions(min=0.55, max=0.97, both_orders=True), workspace, force=True)
     assert pq.read_metadata(workspace.pairs / "pairs.parquet").num_rows == 2 * len(once)
-    both = read_pairset(workspace, 10)
+    both = read_pair_set(workspace, 10)
     assert both.a.tolist() == once.a.tolist() and both.b.tolist() == once.b.tolist()
     assert both.sizes() == once.sizes()
 
@@ -44,10 +44,10 @@ def test_no_pairs_damage_and_foreign_embeddings_are_refused(workspace) -> None:
     for broken in (table.take(pa.array([1, 0])), table.slice(0, 0), table.drop_columns(["similarity"])):
         pq.write_table(broken, path)
         with pytest.raises(MinerError, match=r"pairs\.parquet"):
-            read_pairset(workspace, 10)
+            read_pair_set(workspace, 10)
     manifest = workspace.pairs / "manifest.json"
     manifest.write_text(
         manifest.read_text().replace(workspace.manifest(workspace.pairs)["request"]["embeddings"], "other")
     )
     with pytest.raises(MinerError, match="other embeddings"):
-        read_pairset(workspace, 10)
+        read_pair_set(workspace, 10)

@@ -84,7 +84,7 @@ class PairSet:
         return [int(place) if known else None for place, known in zip(places, found, strict=True)]
 
 
-def read_pairset(workspace: Workspace, slices: int) -> PairSet:
+def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     """The pairs of a workspace, cut into slices of equal width over their band.
 
     Raises:
