@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.images.decode import UnreadableImageError, decode_picture
+from miner.images.decode import UnreadableImageError, decode_at_least
 from miner.images.preprocess import Preprocess
 from miner.source import Entry, Source
 from miner.source.base import MAX_FILE_BYTES
@@ -59,7 +59,7 @@ def decode_into(
         return Decoded(entry, reason=f"file larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
         data = source.read(entry)
-        picture = decode_picture(data, partial(preprocess.needed, factor=draft) if draft else None)
+        picture = decode_at_least(data, partial(preprocess.needed, factor=draft) if draft else None)
         pixels[:] = preprocess.pixels_of(picture, fast)
     except OSError as error:
         return Decoded(entry, reason=f"not readable: {error.strerror or error}")

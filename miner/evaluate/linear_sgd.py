@@ -16,7 +16,7 @@ from miner.images.augment.crop import crop_and_resize, crop_boxes
 from miner.images.augment.views import normalise
 from miner.images.canvases import to_device
 from miner.learning.knn import accuracy_percent
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 AREA = (0.08, 1.0)
 
@@ -70,7 +70,7 @@ class CropFeatures:
     @torch.no_grad()
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         """float32 (batch, width) of images (batch,) on the CPU."""
-        draw = generator(self.seed, "linear crops", step)
+        draw = generator_for(self.seed, "linear crops", step)
         boxes = crop_boxes(len(rows), self.images.shape[-1], AREA, draw).to(self.device)
         flipped = (torch.rand(len(rows), generator=draw) < 0.5).to(self.device)
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)

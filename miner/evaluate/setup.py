@@ -12,7 +12,7 @@ from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, starti
 from miner.engine.records import Record
 from miner.evaluate.data import LabelledSet, Split, split
 from miner.evaluate.options import EvaluateOptions
-from miner.images.canvases import load_images
+from miner.images.canvases import load_canvases
 from miner.learning.features import pooled_features
 from miner.learning.knn import accuracy_percent
 from miner.machine.device import resolve_device
@@ -80,7 +80,7 @@ def open_subject(options: EvaluateOptions, run: Path, inputs: Inputs | None) -> 
 
 def load_pixels(images: LabelledSet, side: int, workers: int) -> Tensor:
     """Decode to uint8 (n, 3, side, side): the central square."""
-    return load_images(images.source, images.entries, side, workers, f"decode {images.name}")
+    return load_canvases(images.source, images.entries, side, workers, f"decode {images.name}")
 
 
 def labels_of(images: LabelledSet) -> Tensor:

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from miner.engine import Progress
 from miner.evaluate.options import LinearOptions
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.learning.schedule import cosine
 
 # At batch 256. Published ones go from 0.1 (Barlow Twins) to 30 (MoCo, SimSiam).
@@ -65,7 +65,7 @@ def train_bank(
     for step, factor in enumerate(factors):
         epoch, position = divmod(step, steps_per_epoch)
         if position == 0:
-            order = torch.randperm(count, generator=generator(options.seed, "linear order", epoch))
+            order = torch.randperm(count, generator=generator_for(options.seed, "linear order", epoch))
             batches = torch.split(order, options.batch_size)
         for group, peak in zip(optimizer.param_groups, [*peaks, *peaks], strict=True):
             group["lr"] = peak * float(factor)
@@ -81,7 +81,7 @@ def train_bank(
 def new_layer(width: int, class_count: int, seed: int) -> nn.Linear:
     """Weights from a normal distribution of deviation 0.01, bias 0, as MoCo's linear evaluation starts."""
     layer = nn.Linear(width, class_count)
-    nn.init.normal_(layer.weight, std=_INITIAL_DEVIATION, generator=generator(seed, "linear layer"))
+    nn.init.normal_(layer.weight, std=_INITIAL_DEVIATION, generator=generator_for(seed, "linear layer"))
     nn.init.zeros_(layer.bias)
     return layer
 

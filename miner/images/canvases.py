@@ -16,7 +16,7 @@ from torch import Tensor
 
 from miner.engine import Progress
 from miner.errors import MinerError
-from miner.images.decode import UnreadableImageError, decode_picture
+from miner.images.decode import UnreadableImageError, decode_at_least
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
@@ -50,7 +50,7 @@ def canvas_side(image_size: int, side: int) -> int:
     return image_size if side <= image_size else int(np.ceil(CANVAS_MARGIN * image_size))
 
 
-def load_images(source: Source, entries: Sequence[Entry], side: int, workers: int, title: str) -> Tensor:
+def load_canvases(source: Source, entries: Sequence[Entry], side: int, workers: int, title: str) -> Tensor:
     """Decode every image, resize it so that its shorter side is `side`, and keep the central square.
 
     Args:
@@ -85,7 +85,7 @@ def load_images(source: Source, entries: Sequence[Entry], side: int, workers: in
 
 
 def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
-    """One image as `load_images` makes it: uint8 (3, side, side).
+    """One image as `load_canvases` makes it: uint8 (3, side, side).
 
     A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that leaves twice the pixels of the canvas in each direction.
 
@@ -94,7 +94,7 @@ def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
     """
     square = Preprocess(side, side, "bilinear", IMAGENET_MEAN, IMAGENET_STD, "square")
     try:
-        picture = decode_picture(source.read(entry), partial(square.needed, factor=_LEAST_DRAFT))
+        picture = decode_at_least(source.read(entry), partial(square.needed, factor=_LEAST_DRAFT))
     except (UnreadableImageError, OSError) as error:
         raise _unusable(entry, error) from error
     return square.pixels_of(picture).transpose(2, 0, 1)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
 
 from miner.errors import UsageError
+from miner.images.resize import PixelSize
 
 MAX_PIXELS = 179_000_000  # about 0.5 GB as RGB; Pillow's own limit for a decompression bomb
 
@@ -31,11 +32,8 @@ class UnreadableImageError(Exception):
     """Bytes that are no usable image; the message is the reason, in few words."""
 
 
-Size = tuple[int, int]
-
-
 @dataclass(frozen=True)
-class Picture:
+class DecodedImage:
     """A decoded image.
 
     Attributes:
@@ -47,17 +45,17 @@ class Picture:
     """
 
     image: Image.Image
-    size: Size
+    size: PixelSize
     shrink: int = 1
     origin: tuple[float, float] = (0.0, 0.0)
 
 
 def decode_image(data: bytes) -> Image.Image:
-    """`decode_picture` at full size."""
-    return decode_picture(data).image
+    """`decode_at_least` at full size."""
+    return decode_at_least(data).image
 
 
-def decode_picture(data: bytes, needed: Callable[[Size], Size] | None = None) -> Picture:
+def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None = None) -> DecodedImage:
     """Decode JPEG (and MPO), PNG, WebP, GIF, BMP, TIFF or PPM as RGB, whatever the file is called.
 
     EXIF rotation is applied; a damaged EXIF block is ignored. Alpha and transparent colours are laid on white. Of several
@@ -85,7 +83,7 @@ def decode_picture(data: bytes, needed: Callable[[Size], Size] | None = None) ->
         drafted = _draft(image, wanted) if wanted else None
         image.load()
         upright = _to_rgb(_upright(image))
-        return replace(drafted, image=upright) if drafted else Picture(upright, upright.size)
+        return replace(drafted, image=upright) if drafted else DecodedImage(upright, upright.size)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
@@ -117,7 +115,7 @@ def _what_else(data: bytes) -> str:
     return "no known image format" + (" (a web page)" if start.startswith(_WEB_PAGE_STARTS) else "")
 
 
-def _draft(image: Image.Image, needed: Callable[[Size], Size]) -> Picture:
+def _draft(image: Image.Image, needed: Callable[[PixelSize], PixelSize]) -> DecodedImage:
     """Have a JPEG decoded at a fraction of its size; gives what is known of it before."""
     orientation, full = _orientation(image), image.size
     size = full[::-1] if orientation >= 5 else full
@@ -126,7 +124,7 @@ def _draft(image: Image.Image, needed: Callable[[Size], Size]) -> Picture:
     shrink = round(full[0] / drafted[1][2]) if drafted else 1
     excess = [-(-side // shrink) - side / shrink for side in size]
     origin = (excess[0] if orientation in _MIRRORED else 0.0, excess[1] if orientation in _UPSIDE_DOWN else 0.0)
-    return Picture(image, size, shrink, origin)
+    return DecodedImage(image, size, shrink, origin)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -6,13 +6,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch.nn import functional
 
-from miner.images.resize import Size, Window, columns_first, fits_memory, resize_window
+from miner.images.resize import PixelSize, Window, columns_first, fits_memory, resize_window
 
 _MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 
 
 def fast_resize_window(
-    image: Image.Image, size: Size, resampling: Image.Resampling, window: Window
+    image: Image.Image, size: PixelSize, resampling: Image.Resampling, window: Window
 ) -> NDArray[np.uint8]:
     """`resize_window`, where a few of a thousand values may differ by a level or two.
 

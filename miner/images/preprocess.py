@@ -9,12 +9,12 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from miner.images.decode import Picture, Size
+from miner.images.decode import DecodedImage
 from miner.images.fast_resize import fast_resize_window
-from miner.images.resize import Window, resize_window
+from miner.images.resize import PixelSize, Window, resize_window
 
 Triple = tuple[float, float, float]
-Mode = Literal["center", "squash", "border", "square"]
+ResizeMode = Literal["center", "squash", "border", "square"]
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -46,13 +46,13 @@ class Preprocess:
     interpolation: str
     mean: Triple
     std: Triple
-    mode: Mode = "center"
+    mode: ResizeMode = "center"
 
     def pixels(self, image: Image.Image) -> NDArray[np.uint8]:
         """An RGB image as uint8 (crop, crop, 3)."""
-        return self.pixels_of(Picture(image, image.size))
+        return self.pixels_of(DecodedImage(image, image.size))
 
-    def pixels_of(self, picture: Picture, fast: bool = False) -> NDArray[np.uint8]:
+    def pixels_of(self, picture: DecodedImage, fast: bool = False) -> NDArray[np.uint8]:
         """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if it was decoded smaller.
 
         Args:
@@ -61,7 +61,7 @@ class Preprocess:
         fill = tuple(round(255 * level) for level in self.mean) if self.mode == "border" else (0, 0, 0)
         return padded(self._cropped(picture, fast), self.crop, fill)
 
-    def resized(self, size: Size) -> Size:
+    def resized(self, size: PixelSize) -> PixelSize:
         """Width and height after resizing of an image of `size`; the crop comes after that."""
         width, height = size
         if self.mode == "center":
@@ -71,14 +71,14 @@ class Preprocess:
             return round(width * self.resize / longest), round(height * self.resize / longest)
         return self.resize, self.resize
 
-    def needed(self, size: Size, factor: float) -> Size:
+    def needed(self, size: PixelSize, factor: float) -> PixelSize:
         """The least width and height of a smaller version of an image that has `factor` pixels per pixel of the result."""
         width, height = self.resized(size)
         if self.mode == "square":
             width, height = (ceil(side * self.resize / min(size)) for side in size)
         return ceil(factor * width), ceil(factor * height)
 
-    def _cropped(self, picture: Picture, fast: bool) -> NDArray[np.uint8]:
+    def _cropped(self, picture: DecodedImage, fast: bool) -> NDArray[np.uint8]:
         """Resized, and of each side that is longer than the crop the middle."""
         image, resampling = picture.image, RESAMPLING[self.interpolation]
         width, height = self.resized(picture.size)
@@ -106,7 +106,7 @@ class Preprocess:
         return {name: value for name, value in asdict(self).items() if (name, value) != ("mode", "center")}
 
 
-def short_side_size(size: Size, length: int) -> Size:
+def short_side_size(size: PixelSize, length: int) -> PixelSize:
     """Width and height when the short side has `length` pixels; the long side is rounded down, as torchvision does."""
     width, height = size
     if width <= height:
@@ -126,7 +126,9 @@ def padded(pixels: NDArray[np.uint8], side: int, fill: tuple[int, ...] = (0, 0, 
     return canvas
 
 
-def _source_box(picture: Picture, square: bool, size: Size, window: Window) -> tuple[float, float, float, float]:
+def _source_box(
+    picture: DecodedImage, square: bool, size: PixelSize, window: Window
+) -> tuple[float, float, float, float]:
     """Where the window of the resized image lies in the decoded one, which may be smaller than the original."""
     width, height = picture.size
     left = top = 0.0

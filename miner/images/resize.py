@@ -5,7 +5,7 @@ from math import ceil, floor, gcd
 
 from PIL import Image
 
-Size = tuple[int, int]
+PixelSize = tuple[int, int]
 Window = tuple[int, int, int, int]  # left, top, right, bottom
 
 _MOST_PIXELS = 1 << 26  # 256 MB as RGB; a photograph of a usual shape is far smaller once it is resized
@@ -48,7 +48,7 @@ class _Axis:
         return max(0, floor(first - reach)), min(self.length, ceil(last + reach))
 
 
-def columns_first(size: Size, resized: Size) -> bool:
+def columns_first(size: PixelSize, resized: PixelSize) -> bool:
     """Whether Pillow certainly resizes columns before rows: it may turn round when the height shrinks much more."""
     (width, height), (new_width, new_height) = size, resized
     grows = new_height >= height
@@ -56,12 +56,12 @@ def columns_first(size: Size, resized: Size) -> bool:
     return grows or (same_shape and height < 1.9 * width)
 
 
-def fits_memory(size: Size) -> bool:
+def fits_memory(size: PixelSize) -> bool:
     """Whether an image of that size may be computed as a whole."""
     return size[0] * size[1] <= _MOST_PIXELS
 
 
-def resize_window(image: Image.Image, size: Size, resampling: Image.Resampling, window: Window) -> Image.Image:
+def resize_window(image: Image.Image, size: PixelSize, resampling: Image.Resampling, window: Window) -> Image.Image:
     """`image.resize(size, resampling).crop(window)`, bit for bit, for less work.
 
     Pillow resizes columns and then rows, with 8 bits in between. Here the first pass gets only the rows that the second will

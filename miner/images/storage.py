@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from miner.images.canvases import load_images
+from miner.images.canvases import load_canvases
 from miner.images.stream import StreamedImages
 from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
@@ -13,7 +13,7 @@ from miner.source import Entry, Source
 Images = Tensor | StreamedImages
 
 
-def place_images(data: str, source: Source, entries: Sequence[Entry], side: int, workers: int) -> Images:
+def hold_images(data: str, source: Source, entries: Sequence[Entry], side: int, workers: int) -> Images:
     """Keep the images as `--data` asks; auto keeps them in memory where they take at most half of what is free.
 
     Args:
@@ -27,7 +27,7 @@ def place_images(data: str, source: Source, entries: Sequence[Entry], side: int,
     """
     size_bytes = len(entries) * 3 * side * side
     if data == "memory" or (data == "auto" and size_bytes <= free_bytes() // 2):
-        return load_images(source, entries, side, workers, "decode")
+        return load_canvases(source, entries, side, workers, "decode")
     print(
         f"images are decoded step by step: all of them would take {size_bytes / 1e9:.1f} GB of memory", file=sys.stderr
     )

@@ -5,7 +5,7 @@ import torch
 REASON_LENGTH = 160
 
 
-def why_not(device: torch.device) -> str | None:
+def compile_problem(device: torch.device) -> str | None:
     """What torch.compile lacks on a device, in few words; None if it works."""
     try:
         torch.compile(lambda numbers: numbers * 2 + 1)(torch.zeros(8, device=device))

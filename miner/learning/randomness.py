@@ -13,7 +13,7 @@ def derived_seed(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-def generator(seed: int, *purpose: str | int) -> torch.Generator:
+def generator_for(seed: int, *purpose: str | int) -> torch.Generator:
     """A CPU generator for one purpose."""
     return torch.Generator().manual_seed(derived_seed(seed, *purpose))
 

@@ -7,7 +7,7 @@ from torch.nn import functional as F
 from miner.learning.precision import widened
 
 
-def unit(features: Tensor) -> Tensor:
+def l2_normalise(features: Tensor) -> Tensor:
     """Rows of length 1, float32 (batch, dim); float64 stays as it is."""
     return F.normalize(widened(features), dim=1)
 

@@ -11,7 +11,7 @@ from miner.engine.records import Record, fingerprint
 from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.errors import UsageError
-from miner.learning.parallel.torchrun import FromFirst, together
+from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
 from miner.refine.options import RefineStageOptions
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
         UsageError: torch_geometric is missing, there are not more images than neighbours, or the run has no graphs of these images.
     """
     work = partial(_refine, options, workspace, force)
-    return together(work, starts_own=options.processes > 1)
+    return run_joined(work, starts_own=options.processes > 1)
 
 
-def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, from_first: FromFirst) -> Result:
+def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
     embeddings = workspace.manifest(workspace.embeddings)
     refined = refined_workspace(workspace)
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
@@ -44,18 +44,18 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, from
     if options.run is not None:
         request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
     stage = Stage(refined.embeddings, request)
-    if (manifest := from_first(None if force else stage.finished())) is not None:
+    if (manifest := broadcast(None if force else stage.finished())) is not None:
         return _result(manifest, refined, fresh=False)
     if options.run is None and options.neighbors >= embeddings["count"]:
         raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings['count'] - 1} other images.")
     if not force and not is_follower():
         stage.refuse_another()
 
-    from miner.learning.parallel.processes import spread
+    from miner.learning.parallel.processes import run_on_processes
     from miner.refine.network.network import require_geometric
 
     require_geometric()
-    compute = partial(spread, options.processes, _refined, options, workspace, stage.folder)
+    compute = partial(run_on_processes, options.processes, _refined, options, workspace, stage.folder)
     if is_follower():
         compute()
     else:
@@ -63,7 +63,7 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, from
             stage.begin(force)
             manifest = stage.finish(*compute())
             shutil.rmtree(stage.folder / "parts", ignore_errors=True)
-    manifest = from_first(manifest)
+    manifest = broadcast(manifest)
     assert manifest is not None
     return _result(manifest, refined)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.engine.records import Record
-from miner.learning.parallel.processes import spread
+from miner.learning.parallel.processes import run_on_processes
 from miner.train.pretrain import pretrain
 from miner.train.settings.options import TrainOptions
 
@@ -15,4 +15,4 @@ def launch(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | No
         from miner.train.on_ray import pretrain_on_ray
 
         return pretrain_on_ray(options, inputs, folder, start)
-    return spread(options.processes, pretrain, options, inputs, folder, start)
+    return run_on_processes(options.processes, pretrain, options, inputs, folder, start)

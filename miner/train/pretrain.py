@@ -18,7 +18,7 @@ from miner.engine import write_bytes
 from miner.engine.heap import keep_freed_memory
 from miner.engine.records import Record
 from miner.images.canvases import canvas_side, channel_statistics, nearest_image_size, to_device, typical_side
-from miner.images.storage import Images, place_images
+from miner.images.storage import Images, hold_images
 from miner.learning.checkpoint import previous
 from miner.learning.networks.split_norm import count_splits
 from miner.learning.parallel.collectives import own_device, rank, world_size
@@ -35,10 +35,10 @@ from miner.train.observers.knn import KnnObserver, labelled_part
 from miner.train.observers.neighbour_agreement import PurityObserver
 from miner.train.observers.rankme import RankObserver
 from miner.train.settings import plan as planning
-from miner.train.settings.arms import Arm
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.arms import PairsArm
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions, is_vit
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 CONFIG_FILE = "config.yaml"
 _NOT_MEASURED = ("step", "epoch", "lr", "knn")
@@ -118,7 +118,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     return record, measured
 
 
-def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Images, ArmPairs, Tensor, Plan]:
+def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Images, ArmPairs, Tensor, RunPlan]:
     """All that decides a run.
 
     Returns:
@@ -129,7 +129,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     mined = read_pairs(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
     entries = entries[: options.limit]
     labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
-    arm = Arm.parse(options.pairs_arm)
+    arm = PairsArm.parse(options.pairs_arm)
     pairs = draw_pairs(arm, mined, labels, options.seed)
     pair_items, arm_items = (len(mined), len(pairs.rows)) if options.pairs_are_items else (0, 0)
     batch_size = planning.choose_batch_size(options.batch_size, len(entries), pair_items)
@@ -139,9 +139,9 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
     side = typical_side(source, entries)
     image_size = options.image_size or nearest_image_size(side)
     canvas = canvas_side(image_size, side)
-    images = place_images(options.data, source, entries, canvas, options.workers)
+    images = hold_images(options.data, source, entries, canvas, options.workers)
     mean, std = channel_statistics(images)
-    recipe = RECIPES[options.method]
+    recipe = METHOD_DEFAULTS[options.method]
     settings = {name: getattr(options, name) for name in recipe.settings}
     if options.queue_size is not None:
         keys_per_step = batch_size * (2 if options.symmetric else 1)
@@ -155,7 +155,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         if is_vit(options.backbone)
         else {"stem": planning.choose_stem(options.stem, image_size)}
     )
-    plan = Plan(
+    plan = RunPlan(
         method=options.method,
         backbone=options.backbone,
         image_size=image_size,
@@ -195,12 +195,12 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
 
 def _norm_splits(options: TrainOptions, part_size: int) -> int:
     """Into how many parts of `part_size` items normalisation divides what it sees at once."""
-    if RECIPES[options.method].split_norm and not is_vit(options.backbone):
+    if METHOD_DEFAULTS[options.method].split_norm and not is_vit(options.backbone):
         return count_splits(part_size, world_size())
     return 1 if options.sync_norm else world_size()
 
 
-def _record(plan: Plan, inputs: Inputs, folder: Path) -> Record:
+def _record(plan: RunPlan, inputs: Inputs, folder: Path) -> Record:
     last_epoch = [line for line in read_metrics(folder / METRICS_FILE) if line["epoch"] == plan.epochs]
     names = [name for name in last_epoch[-1] if name not in _NOT_MEASURED]
     return {

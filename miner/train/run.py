@@ -9,10 +9,10 @@ from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, file_record, write_signed
 from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
-from miner.learning.parallel.torchrun import FromFirst, together
-from miner.train.settings.arms import Arm
-from miner.train.settings.init_from import Start, find_start
-from miner.train.settings.method_defaults import OWN_OPTIONS
+from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
+from miner.train.settings.arms import PairsArm
+from miner.train.settings.init_from import InitialWeights, find_initial_weights
+from miner.train.settings.method_defaults import METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
 
 # These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
@@ -41,16 +41,16 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
     work = partial(_train, options, workspace, force)
-    return together(work, starts_own=options.processes > 1 or bool(options.engine_address))
+    return run_joined(work, starts_own=options.processes > 1 or bool(options.engine_address))
 
 
-def _train(options: TrainOptions, workspace: Workspace, force: bool, from_first: FromFirst) -> Result:
-    reads_pairs = Arm.parse(options.pairs_arm).reads_pairs
+def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
+    reads_pairs = PairsArm.parse(options.pairs_arm).reads_pairs
     inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
     name = options.name or options.method
-    start = find_start(options.init_from, workspace, workspace.run(name))
+    start = find_initial_weights(options.init_from, workspace, workspace.run(name))
     stage = Stage(workspace.run(name), _request(options, inputs, start))
-    if (manifest := from_first(None if force else stage.finished())) is not None:
+    if (manifest := broadcast(None if force else stage.finished())) is not None:
         return Result("train", manifest, _lines(name, manifest), fresh=False, headline=_headline(name, manifest))
     if not is_follower():
         check_shards_are_current(inputs, workspace)
@@ -64,7 +64,7 @@ def _train(options: TrainOptions, workspace: Workspace, force: bool, from_first:
         files = run_files(stage.folder)
         _cover_the_rest(stage.folder, {path.relative_to(stage.folder).as_posix() for path in files})
         manifest = stage.finish(record, files)
-    manifest = from_first(manifest)
+    manifest = broadcast(manifest)
     assert manifest is not None
     lines = [*_lines(name, manifest), _speed(measured)]
     return Result("train", manifest, lines, headline=_headline(name, manifest), measured=measured)
@@ -85,9 +85,9 @@ def _cover_the_rest(folder: Path, listed: set[str]) -> None:
     write_signed(folder / _STATE_FILE, {"files": files})
 
 
-def _request(options: TrainOptions, inputs: Inputs, start: Start | None) -> Record:
+def _request(options: TrainOptions, inputs: Inputs, start: InitialWeights | None) -> Record:
     asked = options.plain()
-    foreign = {name for name in (*OWN_OPTIONS, "init_from") if asked[name] is None}
+    foreign = {name for name in (*METHOD_OPTIONS, "init_from") if asked[name] is None}
     deciding = {name: value for name, value in asked.items() if name not in _NOT_IN_REQUEST | foreign}
     if start is not None:
         deciding["init_from"] = start.sha256

@@ -26,8 +26,8 @@ from torchvision.transforms import v2
 
 from miner.images.augment.settings import AUGMENTATIONS, SMALL_SIDE
 from miner.images.augment.views import Augmentation
-from miner.images.canvases import load_images
-from miner.learning.randomness import generator
+from miner.images.canvases import load_canvases
+from miner.learning.randomness import generator_for
 from miner.machine.device import resolve_device
 from miner.source import open_source
 
@@ -73,11 +73,11 @@ def seconds_of(work: Callable[[], Tensor], device: torch.device) -> float:
 def measure(side: int, given: argparse.Namespace) -> dict[str, object]:
     device = resolve_device(given.device)
     source = open_source("cifar10")
-    images = load_images(source, source.entries[: given.batch_size], side, 0, "decode").to(device)
+    images = load_canvases(source, source.entries[: given.batch_size], side, 0, "decode").to(device)
     augment = Augmentation(side, MEAN, STD, AUGMENTATIONS["moco" if side >= SMALL_SIDE else "plain"])
     by_kornia, by_torchvision = kornias(augment).to(device), torchvisions(augment)
     sides: dict[str, Callable[[], Tensor]] = {
-        "miner": lambda: augment(images, generator(0, "bench")),
+        "miner": lambda: augment(images, generator_for(0, "bench")),
         "kornia": lambda: by_kornia(images.float() / 255.0),
         "torchvision_each": lambda: torch.stack([by_torchvision(image) for image in images]),
         "torchvision_batch": lambda: by_torchvision(images),

@@ -21,7 +21,7 @@ from miner.artifacts.stage import Stage
 from miner.evaluate.measure import measure
 from miner.evaluate.options import KnnOptions
 from miner.train.pretrain import pretrain, run_files
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
 # With the settings of long runs, some hundred steps are too few for methods without negatives: features of simsiam are then worse
@@ -53,7 +53,9 @@ def learn(options: TrainOptions, source: str, test_images: int, folder: Path) ->
     ]
     return {
         "method": options.method,
-        "settings": {name: record[name] for name in (*SETTINGS, *RECIPES[options.method].settings) if name in record},
+        "settings": {
+            name: record[name] for name in (*SETTINGS, *METHOD_DEFAULTS[options.method].settings) if name in record
+        },
         "seconds": round(seconds, 1),
         "items_per_s": round(measured["items_per_s"], 1),
         "knn_percent": accuracy,
@@ -74,7 +76,7 @@ def main() -> None:
     parser.add_argument("--stem", default="imagenet")
     parser.add_argument("--least-area", type=float, default=0.2, help="of the image in a view")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--methods", default=",".join(RECIPES))
+    parser.add_argument("--methods", default=",".join(METHOD_DEFAULTS))
     parser.add_argument("--name", default="learns-cifar10", help="of the record")
     asked = parser.parse_args()
     rows = []

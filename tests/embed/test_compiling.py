@@ -6,7 +6,7 @@ from torch._inductor import config as inductor
 
 from miner.embed.compiling import compiled, resolve_compile
 from miner.embed.options import EmbedOptions
-from miner.learning.compiling import why_not
+from miner.learning.compiling import compile_problem
 from tests.embed.small_encoder import small_encoder
 
 CPU = torch.device("cpu")
@@ -14,7 +14,7 @@ CPU = torch.device("cpu")
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_a_compiled_encoder_gives_the_same_directions() -> None:
-    assert why_not(CPU) is None
+    assert compile_problem(CPU) is None
     encoder = small_encoder()
     pixels = torch.randint(0, 256, (4, 16, 16, 3), dtype=torch.uint8)
     faster = compiled(encoder, 4, torch.float32, CPU)

@@ -12,7 +12,7 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import MinerError
-from miner.images.decode import decode_picture
+from miner.images.decode import decode_at_least
 from miner.images.preprocess import Preprocess
 
 STEPS = Preprocess(64, 56, "bilinear", (0.5,) * 3, (0.5,) * 3)
@@ -38,7 +38,7 @@ def jpeg(image: Image.Image, orientation: int = 1, kind: str = "JPEG") -> bytes:
     [((1024, 1100), 8), ((1023, 1100), 4), ((600, 512), 4), ((300, 256), 2), ((255, 300), 1), ((30, 20), 1)],
 )
 def test_smallest_scale_that_keeps_twice_the_pixels(size: tuple[int, int], shrink: int) -> None:
-    drafted = decode_picture(jpeg(picture(*size)), lambda size: STEPS.needed(size, 2))
+    drafted = decode_at_least(jpeg(picture(*size)), lambda size: STEPS.needed(size, 2))
     assert (drafted.shrink, drafted.size) == (shrink, size)
     assert drafted.image.size == tuple(-(-side // shrink) for side in size)
 
@@ -48,14 +48,14 @@ def test_smallest_scale_that_keeps_twice_the_pixels(size: tuple[int, int], shrin
 def test_same_view_as_at_full_size_in_every_orientation(orientation: int, mode: str) -> None:
     steps = Preprocess(64, 64 if mode == "square" else 56, "bilinear", (0.5,) * 3, (0.5,) * 3, mode)
     data = jpeg(picture(531, 402), orientation)
-    full, drafted = decode_picture(data), decode_picture(data, lambda size: steps.needed(size, 1.5))
+    full, drafted = decode_at_least(data), decode_at_least(data, lambda size: steps.needed(size, 1.5))
     assert drafted.shrink > 1 and drafted.size == full.size == full.image.size
     difference = np.abs(steps.pixels_of(drafted).astype(int) - steps.pixels_of(full).astype(int))
     assert difference.mean() < 1 and difference.max() < 12
 
 
 def test_other_formats_are_not_shrunk() -> None:
-    assert decode_picture(jpeg(picture(1024, 1100), kind="PNG"), lambda size: STEPS.needed(size, 2)).shrink == 1
+    assert decode_at_least(jpeg(picture(1024, 1100), kind="PNG"), lambda size: STEPS.needed(size, 2)).shrink == 1
 
 
 def test_metadata_keeps_the_original_size_and_the_request_the_option(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from miner.errors import MinerError
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.request import find_run
 from miner.evaluate.run import knn
-from miner.images.canvases import load_images
+from miner.images.canvases import load_canvases
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
@@ -48,7 +48,7 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
     record = record_of(workspace)
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(160)
-    pixels = load_images(source, entries, 32, 1, "decode") / 255.0
+    pixels = load_canvases(source, entries, 32, 1, "decode") / 255.0
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     with torch.no_grad():
         features = torch.nn.functional.normalize(backbone.module((pixels - mean) / std), dim=1)

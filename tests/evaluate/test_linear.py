@@ -14,7 +14,7 @@ from miner.evaluate.linear_sgd import AREA, CropFeatures
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.run import linear
 from miner.evaluate.sgd_grid import LRS
-from miner.images.canvases import load_images
+from miner.images.canvases import load_canvases
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.evaluate.test_data import class_folders
@@ -67,7 +67,7 @@ def test_the_fast_accuracy_is_sklearns_on_the_same_features(workspace: Workspace
     record = record_of(workspace, "linear")
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(120)
-    pixels = load_images(source, entries, 32, 1, "decode") / 255.0
+    pixels = load_canvases(source, entries, 32, 1, "decode") / 255.0
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     with torch.no_grad():
         features = backbone.module((pixels - mean) / std).double().numpy()
@@ -94,14 +94,14 @@ def test_crops_are_those_of_torchvision_through_the_backbone_in_eval_mode(worksp
     from torchvision.transforms.v2 import functional as tv
 
     from miner.images.augment.crop import crop_boxes
-    from miner.learning.randomness import generator
+    from miner.learning.randomness import generator_for
 
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(6)
-    images = load_images(source, entries, 40, 1, "decode")
+    images = load_canvases(source, entries, 40, 1, "decode")
     rows = torch.tensor([4, 1, 5])
     found = CropFeatures(backbone, images, 3, CPU)(rows, 7)
-    draw = generator(3, "linear crops", 7)
+    draw = generator_for(3, "linear crops", 7)
     boxes = crop_boxes(3, 40, AREA, draw)
     flipped = torch.rand(3, generator=draw) < 0.5
     views = []

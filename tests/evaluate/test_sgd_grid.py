@@ -9,15 +9,15 @@ import torch
 from miner.engine import Progress
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.sgd_grid import LRS, lr_factors, new_layer, train_bank
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 COUNT, WIDTH, CLASSES = 23, 4, 3
 OPTIONS = LinearOptions(mode="augmented", epochs=3, batch_size=5, seed=4)
 
 
 def features_of(rows: torch.Tensor, step: int) -> torch.Tensor:
-    noise = torch.randn(len(rows), WIDTH, generator=generator(0, "noise", step))
-    return torch.randn(COUNT, WIDTH, generator=generator(0, "features"))[rows] + 0.3 * noise
+    noise = torch.randn(len(rows), WIDTH, generator=generator_for(0, "noise", step))
+    return torch.randn(COUNT, WIDTH, generator=generator_for(0, "features"))[rows] + 0.3 * noise
 
 
 def by_hand(lr: float, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -28,7 +28,7 @@ def by_hand(lr: float, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarr
     moved = np.zeros_like(weight), np.zeros_like(bias)
     step, steps = 0, 3 * 5
     for epoch in range(3):
-        order = torch.randperm(COUNT, generator=generator(4, "linear order", epoch)).numpy()
+        order = torch.randperm(COUNT, generator=generator_for(4, "linear order", epoch)).numpy()
         for first in range(0, COUNT, 5):
             rows = order[first : first + 5]
             features = features_of(torch.from_numpy(rows), step).double().numpy()

@@ -10,8 +10,8 @@ from torchvision.transforms import v2
 
 from miner.errors import MinerError
 from miner.images import canvases as module
-from miner.images.canvases import canvas_side, channel_statistics, load_images, nearest_image_size, typical_side
-from miner.images.decode import Picture, decode_picture
+from miner.images.canvases import canvas_side, channel_statistics, load_canvases, nearest_image_size, typical_side
+from miner.images.decode import DecodedImage, decode_at_least
 from miner.source import open_source
 from tests.train.mini_workspace import sample_entries
 
@@ -26,7 +26,7 @@ def folder_of(path: Path, sizes: list[tuple[int, int]]) -> str:
 
 def test_pixels_are_those_of_the_file() -> None:
     source, entries = sample_entries(70)
-    loaded = load_images(source, entries, 28, 2, "decode")
+    loaded = load_canvases(source, entries, 28, 2, "decode")
     assert loaded.shape == (70, 3, 28, 28) and loaded.dtype == torch.uint8
     for entry, pixels in zip(entries, loaded, strict=True):
         with Image.open(io.BytesIO(source.read(entry))) as image:
@@ -36,7 +36,7 @@ def test_pixels_are_those_of_the_file() -> None:
 def test_resize_keeps_the_central_square_as_torchvision_does(tmp_path: Path) -> None:
     # Sizes whose scaled sides and margins are whole pixels; in between, torchvision rounds and the exact box does not.
     source = open_source(folder_of(tmp_path, [(96, 64), (64, 128), (100, 100), (16, 24), (32, 48)]))
-    loaded = load_images(source, source.entries, 32, 1, "decode")
+    loaded = load_canvases(source, source.entries, 32, 1, "decode")
     reference = v2.Compose([v2.Resize(32, antialias=True), v2.CenterCrop(32), v2.PILToTensor()])
     for entry, pixels in zip(source.entries, loaded, strict=True):
         expected = reference(Image.open(io.BytesIO(source.read(entry))))
@@ -50,12 +50,12 @@ def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.Monke
         large.save(tmp_path / name, **({"quality": 95} if name == "a.jpg" else {}))
     source, decoded = open_source(str(tmp_path)), []
 
-    def decode(*arguments: Any) -> Picture:
-        decoded.append(decode_picture(*arguments))
+    def decode(*arguments: Any) -> DecodedImage:
+        decoded.append(decode_at_least(*arguments))
         return decoded[-1]
 
-    monkeypatch.setattr(module, "decode_picture", decode)
-    small, whole = load_images(source, source.entries, 100, 1, "decode").int()
+    monkeypatch.setattr(module, "decode_at_least", decode)
+    small, whole = load_canvases(source, source.entries, 100, 1, "decode").int()
     assert [picture.image.size for picture in decoded] == [(300, 225), (1200, 900)]
     assert (small - whole).abs().float().mean() < 1
 
@@ -81,7 +81,7 @@ def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "002.png").write_bytes(b"no image")
     source = open_source(spec)
     with pytest.raises(MinerError, match=r"001\.png .*cannot be used"):
-        load_images(source, source.entries, 16, 2, "decode")
+        load_canvases(source, source.entries, 16, 2, "decode")
     with pytest.raises(MinerError, match=r"002\.png .*no known image format"):
         typical_side(source, source.entries)
 
@@ -90,10 +90,10 @@ def test_more_than_half_of_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch
     source, entries = sample_entries(10)
     needed = 10 * 3 * 28 * 28
     monkeypatch.setattr(module, "free_bytes", lambda: 2 * needed)
-    assert len(load_images(source, entries, 28, 1, "decode")) == 10
+    assert len(load_canvases(source, entries, 28, 1, "decode")) == 10
     monkeypatch.setattr(module, "free_bytes", lambda: 2 * needed - 2)
     with pytest.raises(MinerError, match="more than half"):
-        load_images(source, entries, 28, 1, "decode")
+        load_canvases(source, entries, 28, 1, "decode")
 
 
 def test_channel_statistics_equal_numpy() -> None:

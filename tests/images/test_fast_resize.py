@@ -8,7 +8,7 @@ from PIL import Image
 from miner.embed.options import EmbedOptions
 from miner.embed.worker import Worker
 from miner.images import fast_resize, resize
-from miner.images.decode import Picture, decode_picture
+from miner.images.decode import DecodedImage, decode_at_least
 from miner.images.fast_resize import fast_resize_window
 from miner.images.preprocess import Preprocess
 from miner.source import open_source
@@ -43,7 +43,7 @@ def test_photographs(mode: str) -> None:
     for interpolation in ("bilinear", "bicubic"):
         steps = Preprocess(96, 96, interpolation, (0.5,) * 3, (0.5,) * 3, mode)
         for image in clothing():
-            picture = Picture(image, image.size)
+            picture = DecodedImage(image, image.size)
             assert_nearly_same(steps.pixels_of(picture, fast=True), steps.pixels_of(picture))
 
 
@@ -74,7 +74,7 @@ def test_bfloat16_alone_resizes_fast(precision: str, fast: bool) -> None:
     ours = worker._staging(16)
     for row, entry in enumerate(source.entries[:16]):
         worker._decode(ours[row], entry)
-    pictures = [decode_picture(source.read(entry)) for entry in source.entries[:16]]
+    pictures = [decode_at_least(source.read(entry)) for entry in source.entries[:16]]
     exact, nearly = (
         np.stack([worker.encoder.preprocess.pixels_of(picture, way) for picture in pictures]) for way in (False, True)
     )

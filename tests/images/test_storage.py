@@ -4,7 +4,7 @@ import torch
 from miner.errors import MinerError
 from miner.images import canvases as measured
 from miner.images import storage as module
-from miner.images.storage import place_images
+from miner.images.storage import hold_images
 from miner.images.stream import StreamedImages
 from tests.train.mini_workspace import sample_entries
 
@@ -18,13 +18,13 @@ def test_images_that_do_not_fit_stay_in_their_files_unless_memory_is_asked_for(
         monkeypatch.setattr(where, "free_bytes", lambda: 2 * 10 * 3 * 28 * 28 - 2)
     if streamed is None:
         with pytest.raises(MinerError, match="more than half"):
-            place_images(data, source, entries, 28, 1)
+            hold_images(data, source, entries, 28, 1)
         return
-    assert isinstance(place_images(data, source, entries, 28, 1), StreamedImages)
+    assert isinstance(hold_images(data, source, entries, 28, 1), StreamedImages)
     assert "decoded step by step" in capsys.readouterr().err
 
 
 def test_images_that_fit_are_decoded_once() -> None:
     source, entries = sample_entries(10)
-    assert isinstance(place_images("auto", source, entries, 28, 1), torch.Tensor)
-    assert isinstance(place_images("stream", source, entries, 28, 1), StreamedImages)
+    assert isinstance(hold_images("auto", source, entries, 28, 1), torch.Tensor)
+    assert isinstance(hold_images("stream", source, entries, 28, 1), StreamedImages)

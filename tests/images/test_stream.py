@@ -8,16 +8,16 @@ from torch import Tensor
 
 from miner.errors import MinerError
 from miner.images import stream as module
-from miner.images.canvases import channel_statistics, load_images
+from miner.images.canvases import channel_statistics, load_canvases
 from miner.images.stream import StreamedImages
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.source import Entry, Source, open_source
 from tests.train.mini_workspace import sample_entries
 
 
 def steps(images: int, count: int, size: int) -> list[Tensor]:
     """Rows of some steps, with repetitions as own-view items have them."""
-    draw = generator(0, "rows")
+    draw = generator_for(0, "rows")
     return [torch.randint(0, images, (size,), generator=draw).repeat(2) for _ in range(count)]
 
 
@@ -36,7 +36,7 @@ class Counting:
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_every_step_is_what_memory_would_give_at_any_number_of_threads(workers: int) -> None:
     source, entries = sample_entries(90)
-    in_memory = load_images(source, entries, 36, 1, "decode")
+    in_memory = load_canvases(source, entries, 36, 1, "decode")
     wanted = steps(90, 6, 20)
     images = StreamedImages(source, entries, 36, workers)
     images.expect(wanted)
@@ -47,7 +47,7 @@ def test_every_step_is_what_memory_would_give_at_any_number_of_threads(workers: 
 def test_rows_and_statistics_are_those_of_memory() -> None:
     source, entries = sample_entries(50)
     images = StreamedImages(source, entries, 28, 2)
-    in_memory = load_images(source, entries, 28, 1, "decode")
+    in_memory = load_canvases(source, entries, 28, 1, "decode")
     rows = torch.tensor([3, 49, 3, 0])
     assert torch.equal(images[rows], in_memory[rows])
     assert len(images) == 50

@@ -6,14 +6,14 @@ from torch.nn import functional as F
 
 from miner.learning import knn as vote
 from miner.learning.knn import accuracy_percent, knn_vote, nearest, weighted_vote
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 def clustered(count: int, *purpose: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Unit rows around five overlapping centres."""
-    draw = generator(0, *purpose)
+    draw = generator_for(0, *purpose)
     labels = torch.randint(0, 5, (count,), generator=draw)
-    centres = torch.randn(5, 8, generator=generator(0, "centres"))
+    centres = torch.randn(5, 8, generator=generator_for(0, "centres"))
     return F.normalize(centres[labels] + 1.5 * torch.randn(count, 8, generator=draw), dim=1), labels
 
 

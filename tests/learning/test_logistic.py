@@ -8,14 +8,14 @@ from miner.evaluate.linear_lbfgs import PENALTIES, classify, try_penalties
 from miner.evaluate.selection import best
 from miner.learning import logistic
 from miner.learning.logistic import Scaler, fit_logistic, logits
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 def clustered(count: int, *purpose: str) -> tuple[torch.Tensor, torch.Tensor]:
     """Rows around five overlapping centres, one dimension constant and the others of very different widths."""
-    draw = generator(0, *purpose)
+    draw = generator_for(0, *purpose)
     labels = torch.randint(0, 5, (count,), generator=draw)
-    centres = torch.randn(5, 12, generator=generator(0, "centres"))
+    centres = torch.randn(5, 12, generator=generator_for(0, "centres"))
     rows = (centres[labels] + 2.0 * torch.randn(count, 12, generator=draw)) * torch.logspace(-2, 2, 12) + 7.0
     rows[:, 3] = 7.0
     return rows.double(), labels
@@ -31,7 +31,7 @@ def test_the_solution_is_sklearns(l2: float) -> None:
     probabilities = torch.softmax(logits(weights, scaled), dim=1)
     np.testing.assert_allclose(probabilities.numpy(), oracle.predict_proba(scaled.numpy()), atol=2e-3)
     np.testing.assert_allclose(weights[:, :-1].numpy(), oracle.coef_, atol=2e-4 / l2**0.5 + 1e-4)
-    start = torch.randn(5, 13, generator=generator(0), dtype=torch.float64)
+    start = torch.randn(5, 13, generator=generator_for(0), dtype=torch.float64)
     again = fit_logistic(scaled, labels, 5, l2, start=start)
     torch.testing.assert_close(torch.softmax(logits(again, scaled), dim=1), probabilities, atol=2e-3, rtol=0)
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.loop.optimizer import sum_gradients
 from miner.train.methods import Method
@@ -35,7 +35,7 @@ def without_norms(name: str) -> Method:
 
 
 def step(step_number: int) -> Batch:
-    return batch(*views(step_number), generator(step_number))
+    return batch(*views(step_number), generator_for(step_number))
 
 
 def gradients(method: Method) -> list[torch.Tensor]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from miner.options import read_config
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions, is_vit
 from miner.train.settings.plan import choose_crops, choose_patch_size, choose_stem, peak_lr
 
@@ -39,14 +39,14 @@ def test_every_method_has_its_settings_spelt_out() -> None:
     for path in FILES:
         values = read_config(path)
         optional = {"teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"}
-        assert set(RECIPES[values["method"]].settings) - optional <= values.keys(), path
+        assert set(METHOD_DEFAULTS[values["method"]].settings) - optional <= values.keys(), path
 
 
 def test_the_data_sets_have_the_methods_that_were_published_for_them() -> None:
     found = {
         folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in FOLDER.iterdir() if folder.is_dir()
     }
-    published = {*RECIPES} - {"graphnnclr"}
+    published = {*METHOD_DEFAULTS} - {"graphnnclr"}
     for full in ("cifar10", "imagenette", "imagenet100"):
         assert found[full] == published
     assert found["imagenet1k"] == {*published, "dino_vit"} - {"nnclr"}

@@ -16,7 +16,7 @@ from miner.engine.records import file_record
 from miner.errors import MinerError, UsageError
 from miner.train.loop.metrics import read_metrics
 from miner.train.run import _lines, train
-from miner.train.settings.method_defaults import OWN_OPTIONS, RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_embedded, write_shards
 
@@ -178,19 +178,19 @@ def test_symmetric_cifar_stem_and_limit(tmp_path: Path) -> None:
     assert load_backbone(workspace.run("moco")).module(torch.rand(1, 3, 16, 16)).shape == (1, 512)
 
 
-@pytest.mark.parametrize("method", [name for name in RECIPES if name != "moco"])
+@pytest.mark.parametrize("method", [name for name in METHOD_DEFAULTS if name != "moco"])
 def test_every_method_trains_from_the_same_shards(
     method: str, workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     widths = {"dim": 16, "hidden_dim": 32, "predictor_dim": 16}
-    small = {name: width for name, width in widths.items() if name in RECIPES[method].settings}
+    small = {name: width for name, width in widths.items() if name in METHOD_DEFAULTS[method].settings}
     options = TrainOptions(**{**TINY_RUN, "epochs": 1, "method": method, "lr": 0.03, **small})
     result = train(options, workspace)
     assert f"{method}: dim 16, " in capsys.readouterr().err
     record, run = result.record, workspace.run(method)
     assert record["method"] == method and record["final_rankme"] > 1 and 0 <= record["final_spread"] < 1.5
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert {name for name in OWN_OPTIONS if name in config} == set(RECIPES[method].settings)
+    assert {name for name in METHOD_OPTIONS if name in config} == set(METHOD_DEFAULTS[method].settings)
     images = torch.rand(2, 3, 32, 32)
     assert not torch.allclose(load_backbone(run).module(images), starting_backbone(run).module(images))
     assert "RankMe" in " ".join(result.lines) and ("accuracy" in " ".join(result.lines)) == (

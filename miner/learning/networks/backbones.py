@@ -15,7 +15,7 @@ def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Modul
     """The backbone that a run's config.yaml describes, with the weights that the run starts from.
 
     Args:
-        config: `Plan.plain()`, or config.yaml.
+        config: `RunPlan.plain()`, or config.yaml.
         splits: parts of the batch that are normalised apart while training; a vision transformer has nothing to split.
     Returns:
         The network, (batch, 3, height, width) -> features (batch, width), and that width.

@@ -51,14 +51,14 @@ def joined(meeting: str, rank: int = -1, count: int = -1) -> Iterator[None]:
         distributed.destroy_process_group()
 
 
-def from_first(value: T) -> T:
+def broadcast_from_rank0(value: T) -> T:
     """What the first process of a run has; any value that pickles."""
     box = [value]
     distributed.broadcast_object_list(box)
     return box[0]
 
 
-def spread(count: int, work: Callable[..., T], *arguments: Any) -> T:
+def run_on_processes(count: int, work: Callable[..., T], *arguments: Any) -> T:
     """`start_processes`, or a call in this process where one was asked for or it is one of several already."""
     if count == 1 or distributed.is_initialized():
         return work(*arguments)

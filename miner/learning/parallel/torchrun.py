@@ -8,10 +8,10 @@ from miner.engine.torchrun import is_launched
 from miner.errors import UsageError
 
 # What the first process has, given to all: a manifest, or None.
-FromFirst = Callable[[Record | None], Record | None]
+BroadcastFromRank0 = Callable[[Record | None], Record | None]
 
 
-def together(work: Callable[[FromFirst], Result], *, starts_own: bool) -> Result:
+def run_joined(work: Callable[[BroadcastFromRank0], Result], *, starts_own: bool) -> Result:
     """Do the work of a stage, joined with the other processes if torchrun has started several.
 
     Args:
@@ -26,7 +26,7 @@ def together(work: Callable[[FromFirst], Result], *, starts_own: bool) -> Result
         raise UsageError(
             "torchrun has started the processes of this command; leave --processes and --engine-address out."
         )
-    from miner.learning.parallel.processes import from_first, joined
+    from miner.learning.parallel.processes import broadcast_from_rank0, joined
 
     with joined("env://"):
-        return work(from_first)
+        return work(broadcast_from_rank0)

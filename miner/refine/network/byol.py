@@ -10,7 +10,7 @@ from miner.learning.networks.heads import mlp
 from miner.learning.networks.momentum import move_towards
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.refine.network.network import GraphNetwork
 
 View = tuple[Tensor, Tensor]
@@ -59,4 +59,4 @@ class GraphBYOL(nn.Module):
             slow_network, slow_projector = self.target
             targets = [gather_rows(slow_projector(slow_network(*view)[:seeds])) for view in (one, two)]
         cosines = -negative_cosine(predictions[0], targets[1]) - negative_cosine(predictions[1], targets[0])
-        return {"loss": 4 - 2 * cosines, "spread": spread(unit(projections[0].detach()))}
+        return {"loss": 4 - 2 * cosines, "spread": spread(l2_normalise(projections[0].detach()))}

@@ -16,7 +16,7 @@ from miner.engine import Progress
 from miner.errors import MinerError, UsageError
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.parallel.collectives import average_in_place, rank, world_size
-from miner.learning.randomness import derived_seed, generator, seeded
+from miner.learning.randomness import derived_seed, generator_for, seeded
 from miner.refine.graph.graph import Graph, drop_edges
 from miner.refine.graph.messages import adjacency, weighted
 from miner.refine.graph.sampling import sampled_block
@@ -160,7 +160,7 @@ class _Views:
         return self._masked(features, step), adjacency(block, self.conv, self.device)
 
     def _masked(self, features: Tensor, step: int) -> Tensor:
-        draw = generator(self.options.seed, "features", self.side, step)
+        draw = generator_for(self.options.seed, "features", self.side, step)
         keep = torch.rand(features.shape[1], generator=draw) >= self.options.feature_mask
         return features * keep.to(features)
 

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from miner.errors import MinerError
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.pairs_by_label import pairs_by_label
-from miner.train.settings.arms import Arm
+from miner.train.settings.arms import PairsArm
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ArmPairs:
         }
 
 
-def draw_pairs(arm: Arm, mined: Tensor, labels: Tensor, seed: int) -> ArmPairs:
+def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPairs:
     """The pairs of an arm. Each arm but `none` and `equal-steps` has as many as were mined.
 
     Args:
@@ -56,7 +56,7 @@ def draw_pairs(arm: Arm, mined: Tensor, labels: Tensor, seed: int) -> ArmPairs:
     Raises:
         MinerError: the arm uses labels, and they are missing or name too few images.
     """
-    draw = generator(seed, "arm")
+    draw = generator_for(seed, "arm")
     if arm.precision is not None:
         return ArmPairs(pairs_by_label(_anchors(mined, draw), labels, arm.precision, draw))
     match arm.name:

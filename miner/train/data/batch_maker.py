@@ -8,12 +8,12 @@ from miner.images.augment.views import Augmentation
 from miner.images.storage import Images
 from miner.images.stream import StreamedImages
 from miner.learning.parallel.collectives import own_columns, own_rows, world_size
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.data.local_crops import SmallCrops
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 
 class StepBatches:
@@ -28,7 +28,7 @@ class StepBatches:
         UsageError: partners are to join on several processes, whose batches would differ in size.
     """
 
-    def __init__(self, plan: Plan, images: Images, device: torch.device, index: PairIndex | None) -> None:
+    def __init__(self, plan: RunPlan, images: Images, device: torch.device, index: PairIndex | None) -> None:
         if plan.partners and world_size() > 1:
             raise UsageError("--partners works on one process only: steps of several would differ in size.")
         self.plan, self.images, self.device, self.index = plan, images, device, index
@@ -44,7 +44,7 @@ class StepBatches:
             items: rows of the anchors in the whole batch, on the CPU, and of their positives, anywhere: int64 (2, batch).
             step: from 0.
         """
-        draw = generator(self.plan.seed, "step", step)
+        draw = generator_for(self.plan.seed, "step", step)
         owners, rows = self._rows(items, step)
         pixels = self.images[rows].to(self.device, non_blocking=True)
         batch_size = len(items[0])
@@ -78,6 +78,6 @@ class StepBatches:
         anchors, positives = (own_rows(rows) for rows in items)
         owners = partners = anchors[:0]
         if self.index is not None and self.plan.partners:
-            of_step = generator(self.plan.seed, "partners", step)
+            of_step = generator_for(self.plan.seed, "partners", step)
             owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
         return owners, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class CombinedSampler:
 
     def epoch(self, number: int) -> Tensor:
         """All batches of an epoch: int64 (steps, 2, batch), the rows of anchors and of positives."""
-        draw = generator(self.seed, "order", number)
+        draw = generator_for(self.seed, "order", number)
         own = torch.arange(self.image_count).unsqueeze(1).expand(-1, 2)
         swapped = torch.rand(len(self.pairs), 1, generator=draw) < 0.5
         pairs = torch.where(swapped, self.pairs.flip(1), self.pairs)

@@ -13,7 +13,7 @@ from miner.engine.records import Record
 from miner.images.storage import Images
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.parallel.collectives import average_step, rank
-from miner.learning.randomness import generator, seeded
+from miner.learning.randomness import generator_for, seeded
 from miner.train.data.batch_maker import StepBatches
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
@@ -23,7 +23,7 @@ from miner.train.loop.optimizer import Updates, sum_gradients
 from miner.train.loop.stopwatch import Stopwatch, peak_memory_mb
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 LOG_STEPS = 10
 _CHECKPOINT_INTERVAL_S = 120.0
@@ -31,7 +31,7 @@ _LAPS = ("data", "learn")
 
 
 def run_loop(
-    plan: Plan,
+    plan: RunPlan,
     method: Method,
     images: Images,
     sampler: CombinedSampler,
@@ -87,7 +87,7 @@ def run_loop(
             updates.prepare(step)
             lr = float(updates.lrs[step])
             anchors, dealt = batches[position]
-            positives = method.positives(anchors, dealt, generator(plan.seed, "positives", step))
+            positives = method.positives(anchors, dealt, generator_for(plan.seed, "positives", step))
             batch = make_batch((anchors, positives), step)
             watch.lap("data")
             # Stochastic depth draws from torch's own generators.

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 
 from miner.errors import MinerError
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 _MOST_BAD_LOSSES = 3
 
@@ -16,7 +16,7 @@ class LossGuard:
     A loss is looked at one step late, so that a GPU need not wait for the CPU.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: RunPlan) -> None:
         self.plan = plan
         self.bad = 0
         self.last_loss = math.nan

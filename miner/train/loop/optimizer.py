@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from miner.learning.schedule import cosine, cosine_between
 from miner.train.data.batch import Batch
 from miner.train.methods import Method
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 MOMENTUM = 0.9
 
@@ -30,7 +30,7 @@ class Updates:
         lrs: learning rate by step, float64 (steps,).
     """
 
-    def __init__(self, plan: Plan, method: Method) -> None:
+    def __init__(self, plan: RunPlan, method: Method) -> None:
         self.lrs = cosine(plan.lr_peak, plan.steps, plan.warmup_steps)
         final = plan.weight_decay if plan.final_weight_decay is None else plan.final_weight_decay
         self._decays = cosine_between(plan.weight_decay, final, plan.steps)
@@ -96,7 +96,7 @@ def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[
     return [(part, decays) for part, decays in ((weights, True), (others, False)) if part]
 
 
-def _adaptation(plan: Plan, decays: bool) -> dict[str, Any]:
+def _adaptation(plan: RunPlan, decays: bool) -> dict[str, Any]:
     """What timm's LARS calls these settings of a group of parameters."""
     return {"always_adapt": decays, "trust_coeff": plan.trust_coefficient, "trust_clip": plan.trust_clip}
 

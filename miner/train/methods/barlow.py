@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from miner.learning.networks.heads import mlp
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.barlow_twins import barlow_twins
 from miner.train.methods.base import Method
@@ -35,4 +35,4 @@ class BarlowTwins(Method):
         one, two = (gather_rows(self.head(self.backbone(view))) for view in (batch.first, batch.second))
         outcome = barlow_twins(one, two)
         terms = {name: outcome[name].detach() for name in ("on_diagonal", "off_diagonal")}
-        return {"loss": outcome["loss"] / one.shape[1], **terms, "spread": spread(unit(one.detach()))}
+        return {"loss": outcome["loss"] / one.shape[1], **terms, "spread": spread(l2_normalise(one.detach()))}

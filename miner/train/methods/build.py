@@ -16,8 +16,8 @@ from miner.train.methods.nnclr import NNCLR
 from miner.train.methods.simclr import SimCLR
 from miner.train.methods.simsiam import SimSiam
 from miner.train.methods.vicreg import VICReg
-from miner.train.settings.method_defaults import RECIPES
-from miner.train.settings.plan import Plan
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
+from miner.train.settings.plan import RunPlan
 
 METHODS: dict[str, type[Method]] = {
     "moco": MoCo,
@@ -32,7 +32,7 @@ METHODS: dict[str, type[Method]] = {
 }
 
 
-def build_method(plan: Plan, start: Path | None = None) -> Method:
+def build_method(plan: RunPlan, start: Path | None = None) -> Method:
     """The method of a plan with fresh weights, on the CPU.
 
     Args:
@@ -44,7 +44,7 @@ def build_method(plan: Plan, start: Path | None = None) -> Method:
     backbone, width = build_backbone(plan.plain(), max(1, plan.norm_splits // world_size()))
     if start is not None:
         load_backbone_state(backbone, start)
-    recipe = RECIPES[plan.method]
+    recipe = METHOD_DEFAULTS[plan.method]
     arguments = {name: getattr(plan, name) for name in recipe.settings}
     arguments |= {name: getattr(plan, name) for name in recipe.schedule}
     method = METHODS[plan.method](backbone, width, seed=plan.seed, **arguments)

@@ -8,7 +8,7 @@ from miner.learning.networks.heads import mlp
 from miner.learning.networks.momentum import growing_momentum, move_towards, slow_copy
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.methods.base import Method
 from miner.train.methods.parts.positives import Rows, over_positives
@@ -69,4 +69,7 @@ class BYOL(Method):
             there = negative_cosine(one[first], target_two[second])
             return 0.5 * (there + negative_cosine(two[second], target_one[first]))
 
-        return {"loss": over_positives(batch, loss), "spread": spread(gather_rows(unit(projections[0].detach())))}
+        return {
+            "loss": over_positives(batch, loss),
+            "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
+        }

@@ -3,7 +3,7 @@
 import torch
 
 from miner.errors import MinerError
-from miner.learning.compiling import why_not
+from miner.learning.compiling import compile_problem
 from miner.train.methods import Method
 
 
@@ -19,7 +19,7 @@ def compile_networks(method: Method, device: torch.device) -> None:
     Raises:
         MinerError: torch.compile does not work here.
     """
-    reason = why_not(device)
+    reason = compile_problem(device)
     if reason is not None:
         raise MinerError(f"--compile does not work here ({reason}). Leave it out.")
     for module in method.modules():

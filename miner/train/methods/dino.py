@@ -9,7 +9,7 @@ from miner.learning.networks.momentum import growing_momentum, move_towards, slo
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.precision import full_precision
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.dino import dino, moved_centre, teacher_targets, with_crops
 from miner.train.methods.base import Method
@@ -98,7 +98,7 @@ class DINO(Method):
         with torch.no_grad():
             teacher_backbone, teacher_bottleneck = self.teacher
             seen_by_teacher = teacher_backbone(views)
-            logits = prototype_logits(unit(teacher_bottleneck(seen_by_teacher)), self.teacher_prototypes.weight)
+            logits = prototype_logits(l2_normalise(teacher_bottleneck(seen_by_teacher)), self.teacher_prototypes.weight)
             targets = teacher_targets(logits, self.centre, self._teacher_temperature())
             target_one, target_two = targets.tensor_split([items])
 
@@ -130,7 +130,7 @@ class DINO(Method):
         """What the backbone makes of the views, without graph; unit features of the views, and of the crops, (rows, bottleneck)."""
         seen = self.backbone(views)
         features = [seen, *([self.backbone(torch.cat(crops))] if crops else [])]
-        projected = unit(self.bottleneck(torch.cat(features)))
+        projected = l2_normalise(self.bottleneck(torch.cat(features)))
         return seen.detach(), projected[: len(views)], projected[len(views) :]
 
     def _prototypes(self) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.learning.parallel.collectives import gather_rows
-from miner.learning.unit_rows import unit
+from miner.learning.unit_rows import l2_normalise
 from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods.dino import DINO
@@ -86,8 +86,8 @@ class GraphNNCLR(DINO):
         outcome, student, teacher = self.distil(batch)
         items, epoch = len(batch.first), (self.taken - 1) // self.steps_per_epoch
         rows, positives = gather_rows(batch.anchors), gather_rows(batch.positives[:items])
-        churn = self.teacher_bank.take(rows, gather_rows(unit(teacher[:items])), epoch)
-        self.student_bank.take(rows, gather_rows(unit(student[:items])), epoch)
+        churn = self.teacher_bank.take(rows, gather_rows(l2_normalise(teacher[:items])), epoch)
+        self.student_bank.take(rows, gather_rows(l2_normalise(student[:items])), epoch)
         return {**outcome, "neighbour_views": (rows != positives).float().mean(), "neighbour_churn": churn}
 
     def notes(self) -> list[str]:

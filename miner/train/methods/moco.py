@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from miner.learning.networks.momentum import move_towards, slow_copy
 from miner.learning.parallel.collectives import gather_rows, own_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method
@@ -69,7 +69,7 @@ class MoCo(Method):
             move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
         directions = 2 if self.symmetric else 1
         views, shown = (batch.first, batch.second), (batch.anchors, batch.positives)
-        queries = [unit(self.head(self.backbone(view))) for view in views[:directions]]
+        queries = [l2_normalise(self.head(self.backbone(view))) for view in views[:directions]]
         keys = [self._keys(view, batch.draw) for view in views[::-1][:directions]]
         negatives = self.queue.clone()
         absent = [self._absent(batch, rows) for rows in shown[:directions]]
@@ -117,4 +117,4 @@ class MoCo(Method):
         views = gather_rows(view)
         order = torch.randperm(len(views), generator=draw)
         shuffled = own_rows(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)
-        return gather_rows(unit(self.key_encoder(shuffled)))[order.argsort().to(view.device)]
+        return gather_rows(l2_normalise(self.key_encoder(shuffled)))[order.argsort().to(view.device)]

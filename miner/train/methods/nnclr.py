@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from miner.learning.networks.heads import mlp
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
@@ -60,8 +60,8 @@ class NNCLR(Method):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: neighbours are looked up, the loss taken, and the support set moves on."""
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
-        one, two = (gather_rows(unit(self.predictor(projection))) for projection in projections)
-        units = [unit(projection.detach()) for projection in projections]
+        one, two = (gather_rows(l2_normalise(self.predictor(projection))) for projection in projections)
+        units = [l2_normalise(projection.detach()) for projection in projections]
         absent = empty_slots(self.queue, self.queued)
         near_one, near_two = (gather_rows(nearest_supports(rows, self.queue, absent)) for rows in units)
         items = len(one)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from miner.learning.networks.heads import mlp
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nt_xent import nt_xent_logits
@@ -39,7 +39,7 @@ class SimCLR(Method):
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step."""
-        projections = unit(self.head(self.backbone(torch.cat([batch.first, batch.second]))))
+        projections = l2_normalise(self.head(self.backbone(torch.cat([batch.first, batch.second]))))
         items = len(batch.first)
         one, two = gather_rows(projections[:items]), gather_rows(projections[items : 2 * items])
         shown = torch.cat([gather_rows(batch.anchors), gather_rows(batch.positives[:items])])

@@ -6,7 +6,7 @@ from miner.learning.negative_cosine import negative_cosine
 from miner.learning.networks.heads import mlp
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.methods.base import Method, ParameterGroup
 from miner.train.methods.parts.positives import Rows, over_positives
@@ -44,7 +44,10 @@ class SimSiam(Method):
             there = negative_cosine(one[first], projections[1][second])
             return 0.5 * (there + negative_cosine(two[second], projections[0][first]))
 
-        return {"loss": over_positives(batch, loss), "spread": spread(gather_rows(unit(projections[0].detach())))}
+        return {
+            "loss": over_positives(batch, loss),
+            "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
+        }
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Encoder and projector follow the schedule; the predictor does not."""

@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from miner.learning.networks.heads import mlp
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import spread, unit
+from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.vicreg import INVARIANCE_WEIGHT, invariance, vicreg
 from miner.train.methods.base import Method
@@ -40,4 +40,4 @@ class VICReg(Method):
             agreement = invariance(one[batch.owners], two[len(one) :])
             loss = loss + batch.partner_share * INVARIANCE_WEIGHT * agreement
         terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
-        return {"loss": loss, **terms, "spread": spread(unit(one.detach()))}
+        return {"loss": loss, **terms, "spread": spread(l2_normalise(one.detach()))}

@@ -17,7 +17,7 @@ from miner.learning.features import pooled_features
 from miner.learning.knn import accuracy_percent, knn_vote
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 # Most images of each side, chosen by key: enough for a hundredth, and little beside an epoch of a large data set.
 MOST_IMAGES = 50_000
@@ -36,7 +36,7 @@ class KnnObserver(Observer):
         workers: threads that decode.
     """
 
-    def __init__(self, plan: Plan, found: Split, every: int, device: torch.device, workers: int) -> None:
+    def __init__(self, plan: RunPlan, found: Split, every: int, device: torch.device, workers: int) -> None:
         self.plan, self.split, self.every, self.device = plan, found, every, device
         sides = found.gallery, found.test
         self._gallery, self._test = (to_device(load_pixels(side, plan.image_size, workers), device) for side in sides)

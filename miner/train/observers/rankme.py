@@ -7,7 +7,7 @@ from miner.images.augment.views import normalise
 from miner.images.canvases import Canvases
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 MOST_IMAGES = 1024
 _SHARE_OF_IMAGES = 4
@@ -39,7 +39,7 @@ class RankObserver(Observer):
         device: where to compute.
     """
 
-    def __init__(self, plan: Plan, images: Canvases, device: torch.device) -> None:
+    def __init__(self, plan: RunPlan, images: Canvases, device: torch.device) -> None:
         self.plan, self.images, self.device = plan, images, device
 
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:

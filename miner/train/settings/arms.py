@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-ARMS = {
+PAIRS_ARMS = {
     "none": "own views only, for --epochs passes",
     "semantic": "the mined pairs",
     "random-added": "instead of each mined pair, a random image with itself",
@@ -18,7 +18,7 @@ _PRECISION = "precision="
 
 
 @dataclass(frozen=True)
-class Arm:
+class PairsArm:
     """One arm.
 
     Attributes:
@@ -38,14 +38,14 @@ class Arm:
         """
         if text == "oracle":
             return cls(text, 1.0)
-        if text in ARMS and text != "precision=P":
+        if text in PAIRS_ARMS and text != "precision=P":
             return cls(text)
         try:
             share = float(text.removeprefix(_PRECISION)) if text.startswith(_PRECISION) else -1.0
         except ValueError:
             share = -1.0
         if not 0.0 <= share <= 1.0:
-            raise ValueError(f"choose one of {', '.join(ARMS)} with P from 0 to 1")
+            raise ValueError(f"choose one of {', '.join(PAIRS_ARMS)} with P from 0 to 1")
         return cls(f"{_PRECISION}{share:g}", share)
 
     @property
@@ -60,4 +60,4 @@ class Arm:
     @property
     def meaning(self) -> str:
         """What the arm trains on, in words."""
-        return ARMS["precision=P" if self.name.startswith(_PRECISION) else self.name]
+        return PAIRS_ARMS["precision=P" if self.name.startswith(_PRECISION) else self.name]

@@ -10,7 +10,7 @@ from miner.errors import UsageError
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """A file with the weights of a backbone.
 
     Attributes:
@@ -22,7 +22,7 @@ class Start:
     sha256: str
 
 
-def find_start(asked: str | None, workspace: Workspace, folder: Path) -> Start | None:
+def find_initial_weights(asked: str | None, workspace: Workspace, folder: Path) -> InitialWeights | None:
     """The file behind `--init-from`; without torch.
 
     Args:
@@ -46,4 +46,4 @@ def find_start(asked: str | None, workspace: Workspace, folder: Path) -> Start |
         raise UsageError(f"--init-from {asked}: that run has not finished. Run its `miner train` command again first.")
     if not file.is_file():
         raise UsageError(f"--init-from {asked}: there is no such run in {workspace.root / 'runs'}, and no such file.")
-    return Start(file, file_record(file)["sha256"])
+    return InitialWeights(file, file_record(file)["sha256"])

@@ -7,7 +7,7 @@ Setting = float | int | bool
 
 
 @dataclass(frozen=True)
-class Recipe:
+class MethodDefaults:
     """What a method is, and what it takes.
 
     Attributes:
@@ -36,8 +36,8 @@ class Recipe:
         return {"lr": self.lr, **self.settings}
 
 
-RECIPES: dict[str, Recipe] = {
-    "moco": Recipe(
+METHOD_DEFAULTS: dict[str, MethodDefaults] = {
+    "moco": MethodDefaults(
         "against a queue of keys of a momentum encoder",
         lr=0.03,
         settings={"dim": 128, "queue_size": 4096, "momentum": 0.99, "temperature": 0.1, "symmetric": False},
@@ -45,40 +45,40 @@ RECIPES: dict[str, Recipe] = {
         split_norm=True,
         contrastive=True,
     ),
-    "simclr": Recipe(
+    "simclr": MethodDefaults(
         "against the other images of the batch",
         lr=0.12,
         settings={"dim": 128, "hidden_dim": 512, "temperature": 0.2},
         expect="the loss starts near ln(2 x batch) and falls; a larger batch holds more negatives",
         contrastive=True,
     ),
-    "simsiam": Recipe(
+    "simsiam": MethodDefaults(
         "predicts the other view, without negatives",
         lr=0.03,
         settings={"dim": 2048, "hidden_dim": 2048, "predictor_dim": 512},
         expect="the loss falls towards -1; at -1 with a spread near 0 the features have collapsed",
     ),
-    "byol": Recipe(
+    "byol": MethodDefaults(
         "predicts what a momentum encoder makes of the other view",
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 1024, "predictor_dim": 1024, "momentum": 0.99},
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
         schedule=("steps",),
     ),
-    "vicreg": Recipe(
+    "vicreg": MethodDefaults(
         "views agree, dimensions vary and do not correlate",
         lr=0.06,
         settings={"dim": 2048, "hidden_dim": 2048},
         expect="the loss starts near 25 and falls; a variance term near 1 means collapse",
     ),
-    "barlow": Recipe(
+    "barlow": MethodDefaults(
         "the correlation of two views becomes the identity",
         lr=0.12,
         settings={"dim": 2048, "hidden_dim": 2048},
         expect="the loss starts near 1 and falls; it is the paper's over --dim",
         pairwise=False,
     ),
-    "dino": Recipe(
+    "dino": MethodDefaults(
         "learns the prototypes that a momentum teacher sees in the other view",
         lr=0.12,
         settings={
@@ -94,7 +94,7 @@ RECIPES: dict[str, Recipe] = {
         expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
         schedule=("steps", "steps_per_epoch"),
     ),
-    "nnclr": Recipe(
+    "nnclr": MethodDefaults(
         "predicts the nearest earlier neighbour of the other view",
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 2048, "predictor_dim": 4096, "queue_size": 4096, "temperature": 0.2},
@@ -103,12 +103,12 @@ RECIPES: dict[str, Recipe] = {
     ),
 }
 
-RECIPES["graphnnclr"] = replace(
-    RECIPES["dino"],
+METHOD_DEFAULTS["graphnnclr"] = replace(
+    METHOD_DEFAULTS["dino"],
     summary="dino whose second views show neighbours, found in graphs that are kept of all images",
-    settings={**RECIPES["dino"].settings, "graph_edges": 5, "graph_window": 5, "graph_prior": False},
+    settings={**METHOD_DEFAULTS["dino"].settings, "graph_edges": 5, "graph_window": 5, "graph_prior": False},
     expect="as dino; it rises a little once neighbours come in, and their churn falls as features settle",
-    schedule=(*RECIPES["dino"].schedule, "images"),
+    schedule=(*METHOD_DEFAULTS["dino"].schedule, "images"),
 )
 
 # Where a method's own learning rate is for SGD, these are near what the authors of most methods use with the optimizer.
@@ -118,19 +118,19 @@ OPTIMIZERS: dict[str, dict[str, float | str]] = {
     "adamw": {"lr": 5e-4, "weight_decay": 0.04, "decay_on": "weights"},
 }
 
-CONTRASTIVE = tuple(name for name, recipe in RECIPES.items() if recipe.contrastive)
+CONTRASTIVE = tuple(name for name, recipe in METHOD_DEFAULTS.items() if recipe.contrastive)
 
-OWN_OPTIONS = tuple(dict.fromkeys(name for recipe in RECIPES.values() for name in recipe.settings))
+METHOD_OPTIONS = tuple(dict.fromkeys(name for recipe in METHOD_DEFAULTS.values() for name in recipe.settings))
 
 
 def methods_with(option: str) -> list[str]:
     """The methods that have an option."""
-    return [method for method, recipe in RECIPES.items() if option in recipe.defaults]
+    return [method for method, recipe in METHOD_DEFAULTS.items() if option in recipe.defaults]
 
 
 def defaults_of(option: str) -> str:
     """The default of an option by method, for the help: methods with one value together."""
     by_value: dict[Setting, list[str]] = {}
     for method in methods_with(option):
-        by_value.setdefault(RECIPES[method].defaults[option], []).append(method)
+        by_value.setdefault(METHOD_DEFAULTS[method].defaults[option], []).append(method)
     return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in by_value.items())

@@ -5,19 +5,19 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from miner.options import Options, flag_name
-from miner.train.settings.arms import ARMS, Arm
+from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 from miner.train.settings.method_defaults import (
     CONTRASTIVE,
+    METHOD_DEFAULTS,
+    METHOD_OPTIONS,
     OPTIMIZERS,
-    OWN_OPTIONS,
-    RECIPES,
     defaults_of,
     methods_with,
 )
 
 Share = Annotated[float, Field(gt=0.0, lt=1.0)]
-_METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in RECIPES.items())
-_ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in ARMS.items())
+_METHODS = "; ".join(f"{name}: {recipe.summary}" for name, recipe in METHOD_DEFAULTS.items())
+_ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in PAIRS_ARMS.items())
 
 
 def is_vit(backbone: str) -> bool:
@@ -131,7 +131,7 @@ class TrainOptions(Options):
         None, ge=1, description="Side of a small crop in pixels; 3/7 of the view if not given: 96 at 224 px."
     )
     lr: float = Field(
-        RECIPES["moco"].lr,
+        METHOD_DEFAULTS["moco"].lr,
         gt=0,
         description="Learning rate at batch 256; the run uses lr x batch / 256. If the loss explodes, a third of it. By "
         f"method: {defaults_of('lr')}; with lars {OPTIMIZERS['lars']['lr']:g}, with adamw {OPTIMIZERS['adamw']['lr']:g}.",
@@ -212,7 +212,7 @@ class TrainOptions(Options):
         f"images. By default {defaults_of('queue_size')}.",
     )
     dim: int = Field(
-        int(RECIPES["moco"].settings["dim"]),
+        int(METHOD_DEFAULTS["moco"].settings["dim"]),
         ge=2,
         description=f"Width of the projection; dino: prototypes. By method: {defaults_of('dim')}.",
     )
@@ -303,11 +303,11 @@ class TrainOptions(Options):
     @classmethod
     def _take_the_methods_defaults(cls, values: Any) -> Any:
         method = values.get("method", "moco") if isinstance(values, dict) else None
-        if not isinstance(method, str) or method not in RECIPES:
+        if not isinstance(method, str) or method not in METHOD_DEFAULTS:
             return values
-        recipe = RECIPES[method]
-        given = {name: value for name, value in values.items() if value is not None or name not in OWN_OPTIONS}
-        for name in OWN_OPTIONS:
+        recipe = METHOD_DEFAULTS[method]
+        given = {name: value for name, value in values.items() if value is not None or name not in METHOD_OPTIONS}
+        for name in METHOD_OPTIONS:
             if name in given and name not in recipe.settings:
                 raise ValueError(
                     f"{flag_name(name)} is not an option of {method}; it belongs to {', '.join(methods_with(name))}"
@@ -317,16 +317,16 @@ class TrainOptions(Options):
     @field_validator("pairs_arm")
     @classmethod
     def _name_the_arm(cls, text: str) -> str:
-        return Arm.parse(text).name
+        return PairsArm.parse(text).name
 
     @model_validator(mode="after")
     def _check_how_pairs_are_used(self) -> Self:
         for name in ("pairs_per_anchor", "partners", "graph_prior"):
-            if getattr(self, name) and not Arm.parse(self.pairs_arm).reads_pairs:
+            if getattr(self, name) and not PairsArm.parse(self.pairs_arm).reads_pairs:
                 raise ValueError(f"{flag_name(name)} has no meaning with --pairs-arm none")
         if self.pair_weight != 1.0 and not self.partners:
             raise ValueError("--pair-weight belongs to --partners: pairs that are items of their own all count alike")
-        if self.partners and not RECIPES[self.method].pairwise:
+        if self.partners and not METHOD_DEFAULTS[self.method].pairwise:
             raise ValueError(
                 f"--partners is not for {self.method}, whose loss is of a whole batch and not of single pairs; leave it at 0"
             )

@@ -5,8 +5,8 @@ from typing import Any
 
 from miner.errors import MinerError, UsageError
 from miner.images.augment.settings import AUGMENTATIONS, LEAST_LOCAL_AREA, ViewSettings, choose_augmentation
-from miner.train.settings.arms import Arm
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.arms import PairsArm
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
 LEAST_IMAGES = 16
@@ -22,7 +22,7 @@ _LR_BATCH = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class RunPlan:
     """Every number that decides a run, after `auto` and few images have been dealt with. It is the run's config.yaml.
 
     Attributes:
@@ -237,9 +237,9 @@ def peak_lr(lr: float, batch_size: int) -> float:
     return lr * batch_size / _LR_BATCH
 
 
-def announcements(options: TrainOptions, plan: Plan) -> list[str]:
+def announcements(options: TrainOptions, plan: RunPlan) -> list[str]:
     """What was decided, for people, before the first step."""
-    recipe = RECIPES[plan.method]
+    recipe = METHOD_DEFAULTS[plan.method]
     settings = [f"{name.replace('_', ' ')} {getattr(plan, name)}" for name in recipe.settings]
     first_layers = f"the {plan.stem} stem" if plan.stem else f"patches of {plan.patch_size} px"
     lines = [
@@ -255,7 +255,7 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
             f"a step in {plan.accumulate} parts of {plan.batch_size // plan.accumulate} items, each a batch by itself"
         )
     if plan.pairs_arm not in ("none", "semantic"):
-        lines.insert(1, f"arm {plan.pairs_arm}: {Arm.parse(plan.pairs_arm).meaning}")
+        lines.insert(1, f"arm {plan.pairs_arm}: {PairsArm.parse(plan.pairs_arm).meaning}")
     if plan.partners:
         lines.insert(
             1, f"each image meets up to {plan.partners:,} of its partners, weight {plan.pair_weight:g}, in its step"
@@ -278,11 +278,11 @@ def announcements(options: TrainOptions, plan: Plan) -> list[str]:
     return lines
 
 
-def _warmup(plan: Plan) -> str:
+def _warmup(plan: RunPlan) -> str:
     return f", {plan.warmup_steps:,} steps of warm-up" if plan.warmup_steps else ""
 
 
-def _decay(plan: Plan) -> str:
+def _decay(plan: RunPlan) -> str:
     final = "" if plan.final_weight_decay is None else f" to {plan.final_weight_decay:g}"
     which = "all parameters" if plan.decay_on == "all" else "weights, not on biases and normalisations"
     return f"weight decay {plan.weight_decay:g}{final} on {which}"

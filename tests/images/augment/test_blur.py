@@ -2,11 +2,11 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from miner.images.augment.blur import gaussian_blur
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 def test_blur_equals_scipy_away_from_the_border() -> None:
-    images = torch.rand(3, 3, 48, 48, generator=generator(0))
+    images = torch.rand(3, 3, 48, 48, generator=generator_for(0))
     sigma = torch.tensor([0.1, 1.0, 2.0])
     blurred = gaussian_blur(images, sigma)
     for image, width, result in zip(images, sigma.tolist(), blurred, strict=True):

@@ -4,7 +4,7 @@ import torch
 from torchvision.transforms import functional as reference
 
 from miner.images.augment.colour import JitterParameters, draw_jitter, jitter, to_grey
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 REFERENCE = (
     reference.adjust_brightness,
@@ -15,7 +15,7 @@ REFERENCE = (
 
 
 def images(count: int) -> torch.Tensor:
-    noise = torch.rand(count, 3, 12, 12, generator=generator(0, "images"))
+    noise = torch.rand(count, 3, 12, 12, generator=generator_for(0, "images"))
     noise[0] = noise[0, :1]  # a grey image, whose hue is undefined
     noise[1, :, :6] = 0.0
     noise[2, :, :6] = 1.0
@@ -24,7 +24,7 @@ def images(count: int) -> torch.Tensor:
 
 def test_jitter_equals_torchvision_in_every_order() -> None:
     orders = torch.tensor(list(permutations(range(4))))
-    parameters = draw_jitter(len(orders), (0.4, 0.4, 0.4, 0.1), 1.0, generator(0))
+    parameters = draw_jitter(len(orders), (0.4, 0.4, 0.4, 0.1), 1.0, generator_for(0))
     parameters = JitterParameters(parameters.factors, orders, parameters.applied)
     before = images(len(orders))
     after = jitter(before.clone(), parameters)
@@ -36,7 +36,7 @@ def test_jitter_equals_torchvision_in_every_order() -> None:
 
 
 def test_each_order_is_equally_likely_and_factors_fill_their_ranges() -> None:
-    parameters = draw_jitter(24_000, (0.4, 0.4, 0.4, 0.1), 0.8, generator(1))
+    parameters = draw_jitter(24_000, (0.4, 0.4, 0.4, 0.1), 0.8, generator_for(1))
     code = (parameters.order * torch.tensor([64, 16, 4, 1])).sum(1)
     counts = torch.unique(code, return_counts=True)[1]
     assert len(counts) == 24
@@ -51,7 +51,7 @@ def test_each_order_is_equally_likely_and_factors_fill_their_ranges() -> None:
 
 def test_images_that_are_not_chosen_stay_as_they_are() -> None:
     before = images(8)
-    parameters = draw_jitter(8, (0.4, 0.4, 0.4, 0.1), 0.5, generator(3))
+    parameters = draw_jitter(8, (0.4, 0.4, 0.4, 0.1), 0.5, generator_for(3))
     after = jitter(before.clone(), parameters)
     changed = (after != before).flatten(1).any(1)
     assert torch.equal(changed, parameters.applied)

@@ -5,13 +5,13 @@ from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
 from miner.images.augment.crop import crop_and_resize, crop_boxes
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 @pytest.mark.parametrize("scale", [(0.08, 1.0), (0.2, 1.0)])
 def test_boxes_are_distributed_as_torchvision_draws_them(scale: tuple[float, float]) -> None:
     canvas, count = 40, 6000
-    ours = crop_boxes(count, canvas, scale, generator(0, "boxes")).double()
+    ours = crop_boxes(count, canvas, scale, generator_for(0, "boxes")).double()
     torch.manual_seed(0)
     image = torch.zeros(1, canvas, canvas)
     theirs = torch.tensor(
@@ -24,14 +24,14 @@ def test_boxes_are_distributed_as_torchvision_draws_them(scale: tuple[float, flo
 
 
 def test_boxes_lie_inside_and_reach_every_edge() -> None:
-    top, left, height, width = crop_boxes(5000, 32, (0.08, 1.0), generator(1)).unbind(1)
+    top, left, height, width = crop_boxes(5000, 32, (0.08, 1.0), generator_for(1)).unbind(1)
     assert (top >= 0).all() and (left >= 0).all() and (height > 0).all() and (width > 0).all()
     assert (top + height).max() == 32 and (left + width).max() == 32 and top.min() == 0 and left.min() == 0
 
 
 @pytest.mark.parametrize(("canvas", "size"), [(32, 32), (28, 32), (40, 32), (64, 24)])
 def test_resampling_equals_torchvisions_crop_resize_and_flip(canvas: int, size: int) -> None:
-    draw = generator(2)
+    draw = generator_for(2)
     images = torch.randint(0, 256, (24, 3, canvas, canvas), generator=draw, dtype=torch.uint8)
     boxes = crop_boxes(24, canvas, (0.08, 1.0), draw)
     flipped = torch.rand(24, generator=draw) < 0.5
@@ -44,7 +44,7 @@ def test_resampling_equals_torchvisions_crop_resize_and_flip(canvas: int, size: 
 
 
 def test_the_whole_canvas_at_its_own_size_is_the_image_itself() -> None:
-    images = torch.randint(0, 256, (2, 3, 16, 16), generator=generator(3), dtype=torch.uint8)
+    images = torch.randint(0, 256, (2, 3, 16, 16), generator=generator_for(3), dtype=torch.uint8)
     whole = torch.tensor([[0, 0, 16, 16]] * 2)
     assert torch.equal(crop_and_resize(images, whole, torch.tensor([False, True]), 16)[0], images[0].float())
     assert torch.equal(crop_and_resize(images, whole, torch.tensor([False, True]), 16)[1], images[1].flip(-1).float())

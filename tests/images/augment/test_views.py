@@ -4,20 +4,20 @@ import torch
 
 from miner.images.augment.settings import ViewSettings, choose_augmentation
 from miner.images.augment.views import Augmentation, normalise
-from miner.learning.randomness import generator
-from miner.train.settings.method_defaults import RECIPES
+from miner.learning.randomness import generator_for
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 
 
 def pictures(count: int, side: int) -> torch.Tensor:
-    return torch.randint(0, 256, (count, 3, side, side), generator=generator(0), dtype=torch.uint8)
+    return torch.randint(0, 256, (count, 3, side, side), generator=generator_for(0), dtype=torch.uint8)
 
 
 def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
     augment = Augmentation(32, MEAN, STD)
     images = pictures(16, 32)
-    first, again, other = (augment(images, generator(0, "step", step)) for step in (1, 1, 2))
+    first, again, other = (augment(images, generator_for(0, "step", step)) for step in (1, 1, 2))
     assert torch.equal(first, again)
     assert (first != other).flatten(1).any(1).all()
 
@@ -25,21 +25,21 @@ def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
 def test_a_part_of_the_batch_gets_the_views_that_it_has_in_the_whole() -> None:
     images, part = pictures(16, 120), torch.tensor([3, 8, 15])
     augment = Augmentation(96, MEAN, STD)
-    parameters = augment.draw(16, 120, generator(0))
+    parameters = augment.draw(16, 120, generator_for(0))
     torch.testing.assert_close(
-        augment.apply(images[part], parameters[part]), augment(images, generator(0))[part], atol=1e-6, rtol=1e-5
+        augment.apply(images[part], parameters[part]), augment(images, generator_for(0))[part], atol=1e-6, rtol=1e-5
     )
 
 
 def test_two_copies_of_an_image_in_one_batch_get_different_views() -> None:
     images = pictures(1, 32).expand(2, -1, -1, -1)
-    one, two = Augmentation(32, MEAN, STD)(images, generator(0))
+    one, two = Augmentation(32, MEAN, STD)(images, generator_for(0))
     assert not torch.equal(one, two)
 
 
 def test_views_have_the_asked_size_and_the_range_of_normalised_pixels() -> None:
     for canvas, size in ((32, 32), (28, 16), (120, 96)):
-        views = Augmentation(size, MEAN, STD)(pictures(64, canvas), generator(1))
+        views = Augmentation(size, MEAN, STD)(pictures(64, canvas), generator_for(1))
         assert views.shape == (64, 3, size, size) and views.dtype == torch.float32
         assert views.is_contiguous(memory_format=torch.channels_last)
         pixels = views * torch.tensor(STD).view(1, 3, 1, 1) + torch.tensor(MEAN).view(1, 3, 1, 1)
@@ -47,7 +47,7 @@ def test_views_have_the_asked_size_and_the_range_of_normalised_pixels() -> None:
 
 
 def test_a_fifth_of_the_views_is_grey() -> None:
-    views = Augmentation(16, (0.0,) * 3, (1.0,) * 3)(pictures(4000, 16), generator(2))
+    views = Augmentation(16, (0.0,) * 3, (1.0,) * 3)(pictures(4000, 16), generator_for(2))
     grey = (views - views[:, :1]).abs().flatten(1).amax(1) < 1e-5
     assert abs(grey.float().mean() - 0.2) < 0.03
 
@@ -58,7 +58,7 @@ def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> No
 
     def made(**changes: tuple[float, float]) -> torch.Tensor:
         augment = Augmentation(48, (0.0,) * 3, (1.0,) * 3, replace(whole, **changes))
-        return augment(noise, generator(3))
+        return augment(noise, generator_for(3))
 
     def detail(views: torch.Tensor) -> torch.Tensor:
         return (views[..., 1:] - views[..., :-1]).abs().mean(dim=(1, 2, 3))
@@ -69,13 +69,13 @@ def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> No
     solarised = made(solarise=(0.0, 0.5)).amax(dim=(1, 2, 3)) <= 0.5
     first, second = solarised.chunk(2)
     assert first.sum() == 0 and 20 < second.sum() < 44
-    sigma = Augmentation(48, MEAN, STD, replace(whole, blur=(0.0, 1.0))).draw(10, 48, generator(3), firsts=3).sigma
+    sigma = Augmentation(48, MEAN, STD, replace(whole, blur=(0.0, 1.0))).draw(10, 48, generator_for(3), firsts=3).sigma
     assert (sigma > 0).tolist() == [False] * 3 + [True] * 7
 
 
 def test_the_named_augmentations_are_their_authors() -> None:
     assert choose_augmentation("auto", "byol", 95) == "plain" and choose_augmentation("simclr", "byol", 32) == "simclr"
-    at_96 = {method: choose_augmentation("auto", method, 96) for method in RECIPES}
+    at_96 = {method: choose_augmentation("auto", method, 96) for method in METHOD_DEFAULTS}
     assert {method for method, name in at_96.items() if name == "byol"} == {
         "byol",
         "vicreg",

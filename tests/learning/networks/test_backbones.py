@@ -6,7 +6,7 @@ from torch import nn
 
 from miner.learning.networks.backbones import build_resnet, build_vit
 from miner.learning.networks.split_norm import SplitBatchNorm2d
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 def reference(name: str, stem: str) -> nn.Module:
@@ -23,7 +23,7 @@ def test_state_loads_strictly_into_torchvisions_network(name: str, stem: str) ->
     backbone, width = build_resnet(name, stem, seed=0, splits=2)
     twin = reference(name, stem)
     twin.load_state_dict(backbone.state_dict(), strict=True)
-    images = torch.rand(2, 3, 32, 32, generator=generator(0))
+    images = torch.rand(2, 3, 32, 32, generator=generator_for(0))
     with torch.no_grad():
         features = backbone.eval()(images)
         assert features.shape == (2, width)

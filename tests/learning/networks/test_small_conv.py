@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from miner.learning.networks.backbones import build_resnet
 from miner.learning.networks.small_conv import SmallInputConv2d
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 def results(conv: nn.Conv2d, x: Tensor, cotangent: Tensor) -> tuple[Tensor, ...]:
@@ -22,7 +22,7 @@ def results(conv: nn.Conv2d, x: Tensor, cotangent: Tensor) -> tuple[Tensor, ...]
 def test_it_equals_torchs_convolution_forwards_and_backwards(
     sides: tuple[int, int], kernel: int, stride: int, padding: int
 ) -> None:
-    draw = generator(0, "small")
+    draw = generator_for(0, "small")
     plain = nn.Conv2d(5, 4, kernel, stride, padding).double()
     small = SmallInputConv2d.of(plain)
     x = torch.randn(3, 5, *sides, generator=draw, dtype=torch.float64).to(memory_format=torch.channels_last)
@@ -45,7 +45,7 @@ def test_taps_on_padding_are_not_multiplied(side: int, stride: int, share: float
 
 
 def test_grouped_and_dilated_convolutions_are_torchs_own() -> None:
-    x = torch.randn(2, 4, 2, 2, generator=generator(1))
+    x = torch.randn(2, 4, 2, 2, generator=generator_for(1))
     for plain in (nn.Conv2d(4, 4, 3, padding=1, groups=2), nn.Conv2d(4, 4, 3, padding=2, dilation=2)):
         assert torch.equal(SmallInputConv2d.of(plain)(x), plain(x))
 
@@ -57,6 +57,6 @@ def test_a_backbone_of_small_images_uses_it_and_keeps_its_names() -> None:
     plain = torchvision.models.resnet18(weights=None)
     plain.fc = nn.Identity()
     plain.load_state_dict(network.state_dict())
-    images = torch.randn(4, 3, 32, 32, generator=generator(2))
+    images = torch.randn(4, 3, 32, 32, generator=generator_for(2))
     torch.testing.assert_close(network(images), plain(images), atol=1e-4, rtol=1e-4)
     assert isinstance(network.layer4[1].conv2, SmallInputConv2d)

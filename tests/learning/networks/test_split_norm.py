@@ -3,11 +3,11 @@ import torch
 from torch import nn
 
 from miner.learning.networks.split_norm import SplitBatchNorm2d, count_splits
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 
 
 def test_training_equals_plain_normalisation_of_each_part() -> None:
-    x = torch.randn(12, 5, 3, 3, generator=generator(0)).contiguous(memory_format=torch.channels_last)
+    x = torch.randn(12, 5, 3, 3, generator=generator_for(0)).contiguous(memory_format=torch.channels_last)
     split = SplitBatchNorm2d(5, 3)
     nn.init.uniform_(split.weight)
     parts = [nn.BatchNorm2d(5) for _ in range(3)]
@@ -21,7 +21,7 @@ def test_training_equals_plain_normalisation_of_each_part() -> None:
 
 
 def test_eval_and_state_are_those_of_plain_normalisation() -> None:
-    x = torch.randn(6, 4, 2, 2, generator=generator(1))
+    x = torch.randn(6, 4, 2, 2, generator=generator_for(1))
     split, plain = SplitBatchNorm2d(4, 2), nn.BatchNorm2d(4)
     split(x)
     plain.load_state_dict(split.state_dict(), strict=True)

@@ -21,19 +21,19 @@ from miner.learning.parallel.collectives import (
     rank,
     world_size,
 )
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.machine.device import resolve_device
 from miner.train.data.batch import Batch
 from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
 from miner.train.loop.metrics import read_metrics
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from tests.train.loop.test_loop import plan
 from tests.train.methods.tiny import BATCH, SIDE, WIDTH, TinyBackbone, make, views
 from tests.train.processes import on_processes
 
 STEPS, LR = 5, 0.1  # so many steps of 8 keys go around a queue of 32
-NAMES = list(RECIPES)
+NAMES = list(METHOD_DEFAULTS)
 CASES = [*NAMES, "moco symmetric"]
 LOOPED = ["moco", "simclr", "dino"]
 Outcome = dict[str, list[Tensor]]
@@ -56,7 +56,7 @@ def train(case: str, processes: int) -> Outcome:
         first, second = (own_rows(view).to(precision) for view in views(step))
         rows = own_rows(torch.arange(BATCH))
         method.zero_grad()
-        outcome = method(Batch(first, second, rows, rows, generator(step)))
+        outcome = method(Batch(first, second, rows, rows, generator_for(step)))
         outcome["loss"].backward()
         gradients = [parameter.grad for parameter in method.trainable()]
         numbers = [value.detach() for value in outcome.values()]
@@ -81,7 +81,7 @@ def first_keys() -> list[Tensor]:
     method.key_encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     first, second = (own_rows(view) for view in views(0))
     rows = own_rows(torch.arange(BATCH))
-    method(Batch(first, second, rows, rows, generator(0)))
+    method(Batch(first, second, rows, rows, generator_for(0)))
     return [seen[0], second]
 
 
@@ -92,7 +92,7 @@ def in_bfloat16() -> bool:
         first, second = (own_rows(view) for view in views(0))
         rows = own_rows(torch.arange(BATCH))
         with torch.autocast("cpu", torch.bfloat16):
-            loss = method(Batch(first, second, rows, rows, generator(0)))["loss"]
+            loss = method(Batch(first, second, rows, rows, generator_for(0)))["loss"]
         loss.backward()
         assert all(parameter.grad.isfinite().all() for parameter in method.trainable() if parameter.grad is not None)
     return True
@@ -104,7 +104,7 @@ class KilledError(Exception):
 
 def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     """Twelve steps of the loop, or fewer if killed; the state in the end."""
-    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator(0, "images")).to(torch.uint8)
+    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator_for(0, "images")).to(torch.uint8)
     changes = {"images": 40, "epochs": 3, "batch_size": 10, "norm_splits": 2 if name == "moco" else 1}
     chosen = plan(**{"method": name, **changes})
     torch.manual_seed(0)

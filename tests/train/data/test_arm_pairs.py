@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from miner.errors import MinerError
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.arm_pairs import ArmPairs, draw_pairs, random_pairs, shuffled_partners
 from miner.train.data.sampler import CombinedSampler
-from miner.train.settings.arms import ARMS, Arm
+from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 
 IMAGES, CLASSES = 30, 3
-DRAWING_ARMS = [*(name for name in ARMS if name not in ("none", "equal-steps", "precision=P")), "precision=0.4"]
+DRAWING_ARMS = [*(name for name in PAIRS_ARMS if name not in ("none", "equal-steps", "precision=P")), "precision=0.4"]
 
 
 @st.composite
@@ -26,7 +26,7 @@ def mined_pairs(draw: st.DrawFn) -> Tensor:
 
 def labels_of(seed: int) -> Tensor:
     """Three classes in a random order, at least two images each."""
-    return (torch.arange(IMAGES) % CLASSES)[torch.randperm(IMAGES, generator=generator(seed, "labels"))]
+    return (torch.arange(IMAGES) % CLASSES)[torch.randperm(IMAGES, generator=generator_for(seed, "labels"))]
 
 
 def degrees(rows: Tensor) -> Tensor:
@@ -38,7 +38,7 @@ def degrees(rows: Tensor) -> Tensor:
 def test_every_arm_has_as_many_pairs_of_known_images_and_the_same_from_the_same_seed(
     mined: Tensor, seed: int, name: str
 ) -> None:
-    arm, before = Arm.parse(name), mined.clone()
+    arm, before = PairsArm.parse(name), mined.clone()
     drawn, again = (draw_pairs(arm, mined, labels_of(seed), seed) for _ in range(2))
     assert drawn.rows.shape == mined.shape and drawn.rows.dtype == torch.long
     assert int(drawn.rows.min()) >= 0 and int(drawn.rows.max()) < IMAGES
@@ -52,19 +52,19 @@ def test_every_arm_has_as_many_pairs_of_known_images_and_the_same_from_the_same_
 @settings(max_examples=100, deadline=None)
 @given(mined=mined_pairs(), seed=st.integers(0, 99))
 def test_shuffled_partners_keep_the_degree_of_each_image_even_of_a_hub(mined: Tensor, seed: int) -> None:
-    rows = shuffled_partners(mined, generator(seed))
+    rows = shuffled_partners(mined, generator_for(seed))
     assert torch.equal(degrees(rows), degrees(mined))
     assert (rows[:, 0] != rows[:, 1]).all()
 
 
 def test_a_star_can_only_be_shuffled_into_itself() -> None:
     star = torch.stack([torch.zeros(20, dtype=torch.long), torch.arange(1, 21)], dim=1)
-    assert sorted(shuffled_partners(star, generator(0)).sort(dim=1).values.tolist()) == star.tolist()
+    assert sorted(shuffled_partners(star, generator_for(0)).sort(dim=1).values.tolist()) == star.tolist()
 
 
 def test_shuffled_partners_are_other_partners() -> None:
     mined = torch.arange(2000).view(1000, 2)
-    rows = shuffled_partners(mined, generator(0))
+    rows = shuffled_partners(mined, generator_for(0))
     kept = {frozenset(pair) for pair in rows.tolist()} & {frozenset(pair) for pair in mined.tolist()}
     # On average, one of 1000 pairs is drawn again: both sides must have been exchanged, not only the larger rows.
     assert len(kept) < 10 and 400 < int((rows[:, 0] % 2).sum()) < 600
@@ -76,7 +76,7 @@ def test_the_share_of_pairs_that_agree_is_within_one_pair_and_anchors_are_mined_
     mined: Tensor, seed: int, share: float
 ) -> None:
     labels = labels_of(seed)
-    drawn = draw_pairs(Arm("precision", share), mined, labels, seed)
+    drawn = draw_pairs(PairsArm("precision", share), mined, labels, seed)
     agree = labels[drawn.rows[:, 0]] == labels[drawn.rows[:, 1]]
     assert abs(int(agree.sum()) - share * len(mined)) < 1
     assert drawn.facts(labels)["pair_label_precision"] == pytest.approx(agree.double().mean().item(), abs=1e-6)
@@ -84,8 +84,8 @@ def test_the_share_of_pairs_that_agree_is_within_one_pair_and_anchors_are_mined_
 
 
 def test_a_series_of_shares_differs_only_in_the_pairs_that_stop_to_agree() -> None:
-    mined, labels = random_pairs(500, IMAGES, generator(0)), labels_of(0)
-    half, most, oracle = (draw_pairs(Arm("", share), mined, labels, 3).rows for share in (0.5, 0.9, 1.0))
+    mined, labels = random_pairs(500, IMAGES, generator_for(0)), labels_of(0)
+    half, most, oracle = (draw_pairs(PairsArm("", share), mined, labels, 3).rows for share in (0.5, 0.9, 1.0))
     for fewer, more, differing in ((half, most, 200), (most, oracle, 50)):
         changed = (fewer != more).any(dim=1)
         assert int(changed.sum()) == differing
@@ -96,22 +96,22 @@ def test_partners_by_label_and_random_pairs_are_uniform() -> None:
     """Each frequency within five standard deviations of its expectation."""
     count, labels = 30_000, torch.tensor([0, 1, 0, 1, 2, 0, 0])
     mined = torch.tensor([[0, 1]]).expand(count, 2)
-    rows = draw_pairs(Arm("", 0.5), mined, labels, 0).rows
+    rows = draw_pairs(PairsArm("", 0.5), mined, labels, 0).rows
     for anchor, agreeing, others in ((0, (2, 5, 6), (1, 3, 4)), (1, (3,), (0, 2, 4, 5, 6))):
         found = Counter(rows[rows[:, 0] == anchor][:, 1].tolist())
         assert found.keys() == {*agreeing, *others}
         for images in (agreeing, others):
             expected = count / 4 / len(images)
             assert all(abs(found[image] - expected) < 5 * count**0.5 / 2 for image in images)
-    wrong = Counter(map(tuple, random_pairs(count, 4, generator(0)).tolist()))
+    wrong = Counter(map(tuple, random_pairs(count, 4, generator_for(0)).tolist()))
     assert len(wrong) == 12 and all(abs(times - count / 12) < 5 * (count / 12) ** 0.5 for times in wrong.values())
 
 
 def test_the_oversampled_anchors_are_those_of_the_mined_pairs_in_the_same_steps() -> None:
-    mined = random_pairs(50, IMAGES, generator(1))
+    mined = random_pairs(50, IMAGES, generator_for(1))
     semantic, control = (
         CombinedSampler(IMAGES, drawn.rows, 8, 0, drawn.anchors_only).epoch(2)
-        for drawn in (draw_pairs(Arm(name), mined, labels_of(0), 0) for name in ("semantic", "anchor-oversample"))
+        for drawn in (draw_pairs(PairsArm(name), mined, labels_of(0), 0) for name in ("semantic", "anchor-oversample"))
     )
     assert torch.equal(control[:, 0], semantic[:, 0]) and torch.equal(control[:, 1], control[:, 0])
     assert not torch.equal(semantic[:, 1], semantic[:, 0])
@@ -124,7 +124,7 @@ def test_the_facts_count_images_and_pairs() -> None:
     assert ArmPairs(mined, anchors_only=True).facts(labels)["pair_label_precision"] is None
     themselves = ArmPairs(torch.tensor([[3, 3], [3, 3], [1, 1]]))
     assert themselves.facts(labels) == {"pair_label_precision": None, "pair_images": 2, "pair_max_degree": 2}
-    nothing = draw_pairs(Arm("equal-steps"), mined, labels, 0)
+    nothing = draw_pairs(PairsArm("equal-steps"), mined, labels, 0)
     assert nothing.facts(labels) == {"pair_label_precision": None, "pair_images": 0, "pair_max_degree": 0}
 
 
@@ -136,5 +136,5 @@ def test_labels_that_do_not_serve_are_refused() -> None:
         ([0, 0, 0], 0.0, "All images are of one class"),
     ):
         with pytest.raises(MinerError, match=words):
-            draw_pairs(Arm("", share), mined, torch.tensor(labels), 0)
-    assert draw_pairs(Arm("", 1.0), mined, torch.tensor([0, 0, 0]), 0).rows.shape == (1, 2)
+            draw_pairs(PairsArm("", share), mined, torch.tensor(labels), 0)
+    assert draw_pairs(PairsArm("", 1.0), mined, torch.tensor([0, 0, 0]), 0).rows.shape == (1, 2)

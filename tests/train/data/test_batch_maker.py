@@ -4,7 +4,7 @@ from torch import Tensor
 
 from miner.errors import UsageError
 from miner.images.augment.views import Augmentation, ViewParameters
-from miner.images.canvases import load_images
+from miner.images.canvases import load_canvases
 from miner.images.stream import StreamedImages
 from miner.source import Entry
 from miner.train.data.batch_maker import StepBatches
@@ -91,7 +91,7 @@ def test_looking_ahead_decodes_each_image_of_a_step_once() -> None:
             return source.read(entry)
 
     chosen, sampler = plan(partners=1), CombinedSampler(20, PAIRS[:0], 5, 0)
-    streamed, in_memory = StreamedImages(Listing(), entries, 28, 2), load_images(source, entries, 28, 1, "decode")
+    streamed, in_memory = StreamedImages(Listing(), entries, 28, 2), load_canvases(source, entries, 28, 1, "decode")
     index, cpu = PairIndex.of(PAIRS, 20), torch.device("cpu")
     ahead, plainly = (StepBatches(chosen, images, cpu, index) for images in (streamed, in_memory))
     ahead.look_ahead(sampler, 3)

@@ -16,10 +16,10 @@ from miner.train.loop.loss_guard import LossGuard
 from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
-from miner.train.settings.plan import Plan
+from miner.train.settings.plan import RunPlan
 
 
-def plan(**changes: object) -> Plan:
+def plan(**changes: object) -> RunPlan:
     values = {
         "method": "fake",
         "backbone": "fake",
@@ -47,7 +47,7 @@ def plan(**changes: object) -> Plan:
         "seed": 0,
     }
     values = {**values, **changes}
-    return Plan(**{"steps": values["epochs"] * values["steps_per_epoch"], **values})
+    return RunPlan(**{"steps": values["epochs"] * values["steps_per_epoch"], **values})
 
 
 class Recorder(Method):

@@ -5,12 +5,12 @@ import torch
 from lightly.loss import NTXentLoss
 from torch.nn import functional as F
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 
 
 def rows(count: int, dim: int, *purpose: str) -> torch.Tensor:
-    return F.normalize(torch.randn(count, dim, generator=generator(0, *purpose)), dim=1)
+    return F.normalize(torch.randn(count, dim, generator=generator_for(0, *purpose)), dim=1)
 
 
 @pytest.mark.parametrize("temperature", [0.07, 0.5])

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from miner.errors import MinerError
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.methods.compiling import compile_networks
 from tests.train.methods.tiny import batch, make, views
 
@@ -18,7 +18,7 @@ def test_compiled_it_learns_the_same_under_the_same_names() -> None:
     compiled = copy.deepcopy(plain)
     compile_networks(compiled, CPU)
     for method in (plain, compiled):
-        method(batch(*views(0), generator(0)))["loss"].backward()
+        method(batch(*views(0), generator_for(0)))["loss"].backward()
     assert compiled.backbone._compiled_call_impl is not None and compiled.key_encoder[0]._compiled_call_impl is not None
     assert plain.backbone._compiled_call_impl is None
     for (name, value), (other, parameter) in zip(plain.named_parameters(), compiled.named_parameters(), strict=True):
@@ -31,6 +31,6 @@ def test_compiled_it_learns_the_same_under_the_same_names() -> None:
 
 
 def test_where_it_does_not_work_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miner.train.methods.compiling.why_not", lambda _: "no compiler")
+    monkeypatch.setattr("miner.train.methods.compiling.compile_problem", lambda _: "no compiler")
     with pytest.raises(MinerError, match=r"--compile does not work here \(no compiler\)"):
         compile_networks(make("simclr"), CPU)

@@ -7,7 +7,7 @@ from lightly.loss import DINOLoss
 from torch import nn
 from torch.nn import functional as F
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.methods.dino import prototype_logits
 from tests.train.methods.tiny import BATCH, EPOCH_STEPS, SIDE, SMALL, WIDTH, batch, make, views
 
@@ -22,7 +22,7 @@ def test_loss_and_centre_are_lightlys_over_several_steps() -> None:
     oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     for step in range(3):
         both = torch.cat(views(step))
-        outcome = method(batch(*views(step), generator(step)))
+        outcome = method(batch(*views(step), generator_for(step)))
         with torch.no_grad():  # the networks do not learn here, so they are still those of the step
             student, teacher = (
                 prototype_logits(F.normalize(bottleneck(backbone(both)), dim=1), prototypes.weight).chunk(2)
@@ -41,7 +41,7 @@ def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_l
     oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     for step in range(2):
         both, crops = torch.cat(views(step)), small_views(step, count)
-        outcome = method(replace(batch(*views(step), generator(step)), crops=crops))
+        outcome = method(replace(batch(*views(step), generator_for(step)), crops=crops))
         with torch.no_grad():
             features = torch.cat([method.backbone(both), method.backbone(torch.cat(crops))])
             students = prototype_logits(F.normalize(method.bottleneck(features), dim=1), method.prototypes.weight)
@@ -63,7 +63,7 @@ def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_l
 def test_the_teacher_sees_no_small_crop() -> None:
     method, seen = make("dino"), []
     method.teacher[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
-    method(replace(batch(*views(0), generator(0)), crops=small_views(0, 2)))
+    method(replace(batch(*views(0), generator_for(0)), crops=small_views(0, 2)))
     assert seen == [(2 * BATCH, 3, SIDE, SIDE)]
 
 
@@ -73,7 +73,7 @@ def test_frozen_prototypes_do_not_turn_and_learn_afterwards() -> None:
     directions = [F.normalize(method.prototypes.weight.detach(), dim=1)]
     for step in range(EPOCH_STEPS + 1):
         optimizer.zero_grad()
-        method(batch(*views(step), generator(step)))["loss"].backward()
+        method(batch(*views(step), generator_for(step)))["loss"].backward()
         optimizer.step()
         directions.append(F.normalize(method.prototypes.weight.detach(), dim=1))
     torch.testing.assert_close(directions[EPOCH_STEPS], directions[0], atol=1e-6, rtol=0)
@@ -84,7 +84,7 @@ def test_the_teachers_temperature_rises_along_a_line_and_stays() -> None:
     method = make("dino", teacher_warmup_temperature=0.02, teacher_temperature=0.06, teacher_warmup_epochs=2)
     temperatures = []
     for step in range(10):
-        method(batch(*views(step), generator(step)))
+        method(batch(*views(step), generator_for(step)))
         temperatures.append(float(method._teacher_temperature()))
     expected = [0.02 + 0.04 * min(step / 8, 1) for step in range(10)]  # two epochs of four steps
     assert temperatures == pytest.approx(expected)
@@ -108,7 +108,7 @@ def test_the_whole_student_is_followed() -> None:
     with torch.no_grad():
         for _, fast in pairs:
             fast.add_(1.0)
-    method(batch(*views(0), generator(0)))
+    method(batch(*views(0), generator_for(0)))
     for (slow, _), start in zip(pairs, before, strict=True):
         torch.testing.assert_close(slow, start + 0.25)
 
@@ -124,7 +124,7 @@ def test_the_teachers_entropy_tells_of_both_collapses() -> None:
     method = make("dino")
     with torch.no_grad():
         method.teacher_prototypes.weight.copy_(method.teacher_prototypes.weight[:1].expand(SMALL["dim"], -1))
-    alike = method(batch(*views(0), generator(0)))["teacher_entropy"].item()
+    alike = method(batch(*views(0), generator_for(0)))["teacher_entropy"].item()
     assert alike == pytest.approx(math.log(SMALL["dim"]), rel=1e-4)
     method.centre[0] = -100.0
-    assert method(batch(*views(1), generator(1)))["teacher_entropy"].item() == pytest.approx(0.0, abs=1e-6)
+    assert method(batch(*views(1), generator_for(1)))["teacher_entropy"].item() == pytest.approx(0.0, abs=1e-6)

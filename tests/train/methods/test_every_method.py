@@ -9,18 +9,18 @@ from timm.layers.drop import DropPath
 from torch import nn
 
 from miner.learning.networks.split_norm import SplitBatchNorm2d
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
 from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method, build_method
 from miner.train.methods.build import METHODS
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 from tests.train.loop.test_loop import plan
 from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, batch, make, views
 
-NAMES = list(RECIPES)
+NAMES = list(METHOD_DEFAULTS)
 TEACHERS = {"moco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}
 
 
@@ -30,7 +30,7 @@ class KilledError(Exception):
 
 def run(folder: Path, name: str, killed_at: int | None = None, **changes: object) -> Method:
     """Train for 12 steps with checkpoints every 5, or until killed after some forward pass."""
-    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator(0, "images")).to(torch.uint8)
+    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator_for(0, "images")).to(torch.uint8)
     chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, **changes)
     method = make(name)
     calls = 0
@@ -77,7 +77,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, updates: str, 
 def test_every_number_is_a_finite_float32_scalar_and_only_the_loss_has_a_graph(name: str) -> None:
     for autocast in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            outcome = make(name)(batch(*views(0), generator(0)))
+            outcome = make(name)(batch(*views(0), generator_for(0)))
         assert outcome.keys() >= {"loss", "spread"}
         for key, value in outcome.items():
             assert value.dtype == torch.float32 and value.shape == () and value.isfinite(), key
@@ -95,7 +95,7 @@ def test_a_run_in_bfloat16_learns_the_same_state(name: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "moco"])
 def test_all_that_is_trainable_learns_and_nothing_else(name: str) -> None:
     method = make(name)
-    method(batch(*views(0), generator(0)))["loss"].backward()
+    method(batch(*views(0), generator_for(0)))["loss"].backward()
     learning = {key for key, parameter in method.named_parameters() if parameter.grad is not None}
     teacher = TEACHERS.get(name, "no teacher")
     assert learning == {key for key, _ in method.named_parameters() if not key.startswith(teacher)}
@@ -110,7 +110,7 @@ def test_a_teacher_keeps_normalisation_statistics_of_its_own_in_train_mode(name:
     with torch.no_grad():
         teacher.layer.weight.mul_(3.0)
     for step in range(2):
-        method(batch(*views(step), generator(step)))
+        method(batch(*views(step), generator_for(step)))
     assert teacher.norm.training and teacher.norm.num_batches_tracked > 0
     assert not torch.allclose(teacher.norm.running_var, method.backbone.norm.running_var)
 
@@ -129,14 +129,14 @@ def test_a_teacher_follows_in_float32_even_with_a_momentum_near_one(name: str) -
     with torch.no_grad():
         method.backbone.layer.weight.add_(1.0)
     with torch.autocast("cpu", torch.bfloat16):
-        method(batch(*views(0), generator(0)))
+        method(batch(*views(0), generator_for(0)))
     torch.testing.assert_close(weight - before, torch.full_like(before, 1e-4), atol=1e-7, rtol=1e-3)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_plan_gives_the_method_with_its_settings(name: str) -> None:
-    settings = {key: SMALL.get(key, value) for key, value in RECIPES[name].settings.items()}
-    splits = 4 if RECIPES[name].split_norm else 1
+    settings = {key: SMALL.get(key, value) for key, value in METHOD_DEFAULTS[name].settings.items()}
+    splits = 4 if METHOD_DEFAULTS[name].split_norm else 1
     absent = {key: None for key in ("queue_size", "momentum", "temperature", "symmetric")}
     chosen = plan(**{**absent, **settings, "method": name, "backbone": "resnet18", "norm_splits": splits})
     method = build_method(chosen)
@@ -159,4 +159,4 @@ def test_the_heads_depend_on_the_seed_alone(name: str) -> None:
 
 
 def test_the_methods_of_the_options_are_those_that_exist() -> None:
-    assert {*TrainOptions.model_fields["method"].annotation.__args__} == RECIPES.keys() == METHODS.keys()
+    assert {*TrainOptions.model_fields["method"].annotation.__args__} == METHOD_DEFAULTS.keys() == METHODS.keys()

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from miner.learning.networks.momentum import move_towards
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.learning.unit_rows import spread
 from miner.train.methods.moco import MoCo
 from tests.train.methods.tiny import batch
@@ -41,7 +41,7 @@ def make(symmetric: bool = False, momentum: float = 0.9, backbone: nn.Module | N
 
 
 def views(step: int) -> tuple[torch.Tensor, torch.Tensor]:
-    noise = torch.randn(2, BATCH, 3, 4, 4, generator=generator(0, "views", step))
+    noise = torch.randn(2, BATCH, 3, 4, 4, generator=generator_for(0, "views", step))
     return noise[0], noise[1]
 
 
@@ -62,10 +62,10 @@ def test_loss_equals_the_formula_and_no_query_meets_its_own_key(symmetric: bool)
     method = make(symmetric)
     first, second = views(0)
     for step in range(1, 3):
-        method(batch(*views(step), generator(step)))
+        method(batch(*views(step), generator_for(step)))
     queue = method.queue[: int(method.queued)].clone()
     assert len(queue) == (QUEUE if symmetric else 2 * BATCH)
-    loss = method(batch(first, second, generator(0)))["loss"]
+    loss = method(batch(first, second, generator_for(0)))["loss"]
     with torch.no_grad():
         expected = expected_loss(method, first, second, queue)
         if symmetric:
@@ -78,7 +78,7 @@ def test_keys_are_queued_in_order_and_the_oldest_leave_first() -> None:
     queued = []
     for step in range(5):
         first, second = views(step)
-        method(batch(first, second, generator(step)))
+        method(batch(first, second, generator_for(step)))
         queued.append(F.normalize(method.key_encoder(second), dim=1))
         slots = torch.arange(step * BATCH, (step + 1) * BATCH) % QUEUE
         torch.testing.assert_close(method.queue[slots], queued[-1])
@@ -88,7 +88,7 @@ def test_keys_are_queued_in_order_and_the_oldest_leave_first() -> None:
 
 def test_slots_that_hold_no_key_yet_are_no_negatives() -> None:
     method = make()
-    assert method(batch(*views(0), generator(0)))["loss"].item() == 0.0
+    assert method(batch(*views(0), generator_for(0)))["loss"].item() == 0.0
     queue = method.queue.clone()
     queue[BATCH:] = 7.0
     method.queue.copy_(queue)
@@ -96,13 +96,13 @@ def test_slots_that_hold_no_key_yet_are_no_negatives() -> None:
     with torch.no_grad():
         expected = expected_loss(method, *views(1), queue[:BATCH])
     method.momentum = 1.0
-    torch.testing.assert_close(method(batch(*views(1), generator(1)))["loss"].detach(), expected)
+    torch.testing.assert_close(method(batch(*views(1), generator_for(1)))["loss"].detach(), expected)
 
 
 def test_symmetric_queues_the_keys_of_both_views() -> None:
     method = make(symmetric=True)
     first, second = views(0)
-    method(batch(first, second, generator(0)))
+    method(batch(first, second, generator_for(0)))
     expected = F.normalize(torch.cat([method.key_encoder(second), method.key_encoder(first)]), dim=1)
     torch.testing.assert_close(method.queue[: 2 * BATCH], expected)
 
@@ -114,7 +114,7 @@ def test_the_key_encoder_moves_before_the_keys_are_computed() -> None:
         for parameter in (*method.backbone.parameters(), *method.head.parameters()):
             parameter.add_(1.0)
     first, second = views(0)
-    method(batch(first, second, generator(0)))
+    method(batch(first, second, generator_for(0)))
     for name, value in method.key_encoder.state_dict().items():
         torch.testing.assert_close(value, start[name] + 0.25)
     torch.testing.assert_close(method.queue[:BATCH], F.normalize(method.key_encoder(second), dim=1))
@@ -123,7 +123,7 @@ def test_the_key_encoder_moves_before_the_keys_are_computed() -> None:
 def test_only_the_query_encoder_learns() -> None:
     method = make()
     first, second = views(0)
-    method(batch(first, second, generator(0)))["loss"].backward()
+    method(batch(first, second, generator_for(0)))["loss"].backward()
     learning = {name for name, parameter in method.named_parameters() if parameter.grad is not None}
     assert learning == {name for name, _ in method.named_parameters() if not name.startswith("key_encoder")}
     assert len(method.trainable()) == len(learning)
@@ -140,7 +140,7 @@ def test_the_key_encoders_normalisation_keeps_its_own_statistics() -> None:
 
     method = make(backbone=Normalised()).train()
     first, second = views(0)
-    method(batch(first, 5.0 * second, generator(0)))
+    method(batch(first, 5.0 * second, generator_for(0)))
     query_norm, key_norm = method.backbone.norm, method.key_encoder[0].norm
     assert key_norm.training and key_norm.num_batches_tracked == 1
     with torch.no_grad():
@@ -159,7 +159,7 @@ def test_keys_meet_the_normalisation_in_another_order_than_queries() -> None:
 
     method = make(backbone=Recorder())
     first, second = views(0)
-    method(batch(first, second, generator(0)))
+    method(batch(first, second, generator_for(0)))
     assert torch.equal(seen["grad"], first)
     assert not torch.equal(seen["no grad"], second)
     assert torch.equal(seen["no grad"].flatten(1).sort(0).values, second.flatten(1).sort(0).values)
@@ -168,14 +168,14 @@ def test_keys_meet_the_normalisation_in_another_order_than_queries() -> None:
 def test_everything_that_must_survive_is_in_the_state() -> None:
     method, other = make(), make()
     for step in range(2):
-        method(batch(*views(step), generator(step)))
+        method(batch(*views(step), generator_for(step)))
     other.load_state_dict(method.state_dict())
-    one, two = method(batch(*views(2), generator(2))), other(batch(*views(2), generator(2)))
+    one, two = method(batch(*views(2), generator_for(2))), other(batch(*views(2), generator_for(2)))
     assert torch.equal(one["loss"], two["loss"])
     assert torch.equal(method.queue, other.queue)
 
 
 def test_spread_is_one_on_the_sphere_and_zero_at_collapse() -> None:
-    random_rows = F.normalize(torch.randn(4000, 64, generator=generator(0)), dim=1)
+    random_rows = F.normalize(torch.randn(4000, 64, generator=generator_for(0)), dim=1)
     assert spread(random_rows).item() == pytest.approx(1.0, abs=0.02)
     assert spread(random_rows[:1].expand(100, -1)).item() == pytest.approx(0.0, abs=1e-6)

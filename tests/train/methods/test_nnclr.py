@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional as F
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from tests.train.methods.tiny import BATCH, SMALL, batch, make, views
 
 
@@ -23,7 +23,7 @@ def test_the_loss_is_the_papers_and_the_queue_is_read_before_it_is_written() -> 
         expected = (
             F.cross_entropy(near[0] @ p[1].T / 0.2, labels) + F.cross_entropy(near[1] @ p[0].T / 0.2, labels)
         ) / 2
-        loss = method(batch(first, second, generator(step)))["loss"]
+        loss = method(batch(first, second, generator_for(step)))["loss"]
         torch.testing.assert_close(loss, expected, atol=1e-5, rtol=1e-5)
         if step:
             assert ((near[0] * z[0]).sum(1) < 1 - 1e-4).all()
@@ -35,7 +35,7 @@ def test_the_first_views_unit_projections_are_queued_in_order() -> None:
     for step in range(5):
         first, second = views(step)
         queued.append(projections(method, first))
-        method(batch(first, second, generator(step)))
+        method(batch(first, second, generator_for(step)))
     assert method.queued.item() == 5 * BATCH
     torch.testing.assert_close(method.queue, torch.cat([queued[4], *queued[1:4]]))
     assert len(method.queue) == SMALL["queue_size"] == 4 * BATCH
@@ -48,5 +48,5 @@ def test_the_projector_learns_through_the_predictor_only() -> None:
         for layer in (method.predictor[0], method.predictor[-1]):
             layer.weight.zero_()
         method.predictor[-1].bias.fill_(1.0)
-    method(batch(*views(0), generator(0)))["loss"].backward()
+    method(batch(*views(0), generator_for(0)))["loss"].backward()
     assert all(parameter.grad.abs().max() == 0 for parameter in method.head.parameters())

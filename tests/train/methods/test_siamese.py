@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from miner.learning.networks.momentum import growing_momentum
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from tests.train.methods.tiny import STEPS, batch, make, views
 
 
@@ -18,7 +18,7 @@ def cosine(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
 def test_simsiam_is_its_algorithm() -> None:
     method, twin = make("simsiam"), make("simsiam")
     first, second = views(0)
-    loss = method(batch(first, second, generator(0)))["loss"]
+    loss = method(batch(first, second, generator_for(0)))["loss"]
     z1, z2 = twin.head(twin.backbone(first)), twin.head(twin.backbone(second))
     p1, p2 = twin.predictor(z1), twin.predictor(z2)
     expected = -cosine(p1, z2.detach()) / 2 - cosine(p2, z1.detach()) / 2
@@ -46,7 +46,7 @@ def test_simsiams_predictor_keeps_its_learning_rate() -> None:
 def test_byol_is_its_formula() -> None:
     method, twin = make("byol"), make("byol")
     first, second = views(0)
-    loss = method(batch(first, second, generator(0)))["loss"]
+    loss = method(batch(first, second, generator_for(0)))["loss"]
     predictions = [F.normalize(twin.predictor(twin.head(twin.backbone(view))), dim=1) for view in (first, second)]
     with torch.no_grad():
         targets = [F.normalize(twin.target(view), dim=1) for view in (first, second)]
@@ -61,7 +61,7 @@ def test_byols_target_follows_with_a_momentum_that_grows_to_one() -> None:
     with torch.no_grad():
         method.backbone.layer.weight.add_(offset)
     for step in range(STEPS):
-        method(batch(*views(step), generator(step)))
+        method(batch(*views(step), generator_for(step)))
         momentum = 1 - 0.1 * (math.cos(math.pi * step / STEPS) + 1) / 2
         behind = momentum * behind + (1 - momentum) * offset
         torch.testing.assert_close(method.target[0].layer.weight, start + behind, atol=1e-5, rtol=1e-5)
@@ -76,5 +76,5 @@ def test_the_momentum_starts_at_its_base_and_ends_at_one() -> None:
 @pytest.mark.parametrize("name", ["simsiam", "byol"])
 def test_the_order_of_the_views_does_not_matter(name: str) -> None:
     first, second = views(0)
-    one, two = make(name)(batch(first, second, generator(0))), make(name)(batch(second, first, generator(0)))
+    one, two = make(name)(batch(first, second, generator_for(0))), make(name)(batch(second, first, generator_for(0)))
     torch.testing.assert_close(one["loss"], two["loss"])

@@ -5,11 +5,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.methods import Method
 from miner.train.methods.build import METHODS
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 
 WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS, IMAGES = 12, 8, 8, 12, 4, 40
 SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1}
@@ -30,7 +30,7 @@ class TinyBackbone(nn.Module):
 def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **changes: Any) -> Method:
     """A method with its recipe's settings, but small widths."""
     torch.manual_seed(0)
-    recipe = RECIPES[name]
+    recipe = METHOD_DEFAULTS[name]
     settings = {key: SMALL.get(key, value) for key, value in recipe.settings.items()}
     settings |= {
         name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS, "images": IMAGES}[name] for name in recipe.schedule
@@ -40,7 +40,7 @@ def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **cha
 
 def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
     """Two noisy views of the same random images."""
-    draw = generator(0, "views", step)
+    draw = generator_for(0, "views", step)
     images = torch.randn(batch, 3, SIDE, SIDE, generator=draw)
     return tuple(images + 0.3 * torch.randn(images.shape, generator=draw) for _ in range(2))
 

@@ -5,12 +5,12 @@ import pytest
 import torch
 from torch import nn
 
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.observers.rankme import backbone_rank, rankme
 
 
 def test_equals_the_papers_formula() -> None:
-    features = torch.randn(40, 8, generator=generator(0)) * torch.arange(1.0, 9.0)
+    features = torch.randn(40, 8, generator=generator_for(0)) * torch.arange(1.0, 9.0)
     singular = np.sqrt(np.linalg.eigvalsh((features.T @ features).double().numpy()))
     shares = singular / singular.sum() + 1e-7
     assert rankme(features).item() == pytest.approx(math.exp(-(shares * np.log(shares)).sum()), rel=1e-5)
@@ -19,7 +19,7 @@ def test_equals_the_papers_formula() -> None:
 def test_orthogonal_directions_count_and_copies_do_not() -> None:
     assert rankme(torch.eye(12)).item() == pytest.approx(12.0, rel=1e-4)
     assert rankme(torch.eye(12)[:5].repeat(3, 1)).item() == pytest.approx(5.0, rel=1e-4)
-    collapsed = torch.ones(20, 1) @ torch.randn(1, 12, generator=generator(1))
+    collapsed = torch.ones(20, 1) @ torch.randn(1, 12, generator=generator_for(1))
     assert rankme(collapsed).item() == pytest.approx(1.0, abs=1e-3)
     assert rankme(torch.zeros(4, 3)).isfinite()
 
@@ -32,7 +32,7 @@ def test_a_backbones_rank_is_taken_in_eval_mode_and_changes_nothing() -> None:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     backbone[1].running_mean.normal_()
-    images = torch.randint(0, 256, (64, 3, 10, 10), generator=generator(2)).to(torch.uint8)
+    images = torch.randint(0, 256, (64, 3, 10, 10), generator=generator_for(2)).to(torch.uint8)
     state = {name: value.clone() for name, value in backbone.state_dict().items()}
     backbone.train()
     arguments = (8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), torch.device("cpu"))

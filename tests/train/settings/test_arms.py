@@ -1,20 +1,22 @@
 import pytest
 
 from miner.errors import UsageError
-from miner.train.settings.arms import ARMS, Arm
+from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 from miner.train.settings.options import TrainOptions
 
 
-@pytest.mark.parametrize("name", [name for name in ARMS if name != "precision=P"])
+@pytest.mark.parametrize("name", [name for name in PAIRS_ARMS if name != "precision=P"])
 def test_a_name_stays_and_only_the_oracle_uses_labels(name: str) -> None:
-    arm = Arm.parse(name)
-    assert arm.name == name and arm.meaning == ARMS[name]
+    arm = PairsArm.parse(name)
+    assert arm.name == name and arm.meaning == PAIRS_ARMS[name]
     assert arm.uses_labels == (name == "oracle") and arm.reads_pairs == (name != "none")
 
 
 def test_a_share_has_one_spelling() -> None:
-    arms = {Arm.parse(f"precision={share}") for share in ("0.9", ".90", "9e-1")}
-    assert arms == {Arm("precision=0.9", 0.9)} and all(arm.uses_labels and "share P" in arm.meaning for arm in arms)
+    arms = {PairsArm.parse(f"precision={share}") for share in ("0.9", ".90", "9e-1")}
+    assert arms == {PairsArm("precision=0.9", 0.9)} and all(
+        arm.uses_labels and "share P" in arm.meaning for arm in arms
+    )
     assert TrainOptions(pairs_arm="precision=.50").pairs_arm == "precision=0.5"
 
 

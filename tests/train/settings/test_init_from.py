@@ -12,7 +12,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine.records import file_record
 from miner.errors import MinerError, UsageError
 from miner.train.run import train
-from miner.train.settings.init_from import find_start
+from miner.train.settings.init_from import find_initial_weights
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_shards
 
@@ -31,10 +31,11 @@ def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_a_run_a_folder_and_a_file_name_the_same_weights(workspace: Workspace) -> None:
     run = workspace.run("moco")
     found = [
-        find_start(asked, workspace, workspace.run("new")) for asked in ("moco", str(run), str(run / BACKBONE_FILE))
+        find_initial_weights(asked, workspace, workspace.run("new"))
+        for asked in ("moco", str(run), str(run / BACKBONE_FILE))
     ]
     assert found[0] == found[1] == found[2] and found[0] is not None and found[0].file == run / BACKBONE_FILE
-    assert find_start(None, workspace, run) is None
+    assert find_initial_weights(None, workspace, run) is None
 
 
 def test_a_run_starts_from_the_weights_of_another_method(workspace: Workspace) -> None:

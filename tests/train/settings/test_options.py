@@ -1,16 +1,16 @@
 import pytest
 
 from miner.errors import UsageError
-from miner.train.settings.method_defaults import OWN_OPTIONS, RECIPES, defaults_of
+from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS, defaults_of
 from miner.train.settings.options import TrainOptions
 
 
-@pytest.mark.parametrize("method", RECIPES)
+@pytest.mark.parametrize("method", METHOD_DEFAULTS)
 def test_what_is_not_given_is_the_methods_default_and_what_it_has_not_is_none(method: str) -> None:
     options = TrainOptions.parse({"method": method})
-    assert options.lr == RECIPES[method].lr
-    for name in OWN_OPTIONS:
-        assert getattr(options, name) == RECIPES[method].settings.get(name)
+    assert options.lr == METHOD_DEFAULTS[method].lr
+    for name in METHOD_OPTIONS:
+        assert getattr(options, name) == METHOD_DEFAULTS[method].settings.get(name)
     assert TrainOptions.parse(options.plain()) == options
 
 
@@ -60,10 +60,10 @@ def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
 
 def test_the_help_tells_the_defaults_of_every_method() -> None:
     assert defaults_of("momentum") == "0.99 for moco, byol, dino, graphnnclr"
-    for name in OWN_OPTIONS:
+    for name in METHOD_OPTIONS:
         if name not in ("symmetric", "graph_prior"):  # flags that are off
             assert defaults_of(name) in (TrainOptions.model_fields[name].description or "")
-    for method, recipe in RECIPES.items():
+    for method, recipe in METHOD_DEFAULTS.items():
         assert f"{method}: {recipe.summary}" in TrainOptions.model_fields["method"].description
 
 
@@ -72,6 +72,6 @@ def test_an_optimizer_brings_its_rate_and_decay_which_given_values_replace() -> 
     assert (lars.lr, lars.weight_decay, lars.decay_on) == (0.3, 1e-6, "weights")
     assert (adamw.lr, adamw.weight_decay, adamw.decay_on) == (5e-4, 0.04, "weights")
     sgd = TrainOptions(method="vicreg")
-    assert (sgd.lr, sgd.weight_decay, sgd.decay_on) == (RECIPES["vicreg"].lr, 5e-4, "all")
+    assert (sgd.lr, sgd.weight_decay, sgd.decay_on) == (METHOD_DEFAULTS["vicreg"].lr, 5e-4, "all")
     given = TrainOptions(optimizer="lars", lr=1.0, decay_on="all", weight_decay=0.0)
     assert (given.lr, given.weight_decay, given.decay_on) == (1.0, 0.0, "all")

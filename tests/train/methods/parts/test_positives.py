@@ -8,11 +8,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from miner.learning.networks.split_norm import SplitBatchNorm2d
-from miner.learning.randomness import generator
+from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods import Method
-from miner.train.settings.method_defaults import RECIPES
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, views
 
 OWNERS = torch.tensor([0, 0, 3, 6])
@@ -33,7 +33,7 @@ def ready(case: str) -> Method:
 
 
 def ordinary(first: Tensor, second: Tensor, rows: Tensor) -> Batch:
-    return Batch(first, second, rows, rows, generator(0, "step"))
+    return Batch(first, second, rows, rows, generator_for(0, "step"))
 
 
 def with_partners(weight: float = WEIGHT) -> Batch:
@@ -44,7 +44,7 @@ def with_partners(weight: float = WEIGHT) -> Batch:
         torch.cat([second, partners[: len(OWNERS)]]),
         rows,
         torch.cat([rows, PARTNERS]),
-        generator(0, "step"),
+        generator_for(0, "step"),
         owners=OWNERS,
         partner_weight=weight,
     )
@@ -146,7 +146,7 @@ def test_moco_leaves_out_keys_of_the_image_and_of_its_partners(symmetric: bool) 
     queue = method.queue[: len(shown)].clone()
     anchors, positives = torch.tensor([0, 3, 9, 6]), torch.tensor([20, 3, 9, 22])
     first, second = (view[:4] for view in views(0))
-    batch = Batch(first, second, anchors, positives, generator(0), known=PairIndex.of(PAIRS, IMAGES))
+    batch = Batch(first, second, anchors, positives, generator_for(0), known=PairIndex.of(PAIRS, IMAGES))
     terms = []
     for query_view, key_view, images in ((first, second, anchors), (second, first, positives))[: 1 + symmetric]:
         queries = F.normalize(method.head(method.backbone(query_view)), dim=1)
@@ -173,7 +173,7 @@ def test_the_images_of_the_queue_survive_a_checkpoint_and_partners_do_not_enter_
     assert torch.equal(other.queue_rows, method.queue_rows)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "barlow"])
+@pytest.mark.parametrize("name", [name for name in METHOD_DEFAULTS if name != "barlow"])
 def test_steps_with_partners_learn_in_bfloat16_with_parts_of_nearly_equal_size(name: str) -> None:
     backbone = TinyBackbone()
     backbone.norm = SplitBatchNorm2d(WIDTH, splits=3)
