@@ -11,10 +11,11 @@ from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.embed.naming import encoder_request
 from miner.embed.options import EmbedOptions
-from miner.engine import Executor, LocalExecutor, Progress, Unit, finished_items, run
+from miner.engine import LocalExecutor, Progress, Unit, finished_items, run
 from miner.engine.records import Record, read_json
 from miner.engine.result import Result
 from miner.errors import MinerError
+from miner.machine.executor import executor_for
 from miner.machine.memory import peak_bytes
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
@@ -99,7 +100,8 @@ def _encode(
     units = _units(options, new, stage.folder, base["blocks"] if base else 0)
     watch = _ErrorWatch(options, len(entries), units)
     with Progress("embed", len(new), "images", finished_items(units)) as progress:
-        executor, local = _executor(options)
+        executor = executor_for(options.engine_address, options.device)
+        local = executor == LocalExecutor()
         if local:
             worker.on_images = lambda count, meter: progress.advance(count, _pace(meter))
         run(units, progress=None if local else progress, executor=executor, after=watch.look)
@@ -138,26 +140,6 @@ def _units(options: EmbedOptions, entries: Sequence[Entry], folder: Path, first:
         )
         for number, block in enumerate(blocks, first)
     ]
-
-
-def _executor(options: EmbedOptions) -> tuple[Executor, bool]:
-    """Where blocks run, and whether that is in this process.
-
-    Raises:
-        UsageError: Ray is asked for and not installed, or a device does not exist.
-    """
-    from miner.machine.device import resolve_devices
-
-    if options.engine_address is not None:
-        from miner.engine.ray import RayExecutor
-
-        return RayExecutor(
-            options.engine_address, gpus_per_worker=int(options.device.startswith(("auto", "cuda")))
-        ), False
-    devices = resolve_devices(options.device)
-    if len(devices) > 1:
-        return LocalExecutor(len(devices), seats=tuple(devices)), False
-    return LocalExecutor(), True
 
 
 class _ErrorWatch:

@@ -22,9 +22,8 @@ from miner.embed.decoding import Decoded, decode_into
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.engine.heap import keep_freed_memory
-from miner.engine.units import seat
 from miner.errors import MinerError
-from miner.machine.device import resolve_device, resolve_devices, resolve_precision
+from miner.machine.device import resolve_precision, worker_device
 from miner.source import Entry, Source, open_source
 
 _LOOKAHEAD_BATCHES = 3
@@ -67,7 +66,7 @@ class Worker:
     def __post_init__(self) -> None:
         options = self.options
         self.source = self.source or open_source(options.source)
-        self.device = resolve_device(seat() or resolve_devices(options.device)[0])
+        self.device = worker_device(options.device)
         self.precision = resolve_precision(options.precision, self.device)
         self.on_cpu = self.device.type == "cpu"
         self.cores = torch.get_num_threads()

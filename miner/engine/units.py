@@ -50,10 +50,15 @@ class Executor(Protocol):
 
 @dataclass(frozen=True)
 class LocalExecutor:
-    """This machine: in this process (workers = 0) or in a pool of fresh processes, each with a seat of its own."""
+    """Runs units on this machine.
+
+    Args:
+        workers: processes of the pool; 0 runs the units in this process.
+        devices: one per worker, if the workers are to work on devices of their own.
+    """
 
     workers: int = 0
-    seats: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
     def run(self, units: Sequence[Unit]) -> Iterator[Unit]:
         if self.workers == 0:
@@ -63,9 +68,9 @@ class LocalExecutor:
             return
         context = get_context("spawn")
         free: Any = context.SimpleQueue()
-        for seat in self.seats:
-            free.put(seat)
-        with ProcessPoolExecutor(self.workers, context, _take_seat, (free if self.seats else None,)) as pool:
+        for device in self.devices:
+            free.put(device)
+        with ProcessPoolExecutor(self.workers, context, _take_device, (free if self.devices else None,)) as pool:
             futures = {pool.submit(unit.execute): unit for unit in units}
             try:
                 for future in as_completed(futures):
@@ -80,17 +85,17 @@ class LocalExecutor:
                 raise
 
 
-_seat: list[str] = []
+_assigned: list[str] = []
 
 
-def _take_seat(free: Any) -> None:
+def _take_device(free: Any) -> None:
     if free is not None:
-        _seat.append(free.get())
+        _assigned.append(free.get())
 
 
-def seat() -> str | None:
-    """The seat of this worker process: what sets it apart from its siblings, such as a device; None elsewhere."""
-    return _seat[0] if _seat else None
+def assigned_device() -> str | None:
+    """The device that the executor gave to this worker process; None in other processes."""
+    return _assigned[0] if _assigned else None
 
 
 def run(

@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from miner.artifacts.workspace import Workspace
-from miner.engine import Executor, LocalExecutor, Progress, finished_items, run
+from miner.engine import Progress, finished_items, run
 from miner.engine.digest import digest_stream
 from miner.engine.records import Record, file_record, fingerprint
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.target import FolderTarget, open_target
+from miner.machine.executor import executor_for
 
 if TYPE_CHECKING:
     from miner.export.content import Content
@@ -64,7 +65,8 @@ def _write(content: "Content", options: ExportOptions, stage: FolderTarget) -> d
     folder = stage.folder
     units = content.units(folder)
     with Progress("export", sum(unit.items for unit in units), "samples", finished_items(units)) as progress:
-        run(units, progress=progress, executor=_executor(options))
+        executor = executor_for(options.engine_address, workers=options.workers)
+        run(units, progress=progress, executor=executor)
     known = {unit.id: _shard_record(*unit.outputs) for unit in units}
     known["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
     known["pairs.parquet"] = write_table(folder / "pairs.parquet", pair_table(content.pairs))
@@ -72,14 +74,6 @@ def _write(content: "Content", options: ExportOptions, stage: FolderTarget) -> d
         if shards := [shard for shard in content.shards if shard.kind == kind]:
             known[name] = write_wids_index(folder / name, kind, shards)
     return known
-
-
-def _executor(options: ExportOptions) -> Executor:
-    if options.engine_address is None:
-        return LocalExecutor(options.workers if options.workers > 1 else 0)
-    from miner.engine.ray import RayExecutor
-
-    return RayExecutor(options.engine_address, workers=options.workers if options.workers > 1 else None)
 
 
 def _shard_record(part: Any, shard: Any) -> Record:

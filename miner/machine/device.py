@@ -2,6 +2,7 @@
 
 import torch
 
+from miner.engine.units import assigned_device
 from miner.errors import UsageError
 from miner.machine.processor import processor_flags
 
@@ -36,6 +37,11 @@ def resolve_devices(name: str) -> list[str]:
     if name == "auto" and torch.cuda.device_count() > 1:
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
     return [str(resolve_device(part.strip())) for part in name.split(",")]
+
+
+def worker_device(name: str) -> torch.device:
+    """The device of this process: the one that its executor assigned, else the first one behind the option."""
+    return resolve_device(assigned_device() or resolve_devices(name)[0])
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:

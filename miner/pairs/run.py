@@ -11,13 +11,13 @@ from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine.records import Record, fingerprint, read_json
 from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
+from miner.machine.executor import executor_for
 from miner.machine.memory import default_bytes, parse_bytes
 from miner.pairs.options import PairsOptions
 
 if TYPE_CHECKING:
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.artifacts.embeddings.vectors import Rows, Vectors
-    from miner.engine import Executor
     from miner.pairs.band_join import Engine
     from miner.pairs.tables.found import FoundPairs
 
@@ -87,7 +87,8 @@ def _mine(
     store = EmbeddingStore(workspace)
     rows = _sampled_rows(options, len(store))
     memory = _memory(options, store, len(rows))
-    executor = _executor(options)
+    # An approximate engine runs on the processor, where FAISS uses all cores by itself.
+    executor = executor_for(options.engine_address, options.device, process_per_device=not options.approximation())
     vectors = _vectors(store, rows, memory if executor == LocalExecutor() else 0)
     if options.neighbors is not None and options.neighbors >= len(store):
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
@@ -144,23 +145,6 @@ def _memory(options: PairsOptions, store: "EmbeddingStore", images: int) -> int:
             "mine a part with --sample."
         )
     return wanted - beside
-
-
-def _executor(options: PairsOptions) -> "Executor":
-    """Where strips are searched.
-
-    Raises:
-        UsageError: Ray is asked for and not installed, or a device does not exist.
-    """
-    from miner.engine import LocalExecutor
-    from miner.pairs.engines.select import executor_for
-
-    if options.engine_address is not None:
-        from miner.engine.ray import RayExecutor
-
-        return RayExecutor(options.engine_address, gpus_per_worker=int(options.device.startswith(("auto", "cuda"))))
-    # An approximate engine runs on the processor, where FAISS uses all cores by itself.
-    return LocalExecutor() if options.approximation() else executor_for(options.device)
 
 
 def _sampled_rows(options: PairsOptions, images: int) -> "Rows":

@@ -11,11 +11,12 @@ from miner.engine import Executor, LocalExecutor, Progress, Unit, run, write_byt
 from miner.engine.records import Record, read_json, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError
+from miner.machine.executor import executor_for
 from miner.recipe import StageOptions, read_recipe
 from miner.run_stages import run_stages, say
 from miner.study.cell import run_cell
 from miner.study.notes import notes
-from miner.study.plan import ArmRun, Plan, plan_study
+from miner.study.plan import Plan, plan_study
 from miner.study.recipe import Study, chosen_arms, chosen_seeds
 from miner.study.summary import summarise
 from miner.study.table import comma_separated, markdown
@@ -63,7 +64,8 @@ def run_study(
         say(study.notes.strip(), quiet)
     with Workspace(plan.root).locked():
         failed = _prepare(plan, force, quiet)
-        cells = _run_grid(plan, failed, force, _executor(plan.runs, engine_address))
+        executor = executor_for(engine_address, plan.runs[0].train.device, process_per_device=False)
+        cells = _run_grid(plan, failed, force, executor)
         asked = {"study": content, "changes": changes, "full": full}
         return _conclude(plan, path.stem, cells, asked)
 
@@ -104,14 +106,6 @@ def _run_grid(plan: Plan, failed: dict[str, str], force: bool, executor: Executo
             with Progress("study", len(units), "runs") as progress:
                 run(units, progress=progress, executor=executor)
     return [read_json(unit.outputs[0]) or {} for unit in units]
-
-
-def _executor(runs: list[ArmRun], engine_address: str | None) -> Executor:
-    if engine_address is None:
-        return LocalExecutor()
-    from miner.engine.ray import RayExecutor
-
-    return RayExecutor(engine_address, gpus_per_worker=int(runs[0].train.device != "cpu"))
 
 
 def _conclude(plan: Plan, title: str, cells: list[Record], asked: Record) -> Result:

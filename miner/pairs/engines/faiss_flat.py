@@ -7,9 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Vectors
-from miner.engine.units import seat
 from miner.errors import MinerError, UsageError
-from miner.machine.device import resolve_device, resolve_devices
+from miner.machine.device import worker_device
 from miner.pairs.arithmetic.cosine import float32_margin, unit_rows
 from miner.pairs.engines.faiss_search import Pairs, neighbour_hits, range_hits, sorted_pairs
 
@@ -64,7 +63,7 @@ def faiss_engine(vectors: Vectors, threshold: float, device: str) -> FaissEngine
         MinerError: the vectors do not fit on it.
     """
     units = unit_rows(vectors.read(0, len(vectors)))
-    chosen = resolve_device(seat() or resolve_devices(device)[0])
+    chosen = worker_device(device)
     on_gpu = chosen.type == "cuda" and (device != "auto" or has_gpu())
     return FaissEngine(units, threshold, gpu_index(units, chosen.index or 0) if on_gpu else None)
 

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.engine import LocalExecutor
-from miner.errors import MinerError, UsageError
+from miner.errors import MinerError
+from miner.machine.device import worker_device
+from miner.machine.executor import executor_for
 from miner.pairs.arithmetic.cosine import rescore, row_lengths, unit_rows
 from miner.pairs.band_join import BandJoin, FloodError
 from miner.pairs.engines import exact_gpu as gpu
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.exact_gpu import GpuEngine
-from miner.pairs.engines.select import device_here, executor_for
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.engines.tiles.base import Block
 from miner.pairs.engines.tiles.pytorch import TorchTiles
@@ -129,7 +129,7 @@ def test_imprecise_device_is_refused(monkeypatch) -> None:
 
 
 def make_engine(vectors: MemoryVectors, devices: str, log: Path) -> GpuEngine:
-    device = device_here(devices)
+    device = worker_device(devices)
     with log.open("a") as file:
         file.write(f"{device}\n")
     return GpuEngine(vectors, 0.6, device)
@@ -140,17 +140,10 @@ def test_join_on_several_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("miner.pairs.band_join.STRIP_ROWS", 20)
     vectors = clustered(130, 24)
     make: Callable[[], GpuEngine] = partial(make_engine, MemoryVectors(vectors), devices, tmp_path / "log")
-    found = BandJoin(make, MemoryVectors(vectors), 0.6, 10**6).run(tmp_path / "parts", executor_for(devices))
+    found = BandJoin(make, MemoryVectors(vectors), 0.6, 10**6).run(tmp_path / "parts", executor_for(None, devices))
     a, b, similarity = similarities(vectors)
     wanted = similarity >= 0.6
     np.testing.assert_array_equal(np.stack([found.a, found.b]), np.stack([a[wanted], b[wanted]]))
     np.testing.assert_array_equal(found.similarity, similarity[wanted])
     engines = (tmp_path / "log").read_text().split()
     assert set(engines) <= set(devices.split(",")) and len(engines) == len(set(engines))  # one per process, made once
-
-
-def test_executor_has_a_seat_per_device() -> None:
-    assert executor_for("cpu") == LocalExecutor()
-    assert executor_for("cpu:0,cpu:1") == LocalExecutor(2, ("cpu:0", "cpu:1"))
-    with pytest.raises(UsageError, match="no such device"):
-        executor_for("cuda:77")
