@@ -200,10 +200,10 @@ def _measured(worker: "Worker") -> Record:
 def _finish(record: Record, stage: Stage) -> Record:
     """Merge the error parts, check that something could be read, and write the manifest."""
     import numpy as np
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     from miner.artifacts.embeddings import store
+    from miner.artifacts.embeddings.images import UnusableImage, error_table
     from miner.embed.growth import forget_previous
     from miner.engine import committed
 
@@ -211,9 +211,9 @@ def _finish(record: Record, stage: Stage) -> Record:
     parts = [part for number in numbers if (part := store.error_part_path(folder, number)).exists()]
     merged = folder / "errors.parquet"
     # The table of the images before a growth comes first; a run killed after writing the new one meets its own rows again.
-    rows = [row for path in [*([merged] if merged.exists() else []), *parts] for row in pq.read_table(path).to_pylist()]
-    errors = list({row["key"]: row for row in rows}.values())
-    reasons = Counter(row["reason"] for row in errors)
+    tables = [pq.read_table(path) for path in [*([merged] if merged.exists() else []), *parts]]
+    errors = {row["key"]: UnusableImage(**row) for table in tables for row in table.to_pylist()}
+    reasons = Counter(image.reason for image in errors.values())
     vectors = [store.vectors_path(folder, number) for number in numbers]
     shapes = [np.load(path, mmap_mode="r").shape for path in vectors]
     count = sum(shape[0] for shape in shapes)
@@ -224,7 +224,7 @@ def _finish(record: Record, stage: Stage) -> Record:
             f"({_common(reasons)}). A pair needs two. Check that the files are images; nothing was kept."
         )
     with committed(merged) as partial_file:
-        pq.write_table(pa.Table.from_pylist(errors, schema=store.ERROR_SCHEMA), partial_file)
+        pq.write_table(error_table(list(errors.values())), partial_file)
     manifest = stage.finish(
         {**record, "dim": shapes[0][1], "count": count, "errors": dict(reasons.most_common())},
         [merged, *vectors, *(store.metadata_path(folder, number) for number in numbers)],

@@ -7,15 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.store import ERROR_SCHEMA, METADATA_SCHEMA
+from miner.artifacts.embeddings.images import EmbeddedImage, UnusableImage, error_table, metadata_table
 from miner.embed.batch_size import default_batch_size, measured_rates
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
@@ -29,8 +28,8 @@ from miner.source import Entry, Source, open_source
 _LOOKAHEAD_BATCHES = 3
 _MOST_DECODERS, _MOST_THREADS = 8, 32
 T = TypeVar("T")
-Vectors = NDArray[np.floating]
-Encoded = tuple[list[Decoded], Vectors]
+VectorArray = NDArray[np.floating]
+Encoded = tuple[list[Decoded], VectorArray]
 
 
 @dataclass
@@ -111,20 +110,20 @@ class Worker:
         self, entries: Sequence[Entry], vectors_file: Path, errors_file: Path, metadata_file: Path
     ) -> None:
         """Encode a block of images into the three files of a unit: vectors, errors, and metadata, row by row."""
-        rows: list[dict[str, Any]] = []
-        errors: list[dict[str, str]] = []
-        vectors: list[Vectors] = []
+        rows: list[EmbeddedImage] = []
+        errors: list[UnusableImage] = []
+        vectors: list[VectorArray] = []
         for images, encoded in self._encoded(entries):
-            usable = [image for image in images if not image.reason]
             finite = np.asarray(np.isfinite(encoded).all(axis=1))
             vectors.append(encoded[finite])
-            rows += [image.row() for image, good in zip(usable, finite, strict=True) if good]
+            usable = [image for image in images if isinstance(image, EmbeddedImage)]
+            rows += [image for image, good in zip(usable, finite, strict=True) if good]
             errors += [
-                _error(image.entry, "the encoder gave a zero or non-finite vector")
+                UnusableImage(image.key, image.path, "the encoder gave a zero or non-finite vector")
                 for image, good in zip(usable, finite, strict=True)
                 if not good
             ]
-            errors += [_error(image.entry, image.reason) for image in images if image.reason]
+            errors += [image for image in images if isinstance(image, UnusableImage)]
             self.meter.images += len(images)
             if self.on_images is not None:
                 self.on_images(len(images), self.meter)
@@ -132,10 +131,10 @@ class Worker:
         parts = [part for part in vectors if len(part)]
         with vectors_file.open("wb") as stream:
             np.save(stream, np.concatenate(parts or [np.empty((0, dim))]).astype(self.options.dtype))
-        pq.write_table(pa.Table.from_pylist(errors, schema=ERROR_SCHEMA), errors_file)
-        pq.write_table(pa.Table.from_pylist(rows, schema=METADATA_SCHEMA), metadata_file)
+        pq.write_table(error_table(errors), errors_file)
+        pq.write_table(metadata_table(rows), metadata_file)
 
-    def vectors(self, pixels: torch.Tensor) -> Vectors:
+    def vectors(self, pixels: torch.Tensor) -> VectorArray:
         """float32 (n, dim) of images uint8 (n, crop, crop, 3) in host memory."""
         return _fetched(self._launch(pixels))
 
@@ -258,11 +257,11 @@ class Worker:
 
 
 def _usable(pixels: torch.Tensor, images: Sequence[Decoded]) -> torch.Tensor:
-    good = [row for row, image in enumerate(images) if not image.reason]
+    good = [row for row, image in enumerate(images) if isinstance(image, EmbeddedImage)]
     return pixels if len(good) == len(images) else pixels[good]
 
 
-def _fetched(parts: Sequence[torch.Tensor]) -> Vectors:
+def _fetched(parts: Sequence[torch.Tensor]) -> VectorArray:
     vectors = [part.cpu().numpy() for part in parts]
     return np.concatenate(vectors) if vectors else np.empty((0, 0), np.float32)
 
@@ -293,7 +292,3 @@ def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
 def encode_block(options: EmbedOptions, entries: Sequence[Entry], *files: Path) -> None:
     """The work of a unit, wherever it runs; see `Worker.encode_block`."""
     worker_of(options).encode_block(entries, *files)
-
-
-def _error(entry: Entry, reason: str) -> dict[str, str]:
-    return {"key": entry.key, "path": entry.path, "reason": reason}

@@ -4,6 +4,7 @@ import copy
 import hashlib
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
 
@@ -15,16 +16,7 @@ class Original(NamedTuple):
     """An embedded image: where its bytes are, and what they should be."""
 
     entry: Entry
-    extension: str
-    size_bytes: int
-    label: int | None
-    width: int
-    height: int
-    sha256: str
-
-    @property
-    def key(self) -> str:
-        return self.entry.key
+    image: EmbeddedImage
 
 
 def open_originals(spec: str, metadata: "pa.Table") -> tuple[Source, list[Original]]:
@@ -35,12 +27,11 @@ def open_originals(spec: str, metadata: "pa.Table") -> tuple[Source, list[Origin
     """
     source = open_source(spec)
     entries = {entry.key: entry for entry in source.entries}
-    names = ("key", "path", "extension", "bytes", "label", "width", "height", "sha256")
     originals = []
-    for key, path, *facts in zip(*(metadata[name].to_pylist() for name in names), strict=True):
-        if key not in entries:
-            raise MinerError(f"The image {path} of {spec} is gone since it was embedded.")
-        originals.append(Original(entries[key], *facts))
+    for image in embedded_images(metadata):
+        if image.key not in entries:
+            raise MinerError(f"The image {image.path} of {spec} is gone since it was embedded.")
+        originals.append(Original(entries[image.key], image))
     reader: Any = copy.copy(source)
     reader.entries = []  # a worker gets the entries of its own shard
     return reader, originals
@@ -58,7 +49,7 @@ def read_original(source: Source, original: Original) -> bytes:
         raise MinerError(
             f"The image {original.entry.path} of {source.spec} is gone since it was embedded ({error})."
         ) from error
-    if hashlib.sha256(data).hexdigest() != original.sha256:
+    if hashlib.sha256(data).hexdigest() != original.image.sha256:
         raise MinerError(
             f"The image {original.entry.path} of {source.spec} has changed since it was embedded. "
             "Run `miner embed --force` and `miner pairs --force` again."

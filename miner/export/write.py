@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from miner.artifacts.embeddings.images import EmbeddedImage
 from miner.engine.digest import DigestedFile
 from miner.engine.tar import write_tar
 from miner.export.originals import Original, read_original
@@ -50,8 +51,8 @@ class ImageShard:
 
     def _members(self) -> Iterator[Member]:
         for row in self.rows.tolist():
-            image = self.originals[row]
-            yield f"{image.key}.{image.extension}", read_original(self.source, image)
+            image = self.originals[row].image
+            yield f"{image.key}.{image.extension}", read_original(self.source, self.originals[row])
             label = self.unlabelled if image.label is None else image.label
             yield f"{image.key}.json", image_record(image, label)
 
@@ -95,8 +96,8 @@ class PairShard:
         for part in self._parts():
             content = {row: read_original(self.source, self.originals[row]) for row in part._rows()}
             for key, a, b, similarity in part._samples():
-                yield f"{key}.a.{self.originals[a].extension}", content[a]
-                yield f"{key}.b.{self.originals[b].extension}", content[b]
+                yield f"{key}.a.{self.originals[a].image.extension}", content[a]
+                yield f"{key}.b.{self.originals[b].image.extension}", content[b]
                 yield f"{key}.json", json_member(self._record(a, b, similarity))
 
     def _references(self, shard_of: Sequence[str] | Mapping[int, str]) -> Iterator[Member]:
@@ -117,7 +118,7 @@ class PairShard:
         """Runs of pairs whose images fit in memory."""
         start, filled = 0, 0
         for number, (_, a, b, _) in enumerate(self._samples()):
-            size = self.originals[a].size_bytes + self.originals[b].size_bytes
+            size = self.originals[a].image.size_bytes + self.originals[b].image.size_bytes
             if filled and filled + size > _READ_AHEAD_BYTES:
                 yield replace(self, pairs=self.pairs.slice(start, number - start))
                 start, filled = number, 0
@@ -125,7 +126,7 @@ class PairShard:
         yield replace(self, pairs=self.pairs.slice(start))
 
     def _record(self, a: int, b: int, similarity: float) -> dict[str, Any]:
-        one, other = self.originals[a], self.originals[b]
+        one, other = self.originals[a].image, self.originals[b].image
         return {
             "key_a": one.key,
             "key_b": other.key,
@@ -135,7 +136,7 @@ class PairShard:
         }
 
 
-def image_record(image: Original, label: int | None) -> bytes:
+def image_record(image: EmbeddedImage, label: int | None) -> bytes:
     """The JSON of an image, as `json_member` writes it; a template is several times as fast, and there are many images.
 
     Raises:

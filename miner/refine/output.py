@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from torch import nn
 
-from miner.artifacts.embeddings.store import ERROR_SCHEMA, EmbeddingStore, metadata_path, vectors_path
+from miner.artifacts.embeddings.images import error_table
+from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
 from miner.engine import committed, write_bytes
 
 
@@ -24,7 +24,7 @@ def write_embeddings(folder: Path, vectors: NDArray[np.float32], store: Embeddin
     """
     errors = folder / "errors.parquet"
     with committed(errors) as partial:
-        pq.write_table(pa.Table.from_pylist([], schema=ERROR_SCHEMA), partial)
+        pq.write_table(error_table([]), partial)
     files, start = [errors], 0
     for block in range(store.manifest["blocks"]):
         metadata = metadata_path(store.folder, block)

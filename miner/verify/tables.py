@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.store import METADATA_SCHEMA, check_vectors, metadata_path, vectors_path
+from miner.artifacts.embeddings.images import METADATA_SCHEMA
+from miner.artifacts.embeddings.store import check_vectors, metadata_path, vectors_path
 from miner.artifacts.pairs.table import one_order
 from miner.engine.records import fingerprint
 from miner.errors import MinerError

@@ -38,6 +38,7 @@ from record import publish, summary
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
 
+from miner.artifacts.embeddings.images import EmbeddedImage
 from miner.artifacts.workspace import Workspace
 from miner.embed.decoding import decode_into
 from miner.embed.options import EmbedOptions
@@ -114,7 +115,7 @@ def bare_decoder(worker: Worker, images: int) -> None:
         batch = entries[start : start + worker.batch_size]
         pixels = torch.empty(len(batch), steps.crop, steps.crop, 3, dtype=torch.uint8).numpy()
         for row, entry in enumerate(batch):
-            assert not decode_into(pixels[row], worker.source, entry, steps, fast=fast).reason
+            assert isinstance(decode_into(pixels[row], worker.source, entry, steps, fast=fast), EmbeddedImage)
 
     list(worker.pool.map(decode, range(0, len(entries), worker.batch_size)))
 

@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from join import small_copy
 from record import publish
 
-from miner.artifacts.embeddings.store import METADATA_SCHEMA, EmbeddingStore, metadata_path, vectors_path
+from miner.artifacts.embeddings.images import METADATA_SCHEMA
+from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.machine.memory import parse_bytes

@@ -5,10 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.export.originals import Original
+from miner.artifacts.embeddings.images import EmbeddedImage
 from miner.export.plan import plan_shards, split_by_size
 from miner.export.write import image_record, json_member
-from miner.source import Entry
 
 
 @given(st.lists(st.integers(1, 50), max_size=60), st.integers(1, 60), st.none() | st.integers(1, 9))
@@ -43,14 +42,14 @@ def test_no_set_mixes_endings_and_every_sample_is_in_one_shard(endings: list[tup
     st.integers(1, 10**6),
 )
 def test_the_record_of_an_image_is_plain_sorted_json(key: str, label: int | None, width: int, height: int) -> None:
-    image = Original(Entry(key, "p", "jpg", 1, label, None), "jpg", 1, label, width, height, "ab" * 32)
+    image = EmbeddedImage(key, "p", label, width, height, "jpg", 1, "ab" * 32)
     record = {"key": key, "label": label, "width": width, "height": height, "sha256": "ab" * 32}
     assert image_record(image, label) == json_member(record)
     assert json.loads(image_record(image, label)) == record
 
 
 def test_records_that_would_not_be_json_or_not_fit_are_refused() -> None:
-    image = Original(Entry('a"b', "p", "jpg", 1, None, None), "jpg", 1, None, 1, 1, "ab" * 32)
+    image = EmbeddedImage('a"b', "p", None, 1, 1, "jpg", 1, "ab" * 32)
     with pytest.raises(ValueError, match="is no key"):
         image_record(image, None)
     with pytest.raises(ValueError, match="more than 512"):

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from miner.artifacts.embeddings.store import METADATA_SCHEMA, metadata_path, vectors_path
+from miner.artifacts.embeddings.images import METADATA_SCHEMA
+from miner.artifacts.embeddings.store import metadata_path, vectors_path
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 

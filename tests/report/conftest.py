@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from miner.artifacts.embeddings.store import ERROR_SCHEMA, METADATA_SCHEMA, metadata_path, vectors_path
+from miner.artifacts.embeddings.images import ERROR_SCHEMA, METADATA_SCHEMA
+from miner.artifacts.embeddings.store import metadata_path, vectors_path
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs

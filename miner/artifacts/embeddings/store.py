@@ -14,25 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.vectors import FileVectors, VectorFile
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
 from miner.errors import MinerError
-
-METADATA_SCHEMA = pa.schema(
-    [
-        ("key", pa.string()),
-        ("path", pa.string()),
-        ("label", pa.int32()),
-        ("width", pa.int32()),
-        ("height", pa.int32()),
-        ("extension", pa.string()),
-        ("bytes", pa.int64()),
-        ("sha256", pa.string()),
-    ]
-)
-ERROR_SCHEMA = pa.schema([("key", pa.string()), ("path", pa.string()), ("reason", pa.string())])
-
 
 # By dtype: the bits that are all set in infinities and NaN, and those that are all clear in zero. Looking at bits is fast.
 _EXPONENT_BITS = {

@@ -1,0 +1,69 @@
+"""The two tables of embedded images: the metadata of those that have a vector, and the reasons of those that have none."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pyarrow as pa
+
+METADATA_SCHEMA = pa.schema(
+    [
+        ("key", pa.string()),
+        ("path", pa.string()),
+        ("label", pa.int32()),
+        ("width", pa.int32()),
+        ("height", pa.int32()),
+        ("extension", pa.string()),
+        ("bytes", pa.int64()),
+        ("sha256", pa.string()),
+    ]
+)
+ERROR_SCHEMA = pa.schema([("key", pa.string()), ("path", pa.string()), ("reason", pa.string())])
+
+
+class EmbeddedImage(NamedTuple):
+    """An image that has a vector: one row of the metadata table.
+
+    Attributes:
+        key, path, label, extension: as in the source's `Entry`.
+        width, height: of the upright original, in pixels.
+        size_bytes: of the encoded image; the column is called `bytes`.
+        sha256: of the encoded image.
+    """
+
+    key: str
+    path: str
+    label: int | None
+    width: int
+    height: int
+    extension: str
+    size_bytes: int
+    sha256: str
+
+
+class UnusableImage(NamedTuple):
+    """An image that has no vector, and why: one row of the error table."""
+
+    key: str
+    path: str
+    reason: str
+
+
+def embedded_images(table: pa.Table) -> list[EmbeddedImage]:
+    """The rows of a metadata table."""
+    columns = (table[name].to_pylist() for name in METADATA_SCHEMA.names)
+    return [EmbeddedImage(*row) for row in zip(*columns, strict=True)]
+
+
+def metadata_table(images: Sequence[EmbeddedImage]) -> pa.Table:
+    """The metadata table of images, in order."""
+    return _table(images, METADATA_SCHEMA)
+
+
+def error_table(images: Sequence[UnusableImage]) -> pa.Table:
+    """The error table of images, in order."""
+    return _table(images, ERROR_SCHEMA)
+
+
+def _table(rows: Sequence[EmbeddedImage] | Sequence[UnusableImage], schema: pa.Schema) -> pa.Table:
+    columns: list[tuple[object, ...]] = list(zip(*rows, strict=True)) or [()] * len(schema)
+    return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)
