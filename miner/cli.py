@@ -202,7 +202,10 @@ def doctor(
 ) -> None:
     """Say what works on this machine: devices, FAISS build, decoders, disk."""
     show_traceback(debug)
-    show(load("miner.commands.doctor:doctor_encoder")(encoder) if encoder else load("miner.commands.doctor:doctor")(), as_json)
+    show(
+        load("miner.commands.doctor:doctor_encoder")(encoder) if encoder else load("miner.commands.doctor:doctor")(),
+        as_json,
+    )
 
 
 class _Interrupted(BaseException):

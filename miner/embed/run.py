@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.embed.naming import encoder_request
+from miner.embed.encoder_name import encoder_request
 from miner.embed.options import EmbedOptions
 from miner.engine import LocalExecutor, Progress, Unit, finished_items, run
 from miner.engine.records import Record, read_json

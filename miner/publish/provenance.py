@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
-from miner.embed.naming import parse
+from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
 from miner.engine.records import Record
 from miner.export.options import ExportOptions
@@ -26,7 +26,7 @@ def public_source(spec: str) -> str:
 
 def public_encoder(name: str) -> str:
     """The name of an encoder, its local file or folder without the way to it."""
-    parts = parse(name)
+    parts = parse_encoder(name)
     if parts.path is None:
         return name
     before = f"{name.partition('@')[0]}@" if parts.model else f"{parts.family}:"

@@ -6,9 +6,9 @@ import fsspec
 
 from miner.errors import MinerError
 from miner.source.base import IMAGE_EXTENSIONS, Entry, as_os_error, check_size
-from miner.source.files import read_local
 from miner.source.keys import hashed_key, printable
 from miner.source.listing import list_files
+from miner.source.reading import read_local
 
 
 class FolderSource:

@@ -7,12 +7,12 @@ import fsspec
 
 from miner.errors import MinerError, UsageError
 from miner.source.base import Source
-from miner.source.files import expand
 from miner.source.folder import FolderSource, is_image
 from miner.source.hub import hub_error, is_hub
 from miner.source.listing import list_files, warn
 from miner.source.named.builtin import BUILTIN, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
+from miner.source.patterns import expand
 from miner.source.splits import one_split, refuse_mixed_splits
 from miner.source.webdataset.shards import ShardSource, is_shards
 

@@ -17,7 +17,7 @@ from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.source.base import check_size
-from miner.source.webdataset.tar_index import DamagedTarError, tar_members
+from miner.source.webdataset.tar_members import DamagedTarError, tar_members
 from miner.verify.checksums import Folder, check_file
 from miner.verify.location import Place
 from miner.verify.tables import Embeddings, check_keys, check_similarities, read_table

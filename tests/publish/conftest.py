@@ -17,8 +17,8 @@ from miner.export.options import ExportOptions
 from miner.pairs.options import PairsOptions
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
-from miner.source import open_source
 from miner.run_stages import run_stage
+from miner.source import open_source
 
 LICENCES = {"license": "cc-by-4.0", "image_license": "mit"}
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from miner.commands.run import run_recipe
 from miner.errors import UsageError
 from miner.options import read_config
-from miner.commands.run import run_recipe
 from miner.recipe import parse_changes, read_recipe
 from miner.study.plan import Plan, plan_study
 from miner.study.recipe import Study, chosen_arms, chosen_seeds

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from miner.commands.run import run_recipe
 from miner.engine.result import Result
 from miner.errors import MinerError
-from miner.commands.run import run_recipe
 
 RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
 STUDY = """

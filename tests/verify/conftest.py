@@ -14,8 +14,8 @@ from miner.evaluate.options import KnnOptions
 from miner.export.options import ExportOptions
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.report.options import ReportOptions
-from miner.source import open_source
 from miner.run_stages import run_stage
+from miner.source import open_source
 from miner.train.settings.options import TrainOptions
 
 TRAINING = {"epochs": 1, "batch_size": 8, "image_size": 32, "stem": "imagenet", "dim": 8, "device": "cpu"}

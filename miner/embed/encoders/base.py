@@ -32,7 +32,7 @@ class EncoderRequest:
     layer: Layer = "backbone"
     pool: Pool = "auto"
 
-    def without_projector(self, reason: str) -> None:
+    def refuse_projector(self, reason: str) -> None:
         """Refuse the projector where there is none.
 
         Raises:
@@ -41,7 +41,7 @@ class EncoderRequest:
         if self.layer == "projector":
             raise UsageError(f"--layer projector: {self.name} has no projector; {reason}. Use --layer backbone.")
 
-    def without_streams(self) -> None:
+    def refuse_streams(self) -> None:
         """Refuse teacher and student where there is one network.
 
         Raises:
@@ -50,7 +50,7 @@ class EncoderRequest:
         if self.layer == "streams":
             raise UsageError(f"--layer streams: {self.name} is no run of graphnnclr. Use --layer backbone.")
 
-    def without_pooling(self, reason: str) -> None:
+    def refuse_pooling(self, reason: str) -> None:
         """Refuse a choice of pooling where there is none.
 
         Raises:

@@ -72,9 +72,9 @@ def efficientnet_lite(request: EncoderRequest) -> Encoder:
         raise UsageError(
             f"--encoder {request.model} brings its own weights; @FILE goes with torchvision and timm models."
         )
-    request.without_projector("it was trained as a classifier")
+    request.refuse_projector("it was trained as a classifier")
     if request.pool == "cls":
-        request.without_pooling("it has a feature map and no class token")
+        request.refuse_pooling("it has a feature map and no class token")
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name(request.model.replace("_", "-"))

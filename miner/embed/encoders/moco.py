@@ -31,7 +31,7 @@ def moco_encoder(request: EncoderRequest) -> Encoder:
     fit_state(backbone, state, origin)
     network: nn.Module = backbone
     if request.layer == "projector":
-        request.without_pooling("the projector was trained on averaged features")
+        request.refuse_pooling("the projector was trained on averaged features")
         head = {name.removeprefix("fc."): value for name, value in state.items() if name.startswith("fc.")}
         network = nn.Sequential(backbone, mlp_head(head, origin))
     else:

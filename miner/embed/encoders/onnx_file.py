@@ -3,10 +3,10 @@
 import hashlib
 import importlib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
 from torch import nn
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
@@ -14,8 +14,6 @@ from miner.embed.encoders.pooling import pooled
 from miner.embed.options import Pool
 from miner.errors import MinerError, UsageError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
-
-Side = Annotated[int, Field(ge=1)]
 
 
 class OnnxPreprocess(BaseModel):
@@ -30,8 +28,8 @@ class OnnxPreprocess(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    resize: Side | None = None
-    crop: Side | None = None
+    resize: PositiveInt | None = None
+    crop: PositiveInt | None = None
     interpolation: str = "bilinear"
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -71,13 +69,13 @@ def onnx_encoder(request: EncoderRequest) -> Encoder:
         MinerError: onnxruntime is missing, the file is no such graph, or the input size is not known.
     """
     assert request.path is not None
-    request.without_projector("a graph has the output that was exported")
+    request.refuse_projector("a graph has the output that was exported")
     session = _session(request.path)
     rank = len(session.get_outputs()[0].shape)
     if rank == 2:
-        request.without_pooling("the graph gives one vector per image")
+        request.refuse_pooling("the graph gives one vector per image")
     elif request.pool == "cls" and rank != 3:
-        request.without_pooling("the graph gives a feature map and no tokens")
+        request.refuse_pooling("the graph gives a feature map and no tokens")
     return Encoder(
         request.name,
         OnnxNetwork(session, request.pool),

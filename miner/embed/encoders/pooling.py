@@ -32,6 +32,6 @@ def choose_pool(network: nn.Module, request: EncoderRequest) -> None:
     own = getattr(network, "avgpool", None)
     whole_map = isinstance(own, nn.AdaptiveAvgPool2d) and own.output_size in (1, (1, 1))
     if request.pool == "cls" or not whole_map:
-        request.without_pooling("it gives no class token" if request.pool == "cls" else "it has one pooled output")
+        request.refuse_pooling("it gives no class token" if request.pool == "cls" else "it has one pooled output")
     elif request.pool == "max":
         network.avgpool = nn.AdaptiveMaxPool2d(1)

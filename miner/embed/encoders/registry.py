@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import torch
 
+from miner.embed.encoder_name import BEST_OF_A_RUN, EncoderName, parse_encoder
 from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.base import Encoder, EncoderRequest, weights_sha256
 from miner.embed.encoders.efficientnet_lite import efficientnet_lite as lite_encoder
@@ -15,7 +16,6 @@ from miner.embed.encoders.published import PUBLISHED, published_encoder
 from miner.embed.encoders.timm_zoo import timm_encoder
 from miner.embed.encoders.torchvision_zoo import torchvision_encoder
 from miner.embed.encoders.trained_run import run_encoder
-from miner.embed.naming import BEST_OF_A_RUN, EncoderName, parse
 from miner.embed.options import Layer, Pool
 from miner.errors import UsageError
 
@@ -38,7 +38,7 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
     """Load a frozen encoder onto a device.
 
     Args:
-        name: as `miner.embed.naming.FAMILIES_HELP` describes it; `NAME@FILE` takes the weights from a local file.
+        name: as `miner.embed.encoder_name.FAMILIES_HELP` describes it; `NAME@FILE` takes the weights from a local file.
         device: where it will run.
         layer: backbone; projector where one was published or saved; streams of a graphnnclr run.
         pool: auto, or how to pool where the model leaves a choice.
@@ -46,12 +46,12 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
         UsageError: no such encoder; the message names what there is. Or it has no such layer or pooling.
         MinerError: its weights cannot be fetched or do not fit.
     """
-    parts = parse(name)
+    parts = parse_encoder(name)
     _check_path(name, parts)
     factory = _BY_FAMILY.get(parts.family) or _BY_NAME.get(parts.model, torchvision_encoder)
     request = EncoderRequest(name, parts.model, parts.path, layer, pool)
     if parts.family != "run":
-        request.without_streams()
+        request.refuse_streams()
     encoder = factory(request)
     network = encoder.network.eval().requires_grad_(False)
     checksum = encoder.weights_sha256 or weights_sha256(network)

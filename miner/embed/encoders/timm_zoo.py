@@ -26,7 +26,7 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
     from timm.data.config import resolve_model_data_config
 
     name = request.model
-    request.without_projector("timm publishes backbones and classifiers")
+    request.refuse_projector("timm publishes backbones and classifiers")
     if not name.startswith("hf-hub:") and not timm.is_model(name):
         close = timm.list_models(f"*{name.partition('.')[0]}*")[:3]
         hint = f"Did you mean timm:{' or timm:'.join(close)}?" if close else "timm.list_models() names them all."
@@ -74,11 +74,11 @@ def choose_timm_pool(network: nn.Module, request: EncoderRequest) -> None:
     if request.pool == "auto":
         return
     if request.pool == "cls" and not _has_class_token(network):
-        request.without_pooling("it has no class token")
+        request.refuse_pooling("it has no class token")
     try:
         network.reset_classifier(0, global_pool=_TIMM_POOLS[request.pool])  # type: ignore[operator]
     except (AssertionError, TypeError, ValueError, AttributeError) as error:
-        request.without_pooling(f"timm cannot change its pooling ({' '.join(str(error).split())[:120]})")
+        request.refuse_pooling(f"timm cannot change its pooling ({' '.join(str(error).split())[:120]})")
 
 
 def _has_class_token(network: nn.Module) -> bool:

@@ -5,11 +5,11 @@ from typing import Any
 
 from torch import nn
 
+from miner.embed.encoder_name import FAMILIES_HELP
 from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.published import PUBLISHED
-from miner.embed.naming import FAMILIES_HELP
 from miner.errors import UsageError
 from miner.images.preprocess import Preprocess
 from miner.learning.networks.weights import fetching, load_backbone_state
@@ -27,7 +27,7 @@ def torchvision_encoder(request: EncoderRequest) -> Encoder:
     """
     architecture, _, member = request.model.partition(":")
     weights = _weights(architecture, member)
-    request.without_projector("it was trained as a classifier")
+    request.refuse_projector("it was trained as a classifier")
     preprocess = _preprocess(weights)
     if request.path is None:
         with fetching(request.model):

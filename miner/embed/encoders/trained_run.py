@@ -8,11 +8,11 @@ from torch.nn import functional as F
 
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
 from miner.artifacts.workspace import Workspace
+from miner.embed.encoder_name import BEST_OF_A_RUN
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
-from miner.embed.naming import BEST_OF_A_RUN
 from miner.engine.records import Record, read_json
 from miner.errors import MinerError
 from miner.images.preprocess import Preprocess
@@ -36,10 +36,10 @@ def run_encoder(request: EncoderRequest) -> Encoder:
     trained = load_backbone(run, BEST_FILE if best else BACKBONE_FILE)
     network: nn.Module = trained.module
     if best:
-        request.without_projector("it is kept with the last weights only")
-        request.without_streams()
+        request.refuse_projector("it is kept with the last weights only")
+        request.refuse_streams()
     if request.layer == "projector":
-        request.without_pooling("the projector was trained on averaged features")
+        request.refuse_pooling("the projector was trained on averaged features")
         network = nn.Sequential(trained.module, _head(request))
     elif request.layer == "streams":
         network = _Streams(load_backbone(run, TEACHER_FILE).module, trained.module)
@@ -81,7 +81,7 @@ def _head(request: EncoderRequest) -> nn.Module:
     assert request.path is not None
     found = read_projector(request.path)
     if found is None:
-        request.without_projector("its run kept none")
+        request.refuse_projector("its run kept none")
     assert found is not None
     return mlp_head(found[0], f"The projector of {request.path}", found[1])
 

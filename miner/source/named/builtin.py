@@ -41,9 +41,9 @@ def _sample() -> Source:
 
 
 def _cifar10(name: str, split: str) -> Source:
-    from miner.source.named.cifar10 import CLASSES, prepare
+    from miner.source.named.cifar10 import CLASSES, cifar10_tar
 
-    return _named(ShardSource(str(prepare(cache_folder() / "cifar10", split)), CLASSES), name, name)
+    return _named(ShardSource(str(cifar10_tar(cache_folder() / "cifar10", split)), CLASSES), name, name)
 
 
 def _fetched(name: str, split: str, spec: str) -> Source:

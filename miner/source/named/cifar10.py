@@ -32,7 +32,7 @@ CHECKSUMS = {
 }
 
 
-def prepare(folder: Path, split: str) -> Path:
+def cifar10_tar(folder: Path, split: str) -> Path:
     """The tar of a split, fetched and built if it is not in the cache yet.
 
     Args:

@@ -8,7 +8,6 @@ import tarfile
 import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 from miner.source.named.file_list import FileListSource
 from miner.source.named.idx import read_idx_splits
+from miner.source.named.torchvision_sets import DATA_SETS, DataSet
 from miner.source.webdataset.shards import ShardSource
 
 DEBIAN_FASHION = Path("/usr/share/datasets/fashion-mnist")
@@ -31,75 +31,6 @@ _FETCH_ERRORS = (
     tarfile.TarError,
     zipfile.BadZipFile,
 )
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """A data set of torchvision.
-
-    Attributes:
-        name: here, and of its cache folder.
-        torchvision: name of its class in `torchvision.datasets`.
-        urls: what that class fetches.
-        place: below the download folder, where that class looks for these files.
-        splits: arguments of that class by the name of a split here.
-    """
-
-    name: str
-    torchvision: str
-    urls: tuple[str, ...]
-    place: str
-    splits: Mapping[str, Mapping[str, Any]]
-
-
-_OXFORD = "https://www.robots.ox.ac.uk/~vgg/data"
-_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
-_TRAIN_TEST = {"train": {"train": True}, "test": {"train": False}}
-
-DATA_SETS = {
-    data_set.name: data_set
-    for data_set in (
-        DataSet("cifar100", "CIFAR100", ("https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz",), "", _TRAIN_TEST),
-        DataSet(
-            "stl10",
-            "STL10",
-            ("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",),
-            "",
-            {split: {"split": split} for split in ("unlabeled", "train", "test")},
-        ),
-        DataSet(
-            "fashion-mnist",
-            "FashionMNIST",
-            tuple(
-                f"{_FASHION}/{part}-ubyte.gz"
-                for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-            ),
-            "FashionMNIST/raw",
-            _TRAIN_TEST,
-        ),
-        DataSet(
-            "flowers102",
-            "Flowers102",
-            tuple(f"{_OXFORD}/flowers/102/{file}" for file in ("102flowers.tgz", "imagelabels.mat", "setid.mat")),
-            "flowers-102",
-            {split: {"split": split} for split in ("train", "val", "test")},
-        ),
-        DataSet(
-            "oxford-pets",
-            "OxfordIIITPet",
-            tuple(f"{_OXFORD}/pets/data/{file}.tar.gz" for file in ("images", "annotations")),
-            "oxford-iiit-pet",
-            {"train": {"split": "trainval"}, "test": {"split": "test"}},
-        ),
-        DataSet(
-            "food101",
-            "Food101",
-            ("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",),
-            "",
-            {split: {"split": split} for split in ("train", "test")},
-        ),
-    )
-}
 
 
 def open_fetched(name: str, split: str, spec: str, cache: Path) -> ShardSource | FileListSource:
@@ -116,7 +47,7 @@ def open_fetched(name: str, split: str, spec: str, cache: Path) -> ShardSource |
     data_set, folder = DATA_SETS[name], cache / name
     record = _record(folder, name, split)
     if record is None:
-        with _alone(folder):
+        with _locked(folder):
             if (record := _record(folder, name, split)) is None:
                 _fetch(data_set, folder)
                 record = _record(folder, name, split) or {}
@@ -137,7 +68,7 @@ def _record_path(folder: Path, name: str, split: str) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     """Let one process at a time fetch a data set."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -186,7 +117,7 @@ def _write_record(folder: Path, name: str, split: str, record: Record) -> None:
 def _open_torchvision(data_set: DataSet, download: Path, options: Mapping[str, Any]) -> Any:
     import torchvision.datasets
 
-    place = download / data_set.place
+    place = download / data_set.subfolder
     try:
         place.mkdir(parents=True, exist_ok=True)
         return getattr(torchvision.datasets, data_set.torchvision)(str(download), download=True, **options)

@@ -9,16 +9,16 @@ import fsspec
 
 from miner.errors import MinerError
 from miner.source.base import IMAGE_EXTENSIONS, Entry, as_os_error, check_size
-from miner.source.files import expand, short_names
 from miner.source.keys import hashed_key, is_clean, printable
 from miner.source.labels import RawLabel, index_labels, parse_label
-from miner.source.parquet.row_groups import ByteBoundCache
+from miner.source.parquet.cache import ByteBoundCache
+from miner.source.patterns import expand, short_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from miner.source.parquet.layout import Layout
+    from miner.source.parquet.columns import Columns
 
 _KEPT_BYTES = 256 << 20
 _LARGEST_ROW_GROUP_BYTES = 4 << 30
@@ -87,10 +87,10 @@ class ParquetSource:
         classes: list[str] | None = None
         rows: list[_Row] = []
         for url, name in zip(urls, short_names(urls), strict=True):
-            file, layout, found = _open(url, name.removesuffix(".parquet"), len(self._files))
-            if classes and layout.classes and classes != layout.classes:
+            file, columns, found = _open(url, name.removesuffix(".parquet"), len(self._files))
+            if classes and columns.classes and classes != columns.classes:
                 raise MinerError(f"{url} has other class names than the files before it. Name files of one data set.")
-            classes = classes or layout.classes
+            classes = classes or columns.classes
             self._files.append(file)
             rows += found
         if not rows:
@@ -119,33 +119,33 @@ def is_parquet(spec: str) -> bool:
     return spec.endswith(".parquet")
 
 
-def _open(url: str, name: str, number: int) -> "tuple[_File, Layout, list[_Row]]":
+def _open(url: str, name: str, number: int) -> "tuple[_File, Columns, list[_Row]]":
     """Names and labels of a file, without its images."""
     import pyarrow.parquet as pq
 
-    from miner.source.parquet.layout import find_layout
+    from miner.source.parquet.columns import find_columns
 
     try:
         with as_os_error(url), fsspec.open(url, "rb") as stream, pq.ParquetFile(stream) as parquet:
-            layout = find_layout(parquet.schema_arrow)
-            if layout is None:
+            columns = find_columns(parquet.schema_arrow)
+            if columns is None:
                 raise MinerError(
                     f"{url} has no column of image bytes (columns: {', '.join(parquet.schema_arrow.names)[:300]}). Images are "
                     "expected as a struct of `bytes` and `path`, or as a binary column."
                 )
-            file = _File(url, name, layout.image, parquet.metadata)
-            table = parquet.read([column for column in (layout.path, layout.label) if column], use_threads=False)
-            return file, layout, _rows(file, number, layout, table)
+            file = _File(url, name, columns.image, parquet.metadata)
+            table = parquet.read([column for column in (columns.path, columns.label) if column], use_threads=False)
+            return file, columns, _rows(file, number, columns, table)
     except MinerError:
         raise
     except OSError as error:
         raise MinerError(f"{url} is damaged or no Parquet file: {error}. Remove it or fetch it again.") from error
 
 
-def _rows(file: _File, number: int, layout: "Layout", table: "pa.Table") -> list[_Row]:
+def _rows(file: _File, number: int, columns: "Columns", table: "pa.Table") -> list[_Row]:
     footer = file.footer
-    names = _paths(table, layout, footer.num_rows)
-    labels = table[layout.label].to_pylist() if layout.label else [None] * footer.num_rows
+    names = _paths(table, columns, footer.num_rows)
+    labels = table[columns.label].to_pylist() if columns.label else [None] * footer.num_rows
     endings = [(path or "").rpartition(".")[2].lower() for path in names]
     usual = None if all(ending in IMAGE_EXTENSIONS for ending in endings) else _usual_extension(file)
     rows: list[_Row] = []
@@ -160,12 +160,12 @@ def _rows(file: _File, number: int, layout: "Layout", table: "pa.Table") -> list
     return rows
 
 
-def _paths(table: "pa.Table", layout: "Layout", rows: int) -> list[str | None]:
-    if layout.path is None:
+def _paths(table: "pa.Table", columns: "Columns", rows: int) -> list[str | None]:
+    if columns.path is None:
         return [None] * rows
     import pyarrow.compute as pc
 
-    column = pc.struct_field(table[layout.path.removesuffix(".path")], "path")
+    column = pc.struct_field(table[columns.path.removesuffix(".path")], "path")
     return [path if isinstance(path, str) and path else None for path in column.to_pylist()]
 
 

@@ -14,10 +14,11 @@ import fsspec
 
 from miner.errors import MinerError
 from miner.source.base import IMAGE_EXTENSIONS, Entry
-from miner.source.files import expand, read_range, short_names
 from miner.source.keys import hashed_key, is_clean, printable
 from miner.source.labels import RawLabel, are_captions, index_labels, parse_label, parse_label_text
-from miner.source.webdataset.tar_index import DamagedTarError, Member, tar_members
+from miner.source.patterns import expand, short_names
+from miner.source.reading import read_range
+from miner.source.webdataset.tar_members import DamagedTarError, TarMember, tar_members
 
 _MAX_UNPACKED_BYTES = 1 << 30
 _MAX_LABEL_BYTES = 1 << 20
@@ -113,7 +114,7 @@ def _index(url: str, shard: str) -> list[_Sample]:
     return [sample for sample in samples.values() if sample.image]
 
 
-def _refuse_bomb(url: str, number: int, member: Member) -> None:
+def _refuse_bomb(url: str, number: int, member: TarMember) -> None:
     """Stop before an archive that is nothing but headers fills the memory.
 
     Raises:
@@ -128,12 +129,12 @@ def _refuse_bomb(url: str, number: int, member: Member) -> None:
         )
 
 
-def _is_first_image(sample: _Sample, member: Member) -> bool:
+def _is_first_image(sample: _Sample, member: TarMember) -> bool:
     """Whether this member is the image of its sample: the first one, or a newer version of the same member."""
     return sample.image is None or sample.image.path.endswith(f"/{printable(member.name)}")
 
 
-def _take_label(sample: _Sample, field: str, member: Member) -> None:
+def _take_label(sample: _Sample, field: str, member: TarMember) -> None:
     if field not in ("cls", "json", "txt") or member.size_bytes > _MAX_LABEL_BYTES:
         return
     content = member.read()

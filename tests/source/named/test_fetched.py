@@ -22,8 +22,9 @@ from miner.source.named import fetched
 from miner.source.named.arrays import Arrays
 from miner.source.named.builtin import BUILTIN, HELD_OUT
 from miner.source.named.fashion import FASHION_CLASSES
-from miner.source.named.fetched import DATA_SETS, DEBIAN_FASHION
+from miner.source.named.fetched import DEBIAN_FASHION
 from miner.source.named.idx import read_idx_splits
+from miner.source.named.torchvision_sets import DATA_SETS
 
 RNG = np.random.default_rng(0)
 
@@ -168,7 +169,7 @@ def test_an_unreachable_host_is_named_with_a_way_out(cache: Path, name: str) -> 
     message, data_set = str(caught.value), DATA_SETS[name]
     assert "\n" not in message
     assert all(url in message for url in data_set.urls)
-    assert str(cache / name / "download" / data_set.place) in message
+    assert str(cache / name / "download" / data_set.subfolder) in message
     asked = set(urllib.request.urlopen.asked)
     assert asked <= {url.replace("http:", "https:") for url in data_set.urls}
     assert asked

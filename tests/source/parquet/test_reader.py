@@ -15,7 +15,7 @@ from miner.errors import MinerError
 from miner.source import open_source
 from miner.source.keys import is_clean
 from miner.source.parquet import reader as parquet
-from miner.source.parquet.row_groups import ByteBoundCache
+from miner.source.parquet.cache import ByteBoundCache
 
 
 def picture(number: int, kind: str = "PNG") -> bytes:

@@ -12,7 +12,7 @@ _LABEL_COLUMNS = ("label", "labels", "fine_label", "cls", "class", "category")
 
 
 @dataclass(frozen=True)
-class Layout:
+class Columns:
     """Columns as pyarrow names them (`image.bytes` is a field of a struct).
 
     Attributes:
@@ -28,7 +28,7 @@ class Layout:
     classes: list[str] | None
 
 
-def find_layout(schema: "pa.Schema") -> Layout | None:
+def find_columns(schema: "pa.Schema") -> Columns | None:
     """The layout that the Hugging Face `datasets` library writes, or a plain binary column; None without any image.
 
     The image is the column that the library marked as one, or else a struct with `bytes`, or else a binary column; of
@@ -55,7 +55,7 @@ def find_layout(schema: "pa.Schema") -> Layout | None:
         if name in _LABEL_COLUMNS and (pa.types.is_integer(kind := schema.field(name).type) or _is_text(kind))
     }
     label = _first(schema, usual or class_labels, _LABEL_COLUMNS) if usual or class_labels else None
-    return Layout(
+    return Columns(
         image=f"{image}.bytes" if image in structs else image,
         path=f"{image}.path" if has_path else None,
         label=label,

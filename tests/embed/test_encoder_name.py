@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
+from miner.embed.encoder_name import ARITHMETIC, FAMILIES, FAMILIES_HELP, EncoderName, encoder_request, parse_encoder
 from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.published import PUBLISHED
-from miner.embed.naming import ARITHMETIC, FAMILIES, FAMILIES_HELP, EncoderName, encoder_request, parse
 from miner.embed.options import EmbedOptions
 
 
@@ -21,7 +21,7 @@ from miner.embed.options import EmbedOptions
     ],
 )
 def test_the_parts_of_a_name(name: str, parts: EncoderName) -> None:
-    assert parse(name) == parts
+    assert parse_encoder(name) == parts
 
 
 def test_the_help_names_everything_there_is() -> None:

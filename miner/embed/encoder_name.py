@@ -50,7 +50,7 @@ class EncoderName:
         return [file for file in files if file.is_file()]
 
 
-def parse(name: str) -> EncoderName:
+def parse_encoder(name: str) -> EncoderName:
     """`MODEL`, `MODEL@FILE`, `timm:MODEL`, `timm:MODEL@FILE`, `moco:FILE`, `run:FOLDER`, `onnx:FILE`, `script:FILE`."""
     family, colon, rest = name.partition(":")
     if not colon or family not in FAMILIES:
@@ -65,6 +65,6 @@ def encoder_request(options: EmbedOptions) -> dict[str, Any]:
     """What decides the vectors beside an encoder's name: what of its options was chosen, and the bytes of local files."""
     chosen = options.model_dump(mode="json", include={"layer", "pool", "draft", "compile"}, exclude_defaults=True)
     request: dict[str, Any] = {"arithmetic": ARITHMETIC, **chosen}
-    if files := parse(options.encoder).files:
+    if files := parse_encoder(options.encoder).files:
         request["encoder_files"] = {file.name: file_record(file)["sha256"] for file in files}
     return request

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.source.files import read_range
+from miner.source.reading import read_range
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ class DamagedTarError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class TarMember:
     """A plain file in a tar.
 
     Attributes:
@@ -30,7 +30,7 @@ class Member:
     read: Callable[[], bytes]
 
 
-def tar_members(stream: IO[bytes]) -> Iterator[Member]:
+def tar_members(stream: IO[bytes]) -> Iterator[TarMember]:
     """Plain files of an uncompressed tar, in order; links, devices and folders are left out.
 
     Unlike `tarfile`, an archive that is cut or damaged in the middle does not just end early.
@@ -47,7 +47,7 @@ def tar_members(stream: IO[bytes]) -> Iterator[Member]:
                 if member.size < 0 or tar.offset <= member.offset:
                     raise tarfile.ReadError("a member of negative size")
                 if member.isreg() and not member.issparse():
-                    yield Member(member.name, member.offset_data, member.size, _reader(checked, member))
+                    yield TarMember(member.name, member.offset_data, member.size, _reader(checked, member))
                 end = tar.offset
             checked.seek(end)
             if any(checked.read(_BLOCK_BYTES)):

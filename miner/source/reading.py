@@ -1,0 +1,62 @@
+"""Bytes of files, and out of the middle of files; local paths and fsspec URLs alike."""
+
+import os
+from functools import lru_cache
+from typing import IO, Any
+
+import fsspec
+
+from miner.source.base import as_os_error, check_size
+
+
+def read_range(url: str, start: int, size_bytes: int) -> bytes:
+    """Bytes out of the middle of a file.
+
+    Raises:
+        OSError: the file is gone, ends early, or the range is larger than any image may be.
+    """
+    check_size(size_bytes)
+    files, path, local = _file_system(url)
+    with as_os_error(url):
+        if local:
+            # Held by name: a file that another thread has pushed out of the cache must not close before it is read.
+            file = _opened(path, os.stat(path).st_ino)  # noqa: PTH116
+            data = os.pread(file.fileno(), size_bytes, start)
+        else:
+            data = files.cat_file(path, start=start, end=start + size_bytes)
+    if len(data) != size_bytes:
+        raise OSError(f"{url} ends early")
+    return data
+
+
+def read_local(path: str, size_bytes: int) -> bytes:
+    """All bytes of a local file, in as few calls as possible.
+
+    Args:
+        path: of the file.
+        size_bytes: of the file when it was listed; it may have changed since.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        data = os.read(descriptor, size_bytes + 1)
+        if len(data) == size_bytes:
+            return data
+        parts = [data]
+        while parts[-1]:
+            parts.append(os.read(descriptor, 1 << 20))
+        return b"".join(parts)
+    finally:
+        os.close(descriptor)
+
+
+@lru_cache(64)
+def _opened(path: str, inode: int) -> IO[bytes]:
+    """One of the files that were used last. Another file of the same name has another inode."""
+    return open(path, "rb", buffering=0)  # noqa: PTH123
+
+
+@lru_cache(4096)
+def _file_system(url: str) -> tuple[Any, str, bool]:
+    """File system and path of a URL, and whether it is local."""
+    files, path = fsspec.core.url_to_fs(url)
+    return files, path, isinstance(files, fsspec.get_filesystem_class("file"))
