@@ -7,13 +7,15 @@ at once; another request is refused, unless the user says `--force`.
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from miner import __version__
 from miner.engine import write_json
 from miner.engine.records import Record, file_record, read_json, write_signed
 from miner.errors import MinerError
+
+_PREVIOUS = "previous.json"
 
 
 class Stage:
@@ -52,8 +54,7 @@ class Stage:
         Raises:
             MinerError: it holds the result of another one, or part of it.
         """
-        manifest = read_json(self.folder / "manifest.json")
-        old = read_json(self.folder / "request.json") if manifest is None else manifest.get("request")
+        old = request_of(self.folder)
         if old is None and self._holds_work():
             raise MinerError(
                 f"{self.folder} holds files, but not what they were made for (no request.json or manifest.json). "
@@ -87,6 +88,47 @@ class Stage:
         """Remove the folder, its manifest first."""
         (self.folder / "manifest.json").unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class GrowingStage(Stage):
+    """A stage that continues a finished result when its input has grown.
+
+    While it works, the old manifest is kept as `previous.json`, so that a killed run can go on.
+    """
+
+    def earlier(self) -> Record | None:
+        """The manifest of the result that may be continued; None if there is none."""
+        return read_json(self.folder / "manifest.json") or read_json(self.folder / _PREVIOUS)
+
+    def begin_growth(self, earlier: Record, remove_new: Callable[[], None]) -> None:
+        """Make the folder ready to continue an earlier result.
+
+        Args:
+            earlier: its manifest.
+            remove_new: removes what another request has added to it.
+        """
+        if read_json(self.folder / "request.json") != self.request:
+            remove_new()
+        write_json(self.folder / _PREVIOUS, earlier)
+        write_json(self.folder / "request.json", self.request)
+        (self.folder / "manifest.json").unlink(missing_ok=True)
+
+    def give_up_growth(self, earlier: Record) -> None:
+        """Go back to the earlier result, whose files have not been touched."""
+        write_json(self.folder / "manifest.json", earlier)
+        (self.folder / "request.json").unlink(missing_ok=True)
+        (self.folder / _PREVIOUS).unlink(missing_ok=True)
+
+    def finish(self, record: Record, files: Iterable[Path], known: Mapping[str, Record] | None = None) -> Record:
+        manifest = super().finish(record, files, known)
+        (self.folder / _PREVIOUS).unlink(missing_ok=True)
+        return manifest
+
+
+def request_of(folder: Path) -> Record | None:
+    """What the stage in a folder was asked for, finished or not; None if there is no stage."""
+    manifest = read_json(folder / "manifest.json")
+    return read_json(folder / "request.json") if manifest is None else manifest.get("request")
 
 
 def finished_file(path: Path, request: Record, force: bool) -> Record | None:

@@ -57,6 +57,20 @@ class Workspace:
     def published(self) -> Path:
         return self.root / "publish"
 
+    @property
+    def graph(self) -> Path:
+        return self.root / "graph"
+
+    @property
+    def refined(self) -> "Workspace":
+        """What `miner refine` writes: a workspace of its own."""
+        return Workspace(self.root / "refined")
+
+    @property
+    def test(self) -> "Workspace":
+        """Labelled test images, embedded as the others."""
+        return Workspace(self.root / "test")
+
     def run(self, name: str) -> Path:
         """The folder of a training run."""
         return self.root / "runs" / name

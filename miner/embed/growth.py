@@ -3,65 +3,41 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from miner.artifacts.stage import Stage
-from miner.engine import write_json
-from miner.engine.records import Record, read_json
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.stage import GrowingStage
+from miner.engine.records import Record
 from miner.source import Entry
 from miner.source.base import source_fingerprint
 
-_PREVIOUS = "previous.json"
 
-
-def grown_from(stage: Stage, entries: Sequence[Entry]) -> Record | None:
+def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManifest | None:
     """The manifest of the finished embeddings that these entries continue, or None.
 
     They do if everything in the request but the source is the same, and every old image is still there, unchanged and with
     its old label.
     """
-    folder = stage.folder
-    base = read_json(folder / "manifest.json") or read_json(folder / _PREVIOUS)
-    if base is None or not _continues(base["request"], stage.request):
+    record = stage.earlier()
+    if record is None or not _continues(record["request"], stage.request):
         return None
-    old = known_keys(folder, base)
-    if source_fingerprint([entry for entry in entries if entry.key in old]) != base["request"]["source_fingerprint"]:
+    base = EmbeddingsManifest.of(record, stage.folder / "manifest.json")
+    old = known_keys(stage.folder, base)
+    if source_fingerprint([entry for entry in entries if entry.key in old]) != base.request.source_fingerprint:
         return None
     return base
 
 
-def begin_growth(stage: Stage, base: Record) -> None:
-    """Make the folder ready to go on from `base`.
-
-    The old manifest is kept as previous.json until the new images are done, so that a killed run continues.
-    """
-    folder = stage.folder
-    if read_json(folder / "request.json") != stage.request:
-        _remove_blocks(folder, base["blocks"])
-    write_json(folder / _PREVIOUS, base)
-    write_json(folder / "request.json", stage.request)
-    (folder / "manifest.json").unlink(missing_ok=True)
-
-
-def forget_previous(folder: Path) -> None:
-    """Called when the new manifest is there."""
-    (folder / _PREVIOUS).unlink(missing_ok=True)
-
-
-def known_keys(folder: Path, manifest: Record) -> set[str]:
+def known_keys(folder: Path, manifest: EmbeddingsManifest) -> set[str]:
     """Keys of all images that finished embeddings have seen, usable or not."""
     import pyarrow.parquet as pq
 
     from miner.artifacts.embeddings.store import read_metadata
 
     errors = pq.read_table(folder / "errors.parquet", columns=["key"])
-    return {*read_metadata(folder, manifest)["key"].to_pylist(), *errors["key"].to_pylist()}
+    return {*read_metadata(folder, manifest.blocks)["key"].to_pylist(), *errors["key"].to_pylist()}
 
 
-def _continues(old: Record, new: Record) -> bool:
-    return {**old, "source_fingerprint": None} == {**new, "source_fingerprint": None}
-
-
-def _remove_blocks(folder: Path, first: int) -> None:
-    """Blocks of a growth that was interrupted and is not the one wanted now."""
+def remove_blocks(folder: Path, first: int) -> None:
+    """Remove the blocks from number `first` on, which an interrupted growth has left."""
     from miner.artifacts.embeddings.store import error_part_path, metadata_path, vectors_path
 
     number = first
@@ -69,3 +45,7 @@ def _remove_blocks(folder: Path, first: int) -> None:
         for path in (metadata_path, error_part_path, vectors_path):
             path(folder, number).unlink(missing_ok=True)
         number += 1
+
+
+def _continues(old: Record, new: Record) -> bool:
+    return {**old, "source_fingerprint": None} == {**new, "source_fingerprint": None}

@@ -7,12 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.artifacts.stage import Stage
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.stage import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request
 from miner.embed.options import EmbedOptions
 from miner.engine import LocalExecutor, Progress, Unit, finished_items, run
-from miner.engine.records import Record, read_json
+from miner.engine.records import Record
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
@@ -46,11 +47,11 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     request = _request(options, entries)
     if not force and (size := _requested_batch_size(workspace.embeddings)) and options.batch_size in (None, size):
         options, request = options.model_copy(update={"batch_size": size}), {**request, "batch_size": size}
-    stage = Stage(workspace.embeddings, request)
+    stage = GrowingStage(workspace.embeddings, request)
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
 
-    from miner.embed.growth import begin_growth, grown_from
+    from miner.embed.growth import grown_from, remove_blocks
 
     base = None if force else grown_from(stage, entries)
     if base is None and not force:
@@ -61,7 +62,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     # The encoder loads before anything is replaced: when it cannot be had, what was there is still there.
     worker = worker_of(options, source)
     if base is not None:
-        begin_growth(stage, base)
+        stage.begin_growth(base.record, partial(remove_blocks, stage.folder, base.blocks))
     else:
         stage.begin(force)
     return _encode(options, source, entries, worker, workspace, stage, base)
@@ -79,8 +80,7 @@ def _request(options: EmbedOptions, entries: Sequence[Entry]) -> Record:
 
 def _requested_batch_size(folder: Path) -> int | None:
     """The batch size in the request of a folder. An older miner wrote it there when `--batch-size 0` had found it."""
-    request = read_json(folder / "request.json") or (read_json(folder / "manifest.json") or {}).get("request", {})
-    return request.get("batch_size")
+    return (request_of(folder) or {}).get("batch_size")
 
 
 def _encode(
@@ -89,15 +89,15 @@ def _encode(
     entries: Sequence[Entry],
     worker: "Worker",
     workspace: Workspace,
-    stage: Stage,
-    base: Record | None,
+    stage: GrowingStage,
+    base: EmbeddingsManifest | None,
 ) -> Result:
     from miner.embed.growth import known_keys
     from miner.engine.heap import give_back_memory
 
     old = known_keys(stage.folder, base) if base else set()
     new = [entry for entry in entries if entry.key not in old]
-    units = _units(options, new, stage.folder, base["blocks"] if base else 0)
+    units = _units(options, new, stage.folder, base.blocks if base else 0)
     watch = _ErrorWatch(options, len(entries), units)
     with Progress("embed", len(new), "images", finished_items(units)) as progress:
         executor = executor_for(options.engine_address, options.device)
@@ -112,7 +112,7 @@ def _encode(
         "encoder": worker.encoder.record(),
         "precision": str(worker.precision).removeprefix("torch."),
         "dtype": options.dtype,
-        "blocks": (base["blocks"] if base else 0) + len(units),
+        "blocks": (base.blocks if base else 0) + len(units),
     }
     manifest = _finish(record, stage)
     measured = {"images_per_s": round(progress.rate, 1), "images": progress.count - progress.finished}
@@ -197,14 +197,13 @@ def _measured(worker: "Worker") -> Record:
     return measured
 
 
-def _finish(record: Record, stage: Stage) -> Record:
+def _finish(record: Record, stage: GrowingStage) -> Record:
     """Merge the error parts, check that something could be read, and write the manifest."""
     import numpy as np
     import pyarrow.parquet as pq
 
     from miner.artifacts.embeddings import store
     from miner.artifacts.embeddings.images import UnusableImage, error_table
-    from miner.embed.growth import forget_previous
     from miner.engine import committed
 
     folder, numbers = stage.folder, range(record["blocks"])
@@ -229,22 +228,21 @@ def _finish(record: Record, stage: Stage) -> Record:
         {**record, "dim": shapes[0][1], "count": count, "errors": dict(reasons.most_common())},
         [merged, *vectors, *(store.metadata_path(folder, number) for number in numbers)],
     )
-    forget_previous(folder)
     shutil.rmtree(folder / "errors", ignore_errors=True)
     return manifest
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True, measured: Record | None = None) -> Result:
-    failed = sum(manifest["errors"].values())
+    made = EmbeddingsManifest.of(manifest, EmbeddingsManifest.path(workspace))
+    failed = sum(made.errors.values())
     lines = [
-        f"embed: {manifest['count']:,} images as {manifest['dim']}-d vectors by {manifest['encoder']['name']} "
-        f"({manifest['precision']}) in {workspace.embeddings}"
+        f"embed: {made.count:,} images as {made.dim}-d vectors by {made.encoder.name} ({made.precision}) in {workspace.embeddings}"
     ]
     if failed:
         lines.append(f"embed: {failed:,} images could not be used; see {workspace.embeddings / 'errors.parquet'}")
     if measured:
         lines.append(f"embed: {', '.join(_facts(measured))}")
-    return Result("embed", manifest, lines, fresh, [("images", f"{manifest['count']:,}")], measured or {})
+    return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], measured or {})
 
 
 def _facts(measured: Record) -> list[str]:

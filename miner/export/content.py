@@ -9,10 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from miner.artifacts.decisions import Pair
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.workspace import Workspace
 from miner.engine import Unit
-from miner.engine.records import Record
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals
@@ -107,13 +107,15 @@ class Content:
         return PairShard(self.source, self.originals, pairs, shard.size_bytes, self.unlabelled, shard_of)
 
 
-def read_content(options: ExportOptions, workspace: Workspace, embeddings: Record, reject: set[Pair]) -> Content:
+def read_content(
+    options: ExportOptions, workspace: Workspace, embeddings: EmbeddingsManifest, reject: set[Pair]
+) -> Content:
     """Read all tables and open the source.
 
     Raises:
         MinerError: a file is missing or damaged, or an image is no longer in the source.
     """
-    images = read_metadata(workspace.embeddings, embeddings)
+    images = read_metadata(workspace.embeddings, embeddings.blocks)
     pairs, left_out = choose_pairs(mined_pairs(workspace.pairs / "pairs.parquet"), reject, options.max_degree)
-    source, originals = open_originals(embeddings["request"]["source"], images)
+    source, originals = open_originals(embeddings.source.spec, images)
     return Content(options, images, pairs, left_out, source, originals)

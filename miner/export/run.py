@@ -4,12 +4,13 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, finished_items, run
 from miner.engine.digest import digest_stream
 from miner.engine.records import Record, file_record, fingerprint
 from miner.engine.result import Result
-from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.target import FolderTarget, open_target
 from miner.machine.executor import executor_for
@@ -30,14 +31,12 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
     """
     from miner.export.selection import rejected_pairs
 
-    embeddings = workspace.manifest(workspace.embeddings)
-    pairs = workspace.manifest(workspace.pairs)
-    if pairs["request"]["embeddings"] != fingerprint(embeddings["files"]):
-        raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
+    embeddings = EmbeddingsManifest.read(workspace)
+    pairs = PairsManifest.read(workspace, of=embeddings)
     reject = rejected_pairs(options.exclude)
     request = {
-        "embeddings": fingerprint(embeddings["files"]),
-        "pairs": fingerprint(pairs["files"]["pairs.parquet"]),
+        "embeddings": embeddings.identity,
+        "pairs": pairs.table_identity,
         "rejected": fingerprint(sorted(reject)) if reject else None,
         **options.model_dump(mode="json", include=_IN_REQUEST),
     }
@@ -90,7 +89,7 @@ def _shard_record(part: Any, shard: Any) -> Record:
         return digest_stream(stream, shard.size_bytes())
 
 
-def _record(content: "Content", embeddings: Record, pairs: Record) -> Record:
+def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsManifest) -> Record:
     """What the manifest says beside the request and the files."""
     import numpy as np
 
@@ -105,10 +104,10 @@ def _record(content: "Content", embeddings: Record, pairs: Record) -> Record:
         for name, value in (("samples", len(shard.rows)), ("shards", 1), ("bytes", shard.size_bytes)):
             entry[name] += value
     return {
-        "source": Path(embeddings["request"]["source"]).name,
-        "classes": embeddings["source"]["classes"],
-        "encoder": embeddings["encoder"],
-        "band": pairs["request"]["band"],
+        "source": Path(embeddings.source.spec).name,
+        "classes": embeddings.source.classes,
+        "encoder": embeddings.record["encoder"],
+        "band": pairs.asked["band"],
         "images": len(content.images),
         "pairs": len(content.pairs),
         "images_in_pairs": len(np.unique(np.concatenate([a, b]))),

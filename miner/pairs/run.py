@@ -6,9 +6,12 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from miner.artifacts.stage import Stage
+from miner.artifacts.calibration import CalibrationRecord
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.stage import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.records import Record, fingerprint, read_json
+from miner.engine.records import Record
 from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
 from miner.machine.executor import executor_for
@@ -33,9 +36,9 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
         MinerError: no embeddings, no calibration for --auto, more pairs than --max-pairs, the disk is full, or the workspace
             holds the pairs of another request.
     """
-    embeddings = workspace.manifest(workspace.embeddings)
+    embeddings = EmbeddingsManifest.read(workspace)
     low, high = _calibrated_band(workspace, embeddings) if options.auto else (options.min, options.max)
-    stage = Stage(workspace.pairs, _request(options, embeddings, low, high))
+    stage = GrowingStage(workspace.pairs, _request(options, embeddings, low, high))
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
     base = None
@@ -48,30 +51,28 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
     return _mine(options, workspace, stage, (low, high), force, base)
 
 
-def _request(options: PairsOptions, embeddings: Record, low: float, high: float) -> Record:
+def _request(options: PairsOptions, embeddings: EmbeddingsManifest, low: float, high: float) -> Record:
     chosen = options.model_dump(mode="json", include={"sample", "top_k", "mutual", "neighbors", "seed"})
     later = options.model_dump(mode="json", include={"groups", "both_orders", "most_similar"})
     chosen |= {name: value for name, value in later.items() if value}
     chosen |= options.approximation()
-    return {"embeddings": fingerprint(embeddings["files"]), "band": {"min": low, "max": high}, **chosen}
+    return {"embeddings": embeddings.identity, "band": {"min": low, "max": high}, **chosen}
 
 
-def _calibrated_band(workspace: Workspace, embeddings: Record) -> tuple[float, float]:
-    calibration = read_json(workspace.calibration)
-    if calibration is None:
+def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> tuple[float, float]:
+    if not workspace.calibration.exists():
         raise MinerError(f"--auto needs {workspace.calibration}. Run `miner calibrate` first, or give --min and --max.")
-    if calibration["request"]["embeddings"] != fingerprint(embeddings["files"]):
-        raise MinerError("The calibration belongs to other embeddings. Run `miner calibrate --force` first.")
-    return calibration["band"]["min"], calibration["band"]["max"]
+    band = CalibrationRecord.read(workspace, of=embeddings).band
+    return band["min"], band["max"]
 
 
 def _mine(
     options: PairsOptions,
     workspace: Workspace,
-    stage: Stage,
+    stage: GrowingStage,
     band: tuple[float, float],
     force: bool,
-    base: Record | None,
+    base: PairsManifest | None,
 ) -> Result:
     """Search, write, and finish.
 
@@ -93,19 +94,23 @@ def _mine(
     if options.neighbors is not None and options.neighbors >= len(store):
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
     limit = min(options.max_pairs, max(int(memory / _PAIR_BYTES), 1))
-    old_images = base["vectors"]["count"] if base else 0
+    old_images = base.vectors["count"] if base and base.vectors else 0
     make_engine = _engine_maker(options, vectors, band, memory)
     join = BandJoin(make_engine, vectors, band[0], limit, first=old_images)
     # What can be refused has been by now; only then does an old result go.
+    parts = stage.folder / "parts"
     if base is None:
         stage.begin(force)
     else:
-        append.begin_append(stage, base)
-    parts = stage.folder / "parts"
+        stage.begin_growth(base.record, partial(shutil.rmtree, parts, ignore_errors=True))
     try:
         found = join.run(parts, executor)
     except FloodError as flood:
-        stage.discard() if base is None else append.give_up_append(stage, base)
+        if base is None:
+            stage.discard()
+        else:
+            shutil.rmtree(parts, ignore_errors=True)
+            stage.give_up_growth(base.record)
         keys = store.keys
         densest = ", ".join(f"{keys[rows[row]]} ({count:,})" for row, count in flood.densest)
         raise MinerError(f"{flood} The images with most partners there: {densest}.") from None
@@ -122,7 +127,6 @@ def _mine(
         graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, whole, store.keys, options.neighbors)
         files += graph_files
     manifest = stage.finish(record, files)
-    append.end_append(stage)
     shutil.rmtree(parts, ignore_errors=True)
     return _result(manifest, workspace)
 
@@ -206,34 +210,33 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     from miner.pairs.neighbours.hubs import hub_line
     from miner.pairs.tables.groups import group_line
 
-    band = manifest["request"]["band"]
+    made = PairsManifest.of(manifest, PairsManifest.path(workspace))
+    band = made.request.band
     lines = [
-        f"pairs: {manifest['pairs']:,} pairs of {manifest['images_in_pairs']:,} different images with cosine in "
-        f"[{band['min']:g}, {band['max']:g}] among {manifest['images']:,} images, {_how_complete(manifest)}, in {workspace.pairs}"
+        f"pairs: {made.pairs:,} pairs of {made.images_in_pairs:,} different images with cosine in "
+        f"[{band['min']:g}, {band['max']:g}] among {made.images:,} images, {_how_complete(made)}, in {workspace.pairs}"
     ]
-    if manifest["duplicates"]:
+    if made.duplicates:
         lines.append(
-            f"pairs: {manifest['duplicates']:,} near-identical pairs (above {band['max']:g}, or equal files) in duplicates.parquet"
+            f"pairs: {made.duplicates:,} near-identical pairs (above {band['max']:g}, or equal files) in duplicates.parquet"
         )
-    headline = [("pairs", f"{manifest['pairs']:,} with cosine in [{band['min']:g}, {band['max']:g}]")]
-    labels = manifest["labels"]
-    if labels and labels["precision"] is not None:
+    headline = [("pairs", f"{made.pairs:,} with cosine in [{band['min']:g}, {band['max']:g}]")]
+    labels = made.labels
+    if labels and labels.precision is not None:
         lines.append(
-            f"pairs: label precision {labels['precision']:.1%} (random pairs: {labels['chance']:.1%}), "
-            f"{manifest['image_coverage']:.1%} of the images are in a pair"
+            f"pairs: label precision {labels.precision:.1%} (random pairs: {labels.chance:.1%}), "
+            f"{made.image_coverage:.1%} of the images are in a pair"
         )
-        headline.append(
-            ("label precision of the pairs", f"{labels['precision']:.1%} (random pairs {labels['chance']:.1%})")
-        )
-    if neighbours := manifest.get("neighbours"):
-        lines.append(f"pairs: {hub_line(neighbours)}")
-    if groups := manifest.get("groups"):
-        lines.append(f"pairs: {group_line(groups)}")
-    per_image = manifest["pairs"] / manifest["images"]
+        headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
+    if made.neighbours:
+        lines.append(f"pairs: {hub_line(made.neighbours)}")
+    if made.groups:
+        lines.append(f"pairs: {group_line(made.groups)}")
+    per_image = made.pairs / made.images
     if per_image == 0 or "proposal" in manifest:
         state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"
         warning = f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. "
-        if proposal := manifest.get("proposal"):
+        if proposal := made.proposal:
             flag = workspace_flag(workspace)
             warning += (
                 "A band that suits one encoder means little for another. About one pair per image lies in: miner pairs "
@@ -244,9 +247,9 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     return Result("pairs", manifest, lines, fresh, headline)
 
 
-def _how_complete(manifest: Record) -> str:
-    if manifest["exact"]:
+def _how_complete(made: PairsManifest) -> str:
+    if made.exact:
         return "exact"
     from miner.pairs.engines.recall import recall_in_words
 
-    return recall_in_words(manifest["recall"])
+    return recall_in_words(made.record["recall"])

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from miner.engine.records import Record, file_record, read_json
+from miner.artifacts.stage import request_of
+from miner.engine.records import Record, file_record
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
 
@@ -79,9 +80,8 @@ def _earlier_request(folder: Path) -> Record | None:
     """
     if folder.exists() and not folder.is_dir():
         raise MinerError(f"{folder} is a file. Choose a folder with --to.")
-    manifest = read_json(folder / "manifest.json")
-    old = manifest.get("request") if manifest else read_json(folder / "request.json")
-    foreign = (manifest or old) and not (isinstance(old, dict) and old.get("stage") == STAGE)
+    old = request_of(folder)
+    foreign = (old or (folder / "manifest.json").exists()) and (old or {}).get("stage") != STAGE
     if foreign or (folder / "run.json").exists():
         raise MinerError(f"{folder} belongs to a workspace. Choose another folder with --to.")
     return old

@@ -26,7 +26,7 @@ def write_embeddings(folder: Path, vectors: NDArray[np.float32], store: Embeddin
     with committed(errors) as partial:
         pq.write_table(error_table([]), partial)
     files, start = [errors], 0
-    for block in range(store.manifest["blocks"]):
+    for block in range(store.manifest.blocks):
         metadata = metadata_path(store.folder, block)
         stop = start + pq.read_metadata(metadata).num_rows
         with committed(vectors_path(folder, block)) as partial, partial.open("wb") as stream:

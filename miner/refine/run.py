@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine.records import Record, fingerprint
@@ -37,17 +38,17 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
 
 
 def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
-    embeddings = workspace.manifest(workspace.embeddings)
+    embeddings = EmbeddingsManifest.read(workspace)
     refined = refined_workspace(workspace)
     asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
-    request = {**asked, "embeddings": fingerprint(embeddings["files"])}
+    request = {**asked, "embeddings": embeddings.identity}
     if options.run is not None:
         request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
     stage = Stage(refined.embeddings, request)
     if (manifest := broadcast(None if force else stage.finished())) is not None:
         return _result(manifest, refined, fresh=False)
-    if options.run is None and options.neighbors >= embeddings["count"]:
-        raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings['count'] - 1} other images.")
+    if options.run is None and options.neighbors >= embeddings.count:
+        raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings.count - 1} other images.")
     if not force and not is_follower():
         stage.refuse_another()
 
@@ -101,11 +102,11 @@ def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) ->
     refined = np.concatenate(encoded, axis=1) / np.float32(len(encoded) ** 0.5)
     files = [*write_embeddings(folder, refined, store), write_network(folder / NETWORK_FILE, network)]
     return {
-        "source": store.manifest["source"],
+        "source": store.manifest.record["source"],
         "encoder": _encoder(options, store.manifest),
-        "blocks": store.manifest["blocks"],
+        "blocks": store.manifest.blocks,
         "dim": refined.shape[1],
-        "dtype": store.manifest["dtype"],
+        "dtype": store.manifest.dtype,
         "count": len(refined),
         "errors": {},
         "messages": messages,
@@ -138,10 +139,10 @@ def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingS
     return [Nodes(standardised(unit_rows(store.vectors), len(store)), graph)]
 
 
-def _encoder(options: RefineStageOptions, embeddings: Record) -> Record:
+def _encoder(options: RefineStageOptions, embeddings: EmbeddingsManifest) -> Record:
     if options.run is not None:
         return {"name": f"refined run {options.run}"}
-    return {"name": f"refined {embeddings['encoder']['name']}", "refined_from": embeddings["encoder"]}
+    return {"name": f"refined {embeddings.encoder.name}", "refined_from": embeddings.record["encoder"]}
 
 
 def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:

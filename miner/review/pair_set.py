@@ -10,10 +10,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Pair
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, fingerprint
 from miner.errors import MinerError
 from miner.review.estimation.sampling import Indices, slice_edges, slice_numbers
 
@@ -90,10 +91,9 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     Raises:
         MinerError: embeddings or pairs are missing, damaged, do not belong together, or there is no pair.
     """
-    embeddings, mined = workspace.manifest(workspace.embeddings), workspace.manifest(workspace.pairs)
-    if mined["request"]["embeddings"] != fingerprint(embeddings["files"]):
-        raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
-    images = read_metadata(workspace.embeddings, embeddings)
+    embeddings = EmbeddingsManifest.read(workspace)
+    mined = PairsManifest.read(workspace, of=embeddings)
+    images = read_metadata(workspace.embeddings, embeddings.blocks)
     path = workspace.pairs / "pairs.parquet"
     a, b, similarity = _columns(path, len(images))
     if not len(a):
@@ -106,15 +106,15 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
         edges,
         slice_numbers(similarity, edges),
         images,
-        embeddings["request"]["source"],
-        embeddings["source"]["classes"],
-        fingerprint(mined["files"]),
+        embeddings.source.spec,
+        embeddings.source.classes,
+        mined.identity,
     )
 
 
-def _band(mined: Record, similarity: NDArray[np.float32]) -> tuple[float, float]:
+def _band(mined: PairsManifest, similarity: NDArray[np.float32]) -> tuple[float, float]:
     """The band that was asked for, as far as it holds pairs."""
-    band = mined["request"]["band"]
+    band = mined.request.band
     return max(float(band["min"]), float(similarity.min())), min(float(band["max"]), float(similarity.max()))
 
 

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from record import publish, summary
 
-from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
@@ -80,8 +80,8 @@ def same_bytes(workspace: Path, scratch: Path) -> dict[str, object]:
 def lay_out(workspace: Path, folder: Path) -> list[Original]:
     """Every embedded image as a file in one folder, and what the shard writer knows about it."""
     made = Workspace(workspace)
-    manifest = made.manifest(made.embeddings)
-    source, originals = open_originals(manifest["request"]["source"], read_metadata(made.embeddings, manifest))
+    store = EmbeddingStore(made)
+    source, originals = open_originals(store.manifest.source.spec, store.metadata)
     laid = []
     for image in originals:
         path = folder / f"{image.key}.{image.extension}"

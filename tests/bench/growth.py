@@ -108,8 +108,8 @@ def main() -> None:
     _, found, _ = join(MemoryVectors(store.vectors[largest]), options.min)
     record = {
         "data": {
-            "source": store.manifest["source"]["spec"],
-            "encoder": store.manifest["encoder"]["name"],
+            "source": store.manifest.source.spec,
+            "encoder": store.manifest.encoder.name,
             "dim": store.stored.dim,
         },
         "threads": torch.get_num_threads(),

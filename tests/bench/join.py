@@ -145,8 +145,8 @@ def main() -> None:
     options = parser.parse_args()
     store = EmbeddingStore(Workspace(options.workspace))
     data = {
-        "source": store.manifest["source"]["spec"],
-        "encoder": store.manifest["encoder"]["name"],
+        "source": store.manifest.source.spec,
+        "encoder": store.manifest.encoder.name,
         "images": len(store),
         "dim": store.stored.dim,
     }

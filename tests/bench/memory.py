@@ -54,7 +54,7 @@ def make(source: EmbeddingStore, images: int, target: Workspace) -> None:
         np.save(of_block[0], vectors.astype(np.float16))
         pq.write_table(pa.Table.from_pylist(metadata, schema=METADATA_SCHEMA), of_block[1])
         files += of_block
-    record = {name: source.manifest[name] for name in ("dim", "dtype", "encoder", "source")}
+    record = {name: source.manifest.record[name] for name in ("dim", "dtype", "encoder", "source", "errors")}
     stage.finish({**record, "blocks": len(files) // 2, "count": images}, files)
 
 

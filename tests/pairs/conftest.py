@@ -57,7 +57,7 @@ def make_embeddings(tmp_path: Path) -> Callable[..., Workspace]:
             files += of_block
         record = {"blocks": len(parts), "count": len(vectors), "dim": vectors.shape[1], "dtype": vectors.dtype.name}
         source = {"spec": "made in a test", "images": len(vectors), "classes": None}
-        stage.finish({**record, "source": source, "encoder": {"name": "none"}}, files)
+        stage.finish({**record, "source": source, "encoder": {"name": "none"}, "errors": {}}, files)
         return workspace
 
     return make

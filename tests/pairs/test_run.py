@@ -125,8 +125,10 @@ def test_auto_needs_a_calibration_of_these_embeddings(make_embeddings) -> None:
     workspace = make_embeddings(fan(0, 20, 40))
     with pytest.raises(MinerError, match="miner calibrate"):
         pairs(PairsOptions(auto=True), workspace)
-    write_json(workspace.calibration, {"request": {"embeddings": "others"}, "band": {"min": 0.9, "max": 0.99}})
-    with pytest.raises(MinerError, match="other embeddings"):
+    band = {"min": 0.9, "max": 0.99}
+    record = {"request": {"embeddings": "others"}, "band": band, "images": 3, "estimated_pairs": 3}
+    write_json(workspace.calibration, record)
+    with pytest.raises(MinerError, match=r"calibration\.json belongs to other embeddings"):
         pairs(PairsOptions(auto=True), workspace)
 
 

@@ -63,10 +63,10 @@ def write_embedded(root: Path, source_spec: str, pairs: int = 40, skip: int = 0)
     half = len(entries) // 2
     for number, part in enumerate((entries[:half], entries[half:])):
         pq.write_table(pa.table({"key": [entry.key for entry in part]}), metadata / f"metadata_{number:05d}.parquet")
-    finish_folder(root / "embeddings", request={"source": source_spec})
+    finish_folder(root / "embeddings", **embeddings_record(source_spec, len(entries)))
     (root / "pairs").mkdir()
     write_pairs(root / "pairs" / "pairs.parquet", same_class_pairs(entries, pairs), labelled=True)
-    finish_folder(root / "pairs")
+    finish_folder(root / "pairs", **pairs_record(pairs))
     return Workspace(root)
 
 
@@ -84,6 +84,27 @@ def write_pairs(path: Path, pairs: Sequence[Pair], labelled: bool, similarity: S
         ),
         path,
     )
+
+
+def embeddings_record(source: str, count: int) -> dict[str, object]:
+    """What a manifest of embeddings says, beside its files."""
+    return {
+        "request": {"source": source},
+        "source": {"spec": source, "images": count, "classes": None},
+        "encoder": {"name": "none"},
+        **{"blocks": 2, "dim": 1, "dtype": "float32", "count": count, "errors": {}},
+    }
+
+
+def pairs_record(pairs: int) -> dict[str, object]:
+    """What a manifest of pairs says, beside its files."""
+    return {
+        "request": {"embeddings": "none", "band": {"min": 0.9, "max": 0.99}},
+        "encoder": {"name": "none"},
+        **{"images": pairs, "pairs": pairs, "images_in_pairs": pairs, "image_coverage": 1.0, "duplicates": 0},
+        "degree": {"mean": 1.0, "median": 1.0, "max": 1},
+        **{"labels": None, "histogram": {}, "exact": True},
+    }
 
 
 def finish_folder(folder: Path, **record: object) -> None:

@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.vectors import FileVectors, VectorFile
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
 from miner.errors import MinerError
 
 # By dtype: the bits that are all set in infinities and NaN, and those that are all clear in zero. Looking at bits is fast.
@@ -43,7 +43,7 @@ class EmbeddingStore:
     """A finished `embeddings/` folder. Its shape is checked when it is opened, its numbers when they are loaded.
 
     Attributes:
-        manifest: its manifest.
+        manifest: what it says about itself.
         metadata: one row per vector, columns of `METADATA_SCHEMA`.
         stored: the vectors on disk, in row order.
 
@@ -53,14 +53,14 @@ class EmbeddingStore:
 
     def __init__(self, workspace: Workspace) -> None:
         self.folder = workspace.embeddings
-        self.manifest: Record = workspace.manifest(self.folder)
-        self.metadata = read_metadata(self.folder, self.manifest)
-        files = tuple(self._file(vectors_path(self.folder, block)) for block in range(self.manifest["blocks"]))
-        self.stored = FileVectors(files, self.manifest["dim"], np.dtype(self.manifest["dtype"]))
-        if len(self.stored) != self.metadata.num_rows or len(self.stored) != self.manifest["count"]:
+        self.manifest = EmbeddingsManifest.read(workspace)
+        self.metadata = read_metadata(self.folder, self.manifest.blocks)
+        files = tuple(self._file(vectors_path(self.folder, block)) for block in range(self.manifest.blocks))
+        self.stored = FileVectors(files, self.manifest.dim, np.dtype(self.manifest.dtype))
+        if len(self.stored) != self.metadata.num_rows or len(self.stored) != self.manifest.count:
             raise MinerError(
                 f"{self.folder} is damaged: {len(self.stored)} vectors, {self.metadata.num_rows} metadata rows, and "
-                f"{self.manifest['count']} in the manifest. Run `miner verify {self.folder}`, or embed again with --force."
+                f"{self.manifest.count} in the manifest. Run `miner verify {self.folder}`, or embed again with --force."
             )
 
     @cached_property
@@ -94,21 +94,21 @@ class EmbeddingStore:
             block = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, EOFError, ValueError) as error:
             raise MinerError(f"{path} is missing or damaged ({error}). Embed again with --force.") from error
-        if block.ndim != 2 or block.dtype.name != self.manifest["dtype"] or block.shape[1] != self.manifest["dim"]:
+        if block.ndim != 2 or block.dtype.name != self.manifest.dtype or block.shape[1] != self.manifest.dim:
             raise MinerError(
-                f"{path} holds {block.dtype} {block.shape}, where the manifest says {self.manifest['dtype']} "
-                f"(n, {self.manifest['dim']}). Embed again with --force."
+                f"{path} holds {block.dtype} {block.shape}, where the manifest says {self.manifest.dtype} "
+                f"(n, {self.manifest.dim}). Embed again with --force."
             )
         return VectorFile(path, len(block), block.offset)
 
 
-def read_metadata(folder: Path, manifest: Record) -> pa.Table:
+def read_metadata(folder: Path, blocks: int) -> pa.Table:
     """One row per vector, in row order; `METADATA_SCHEMA`.
 
     Raises:
         MinerError: a file is missing or damaged.
     """
-    paths = [metadata_path(folder, block) for block in range(manifest["blocks"])]
+    paths = [metadata_path(folder, block) for block in range(blocks)]
     try:
         return pa.concat_tables([pq.read_table(path, schema=METADATA_SCHEMA) for path in paths])
     except (OSError, pa.ArrowException) as error:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, fingerprint, read_json
 from miner.errors import MinerError
@@ -46,7 +48,7 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
     shards = read_json(workspace.shards / "manifest.json")
     if shards is not None and has_image_shards(shards):
         return _exported(workspace, with_pairs)
-    if not (workspace.embeddings / "manifest.json").exists():
+    if not EmbeddingsManifest.path(workspace).exists():
         raise MinerError(
             f"There are no images in the workspace {workspace.root}. Run `miner embed SOURCE` first, then `miner pairs` and "
             "`miner export`, or choose another workspace with -w."
@@ -61,8 +63,8 @@ def has_image_shards(manifest: Record) -> bool:
 
 def _exported(workspace: Workspace, with_pairs: bool) -> Inputs:
     manifest = workspace.manifest(workspace.shards)
-    embeddings = read_json(workspace.embeddings / "manifest.json")
-    if embeddings and manifest["request"].get("embeddings") != fingerprint(embeddings.get("files")):
+    embeddings = EmbeddingsManifest.find(workspace)
+    if embeddings and manifest["request"].get("embeddings") != embeddings.identity:
         raise MinerError(
             f"{workspace.shards} was exported from other embeddings than those in {workspace.embeddings}. Run `miner pairs` "
             "and `miner export` again with --force."
@@ -86,10 +88,10 @@ def _exported(workspace: Workspace, with_pairs: bool) -> Inputs:
 
 
 def _embedded(workspace: Workspace, with_pairs: bool) -> Inputs:
-    manifest = workspace.manifest(workspace.embeddings)
-    metadata = {name: record for name, record in manifest["files"].items() if name.startswith("metadata/")}
-    pair_files = workspace.manifest(workspace.pairs)["files"] if with_pairs else {}
-    spec = str(manifest["request"]["source"])
+    embeddings = EmbeddingsManifest.read(workspace)
+    metadata = {name: record for name, record in embeddings.files.items() if name.startswith("metadata/")}
+    pair_files = PairsManifest.read(workspace).files if with_pairs else {}
+    spec = embeddings.source.spec
     return Inputs(
         origin="source",
         spec=spec,
@@ -195,9 +197,9 @@ def check_shards_are_current(inputs: Inputs, workspace: Workspace) -> None:
         MinerError: pairs were mined anew after the export.
     """
     mined = workspace.pairs / "pairs.parquet"
-    if inputs.origin != "shards" or inputs.pairs is None or not (workspace.pairs / "manifest.json").exists():
+    if inputs.origin != "shards" or inputs.pairs is None or (manifest := PairsManifest.find(workspace)) is None:
         return
-    current_pairs = fingerprint(workspace.manifest(workspace.pairs)["files"].get(mined.name))
+    current_pairs = fingerprint(manifest.files.get(mined.name))
     if workspace.manifest(workspace.shards)["request"].get("pairs") == current_pairs:
         return  # all of them, or those that the export was told to take
     order = [("key_a", "ascending"), ("key_b", "ascending")]

@@ -7,9 +7,12 @@ this encoder. The budget: the lower end is where the band holds a wanted number 
 
 from typing import TYPE_CHECKING
 
+from miner.artifacts.calibration import CalibrationRecord
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.records import Record, file_record, fingerprint, read_json, write_signed
+from miner.engine.records import Record, file_record, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.pairs.options import CalibrateOptions
@@ -33,8 +36,7 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     Raises:
         MinerError: no embeddings, or too few readable images.
     """
-    embeddings = workspace.manifest(workspace.embeddings)
-    request = {"embeddings": fingerprint(embeddings["files"]), **options.plain()}
+    request = {"embeddings": EmbeddingsManifest.read(workspace).identity, **options.plain()}
     request = {name: value for name, value in request.items() if name not in ("device", "batch_size")}
     if record := finished_file(workspace.calibration, request, force):
         return Result("calibrate", record, _lines(record, options, workspace), fresh=False)
@@ -80,19 +82,24 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
     from miner.pairs.calibration.self_similarity import self_similarity
     from miner.source import open_source
 
-    request = store.manifest["request"]
+    embeddings, request = store.manifest, store.manifest.request
+    if request.encoder is None:
+        raise MinerError(
+            f"{store.folder} holds refined embeddings. No encoder computes them from an image, which calibration needs. Run "
+            "`miner pairs` with --min and --max."
+        )
     device = resolve_device(options.device)
-    encoder = load_encoder(request["encoder"], device, request.get("layer", "backbone"), request.get("pool", "auto"))
-    if store.manifest["encoder"].get("weights_sha256") not in (None, encoder.record()["weights_sha256"]):
+    encoder = load_encoder(request.encoder, device, request.layer, request.pool)
+    if embeddings.encoder.weights_sha256 not in (None, encoder.record()["weights_sha256"]):
         raise MinerError(
             f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
         )
-    source = open_source(request["source"])
+    source = open_source(embeddings.source.spec)
     keys = set(store.keys)
     entries = [entry for entry in source.entries if entry.key in keys]
     if len(entries) < 2:
         raise MinerError(
-            f"The images of {request['source']} are gone since they were embedded. Embed again with --force."
+            f"The images of {embeddings.source.spec} are gone since they were embedded. Embed again with --force."
         )
     rng = np.random.default_rng(options.seed)
     chosen = np.sort(rng.permutation(len(entries))[: options.images])
@@ -102,7 +109,7 @@ def _self_similarity(options: CalibrateOptions, store: "EmbeddingStore") -> "NDA
         rng,
         options.batch_size,
         device,
-        resolve_precision(request["precision"], device),
+        resolve_precision(request.precision, device),
     )
 
 
@@ -146,30 +153,31 @@ def _label_curve(histogram: "SimilarityHistogram", low: float, ceiling: float) -
 
 
 def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> list[str]:
-    band, labels = record["band"], record["labels"]
+    made = CalibrationRecord.of(record, workspace.calibration)
+    band = made.band
     lines = [
-        f"calibrate: proposed band [{band['min']:g}, {band['max']:g}], about {record['estimated_pairs']:,} pairs of "
-        f"{record['images']:,} images (duplicates begin at {band['max']:g}, where an image is as close to itself)"
+        f"calibrate: proposed band [{band['min']:g}, {band['max']:g}], about {made.estimated_pairs:,} pairs of "
+        f"{made.images:,} images (duplicates begin at {band['max']:g}, where an image is as close to itself)"
     ]
-    above = record.get("estimated_pairs_above", 0) / record["images"]
+    above = made.estimated_pairs_above / made.images
     if above > _TOO_MANY_ABOVE:
         lines.append(
             f"Warning: about {above:.2g} pairs per image are above the band, as close as an image is to itself: this encoder "
             "hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
         )
-    if labels:
-        lines.append(f"calibrate: label precision there about {labels['precision']:.1%} (reported, not used)")
+    if made.labels:
+        lines.append(f"calibrate: label precision there about {made.labels.precision:.1%} (reported, not used)")
     return [
         *lines,
-        f"calibrate: next, {_next_command(record, options, workspace)}  "
+        f"calibrate: next, {_next_command(made, options, workspace)}  "
         f"(the same as --min {band['min']:g} --max {band['max']:g})",
     ]
 
 
-def _next_command(record: Record, options: CalibrateOptions, workspace: Workspace) -> str:
+def _next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> str:
     """As it can be pasted: this workspace, this device, and --force where other pairs are in the way."""
     device = "" if options.device == "auto" else f" --device {options.device}"
-    made = (read_json(workspace.pairs / "manifest.json") or {}).get("request")
-    wanted = {"embeddings": record["request"]["embeddings"], "band": record["band"]}
-    in_the_way = made is not None and any(made.get(name) != value for name, value in wanted.items())
+    pairs = PairsManifest.find(workspace)
+    wanted = (made.asked["embeddings"], made.band)
+    in_the_way = pairs is not None and (pairs.request.embeddings, pairs.request.band) != wanted
     return f"miner pairs --auto{workspace_flag(workspace)}{device}{' --force' if in_the_way else ''}"

@@ -65,8 +65,8 @@ def write_tables(
             write_rows(partial, found.select(~keep & ~duplicate))
     known = labels_of_searched(searched, labels)
     record: Record = {
-        "source": store.manifest["source"],
-        "encoder": store.manifest["encoder"],
+        "source": store.manifest.record["source"],
+        "encoder": store.manifest.record["encoder"],
         "mutual_neighbours": nearest,
         "mutual_pairs": int(band_mutual.sum()),
         "duplicates": int(duplicate.sum()),

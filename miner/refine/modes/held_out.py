@@ -63,12 +63,12 @@ def labels_of_both(train: "EmbeddingStore", test: "EmbeddingStore") -> "tuple[ND
         labels = store.labels
         if labels is None or labels.min() < 0:
             raise MinerError(
-                f"Not every image of {store.manifest['source']['spec']} has a label; an evaluation of graphs needs them."
+                f"Not every image of {store.manifest.source.spec} has a label; an evaluation of graphs needs them."
             )
         known.append(labels)
-    names = [store.manifest["source"].get("classes") for store in (train, test)]
-    if names[0] != names[1] and None not in names:
-        raise MinerError(f"The classes of the test images are others: {names[1][:10]}, not {names[0][:10]}.")
+    names, test_names = train.manifest.source.classes, test.manifest.source.classes
+    if names and test_names and names != test_names:
+        raise MinerError(f"The classes of the test images are others: {test_names[:10]}, not {names[:10]}.")
     if len(np.unique(known[0])) < 2:
         raise MinerError("All training images are of one class; classification needs at least two.")
     return known[0], known[1]

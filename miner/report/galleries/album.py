@@ -60,4 +60,4 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
         if exported
         else source_if_there(embeddings["request"]["source"])
     )
-    return Album(read_metadata(workspace.embeddings, embeddings), embeddings["source"].get("classes"), source)
+    return Album(read_metadata(workspace.embeddings, embeddings["blocks"]), embeddings["source"].get("classes"), source)

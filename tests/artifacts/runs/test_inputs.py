@@ -8,6 +8,7 @@ from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from tests.train.mini_workspace import (
     finish_folder,
+    pairs_record,
     same_class_pairs,
     sample_entries,
     write_embedded,
@@ -135,7 +136,7 @@ def test_shards_of_older_pairs_are_refused(tmp_path: Path) -> None:
     pairs = same_class_pairs(sample_entries(60)[1], 30)
     workspace.pairs.mkdir()
     write_pairs(workspace.pairs / "pairs.parquet", pairs[::-1], labelled=True)
-    finish_folder(workspace.pairs)
+    finish_folder(workspace.pairs, **pairs_record(30))
     check_shards_are_current(find_inputs(workspace, with_pairs=True), workspace)
     write_pairs(workspace.pairs / "pairs.parquet", pairs[:-1], labelled=True)
     with pytest.raises(MinerError, match="miner export --force"):

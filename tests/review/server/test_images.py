@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
@@ -60,7 +60,7 @@ def photos(make_photos, tmp_path) -> tuple[Path, Workspace]:
 
 
 def store(workspace: Workspace, folder: Path) -> tuple[ImageStore, list[str]]:
-    images = read_metadata(workspace.embeddings, workspace.manifest(workspace.embeddings))
+    images = EmbeddingStore(workspace).metadata
     return ImageStore(workspace, str(folder), images), images["path"].to_pylist()
 
 

@@ -1,0 +1,69 @@
+"""The manifest of `embeddings/`."""
+
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.workspace import Workspace
+
+
+class SourceRecord(Part):
+    """The source of the images.
+
+    Attributes:
+        spec: as the user named it; a path is absolute.
+        images: in the source, usable or not.
+        classes: names of the labels, where they are known.
+    """
+
+    spec: str
+    images: int
+    classes: list[str] | None = None
+
+
+class EncoderRecord(Part):
+    """The encoder of the images."""
+
+    name: str
+    licence: str | None = None
+    labels_seen: str | None = None
+    weights_sha256: str | None = None
+
+
+class EmbedRequest(Part):
+    """What `miner embed` was asked for. Refined embeddings have another request: they have no encoder here."""
+
+    encoder: str | None = None
+    layer: Literal["backbone", "projector", "streams"] = "backbone"
+    pool: Literal["auto", "avg", "cls", "max"] = "auto"
+    precision: str = "auto"
+    source_fingerprint: str | None = None
+
+
+class EmbeddingsManifest(StageArtifact):
+    """What is in `embeddings/`.
+
+    Attributes:
+        blocks: number of files of vectors, and of metadata tables.
+        dim, dtype: of the vectors.
+        count: of vectors.
+        errors: how many images could not be used, by reason.
+        precision: of the encoder.
+    """
+
+    command: ClassVar = "miner embed SOURCE"
+
+    request: EmbedRequest
+    source: SourceRecord
+    encoder: EncoderRecord
+    blocks: int
+    dim: int
+    dtype: str
+    count: int
+    errors: dict[str, int]
+    precision: str = "float32"
+    miner_version: str = "unknown"
+
+    @classmethod
+    def path(cls, workspace: Workspace) -> Path:
+        return workspace.embeddings / "manifest.json"

@@ -1,0 +1,97 @@
+"""The manifest of `pairs/`."""
+
+from pathlib import Path
+from typing import ClassVar
+
+from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.embeddings.manifest import EncoderRecord
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record, fingerprint
+
+
+class PairsRequest(Part):
+    """What `miner pairs` was asked for.
+
+    Attributes:
+        neighbors: k of the neighbour graph; None without a graph.
+        both_orders: whether the table lists each pair as (a, b) and as (b, a).
+    """
+
+    embeddings: str
+    band: Record
+    neighbors: int | None = None
+    both_orders: bool = False
+
+
+class Degree(Part):
+    """Numbers of partners of the images that are in a pair.
+
+    Attributes:
+        partners, images: the distribution: `images[i]` images have `partners[i]` partners. None in records of old versions.
+    """
+
+    mean: float
+    median: float
+    max: int
+    partners: list[int] | None = None
+    images: list[int] | None = None
+
+
+class LabelStatistics(Part):
+    """How well labels agree; `label_statistics` in `miner/pairs` says how each number is measured.
+
+    Attributes:
+        precision: share of the pairs whose labels agree; None where no pair has labels.
+        chance: precision of random pairs.
+        by_threshold: precision and coverage by similarity, from the highest threshold.
+    """
+
+    precision: float | None
+    chance: float
+    by_threshold: list[Record]
+
+
+class PairsManifest(StageArtifact):
+    """What is in `pairs/`.
+
+    Attributes:
+        images: that were searched.
+        pairs: of the band, each counted once.
+        duplicates: pairs above the band or of equal files.
+        exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
+        labels: None where images have no labels.
+        histogram: similarities of all pairs.
+        neighbours: hubs of the neighbour graph, if there is one.
+        groups: sizes of components and groups, if there are any.
+        proposal: a better band, where this one is empty or holds very many pairs.
+        vectors: number and files of the vectors that were searched; None in records of old versions.
+    """
+
+    command: ClassVar = "miner pairs"
+
+    request: PairsRequest
+    encoder: EncoderRecord | None = None
+    images: int
+    pairs: int
+    images_in_pairs: int
+    image_coverage: float
+    duplicates: int
+    degree: Degree
+    exact: bool = False
+    engine: str = "exact"
+    recall: float | Record | None = None
+    labels: LabelStatistics | None
+    histogram: Record
+    neighbours: Record | None = None
+    groups: Record | None = None
+    proposal: Record | None = None
+    vectors: Record | None = None
+
+    @property
+    def table_identity(self) -> str:
+        """Changes when `pairs.parquet` changes."""
+        return fingerprint(self.files["pairs.parquet"])
+
+    @classmethod
+    def path(cls, workspace: Workspace) -> Path:
+        return workspace.pairs / "manifest.json"
