@@ -23,7 +23,7 @@ from miner.source import Entry, Source
 
 IMAGE_SIZES = (32, 64, 96, 128, 224)
 CANVAS_MARGIN = 1.25
-_LEAST_DRAFT = 2.0
+_MIN_DRAFT = 2.0
 _PROBED = 64
 _PER_TASK = 64
 _STATISTICS_SAMPLE = 10_000
@@ -94,7 +94,7 @@ def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
     """
     square = Preprocess(side, side, "bilinear", IMAGENET_MEAN, IMAGENET_STD, "square")
     try:
-        picture = decode_at_least(source.read(entry), partial(square.needed, factor=_LEAST_DRAFT))
+        picture = decode_at_least(source.read(entry), partial(square.needed, factor=_MIN_DRAFT))
     except (UnreadableImageError, OSError) as error:
         raise _unusable(entry, error) from error
     return square.pixels_of(picture).transpose(2, 0, 1)
@@ -106,7 +106,10 @@ def decoding_threads(workers: int) -> int:
 
 
 class Canvases(Protocol):
-    """What a tensor of canvases and images that stay in their files have in common: pixels of any rows."""
+    """What a tensor of canvases and `StreamedImages` have in common: rows of pixels on one device."""
+
+    @property
+    def device(self) -> torch.device: ...
 
     def __len__(self) -> int: ...
 

@@ -8,7 +8,7 @@ from PIL import Image
 PixelSize = tuple[int, int]
 Window = tuple[int, int, int, int]  # left, top, right, bottom
 
-_MOST_PIXELS = 1 << 26  # 256 MB as RGB; a photograph of a usual shape is far smaller once it is resized
+_MAX_PIXELS = 1 << 26  # 256 MB as RGB; a photograph of a usual shape is far smaller once it is resized
 _SUPPORT = {
     Image.Resampling.BOX: 0.5,
     Image.Resampling.BILINEAR: 1.0,
@@ -58,7 +58,7 @@ def columns_first(size: PixelSize, resized: PixelSize) -> bool:
 
 def fits_memory(size: PixelSize) -> bool:
     """Whether an image of that size may be computed as a whole."""
-    return size[0] * size[1] <= _MOST_PIXELS
+    return size[0] * size[1] <= _MAX_PIXELS
 
 
 def resize_window(image: Image.Image, size: PixelSize, resampling: Image.Resampling, window: Window) -> Image.Image:
@@ -67,7 +67,7 @@ def resize_window(image: Image.Image, size: PixelSize, resampling: Image.Resampl
     Pillow resizes columns and then rows, with 8 bits in between. Here the first pass gets only the rows that the second will
     look at, the second only the columns that are wanted; and either computes only what is wanted where `_Axis.exact`.
 
-    A strip so long that the whole would have more than `_MOST_PIXELS` is the exception: its window is computed alone, and
+    A strip so long that the whole would have more than `_MAX_PIXELS` is the exception: its window is computed alone, and
     rounding may then differ by a level.
 
     Args:

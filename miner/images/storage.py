@@ -1,19 +1,15 @@
-"""Where the images of a run are kept: all of them decoded in memory, or in their files."""
+"""Where the images of a run are held: all of them decoded in memory, or in their files."""
 
 import sys
 from collections.abc import Sequence
 
-from torch import Tensor
-
-from miner.images.canvases import load_canvases
+from miner.images.canvases import Canvases, load_canvases
 from miner.images.stream import StreamedImages
 from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
 
-Images = Tensor | StreamedImages
 
-
-def hold_images(data: str, source: Source, entries: Sequence[Entry], side: int, workers: int) -> Images:
+def hold_images(data: str, source: Source, entries: Sequence[Entry], side: int, workers: int) -> Canvases:
     """Keep the images as `--data` asks; auto keeps them in memory where they take at most half of what is free.
 
     Args:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 _LOGITS_AT_ONCE = 1 << 24
-_MOST_STEPS = 500
+_MAX_STEPS = 500
 _GRADIENT_TOLERANCE = 1e-5
 
 
@@ -56,7 +56,7 @@ def fit_logistic(
     weights = start.clone().requires_grad_()
     optimizer = torch.optim.LBFGS(
         [weights],
-        max_iter=_MOST_STEPS,
+        max_iter=_MAX_STEPS,
         tolerance_grad=_GRADIENT_TOLERANCE,
         history_size=20,
         line_search_fn="strong_wolfe",

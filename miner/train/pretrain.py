@@ -17,8 +17,8 @@ from miner.artifacts.runs.networks import save_backbone, save_description, save_
 from miner.engine import write_bytes
 from miner.engine.heap import keep_freed_memory
 from miner.engine.records import Record
-from miner.images.canvases import canvas_side, channel_statistics, nearest_image_size, to_device, typical_side
-from miner.images.storage import Images, hold_images
+from miner.images.canvases import Canvases, canvas_side, channel_statistics, nearest_image_size, to_device, typical_side
+from miner.images.storage import hold_images
 from miner.learning.checkpoint import previous
 from miner.learning.networks.split_norm import count_splits
 from miner.learning.parallel.collectives import own_device, rank, world_size
@@ -33,7 +33,7 @@ from miner.train.methods.graphnnclr import GraphNNCLR
 from miner.train.methods.parts.graph_files import save_graphs
 from miner.train.observers.knn import KnnObserver, labelled_part
 from miner.train.observers.neighbour_agreement import PurityObserver
-from miner.train.observers.rankme import RankObserver
+from miner.train.observers.rankme import RankMeObserver
 from miner.train.settings import plan as planning
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -98,7 +98,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         device=device,
         checkpoint_steps=options.checkpoint_steps,
         index=index,
-        observers=[RankObserver(plan, images, device), PurityObserver(labels), *([knn] if knn else [])],
+        observers=[RankMeObserver(plan, images, device), PurityObserver(labels), *([knn] if knn else [])],
     )
     if rank() > 0:
         return {}, measured
@@ -118,7 +118,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     return record, measured
 
 
-def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Images, ArmPairs, Tensor, RunPlan]:
+def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tuple[Canvases, ArmPairs, Tensor, RunPlan]:
     """All that decides a run.
 
     Returns:

@@ -59,7 +59,7 @@ def test_random_sizes() -> None:
 
 
 def test_a_long_strip_is_left_to_the_one_that_bounds_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resize, "_MOST_PIXELS", 1000)
+    monkeypatch.setattr(resize, "_MAX_PIXELS", 1000)
     monkeypatch.setattr(fast_resize, "functional", None)
     image, window = noise(4, 400), (0, 0, 8, 8)
     ours = fast_resize_window(image, (16, 1600), Image.Resampling.BILINEAR, window)

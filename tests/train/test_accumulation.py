@@ -74,20 +74,22 @@ def test_parts_follow_each_other_and_hold_everything_once() -> None:
     assert (first.opens_step, first.closes_step, last.opens_step, last.closes_step) == (True, False, False, True)
     for name in ("first", "second", "anchors", "positives"):
         assert torch.equal(torch.cat([getattr(first, name), getattr(last, name)]), getattr(whole, name))
-    assert whole.opens_step and whole.closes_step and first.draw is whole.draw
+    assert whole.opens_step and whole.closes_step and first.generator is whole.generator
 
 
 def test_further_positives_go_with_their_items() -> None:
     whole = step(0)
-    owners = torch.tensor([1, 1, 6])
+    partner_items = torch.tensor([1, 1, 6])
     more = replace(
         whole,
         second=torch.cat([whole.second, whole.first[:3]]),
         positives=torch.cat([whole.positives, torch.tensor([50, 51, 52])]),
-        owners=owners,
+        partner_items=partner_items,
     )
     first, middle, last = (more.split(4)[part] for part in (0, 1, 3))
-    assert first.owners.tolist() == [1, 1] and first.positives.tolist() == [0, 1, 50, 51] and len(first.second) == 4
-    assert middle.owners is None and len(middle.second) == 2
-    assert last.owners.tolist() == [0] and last.positives.tolist() == [6, 7, 52]
+    assert (
+        first.partner_items.tolist() == [1, 1] and first.positives.tolist() == [0, 1, 50, 51] and len(first.second) == 4
+    )
+    assert middle.partner_items is None and len(middle.second) == 2
+    assert last.partner_items.tolist() == [0] and last.positives.tolist() == [6, 7, 52]
     assert torch.equal(last.second[2], whole.first[2])

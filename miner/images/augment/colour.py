@@ -25,13 +25,13 @@ class JitterParameters:
 
 
 def draw_jitter(
-    count: int, strength: tuple[float, float, float, float], probability: float, draw: torch.Generator
+    count: int, strength: tuple[float, float, float, float], probability: float, generator: torch.Generator
 ) -> JitterParameters:
     """Factors uniform in 1 +- strength (hue: 0 +- strength), in a random order for each sample."""
     middle = torch.tensor([1.0, 1.0, 1.0, 0.0])
-    noise = torch.rand(count, 4, generator=draw) * 2.0 - 1.0
-    order = torch.rand(count, 4, generator=draw).argsort(dim=1)
-    applied = torch.rand(count, generator=draw) < probability
+    noise = torch.rand(count, 4, generator=generator) * 2.0 - 1.0
+    order = torch.rand(count, 4, generator=generator).argsort(dim=1)
+    applied = torch.rand(count, generator=generator) < probability
     return JitterParameters(middle + noise * torch.tensor(strength), order, applied)
 
 

@@ -12,25 +12,25 @@ _TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
 
 
-def crop_boxes(count: int, canvas: int, scale: tuple[float, float], draw: torch.Generator) -> Tensor:
+def crop_boxes(count: int, canvas: int, scale: tuple[float, float], generator: torch.Generator) -> Tensor:
     """Crop boxes as torchvision's RandomResizedCrop draws them: area and log aspect ratio uniform, ten tries, whole pixels.
 
     Args:
         count: B.
         canvas: C, side of the square image in pixels.
         scale: least and greatest share of the area.
-        draw: CPU generator.
+        generator: CPU generator.
     Returns:
         int64 (B, 4): top, left, height, width in pixels. A sample without a fitting try gets the whole canvas.
     """
-    area = torch.empty(count, _TRIES).uniform_(*scale, generator=draw) * canvas**2
-    aspect = torch.empty(count, _TRIES).uniform_(*map(math.log, _ASPECT), generator=draw).exp()
+    area = torch.empty(count, _TRIES).uniform_(*scale, generator=generator) * canvas**2
+    aspect = torch.empty(count, _TRIES).uniform_(*map(math.log, _ASPECT), generator=generator).exp()
     sides = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], dim=-1).round().long()
     fits = ((sides > 0) & (sides <= canvas)).all(dim=-1)
     first = fits.int().argmax(dim=1)
     chosen = sides[torch.arange(count), first]
     chosen = torch.where(fits.any(dim=1, keepdim=True), chosen, canvas)
-    corner = (torch.rand(count, 2, generator=draw, dtype=torch.float64) * (canvas - chosen + 1)).long()
+    corner = (torch.rand(count, 2, generator=generator, dtype=torch.float64) * (canvas - chosen + 1)).long()
     return torch.cat([corner, chosen], dim=1)
 
 

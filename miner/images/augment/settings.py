@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 SMALL_SIDE = 96
-LEAST_LOCAL_AREA = 0.05
+MIN_LOCAL_AREA = 0.05
 _ASYMMETRIC = ("byol", "vicreg", "barlow", "dino", "graphnnclr")
 
 

@@ -56,23 +56,25 @@ class Augmentation:
     std: tuple[float, ...]
     settings: ViewSettings = PLAIN
 
-    def __call__(self, images: Tensor, draw: torch.Generator, firsts: int | None = None) -> Tensor:
-        """One view of each image: what `apply` makes of what `draw` gives."""
-        return self.apply(images, self.draw(len(images), images.shape[-1], draw, firsts))
+    def __call__(self, images: Tensor, generator: torch.Generator, firsts: int | None = None) -> Tensor:
+        """One view of each image: what `apply` makes of what `draw_parameters` gives."""
+        return self.apply(images, self.draw_parameters(len(images), images.shape[-1], generator, firsts))
 
-    def draw(self, count: int, canvas: int, draw: torch.Generator, firsts: int | None = None) -> ViewParameters:
+    def draw_parameters(
+        self, count: int, canvas: int, generator: torch.Generator, firsts: int | None = None
+    ) -> ViewParameters:
         """What happens to each of `count` images on a canvas of so many pixels. The first `firsts`, or half, are first views."""
         second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
-        boxes = crop_boxes(count, canvas, self.settings.area, draw)
-        flipped = torch.rand(count, generator=draw) < 0.5
-        colours = draw_jitter(count, self.settings.jitter, 0.8, draw)
-        grey = torch.rand(count, generator=draw) < 0.2
+        boxes = crop_boxes(count, canvas, self.settings.area, generator)
+        flipped = torch.rand(count, generator=generator) < 0.5
+        colours = draw_jitter(count, self.settings.jitter, 0.8, generator)
+        grey = torch.rand(count, generator=generator) < 0.2
         sigma, solarised = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
         if any(self.settings.blur):
-            blurred = torch.rand(count, generator=draw) < torch.tensor(self.settings.blur)[second.int()]
-            sigma = torch.empty(count).uniform_(0.1, 2.0, generator=draw) * blurred
+            blurred = torch.rand(count, generator=generator) < torch.tensor(self.settings.blur)[second.int()]
+            sigma = torch.empty(count).uniform_(0.1, 2.0, generator=generator) * blurred
         if any(self.settings.solarise):
-            solarised = torch.rand(count, generator=draw) < torch.tensor(self.settings.solarise)[second.int()]
+            solarised = torch.rand(count, generator=generator) < torch.tensor(self.settings.solarise)[second.int()]
         return ViewParameters(boxes, flipped, colours, grey, sigma, solarised)
 
     def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:

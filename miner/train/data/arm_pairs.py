@@ -56,33 +56,33 @@ def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPa
     Raises:
         MinerError: the arm uses labels, and they are missing or name too few images.
     """
-    draw = generator_for(seed, "arm")
+    generator = generator_for(seed, "arm")
     if arm.precision is not None:
-        return ArmPairs(pairs_by_label(_anchors(mined, draw), labels, arm.precision, draw))
+        return ArmPairs(pairs_by_label(_anchors(mined, generator), labels, arm.precision, generator))
     match arm.name:
         case "semantic":
             return ArmPairs(mined)
         case "anchor-oversample":
             return ArmPairs(mined, anchors_only=True)
         case "partner-shuffle":
-            return ArmPairs(shuffled_partners(mined, draw))
+            return ArmPairs(shuffled_partners(mined, generator))
         case "random-added":
-            return ArmPairs(torch.randint(len(labels), (len(mined), 1), generator=draw).expand(-1, 2))
+            return ArmPairs(torch.randint(len(labels), (len(mined), 1), generator=generator).expand(-1, 2))
         case "random-wrong":
-            return ArmPairs(random_pairs(len(mined), len(labels), draw))
+            return ArmPairs(draw_random_pairs(len(mined), len(labels), generator))
         case "none" | "equal-steps":
             return ArmPairs(mined[:0])
     raise MinerError(f"There is no arm {arm.name!r}.")
 
 
-def random_pairs(count: int, images: int, draw: torch.Generator) -> Tensor:
+def draw_random_pairs(count: int, images: int, generator: torch.Generator) -> Tensor:
     """Pairs of two different images, each pair as likely as any other: int64 (count, 2)."""
-    first = torch.randint(images, (count,), generator=draw)
-    shift = torch.randint(1, images, (count,), generator=draw)
+    first = torch.randint(images, (count,), generator=generator)
+    shift = torch.randint(1, images, (count,), generator=generator)
     return torch.stack([first, (first + shift) % images], dim=1)
 
 
-def shuffled_partners(mined: Tensor, draw: torch.Generator) -> Tensor:
+def shuffled_partners(mined: Tensor, generator: torch.Generator) -> Tensor:
     """The same anchors with the partners permuted among the pairs; each image stays in as many pairs, none with itself.
 
     A pair gets a random direction first. A pair of an image with itself is then undone by exchanging its partner with that of
@@ -90,22 +90,22 @@ def shuffled_partners(mined: Tensor, draw: torch.Generator) -> Tensor:
 
     Args:
         mined: int64 (pairs, 2), rows of different images.
-        draw: of directions and the permutation.
+        generator: of directions and the permutation.
     Returns:
         int64 (pairs, 2).
     """
-    anchors = _anchors(mined, draw)
-    partners = (mined.sum(dim=1) - anchors)[torch.randperm(len(mined), generator=draw)]
+    anchors = _anchors(mined, generator)
+    partners = (mined.sum(dim=1) - anchors)[torch.randperm(len(mined), generator=generator)]
     for place in (anchors == partners).nonzero().flatten().tolist():
         image = anchors[place]
         if partners[place] == image:
             free = ((anchors != image) & (partners != image)).nonzero().flatten()
-            other = int(free[torch.randint(len(free), (), generator=draw)])
+            other = int(free[torch.randint(len(free), (), generator=generator)])
             partners[[place, other]] = partners[[other, place]]
     return torch.stack([anchors, partners], dim=1)
 
 
-def _anchors(mined: Tensor, draw: torch.Generator) -> Tensor:
+def _anchors(mined: Tensor, generator: torch.Generator) -> Tensor:
     """One image of each pair, either as likely: int64 (pairs,)."""
-    side = torch.randint(2, (len(mined), 1), generator=draw)
+    side = torch.randint(2, (len(mined), 1), generator=generator)
     return mined.gather(1, side).squeeze(1)

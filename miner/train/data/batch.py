@@ -18,11 +18,11 @@ class Batch:
         second: of their second members, and then of further positives, float32 (batch + partners, 3, size, size).
         anchors: rows of the images that `first` shows, int64 (batch,).
         positives: of those that `second` shows, int64 (batch + partners,); those of an own-view item are equal.
-        draw: CPU generator for anything random in this step.
+        generator: CPU generator for anything random in this step.
         crops: small views of each item beside the two, float32 (batch, 3, local size, local size) each.
-        owners: which item each further positive belongs to, int64 (partners,), ascending; None without any.
-        partner_weight: of the loss of a further positive, against 1 of the item's own.
-        known: tells which images are no negatives of each other, on the device of the views; None where all are.
+        partner_items: which item each further positive belongs to, int64 (partners,), ascending; None without any.
+        pair_weight: of the loss of a further positive, against 1 of the item's own.
+        known_positives: tells which images are no negatives of each other, on the device of the views; None where all are.
         part, parts: which part of the step this is, and how many there are: gradients of all of them are summed up before the
             weights change. What changes once a step (momentum encoders, queues, centres) does so in the first or the last part.
     """
@@ -31,11 +31,11 @@ class Batch:
     second: Tensor
     anchors: Tensor
     positives: Tensor
-    draw: torch.Generator
+    generator: torch.Generator
     crops: tuple[Tensor, ...] = ()
-    owners: Tensor | None = None
-    partner_weight: float = 1.0
-    known: PairIndex | None = None
+    partner_items: Tensor | None = None
+    pair_weight: float = 1.0
+    known_positives: PairIndex | None = None
     part: int = 0
     parts: int = 1
 
@@ -50,41 +50,45 @@ class Batch:
         return self.part + 1 == self.parts
 
     @property
-    def partner_share(self) -> float:
+    def partners_weight(self) -> float:
         """Weight of the mean loss over the further positives, against 1 of that over the items: the sum of theirs counts."""
-        partners = 0 if self.owners is None else len(self.owners)
-        return self.partner_weight * partners / len(self.first)
+        partners = 0 if self.partner_items is None else len(self.partner_items)
+        return self.pair_weight * partners / len(self.first)
 
-    def no_negatives(self, queries: Tensor, others: Tensor) -> Tensor | None:
+    def known_positive_mask(self, queries: Tensor, others: Tensor) -> Tensor | None:
         """Which images are positives of a query's image: bool (queries, others), or None if nobody asked.
 
         Args:
             queries, others: int64 (n,) and (m,), rows of images.
         """
-        return None if self.known is None else self.known.positives(queries, others)
+        return None if self.known_positives is None else self.known_positives.positives(queries, others)
 
     def split(self, parts: int) -> list["Batch"]:
         """Equal, consecutive parts of the items, which share the generator; `parts` divides the batch."""
         items = len(self.first)
-        own = replace(self, second=self.second[:items], positives=self.positives[:items], owners=None)
+        own = replace(self, second=self.second[:items], positives=self.positives[:items], partner_items=None)
         pieces = {field.name: _pieces(getattr(own, field.name), parts) for field in fields(own)}
         batches = [
             replace(own, **{name: piece[part] for name, piece in pieces.items() if piece}, part=part, parts=parts)
             for part in range(parts)
         ]
-        return batches if self.owners is None else [self._with_partners(batch, self.owners) for batch in batches]
+        return (
+            batches
+            if self.partner_items is None
+            else [self._with_partners(batch, self.partner_items) for batch in batches]
+        )
 
-    def _with_partners(self, part: "Batch", owners: Tensor) -> "Batch":
+    def _with_partners(self, part: "Batch", partner_items: Tensor) -> "Batch":
         """A part of this batch with the further positives of its items."""
         items, size = len(self.first), len(part.first)
-        mine = (owners // size == part.part).nonzero().flatten()
+        mine = (partner_items // size == part.part).nonzero().flatten()
         if len(mine) == 0:
             return part
         return replace(
             part,
             second=torch.cat([part.second, self.second[items:][mine]]),
             positives=torch.cat([part.positives, self.positives[items:][mine]]),
-            owners=owners[mine] % size,
+            partner_items=partner_items[mine] % size,
         )
 
 

@@ -5,18 +5,18 @@ from torch import Tensor
 
 from miner.errors import UsageError
 from miner.images.augment.views import Augmentation
-from miner.images.storage import Images
+from miner.images.canvases import Canvases
 from miner.images.stream import StreamedImages
 from miner.learning.parallel.collectives import own_columns, own_rows, world_size
 from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
-from miner.train.data.local_crops import SmallCrops
+from miner.train.data.local_crops import LocalCrops
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
 from miner.train.settings.plan import RunPlan
 
 
-class StepBatches:
+class BatchMaker:
     """Makes the batch of any step; what is random in it depends on the seed and the step alone.
 
     Args:
@@ -28,14 +28,14 @@ class StepBatches:
         UsageError: partners are to join on several processes, whose batches would differ in size.
     """
 
-    def __init__(self, plan: RunPlan, images: Images, device: torch.device, index: PairIndex | None) -> None:
+    def __init__(self, plan: RunPlan, images: Canvases, device: torch.device, index: PairIndex | None) -> None:
         if plan.partners and world_size() > 1:
             raise UsageError("--partners works on one process only: steps of several would differ in size.")
         self.plan, self.images, self.device, self.index = plan, images, device, index
         self.augment = Augmentation(plan.image_size, plan.mean, plan.std, plan.views)
-        crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.small_views)
-        self.small_crops = SmallCrops(plan.local_crops, crop)
-        self.known = index.to(device) if index is not None and plan.mask_known_positives else None
+        crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.local_views)
+        self.local_crops = LocalCrops(plan.local_crops, crop)
+        self.known_positives = index.to(device) if index is not None and plan.mask_known_positives else None
 
     def __call__(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> Batch:
         """This process's part of the batch of a step, with the views that it has in the whole.
@@ -44,27 +44,29 @@ class StepBatches:
             items: rows of the anchors in the whole batch, on the CPU, and of their positives, anywhere: int64 (2, batch).
             step: from 0.
         """
-        draw = generator_for(self.plan.seed, "step", step)
-        owners, rows = self._rows(items, step)
+        generator = generator_for(self.plan.seed, "step", step)
+        partner_items, rows = self._rows(items, step)
         pixels = self.images[rows].to(self.device, non_blocking=True)
         batch_size = len(items[0])
         own = own_columns(torch.arange(2 * batch_size).view(2, -1))
-        count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(owners))
-        views = self.augment.draw(2 * batch_size + len(owners), pixels.shape[-1], draw, batch_size)
+        count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(partner_items))
+        views = self.augment.draw_parameters(
+            2 * batch_size + len(partner_items), pixels.shape[-1], generator, batch_size
+        )
         parameters = views[torch.cat([own.flatten(), partners])]
         first, second = self.augment.apply(pixels, parameters).tensor_split([count])
-        crops = self.small_crops(pixels[:count], pixels[count : 2 * count], draw)
+        crops = self.local_crops(pixels[:count], pixels[count : 2 * count], generator)
         anchors, positives = rows.to(self.device).tensor_split([count])
         return Batch(
             first,
             second,
             anchors,
             positives,
-            draw,
+            generator,
             crops,
-            owners=owners.to(self.device) if len(owners) else None,
-            partner_weight=self.plan.pair_weight,
-            known=self.known,
+            partner_items=partner_items.to(self.device) if len(partner_items) else None,
+            pair_weight=self.plan.pair_weight,
+            known_positives=self.known_positives,
         )
 
     def look_ahead(self, sampler: CombinedSampler, start: int) -> None:
@@ -76,8 +78,8 @@ class StepBatches:
     def _rows(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> tuple[Tensor, Tensor]:
         """The items that get a partner, and the images of this process's part of a step: anchors, positives, partners."""
         anchors, positives = (own_rows(rows) for rows in items)
-        owners = partners = anchors[:0]
+        partner_items = partners = anchors[:0]
         if self.index is not None and self.plan.partners:
             of_step = generator_for(self.plan.seed, "partners", step)
-            owners, partners = self.index.draw(anchors, self.plan.partners, of_step)
-        return owners, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])
+            partner_items, partners = self.index.draw_partners(anchors, self.plan.partners, of_step)
+        return partner_items, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])

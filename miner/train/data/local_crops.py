@@ -10,7 +10,7 @@ from miner.learning.parallel.collectives import own_rows, world_size
 
 
 @dataclass(frozen=True)
-class SmallCrops:
+class LocalCrops:
     """Views of small parts of the images (Caron et al. 2020, arXiv 2006.09882, section 3.3).
 
     Attributes:
@@ -21,18 +21,18 @@ class SmallCrops:
     count: int
     augment: Augmentation
 
-    def __call__(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> tuple[Tensor, ...]:
+    def __call__(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
         """All crops of a batch.
 
         Args:
             anchors, positives: images of this process's items, uint8 (batch, 3, canvas, canvas).
-            draw: CPU generator.
+            generator: CPU generator.
         Returns:
             `count` of float32 (batch, 3, size, size).
         """
         crops = []
         for number in range(self.count):
             images = (anchors, positives)[number % 2]
-            whole = self.augment.draw(len(images) * world_size(), images.shape[-1], draw)
+            whole = self.augment.draw_parameters(len(images) * world_size(), images.shape[-1], generator)
             crops.append(self.augment.apply(images, whole[own_rows(torch.arange(len(images) * world_size()))]))
         return tuple(crops)

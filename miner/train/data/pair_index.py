@@ -55,13 +55,13 @@ class PairIndex:
         places = torch.searchsorted(self.keys, wanted).clamp_max(len(self.keys) - 1)
         return self.keys[places] == wanted
 
-    def draw(self, anchors: Tensor, most: int, draw: torch.Generator) -> tuple[Tensor, Tensor]:
+    def draw_partners(self, anchors: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Up to `most` partners of each anchor, all alike likely. The index must be on the CPU.
 
         Args:
             anchors: int64 (n,), rows of images.
             most: partners per anchor.
-            draw: of the choice among more.
+            generator: of the choice among more.
         Returns:
             int64 (partners,) twice: the place of the anchor in `anchors`, ascending, and the row of the partner.
         """
@@ -71,7 +71,7 @@ class PairIndex:
         first_of_anchor = (counts.cumsum(0) - counts)[places]
         number = torch.arange(len(places))
         # Shuffled, then sorted by anchor: the first `most` of each anchor are a random choice.
-        order = torch.randperm(len(places), generator=draw)
+        order = torch.randperm(len(places), generator=generator)
         order = order[places[order].argsort(stable=True)]
         chosen = order[number - first_of_anchor < most].sort().values
         entries = bounds[0][places[chosen]] + chosen - first_of_anchor[chosen]

@@ -8,7 +8,7 @@ from miner.errors import MinerError
 _LARGE = 1 << 62
 
 
-def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, draw: torch.Generator) -> Tensor:
+def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator: torch.Generator) -> Tensor:
     """Each anchor with a random other image: of its class in the share `precision` of the pairs, else of another class.
 
     Of two shares drawn from equal states, the pairs of the smaller that agree are among those of the larger, with the same
@@ -18,7 +18,7 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, draw: torc
         anchors: int64 (pairs,), rows of images.
         labels: int64 (images,), all known.
         precision: within 0 and 1; the pairs that agree are the nearest whole number.
-        draw: of partners, and of which pairs agree.
+        generator: of partners, and of which pairs agree.
     Returns:
         int64 (pairs, 2), anchors and partners.
     Raises:
@@ -35,9 +35,9 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, draw: torc
     sizes = torch.bincount(labels)
     first = (sizes.cumsum(0) - sizes)[labels[anchors]]
     size = sizes[labels[anchors]]
-    agrees = torch.randperm(len(anchors), generator=draw) < round(precision * len(anchors))
+    agrees = torch.randperm(len(anchors), generator=generator) < round(precision * len(anchors))
     _check_classes(agrees, size, images, labels[anchors])
-    number = torch.randint(_LARGE, (len(anchors),), generator=draw)
+    number = torch.randint(_LARGE, (len(anchors),), generator=generator)
     # Sorted by class, the others of the class follow the anchor, cyclically; the rest follows the class, cyclically.
     within = first + (place[anchors] - first + 1 + number % (size - 1).clamp_min(1)) % size
     outside = (first + size + number % (images - size).clamp_min(1)) % images

@@ -48,10 +48,10 @@ class CombinedSampler:
 
     def epoch(self, number: int) -> Tensor:
         """All batches of an epoch: int64 (steps, 2, batch), the rows of anchors and of positives."""
-        draw = generator_for(self.seed, "order", number)
+        generator = generator_for(self.seed, "order", number)
         own = torch.arange(self.image_count).unsqueeze(1).expand(-1, 2)
-        swapped = torch.rand(len(self.pairs), 1, generator=draw) < 0.5
+        swapped = torch.rand(len(self.pairs), 1, generator=generator) < 0.5
         pairs = torch.where(swapped, self.pairs.flip(1), self.pairs)
         items = torch.cat([own, pairs[:, :1].expand(-1, 2) if self.anchors_only else pairs])
-        order = torch.randperm(len(items), generator=draw)[: self.steps_per_epoch * self.batch_size]
+        order = torch.randperm(len(items), generator=generator)[: self.steps_per_epoch * self.batch_size]
         return items[order].view(self.steps_per_epoch, self.batch_size, 2).transpose(1, 2).contiguous()

@@ -10,16 +10,16 @@ import torch
 
 from miner.engine import Progress
 from miner.engine.records import Record
-from miner.images.storage import Images
+from miner.images.canvases import Canvases
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.parallel.collectives import average_step, rank
 from miner.learning.randomness import generator_for, seeded
-from miner.train.data.batch_maker import StepBatches
+from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loss_guard import LossGuard
 from miner.train.loop.metrics import MetricsLog, finite
-from miner.train.loop.optimizer import Updates, sum_gradients
+from miner.train.loop.optimizer import ScheduledOptimizer, sum_gradients
 from miner.train.loop.stopwatch import Stopwatch, peak_memory_mb
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
@@ -33,7 +33,7 @@ _LAPS = ("data", "learn")
 def run_loop(
     plan: RunPlan,
     method: Method,
-    images: Images,
+    images: Canvases,
     sampler: CombinedSampler,
     folder: Path,
     *,
@@ -63,8 +63,8 @@ def run_loop(
         MinerError: the loss was not finite three times in a row, or at the end.
     """
     checkpoint = folder / "checkpoints" / "last.pt"
-    updates = Updates(plan, method)
-    make_batch = StepBatches(plan, images, device, index)
+    updates = ScheduledOptimizer(plan, method)
+    make_batch = BatchMaker(plan, images, device, index)
     done = load_checkpoint(checkpoint, method, updates.optimizer, observers)
     make_batch.look_ahead(sampler, done)
     if done:
@@ -87,7 +87,7 @@ def run_loop(
             updates.prepare(step)
             lr = float(updates.lrs[step])
             anchors, dealt = batches[position]
-            positives = method.positives(anchors, dealt, generator_for(plan.seed, "positives", step))
+            positives = method.choose_positives(anchors, dealt, generator_for(plan.seed, "positives", step))
             batch = make_batch((anchors, positives), step)
             watch.lap("data")
             # Stochastic depth draws from torch's own generators.

@@ -7,7 +7,7 @@ from torch import Tensor
 from miner.errors import MinerError
 from miner.train.settings.plan import RunPlan
 
-_MOST_BAD_LOSSES = 3
+_MAX_BAD_LOSSES = 3
 
 
 class LossGuard:
@@ -44,7 +44,7 @@ class LossGuard:
             self.last_loss = loss.item()
             self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
             # Weights that a bad last step may have spoilt must not become a result.
-            if self.bad == _MOST_BAD_LOSSES or (self.bad and step == self.plan.steps):
+            if self.bad == _MAX_BAD_LOSSES or (self.bad and step == self.plan.steps):
                 raise MinerError(self._explanation(step, lr))
         return self.bad == 0
 

@@ -13,7 +13,7 @@ from miner.train.settings.plan import RunPlan
 MOMENTUM = 0.9
 
 
-class Updates:
+class ScheduledOptimizer:
     """The optimizer with learning rate and weight decay by step.
 
     - sgd: torch's, momentum 0.9.

@@ -6,7 +6,7 @@ import torch
 
 from miner.machine.memory import peak_bytes
 
-_LEAST_S = 1e-9
+_MIN_S = 1e-9
 
 Mark = float | torch.cuda.Event
 
@@ -33,12 +33,12 @@ class Stopwatch:
     def share(self, part: str, among: tuple[str, ...]) -> float:
         """Time of one part over that of several, since this was last asked, in [0, 1]; 0 when none has passed."""
         spent = self._take_laps()
-        return spent.get(part, 0.0) / max(sum(spent.get(name, 0.0) for name in among), _LEAST_S)
+        return spent.get(part, 0.0) / max(sum(spent.get(name, 0.0) for name in among), _MIN_S)
 
     def share_of_all(self, part: str, among: tuple[str, ...]) -> float:
         """The same since the start."""
         self._take_laps()
-        return self._whole.get(part, 0.0) / max(sum(self._whole.get(name, 0.0) for name in among), _LEAST_S)
+        return self._whole.get(part, 0.0) / max(sum(self._whole.get(name, 0.0) for name in among), _MIN_S)
 
     def _take_laps(self) -> dict[str, float]:
         spent: dict[str, float] = {}

@@ -46,12 +46,12 @@ class Method(nn.Module, ABC):
         head = getattr(self, "head", None)
         return head if isinstance(head, nn.Sequential) else None
 
-    def positives(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> Tensor:
+    def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
         """Which images the second views of a step show: what the sampler dealt, unless the method knows better.
 
         Args:
             anchors, positives: rows of images, int64 (batch,) on the CPU; equal in an own-view item.
-            draw: CPU generator for this choice alone.
+            generator: CPU generator for this choice alone.
         Returns:
             int64 (batch,), anywhere.
         """

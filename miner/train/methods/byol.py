@@ -11,7 +11,7 @@ from miner.learning.randomness import seeded
 from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.methods.base import Method
-from miner.train.methods.parts.positives import Rows, over_positives
+from miner.train.methods.parts.partners import RowIndex, with_partners
 
 
 class BYOL(Method):
@@ -65,11 +65,11 @@ class BYOL(Method):
         with torch.no_grad():
             target_one, target_two = (self.target(view) for view in (batch.first, batch.second))
 
-        def loss(first: Rows, second: Rows) -> Tensor:
+        def loss(first: RowIndex, second: RowIndex) -> Tensor:
             there = negative_cosine(one[first], target_two[second])
             return 0.5 * (there + negative_cosine(two[second], target_one[first]))
 
         return {
-            "loss": over_positives(batch, loss),
+            "loss": with_partners(batch, loss),
             "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
         }

@@ -13,7 +13,7 @@ from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.dino import dino, moved_centre, teacher_targets, with_crops
 from miner.train.methods.base import Method
-from miner.train.methods.parts.positives import Rows, over_positives
+from miner.train.methods.parts.partners import RowIndex, with_partners
 from miner.train.methods.parts.queue import StepRows
 
 BOTTLENECK_DIM = 256
@@ -102,14 +102,14 @@ class DINO(Method):
             targets = teacher_targets(logits, self.centre, self._teacher_temperature())
             target_one, target_two = targets.tensor_split([items])
 
-        def loss(first: Rows, second: Rows) -> Tensor:
+        def loss(first: RowIndex, second: RowIndex) -> Tensor:
             there = dino(one[first], target_two[second], self.temperature)
             return 0.5 * (there + dino(two[second], target_one[first], self.temperature))
 
         if (means := self._means_of_step.add(batch, gather_rows(logits.mean(dim=0, keepdim=True)))) is not None:
             self.centre.copy_(moved_centre(self.centre, means, CENTRE_MOMENTUM))
         entropy = torch.special.entr(targets).sum(dim=1).mean()
-        total = over_positives(batch, loss)
+        total = with_partners(batch, loss)
         if batch.crops:
             crops = prototype_logits(crop_features, prototypes).chunk(len(batch.crops))
             total = with_crops(total, crops, (target_one, target_two[:items]), self.temperature)

@@ -68,15 +68,15 @@ class GraphNNCLR(DINO):
         self._prior, self._prior_here = index, index.to(self.centre.device)
 
     @torch.no_grad()
-    def positives(self, anchors: Tensor, positives: Tensor, draw: torch.Generator) -> Tensor:
+    def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
         rows, own = anchors.to(self.centre.device), (anchors == positives).to(self.centre.device)
-        uniform = torch.rand(len(anchors), generator=draw).to(rows.device)
+        uniform = torch.rand(len(anchors), generator=generator).to(rows.device)
         candidates, votes = self.teacher_bank.votes(rows)
         trusted = own & self.teacher_bank.trusted(rows, candidates)
         if self._prior is not None and self._prior_here is not None:
             votes = votes + self._prior_here.holds(rows.unsqueeze(1), candidates)
-            owners, partners = self._prior.draw(anchors, 1, draw)
-            mined = anchors.index_copy(0, owners, partners)
+            partner_items, partners = self._prior.draw_partners(anchors, 1, generator)
+            mined = anchors.index_copy(0, partner_items, partners)
             positives = torch.where(anchors == positives, mined, positives)
         drawn = draw_by_votes(candidates, votes, self.graph_window, uniform)
         return torch.where(trusted, drawn, positives.to(rows.device))

@@ -10,7 +10,7 @@ from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method
-from miner.train.methods.parts.positives import Rows, either
+from miner.train.methods.parts.partners import RowIndex, either
 from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 
 
@@ -70,11 +70,11 @@ class MoCo(Method):
         directions = 2 if self.symmetric else 1
         views, shown = (batch.first, batch.second), (batch.anchors, batch.positives)
         queries = [l2_normalise(self.head(self.backbone(view))) for view in views[:directions]]
-        keys = [self._keys(view, batch.draw) for view in views[::-1][:directions]]
+        keys = [self._keys(view, batch.generator) for view in views[::-1][:directions]]
         negatives = self.queue.clone()
         absent = [self._absent(batch, rows) for rows in shown[:directions]]
 
-        def logits_of(first: Rows, second: Rows) -> list[Tensor]:
+        def logits_of(first: RowIndex, second: RowIndex) -> list[Tensor]:
             rows = [(first, second), (second, first)][:directions]
             return [
                 info_nce_logits(query[i], own_rows(key)[j], negatives, self.temperature, mask[i])
@@ -84,9 +84,9 @@ class MoCo(Method):
         items = len(batch.first)
         logits = logits_of(slice(0, items), slice(0, items))
         loss = torch.stack([info_nce(each) for each in logits]).sum()
-        if batch.owners is not None:
-            of_partners = logits_of(batch.owners, slice(items, None))
-            loss = loss + batch.partner_share * torch.stack([info_nce(each) for each in of_partners]).sum()
+        if batch.partner_items is not None:
+            of_partners = logits_of(batch.partner_items, slice(items, None))
+            loss = loss + batch.partners_weight * torch.stack([info_nce(each) for each in of_partners]).sum()
         self._enqueue(batch, keys)
         with torch.no_grad():
             return {
@@ -98,7 +98,7 @@ class MoCo(Method):
     def _absent(self, batch: Batch, shown: Tensor) -> Tensor:
         """Slots that are no negatives of queries that show these images: bool (queries, queue)."""
         empty = empty_slots(self.queue, self.queued)
-        return either(empty.expand(len(shown), -1), batch.no_negatives(shown, self.queue_rows))
+        return either(empty.expand(len(shown), -1), batch.known_positive_mask(shown, self.queue_rows))
 
     def _enqueue(self, batch: Batch, keys: list[Tensor]) -> None:
         """Put each item's own keys into the queue, and which images they show; a further positive is no item's own."""
@@ -112,9 +112,9 @@ class MoCo(Method):
             enqueue(self.queue, self.queued, new_keys)
 
     @torch.no_grad()
-    def _keys(self, view: Tensor, draw: torch.Generator) -> Tensor:
+    def _keys(self, view: Tensor, generator: torch.Generator) -> Tensor:
         """Unit keys of all processes (whole batch, dim) in the order of their views, encoded in a shuffled order."""
         views = gather_rows(view)
-        order = torch.randperm(len(views), generator=draw)
+        order = torch.randperm(len(views), generator=generator)
         shuffled = own_rows(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)
         return gather_rows(l2_normalise(self.key_encoder(shuffled)))[order.argsort().to(view.device)]

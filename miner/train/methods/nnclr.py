@@ -11,7 +11,7 @@ from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.methods.base import Method
-from miner.train.methods.parts.positives import either, own_items
+from miner.train.methods.parts.partners import either, own_item
 from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 
 
@@ -67,13 +67,13 @@ class NNCLR(Method):
         items = len(one)
         anchors, positives = gather_rows(batch.anchors), gather_rows(batch.positives)[:items]
         logits = [
-            nnclr_logits(near_one, two[:items], self.temperature, batch.no_negatives(anchors, positives)),
-            nnclr_logits(near_two[:items], one, self.temperature, batch.no_negatives(positives, anchors)),
+            nnclr_logits(near_one, two[:items], self.temperature, batch.known_positive_mask(anchors, positives)),
+            nnclr_logits(near_two[:items], one, self.temperature, batch.known_positive_mask(positives, anchors)),
         ]
         loss = torch.stack([info_nce(each) for each in logits]).mean()
-        if batch.owners is not None:
-            of_partners = self._partner_logits(batch, batch.owners, (near_one, near_two), (one, two))
-            loss = loss + batch.partner_share * info_nce(of_partners)
+        if batch.partner_items is not None:
+            of_partners = self._partner_logits(batch, batch.partner_items, (near_one, near_two), (one, two))
+            loss = loss + batch.partners_weight * info_nce(of_partners)
         supports = gather_rows(units[0])
         if (new := self._supports_of_step.add(batch, supports)) is not None:
             enqueue(self.queue, self.queued, new)
@@ -81,18 +81,19 @@ class NNCLR(Method):
             return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}
 
     def _partner_logits(
-        self, batch: Batch, owners: Tensor, neighbours: tuple[Tensor, Tensor], predictions: tuple[Tensor, Tensor]
+        self, batch: Batch, partner_items: Tensor, neighbours: tuple[Tensor, Tensor], predictions: tuple[Tensor, Tensor]
     ) -> Tensor:
         """Each anchor's neighbour with the predictions of its partners, and back: (2 partners, 1 + batch)."""
         (near_one, near_two), (one, two), items = neighbours, predictions, len(batch.first)
         anchors, own, partners = batch.anchors, batch.positives[:items], batch.positives[items:]
-        same = own_items(owners, items)
+        same = own_item(partner_items, items)
         forth, back = (
-            either(same, batch.no_negatives(*shown)) for shown in ((anchors[owners], own), (partners, anchors))
+            either(same, batch.known_positive_mask(*shown))
+            for shown in ((anchors[partner_items], own), (partners, anchors))
         )
         return torch.cat(
             [
-                info_nce_logits(near_one[owners], two[items:], two[:items], self.temperature, forth),
-                info_nce_logits(near_two[items:], one[owners], one, self.temperature, back),
+                info_nce_logits(near_one[partner_items], two[items:], two[:items], self.temperature, forth),
+                info_nce_logits(near_two[items:], one[partner_items], one, self.temperature, back),
             ]
         )

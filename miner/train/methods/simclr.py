@@ -11,7 +11,7 @@ from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nt_xent import nt_xent_logits
 from miner.train.methods.base import Method
-from miner.train.methods.parts.positives import either, own_items
+from miner.train.methods.parts.partners import either, own_item
 
 
 class SimCLR(Method):
@@ -43,21 +43,23 @@ class SimCLR(Method):
         items = len(batch.first)
         one, two = gather_rows(projections[:items]), gather_rows(projections[items : 2 * items])
         shown = torch.cat([gather_rows(batch.anchors), gather_rows(batch.positives[:items])])
-        logits = nt_xent_logits(one, two, self.temperature, batch.no_negatives(shown, shown))
+        logits = nt_xent_logits(one, two, self.temperature, batch.known_positive_mask(shown, shown))
         loss = info_nce(logits)
-        if batch.owners is not None:
-            loss = loss + batch.partner_share * info_nce(self._partner_logits(batch, batch.owners, projections))
+        if batch.partner_items is not None:
+            loss = loss + batch.partners_weight * info_nce(
+                self._partner_logits(batch, batch.partner_items, projections)
+            )
         with torch.no_grad():
             metrics = {"accuracy": contrastive_accuracy(logits), "spread": spread(torch.cat([one, two]))}
         return {"loss": loss, **metrics}
 
-    def _partner_logits(self, batch: Batch, owners: Tensor, projections: Tensor) -> Tensor:
+    def _partner_logits(self, batch: Batch, partner_items: Tensor, projections: Tensor) -> Tensor:
         """Each anchor with its partners and back, against both views of all other items: (2 partners, 1 + 2 batch)."""
         items = len(batch.first)
         views, partners = projections[: 2 * items], projections[2 * items :]
-        anchors = views[owners]
+        anchors = views[partner_items]
         shown = torch.cat([batch.anchors, batch.positives[:items]])
-        queries = torch.cat([batch.anchors[owners], batch.positives[items:]])
-        absent = either(own_items(owners, items).repeat(2, 2), batch.no_negatives(queries, shown))
+        queries = torch.cat([batch.anchors[partner_items], batch.positives[items:]])
+        absent = either(own_item(partner_items, items).repeat(2, 2), batch.known_positive_mask(queries, shown))
         one, two = torch.cat([anchors, partners]), torch.cat([partners, anchors])
         return info_nce_logits(one, two, views, self.temperature, absent)

@@ -9,7 +9,7 @@ from miner.learning.randomness import seeded
 from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.methods.base import Method, ParameterGroup
-from miner.train.methods.parts.positives import Rows, over_positives
+from miner.train.methods.parts.partners import RowIndex, with_partners
 
 
 class SimSiam(Method):
@@ -40,12 +40,12 @@ class SimSiam(Method):
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
 
-        def loss(first: Rows, second: Rows) -> Tensor:
+        def loss(first: RowIndex, second: RowIndex) -> Tensor:
             there = negative_cosine(one[first], projections[1][second])
             return 0.5 * (there + negative_cosine(two[second], projections[0][first]))
 
         return {
-            "loss": over_positives(batch, loss),
+            "loss": with_partners(batch, loss),
             "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
         }
 

@@ -36,8 +36,8 @@ class VICReg(Method):
         one, two = (gather_rows(self.head(self.backbone(view))) for view in (batch.first, batch.second))
         outcome = vicreg(one, two[: len(one)])
         loss = outcome["loss"]
-        if batch.owners is not None:
-            agreement = invariance(one[batch.owners], two[len(one) :])
-            loss = loss + batch.partner_share * INVARIANCE_WEIGHT * agreement
+        if batch.partner_items is not None:
+            agreement = invariance(one[batch.partner_items], two[len(one) :])
+            loss = loss + batch.partners_weight * INVARIANCE_WEIGHT * agreement
         terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
         return {"loss": loss, **terms, "spread": spread(l2_normalise(one.detach()))}

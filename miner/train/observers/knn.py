@@ -20,7 +20,7 @@ from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
 
 # Most images of each side, chosen by key: enough for a hundredth, and little beside an epoch of a large data set.
-MOST_IMAGES = 50_000
+MAX_IMAGES = 50_000
 _K, _TEMPERATURE = PROTOCOLS[0]
 _CAUTION = "best is an optimistic number: it was chosen on the images that measure it. Report the last."
 
@@ -108,7 +108,7 @@ def labelled_part(inputs: Inputs, limit: int | None) -> Split:
         MinerError: the images have no labels, or too few.
     """
     try:
-        return split(KnnOptions.parse({"limit": MOST_IMAGES}), inputs, inputs.spec, first=limit)
+        return split(KnnOptions.parse({"limit": MAX_IMAGES}), inputs, inputs.spec, first=limit)
     except NoLabelsError as error:
         raise MinerError(
             f"The images of {inputs.spec} have no labels, and --knn-epochs needs them. Labels come from class folders "

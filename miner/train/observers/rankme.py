@@ -9,7 +9,7 @@ from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
 
-MOST_IMAGES = 1024
+MAX_IMAGES = 1024
 _SHARE_OF_IMAGES = 4
 _BATCH = 128
 _EPSILON = 1e-7
@@ -30,7 +30,7 @@ def rankme(features: Tensor) -> Tensor:
     return torch.exp(torch.special.entr(shares).sum())
 
 
-class RankObserver(Observer):
+class RankMeObserver(Observer):
     """RankMe of the backbone at the end of each epoch, in the precision of the run.
 
     Args:
@@ -45,12 +45,12 @@ class RankObserver(Observer):
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
         plan = self.plan
         with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-            rank = backbone_rank(method.backbone, self.images, plan.image_size, plan.mean, plan.std, self.device)
+            rank = backbone_rankme(method.backbone, self.images, plan.image_size, plan.mean, plan.std, self.device)
         return {"rankme": rank.item()}
 
 
 @torch.no_grad()
-def backbone_rank(
+def backbone_rankme(
     backbone: nn.Module,
     images: Canvases,
     image_size: int,
@@ -72,7 +72,7 @@ def backbone_rank(
     Returns:
         float32 scalar.
     """
-    count = max(1, min(MOST_IMAGES, len(images) // _SHARE_OF_IMAGES))
+    count = max(1, min(MAX_IMAGES, len(images) // _SHARE_OF_IMAGES))
     rows = torch.linspace(0, len(images) - 1, count).long()
     was_training = backbone.training
     backbone.eval()

@@ -4,20 +4,20 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from miner.errors import MinerError, UsageError
-from miner.images.augment.settings import AUGMENTATIONS, LEAST_LOCAL_AREA, ViewSettings, choose_augmentation
+from miner.images.augment.settings import AUGMENTATIONS, MIN_LOCAL_AREA, ViewSettings, choose_augmentation
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
-LEAST_IMAGES = 16
-LEAST_STEPS_PER_EPOCH = 8
-LEAST_IMAGES_PER_KEY = 4
-LARGEST_CIFAR_STEM_SIZE = 64
-LARGEST_PATCH_SIZE = 16
-LEAST_PATCHES_PER_SIDE = 8
+MIN_IMAGES = 16
+MIN_STEPS_PER_EPOCH = 8
+MIN_IMAGES_PER_KEY = 4
+MAX_CIFAR_STEM_SIZE = 64
+MAX_PATCH_SIZE = 16
+MIN_PATCHES_PER_SIDE = 8
 # At 16 pixels, a 3x3 convolution of stride 2 meets a single pixel, and oneDNN (torch 2.15, bfloat16 on a CPU) leaves
 # uninitialised memory in its weight gradient where the kernel covers padding only.
-SMALLEST_IMAGENET_STEM_SIZE = 17
+MIN_IMAGENET_STEM_SIZE = 17
 _LR_BATCH = 256
 
 
@@ -117,10 +117,10 @@ class RunPlan:
         return replace(AUGMENTATIONS[self.augmentation], area=(self.least_area, 1.0))
 
     @property
-    def small_views(self) -> ViewSettings:
+    def local_views(self) -> ViewSettings:
         """Of the small crops: half of them are blurred where other views are, none is solarised."""
         blur = 0.5 if any(self.views.blur) else 0.0
-        return ViewSettings((LEAST_LOCAL_AREA, self.least_area), self.views.jitter, (blur, blur))
+        return ViewSettings((MIN_LOCAL_AREA, self.least_area), self.views.jitter, (blur, blur))
 
     @property
     def items(self) -> int:
@@ -139,11 +139,11 @@ def choose_stem(stem: str, image_size: int) -> str:
         UsageError: the named stem leaves nothing of images of this size.
     """
     if stem == "auto":
-        return "cifar" if image_size <= LARGEST_CIFAR_STEM_SIZE else "imagenet"
-    if stem == "imagenet" and image_size < SMALLEST_IMAGENET_STEM_SIZE:
+        return "cifar" if image_size <= MAX_CIFAR_STEM_SIZE else "imagenet"
+    if stem == "imagenet" and image_size < MIN_IMAGENET_STEM_SIZE:
         raise UsageError(
             f"--image-size {image_size} is too small for the imagenet stem: its last stage would see a single pixel. Use "
-            f"--stem cifar, or --image-size {SMALLEST_IMAGENET_STEM_SIZE} or more."
+            f"--stem cifar, or --image-size {MIN_IMAGENET_STEM_SIZE} or more."
         )
     return stem
 
@@ -154,7 +154,7 @@ def choose_patch_size(asked: int | None, image_size: int) -> int:
     Raises:
         UsageError: the image is not made of whole patches.
     """
-    patch_size = asked or min(LARGEST_PATCH_SIZE, 1 << (max(1, image_size // LEAST_PATCHES_PER_SIDE).bit_length() - 1))
+    patch_size = asked or min(MAX_PATCH_SIZE, 1 << (max(1, image_size // MIN_PATCHES_PER_SIDE).bit_length() - 1))
     if image_size % patch_size:
         raise UsageError(
             f"--image-size {image_size} is no multiple of the patch size {patch_size}. Use --image-size "
@@ -178,7 +178,7 @@ def choose_crops(options: TrainOptions, image_size: int, stem: str | None, patch
         return {"augmentation": augmentation, "least_area": options.least_area or least_area}
     unit = patch_size or 16
     local_size = options.local_size or max(1, round(image_size * 3 / 7 / unit)) * unit
-    least_size = SMALLEST_IMAGENET_STEM_SIZE if stem == "imagenet" else 1
+    least_size = MIN_IMAGENET_STEM_SIZE if stem == "imagenet" else 1
     if local_size % (patch_size or 1) or not least_size <= local_size < image_size:
         raise UsageError(
             f"Small crops of {local_size} px do not fit. Set --local-size to less than {image_size} px"
@@ -198,9 +198,9 @@ def choose_batch_size(asked: int, images: int, pairs: int) -> int:
     Raises:
         MinerError: there are fewer than 16 images.
     """
-    if images < LEAST_IMAGES:
-        raise MinerError(f"{images} images are too few to train on; at least {LEAST_IMAGES} are needed.")
-    most = min((images + pairs) // LEAST_STEPS_PER_EPOCH, images // LEAST_IMAGES_PER_KEY)
+    if images < MIN_IMAGES:
+        raise MinerError(f"{images} images are too few to train on; at least {MIN_IMAGES} are needed.")
+    most = min((images + pairs) // MIN_STEPS_PER_EPOCH, images // MIN_IMAGES_PER_KEY)
     return asked if asked <= most else 1 << max(1, most.bit_length() - 1)
 
 
@@ -229,7 +229,7 @@ def choose_queue_size(asked: int, images: int, keys_per_step: int) -> int:
 
     A queue as large as the data set is sure to hold each query's own key of an earlier step as a negative.
     """
-    return max(keys_per_step, min(asked, images // LEAST_IMAGES_PER_KEY) // keys_per_step * keys_per_step)
+    return max(keys_per_step, min(asked, images // MIN_IMAGES_PER_KEY) // keys_per_step * keys_per_step)
 
 
 def peak_lr(lr: float, batch_size: int) -> float:
@@ -270,7 +270,7 @@ def announcements(options: TrainOptions, plan: RunPlan) -> list[str]:
     if plan.batch_size < options.batch_size:
         lines.insert(
             0,
-            f"batch lowered from {options.batch_size} to {plan.batch_size}, for {LEAST_STEPS_PER_EPOCH} steps per epoch or "
+            f"batch lowered from {options.batch_size} to {plan.batch_size}, for {MIN_STEPS_PER_EPOCH} steps per epoch or "
             f"more, each on at most a quarter of the images",
         )
     if plan.queue_size and options.queue_size and plan.queue_size < options.queue_size:

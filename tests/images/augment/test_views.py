@@ -25,7 +25,7 @@ def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
 def test_a_part_of_the_batch_gets_the_views_that_it_has_in_the_whole() -> None:
     images, part = pictures(16, 120), torch.tensor([3, 8, 15])
     augment = Augmentation(96, MEAN, STD)
-    parameters = augment.draw(16, 120, generator_for(0))
+    parameters = augment.draw_parameters(16, 120, generator_for(0))
     torch.testing.assert_close(
         augment.apply(images[part], parameters[part]), augment(images, generator_for(0))[part], atol=1e-6, rtol=1e-5
     )
@@ -69,7 +69,11 @@ def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> No
     solarised = made(solarise=(0.0, 0.5)).amax(dim=(1, 2, 3)) <= 0.5
     first, second = solarised.chunk(2)
     assert first.sum() == 0 and 20 < second.sum() < 44
-    sigma = Augmentation(48, MEAN, STD, replace(whole, blur=(0.0, 1.0))).draw(10, 48, generator_for(3), firsts=3).sigma
+    sigma = (
+        Augmentation(48, MEAN, STD, replace(whole, blur=(0.0, 1.0)))
+        .draw_parameters(10, 48, generator_for(3), firsts=3)
+        .sigma
+    )
     assert (sigma > 0).tolist() == [False] * 3 + [True] * 7
 
 

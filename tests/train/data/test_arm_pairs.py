@@ -8,7 +8,7 @@ from torch import Tensor
 
 from miner.errors import MinerError
 from miner.learning.randomness import generator_for
-from miner.train.data.arm_pairs import ArmPairs, draw_pairs, random_pairs, shuffled_partners
+from miner.train.data.arm_pairs import ArmPairs, draw_pairs, draw_random_pairs, shuffled_partners
 from miner.train.data.sampler import CombinedSampler
 from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 
@@ -84,7 +84,7 @@ def test_the_share_of_pairs_that_agree_is_within_one_pair_and_anchors_are_mined_
 
 
 def test_a_series_of_shares_differs_only_in_the_pairs_that_stop_to_agree() -> None:
-    mined, labels = random_pairs(500, IMAGES, generator_for(0)), labels_of(0)
+    mined, labels = draw_random_pairs(500, IMAGES, generator_for(0)), labels_of(0)
     half, most, oracle = (draw_pairs(PairsArm("", share), mined, labels, 3).rows for share in (0.5, 0.9, 1.0))
     for fewer, more, differing in ((half, most, 200), (most, oracle, 50)):
         changed = (fewer != more).any(dim=1)
@@ -103,12 +103,12 @@ def test_partners_by_label_and_random_pairs_are_uniform() -> None:
         for images in (agreeing, others):
             expected = count / 4 / len(images)
             assert all(abs(found[image] - expected) < 5 * count**0.5 / 2 for image in images)
-    wrong = Counter(map(tuple, random_pairs(count, 4, generator_for(0)).tolist()))
+    wrong = Counter(map(tuple, draw_random_pairs(count, 4, generator_for(0)).tolist()))
     assert len(wrong) == 12 and all(abs(times - count / 12) < 5 * (count / 12) ** 0.5 for times in wrong.values())
 
 
 def test_the_oversampled_anchors_are_those_of_the_mined_pairs_in_the_same_steps() -> None:
-    mined = random_pairs(50, IMAGES, generator_for(1))
+    mined = draw_random_pairs(50, IMAGES, generator_for(1))
     semantic, control = (
         CombinedSampler(IMAGES, drawn.rows, 8, 0, drawn.anchors_only).epoch(2)
         for drawn in (draw_pairs(PairsArm(name), mined, labels_of(0), 0) for name in ("semantic", "anchor-oversample"))

@@ -7,7 +7,7 @@ from miner.images.augment.views import Augmentation, ViewParameters
 from miner.images.canvases import load_canvases
 from miner.images.stream import StreamedImages
 from miner.source import Entry
-from miner.train.data.batch_maker import StepBatches
+from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
 from tests.train.loop.test_loop import pictures, plan
@@ -32,8 +32,8 @@ def rows_of(views: Tensor) -> list[int]:
     return ((views[:, 0, 0, 0] - 5) / 12).int().tolist()
 
 
-def maker(**changes: object) -> StepBatches:
-    return StepBatches(plan(**changes), pictures(), torch.device("cpu"), PairIndex.of(PAIRS, 20))
+def maker(**changes: object) -> BatchMaker:
+    return BatchMaker(plan(**changes), pictures(), torch.device("cpu"), PairIndex.of(PAIRS, 20))
 
 
 def test_without_partners_a_batch_holds_two_views_of_each_item() -> None:
@@ -41,15 +41,15 @@ def test_without_partners_a_batch_holds_two_views_of_each_item() -> None:
     batch = maker()(items, 0)
     assert rows_of(batch.first) == batch.anchors.tolist() == [3, 0, 7, 1]
     assert rows_of(batch.second) == batch.positives.tolist() == [13, 0, 7, 2]
-    assert batch.owners is None and batch.known is None and batch.partner_share == 0
-    assert batch.no_negatives(batch.anchors, batch.positives) is None
+    assert batch.partner_items is None and batch.known_positives is None and batch.partners_weight == 0
+    assert batch.known_positive_mask(batch.anchors, batch.positives) is None
 
 
 def test_partners_follow_the_second_views_and_name_their_items() -> None:
     make, seen = maker(partners=2, pair_weight=0.5), set()
     for step in range(20):
         batch = make(ITEMS, step)
-        assert batch.owners.tolist() == [0, 1, 1, 3] and batch.partner_share == 0.5 * 4 / 4
+        assert batch.partner_items.tolist() == [0, 1, 1, 3] and batch.partners_weight == 0.5 * 4 / 4
         assert rows_of(batch.second) == batch.positives.tolist()
         of_three, *of_zero, of_one = batch.positives[4:].tolist()
         assert (of_three, of_one) == (13, 2) and len(set(of_zero)) == 2
@@ -66,12 +66,12 @@ def test_the_batch_of_a_step_does_not_depend_on_the_steps_before() -> None:
 
 def test_a_step_without_any_partner_is_an_ordinary_one() -> None:
     batch = maker(partners=1)(torch.tensor([[5, 6], [5, 6]]), 0)
-    assert batch.owners is None and len(batch.second) == 2
+    assert batch.partner_items is None and len(batch.second) == 2
 
 
 def test_masking_knows_the_pairs() -> None:
     batch = maker(mask_known_positives=True)(ITEMS, 0)
-    known = batch.no_negatives(torch.tensor([0]), torch.tensor([0, 10, 13, 12, 1]))
+    known = batch.known_positive_mask(torch.tensor([0]), torch.tensor([0, 10, 13, 12, 1]))
     assert known.tolist() == [[True, True, False, True, False]]
 
 
@@ -93,7 +93,7 @@ def test_looking_ahead_decodes_each_image_of_a_step_once() -> None:
     chosen, sampler = plan(partners=1), CombinedSampler(20, PAIRS[:0], 5, 0)
     streamed, in_memory = StreamedImages(Listing(), entries, 28, 2), load_canvases(source, entries, 28, 1, "decode")
     index, cpu = PairIndex.of(PAIRS, 20), torch.device("cpu")
-    ahead, plainly = (StepBatches(chosen, images, cpu, index) for images in (streamed, in_memory))
+    ahead, plainly = (BatchMaker(chosen, images, cpu, index) for images in (streamed, in_memory))
     ahead.look_ahead(sampler, 3)
     distinct = 0
     for step, items in enumerate(sampler.batches(3, chosen.steps), 3):

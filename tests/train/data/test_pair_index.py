@@ -21,10 +21,10 @@ def partners_of(rows: list[tuple[int, int]], anchor: int) -> list[int]:
 def test_each_anchor_gets_as_many_of_its_partners_as_asked(rows: list[tuple[int, int]], most: int, seed: int) -> None:
     index = PairIndex.of(torch.tensor(rows, dtype=torch.long).view(-1, 2), IMAGES)
     anchors = torch.randperm(IMAGES, generator=generator_for(seed))[:8]
-    owners, partners = index.draw(anchors, most, generator_for(seed, "draw"))
-    assert owners.tolist() == sorted(owners.tolist())
+    partner_items, partners = index.draw_partners(anchors, most, generator_for(seed, "draw"))
+    assert partner_items.tolist() == sorted(partner_items.tolist())
     for place, anchor in enumerate(anchors.tolist()):
-        drawn, listed = partners[owners == place].tolist(), partners_of(rows, anchor)
+        drawn, listed = partners[partner_items == place].tolist(), partners_of(rows, anchor)
         assert len(drawn) == min(most, len(listed))
         for partner in drawn:
             listed.remove(partner)
@@ -42,7 +42,7 @@ def test_positives_are_the_image_itself_and_its_partners(rows: list[tuple[int, i
 def test_all_partners_of_a_hub_are_alike_likely() -> None:
     index, drawn = PairIndex.of(PAIRS, IMAGES), torch.zeros(IMAGES)
     for step in range(600):
-        _, partners = index.draw(torch.tensor([2, 0]), 1, generator_for(0, step))
+        _, partners = index.draw_partners(torch.tensor([2, 0]), 1, generator_for(0, step))
         drawn[partners] += 1
     assert drawn.nonzero().flatten().tolist() == [5, 7, 9] and drawn.sum() == 600
     assert drawn[[5, 7, 9]].sub(200).abs().max() < 60
@@ -52,5 +52,5 @@ def test_an_index_of_anchors_knows_no_partner() -> None:
     index = PairIndex.of(PAIRS, IMAGES, anchors_only=True)
     anchors: Tensor = torch.tensor([0, 5, 1])
     assert torch.equal(index.positives(anchors, anchors), torch.eye(3, dtype=torch.bool))
-    owners, partners = index.draw(anchors, 2, generator_for(0))
-    assert owners.tolist() == [0, 0, 1] and partners.tolist() == [0, 0, 5]
+    partner_items, partners = index.draw_partners(anchors, 2, generator_for(0))
+    assert partner_items.tolist() == [0, 0, 1] and partners.tolist() == [0, 0, 5]

@@ -4,7 +4,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from miner.train.loop.optimizer import Updates
+from miner.train.loop.optimizer import ScheduledOptimizer
 from miner.train.methods import Method
 from miner.train.methods.base import ParameterGroup
 from tests.train.loop.test_loop import plan
@@ -28,9 +28,9 @@ class Two(Method):
         ]
 
 
-def trained(steps: int = 3, **changes: object) -> tuple[Two, Updates, list[dict[str, torch.Tensor]]]:
+def trained(steps: int = 3, **changes: object) -> tuple[Two, ScheduledOptimizer, list[dict[str, torch.Tensor]]]:
     method = Two()
-    updates = Updates(plan(**changes), method)
+    updates = ScheduledOptimizer(plan(**changes), method)
     outcomes = []
     for step in range(steps):
         updates.prepare(step)

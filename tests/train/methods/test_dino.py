@@ -12,7 +12,7 @@ from miner.train.methods.dino import prototype_logits
 from tests.train.methods.tiny import BATCH, EPOCH_STEPS, SIDE, SMALL, WIDTH, batch, make, views
 
 
-def small_views(step: int, count: int) -> tuple[torch.Tensor, ...]:
+def local_views(step: int, count: int) -> tuple[torch.Tensor, ...]:
     """Crops of the views of a step, of another size."""
     return tuple(views(step)[number % 2][..., number : number + 5, :5] for number in range(count))
 
@@ -40,7 +40,7 @@ def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_l
     method = make("dino")
     oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     for step in range(2):
-        both, crops = torch.cat(views(step)), small_views(step, count)
+        both, crops = torch.cat(views(step)), local_views(step, count)
         outcome = method(replace(batch(*views(step), generator_for(step)), crops=crops))
         with torch.no_grad():
             features = torch.cat([method.backbone(both), method.backbone(torch.cat(crops))])
@@ -63,7 +63,7 @@ def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_l
 def test_the_teacher_sees_no_small_crop() -> None:
     method, seen = make("dino"), []
     method.teacher[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
-    method(replace(batch(*views(0), generator_for(0)), crops=small_views(0, 2)))
+    method(replace(batch(*views(0), generator_for(0)), crops=local_views(0, 2)))
     assert seen == [(2 * BATCH, 3, SIDE, SIDE)]
 
 

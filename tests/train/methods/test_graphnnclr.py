@@ -40,7 +40,7 @@ def see_all(method: GraphNNCLR, epochs: int) -> None:
 def test_before_the_window_is_full_every_image_meets_itself() -> None:
     method = graphnnclr(graph_window=2)
     see_all(method, 1)
-    assert torch.equal(method.positives(ROWS, ROWS, generator_for(0)), ROWS)
+    assert torch.equal(method.choose_positives(ROWS, ROWS, generator_for(0)), ROWS)
 
 
 def test_banks_hold_unit_features_of_the_first_views_in_the_rows_of_their_images() -> None:
@@ -56,28 +56,28 @@ def test_banks_hold_unit_features_of_the_first_views_in_the_rows_of_their_images
 def test_neighbours_of_trusted_images_are_drawn_and_look_alike() -> None:
     method = graphnnclr()
     see_all(method, 2)
-    drawn = torch.stack([method.positives(ROWS, ROWS, generator_for(number)) for number in range(50)])
+    drawn = torch.stack([method.choose_positives(ROWS, ROWS, generator_for(number)) for number in range(50)])
     moved = drawn != ROWS
     candidates, _ = method.teacher_bank.votes(ROWS)
     trusted = method.teacher_bank.trusted(ROWS, candidates)
     assert trusted.any() and not moved[:, ~trusted].any() and moved.any()
     assert (drawn % 8 == ROWS % 8)[moved].float().mean() > 0.95
     # The same generator gives the same neighbours.
-    assert torch.equal(drawn[7], method.positives(ROWS, ROWS, generator_for(7)))
+    assert torch.equal(drawn[7], method.choose_positives(ROWS, ROWS, generator_for(7)))
 
 
 def test_a_mined_pair_that_was_dealt_stays() -> None:
     method = graphnnclr()
     see_all(method, 2)
     dealt = (ROWS + 1) % IMAGES
-    assert torch.equal(method.positives(ROWS, dealt, generator_for(0)), dealt)
+    assert torch.equal(method.choose_positives(ROWS, dealt, generator_for(0)), dealt)
 
 
 def test_a_prior_gives_partners_before_the_first_step_and_adds_a_vote_later() -> None:
     pairs = torch.tensor([[0, 3], [5, 8], [5, 13]])
     method = graphnnclr(graph_prior=True)
     method.take_prior(PairIndex.of(pairs, IMAGES))
-    drawn = torch.stack([method.positives(ROWS, ROWS, generator_for(number)) for number in range(40)])
+    drawn = torch.stack([method.choose_positives(ROWS, ROWS, generator_for(number)) for number in range(40)])
     partners = {row: set(drawn[:, row].tolist()) for row in range(IMAGES)}
     known = {0: {3}, 3: {0}, 5: {8, 13}, 8: {5}, 13: {5}}
     assert partners == {row: known.get(row, {row}) for row in range(IMAGES)}
@@ -87,7 +87,7 @@ def test_a_prior_gives_partners_before_the_first_step_and_adds_a_vote_later() ->
     anchor = method.teacher_bank.trusted(ROWS, candidates).nonzero()[0, 0]
     neighbour = candidates[anchor, -1]  # without the prior, it has fewest votes and is hardly ever drawn
     method.take_prior(PairIndex.of(torch.stack([anchor, neighbour]).view(1, 2), IMAGES))
-    assert all(method.positives(ROWS, ROWS, generator_for(number))[anchor] == neighbour for number in range(20))
+    assert all(method.choose_positives(ROWS, ROWS, generator_for(number))[anchor] == neighbour for number in range(20))
 
 
 def test_the_share_of_neighbours_and_their_churn_are_measured() -> None:

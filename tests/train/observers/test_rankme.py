@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from miner.learning.randomness import generator_for
-from miner.train.observers.rankme import backbone_rank, rankme
+from miner.train.observers.rankme import backbone_rankme, rankme
 
 
 def test_equals_the_papers_formula() -> None:
@@ -36,7 +36,7 @@ def test_a_backbones_rank_is_taken_in_eval_mode_and_changes_nothing() -> None:
     state = {name: value.clone() for name, value in backbone.state_dict().items()}
     backbone.train()
     arguments = (8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), torch.device("cpu"))
-    found = backbone_rank(backbone, images, *arguments)
+    found = backbone_rankme(backbone, images, *arguments)
     assert backbone.training and backbone[1].training
     assert all(torch.equal(state[name], value) for name, value in backbone.state_dict().items())
     # A quarter of the images, the centre of each, normalised by channel, through the running statistics.
@@ -45,4 +45,4 @@ def test_a_backbones_rank_is_taken_in_eval_mode_and_changes_nothing() -> None:
     with torch.no_grad():
         expected = rankme(backbone.eval()((images[rows, :, 1:9, 1:9] / 255 - mean) / std))
     torch.testing.assert_close(found, expected)
-    assert torch.equal(backbone_rank(backbone, images, *arguments), found) and not backbone.training
+    assert torch.equal(backbone_rankme(backbone, images, *arguments), found) and not backbone.training

@@ -94,7 +94,7 @@ def test_small_crops_have_three_sevenths_of_the_side(
         "local_crops": 6,
         "local_size": local_size,
     }
-    small = plan(**chosen).small_views
+    small = plan(**chosen).local_views
     assert small.area == (0.05, least_area) and small.solarise == (0.0, 0.0)
     assert small.blur == ((0.5, 0.5) if size >= 96 else (0.0, 0.0))
     assert plan(**chosen).views.area == (least_area, 1.0)

@@ -45,8 +45,8 @@ def with_partners(weight: float = WEIGHT) -> Batch:
         rows,
         torch.cat([rows, PARTNERS]),
         generator_for(0, "step"),
-        owners=OWNERS,
-        partner_weight=weight,
+        partner_items=OWNERS,
+        pair_weight=weight,
     )
 
 
@@ -111,7 +111,7 @@ def test_simclr_contrasts_a_pair_with_the_views_of_other_items(masked: bool) -> 
         further += [loss(i, i, one[i], two[k]), loss(i, image, two[k], one[i])]
     expected = total(torch.stack(own).mean(), torch.stack(further).mean())
     known = PairIndex.of(PAIRS, IMAGES) if masked else None
-    torch.testing.assert_close(method(replace(batch, known=known))["loss"], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(method(replace(batch, known_positives=known))["loss"], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])
@@ -133,7 +133,7 @@ def test_nnclr_contrasts_neighbours_with_the_predictions_of_other_items(masked: 
         further += [loss(i, i, near_one[i], p_two[k], p_two), loss(i, image, near_two[k], p_one[i], p_one)]
     expected = total(torch.stack(own).mean(), torch.stack(further).mean())
     known = PairIndex.of(PAIRS, IMAGES) if masked else None
-    torch.testing.assert_close(method(replace(batch, known=known))["loss"], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(method(replace(batch, known_positives=known))["loss"], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("symmetric", [False, True])
@@ -146,7 +146,7 @@ def test_moco_leaves_out_keys_of_the_image_and_of_its_partners(symmetric: bool) 
     queue = method.queue[: len(shown)].clone()
     anchors, positives = torch.tensor([0, 3, 9, 6]), torch.tensor([20, 3, 9, 22])
     first, second = (view[:4] for view in views(0))
-    batch = Batch(first, second, anchors, positives, generator_for(0), known=PairIndex.of(PAIRS, IMAGES))
+    batch = Batch(first, second, anchors, positives, generator_for(0), known_positives=PairIndex.of(PAIRS, IMAGES))
     terms = []
     for query_view, key_view, images in ((first, second, anchors), (second, first, positives))[: 1 + symmetric]:
         queries = F.normalize(method.head(method.backbone(query_view)), dim=1)
@@ -180,7 +180,7 @@ def test_steps_with_partners_learn_in_bfloat16_with_parts_of_nearly_equal_size(n
     method = make(name, backbone)
     for _ in range(2):  # the first only fills queues
         with torch.autocast("cpu", torch.bfloat16):
-            outcome = method(replace(with_partners(), known=PairIndex.of(PAIRS, IMAGES)))
+            outcome = method(replace(with_partners(), known_positives=PairIndex.of(PAIRS, IMAGES)))
     outcome["loss"].backward()
     gradient = backbone.layer.weight.grad
     assert outcome["loss"].isfinite() and gradient.isfinite().all() and gradient.abs().max() > 0

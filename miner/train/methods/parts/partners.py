@@ -7,11 +7,11 @@ from torch import Tensor
 
 from miner.train.data.batch import Batch
 
-Rows = Tensor | slice
-PairLoss = Callable[[Rows, Rows], Tensor]
+RowIndex = Tensor | slice
+PairLoss = Callable[[RowIndex, RowIndex], Tensor]
 
 
-def over_positives(batch: Batch, loss: PairLoss) -> Tensor:
+def with_partners(batch: Batch, loss: PairLoss) -> Tensor:
     """The loss of every anchor with its own view, and with each of its partners (SePP-ID, TMLR 2024, eq. 2).
 
     mean over anchors of [l(first, own second) + weight x sum over partners of l(first, partner)]; the anchor is encoded once.
@@ -24,14 +24,14 @@ def over_positives(batch: Batch, loss: PairLoss) -> Tensor:
     """
     items = len(batch.first)
     own = loss(slice(0, items), slice(0, items))
-    if batch.owners is None:
+    if batch.partner_items is None:
         return own
-    return own + batch.partner_share * loss(batch.owners, slice(items, None))
+    return own + batch.partners_weight * loss(batch.partner_items, slice(items, None))
 
 
-def own_items(owners: Tensor, items: int) -> Tensor:
+def own_item(partner_items: Tensor, items: int) -> Tensor:
     """Which item a partner belongs to, whose views are no negatives of it: bool (partners, items)."""
-    return owners.unsqueeze(1) == torch.arange(items, device=owners.device)
+    return partner_items.unsqueeze(1) == torch.arange(items, device=partner_items.device)
 
 
 def either(one: Tensor, other: Tensor | None) -> Tensor:
