@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
 
 from miner.errors import UsageError
 
@@ -14,7 +15,13 @@ Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 class Options(BaseModel):
     """Base of every stage's options. Each field is a flag: its description is the help, its default the default.
 
-    A field with `json_schema_extra={"argument": True}` is positional; `{"short": "-b"}` adds a short flag.
+    What a field says of itself beside its type stands in `json_schema_extra`:
+        argument: True for a positional argument.
+        short: a short flag, such as "-b".
+        panel: the heading under which `--help` shows it.
+        decides_result: whether a request holds it. True if not said. False for what changes the speed or the place of a
+            result only, and for what the request holds in another form, such as a fingerprint. "if changed" for an option
+            that is younger than results that must stay valid: the request holds it where it differs from its default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -34,6 +41,20 @@ class Options(BaseModel):
     def plain(self) -> dict[str, Any]:
         """The options as JSON values."""
         return self.model_dump(mode="json")
+
+    def request(self) -> dict[str, Any]:
+        """The options that decide the result, as JSON values: a result is made once for each request."""
+        return {name: value for name, value in self.plain().items() if self._decides_result(name)}
+
+    def _decides_result(self, name: str) -> bool:
+        field = type(self).model_fields[name]
+        decides = mark(field, "decides_result", True)
+        return getattr(self, name) != field.default if decides == "if changed" else bool(decides)
+
+
+def mark(field: FieldInfo, name: str, default: Any = None) -> Any:
+    """What a field says of itself under a name of `json_schema_extra`; see `Options`."""
+    return field.json_schema_extra.get(name, default) if isinstance(field.json_schema_extra, dict) else default
 
 
 def flag_name(field: str) -> str:

@@ -62,9 +62,8 @@ def parse_encoder(name: str) -> EncoderName:
 
 
 def encoder_request(options: EmbedOptions) -> dict[str, Any]:
-    """What decides the vectors beside an encoder's name: what of its options was chosen, and the bytes of local files."""
-    chosen = options.model_dump(mode="json", include={"layer", "pool", "draft", "compile"}, exclude_defaults=True)
-    request: dict[str, Any] = {"arithmetic": ARITHMETIC, **chosen}
+    """What decides the vectors of an image: the options, the arithmetic, and the bytes of the encoder's local files."""
+    request = {**options.request(), "arithmetic": ARITHMETIC}
     if files := parse_encoder(options.encoder).files:
         request["encoder_files"] = {file.name: file_record(file)["sha256"] for file in files}
     return request

@@ -70,12 +70,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
 
 def _request(options: EmbedOptions, entries: Sequence[Entry]) -> Record:
     spec = str(Path(options.source).resolve()) if Path(options.source).exists() else options.source
-    return {
-        "source": spec,
-        "source_fingerprint": source_fingerprint(entries),
-        **options.model_dump(mode="json", include={"encoder", "precision", "dtype", "block_size", "limit"}),
-        **encoder_request(options),
-    }
+    return {**encoder_request(options), "source": spec, "source_fingerprint": source_fingerprint(entries)}
 
 
 def _requested_batch_size(folder: Path) -> int | None:

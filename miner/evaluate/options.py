@@ -17,12 +17,15 @@ class EvaluateOptions(Options):
     """What every evaluation asks: which weights, and which labelled images."""
 
     run: str | None = Field(
-        None, description="Name of the run; the latest if not given.", json_schema_extra={"argument": True}
+        None,
+        description="Name of the run; the latest if not given.",
+        json_schema_extra={"argument": True, "decides_result": False},
     )
     best: bool = Field(
         False,
         description="The weights with the highest kNN of `miner train --knn-epochs`, instead of the last. Optimistic where the "
         "test images are those that chose them. The result is kept beside the other.",
+        json_schema_extra={"decides_result": False},
     )
     gallery: str | None = Field(
         None,
@@ -44,8 +47,17 @@ class EvaluateOptions(Options):
         "the raw ones. The embedded images train, --test is classified, --limit takes the first so many test images.",
     )
     batch_size: int = Field(256, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
-    workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
+    device: str = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:1, mps.",
+        json_schema_extra={"decides_result": False},
+    )
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Threads that decode images; 0 means one per core, at most 8.",
+        json_schema_extra={"decides_result": False},
+    )
 
     @model_validator(mode="after")
     def _refuse_what_refined_has_not(self) -> Self:

@@ -9,9 +9,6 @@ from miner.engine.records import Record, fingerprint
 from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 
-# `best` is in the name of the file.
-_NOT_IN_REQUEST = {"run", "best", "device", "workers"}
-
 
 @dataclass(frozen=True)
 class Question:
@@ -80,7 +77,7 @@ def context_lines(name: str, record: Record) -> list[str]:
 def _request(options: EvaluateOptions, run_manifest: Record, inputs: Inputs | None, unasked: set[str]) -> Record:
     from miner.evaluate.data import source_identity
 
-    asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST | unasked}
+    asked = {name: value for name, value in options.request().items() if name not in unasked}
     named = {name: source_identity(asked[name]) for name in ("gallery", "test") if asked[name] is not None}
     images = inputs.fingerprint if inputs is not None else None
     return {**asked, "weights": fingerprint(run_manifest["files"]), "sources": named, "workspace_images": images}

@@ -34,15 +34,24 @@ class ExportOptions(Options):
     exclude: Path | None = Field(
         None,
         description="decisions.jsonl of `miner review`: leave out the pairs that more reviewers call different than same.",
+        json_schema_extra={"decides_result": False},
     )
     to: str | None = Field(
         None,
         description="Write to another folder or any fsspec URL (s3://BUCKET/NAME, gs://, hf://, sftp://...) instead of shards/ "
         "in the workspace. Object stores show only whole files; elsewhere a file is uploaded aside and renamed.",
+        json_schema_extra={"decides_result": False},
     )
-    workers: int = Field(1, ge=1, description="Processes that write shards. The bytes are the same for any number.")
+    workers: int = Field(
+        1,
+        ge=1,
+        description="Processes that write shards. The bytes are the same for any number.",
+        json_schema_extra={"decides_result": False},
+    )
     engine_address: str | None = Field(
-        None, description="Write the shards on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`)."
+        None,
+        description="Write the shards on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`).",
+        json_schema_extra={"decides_result": False},
     )
 
     @model_validator(mode="after")

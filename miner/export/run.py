@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from miner.export.content import Content
 
 _MEGABYTE = 1_000_000
-_IN_REQUEST = {"shard_size", "shard_count", "seed", "pairs_only", "references", "max_degree"}
 
 
 def export(options: ExportOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -38,7 +37,7 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
         "embeddings": embeddings.identity,
         "pairs": pairs.table_identity,
         "rejected": fingerprint(sorted(reject)) if reject else None,
-        **options.model_dump(mode="json", include=_IN_REQUEST),
+        **options.request(),
     }
     stage = open_target(options, workspace, request)
     if not force and (manifest := stage.finished()):

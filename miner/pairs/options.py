@@ -1,5 +1,6 @@
 """Options of `miner pairs` and `miner calibrate`."""
 
+from itertools import chain
 from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -11,9 +12,21 @@ _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links"
 
 
 class PairsOptions(Options):
-    min: Cosine = Field(0.97, description="Lowest cosine similarity of a pair.")
-    max: Cosine = Field(0.99, description="Highest; pairs above it count as duplicates.")
-    auto: bool = Field(False, description="Take the band that `miner calibrate` proposes instead of --min and --max.")
+    min: Cosine = Field(
+        0.97,
+        description="Lowest cosine similarity of a pair.",
+        json_schema_extra={"decides_result": False},
+    )
+    max: Cosine = Field(
+        0.99,
+        description="Highest; pairs above it count as duplicates.",
+        json_schema_extra={"decides_result": False},
+    )
+    auto: bool = Field(
+        False,
+        description="Take the band that `miner calibrate` proposes instead of --min and --max.",
+        json_schema_extra={"decides_result": False},
+    )
     sample: float | None = Field(
         None,
         gt=0,
@@ -21,7 +34,10 @@ class PairsOptions(Options):
     )
     top_k: int | None = Field(None, ge=1, description="At most so many partners per image, the most similar first.")
     most_similar: int | None = Field(
-        None, ge=1, description="Keep only so many pairs of the band, the most similar ones; all if there are fewer."
+        None,
+        ge=1,
+        description="Keep only so many pairs of the band, the most similar ones; all if there are fewer.",
+        json_schema_extra={"decides_result": "if changed"},
     )
     mutual: bool = Field(
         False,
@@ -35,9 +51,12 @@ class PairsOptions(Options):
     groups: bool = Field(
         False,
         description="Also write which images belong together: connected components, and groups by complete linkage.",
+        json_schema_extra={"decides_result": "if changed"},
     )
     both_orders: bool = Field(
-        False, description="Write each pair as (a, b) and as (b, a), as SePP-ID lists them; later stages take both."
+        False,
+        description="Write each pair as (a, b) and as (b, a), as SePP-ID lists them; later stages take both.",
+        json_schema_extra={"decides_result": "if changed"},
     )
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = Field(
         "exact",
@@ -57,24 +76,33 @@ class PairsOptions(Options):
     links: int = Field(32, ge=2, description="Links of a row in the graph of hnsw (M): more cost memory and find more.")
     ef_construction: int = Field(100, ge=1, description="Candidates for the links while hnsw builds its graph.")
     ef_search: int | None = Field(None, ge=1, description="Candidates while hnsw searches, in place of --recall.")
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    device: str = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:1, mps.",
+        json_schema_extra={"decides_result": False},
+    )
     seed: int = Field(0, description="Seed of --sample, and of what ivf and hnsw draw at random.")
     memory: str | None = Field(
         None,
         description="Memory to use beside the imported libraries, such as 512MB or 8GB; vectors that do not fit are read again "
         "from disk (default: 60 % of what is free). Only the exact engine keeps to it.",
+        json_schema_extra={"decides_result": False},
     )
     append: bool = Field(
         False,
         description="The pairs are there already and images were embedded since: search only the new images against all.",
+        json_schema_extra={"decides_result": False},
     )
     engine_address: str | None = Field(
-        None, description="Search the strips on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`)."
+        None,
+        description="Search the strips on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`).",
+        json_schema_extra={"decides_result": False},
     )
     max_pairs: int = Field(
         50_000_000,
         ge=1,
         description="Stop with an explanation when the band holds more pairs than this; nothing is cut.",
+        json_schema_extra={"decides_result": False},
     )
 
     @field_validator("memory")
@@ -88,6 +116,11 @@ class PairsOptions(Options):
         """The engine and its options where they decide which pairs are found; empty for the exact engines."""
         names = _APPROXIMATE.get(self.engine)
         return self.model_dump(mode="json", include={"engine", *names}) if names else {}
+
+    def request(self) -> dict[str, Any]:
+        """As of all options; the engine and its options are left out where they do not decide which pairs are found."""
+        foreign = {"engine", *chain(*_APPROXIMATE.values())} - self.approximation().keys()
+        return {name: value for name, value in super().request().items() if name not in foreign}
 
     @model_validator(mode="after")
     def _engine_has_its_options(self) -> Self:
@@ -121,6 +154,12 @@ class CalibrateOptions(Options):
     images: int = Field(
         256, ge=8, description="Images whose mild augmentations are encoded to find where duplicates begin."
     )
-    batch_size: int = Field(64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    batch_size: int = Field(
+        64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b", "decides_result": False}
+    )
+    device: str = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:1, mps.",
+        json_schema_extra={"decides_result": False},
+    )
     seed: int = Field(0, description="Seed of the augmentations and of the sampled images.")

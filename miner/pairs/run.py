@@ -52,11 +52,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
 
 
 def _request(options: PairsOptions, embeddings: EmbeddingsManifest, low: float, high: float) -> Record:
-    chosen = options.model_dump(mode="json", include={"sample", "top_k", "mutual", "neighbors", "seed"})
-    later = options.model_dump(mode="json", include={"groups", "both_orders", "most_similar"})
-    chosen |= {name: value for name, value in later.items() if value}
-    chosen |= options.approximation()
-    return {"embeddings": embeddings.identity, "band": {"min": low, "max": high}, **chosen}
+    return {**options.request(), "embeddings": embeddings.identity, "band": {"min": low, "max": high}}
 
 
 def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> tuple[float, float]:

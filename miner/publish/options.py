@@ -9,6 +9,7 @@ class PublishOptions(Options):
     to: str | None = Field(
         None,
         description="A folder, or hf://ORG/NAME for the Hugging Face Hub. Default: the folder publish/ of the workspace.",
+        json_schema_extra={"decides_result": False},
     )
     license: str | None = Field(
         None,
@@ -26,5 +27,13 @@ class PublishOptions(Options):
     date: str | None = Field(
         None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="Day of publication. Default: the day of the export."
     )
-    private: bool = Field(False, description="Make a new repository on the Hub private.")
-    dry_run: bool = Field(False, description="Say what would be published, with sizes, and write nothing.")
+    private: bool = Field(
+        False,
+        description="Make a new repository on the Hub private.",
+        json_schema_extra={"decides_result": False},
+    )
+    dry_run: bool = Field(
+        False,
+        description="Say what would be published, with sizes, and write nothing.",
+        json_schema_extra={"decides_result": False},
+    )

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from miner.publish.about import About
     from miner.publish.contents import DataFile
 
-_NOT_IN_THE_BYTES = {"to", "private", "dry_run"}
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -97,7 +95,7 @@ def _plan(options: PublishOptions, workspace: Workspace, target: Destination) ->
         "embeddings": fingerprint(embeddings["files"]),
         "pairs": fingerprint(pairs),
         "shards": fingerprint(shards),
-        **options.model_dump(mode="json", exclude=_NOT_IN_THE_BYTES),
+        **options.request(),
         "date": date,
         "files": sorted([*texts, *(file.name for file in contents.files)]),
     }

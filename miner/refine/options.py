@@ -45,7 +45,11 @@ class RefineOptions(Options):
         10, ge=1, description="Neighbours that are sampled per image and round where a step is a batch."
     )
     memory: str = Field("8GB", description="What a step over all images may take; see --batch-size.")
-    device: str = Field("auto", description="auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.")
+    device: str = Field(
+        "auto",
+        description="auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.",
+        json_schema_extra={"decides_result": False},
+    )
     seed: int = Field(0, description="Seed of weights, views and batches.")
 
     @field_validator("memory")
@@ -72,12 +76,20 @@ class RefineStageOptions(RefineOptions):
         ge=1,
         description="Processes that share the images of each step: one per GPU. They train what one would, up to rounding. "
         "torchrun --nproc-per-node N -m miner refine ... does the same.",
+        json_schema_extra={"decides_result": False},
     )
 
 
 class GraphOptions(RefineOptions):
     test: str | None = Field(
-        None, description="Labelled source to classify; the built-in test set of a built-in source if not given."
+        None,
+        description="Labelled source to classify; the built-in test set of a built-in source if not given.",
+        json_schema_extra={"decides_result": False},
     )
-    test_limit: int | None = Field(None, ge=2, description="Use only the first so many test images.")
+    test_limit: int | None = Field(
+        None,
+        ge=2,
+        description="Use only the first so many test images.",
+        json_schema_extra={"decides_result": False},
+    )
     seeds: int = Field(3, ge=1, description="Repetitions, with the seeds --seed, --seed + 1, ...")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from miner.refine.network.fit import Nodes
 
 NETWORK_FILE = "network.safetensors"
-_NOT_IN_REQUEST = {"device", "processes"}
 
 
 def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -40,8 +39,7 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
 def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
     embeddings = EmbeddingsManifest.read(workspace)
     refined = refined_workspace(workspace)
-    asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
-    request = {**asked, "embeddings": embeddings.identity}
+    request = {**options.request(), "embeddings": embeddings.identity}
     if options.run is not None:
         request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
     stage = Stage(refined.embeddings, request)

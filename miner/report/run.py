@@ -19,7 +19,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
         MinerError: embeddings or pairs are missing, do not belong together, or are damaged; or the disk is full.
     """
     findings = read_findings(workspace)
-    stage = Stage(workspace.report, {"miner_version": __version__, "inputs": findings.identity, **options.plain()})
+    stage = Stage(workspace.report, {"miner_version": __version__, "inputs": findings.identity, **options.request()})
     if not force and (manifest := _written(stage)) is not None:
         return _result(manifest, workspace, fresh=False)
 

@@ -15,10 +15,6 @@ from miner.train.settings.init_from import InitialWeights, find_initial_weights
 from miner.train.settings.method_defaults import METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
 
-# These change the speed of a run, or what it is called, but not what it learns; the source is told by its fingerprint.
-_SPEED = {"device", "data", "workers", "checkpoint_steps", "processes", "engine_address"}
-_NOT_IN_REQUEST = {"name", "source", *_SPEED}
-
 _STATE_FILE = "state.json"
 
 _COLLAPSED_SPREAD = 0.1
@@ -86,9 +82,9 @@ def _cover_the_rest(folder: Path, listed: set[str]) -> None:
 
 
 def _request(options: TrainOptions, inputs: Inputs, start: InitialWeights | None) -> Record:
-    asked = options.plain()
+    asked = options.request()
     foreign = {name for name in (*METHOD_OPTIONS, "init_from") if asked[name] is None}
-    deciding = {name: value for name, value in asked.items() if name not in _NOT_IN_REQUEST | foreign}
+    deciding = {name: value for name, value in asked.items() if name not in foreign}
     if start is not None:
         deciding["init_from"] = start.sha256
     return {**deciding, "images_from": inputs.origin, "inputs": inputs.fingerprint}

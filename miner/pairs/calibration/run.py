@@ -36,8 +36,7 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     Raises:
         MinerError: no embeddings, or too few readable images.
     """
-    request = {"embeddings": EmbeddingsManifest.read(workspace).identity, **options.plain()}
-    request = {name: value for name, value in request.items() if name not in ("device", "batch_size")}
+    request = {"embeddings": EmbeddingsManifest.read(workspace).identity, **options.request()}
     if record := finished_file(workspace.calibration, request, force):
         return Result("calibrate", record, _lines(record, options, workspace), fresh=False)
 

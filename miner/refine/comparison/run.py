@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from miner.refine.comparison.controls import Arm
     from miner.refine.modes.modes import Lists
 
-_NOT_IN_REQUEST = {"device", "test", "test_limit"}
-
 
 def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Classify test images by the features of every arm, for several seeds; killed and started again, it continues.
@@ -38,9 +36,8 @@ def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False)
     held_out = embed_test(
         workspace, embeddings, test=options.test, limit=options.test_limit, device=options.device, force=force
     )
-    asked = {name: value for name, value in options.plain().items() if name not in _NOT_IN_REQUEST}
     inputs = {"embeddings": fingerprint(embeddings["files"]), "test_embeddings": fingerprint(held_out["files"])}
-    stage = Stage(workspace.root / "graph", {**asked, **inputs})
+    stage = Stage(workspace.root / "graph", {**options.request(), **inputs})
     if not force and (manifest := stage.finished()):
         return _result(manifest, stage.folder, fresh=False)
     stage.begin(force)

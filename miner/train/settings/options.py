@@ -35,6 +35,7 @@ class TrainOptions(Options):
         None,
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
         description="Name of the run (letters, digits, . _ -); the method's name if not given.",
+        json_schema_extra={"decides_result": False},
     )
     epochs: int = Field(
         100, ge=1, description="Passes over own-view items and semantic pairs.", json_schema_extra={"short": "-e"}
@@ -246,21 +247,28 @@ class TrainOptions(Options):
         None,
         description="Train on the images of a source as `miner embed` takes it, without embeddings, with --pairs-arm none: the "
         "encoder of a first round, which no label and no other image has touched.",
+        json_schema_extra={"decides_result": False},
     )
     limit: int | None = Field(
         None, ge=2, description="Train on the first so many images only (and the pairs among them)."
     )
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.")
+    device: str = Field(
+        "auto",
+        description="auto, cpu, cuda, cuda:1, mps.",
+        json_schema_extra={"decides_result": False},
+    )
     processes: int = Field(
         1,
         ge=1,
         description="Processes that share each batch: one per GPU. They train what one would, up to rounding. torchrun "
         "--nproc-per-node N -m miner train ... does the same, also on several machines.",
+        json_schema_extra={"decides_result": False},
     )
     engine_address: str | None = Field(
         None,
         description="Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the "
         "workspace under the same path.",
+        json_schema_extra={"decides_result": False},
     )
     sync_norm: bool = Field(
         True,
@@ -272,8 +280,14 @@ class TrainOptions(Options):
         description="memory: decode every image once, before the first step; stream: leave images in their files and decode "
         "those of a step ahead of it, for data sets larger than memory; auto: memory if they take at most half of what is "
         "free. The result is the same, byte for byte.",
+        json_schema_extra={"decides_result": False},
     )
-    workers: int = Field(0, ge=0, description="Threads that decode images; 0 means one per core, at most 8.")
+    workers: int = Field(
+        0,
+        ge=0,
+        description="Threads that decode images; 0 means one per core, at most 8.",
+        json_schema_extra={"decides_result": False},
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto is bf16 where the device has it natively."
     )
@@ -283,7 +297,10 @@ class TrainOptions(Options):
         "other numbers. For long runs.",
     )
     checkpoint_steps: int = Field(
-        500, ge=1, description="Most steps between checkpoints; a rerun continues from the last."
+        500,
+        ge=1,
+        description="Most steps between checkpoints; a rerun continues from the last.",
+        json_schema_extra={"decides_result": False},
     )
     knn_epochs: int = Field(
         0,

@@ -1,0 +1,62 @@
+"""What every stage's options say of themselves, beside their types."""
+
+import pytest
+
+from miner.options import Options
+from miner.pairs.options import PairsOptions
+from miner.stages import STAGES
+
+REQUIRED = {"embed": {"source": "sample"}}
+
+# Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
+EVALUATE = {"run", "best", "device", "workers"}
+NOT_IN_REQUEST = {
+    "embed": {"batch_size", "device", "workers", "max_errors", "engine_address"},
+    "calibrate": {"batch_size", "device"},
+    "pairs": {"min", "max", "auto", "device", "memory", "append", "engine_address", "max_pairs"}
+    | {"engine", "recall", "nlist", "nprobe", "links", "ef_construction", "ef_search"},
+    "export": {"exclude", "to", "workers", "engine_address"},
+    "publish": {"to", "private", "dry_run"},
+    "train": {"name", "source", "device", "data", "workers", "checkpoint_steps", "processes", "engine_address"},
+    "refine": {"device", "processes"},
+    "eval knn": EVALUATE,
+    "eval linear": EVALUATE,
+    "eval graph": {"device", "test", "test_limit"},
+    "report": set(),
+}
+IF_CHANGED = {
+    "embed": {"layer": "projector", "pool": "max", "draft": 2.0, "compile": True},
+    "pairs": {"groups": True, "both_orders": True, "most_similar": 5},
+}
+
+
+def default_options(stage: str) -> Options:
+    return STAGES[stage].options.parse(REQUIRED.get(stage, {}))
+
+
+@pytest.mark.parametrize("stage", NOT_IN_REQUEST)
+def test_request_holds_the_options_that_decide(stage: str) -> None:
+    options = default_options(stage)
+    absent = NOT_IN_REQUEST[stage] | IF_CHANGED.get(stage, {}).keys()
+    assert options.request() == {name: value for name, value in options.plain().items() if name not in absent}
+
+
+@pytest.mark.parametrize("stage", IF_CHANGED)
+def test_younger_options_are_in_a_request_where_changed(stage: str) -> None:
+    options = STAGES[stage].options.parse({**REQUIRED.get(stage, {}), **IF_CHANGED[stage]})
+    assert options.request() == {**default_options(stage).request(), **IF_CHANGED[stage]}
+
+
+def test_approximate_engine_is_in_the_request_with_its_options() -> None:
+    exact = PairsOptions().request()
+    assert PairsOptions(engine="faiss").request() == exact
+    ivf = {"engine": "ivf", "recall": 0.9, "nlist": None, "nprobe": None}
+    assert PairsOptions(engine="ivf", recall=0.9).request() == exact | ivf
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_options_say_nothing_unknown_of_themselves(stage: str) -> None:
+    for name, field in STAGES[stage].options.model_fields.items():
+        said = field.json_schema_extra or {}
+        assert said.keys() <= {"argument", "short", "panel", "decides_result"}, name
+        assert said.get("decides_result", True) in (True, False, "if changed"), name
