@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. A module imports from its own room, and from rooms of lower layers.
 LAYERS = (
     ("errors",),
-    ("engine", "machine", "options", "statistics"),
+    ("engine", "machine", "options", "statistics", "tables"),
     ("source",),
     ("images",),
     ("learning",),
@@ -42,7 +42,6 @@ BETWEEN_STAGES = {
     ("refine", "embed"): "test images are embedded as the others were",
     ("refine", "evaluate"): "refined features are judged as others are",
     ("refine", "pairs"): "the exact neighbour graph",
-    ("report", "refine"): "the sentence about the controls",
     ("study", "evaluate"): "the grid's evaluations",
     ("study", "train"): "the grid's runs",
     ("train", "evaluate"): "accuracy of nearest neighbours while a run goes on",

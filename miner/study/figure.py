@@ -6,9 +6,10 @@ from pathlib import Path
 from miner.engine import committed
 from miner.engine.records import Record
 from miner.study.summary import CONTROLS
+from miner.tables import plot_intervals
 
 
-def draw(path: Path, title: str, arms: Sequence[Record]) -> None:
+def plot_study(path: Path, title: str, arms: Sequence[Record]) -> None:
     """Means with their 95 % intervals, one row per arm, and a line at the best control.
 
     Args:
@@ -18,21 +19,18 @@ def draw(path: Path, title: str, arms: Sequence[Record]) -> None:
     """
     from matplotlib.figure import Figure
 
-    known = [arm for arm in arms if "knn" in arm][::-1]
+    known = [arm for arm in arms if "knn" in arm]
     figure = Figure(figsize=(7, 1.4 + 0.4 * len(known)), layout="constrained")
     axes = figure.subplots()
-    for row, arm in enumerate(known):
-        accuracy = arm["knn"][0]["accuracy"]
-        colour = "#8a8a8a" if arm["pairs_arm"] in CONTROLS else "#1f5f99"
-        axes.errorbar(accuracy["mean"], row, xerr=accuracy["half_width"], fmt="o", color=colour, capsize=4)
-        if len(accuracy["by_seed"]) > 1:
-            axes.plot(accuracy["by_seed"], [row] * len(accuracy["by_seed"]), "|", color=colour, markersize=9)
+    colours = ["#8a8a8a" if arm["pairs_arm"] in CONTROLS else "#1f5f99" for arm in known]
+    plot_intervals(
+        axes, [arm["arm"] for arm in known], [arm["knn"][0]["accuracy"] for arm in known], colours, capsize=4
+    )
     for level, control in _best_controls(known):
         axes.axvline(level, color="#8a8a8a", linestyle="--", linewidth=1, label=f"best control: {control}")
         axes.legend(fontsize=8)
     first = known[0]["knn"][0]
     axes.set(title=title, xlabel=f"kNN accuracy in percent (k = {first['k']}, T = {first['temperature']:g})")
-    axes.set_yticks(range(len(known)), [arm["arm"] for arm in known])
     axes.margins(y=0.15)
     with committed(path) as partial:
         figure.savefig(partial, format="png", dpi=150)

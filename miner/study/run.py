@@ -19,7 +19,7 @@ from miner.study.notes import notes
 from miner.study.plan import Plan, plan_study
 from miner.study.recipe import Study, chosen_arms, chosen_seeds
 from miner.study.summary import summarise
-from miner.study.table import comma_separated, markdown
+from miner.study.table import study_csv, study_markdown
 
 
 def run_study(
@@ -114,16 +114,16 @@ def _conclude(plan: Plan, title: str, cells: list[Record], asked: Record) -> Res
     Raises:
         MinerError: a cell failed.
     """
-    from miner.study.figure import draw
+    from miner.study.figure import plot_study
 
     failed = [cell for cell in cells if "error" in cell]
     if len(failed) == len(cells):
         raise MinerError(f"All {len(cells)} runs of the study failed. {failed[0]['error']}")
     arms = summarise(cells)
-    table = markdown(title, arms, notes(plan, arms, cells))
+    table = study_markdown(title, arms, notes(plan, arms, cells))
     write_bytes(plan.root / "table.md", table.encode())
-    write_bytes(plan.root / "table.csv", comma_separated(arms).encode())
-    draw(plan.root / "figure.png", title, arms)
+    write_bytes(plan.root / "table.csv", study_csv(arms).encode())
+    plot_study(plan.root / "figure.png", title, arms)
     record = write_signed(plan.root / "study.json", {**asked, "arms": arms, "cells": cells})
     if failed:
         raise MinerError(

@@ -10,9 +10,10 @@ from statistics import fmean
 from typing import Any
 
 from miner.engine.records import Record
-from miner.statistics import MeanInterval, mean_interval
+from miner.tables import interval_record
 
 CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
+_DIGITS = 4
 
 
 def summarise(cells: Sequence[Record]) -> list[Record]:
@@ -53,8 +54,8 @@ def _protocol(number: int, arm: str, done: dict[str, list[Record]]) -> Record:
     return {
         "k": result["k"],
         "temperature": result["temperature"],
-        "accuracy": _plain(mean_interval([cell["knn"][number]["trained"] for cell in own])),
-        "random_weights": _rounded(fmean(cell["knn"][number]["random"] for cell in own)),
+        "accuracy": _interval([cell["knn"][number]["trained"] for cell in own]),
+        "random_weights": round(fmean(cell["knn"][number]["random"] for cell in own), _DIGITS),
         "gain": _gain(number, own, done),
     }
 
@@ -63,7 +64,7 @@ def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Reco
     """Difference to the best control of as many steps, seed by seed; None for a control, and where there is none."""
     if own[0]["pairs_arm"] in CONTROLS:
         return None
-    found: list[tuple[float, str, list[int], MeanInterval]] = []
+    found: list[tuple[float, str, list[int], Record]] = []
     for control, cells in done.items():
         theirs = {cell["seed"]: cell for cell in cells if cell["pairs_arm"] in CONTROLS}
         pairs = [
@@ -74,19 +75,15 @@ def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Reco
         if pairs:
             level = fmean(other["knn"][number]["trained"] for _, other in pairs)
             differences = [cell["knn"][number]["trained"] - other["knn"][number]["trained"] for cell, other in pairs]
-            found.append((level, control, _seeds([cell for cell, _ in pairs]), mean_interval(differences)))
+            found.append((level, control, _seeds([cell for cell, _ in pairs]), _interval(differences)))
     if not found:
         return None
     _, control, seeds, difference = max(found, key=lambda candidate: candidate[0])
-    return {"control": control, "seeds": seeds, **_plain(difference)}
+    return {"control": control, "seeds": seeds, **difference}
 
 
-def _plain(found: MeanInterval) -> Record:
-    return {
-        "mean": _rounded(found.mean),
-        "half_width": None if found.half_width is None else _rounded(found.half_width),
-        "by_seed": [_rounded(value) for value in found.values],
-    }
+def _interval(by_seed: list[float]) -> Record:
+    return {**interval_record(by_seed, _DIGITS), "by_seed": [round(value, _DIGITS) for value in by_seed]}
 
 
 def _mean(cells: list[Record], name: str) -> Any:
@@ -99,7 +96,3 @@ def _mean(cells: list[Record], name: str) -> Any:
 
 def _seeds(cells: list[Record]) -> list[int]:
     return [cell["seed"] for cell in cells]
-
-
-def _rounded(value: float) -> float:
-    return round(value, 4)

@@ -1,14 +1,15 @@
 """The table of a study, in Markdown for people and in CSV for programs."""
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from miner.engine.records import Record
+from miner.tables import csv_text, interval_text, markdown_lines
+
+_SHOWN = 1  # digits after the point
 
 
-def markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> str:
+def study_markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> str:
     """A table with one row per arm, and notes below it.
 
     Args:
@@ -21,8 +22,7 @@ def markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> str:
     heads += [f"kNN, k = {k}, T = {temperature:g}" for k, temperature in protocols]
     heads += [f"gain over the best control, k = {k}" for k, _ in protocols]
     rows = [heads, ["---"] * len(heads), *(_cells(arm, len(protocols)) for arm in arms)]
-    table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    return "\n\n".join([f"# {title}", table, *notes]) + "\n"
+    return "\n\n".join([f"# {title}", "\n".join(markdown_lines(rows)), *notes]) + "\n"
 
 
 def _cells(arm: Record, protocols: int) -> list[str]:
@@ -37,21 +37,16 @@ def _cells(arm: Record, protocols: int) -> list[str]:
         f"{arm['pairs']:,}" if paired else "-",
         f"{100 * precision:.1f} %" if precision is not None else "-",
         f"{arm['pair_images']:,.0f}" if paired and arm["pair_images"] is not None else "-",
-        *(_interval(result["accuracy"]) for result in arm["knn"]),
+        *(interval_text(result["accuracy"], _SHOWN) for result in arm["knn"]),
         *(_gain(result["gain"]) for result in arm["knn"]),
     ]
 
 
-def _interval(found: Record, sign: str = "") -> str:
-    mean = f"{found['mean']:{sign}.1f}"
-    return mean if found["half_width"] is None else f"{mean} ± {found['half_width']:.1f}"
-
-
 def _gain(found: Record | None) -> str:
-    return "-" if found is None else f"{_interval(found, '+')} ({found['control']})"
+    return "-" if found is None else f"{interval_text(found, _SHOWN, '+')} ({found['control']})"
 
 
-def comma_separated(arms: Sequence[Record]) -> str:
+def study_csv(arms: Sequence[Record]) -> str:
     """One line per arm; what is not known is empty. Accuracies and gains in percent, with half of their 95 % intervals."""
     facts = ["arm", "workspace", "pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images"]
     rows: list[dict[str, Any]] = []
@@ -65,11 +60,7 @@ def comma_separated(arms: Sequence[Record]) -> str:
         rows.append(row)
     names = list(dict.fromkeys(name for row in rows for name in row))
     names.sort(key=lambda name: facts.index(name) if name in facts else len(facts))
-    text = io.StringIO()
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text(names, rows)
 
 
 def _column(result: Record) -> str:

@@ -7,7 +7,7 @@ import torch
 from miner.refine.network.encode import encode
 from miner.refine.network.fit import fit, make_network
 from miner.refine.network.network import GraphNetwork
-from tests.refine.network.test_network import CONVS, CPU, options, random_nodes
+from tests.refine.graphs import CONVS, CPU, options, random_nodes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 

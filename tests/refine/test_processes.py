@@ -17,8 +17,7 @@ from miner.refine.network import fit as fitting
 from miner.refine.network.fit import fit, make_network
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
-from tests.refine.modes.test_modes import clusters
-from tests.refine.network.test_network import CPU, options, random_nodes
+from tests.refine.graphs import CPU, clusters, options, random_nodes
 from tests.train.processes import TORCHRUN, on_processes
 
 

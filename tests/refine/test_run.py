@@ -23,7 +23,7 @@ from miner.refine.comparison.run import compare
 from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.refine.run import refine
 from miner.verify.run import verify
-from tests.refine.modes.test_modes import clusters
+from tests.refine.graphs import clusters
 
 SMALL = {"neighbors": 5, "dim": 16, "epochs": 3, "device": "cpu"}
 

@@ -11,7 +11,7 @@ from miner.refine.run import refine
 from miner.refine.run_graphs import read_views
 from miner.train.methods.graphnnclr import GraphNNCLR
 from miner.train.methods.parts.graph_files import save_graphs
-from tests.refine.modes.test_modes import clusters
+from tests.refine.graphs import clusters
 from tests.train.methods.test_graphnnclr import graphnnclr, see_all
 from tests.train.methods.tiny import IMAGES
 from tests.train.mini_workspace import finish_folder

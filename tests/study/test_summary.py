@@ -9,7 +9,7 @@ from scipy import stats
 
 from miner.engine.records import Record
 from miner.study.summary import summarise
-from miner.study.table import comma_separated, markdown
+from miner.study.table import study_csv, study_markdown
 
 
 def cell(arm: str, seed: int, accuracy: float, **change: object) -> Record:
@@ -73,7 +73,7 @@ def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
 
 def test_tables_show_the_same_numbers() -> None:
     arms = summarise([*CELLS, {"arm": "oracle", "seed": 0, "run": "oracle-s0", "workspace": "w", "error": "no labels"}])
-    lines = markdown("title", arms, ["a note"]).splitlines()
+    lines = study_markdown("title", arms, ["a note"]).splitlines()
     rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     by_arm = {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
     semantic = by_arm["semantic"]
@@ -82,7 +82,7 @@ def test_tables_show_the_same_numbers() -> None:
     assert semantic["gain over the best control, k = 200"] == "+7.0 ± 12.7 (anchor-oversample)"
     assert by_arm["equal-steps"]["pairs"] == by_arm["equal-steps"]["images in pairs"] == "-"
     assert by_arm["oracle"]["seeds"] == "failed"
-    table = {row["arm"]: row for row in csv.DictReader(io.StringIO(comma_separated(arms)))}
+    table = {row["arm"]: row for row in csv.DictReader(io.StringIO(study_csv(arms)))}
     assert float(table["semantic"]["knn_k200_T0.1_gain_mean"]) == 7.0
     assert table["semantic"]["knn_k200_T0.1_control"] == "anchor-oversample"
     assert (table["oracle"]["knn_k200_T0.1_accuracy_mean"], table["oracle"]["failed"]) == ("", "1")
@@ -92,4 +92,4 @@ def test_tables_show_the_same_numbers() -> None:
 def test_one_seed_is_shown_without_an_interval() -> None:
     (arm,) = summarise([cell("semantic", 3, 54.88)])
     assert arm["knn"][0]["accuracy"] == {"mean": 54.88, "half_width": None, "by_seed": [54.88]}
-    assert "| 54.9 |" in markdown("title", [arm], [])
+    assert "| 54.9 |" in study_markdown("title", [arm], [])

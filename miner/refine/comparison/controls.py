@@ -22,7 +22,7 @@ Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
-class Arm:
+class GraphArm:
     """A row of the table.
 
     Attributes:
@@ -44,21 +44,21 @@ class Arm:
     by_chance: bool = False
 
 
-ARMS = (
-    Arm("raw features", "raw"),
-    Arm("smoothing, 1 hop", "smoothing", hops=1),
-    Arm("smoothing, 2 hops", "smoothing", hops=2),
-    Arm("graph network, untrained", "network", trained=False),
-    Arm("network without edges", "network", edges=False),
-    Arm("graph network, random graph", "network", by_chance=True),
-    Arm("graph network", "network"),
-    Arm("graph network", "network", mode="transductive"),
-    Arm("graph network", "network", mode="as-code"),
+GRAPH_ARMS = (
+    GraphArm("raw features", "raw"),
+    GraphArm("smoothing, 1 hop", "smoothing", hops=1),
+    GraphArm("smoothing, 2 hops", "smoothing", hops=2),
+    GraphArm("graph network, untrained", "network", trained=False),
+    GraphArm("network without edges", "network", edges=False),
+    GraphArm("graph network, random graph", "network", by_chance=True),
+    GraphArm("graph network", "network"),
+    GraphArm("graph network", "network", mode="transductive"),
+    GraphArm("graph network", "network", mode="as-code"),
 )
 
 
 def arm_features(
-    arm: Arm, features: Features, lists: Lists, options: RefineOptions, checkpoint: Path
+    arm: GraphArm, features: Features, lists: Lists, options: RefineOptions, checkpoint: Path
 ) -> dict[float, Features]:
     """Features of all images, training images first, as an arm makes them; no label is looked at.
 
@@ -81,7 +81,9 @@ def arm_features(
     return {1.0: _by_network(arm, features, graphs, options, checkpoint)}
 
 
-def _by_network(arm: Arm, features: Features, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path) -> Features:
+def _by_network(
+    arm: GraphArm, features: Features, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path
+) -> Features:
     conv = options.conv if arm.edges else "none"
     if not arm.edges:
         graphs = ModeGraphs(edgeless(graphs.fitted.nodes), edgeless(graphs.read.nodes))

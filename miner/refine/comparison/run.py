@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from miner.refine.comparison.controls import Arm
+    from miner.refine.comparison.controls import GraphArm
     from miner.refine.modes.modes import Lists
 
 
@@ -53,8 +53,8 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.engine import Unit, committed, run, write_bytes, write_json
     from miner.pairs.arithmetic.cosine import unit_rows
-    from miner.refine.comparison import table
-    from miner.refine.comparison.controls import ARMS
+    from miner.refine.comparison import controls_table as table
+    from miner.refine.comparison.controls import GRAPH_ARMS
     from miner.refine.modes.modes import Lists
 
     train, test = EmbeddingStore(workspace), EmbeddingStore(held_out_workspace(workspace))
@@ -63,18 +63,18 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     lists = Lists(train.vectors, test.vectors, options.neighbors)
     parts = folder / "parts"
 
-    def unit(arm: "Arm", seed: int) -> Unit:
+    def unit(arm: "GraphArm", seed: int) -> Unit:
         name = f"{table.arm_key(arm)}-{seed}"
         work = partial(_score_arm, arm, seed, options, features, lists, (labels, truth), parts / f"{name}.pt")
         return Unit(name, (parts / f"{name}.json",), work)
 
     seeds = range(options.seed, options.seed + options.seeds)
-    units = {arm: [unit(arm, seed) for seed in seeds] for arm in ARMS}
+    units = {arm: [unit(arm, seed) for seed in seeds] for arm in GRAPH_ARMS}
     run([one for same_seed in zip(*units.values(), strict=True) for one in same_seed])
     scores = {
         table.arm_key(arm): [json.loads(one.outputs[0].read_text()) for one in some] for arm, some in units.items()
     }
-    rows = table.table_rows(scores)
+    rows = table.control_rows(scores)
     record = {
         "unit": "top-1 accuracy in percent on the test images; mean and half of the 95 % interval over seeds",
         "n_train": len(labels),
@@ -86,15 +86,15 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
         "the training images; kNN: k = 20, exp(cosine / 0.07); seeds vary networks and what is held out, not the images",
     }
     write_json(folder / "table.json", signed({"rows": rows, "verdict": record["verdict"]}))
-    write_bytes(folder / "table.md", table.markdown(rows).encode())
-    write_bytes(folder / "table.csv", table.comma_separated(rows).encode())
+    write_bytes(folder / "table.md", table.controls_markdown(rows).encode())
+    write_bytes(folder / "table.csv", table.controls_csv(rows).encode())
     with committed(folder / "table.png") as partial_file:
-        table.draw(partial_file, rows)
+        table.plot_controls(partial_file, rows)
     return record, [folder / f"table.{ending}" for ending in ("json", "md", "csv", "png")]
 
 
 def _score_arm(
-    arm: "Arm",
+    arm: "GraphArm",
     seed: int,
     options: GraphOptions,
     features: "NDArray[np.float32]",
@@ -117,15 +117,17 @@ def _score_arm(
 
 
 def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
-    from miner.refine.comparison.table import in_words, row_name, shown
+    from miner.artifacts.graph_table import verdict_sentences
+    from miner.refine.comparison.controls_table import row_name
+    from miner.tables import interval_text
 
     lines = [
-        f"eval graph: {row_name(row)}: linear {shown(row['linear'])}, kNN {shown(row['knn'])}"
+        f"eval graph: {row_name(row)}: linear {interval_text(row['linear'], 2)}, kNN {interval_text(row['knn'], 2)}"
         for row in manifest["rows"]
     ]
-    said = in_words(manifest["verdict"])
-    lines += [f"eval graph: {line}" for line in said]
+    sentences = verdict_sentences(manifest["verdict"])
+    lines += [f"eval graph: {line}" for line in sentences]
     lines.append(
         f"eval graph: {manifest['n_train']:,} training and {manifest['n_test']:,} test images, accuracy in %; table in {folder}"
     )
-    return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in said])
+    return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in sentences])

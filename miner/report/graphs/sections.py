@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from miner.artifacts.graph_table import CLASSIFIERS, verdict_sentences
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
 from miner.report.findings import Findings
@@ -12,6 +13,7 @@ from miner.report.graphs.maps import make_maps
 from miner.report.graphs.neighbourhoods import draw_images, neighbour_lists, neighbourhoods
 from miner.report.graphs.panels import graph_panel
 from miner.report.graphs.run_graphs import read_graphs
+from miner.tables import interval_text
 
 
 def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> dict[str, Any]:
@@ -44,15 +46,13 @@ def _controls(record: Record | None) -> Mapping[str, Any] | None:
     """The table of `miner eval graph` and its verdict."""
     if record is None:
         return None
-    from miner.refine.comparison.table import CLASSIFIERS, in_words, shown
-
     rows = [
-        {"arm": row["arm"], "mode": row["mode"] or "", "cells": [shown(row[name]) for name in CLASSIFIERS]}
+        {"arm": row["arm"], "mode": row["mode"] or "", "cells": [interval_text(row[name], 2) for name in CLASSIFIERS]}
         for row in record["rows"]
     ]
     return {
         "rows": rows,
-        "verdict": in_words({name: record["verdict"][name] for name in CLASSIFIERS}),
+        "verdict": verdict_sentences({name: record["verdict"][name] for name in CLASSIFIERS}),
         "n_train": record["n_train"],
         "n_test": record["n_test"],
     }

@@ -7,36 +7,33 @@ from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.refine.graph.graph import attach, drop_edges, edgeless, from_neighbours, random_neighbours, reverse
 from miner.refine.graph.neighbours import nearest_lists
+from tests.refine.graphs import senders
 
 # Node 0 chose 1, 1 chose 2, 2 chose 1, 3 chose 2, 4 chose 0.
 CHOSEN = np.array([[1], [2], [1], [2], [0]])
 COSINES = np.array([[0.5], [0.9], [0.9], [0.4], [0.2]], np.float32)
 
 
-def heard(graph) -> dict[int, list[int]]:
-    return {node: graph.sources[graph.starts[node] : graph.starts[node + 1]].tolist() for node in range(graph.nodes)}
-
-
 def test_directed_node_hears_the_neighbours_it_chose() -> None:
     graph = from_neighbours(CHOSEN, COSINES)
-    assert heard(graph) == {0: [1], 1: [2], 2: [1], 3: [2], 4: [0]}
+    assert senders(graph) == {0: [1], 1: [2], 2: [1], 3: [2], 4: [0]}
     np.testing.assert_array_equal(graph.weights, COSINES.ravel())
 
 
 def test_reversed_node_hears_those_that_chose_it() -> None:
-    assert heard(reverse(from_neighbours(CHOSEN, COSINES))) == {0: [4], 1: [0, 2], 2: [1, 3], 3: [], 4: []}
+    assert senders(reverse(from_neighbours(CHOSEN, COSINES))) == {0: [4], 1: [0, 2], 2: [1, 3], 3: [], 4: []}
 
 
 def test_symmetric_and_mutual() -> None:
     symmetric = from_neighbours(CHOSEN, COSINES, "symmetric")
-    assert heard(symmetric) == {0: [1, 4], 1: [0, 2], 2: [1, 3], 3: [2], 4: [0]}
+    assert senders(symmetric) == {0: [1, 4], 1: [0, 2], 2: [1, 3], 3: [2], 4: [0]}
     np.testing.assert_array_equal(symmetric.weights, np.float32([0.5, 0.2, 0.5, 0.9, 0.9, 0.4, 0.4, 0.2]))
-    assert heard(from_neighbours(CHOSEN, COSINES, "mutual")) == {0: [], 1: [2], 2: [1], 3: [], 4: []}
+    assert senders(from_neighbours(CHOSEN, COSINES, "mutual")) == {0: [], 1: [2], 2: [1], 3: [], 4: []}
 
 
-def test_attached_node_hears_and_is_never_heard() -> None:
+def test_attached_node_hears_and_is_never_senders() -> None:
     graph = attach(from_neighbours(CHOSEN[:3], COSINES[:3]), np.array([[2, 0], [1, 2]]), np.ones((2, 2), np.float32))
-    assert heard(graph) == {0: [1], 1: [2], 2: [1], 3: [0, 2], 4: [1, 2]}
+    assert senders(graph) == {0: [1], 1: [2], 2: [1], 3: [0, 2], 4: [1, 2]}
     with pytest.raises(ValueError, match="old ones"):
         attach(edgeless(3), np.array([[3]]), np.ones((1, 1), np.float32))
 
@@ -46,8 +43,8 @@ def test_dropped_edges_are_a_share_of_all_and_depend_on_the_seed() -> None:
     graph = from_neighbours(ids, np.ones(ids.shape, np.float32))
     thin = drop_edges(graph, 0.3, seed=2)
     assert abs(len(thin.sources) / 4000 - 0.7) < 0.03
-    assert heard(thin) == heard(drop_edges(graph, 0.3, seed=2)) != heard(drop_edges(graph, 0.3, seed=3))
-    assert all(set(some) <= set(heard(graph)[node]) for node, some in heard(thin).items())
+    assert senders(thin) == senders(drop_edges(graph, 0.3, seed=2)) != senders(drop_edges(graph, 0.3, seed=3))
+    assert all(set(some) <= set(senders(graph)[node]) for node, some in senders(thin).items())
     assert drop_edges(graph, 0, seed=0) is graph
 
 

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from miner.refine.comparison.controls import ARMS, arm_features
+from miner.refine.comparison.controls import GRAPH_ARMS, arm_features
 from miner.refine.graph.graph import Graph, edgeless, from_neighbours
 from miner.refine.graph.smoothing import smooth
 from miner.refine.modes.modes import Lists, RandomLists, mode_graphs
 from miner.refine.options import RefineOptions
-from tests.refine.graph.test_graph import heard
+from tests.refine.graphs import clusters, senders
 
 # Directions in degrees: train 0, 10, 50; test 14, 40. Nearest training images: 0 -> 1, 1 -> 0, 2 -> 1; test 3 -> 1, 4 -> 2.
 # Among all: 0 -> 1, 1 -> 3, 2 -> 4, 3 -> 1, 4 -> 2.
@@ -22,22 +22,22 @@ def five(**changes: object) -> tuple[Lists, RefineOptions]:
 
 def test_inductive_trains_on_training_images_and_test_images_only_listen() -> None:
     graphs = mode_graphs("inductive", *five())
-    assert heard(graphs.fitted) == {0: [1], 1: [0, 2], 2: [1]}
-    assert heard(graphs.read) == {0: [1], 1: [0, 2], 2: [1], 3: [1], 4: [2]}
+    assert senders(graphs.fitted) == {0: [1], 1: [0, 2], 2: [1]}
+    assert senders(graphs.read) == {0: [1], 1: [0, 2], 2: [1], 3: [1], 4: [2]}
     directed = mode_graphs("inductive", *five(graph="directed"))
-    assert heard(directed.read) == {0: [1], 1: [0], 2: [1], 3: [1], 4: [2]}
+    assert senders(directed.read) == {0: [1], 1: [0], 2: [1], 3: [1], 4: [2]}
     mutual = mode_graphs("inductive", *five(graph="mutual"))
-    assert heard(mutual.read) == {0: [1], 1: [0], 2: [], 3: [1], 4: [2]}
+    assert senders(mutual.read) == {0: [1], 1: [0], 2: [], 3: [1], 4: [2]}
 
 
 def test_transductive_is_one_symmetric_graph_of_all() -> None:
     graphs = mode_graphs("transductive", *five())
-    assert heard(graphs.fitted) == heard(graphs.read) == {0: [1], 1: [0, 3], 2: [4], 3: [1], 4: [2]}
+    assert senders(graphs.fitted) == senders(graphs.read) == {0: [1], 1: [0, 3], 2: [4], 3: [1], 4: [2]}
 
 
 def test_as_code_is_heard_by_what_it_chose_so_test_images_hear_nobody() -> None:
     graphs = mode_graphs("as-code", *five())
-    assert heard(graphs.fitted) == heard(graphs.read) == {0: [1], 1: [0, 2, 3], 2: [4], 3: [], 4: []}
+    assert senders(graphs.fitted) == senders(graphs.read) == {0: [1], 1: [0, 2, 3], 2: [4], 3: [], 4: []}
 
 
 def test_cosine_weights_are_the_cosines() -> None:
@@ -57,13 +57,9 @@ def test_smoothing_leaves_isolated_images_alone() -> None:
     np.testing.assert_allclose(smooth(FIVE, edgeless(5), 0.25, 2), FIVE, atol=1e-6)
 
 
-def clusters(count: int, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    rows = np.eye(12)[rng.integers(0, 4, count)] + 0.3 * rng.normal(size=(count, 12))
-    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
-
-
-@pytest.mark.parametrize("arm", [arm for arm in ARMS if arm.kind != "raw"], ids=lambda arm: f"{arm.name} {arm.mode}")
+@pytest.mark.parametrize(
+    "arm", [arm for arm in GRAPH_ARMS if arm.kind != "raw"], ids=lambda arm: f"{arm.name} {arm.mode}"
+)
 def test_only_inductive_arms_hide_test_images_from_training_images(tmp_path, arm) -> None:
     train = clusters(60, 0)
     options = RefineOptions.parse({"neighbors": 5, "dim": 8, "epochs": 2, "device": "cpu"})
@@ -92,4 +88,4 @@ def test_random_graph_has_the_degrees_of_the_real_one() -> None:
 
     real, chance = (mode_graphs("inductive", some, options).read for some in (lists, RandomLists(lists, 0)))
     assert degrees(real) == degrees(chance) == [5] * 80
-    assert chance.sources[300:].max() < 60 and heard(real) != heard(chance)
+    assert chance.sources[300:].max() < 60 and senders(real) != senders(chance)

@@ -4,23 +4,13 @@ import numpy as np
 import pytest
 import torch
 
-from miner.refine.graph.graph import edgeless, from_neighbours, random_neighbours
+from miner.refine.graph.graph import edgeless, from_neighbours
 from miner.refine.graph.messages import adjacency, weighted
 from miner.refine.graph.sampling import sampled_block
 from miner.refine.network.encode import encode
 from miner.refine.network.fit import Nodes, fit, make_network
 from miner.refine.network.network import GraphNetwork
-from miner.refine.options import RefineOptions
-
-CPU = torch.device("cpu")
-CONVS = ["gcn", "sage", "gin", "gat"]
-
-
-def random_nodes(count: int = 40, k: int = 4, width: int = 6, kind: str = "symmetric") -> Nodes:
-    ids = random_neighbours(count, k, count, seed=0)
-    rng = np.random.default_rng(1)
-    graph = from_neighbours(ids, rng.uniform(0.1, 1, ids.shape).astype(np.float32), kind)
-    return Nodes(rng.normal(size=(count, width)).astype(np.float32), graph)
+from tests.refine.graphs import CONVS, CPU, options, random_nodes
 
 
 def output(network: GraphNetwork, conv: str, nodes: Nodes) -> torch.Tensor:
@@ -136,10 +126,6 @@ def test_thinned_messages_keep_their_sum_in_expectation_and_do_not_depend_on_the
     block, rows = sampled_block(graph, np.arange(40), 1, 3, 5)
     alone, others = sampled_block(graph, np.array([7]), 1, 3, 5)
     assert set(others[alone.sources]) == set(rows[block.sources[block.targets == 7]])
-
-
-def options(**changes: object) -> RefineOptions:
-    return RefineOptions.parse({"dim": 8, "epochs": 4, "lr": 0.01, **changes})
 
 
 @pytest.mark.parametrize("conv", CONVS)

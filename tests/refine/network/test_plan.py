@@ -8,14 +8,14 @@ import sys
 import pytest
 
 from miner.refine.network.network import require_geometric
-from tests.refine.network.test_network import CONVS
+from tests.refine.graphs import CONVS
 
 MEASURE = """
 import json, sys, tempfile, torch
 from pathlib import Path
 from miner.refine.network.fit import fit, make_network
 from miner.refine.network.plan import step_bytes
-from tests.refine.network.test_network import CPU, options, random_nodes
+from tests.refine.graphs import CPU, options, random_nodes
 
 def resident(name):
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name))

@@ -13,13 +13,14 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.graph_table import verdict_sentences
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import fingerprint
 from miner.errors import MinerError
 from miner.pairs.neighbours.graph import NeighbourGraph
-from miner.refine.comparison.controls import ARMS
-from miner.refine.comparison.table import arm_key, in_words, table_rows, verdict
+from miner.refine.comparison.controls import GRAPH_ARMS
+from miner.refine.comparison.controls_table import arm_key, control_rows, verdict
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.report.charts.degree import degree_steps
@@ -227,16 +228,16 @@ def test_the_table_of_controls_stands_with_its_verdict(make_workspace) -> None:
         arm_key(arm): [
             {name: {"test": place + rng.random(), "validation": 0.0} for name in ("linear", "knn")} for _ in range(3)
         ]
-        for place, arm in enumerate(ARMS)
+        for place, arm in enumerate(GRAPH_ARMS)
     }
     images = fingerprint(workspace.manifest(workspace.embeddings)["files"])
     stage = Stage(workspace.root / "graph", {"embeddings": images})
     stage.begin(force=True)
-    rows, answer = table_rows(scores), verdict(scores)
+    rows, answer = control_rows(scores), verdict(scores)
     stage.finish({"rows": rows, "verdict": answer, "n_train": 40, "n_test": 9}, [])
     assert report(ReportOptions(gallery=5), workspace).fresh
     section = read(workspace).sections["controls"]
-    assert all(line in section for line in in_words(answer)) and "9 test images" in section
+    assert all(line in section for line in verdict_sentences(answer)) and "9 test images" in section
     assert section.index("linear: the graph network") < section.index("knn: the graph network")
     for row in rows:
         numbers = [f"{row[name]['mean']:.2f} ± {row[name]['half_width']:.2f}" for name in ("linear", "knn")]
