@@ -7,12 +7,13 @@ at once; another request is refused, unless the user says `--force`.
 
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from miner import __version__
 from miner.engine import write_json
 from miner.engine.records import Record, file_record, read_json, write_signed
+from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 _PREVIOUS = "previous.json"
@@ -62,23 +63,21 @@ class Stage:
             )
         if old is not None and old != self.request and self._holds_work():
             raise MinerError(
-                f"{self.folder} was made by another request: {_differences(old, self.request)}. "
+                f"{self.folder} was made by another request: {differences(old, self.request)}. "
                 "Use --force to replace it, or choose another workspace with -w."
             )
 
     def _holds_work(self) -> bool:
         return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
 
-    def finish(self, record: Record, files: Iterable[Path], known: Mapping[str, Record] | None = None) -> Record:
+    def finish(self, record: Record, files: Iterable[Path]) -> Record:
         """Write manifest.json with the record and the checksum of each file. The stage is done from here on.
 
         Args:
             record: what the stage found.
             files: all files that it made, in its folder.
-            known: by name, records of files that were digested while they were written.
         """
-        names = {str(path.relative_to(self.folder)): path for path in sorted(files)}
-        checksums = {name: (known or {}).get(name) or file_record(path) for name, path in names.items()}
+        checksums = {str(path.relative_to(self.folder)): file_record(path) for path in sorted(files)}
         manifest = {"miner_version": __version__, "request": self.request, "files": checksums, **record}
         manifest = write_signed(self.folder / "manifest.json", manifest)
         (self.folder / "request.json").unlink(missing_ok=True)
@@ -119,13 +118,13 @@ class GrowingStage(Stage):
         (self.folder / "request.json").unlink(missing_ok=True)
         (self.folder / _PREVIOUS).unlink(missing_ok=True)
 
-    def finish(self, record: Record, files: Iterable[Path], known: Mapping[str, Record] | None = None) -> Record:
-        manifest = super().finish(record, files, known)
+    def finish(self, record: Record, files: Iterable[Path]) -> Record:
+        manifest = super().finish(record, files)
         (self.folder / _PREVIOUS).unlink(missing_ok=True)
         return manifest
 
 
-def request_of(folder: Path) -> Record | None:
+def request_of(folder: AnyPath) -> Record | None:
     """What the stage in a folder was asked for, finished or not; None if there is no stage."""
     manifest = read_json(folder / "manifest.json")
     return read_json(folder / "request.json") if manifest is None else manifest.get("request")
@@ -145,12 +144,13 @@ def finished_file(path: Path, request: Record, force: bool) -> Record | None:
         return None
     if record.get("request") != wanted:
         raise MinerError(
-            f"{path} was made by another request: {_differences(record.get('request') or {}, wanted)}. "
+            f"{path} was made by another request: {differences(record.get('request') or {}, wanted)}. "
             "Use --force to replace it, or choose another workspace with -w."
         )
     return record
 
 
-def _differences(old: Record, new: Record) -> str:
+def differences(old: Record, new: Record) -> str:
+    """The fields of two requests that differ, for people."""
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
     return ", ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names)

@@ -156,7 +156,7 @@ class _ErrorWatch:
         """
         import pyarrow.parquet as pq
 
-        self.reasons.update(pq.read_table(unit.outputs[1], columns=["reason"])["reason"].to_pylist())
+        self.reasons.update(pq.read_table(unit.files[1], columns=["reason"])["reason"].to_pylist())
         if self.reasons.total() > self.allowed:
             raise MinerError(
                 f"{self.reasons.total():,} of {self.images:,} images could not be used so far ({_common(self.reasons)}), more "

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from miner.engine.remote import RemotePath
+from miner.engine.remote import AnyPath, RemotePath
 from miner.errors import MinerError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -23,7 +23,7 @@ def partial_path(path: Path) -> Path:
 
 
 @contextmanager
-def committed(path: Path | RemotePath) -> Iterator[Path]:
+def committed(path: AnyPath) -> Iterator[Path]:
     """Yield a path to write to; on success it becomes `path` in one step, on failure nothing of it remains.
 
     Of a remote path it is a temporary file, uploaded at the end; see `RemotePath` for how atomic that is.
@@ -75,13 +75,13 @@ def explain_write_error(error: BaseException, path: Path) -> BaseException:
     return error
 
 
-def write_bytes(path: Path | RemotePath, data: bytes) -> None:
+def write_bytes(path: AnyPath, data: bytes) -> None:
     """Write `data` to `path` atomically."""
     with committed(path) as partial:
         partial.write_bytes(data)
 
 
-def write_json(path: Path | RemotePath, record: Any) -> None:
+def write_json(path: AnyPath, record: Any) -> None:
     """Write a record as sorted, indented JSON, atomically; the same record gives the same bytes."""
     write_bytes(path, json_bytes(record))
 

@@ -7,22 +7,23 @@ from typing import Any
 
 from miner.engine import json_bytes, write_json
 from miner.engine.digest import digest_file
+from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 Record = dict[str, Any]
 
 
-def read_json(path: Path) -> Record | None:
+def read_json(path: AnyPath) -> Record | None:
     """A JSON object from a file, or None when there is no such file.
 
     Raises:
         MinerError: the file is not a JSON object.
     """
     try:
-        record = json.loads(path.read_text())
+        record = json.loads(path.read_bytes())
     except FileNotFoundError:
         return None
-    except (ValueError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise MinerError(
             f"{path} is damaged ({error}). Delete this file and run its stage again with --force."
         ) from error
@@ -35,7 +36,7 @@ def read_json(path: Path) -> Record | None:
     return record
 
 
-def write_signed(path: Path, record: Record) -> Record:
+def write_signed(path: AnyPath, record: Record) -> Record:
     """Write a record as JSON with `digest`, the sha256 of its JSON without that field; returns it as it was written."""
     written = signed(record)
     write_json(path, written)

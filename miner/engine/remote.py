@@ -6,13 +6,13 @@ are uploaded aside and renamed, which is one step on a server that can rename; f
 """
 
 import posixpath
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from miner.engine.explain import explained, one_line
 from miner.errors import MinerError, UsageError
 
 _OBJECT_STORES = frozenset(
@@ -20,7 +20,7 @@ _OBJECT_STORES = frozenset(
 )
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class RemotePath:
     """A file or folder behind a URL.
 
@@ -40,21 +40,14 @@ class RemotePath:
     def name(self) -> str:
         return posixpath.basename(self.url)
 
-    @property
-    def parent(self) -> "RemotePath":
-        return RemotePath(posixpath.dirname(self.url))
-
-    def relative_to(self, folder: "RemotePath") -> str:
-        return self.url.removeprefix(f"{folder.url}/")
-
     def exists(self) -> bool:
-        files, path = _place(self.url)
-        with _explained(self.url, "reached"):
+        files, path = file_system(self.url)
+        with self._explained("reached"):
             return bool(files.exists(path))
 
     def open(self) -> IO[bytes]:
-        files, path = _place(self.url)
-        with _explained(self.url, "read"):
+        files, path = file_system(self.url)
+        with self._explained("read"):
             return files.open(path, "rb")  # type: ignore[no-any-return]
 
     def read_bytes(self) -> bytes:
@@ -62,31 +55,31 @@ class RemotePath:
             return stream.read()
 
     def size_bytes(self) -> int:
-        files, path = _place(self.url)
-        with _explained(self.url, "read"):
+        files, path = file_system(self.url)
+        with self._explained("read"):
             return int(files.size(path))
 
-    def unlink(self) -> None:
-        files, path = _place(self.url)
-        with _explained(self.url, "removed"):
-            if files.exists(path):
+    def unlink(self, missing_ok: bool = False) -> None:
+        files, path = file_system(self.url)
+        with self._explained("removed"):
+            if not missing_ok or files.exists(path):
                 files.rm_file(path)
 
-    def files(self) -> "list[RemotePath]":
-        """All files below this folder, sorted."""
-        files, root = _place(self.url)
+    def names(self) -> list[str]:
+        """Paths of all files below this folder, relative to it, sorted."""
+        files, root = file_system(self.url)
         root = root.rstrip("/")
-        with _explained(self.url, "listed"):
+        with self._explained("listed"):
             files.invalidate_cache()
             found = files.find(root) if files.isdir(root) else []
-        return [self / path[len(root) + 1 :] for path in sorted(found)]
+        return sorted(path[len(root) + 1 :] for path in found)
 
     def receive(self, local: Path) -> None:
         """Upload a file; it appears here whole wherever the store can do that."""
-        files, path = _place(self.url)
+        files, path = file_system(self.url)
         folder, name = posixpath.split(path)
         aside = path if self.shows_only_whole_files else posixpath.join(folder, f".{name}.partial")
-        with _explained(self.url, "written"):
+        with self._explained("written"):
             files.makedirs(folder, exist_ok=True)
             files.put_file(str(local), aside)
             if aside != path:
@@ -104,23 +97,37 @@ class RemotePath:
         """Whether the store itself makes a file appear only when it is complete."""
         return self.protocol in _OBJECT_STORES
 
+    def _explained(self, verb: str) -> AbstractContextManager[None]:
+        def explain(error: Exception) -> MinerError:
+            return MinerError(
+                f"{self} could not be {verb} ({one_line(error)}). What was finished is kept; the same command continues."
+            )
 
-def remote_or_local(place: str) -> Path | RemotePath:
-    """A local path, or what is behind a URL.
+        return explained(explain, FileNotFoundError)
+
+
+AnyPath = Path | RemotePath
+
+
+def local_or_remote(where: str) -> AnyPath:
+    """What a path or a URL names.
 
     Raises:
         UsageError: fsspec knows no such file system, or the package for it is missing.
     """
-    if "://" not in place:
-        return Path(place)
-    files, path = _place(place)
-    if type(files).__name__ == "LocalFileSystem":
-        return Path(path)
-    return RemotePath(place.rstrip("/"))
+    if "://" not in where:
+        return Path(where)
+    files, path = file_system(where)
+    return Path(path) if is_local(files) else RemotePath(where.rstrip("/"))
 
 
 @cache
-def _place(url: str) -> tuple[Any, str]:
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, and the path in it.
+
+    Raises:
+        UsageError: fsspec knows no such file system, or the package for it is missing.
+    """
     import fsspec
 
     try:
@@ -130,15 +137,8 @@ def _place(url: str) -> tuple[Any, str]:
     return files, path
 
 
-@contextmanager
-def _explained(url: str, verb: str) -> Iterator[None]:
-    """Turn what a store raises into an error for people."""
-    try:
-        yield
-    except (MinerError, FileNotFoundError):
-        raise
-    except Exception as error:  # each store has its own
-        reason = " ".join(str(error).split())[:200]
-        raise MinerError(
-            f"{url} could not be {verb} ({type(error).__name__}: {reason}). What was finished is kept; the same command continues."
-        ) from error
+def is_local(files: Any) -> bool:
+    """Whether a file system of fsspec is that of this machine."""
+    import fsspec
+
+    return isinstance(files, fsspec.get_filesystem_class("file"))

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from miner.engine.atomic import committed
 from miner.engine.progress import Progress
+from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 
@@ -26,9 +27,14 @@ class Unit:
     """
 
     id: str
-    outputs: tuple[Path, ...]
+    outputs: tuple[AnyPath, ...]
     work: Callable[..., None]
     items: int = 1
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The outputs on this machine: all of them, but for units that write behind a URL."""
+        return tuple(path for path in self.outputs if isinstance(path, Path))
 
     @property
     def done(self) -> bool:

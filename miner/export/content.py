@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,6 +12,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.workspace import Workspace
 from miner.engine import Unit
+from miner.engine.remote import AnyPath
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals
@@ -86,7 +86,7 @@ class Content:
                     names[row] = shard.name
         return names
 
-    def units(self, folder: Any) -> list[Unit]:
+    def units(self, folder: AnyPath) -> list[Unit]:
         """One unit of work per shard; it makes the shard and, beside it, the record of its checksum."""
         return [
             Unit(

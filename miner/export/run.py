@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
@@ -10,9 +10,10 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, finished_items, run
 from miner.engine.digest import digest_stream
 from miner.engine.records import Record, file_record, fingerprint
+from miner.engine.remote import AnyPath
 from miner.engine.result import Result
 from miner.export.options import ExportOptions
-from miner.export.target import FolderTarget, open_target
+from miner.export.target import ExportTarget, open_target
 from miner.machine.executor import executor_for
 
 if TYPE_CHECKING:
@@ -50,14 +51,13 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
     content = read_content(options, workspace, embeddings, reject)
     # What can be refused has been by now; only then do old shards go.
     stage.begin(force)
-    known = _write(content, options, stage)
-    manifest = stage.finish(_record(content, embeddings, pairs), [stage.folder / name for name in known], known)
-    stage.forget_parts()
+    digests = _write(content, options, stage)
+    manifest = stage.finish(_record(content, embeddings, pairs), digests)
     return Result("export", manifest, _lines(manifest, stage))
 
 
-def _write(content: "Content", options: ExportOptions, stage: FolderTarget) -> dict[str, Record]:
-    """Write all files; returns the record of each, by name."""
+def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> dict[str, Record]:
+    """Write all files; returns the digest of each, by name."""
     from miner.export.tables import image_table, pair_table, write_table, write_wids_index
 
     folder = stage.folder
@@ -65,23 +65,23 @@ def _write(content: "Content", options: ExportOptions, stage: FolderTarget) -> d
     with Progress("export", sum(unit.items for unit in units), "samples", finished_items(units)) as progress:
         executor = executor_for(options.engine_address, workers=options.workers)
         run(units, progress=progress, executor=executor)
-    known = {unit.id: _shard_record(*unit.outputs) for unit in units}
-    known["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
-    known["pairs.parquet"] = write_table(folder / "pairs.parquet", pair_table(content.pairs))
+    digests = {unit.id: _shard_digest(*unit.outputs) for unit in units}
+    digests["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
+    digests["pairs.parquet"] = write_table(folder / "pairs.parquet", pair_table(content.pairs))
     for kind, name in (("pairs", "index.json"), ("images", "index-images.json")):
         if shards := [shard for shard in content.shards if shard.kind == kind]:
-            known[name] = write_wids_index(folder / name, kind, shards)
-    return known
+            digests[name] = write_wids_index(folder / name, kind, shards)
+    return digests
 
 
-def _shard_record(part: Any, shard: Any) -> Record:
+def _shard_digest(note: AnyPath, shard: AnyPath) -> Record:
     """What was noted while a shard was written; a shard without such a note is read again."""
     try:
-        record = json.loads(part.read_bytes())
+        digest = json.loads(note.read_bytes())
     except (FileNotFoundError, ValueError):
-        record = None
-    if isinstance(record, dict):
-        return record
+        digest = None
+    if isinstance(digest, dict):
+        return digest
     if isinstance(shard, Path):
         return file_record(shard)
     with shard.open() as stream:
@@ -117,7 +117,7 @@ def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsMani
     }
 
 
-def _lines(manifest: Record, stage: FolderTarget) -> list[str]:
+def _lines(manifest: Record, stage: ExportTarget) -> list[str]:
     total = sum(file["bytes"] for file in manifest["files"].values())
     images = "" if manifest["request"]["pairs_only"] else f"{manifest['images']:,} images and "
     left_out = {"rejected": "rejected by reviewers", "max_degree": "over --max-degree"}

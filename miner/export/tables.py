@@ -1,7 +1,6 @@
 """The tables beside the shards: where each image is, which pairs there are, and the index for random access."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow.parquet as pq
 from miner.engine import committed, json_bytes
 from miner.engine.digest import digest_file
 from miner.engine.records import Record
+from miner.engine.remote import AnyPath
 from miner.export.plan import Shard, image_offsets
 
 IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "extension", "label", "width", "height", "sha256")
@@ -39,14 +39,14 @@ def pair_table(pairs: pa.Table) -> pa.Table:
     return pairs.drop_columns(["a", "b"])
 
 
-def write_table(path: Any, table: pa.Table) -> Record:
+def write_table(path: AnyPath, table: pa.Table) -> Record:
     """Write a table atomically; returns the record of the file."""
     with committed(path) as partial:
         pq.write_table(table, partial, compression="zstd")
         return digest_file(partial)
 
 
-def write_wids_index(path: Any, name: str, shards: Sequence[Shard]) -> Record:
+def write_wids_index(path: AnyPath, name: str, shards: Sequence[Shard]) -> Record:
     """A shard list as the `wids` package reads it, which then gives each sample by its number; returns the file's record."""
     shard_list = [{"url": shard.name, "nsamples": len(shard.rows), "filesize": shard.size_bytes} for shard in shards]
     with committed(path) as partial:

@@ -1,23 +1,23 @@
 """Where an export goes: `shards/` of the workspace, another folder, or a URL."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
 from miner import __version__
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage import differences, request_of
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, write_signed
-from miner.engine.remote import RemotePath, remote_or_local
+from miner.engine import write_json
+from miner.engine.records import Record, read_json, write_signed
+from miner.engine.remote import AnyPath, local_or_remote
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
 
 _OWN_NAMES = ("manifest.json", "request.json", "pairs.parquet", "images.parquet", "index.json", "index-images.json")
 
 
-def open_target(options: ExportOptions, workspace: Workspace, request: Record) -> "FolderTarget":
-    """The stage that owns the folder of an export.
+def open_target(options: ExportOptions, workspace: Workspace, request: Record) -> "ExportTarget":
+    """The folder that an export writes to.
 
     Args:
         options: of the export.
@@ -26,85 +26,83 @@ def open_target(options: ExportOptions, workspace: Workspace, request: Record) -
     Raises:
         UsageError: the URL cannot be used at all, or not by several processes.
     """
-    place = workspace.shards if options.to is None else remote_or_local(options.to)
-    if isinstance(place, Path):
-        return FolderTarget(place, request)
-    if place.protocol == "memory" and (options.workers > 1 or options.engine_address is not None):
+    folder = workspace.shards if options.to is None else local_or_remote(options.to)
+    several = options.workers > 1 or options.engine_address is not None
+    if several and not isinstance(folder, Path) and folder.protocol == "memory":
         raise UsageError(
             "memory:// belongs to one process. Leave --workers and --engine-address out, or use another --to."
         )
-    return UrlTarget(place, request)
+    return ExportTarget(folder, request)
 
 
-class FolderTarget(Stage):
-    """A folder that may hold files of others: `--force` removes what an export wrote, and nothing else."""
+class ExportTarget:
+    """The folder of an export, on this machine or behind a URL. It is begun, continued, finished or refused as a `Stage` is.
 
-    def discard(self) -> None:
-        """Remove what an export wrote, its manifest first."""
-        for path in self._own_files():
-            path.unlink()
-        self.forget_parts()
+    It may hold files of others: `--force` removes what an export wrote, and nothing else.
 
-    def forget_parts(self) -> None:
-        """Remove the notes about shards, which the manifest has taken over."""
-        for path in self._own_files():
-            if path.parent != self.folder:
-                path.unlink()
-        parts = self.folder / "parts"
-        if parts.is_dir() and not any(parts.iterdir()):
-            parts.rmdir()
+    Args:
+        folder: need not exist.
+        request: all that decides the bytes of the export.
+    """
 
-    def _holds_work(self) -> bool:
-        return any(path.name != "request.json" for path in self._own_files())
-
-    def _own_files(self) -> list[Path]:
-        found = [path for path in self.folder.rglob("*") if path.is_file()] if self.folder.is_dir() else []
-        return _manifest_first(path for path in found if _is_own(path.relative_to(self.folder).as_posix()))
-
-
-class UrlTarget(FolderTarget):
-    """A folder on an fsspec file system."""
-
-    def __init__(self, place: RemotePath, request: Record) -> None:
-        # A RemotePath has what a stage and its units need of a Path.
-        super().__init__(cast(Path, place), request)
-        self.place = place
+    def __init__(self, folder: AnyPath, request: Record) -> None:
+        self.folder = folder
+        self.request = json.loads(json.dumps(request))
 
     def finished(self) -> Record | None:
-        manifest = self._read("manifest.json")
+        """The manifest, if this very request has been finished."""
+        manifest = read_json(self.folder / "manifest.json")
         return manifest if manifest is not None and manifest.get("request") == self.request else None
 
     def refuse_another(self) -> None:
-        old = (self._read("manifest.json") or {}).get("request") or self._read("request.json")
-        if old != self.request and self._holds_work():
+        """Pass if the folder is free for this request.
+
+        Raises:
+            MinerError: it holds the export of another request, or part of it.
+        """
+        old = request_of(self.folder)
+        if old != self.request and any(name != "request.json" for name in self._own_names()):
+            made_for = "" if old is None else f": {differences(old, self.request)}"
             raise MinerError(
-                f"{self.place} holds the export of another request. Use --force to replace it, or another --to."
+                f"{self.folder} holds the export of another request{made_for}. Use --force to replace it, or choose another --to."
             )
 
-    def forget_parts(self) -> None:
-        for path in self._own_files():
-            if path.parent != self.place:
-                path.unlink()
+    def begin(self, force: bool) -> None:
+        """Make the folder ready; with `force`, remove what an earlier export wrote."""
+        if force:
+            self._remove(self._own_names())
+            self.forget_notes()
+        write_json(self.folder / "request.json", self.request)
 
-    def finish(self, record: Record, files: Iterable[Path], known: Mapping[str, Record] | None = None) -> Record:
-        names = sorted(cast(RemotePath, path).relative_to(self.place) for path in files)
-        checksums = {name: (known or {})[name] for name in names}
-        manifest = {"miner_version": __version__, "request": self.request, "files": checksums, **record}
+    def finish(self, record: Record, digests: Mapping[str, Record]) -> Record:
+        """Write manifest.json with the record and the digests of all files. The export is done from here on."""
+        files = dict(sorted(digests.items()))
+        manifest = {"miner_version": __version__, "request": self.request, "files": files, **record}
         manifest = write_signed(self.folder / "manifest.json", manifest)
-        (self.place / "request.json").unlink()
+        self._remove(["request.json"])
+        self.forget_notes()
         return manifest
 
-    def _own_files(self) -> list[Any]:
-        return _manifest_first(path for path in self.place.files() if _is_own(path.relative_to(self.place)))
+    def forget_notes(self) -> None:
+        """Remove the notes about shards, which the manifest has taken over."""
+        self._remove([name for name in self._own_names() if "/" in name])
+        notes = self.folder / "parts"
+        if isinstance(notes, Path) and notes.is_dir() and not any(notes.iterdir()):
+            notes.rmdir()
 
-    def _read(self, name: str) -> Record | None:
-        try:
-            record = json.loads((self.place / name).read_bytes())
-        except FileNotFoundError:
-            return None
-        except ValueError as error:
-            raise MinerError(f"{self.place / name} is damaged. Use --force to write the export again.") from error
-        return record if isinstance(record, dict) else None
+    def _remove(self, names: list[str]) -> None:
+        for name in names:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def _own_names(self) -> list[str]:
+        """The files of exports in the folder, the manifest first."""
+        return sorted(filter(_is_own, _names_below(self.folder)), key=lambda name: (name != "manifest.json", name))
+
+
+def _names_below(folder: AnyPath) -> list[str]:
+    if isinstance(folder, Path):
+        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return folder.names()
 
 
 def _is_own(name: str) -> bool:
@@ -113,7 +111,3 @@ def _is_own(name: str) -> bool:
     kind, _, ending = file.removeprefix(".").removesuffix(".partial").removesuffix(".json").rpartition(".")
     is_shard = kind.startswith(("images-", "pairs-")) and ending == "tar"
     return (folder in ("", "parts") and is_shard) or (folder == "" and file in _OWN_NAMES)
-
-
-def _manifest_first(paths: Iterable[Any]) -> list[Any]:
-    return sorted(paths, key=lambda path: (path.name != "manifest.json", str(path)))

@@ -81,7 +81,7 @@ class BandJoin:
             )
             for start, stop in blocks(images, STRIP_ROWS)
         ]
-        parts = [unit.outputs[0] for unit in units]
+        parts = [unit.files[0] for unit in units]
         self.found = sum(_rows_of(unit) for unit in units if unit.done)
         try:
             with Progress("pairs", images, "rows", finished_items(units)) as progress:
@@ -150,4 +150,4 @@ def _search(join: BandJoin, start: int, stop: int, part: Path) -> None:
 
 
 def _rows_of(unit: Unit) -> int:
-    return int(pq.read_metadata(unit.outputs[0]).num_rows)
+    return int(pq.read_metadata(unit.files[0]).num_rows)

@@ -1,12 +1,13 @@
 """Upload a published folder to the Hugging Face Hub, and never over what someone else put there."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from miner.engine.explain import explained
 from miner.engine.records import Record
 from miner.errors import MinerError
 
@@ -54,7 +55,7 @@ def upload(
             f"{folder}; `--to DIR` is for those who upload it themselves."
         )
     api = hub.HfApi(library_name="semantic-pair-miner")
-    with _explained(repository):
+    with explained(partial(_not_uploaded, repository)):
         api.create_repo(repository, repo_type="dataset", private=True if private else None, exist_ok=True)
         found = api.repo_info(repository, repo_type="dataset", files_metadata=True)
         url = f"{api.endpoint}/datasets/{repository}"
@@ -114,27 +115,16 @@ def _huggingface_hub(repository: str) -> Any:
     return huggingface_hub
 
 
-@contextmanager
-def _explained(repository: str) -> Iterator[None]:
-    """Errors of the Hub and of the network, for people. Which HTTP library raises them depends on the version."""
-    try:
-        yield
-    except MinerError:
-        raise
-    except Exception as error:
-        status = getattr(getattr(error, "response", None), "status_code", None)
-        if status in (401, 403, 404):
-            raise MinerError(
-                f"The Hugging Face Hub refuses {repository} to this token (HTTP {status}). Check that the name is right, that you "
-                "belong to that organisation, and that the token may write (`hf auth whoami`, `hf auth login`)."
-            ) from error
-        raise MinerError(_failure(repository, error)) from error
-
-
-def _failure(repository: str, error: Exception) -> str:
-    told = f"{error} {error.__cause__ or ''}"
-    reason = " ".join(told.split())[:300]
-    return (
+def _not_uploaded(repository: str, error: Exception) -> MinerError:
+    """An error of the Hub or of the network, for people. Which HTTP library raises it depends on the version."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403, 404):
+        return MinerError(
+            f"The Hugging Face Hub refuses {repository} to this token (HTTP {status}). Check that the name is right, that you "
+            "belong to that organisation, and that the token may write (`hf auth whoami`, `hf auth login`)."
+        )
+    reason = " ".join(f"{error} {error.__cause__ or ''}".split())[:300]
+    return MinerError(
         f"Uploading to {repository} failed ({type(error).__name__}: {reason}). What was uploaded is kept; the same command "
         "continues."
     )

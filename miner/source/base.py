@@ -1,12 +1,12 @@
 """What a source is: entries in a fixed order, and their bytes on demand."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from miner.engine.explain import explained, one_line
 from miner.engine.records import fingerprint
-from miner.errors import MinerError
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
 MAX_FILE_BYTES = 1 << 30
@@ -72,12 +72,6 @@ def check_size(size_bytes: int) -> None:
         raise OSError(f"file larger than {MAX_FILE_BYTES >> 20} MiB")
 
 
-@contextmanager
-def as_os_error(where: str) -> Iterator[None]:
+def as_os_error(where: str) -> AbstractContextManager[None]:
     """Turn whatever a file system or a format library raises into OSError, so that one bad image stays one bad image."""
-    try:
-        yield
-    except (OSError, MinerError):
-        raise
-    except Exception as error:
-        raise OSError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())[:160]}") from error
+    return explained(lambda error: OSError(f"{where}: {one_line(error, 160)}"), OSError)

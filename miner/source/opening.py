@@ -1,10 +1,11 @@
 """From what the user typed to a source."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from functools import partial
 
 import fsspec
 
+from miner.engine.explain import explained
 from miner.errors import MinerError, UsageError
 from miner.source.base import Source
 from miner.source.folder import FolderSource, is_image
@@ -32,7 +33,7 @@ def open_source(spec: str) -> Source:
     """
     if spec in BUILTIN:
         return open_builtin(spec)
-    with _explained(spec):
+    with explained(partial(_cannot_open, spec)):
         if is_shards(spec):
             return ShardSource(spec)
         if is_parquet(spec):
@@ -51,19 +52,12 @@ def open_source(spec: str) -> Source:
     )
 
 
-@contextmanager
-def _explained(spec: str) -> Iterator[None]:
-    """Turn what a file system raises into an error for people."""
-    try:
-        yield
-    except MinerError:
-        raise
-    except Exception as error:
-        if is_hub(spec):
-            raise hub_error(spec, error) from error
-        if "://" not in spec and not isinstance(error, OSError | ImportError | ValueError):
-            raise
-        raise MinerError(f"The source {spec} cannot be opened: {error or type(error).__name__}") from error
+def _cannot_open(spec: str, error: Exception) -> Exception:
+    if is_hub(spec):
+        return hub_error(spec, error)
+    if "://" not in spec and not isinstance(error, OSError | ImportError | ValueError):
+        return error
+    return MinerError(f"The source {spec} cannot be opened: {error or type(error).__name__}")
 
 
 def _open_folder(spec: str) -> Source:

@@ -105,7 +105,7 @@ def _run_grid(plan: Plan, failed: dict[str, str], force: bool, executor: Executo
         else:
             with Progress("study", len(units), "runs") as progress:
                 run(units, progress=progress, executor=executor)
-    return [read_json(unit.outputs[0]) or {} for unit in units]
+    return [read_json(unit.files[0]) or {} for unit in units]
 
 
 def _conclude(plan: Plan, title: str, cells: list[Record], asked: Record) -> Result:

@@ -60,7 +60,7 @@ class NeighbourGraph:
         paths = [folder / "knn_ids.npy", folder / "knn_sims.npy"]
         for number, path in enumerate(paths):
             with committed(path) as unfinished:
-                _join_blocks([unit.outputs[number] for unit in units], unfinished, (images, self.k))
+                _join_blocks([unit.files[number] for unit in units], unfinished, (images, self.k))
         return paths
 
     def nearest(self, start: int, stop: int) -> tuple[Rows, NDArray[np.float64]]:

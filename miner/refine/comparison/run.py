@@ -72,7 +72,7 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     units = {arm: [unit(arm, seed) for seed in seeds] for arm in GRAPH_ARMS}
     run([one for same_seed in zip(*units.values(), strict=True) for one in same_seed])
     scores = {
-        table.arm_key(arm): [json.loads(one.outputs[0].read_text()) for one in some] for arm, some in units.items()
+        table.arm_key(arm): [json.loads(one.files[0].read_text()) for one in some] for arm, some in units.items()
     }
     rows = table.control_rows(scores)
     record = {

@@ -167,7 +167,7 @@ def _fitted_with_test_images(
             for mode in _WITH_TEST_IMAGES
         ]
         run(units)
-        manifest = stage.finish({}, [unit.outputs[0] for unit in units])
+        manifest = stage.finish({}, [unit.files[0] for unit in units])
         shutil.rmtree(parts, ignore_errors=True)
     return stage.folder, manifest
 
