@@ -71,9 +71,7 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     seeds = range(options.seed, options.seed + options.seeds)
     units = {arm: [unit(arm, seed) for seed in seeds] for arm in GRAPH_ARMS}
     run([one for same_seed in zip(*units.values(), strict=True) for one in same_seed])
-    scores = {
-        table.arm_key(arm): [json.loads(one.files[0].read_text()) for one in some] for arm, some in units.items()
-    }
+    scores = {table.arm_key(arm): [json.loads(one.files[0].read_text()) for one in some] for arm, some in units.items()}
     rows = table.control_rows(scores)
     record = {
         "unit": "top-1 accuracy in percent on the test images; mean and half of the 95 % interval over seeds",
