@@ -38,6 +38,11 @@ class Options(BaseModel):
         except ValidationError as error:
             raise UsageError("; ".join(_explain(cls, problem) for problem in error.errors())) from None
 
+    @property
+    def run_name(self) -> str | None:
+        """Name of the run that the stage makes; None for a stage that makes no run."""
+        return None
+
     def plain(self) -> dict[str, Any]:
         """The options as JSON values."""
         return self.model_dump(mode="json")

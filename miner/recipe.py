@@ -26,7 +26,6 @@ from miner.artifacts.workspace import DEFAULT_WORKSPACE
 from miner.errors import UsageError
 from miner.options import Options
 from miner.stages import STAGES
-from miner.train.settings.options import TrainOptions
 
 StageOptions = dict[str, Any]
 Stages = list[dict[str, StageOptions | None]]
@@ -120,11 +119,11 @@ def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], wo
                 for layer in given
                 for option, value in layer.items()
             }
-            if name == "train":
-                trained = values.get("name") or values.get("method") or TrainOptions.parse({}).method
-            if "run" in STAGES[name].options.model_fields and trained is not None:
+            if trained is not None and STAGES[name].evaluates_run(values):
                 values.setdefault("run", trained)
-            planned.append((name, STAGES[name].options.parse(values)))
+            parsed = STAGES[name].options.parse(values)
+            trained = parsed.run_name or trained
+            planned.append((name, parsed))
     return planned
 
 

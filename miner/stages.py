@@ -1,8 +1,9 @@
 """All stages by name: their options, and the function that does the work."""
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
@@ -28,7 +29,7 @@ class StageCommand:
         help: one sentence.
         parallel: whether several processes that torchrun starts work on it together.
         exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
-        refined: the target instead, for options with `refined`; None for a stage without it.
+        refined: the target instead, for options with `refined`; None for a stage that evaluates no run.
     """
 
     target: str
@@ -50,6 +51,10 @@ class StageCommand:
         """
         target = self.refined if self.refined and getattr(options, "refined", False) else self.target
         return load(target)(options, workspace, force=force)
+
+    def evaluates_run(self, values: Mapping[str, Any]) -> bool:
+        """Whether these options ask for a run: in a recipe, the one that was trained before."""
+        return self.refined is not None and not values.get("refined")
 
 
 STAGES = {

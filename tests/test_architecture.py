@@ -42,8 +42,6 @@ BETWEEN_STAGES = {
     ("refine", "embed"): "test images are embedded as the others were",
     ("refine", "evaluate"): "refined features are judged as others are",
     ("refine", "pairs"): "the exact neighbour graph",
-    ("study", "evaluate"): "the grid's evaluations",
-    ("study", "train"): "the grid's runs",
     ("train", "evaluate"): "accuracy of nearest neighbours while a run goes on",
 }
 

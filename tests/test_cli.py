@@ -143,6 +143,14 @@ def test_recipe_reports_the_run_that_it_trained(tmp_path: Path) -> None:
     assert (other["train"].name, other["eval knn"].run) == (None, "control")
 
 
+def test_recipe_evaluates_what_was_refined_if_asked(tmp_path: Path) -> None:
+    from miner.recipe import Recipe, plan_recipe
+
+    recipe = Recipe(stages=[{"train": None}, {"refine": None}, {"eval knn": {"refined": True}}])
+    planned = dict(plan_recipe(recipe, {}, False, tmp_path))
+    assert (planned["refine"].run, planned["eval knn"].run) == (None, None)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupted_command_says_so(make_photos, tmp_path, number: int) -> None:
     folder = str(make_photos(count=200, classes=0))

@@ -42,8 +42,7 @@ def _measured(run: ArmRun, force: bool) -> Record:
     trained = run_logged("train", run.train, workspace, force).record
     knn = run_logged("eval knn", run.knn, workspace, force).record
     return {
-        "pairs_arm": run.train.pairs_arm,
-        **{name: trained.get(name) for name in ("steps", "pairs", "pair_label_precision", "pair_images")},
+        **{name: trained.get(name) for name in ("pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images")},
         "knn": [
             {name: result[name] for name in ("k", "temperature", "trained", "random")} for result in knn["results"]
         ],

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.errors import UsageError
-from miner.evaluate.options import KnnOptions
+from miner.options import Options
 from miner.recipe import Planned, StageOptions, Stages, check_names, plan_stages
 from miner.study.recipe import Study
-from miner.train.settings.options import TrainOptions
 
-# A run is called ARM-sSEED; the study calls it, and the grid is what --set must not flatten.
+# The study sets these itself (runs are named ARM-sSEED), so --set may not override them.
 _DECIDED_BY_THE_GRID = ("name", "seed", "pairs_arm")
 _ARM_STAGES = ("train", "eval knn")
 
@@ -31,8 +30,8 @@ class ArmRun:
     number: int
     arms: int
     workspace: Path
-    train: TrainOptions
-    knn: KnnOptions
+    train: Options
+    knn: Options
 
     @property
     def name(self) -> str:
@@ -90,7 +89,6 @@ def plan_study(
             stages: Stages = [{"train": study.train}, {"eval knn": study.eval_knn}]
             own = {"train": study.arms[arm].train}
             (_, train), (_, knn) = plan_stages(stages, [layers[0], own, layers[1], grid], workspace)
-            assert isinstance(train, TrainOptions) and isinstance(knn, KnnOptions)
             runs.append(ArmRun(arm, seed, number, len(arms), workspace.resolve(), train, knn))
     return Plan(root, {name: plan_stages(study.workspaces[name], layers, root / name) for name in used}, runs)
 

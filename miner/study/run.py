@@ -64,7 +64,7 @@ def run_study(
         say(study.notes.strip(), quiet)
     with Workspace(plan.root).locked():
         failed = _prepare(plan, force, quiet)
-        executor = executor_for(engine_address, plan.runs[0].train.device, process_per_device=False)
+        executor = executor_for(engine_address, plan.runs[0].train.plain()["device"], process_per_device=False)
         cells = _run_grid(plan, failed, force, executor)
         asked = {"study": content, "changes": changes, "full": full}
         return _conclude(plan, path.stem, cells, asked)

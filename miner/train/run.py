@@ -43,7 +43,7 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
 def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
     reads_pairs = PairsArm.parse(options.pairs_arm).reads_pairs
     inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
-    name = options.name or options.method
+    name = options.run_name
     start = find_initial_weights(options.init_from, workspace, workspace.run(name))
     stage = Stage(workspace.run(name), _request(options, inputs, start))
     if (manifest := broadcast(None if force else stage.finished())) is not None:

@@ -312,6 +312,11 @@ class TrainOptions(Options):
     seed: int = Field(0, description="Seed of weights, order and augmentations.")
 
     @property
+    def run_name(self) -> str:
+        """Name of the run."""
+        return self.name or self.method
+
+    @property
     def pairs_are_items(self) -> bool:
         """Whether a pair is trained on as an item of its own."""
         return not (self.partners or self.graph_prior)

@@ -11,6 +11,7 @@ from miner.artifacts.runs.files import BEST_FILE
 from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
+from miner.embed.encoder_name import parse_encoder
 from miner.embed.encoders import load_encoder
 from miner.engine.records import file_record
 from miner.errors import MinerError, UsageError
