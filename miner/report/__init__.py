@@ -1,1 +1,1 @@
-"""One self-contained page about a workspace -> report/index.html."""
+"""`miner report`: one HTML page about a workspace that loads nothing -> `report/index.html`."""

@@ -1,4 +1,4 @@
-"""Everything in a workspace that the page tells about: records and where images are, no image bytes."""
+"""The records of a workspace that the page shows: manifests, metrics, evaluations. No image is read here."""
 
 import json
 import math
@@ -18,11 +18,11 @@ class Run:
     """A training run, finished or not.
 
     Attributes:
-        name: of its folder.
-        manifest: None while it is not finished.
-        request: what was asked of it.
+        name: name of its folder.
+        manifest: None while the run is not finished.
+        request: its request.
         metrics: lines of metrics.jsonl.
-        evaluations: records of eval/*.json by name.
+        evaluations: records of eval/*.json, by name.
     """
 
     name: str
@@ -38,13 +38,13 @@ class Findings:
 
     Attributes:
         embeddings, pairs: manifests.
-        calibration: None when there is none for these embeddings.
-        shards: manifest, or None when there are none of these embeddings.
-        refined: manifest of refined/embeddings/, or None when there are none of these embeddings, or of a run as it is now.
-        controls: manifest of graph/, or None when there is none of these embeddings.
+        calibration: None if there is no calibration of these embeddings.
+        shards: manifest; None if these embeddings were not exported.
+        refined: manifest of refined/embeddings/; None if it was made of other embeddings, or of a run that was trained again.
+        controls: manifest of graph/; None if it was made of other embeddings.
         runs: by name.
-        stages: {stage: {"options", "environment"}} as run.json logged them, without this stage.
-        identity: changes when any input of the page changes.
+        stages: {stage: {"options", "environment"}} from run.json, without this stage.
+        identity: fingerprints of all inputs of the page.
     """
 
     embeddings: Record
@@ -95,7 +95,7 @@ def read_findings(workspace: Workspace) -> Findings:
 
 
 def _of_these(record: Record | None, images: str) -> Record | None:
-    """A record that was made of the embeddings with fingerprint `images`, else None."""
+    """The record if its request names the embeddings with fingerprint `images`, else None."""
     return record if record is not None and record.get("request", {}).get("embeddings") == images else None
 
 
@@ -119,7 +119,7 @@ def _read_run(folder: Path) -> Run | None:
 
 
 def _lines(path: Path) -> list[Record]:
-    """The whole lines of a JSON-lines file; what a kill or a crash cut short is left out."""
+    """The records of a JSON-lines file, without a line that a killed process has left unfinished."""
     lines: list[Record] = []
     for text in path.read_bytes().splitlines() if path.exists() else []:
         try:
@@ -150,6 +150,6 @@ def _stages(workspace: Workspace) -> dict[str, Record]:
 
 
 def number(value: Any) -> float | None:
-    """A finite number as it is, anything else as None."""
+    """A finite number as float; None for anything else."""
     usable = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     return float(value) if usable else None

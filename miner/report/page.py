@@ -1,4 +1,4 @@
-"""From findings to HTML."""
+"""The page: variables for the templates, from findings, pairs and images."""
 
 import base64
 import hashlib
@@ -33,11 +33,11 @@ Context = dict[str, Any]
 _TEMPLATES = Path(__file__).parent / "templates"
 _DUPLICATES_SHOWN = 12
 _FAILURES_SHOWN = 200
-_PICTURE_ROOM_BYTES = 4_200_000
+_THUMBNAIL_BYTES = 4_200_000
 
 
 def build_page(options: ReportOptions, workspace: Workspace, findings: Findings) -> str:
-    """The page as HTML; the same findings and images give the same text.
+    """The page as HTML. Equal findings and images give equal text.
 
     Raises:
         MinerError: a table of the workspace is missing or damaged.
@@ -78,7 +78,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
 
 
 def _coverage(findings: Findings, pairs: pa.Table) -> Markup | None:
-    """Coverage alone, where there are no labels."""
+    """The chart of coverage alone; None if there are labels, or no pairs."""
     if findings.pairs["labels"] is not None or not len(pairs):
         return None
     return precision_chart(coverage_points(pairs, findings.pairs["images"]), None)
@@ -105,7 +105,7 @@ def _degree(findings: Findings, pairs: pa.Table) -> Context:
     images = findings.embeddings["count"]
     ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])
     if len(ends) and not 0 <= ends.min() <= ends.max() < images:
-        raise MinerError("pairs.parquet names images that are not there. Run `miner pairs --force` again.")
+        raise MinerError("pairs.parquet names images that are not embedded. Run `miner pairs --force` again.")
     degree = findings.pairs["degree"]
     return {
         "degree": degree,
@@ -128,25 +128,25 @@ def _neighbours(findings: Findings) -> Context:
 def _galleries(
     options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table, album: Album
 ) -> Context:
-    """The cards of all galleries; the pictures share the room that the page has for them."""
+    """The cards of all galleries, whose thumbnails together keep to `_THUMBNAIL_BYTES`."""
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
-    shown_random = drawn_pairs(pairs, options.random) if len(pairs) > options.gallery else []
+    drawn = drawn_pairs(pairs, options.random) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
-    in_pairs = [pair[side] for pair in [*shown, *shown_random, *shown_duplicates] for side in ("a", "b")]
+    in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates] for side in ("a", "b")]
     uses = in_pairs + [hub["row"] for hub in hubs]
     images = album.images(uses)
     squares = album.squares(images)
-    pictures = make_thumbnails(squares, uses, _PICTURE_ROOM_BYTES)
+    thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES)
     paths = {row: image["path"] for row, image in images.items()}
-    gallery = cards(shown, paths, pictures, album.classes)
+    gallery = cards(shown, paths, thumbnails, album.classes)
     return {
         "gallery": gallery,
         "strip": strip(gallery),
-        "random": cards(shown_random, paths, pictures, album.classes),
-        "duplicates": cards(shown_duplicates, paths, pictures, album.classes),
-        "hubs": hub_cards(hubs, images, pictures, album.classes),
+        "random": cards(drawn, paths, thumbnails, album.classes),
+        "duplicates": cards(shown_duplicates, paths, thumbnails, album.classes),
+        "hubs": hub_cards(hubs, images, thumbnails, album.classes),
         "pair_count": len(pairs),
         "duplicate_count": len(duplicates),
         "missing_images": len(images) - len(squares),

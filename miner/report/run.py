@@ -1,4 +1,4 @@
-"""`miner report`: one HTML page about a workspace, with everything in it that it shows."""
+"""`miner report`: one HTML page about a workspace, which holds everything that it shows."""
 
 from miner import __version__
 from miner.artifacts.stage import Stage
@@ -13,7 +13,7 @@ PAGE = "index.html"
 
 
 def report(options: ReportOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Write `report/index.html`. It is a view of the other stages: when these have changed, it is written anew unasked.
+    """Write `report/index.html`. If another stage has changed since, the page is written again, also without `force`.
 
     Raises:
         MinerError: embeddings or pairs are missing, do not belong together, or are damaged; or the disk is full.
@@ -25,7 +25,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
 
     from miner.report.page import build_page
 
-    # Built before the old page goes: when this fails, the old one is still there.
+    # Built before the old page is removed: if this fails, the old page stays.
     page = build_page(options, workspace, findings).encode()
     stage.begin(force=True)
     write_bytes(stage.folder / PAGE, page)
@@ -34,7 +34,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
 
 
 def _written(stage: Stage) -> Record | None:
-    """The manifest, if the page is there as this request made it."""
+    """The manifest, if the page is still the one that this request wrote."""
     manifest, page = stage.finished(), stage.folder / PAGE
     return manifest if manifest is not None and same_file(page, manifest["files"].get(PAGE)) else None
 

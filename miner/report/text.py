@@ -1,4 +1,4 @@
-"""Numbers as people read them."""
+"""Numbers, names and bands as text."""
 
 from pathlib import PurePath
 
@@ -37,5 +37,5 @@ def source_name(spec: str) -> str:
 
 
 def band(record: dict[str, float]) -> str:
-    """A band as an interval."""
+    """A band as text."""
     return f"{record['min']:g} to {record['max']:g}"

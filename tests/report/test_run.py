@@ -8,8 +8,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine.result import Result
 from miner.report.options import ReportOptions
 from miner.report.run import report
-
-from .conftest import mine
+from tests.report.workspaces import mine
 
 
 def run(workspace: Workspace, gallery: int = 6) -> Result:

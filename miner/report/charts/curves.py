@@ -27,11 +27,11 @@ def curve_chart(
 
     Args:
         curves: points (step, value) by the number of the run, which gives the line its colour.
-        description: for those who do not see it.
-        from_zero: whether the axis begins at zero.
-        as_percent: whether values are shares.
-        over: what the first numbers of the points count.
-        chance: a level that a dashed line marks.
+        description: text for screen readers.
+        from_zero: whether the vertical axis begins at zero.
+        as_percent: whether values are shares, shown in percent.
+        over: name of the horizontal axis.
+        chance: the level of chance, drawn as a dashed line.
     Returns:
         The chart; None when there is no value.
     """
@@ -41,9 +41,9 @@ def curve_chart(
     steps = [step for curve in curves.values() for step, _ in curve]
     low, high = (limit(values if chance is None else [*values, chance]) for limit in (min, max))
     low = min(low, 0.0) if from_zero else low
-    room = (high - low) * 0.06 or max(abs(high), 1.0) * 0.1
+    margin = (high - low) * 0.06 or max(abs(high), 1.0) * 0.1
     x = Scale(0, max(steps), 46, _SIZE.width - 14)
-    y = Scale(low if from_zero else low - room, high + room, _SIZE.height - 40, 14)
+    y = Scale(low if from_zero else low - margin, high + margin, _SIZE.height - 40, 14)
     name = _percent if as_percent else "{:g}".format
     elements = [
         *y_axis(y, linear_ticks(y.low, y.high, 4), x.end, "", name),
@@ -56,7 +56,7 @@ def curve_chart(
 
 
 def thinned(curve: Curve, most: int = _MOST_POINTS) -> Curve:
-    """At most about `most` points, each the mean of a run of neighbours."""
+    """A curve of at most `most` points; each is the mean of consecutive points of the given one."""
     size = -(-len(curve) // most)
     if size <= 1:
         return curve

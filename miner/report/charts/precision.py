@@ -1,4 +1,4 @@
-"""Label precision and coverage at or above each similarity, over the number of pairs there."""
+"""Precision, coverage and number of the pairs at or above each similarity."""
 
 from typing import Any
 
@@ -23,14 +23,13 @@ def precision_chart(points: list[dict[str, Any]], chance: float | None) -> Marku
     points = sorted(points, key=lambda point: point["min"])
     low, high = points[0], points[-1]
     if chance is None:
+        ends = f"{_coverage_in_words(low)}, {_coverage_in_words(high)}"
+        description = f"Share of the images that are in pairs at or above a similarity: {ends}."
+    else:
         description = (
-            f"Share of the images that are in pairs at or above a similarity: {_covered(low)}, {_covered(high)}."
+            "Label precision of the pairs at or above a similarity, and the share of images in them: "
+            f"{_in_words(low)}, {_in_words(high)}. Random pairs: {percent(chance)}."
         )
-        return responsive(description, lambda size: _draw(size, points, None), _WIDE, _NARROW)
-    description = (
-        f"Label precision of the pairs at or above a similarity, and the share of images in them: {_spoken(low)}, {_spoken(high)}. "
-        f"Random pairs: {percent(chance)}."
-    )
     return responsive(description, lambda size: _draw(size, points, chance), _WIDE, _NARROW)
 
 
@@ -71,11 +70,11 @@ def _coverage_labels(x: Scale, share: Scale, named: list[dict[str, Any]]) -> lis
     return [_label(x(point["min"]), share(point["coverage"]) - 9, f"{point['coverage']:.0%}") for point in named]
 
 
-def _covered(point: dict[str, Any]) -> str:
+def _coverage_in_words(point: dict[str, Any]) -> str:
     return f"{percent(point['coverage'])} from {point['min']:g} ({point['pairs']:,} pairs)"
 
 
-def _spoken(point: dict[str, Any]) -> str:
+def _in_words(point: dict[str, Any]) -> str:
     numbers = f"{point['pairs']:,} pairs, {percent(point['coverage'])} of the images"
     return f"{percent(point['precision'])} from {point['min']:g} ({numbers})"
 

@@ -1,4 +1,4 @@
-"""Points in a plane, one dot each, coloured by class."""
+"""A scatter plot: one dot per point, coloured by class."""
 
 from collections.abc import Mapping
 
@@ -17,8 +17,8 @@ def scatter_chart(points: NDArray[np.floating], kinds: Mapping[str, NDArray[np.b
 
     Args:
         points: x to the right and y upwards, (n, 2), at least one.
-        kinds: which points are drawn in a style, bool (n,), by its names in the style sheet, from the lowest layer to the topmost.
-        description: for those who do not see it.
+        kinds: by style name, the points drawn in that style, bool (n,); later styles lie on top.
+        description: text for screen readers.
     """
     middle = (points.min(axis=0) + points.max(axis=0)) / 2
     reach = float(np.abs(points - middle).max()) or 1.0

@@ -1,4 +1,4 @@
-"""How many pairs have which similarity, on a logarithmic scale, with the band."""
+"""A histogram of the similarity of all pairs, on a logarithmic scale, with the band."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -24,7 +24,7 @@ class Bin(NamedTuple):
 
 
 def bins_of(histogram: dict[str, Any]) -> list[Bin]:
-    """The bins of a histogram record from the first that holds a pair on; none when all are empty."""
+    """The bins of a histogram record, without the empty ones at its low end; no bins when all are empty."""
     counts: Sequence[int] = histogram["counts"]
     same = histogram.get("same_label")
     width = (histogram["high"] - histogram["low"]) / len(counts)
@@ -43,7 +43,7 @@ def bins_of(histogram: dict[str, Any]) -> list[Bin]:
 
 
 def similarity_chart(histogram: dict[str, Any], band: dict[str, float]) -> Markup | None:
-    """Bars of pairs by similarity, those in the band in colour; a line for the pairs with equal labels, if known.
+    """Bars of pairs by similarity, coloured inside the band; a line for the pairs with equal labels, if labels are known.
 
     Args:
         histogram: as `SimilarityHistogram.record` gives it.
@@ -78,7 +78,7 @@ def _draw(size: ChartSize, bins: list[Bin], band: dict[str, float]) -> list[str]
 
 
 def _bars(x: Scale, y: Scale, each: Bin, band: dict[str, float]) -> list[str]:
-    """The bar of a bin, and once more in colour the part of it inside the band."""
+    """The bar of a bin, and the part of it inside the band as a second, coloured bar."""
     bottom, top = y.start, y(each.pairs)
     gap = min(0.8, (x(each.high) - x(each.low)) / 5)
     bars = [rect(x(each.low), top, x(each.high) - gap, bottom, class_="bar")]
@@ -101,7 +101,7 @@ def _band(x: Scale, band: dict[str, float], top: float, bottom: float) -> list[s
 
 
 def _same_label(x: Scale, y: Scale, bins: list[Bin]) -> list[str]:
-    """A stepped line over the bins, lifted where no pair has equal labels."""
+    """A stepped line over the bins, interrupted where no pair has equal labels."""
     if all(not each.same_label for each in bins):
         return []
     points: list[tuple[float, float] | None] = []

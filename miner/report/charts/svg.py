@@ -9,7 +9,7 @@ from markupsafe import Markup, escape
 
 
 class ChartSize(NamedTuple):
-    """Of a drawing, in CSS pixels."""
+    """Width and height of a drawing, in CSS pixels."""
 
     width: float
     height: float
@@ -21,12 +21,12 @@ NARROW = ChartSize(350, 240)
 
 @dataclass(frozen=True)
 class Scale:
-    """Data to pixels, linear or logarithmic.
+    """A function from data to pixels, linear or logarithmic.
 
     Attributes:
         low, high: ends of the data.
-        start, end: where they lie, in pixels.
-        log: whether equal ratios, not equal differences, are equally far apart.
+        start, end: positions of `low` and `high`, in pixels.
+        log: whether the scale is logarithmic.
     """
 
     low: float
@@ -63,7 +63,10 @@ def log_ticks(low: float, high: float, most: int = 6) -> list[float]:
 
 
 def tag(name: str, content: str = "", /, **attributes: object) -> str:
-    """One SVG element. Attribute values are escaped; `content` must be escaped already. A trailing _ is dropped, _ is -."""
+    """One SVG element. In attribute names a trailing _ is dropped and every other _ becomes -.
+
+    Attribute values are escaped here; `content` must be escaped already.
+    """
     pairs = (f' {key.rstrip("_").replace("_", "-")}="{escape(str(value))}"' for key, value in attributes.items())
     opening = f"<{name}{''.join(pairs)}"
     return f"{opening}>{content}</{name}>" if content else f"{opening}/>"
@@ -86,7 +89,7 @@ def line(x1: float, y1: float, x2: float, y2: float, class_: str) -> str:
 
 
 def path(points: Sequence[tuple[float, float] | None], **attributes: object) -> str:
-    """A line through points; None lifts the pen."""
+    """A line through points, interrupted at each None."""
     commands, pen_down = [], False
     for point in points:
         if point is not None:
@@ -96,7 +99,7 @@ def path(points: Sequence[tuple[float, float] | None], **attributes: object) -> 
 
 
 def x_axis(scale: Scale, ticks: Sequence[float], y: float, title: str, name: Callable[[float], str]) -> list[str]:
-    """A base line, labelled ticks below it, and the title below these at the right end."""
+    """A horizontal line with labelled ticks below it; the title stands below the labels at the right end."""
     labels = [text(scale(tick), y + 17, name(tick), class_="tick", text_anchor="middle") for tick in ticks]
     marks = [line(scale(tick), y, scale(tick), y + 4, "axis") for tick in ticks]
     return [
@@ -108,7 +111,7 @@ def x_axis(scale: Scale, ticks: Sequence[float], y: float, title: str, name: Cal
 
 
 def y_axis(scale: Scale, ticks: Sequence[float], right: float, title: str, name: Callable[[float], str]) -> list[str]:
-    """Faint lines across, labels at their left, and the title above them."""
+    """Horizontal grid lines with labels at their left and the title above them."""
     left = 46.0
     lines = [line(left, scale(tick), right, scale(tick), "grid") for tick in ticks]
     labels = [text(left - 8, scale(tick) + 4, name(tick), class_="tick", text_anchor="end") for tick in ticks]
@@ -124,6 +127,6 @@ def drawing(size: ChartSize, elements: Sequence[str], class_: str) -> str:
 def responsive(
     description: str, draw: Callable[[ChartSize], Sequence[str]], wide: ChartSize = WIDE, narrow: ChartSize = NARROW
 ) -> Markup:
-    """The chart drawn twice, for a desk and for a phone; the style sheet shows one. Read aloud as `description`."""
+    """A wide and a narrow drawing of a chart; the style sheet shows one of them. Screen readers read `description`."""
     both = drawing(wide, draw(wide), "wide") + drawing(narrow, draw(narrow), "narrow")
     return Markup(tag("div", both, class_="chart", role="img", aria_label=description))

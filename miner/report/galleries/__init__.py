@@ -1,1 +1,1 @@
-"""Which pairs the page shows as pictures, and how their images are read and made small."""
+"""Which pairs the page shows as thumbnails, and how their images are read and made small."""

@@ -1,4 +1,4 @@
-"""The images of a workspace, for looking at a few of them."""
+"""The images of a workspace: their metadata, and access to a few of them."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ from miner.source.webdataset.shards import ShardSource
 
 @dataclass(frozen=True)
 class Album:
-    """What is known of the embedded images, and where they are.
+    """The embedded images: their metadata and the source to read them from.
 
     Attributes:
-        metadata: a row for each.
-        classes: names of the labels, if they have any.
-        source: None when it is not there any more.
+        metadata: one row per image.
+        classes: names of the labels; None without labels.
+        source: None when it cannot be opened any more.
     """
 
     metadata: pa.Table
@@ -34,21 +34,21 @@ class Album:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """Of all images, -1 where unknown."""
+        """Labels of all images, int64 (n,), -1 where unknown."""
         return np.asarray(self.metadata["label"].fill_null(-1).to_numpy(), np.int64)
 
     def images(self, rows: Iterable[int]) -> dict[int, Mapping[str, Any]]:
-        """Metadata of some images by row."""
+        """Metadata of the images in these rows, by row."""
         wanted = sorted(set(rows))
         return dict(zip(wanted, self.metadata.take(pa.array(wanted, pa.int64())).to_pylist(), strict=True))
 
     def squares(self, images: Mapping[int, Mapping[str, Any]]) -> dict[int, Image.Image]:
-        """Central squares of those images that are there as they were embedded, by row."""
+        """Central squares of images by row, without those that are gone or have changed since embedding."""
         return load_squares(self.source, images) if self.source else {}
 
 
 def open_album(workspace: Workspace, findings: Findings) -> Album:
-    """The images from the exported shards, else from their source.
+    """The images, from the exported shards if there are any, else from their source.
 
     Raises:
         MinerError: the metadata is missing or damaged.

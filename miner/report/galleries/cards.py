@@ -1,4 +1,4 @@
-"""Which pairs are shown, and what is said about each."""
+"""Cards: a pair, or a hub, with thumbnails and class names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ from miner.report.galleries.thumbnails import Thumbnail
 
 @dataclass(frozen=True)
 class CardImage:
-    """One image of a pair.
+    """An image on a card.
 
     Attributes:
-        picture: None when the image cannot be shown.
-        class_name: None when its label is unknown.
-        description: for those who do not see it.
+        thumbnail: its thumbnail; None when the image cannot be shown.
+        class_name: name of its class; None when the label is unknown.
+        description: text for screen readers.
     """
 
-    picture: Thumbnail | None
+    thumbnail: Thumbnail | None
     class_name: str | None
     description: str
 
 
 @dataclass(frozen=True)
 class Card:
-    """A pair as it is shown.
+    """A pair on the page.
 
     Attributes:
-        agree: whether the labels do; None when one is unknown.
+        agree: whether both labels are equal; None when a label is unknown.
     """
 
     similarity: float
@@ -38,16 +38,16 @@ class Card:
 
     @property
     def classes(self) -> list[str]:
-        """Names of the known classes of its images."""
+        """Names of the known classes of its images, without repetition."""
         return list(dict.fromkeys(side.class_name for side in (self.a, self.b) if side.class_name is not None))
 
 
 @dataclass(frozen=True)
 class HubCard:
-    """An image that is among the nearest neighbours of very many others.
+    """An image that is among the nearest neighbours of very many other images.
 
     Attributes:
-        in_degree: in how many lists of neighbours it is.
+        in_degree: number of neighbour lists that contain it.
     """
 
     image: CardImage
@@ -57,16 +57,23 @@ class HubCard:
 def cards(
     pairs: Sequence[Mapping[str, Any]],
     paths: Mapping[int, str],
-    pictures: Mapping[int, Thumbnail],
+    thumbnails: Mapping[int, Thumbnail],
     classes: Sequence[str] | None,
 ) -> list[Card]:
-    """The pairs with their pictures and class names."""
+    """Cards of pairs.
+
+    Args:
+        pairs: rows of a table of pairs.
+        paths: path of each image in its source, by row.
+        thumbnails: thumbnails by row.
+        classes: names of the labels.
+    """
 
     def side(pair: Mapping[str, Any], letter: str) -> CardImage:
         label = pair[f"label_{letter}"]
         name = None if label is None else class_name(label, classes)
         file = PurePosixPath(paths[pair[letter]]).name
-        return CardImage(pictures.get(pair[letter]), name, f"{name}, {file}" if name else file)
+        return CardImage(thumbnails.get(pair[letter]), name, f"{name}, {file}" if name else file)
 
     def agree(pair: Mapping[str, Any]) -> bool | None:
         labels = (pair["label_a"], pair["label_b"])
@@ -78,34 +85,36 @@ def cards(
 def hub_cards(
     hubs: Sequence[Mapping[str, Any]],
     images: Mapping[int, Mapping[str, Any]],
-    pictures: Mapping[int, Thumbnail],
+    thumbnails: Mapping[int, Thumbnail],
     classes: Sequence[str] | None,
 ) -> list[HubCard]:
-    """The hubs of a neighbour graph with their pictures and class names.
+    """Cards of the hubs of a neighbour graph.
 
     Args:
         hubs: {"row", "key", "in_degree"}.
         images: metadata by row.
+        thumbnails: thumbnails by row.
+        classes: names of the labels.
     """
     return [
-        HubCard(card_image(images[hub["row"]], pictures.get(hub["row"]), classes), hub["in_degree"]) for hub in hubs
+        HubCard(card_image(images[hub["row"]], thumbnails.get(hub["row"]), classes), hub["in_degree"]) for hub in hubs
     ]
 
 
-def card_image(image: Mapping[str, Any], picture: Thumbnail | None, classes: Sequence[str] | None) -> CardImage:
-    """An image by its metadata, under its key."""
+def card_image(image: Mapping[str, Any], thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> CardImage:
+    """An image for a card, described by its class and key."""
     name = None if image["label"] is None else class_name(image["label"], classes)
-    return CardImage(picture, name, f"{name}, {image['key']}" if name else image["key"])
+    return CardImage(thumbnail, name, f"{name}, {image['key']}" if name else image["key"])
 
 
 def strip(gallery: Sequence[Card], count: int = 4) -> list[Card]:
-    """A few of the cards with pictures, evenly over the gallery, for the head of the page; none when there are too few."""
-    usable = [card for card in gallery if card.a.picture and card.b.picture]
+    """`count` cards with thumbnails for the head of the page, evenly over the gallery; none when fewer than twice as many exist."""
+    usable = [card for card in gallery if card.a.thumbnail and card.b.thumbnail]
     if len(usable) < 2 * count:
         return []
     return [usable[round((number + 0.5) * (len(usable) - 1) / count)] for number in range(count)]
 
 
 def class_name(label: int, classes: Sequence[str] | None) -> str:
-    """The name of a label, its number where there is no name."""
+    """The name of a label, or "class" and its number where it has no name."""
     return classes[label] if classes and label < len(classes) else f"class {label}"

@@ -13,7 +13,7 @@ _LOOK_AHEAD = 1000
 
 
 def pairs_to_show(path: Path) -> pa.Table:
-    """Each pair of a table once, also where both orders are listed.
+    """The pairs of a table, each once even if the table lists both orders.
 
     Raises:
         MinerError: the file is missing or damaged.
@@ -22,10 +22,10 @@ def pairs_to_show(path: Path) -> pa.Table:
 
 
 def spread_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
-    """At most `count` pairs, evenly spread over their similarity, from the lowest to the highest.
+    """At most `count` pairs, evenly spread over the similarity, in ascending order.
 
-    Of the pairs near each step the first whose images are not among those already chosen is taken, so that one image with
-    many partners does not fill the gallery. Labels have no say.
+    Near each step the first pair is taken whose images have not been shown yet. Otherwise one image with many partners would
+    fill the gallery. Labels are not used.
     """
     similarity = np.asarray(pairs["similarity"].to_numpy(), np.float64)
     order = np.argsort(similarity, kind="stable")
@@ -34,7 +34,7 @@ def spread_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
     chosen, seen = [], set[int]()
     for number, place in enumerate(places):
         limit = places[number + 1] if number + 1 < len(places) else place + 1
-        # The ends stay what they are: the least and the most similar pair.
+        # The first and the last pair stay the least and the most similar one.
         nearby = range(place, place + 1 if number == 0 else min((place + limit + 1) // 2, place + _LOOK_AHEAD))
         free = (rank for rank in nearby if a[rank] not in seen and b[rank] not in seen)
         rank = next(free, place)
@@ -44,15 +44,15 @@ def spread_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
 
 
 def drawn_pairs(pairs: pa.Table, count: int) -> list[dict[str, Any]]:
-    """At most `count` pairs, each as likely as any other, the same at every call."""
+    """At most `count` pairs, drawn uniformly at random, the same ones at every call."""
     chosen = np.random.default_rng(0).permutation(len(pairs))[:count]
     return pairs.take(pa.array(chosen, pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
 
 def spread_places(ascending: NDArray[np.float64], count: int) -> NDArray[np.int64]:
-    """Up to `count` different places in an ascending array whose values are as evenly spread as can be.
+    """Up to `count` different positions in an ascending array, at values that are evenly spread.
 
-    The first and the last place are always among them, if count > 1.
+    The first and the last position are always among them if `count` > 1.
     """
     total = len(ascending)
     if total <= count:

@@ -1,4 +1,4 @@
-"""The few images that the page shows: read, checked, cut to a central square, and made small."""
+"""Thumbnails: images that are read, checked, cut to a central square, made small, and encoded as data URLs."""
 
 import base64
 import hashlib
@@ -17,14 +17,14 @@ TINY_SIDE = 64
 
 
 class Quality(NamedTuple):
-    """Largest side in pixels, JPEG quality, and whether tiny images are kept as they are, without loss."""
+    """Largest side in pixels, JPEG quality, and whether tiny images are stored without loss."""
 
     side: int
     jpeg: int
     lossless_tiny: bool
 
 
-# From the best; the first whose pictures fit the room is taken.
+# From the best to the lowest. The first is taken whose thumbnails fit the space.
 QUALITIES = (
     Quality(288, 82, True),
     Quality(224, 80, True),
@@ -33,7 +33,7 @@ QUALITIES = (
     Quality(96, 66, False),
     Quality(64, 50, False),
 )
-# For pictures that are shown small.
+# For thumbnails that are shown small.
 SMALL_QUALITIES = (Quality(96, 70, True), Quality(64, 66, False), Quality(48, 50, False))
 
 
@@ -44,7 +44,7 @@ class Thumbnail:
     Attributes:
         url: a data URL.
         side: in pixels.
-        tiny: whether its pixels are to be seen when it is enlarged.
+        tiny: whether the browser shows its pixels as sharp squares when it enlarges the image.
     """
 
     url: str
@@ -53,10 +53,10 @@ class Thumbnail:
 
 
 def load_squares(source: Source, images: Mapping[int, Mapping[str, Any]]) -> dict[int, Image.Image]:
-    """The central squares of images, at most as large as the page may need; those gone or changed are left out.
+    """The central squares of images by row. Images that are gone or have changed since embedding are left out.
 
     Args:
-        source: that holds them.
+        source: holds the images.
         images: "key" and "sha256" by row.
     """
     wanted = {image["key"] for image in images.values()}
@@ -73,7 +73,7 @@ def load_squares(source: Source, images: Mapping[int, Mapping[str, Any]]) -> dic
 
 
 def source_if_there(spec: str) -> Source | None:
-    """A source, or None when it is not there any more."""
+    """A source, or None when it cannot be opened any more."""
     try:
         return open_source(spec)
     except (MinerError, OSError):
@@ -81,7 +81,7 @@ def source_if_there(spec: str) -> Source | None:
 
 
 def central_square(image: Image.Image) -> Image.Image:
-    """What most encoders see of an image, at most the largest side of `QUALITIES`."""
+    """The central square of an image, at most as large as the best of `QUALITIES`."""
     side = min(*image.size, QUALITIES[0].side)
     return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
 
@@ -89,23 +89,23 @@ def central_square(image: Image.Image) -> Image.Image:
 def make_thumbnails(
     squares: Mapping[int, Image.Image],
     uses: Iterable[int],
-    room_bytes: int,
+    most_bytes: int,
     qualities: Sequence[Quality] = QUALITIES,
 ) -> dict[int, Thumbnail]:
-    """Data URLs that together take at most `room_bytes`, of the best quality that fits (or the lowest, if none does).
+    """Thumbnails that together take at most `most_bytes`, of the best quality that fits, or of the lowest if none fits.
 
     Args:
         squares: images by row.
-        uses: the row of every image on the page, once for each time it is shown.
-        room_bytes: for all data URLs together.
+        uses: rows of the images on the page; a row is repeated each time that its image is shown.
+        most_bytes: space for all data URLs together.
         qualities: from the best to the lowest.
     """
     shown = [row for row in uses if row in squares]
     for quality in qualities:
-        pictures = {row: _encoded(square, quality) for row, square in squares.items()}
-        if sum(len(pictures[row].url) for row in shown) <= room_bytes:
+        thumbnails = {row: _encoded(square, quality) for row, square in squares.items()}
+        if sum(len(thumbnails[row].url) for row in shown) <= most_bytes:
             break
-    return pictures
+    return thumbnails
 
 
 def _encoded(square: Image.Image, quality: Quality) -> Thumbnail:

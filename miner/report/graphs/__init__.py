@@ -1,1 +1,1 @@
-"""Sections about neighbour graphs and refined features: charts, maps, and neighbours as pictures."""
+"""Sections about neighbour graphs and refined features: charts, maps, and neighbours as thumbnails."""

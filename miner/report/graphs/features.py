@@ -1,4 +1,4 @@
-"""NamedVectors before and after refinement, row for row."""
+"""Features of all embedded images before and after refinement, in the same order of rows."""
 
 from dataclasses import dataclass
 
@@ -16,19 +16,19 @@ _BLOCK_ROWS = 4096
 
 @dataclass(frozen=True)
 class NamedVectors:
-    """Vectors of all embedded images, and what they are."""
+    """Vectors of all embedded images, and the name that the page gives them."""
 
     name: str
     vectors: Vectors
 
 
 def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str, RunGraphs]) -> list[NamedVectors]:
-    """What was refined, and the result; nothing where nothing was refined.
+    """The features before and after refinement, in this order; an empty list if nothing was refined.
 
-    What a run has kept was refined as both of its streams; its teacher stands for them.
+    `miner refine --run` refines the features of both streams of a run. The page shows those of its teacher.
 
     Args:
-        graphs: of the runs, by name.
+        graphs: by the name of the run.
     Raises:
         MinerError: embeddings are damaged.
     """
@@ -42,18 +42,18 @@ def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str,
 
 
 def nearest_images(vectors: Vectors, rows: Rows, count: int) -> list[list[Neighbour]]:
-    """The other images most similar to some, by cosine, then by row number: what a neighbour graph lists.
+    """The nearest neighbours of some images, as a neighbour graph lists them: by cosine in float64, then by row number.
 
     Args:
-        vectors: of all images.
-        rows: of some of them.
-        count: of neighbours, fewer where there are fewer others.
+        vectors: vectors of all images.
+        rows: rows of the images whose neighbours are wanted.
+        count: number of neighbours; all other images if there are fewer.
     """
     queries = _unit(vectors.take(rows))
     cosines = np.hstack([queries @ _unit(vectors.read(*block)).T for block in blocks(len(vectors), _BLOCK_ROWS)])
     cosines[np.arange(len(rows)), rows] = -np.inf
     best = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(vectors) - 1)]
-    return [[Neighbour(int(row), float(own[row])) for row in chosen] for chosen, own in zip(best, cosines, strict=True)]
+    return [[Neighbour(int(row), float(of[row])) for row in chosen] for chosen, of in zip(best, cosines, strict=True)]
 
 
 def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -19,11 +19,11 @@ _COLOURS = 10
 
 @dataclass(frozen=True)
 class Map:
-    """Images as dots.
+    """Images as dots in a plane.
 
     Attributes:
-        name: of the features.
-        shares: of the variance, that each of the two components explains.
+        name: name of the features.
+        shares: shares of the variance that the first and the second component explain.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Map:
 
 @dataclass(frozen=True)
 class Colour:
-    """What a style of dots means."""
+    """A style of dots and the class that it stands for."""
 
     style: str
     name: str
@@ -41,12 +41,12 @@ class Colour:
 
 @dataclass(frozen=True)
 class Maps:
-    """Maps of the same images.
+    """Maps of the same images by several features.
 
     Attributes:
-        shown: how many are drawn.
-        images: how many there are.
-        legend: nothing where there are no labels.
+        shown: number of images drawn.
+        images: number of images in all.
+        legend: empty without labels.
     """
 
     shown: int
@@ -56,11 +56,11 @@ class Maps:
 
 
 def make_maps(features: Sequence[NamedVectors], labels: Rows, classes: Sequence[str] | None) -> Maps:
-    """A map of each features, of the same images drawn at random, always the same.
+    """A map of each kind of features. All maps show the same images, drawn at random, the same ones at every call.
 
     Args:
-        features: of the same images.
-        labels: of all images, -1 where unknown.
+        features: features of all images, in the same order of rows.
+        labels: labels of all images, -1 where unknown.
         classes: names of the labels.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:_POINTS])
@@ -79,12 +79,12 @@ def make_maps(features: Sequence[NamedVectors], labels: Rows, classes: Sequence[
 def principal_map(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], tuple[float, float]]:
     """Coordinates by the first two principal components, and the share of the variance that each explains.
 
-    A component points to the image that is farthest along it.
+    The sign of a component is chosen so that the image with the largest coordinate lies on its positive side.
 
     Args:
-        vectors: (n, d), n > 1; the time does not depend on d.
+        vectors: (n, d), n > 1. The n x n matrix of products is decomposed, which is fast for small n and any d.
     Returns:
-        float64 (n, 2), and two shares; 0 where all vectors are the same.
+        Coordinates, float64 (n, 2), and two shares; both are 0 if all vectors are equal.
     """
     centred = vectors - vectors.mean(axis=0, dtype=np.float64)
     variances, directions = np.linalg.eigh(centred @ centred.T)
@@ -96,7 +96,7 @@ def principal_map(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], t
 
 
 def _kinds(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], list[Colour]]:
-    """Which dots have which style, and what the styles mean: the most frequent classes have colours of their own."""
+    """The dots of each style, and the legend. The most frequent classes have a colour each, all others share one."""
     known, images = np.unique(labels[labels >= 0], return_counts=True)
     if not len(known):
         return {"plain": np.ones(len(labels), bool)}, []

@@ -1,4 +1,4 @@
-"""A few images with their nearest_images neighbours, by several graphs side by side."""
+"""A few images and their nearest neighbours in several graphs, side by side."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,18 +16,18 @@ from miner.report.graphs.run_graphs import Neighbour, RunGraphs
 
 _IMAGES = 6
 _NEIGHBOURS = 6
-_PICTURE_ROOM_BYTES = 330_000
+_THUMBNAIL_BYTES = 330_000
 
 NeighbourLists = list[list[Neighbour]]
 
 
 @dataclass(frozen=True)
 class NeighbourCard:
-    """A neighbour as it is shown.
+    """A neighbour of an image, on the page.
 
     Attributes:
-        cosine: with the image whose neighbour it is.
-        agree: whether their labels do; None when one is unknown.
+        cosine: cosine of the neighbour and the image.
+        agree: whether both have the same label; None when a label is unknown.
     """
 
     image: CardImage
@@ -37,14 +37,19 @@ class NeighbourCard:
 
 @dataclass(frozen=True)
 class Neighbourhood:
-    """An image, and its neighbours from the nearest_images on by the name of each graph."""
+    """An image and its neighbours, the nearest first, by the name of the graph."""
 
     image: CardImage
     lists: dict[str, list[NeighbourCard]]
 
 
 def draw_images(count: int, graphs: Mapping[str, RunGraphs]) -> Rows:
-    """A few of `count` images that all runs have seen, the same at every call."""
+    """Rows of a few images that all runs have trained on, the same ones at every call.
+
+    Args:
+        count: number of embedded images.
+        graphs: by the name of the run.
+    """
     seen = np.ones(count, bool)
     for graph in graphs.values():
         seen &= np.isin(np.arange(count), graph.rows)
@@ -55,13 +60,13 @@ def draw_images(count: int, graphs: Mapping[str, RunGraphs]) -> Rows:
 def neighbour_lists(
     rows: Rows, pairs: Path | None, features: Sequence[NamedVectors], graphs: Mapping[str, RunGraphs]
 ) -> dict[str, NeighbourLists]:
-    """The first neighbours of some images by every graph there is.
+    """The first neighbours of some images in every graph of the workspace, by the name of the graph.
 
     Args:
-        rows: of the images.
-        pairs: the folder of a graph that was mined, shown where no features are given.
-        features: whose nearest_images neighbours to look up.
-        graphs: of the runs, of which the teacher's last lists are shown.
+        rows: rows of the images.
+        pairs: folder of the mined neighbour graph; used only without features.
+        features: features to find the nearest neighbours in.
+        graphs: by the name of the run; the last lists of the teacher are used.
     """
     lists = {one.name: nearest_images(one.vectors, rows, _NEIGHBOURS) for one in features}
     if pairs is not None and not features:
@@ -73,16 +78,17 @@ def neighbour_lists(
 
 
 def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, NeighbourLists]) -> list[Neighbourhood]:
-    """Images with their neighbours, in the order given.
+    """Images with their neighbours, in the order of `rows`.
 
     Args:
-        rows: of the images.
-        lists: by graph, for each of the rows.
+        album: gives metadata and thumbnails.
+        rows: rows of the images.
+        lists: by the name of the graph, a list of neighbours for each row.
     """
-    uses = [*rows.tolist(), *(neighbour.row for graph in lists.values() for own in graph for neighbour in own)]
+    uses = [*rows.tolist(), *(neighbour.row for graph in lists.values() for of in graph for neighbour in of)]
     images = album.images(uses)
-    pictures = make_thumbnails(album.squares(images), uses, _PICTURE_ROOM_BYTES, SMALL_QUALITIES)
-    sides = {row: card_image(image, pictures.get(row), album.classes) for row, image in images.items()}
+    thumbnails = make_thumbnails(album.squares(images), uses, _THUMBNAIL_BYTES, SMALL_QUALITIES)
+    sides = {row: card_image(image, thumbnails.get(row), album.classes) for row, image in images.items()}
 
     def agree(row: int, other: int) -> bool | None:
         labels = (images[row]["label"], images[other]["label"])
@@ -104,10 +110,10 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, NeighbourLists]
 
 
 def _mined(pairs: Path, rows: Rows) -> NeighbourLists:
-    """Of knn_ids.npy and knn_sims.npy."""
+    """The first neighbours of some images in `knn_ids.npy` and `knn_sims.npy`."""
     try:
         ids, cosines = (np.load(pairs / f"knn_{name}.npy", mmap_mode="r") for name in ("ids", "sims"))
         chosen = zip(ids[rows, :_NEIGHBOURS].tolist(), cosines[rows, :_NEIGHBOURS].tolist(), strict=True)
     except (OSError, EOFError, ValueError, IndexError) as error:
         raise MinerError(f"The neighbour graph in {pairs} is missing or damaged. Run `miner pairs --force`.") from error
-    return [[Neighbour(*place) for place in zip(*own, strict=True)] for own in chosen]
+    return [[Neighbour(*place) for place in zip(*of, strict=True)] for of in chosen]

@@ -1,4 +1,4 @@
-"""The neighbour graphs of runs in charts and numbers: purity over epochs, homophily, in-degrees."""
+"""Charts and numbers of the neighbour graphs of runs: purity by epoch, homophily, in-degrees."""
 
 from dataclasses import dataclass
 
@@ -19,12 +19,12 @@ _PURITY = {"teacher": "purity", "student": "student_purity"}
 
 @dataclass(frozen=True)
 class EpochRow:
-    """What is kept of an epoch, or of all of them.
+    """The lists that a run has kept of one epoch, or of all epochs together.
 
     Attributes:
-        epoch: from 1; None for all together.
-        images: that have a list of it.
-        shares: of teacher and student, homophily and then purity as the run logged it; None where unknown.
+        epoch: number of the epoch, from 1; None for all epochs together.
+        images: number of images with a list of this epoch.
+        shares: homophily and logged purity of the teacher, then of the student; None where unknown.
     """
 
     epoch: int | None
@@ -34,7 +34,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class Hubness:
-    """In-degrees of the graph of one stream."""
+    """In-degrees in the graph of one stream: the largest, their skewness, and the share of images in no list."""
 
     stream: str
     largest: int
@@ -47,11 +47,11 @@ class GraphPanel:
     """The graphs of one run.
 
     Attributes:
-        purity: over the epochs, None where it was not measured.
-        chance: purity of neighbours drawn at random, None where labels are unknown.
-        epochs: none where labels are unknown.
-        hubness: by stream, none while the run is not finished.
-        in_degree: of the teacher's graph.
+        purity: chart over the epochs; None if the run has not measured it.
+        chance: purity of neighbours drawn at random; None if labels are unknown.
+        epochs: empty if labels are unknown.
+        hubness: one entry per stream; empty while the run is not finished.
+        in_degree: chart of the teacher's graph; None while the run is not finished.
     """
 
     run: str
@@ -63,22 +63,22 @@ class GraphPanel:
 
 
 def graph_panel(run: Run, graphs: RunGraphs | None, labels: Rows) -> GraphPanel:
-    """What is known of the graphs of a run.
+    """The panel of one run.
 
     Args:
-        run: its records.
-        graphs: None while it is not finished.
-        labels: of the embedded images, -1 where unknown.
+        run: records of the run.
+        graphs: its graphs; None while the run is not finished.
+        labels: labels of the embedded images, -1 where unknown.
     """
     if graphs is None:
         return GraphPanel(run.name, _purity_chart(run, None), None, [], [], None)
-    own = graphs.labels(labels)
-    by_chance = chance(own)
+    run_labels = graphs.labels(labels)
+    by_chance = chance(run_labels)
     return GraphPanel(
         run.name,
         _purity_chart(run, by_chance),
         by_chance,
-        [] if by_chance is None else _epoch_rows(run, graphs, own),
+        [] if by_chance is None else _epoch_rows(run, graphs, run_labels),
         [_hubness(stream, graphs) for stream in graphs.edges],
         degree_chart(graphs.in_degrees("teacher"), "lists"),
     )
@@ -104,16 +104,16 @@ def _hubness(stream: str, graphs: RunGraphs) -> Hubness:
 
 
 def _purity_chart(run: Run, by_chance: float | None) -> Markup | None:
-    """Purity of both streams over the epochs; None where there are no labels."""
+    """Purity of both streams over the epochs; None without labels."""
     curves = {place: _curve(run, name) for place, name in enumerate(_PURITY.values())}
-    said = " ".join(
+    ends = " ".join(
         f"{stream.capitalize()}: from {percent(known[0])} to {percent(known[-1])}."
         for stream, curve in zip(_PURITY, curves.values(), strict=True)
         if (known := [value for _, value in curve if value is not None])
     )
     return curve_chart(
         curves,
-        f"Neighbour purity over the epochs of run {run.name}. {said}",
+        f"Neighbour purity over the epochs of run {run.name}. {ends}",
         from_zero=True,
         as_percent=True,
         over="epoch",

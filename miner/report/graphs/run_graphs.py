@@ -1,4 +1,4 @@
-"""The neighbour graphs that a graphnnclr run has kept, and how many of their edges join one class."""
+"""The neighbour graphs that a graphnnclr run has kept, and the share of their edges that join equal labels."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,7 @@ from miner.report.findings import Run
 
 
 class Neighbour(NamedTuple):
-    """One place of a list of neighbours."""
+    """An entry of a list of neighbours: a row of the embeddings, and its cosine."""
 
     row: int
     cosine: float
@@ -24,12 +24,12 @@ class Neighbour(NamedTuple):
 
 @dataclass(frozen=True)
 class RunGraphs:
-    """Both graphs of a run.
+    """The graphs of the teacher and the student of a run.
 
     Attributes:
-        folder: of the run.
-        rows: of its images in the embeddings, int64 (nodes,), -1 where they are not among them.
-        edges: by stream: node, neighbour, epoch, similarity; ascending by node, then by epoch, then from the most similar on.
+        folder: folder of the run.
+        rows: row in the embeddings of each node, int64 (nodes,), -1 for an image that is not embedded.
+        edges: by stream, a table (node, neighbour, epoch, similarity), sorted by node, epoch and descending similarity.
     """
 
     folder: Path
@@ -37,31 +37,31 @@ class RunGraphs:
     edges: dict[str, pa.Table]
 
     def labels(self, labels: Rows) -> Rows:
-        """Of the images of the run, -1 where unknown, from those of the embeddings."""
+        """Labels of the nodes, -1 where unknown, from the labels of all embedded images."""
         return np.where(self.rows >= 0, labels[self.rows], -1)
 
     def embedded(self) -> bool:
-        """Whether all images of the run are among the embeddings."""
+        """Whether all images of the run are embedded."""
         return bool((self.rows >= 0).all())
 
     def in_degrees(self, stream: str) -> Rows:
-        """How many images list each, an image that does so in several epochs once: int64 (nodes,)."""
+        """Number of images that list each node, int64 (nodes,). An image counts once, even if it lists a node in several epochs."""
         edges = self.edges[stream]
         pairs = np.unique(np.stack([edges["node"].to_numpy(), edges["neighbour"].to_numpy()]), axis=1)
         return np.bincount(pairs[1], minlength=len(self.rows))
 
     def last_lists(self, stream: str, rows: Rows, most: int) -> list[list[Neighbour]]:
-        """The newest list of some images, given and answered by rows of the embeddings."""
+        """The newest lists of some images; images and neighbours are rows of the embeddings."""
         node, neighbour, epoch, cosine = (column.to_numpy() for column in self.edges[stream].columns)
         lists = []
-        for own in rows:
-            places = np.flatnonzero(self.rows[node] == own)
+        for row in rows:
+            places = np.flatnonzero(self.rows[node] == row)
             newest = places[epoch[places] == epoch[places].max(initial=-1)][:most]
             lists.append([Neighbour(int(self.rows[neighbour[place]]), float(cosine[place])) for place in newest])
         return lists
 
     def bank(self, stream: str) -> ChosenVectors:
-        """The features that a stream has kept, in the order of the embeddings; all images of both must be the same.
+        """The features that a stream has kept, in the order of the embeddings. Both must have the same images.
 
         Raises:
             MinerError: the file is missing or damaged.
@@ -75,12 +75,12 @@ class RunGraphs:
 
 
 def read_graphs(folder: Path, run: Run, keys: pa.ChunkedArray) -> RunGraphs | None:
-    """The graphs of a finished run; None where it keeps none.
+    """The graphs of a finished run; None if the run is not finished or keeps no graphs.
 
     Args:
-        folder: of the run.
-        run: its records.
-        keys: of the embedded images.
+        folder: folder of the run.
+        run: records of the run.
+        keys: keys of the embedded images.
     Raises:
         MinerError: a file is missing or damaged.
     """
@@ -99,19 +99,19 @@ def read_graphs(folder: Path, run: Run, keys: pa.ChunkedArray) -> RunGraphs | No
 
 
 def homophily(edges: pa.Table, labels: Rows) -> float | None:
-    """Share of the edges that join one class, among those between images with known labels; None without any.
+    """Edge homophily: the share of the edges that join equal labels, among edges between known labels; None without any.
 
     Args:
-        edges: node and neighbour.
-        labels: by node, -1 where unknown.
+        edges: columns node and neighbour.
+        labels: labels of the nodes, -1 where unknown.
     """
-    ours, theirs = (labels[edges[name].to_numpy()] for name in ("node", "neighbour"))
-    known = (ours >= 0) & (theirs >= 0)
-    return float((ours == theirs)[known].mean()) if known.any() else None
+    node, neighbour = (labels[edges[name].to_numpy()] for name in ("node", "neighbour"))
+    known = (node >= 0) & (neighbour >= 0)
+    return float((node == neighbour)[known].mean()) if known.any() else None
 
 
 def chance(labels: Rows) -> float | None:
-    """Share of the pairs of different images that are of one class, among images with known labels; None without a pair."""
+    """Share of all pairs of different images with known labels that have equal labels; None without a pair."""
     sizes = np.bincount(labels[labels >= 0])
     images = int(sizes.sum())
     return float((sizes * (sizes - 1)).sum() / (images * (images - 1))) if images > 1 else None

@@ -1,4 +1,4 @@
-"""What the page tells about neighbour graphs of runs, refinement, and neighbourhoods."""
+"""The variables of `graphs.html`: neighbour graphs of runs, maps, controls, and neighbourhoods."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,7 +17,7 @@ from miner.tables import interval_text
 
 
 def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> dict[str, Any]:
-    """Everything that `graphs.html` shows; empty where there is nothing of it.
+    """The variables of `graphs.html`; a variable is empty or None if the workspace has nothing for it.
 
     Raises:
         MinerError: a file of a graph or of features is missing or damaged.
@@ -43,7 +43,7 @@ def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> di
 
 
 def _controls(record: Record | None) -> Mapping[str, Any] | None:
-    """The table of `miner eval graph` and its verdict."""
+    """The table of `miner eval graph`, and its verdict in words."""
     if record is None:
         return None
     rows = [

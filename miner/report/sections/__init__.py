@@ -1,1 +1,1 @@
-"""What the sections of the page say without pictures: numbers, tables, and sentences."""
+"""Sections of the page without images: key numbers, coverage, training, accuracy, settings."""

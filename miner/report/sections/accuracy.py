@@ -1,4 +1,4 @@
-"""Accuracies of the runs' frozen features, as rows of one table."""
+"""The table of accuracies on frozen features, and the settings behind them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ _SETTINGS = (
 
 @dataclass(frozen=True)
 class AccuracyRow:
-    """One run under one protocol; accuracies are texts in percent, or a dash."""
+    """One run under one protocol. Accuracies are texts in percent; an unknown one is a dash."""
 
     run: str
     protocol: str
@@ -35,14 +35,14 @@ class AccuracyRow:
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """How the numbers of some runs were made, a sentence or two."""
+    """The settings that some evaluations share, in one or two sentences."""
 
     runs: str
     text: str
 
 
 def accuracy_rows(runs: Iterable[Run]) -> list[AccuracyRow]:
-    """A row for each run and protocol that has been evaluated."""
+    """A row for each evaluated run and protocol."""
     return [
         AccuracyRow(run.name, protocol, _accuracy(trained), _accuracy(random), _accuracy(record.get("majority")))
         for run in runs
@@ -52,7 +52,7 @@ def accuracy_rows(runs: Iterable[Run]) -> list[AccuracyRow]:
 
 
 def evaluation_settings(runs: Iterable[Run]) -> list[EvaluationSettings]:
-    """The settings, once for all evaluations that share them."""
+    """The settings of all evaluations; evaluations with equal settings share an entry."""
     names: dict[str, list[str]] = {}
     for run in runs:
         for name, record in run.evaluations.items():
@@ -62,14 +62,14 @@ def evaluation_settings(runs: Iterable[Run]) -> list[EvaluationSettings]:
 
 
 def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
-    """Protocol, accuracy of the trained and of the starting weights."""
+    """Protocol, accuracy of the trained weights, accuracy of the initial random weights."""
     results = record.get("results")
     best = ", best weights" if record.get("weights") == "best" else ""
-    if isinstance(results, list):  # by k and temperature
+    if isinstance(results, list):  # of kNN: a list by k and temperature
         for result in results:
             if isinstance(result, dict):
                 yield _protocol(result) + best, result.get("trained"), result.get("random")
-    elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier, by backbone
+    elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier: a record by weights
         trained, random = (results.get(name, {}).get("test") for name in ("trained", "random"))
         yield f"linear, {record['protocol']}{best}", trained, random
 
@@ -80,7 +80,7 @@ def _protocol(result: Record) -> str:
 
 
 def _accuracy(value: Any) -> str:
-    """Accuracies are stored in percent."""
+    """An accuracy in percent as text."""
     known = number(value)
     return "–" if known is None else f"{known:.1f}%"  # noqa: RUF001  a dash, as an empty cell of a table
 

@@ -1,4 +1,4 @@
-"""How many images are in a pair at or above a similarity; it takes no labels."""
+"""Coverage: the share of the images that are in a pair at or above a similarity. It needs no labels."""
 
 from typing import Any
 
@@ -9,13 +9,13 @@ from miner.artifacts.pairs.statistics import BIN_WIDTH
 
 
 def coverage_points(pairs: pa.Table, images: int) -> list[dict[str, Any]]:
-    """Points of the curve in steps of `BIN_WIDTH`, from the lowest similarity.
+    """Points of the curve of coverage, in steps of `BIN_WIDTH` from the lowest similarity of a pair.
 
     Args:
         pairs: columns a, b (rows of images) and similarity, at least one pair.
-        images: how many were searched.
+        images: number of images searched.
     Returns:
-        {"min", "pairs", "coverage"}: the pairs at or above min, and the share of the images in them.
+        {"min", "pairs", "coverage"}: number of pairs at or above min, and share of the images in these pairs.
     """
     similarity = np.asarray(pairs["similarity"].to_numpy(), np.float64)
     ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])

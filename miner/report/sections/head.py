@@ -1,4 +1,4 @@
-"""The main result in one sentence, and the key counts."""
+"""The head of the page: the main result in one sentence, and the key numbers."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from miner.report.text import band, count, counted, percent, rate, source_name
 
 @dataclass(frozen=True)
 class KeyNumber:
-    """One key number: its name, its value, and a word about it."""
+    """A number at the head of the page: its name, its value as text, and a short note."""
 
     name: str
     value: str
@@ -16,7 +16,7 @@ class KeyNumber:
 
 
 def headline(findings: Findings) -> str:
-    """What was found, in one sentence."""
+    """The main result in one sentence."""
     pairs, embeddings = findings.pairs, findings.embeddings
     among = f"{counted(pairs['images'], 'image')} of {source_name(embeddings['source']['spec'])}"
     where = f"cosine under {embeddings['encoder']['name']} is {band(pairs['request']['band'])}"
@@ -31,7 +31,7 @@ def headline(findings: Findings) -> str:
 
 
 def key_numbers(findings: Findings) -> list[KeyNumber]:
-    """The numbers at the head of the page."""
+    """The key numbers of a workspace."""
     pairs, embeddings = findings.pairs, findings.embeddings
     unreadable = sum(embeddings["errors"].values())
     mined = "" if pairs["images"] == embeddings["count"] else f"{count(pairs['images'])} of them searched for pairs"
@@ -55,6 +55,6 @@ def key_numbers(findings: Findings) -> list[KeyNumber]:
         facts.append(KeyNumber("Label precision", percent(labels["precision"]), chance))
     facts.append(KeyNumber("Band", band(pairs["request"]["band"]), "cosine similarity"))
     facts.append(
-        KeyNumber("Encoder", encoder["name"], f"labels it has seen: {encoder.get('labels_seen') or 'unknown'}")
+        KeyNumber("Encoder", encoder["name"], f"labels seen in training: {encoder.get('labels_seen') or 'unknown'}")
     )
     return facts

@@ -1,4 +1,4 @@
-"""What was asked of every stage, and where it ran."""
+"""Tables of the options of every stage, and of the machine that it ran on."""
 
 import json
 from collections.abc import Mapping
@@ -11,14 +11,14 @@ from miner.report.findings import Findings
 
 @dataclass(frozen=True)
 class Table:
-    """Names and values under a title."""
+    """Rows (name, value) under a title."""
 
     title: str
     rows: list[tuple[str, str]]
 
 
 def request_tables(findings: Findings) -> list[Table]:
-    """The request of each stage that left a record."""
+    """The request of each finished stage, as a table."""
     requests: dict[str, Record | None] = {
         "miner embed": findings.embeddings["request"],
         "encoder": findings.embeddings["encoder"],
@@ -36,7 +36,7 @@ def request_tables(findings: Findings) -> list[Table]:
 
 
 def environment_tables(findings: Findings) -> list[Table]:
-    """Versions and hardware, once for all stages that share them."""
+    """Versions and hardware as tables; stages with the same environment share a table."""
     stages: dict[str, list[str]] = {}
     for name, stage in findings.stages.items():
         stages.setdefault(json.dumps(stage["environment"], sort_keys=True), []).append(name)
@@ -45,7 +45,7 @@ def environment_tables(findings: Findings) -> list[Table]:
 
 
 def _rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Values as text, those of a nested record under dotted names."""
+    """Values as text; those of a nested record have dotted names."""
     rows = []
     for name, value in sorted(record.items()):
         if isinstance(value, dict):

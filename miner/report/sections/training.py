@@ -1,4 +1,4 @@
-"""Training runs: what they were, and how their numbers went."""
+"""Training runs: a table of their settings and results, and curves of their metrics."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ _MARKS = ("loss", "accuracy", "acc", "std", "spread", "rankme", "knn")
 _NEVER = {"step", "epoch"}
 _KNOWN = {
     "loss": ("Loss", ""),
-    "accuracy": ("Contrastive accuracy", "how often a query is nearest to its own key"),
-    "spread": ("Feature spread", "1 is spread over the sphere, 0 is collapse"),
-    "rankme": ("RankMe", "how many dimensions the features of the backbone really use"),
-    "knn": ("kNN accuracy", "in percent, measured during training; the best of several is an optimistic number"),
+    "accuracy": ("Contrastive accuracy", "share of the queries whose own key is the nearest key"),
+    "spread": ("Feature spread", "1: spread over the sphere, 0: collapsed"),
+    "rankme": ("RankMe", "effective number of dimensions of the features of the backbone"),
+    "knn": ("kNN accuracy", "in percent, measured during training; the best of several values is optimistic"),
 }
 _MOST_COLOURS = 6
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One number over the steps."""
+    """The curves of one metric over the steps."""
 
     title: str
     note: str
@@ -36,7 +36,7 @@ class RunRow:
     """A run in the table.
 
     Attributes:
-        colour: number of its line's colour.
+        colour: number of the colour of its curves.
         cells: texts by column.
     """
 
@@ -47,14 +47,14 @@ class RunRow:
 
 @dataclass(frozen=True)
 class MethodCurves:
-    """The runs of one method, whose losses can be compared."""
+    """The curves of the runs of one method: only losses of one method can be compared."""
 
     name: str
     panels: list[Panel]
 
 
 def run_rows(runs: Iterable[Run]) -> list[RunRow]:
-    """A row for each run; a column that no run fills is left out."""
+    """A row for each run, without the columns that are empty in all rows."""
     rows = [RunRow(run.name, index % _MOST_COLOURS, _cells(run)) for index, run in enumerate(runs)]
     filled = {column for row in rows for column, cell in row.cells.items() if cell}
     return [
@@ -64,7 +64,7 @@ def run_rows(runs: Iterable[Run]) -> list[RunRow]:
 
 
 def curves_by_method(runs: list[Run]) -> list[MethodCurves]:
-    """Curves of every run with metrics, those of one method in one chart."""
+    """The curves of all runs with metrics, grouped by method."""
     by_method: dict[str, dict[int, Run]] = {}
     for index, run in enumerate(runs):
         if run.metrics:
@@ -73,12 +73,12 @@ def curves_by_method(runs: list[Run]) -> list[MethodCurves]:
 
 
 def method_of(run: Run) -> str:
-    """The method of a run; its name where the record does not say."""
+    """The method of a run, or the name of the run where its record names no method."""
     return str(run.request.get("method") or run.name)
 
 
 def series_names(runs: Iterable[Run]) -> list[str]:
-    """Names of metrics that look like a loss, an accuracy or a deviation, the known ones first."""
+    """Names of the metrics to draw, the known ones first."""
     names = {name: None for run in runs for line in run.metrics for name in line}
     usable = [name for name in names if name not in _NEVER and any(mark in name.lower() for mark in _MARKS)]
     return [*(name for name in _KNOWN if name in usable), *(name for name in usable if name not in _KNOWN)]
@@ -120,17 +120,17 @@ def _are_shares(curves: Iterable[Curve]) -> bool:
 
 def _cells(run: Run) -> dict[str, str]:
     record = run.manifest or {}
-    asked = run.request
-    done = {"pairs": record.get("pairs"), "images": record.get("images"), "steps": record.get("steps")}
-    counts = {name: "" if number(value) is None else count(float(value or 0)) for name, value in done.items()}
+    request = run.request
+    numbers = {"pairs": record.get("pairs"), "images": record.get("images"), "steps": record.get("steps")}
+    counts = {name: "" if number(value) is None else count(float(value or 0)) for name, value in numbers.items()}
     loss, accuracy = number(record.get("final_loss")), number(record.get("final_accuracy"))
     return {
-        "Method": str(asked.get("method", "")),
-        "Trained on": _trained_on(str(asked.get("pairs_arm", ""))),
-        "Backbone": str(asked.get("backbone", "")),
+        "Method": str(request.get("method", "")),
+        "Trained on": _trained_on(str(request.get("pairs_arm", ""))),
+        "Backbone": str(request.get("backbone", "")),
         "Images": counts["images"],
         "Pairs": counts["pairs"],
-        "Epochs": str(asked.get("epochs", "")),
+        "Epochs": str(request.get("epochs", "")),
         "Steps": counts["steps"],
         "Final loss": "" if loss is None else f"{loss:.3f}",
         "Final accuracy": "" if accuracy is None else percent(accuracy),
@@ -139,5 +139,5 @@ def _cells(run: Run) -> dict[str, str]:
 
 
 def _trained_on(arm: str) -> str:
-    """The arm of a run in words, or by its name if it is one of the controls."""
+    """The arm of a run in words; a control goes by its name."""
     return {"semantic": "semantic pairs", "none": "own views only"}.get(arm, arm)

@@ -30,8 +30,8 @@ from miner.report.graphs.maps import principal_map
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.train.loop.metrics import read_metrics
-from tests.report.conftest import GRAPH_RUN, make_graphs
-from tests.report.test_page import Page, read, shown_similarities
+from tests.report.pages import Page, read, shown_similarities, write
+from tests.report.workspaces import GRAPH_RUN, make_graphs
 
 IMAGES = 50
 SECTIONS = {"graphs", "maps", "controls", "neighbourhoods"}
@@ -39,8 +39,7 @@ SECTIONS = {"graphs", "maps", "controls", "neighbourhoods"}
 
 @pytest.fixture(scope="module")
 def page(graphs: Workspace) -> Page:
-    report(ReportOptions(gallery=5, random=0), graphs)
-    return read(graphs)
+    return write(graphs, gallery=5, random=0)
 
 
 @pytest.fixture
@@ -61,11 +60,7 @@ def share_of_one_class(edges: list[tuple[int, int, int, float]], labels: np.ndar
     return sum(labels[node] == labels[neighbour] for node, neighbour, _, _ in edges) / len(edges)
 
 
-def charts(page: Page) -> list[str]:
-    return [attributes["aria-label"] for _, attributes in page.elements if attributes.get("class") == "chart"]
-
-
-def test_homophily_is_counted_by_epoch_beside_the_purity_that_was_logged(graphs: Workspace, page: Page) -> None:
+def test_homophily_is_counted_by_epoch_beside_logged_purity(graphs: Workspace, page: Page) -> None:
     labels = EmbeddingStore(graphs).labels
     logged = {line["epoch"]: line for line in read_metrics(graphs.run("graphs") / "metrics.jsonl") if "purity" in line}
     assert sorted(logged) == [1, 2, 3, 4]
@@ -81,7 +76,7 @@ def test_homophily_is_counted_by_epoch_beside_the_purity_that_was_logged(graphs:
             cells[epoch] = f"{row}{share_of_one_class(some, labels):.1%}{logged[epoch + 1][name]:.1%}"
         whole = cells.setdefault(None, f"all kept{IMAGES}")
         cells[None] = f"{whole}{share_of_one_class(edges, labels):.1%}–"  # noqa: RUF001
-        assert f"{stream.capitalize()}: from {logged[1][name]:.1%} to {logged[4][name]:.1%}." in " ".join(charts(page))
+        assert f"{stream.capitalize()}: from {logged[1][name]:.1%} to {logged[4][name]:.1%}." in " ".join(page.charts())
     assert len(cells) >= 3 and cells[3].startswith("448")
     assert all(row in page.sections["graphs"] for row in cells.values())
     sizes = Counter(labels.tolist()).values()
@@ -91,15 +86,14 @@ def test_homophily_is_counted_by_epoch_beside_the_purity_that_was_logged(graphs:
     )
 
 
-def test_a_run_that_goes_on_shows_the_purity_so_far(make_workspace) -> None:
+def test_an_unfinished_run_shows_its_purity_so_far(make_workspace) -> None:
     workspace = make_workspace()
     folder = workspace.run("going-on")
     folder.mkdir(parents=True)
     lines = [{"step": 6 * epoch, "epoch": epoch, "purity": epoch / 8, "student_purity": 0.25} for epoch in (1, 2)]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    report(ReportOptions(gallery=5), workspace)
-    page = read(workspace)
-    assert "Teacher: from 12.5% to 25.0%." in " ".join(charts(page))
+    page = write(workspace, gallery=5)
+    assert "Teacher: from 12.5% to 25.0%." in " ".join(page.charts())
     assert "Run going-on is not finished" in page.sections["graphs"] and "homophily" not in page.sections["graphs"]
 
 
@@ -108,7 +102,7 @@ def test_in_degrees_of_a_run_count_each_other_image_once(graphs: Workspace, page
     counts = Counter(neighbour for _, neighbour in distinct)
     in_degree = np.asarray([counts[row] for row in range(IMAGES)])
     steps = "; ".join(f"{name}: {images}" for name, images in degree_steps(in_degree))
-    assert f"Images by number of lists: {steps}." in charts(page)
+    assert f"Images by number of lists: {steps}." in page.charts()
     assert f"Teacher: largest in-degree {in_degree.max()}, skewness" in page.sections["graphs"]
     assert f"{np.mean(in_degree == 0):.1%} of the images in no list" in page.sections["graphs"]
 
@@ -123,7 +117,7 @@ def test_maps_are_those_of_scikit_learn(graphs: Workspace, page: Page) -> None:
         np.testing.assert_allclose(shares, theirs.explained_variance_ratio_)
         assert f"{name}{shares[0]:.1%} and {shares[1]:.1%} of the variance" in page.sections["maps"].replace("\n", "")
     dots = [attributes for tag, attributes in page.elements if attributes.get("class", "").startswith("point")]
-    assert f"All {IMAGES} images" in page.sections["maps"]
+    assert f"Each dot is one of all {IMAGES} images." in page.sections["maps"]
     assert sum(attributes["d"].count("M") for attributes in dots) == 2 * IMAGES
     classes = {name for name in stores[0].manifest["source"]["classes"] if name in page.sections["maps"]}
     assert len(classes) == len(np.unique(stores[0].labels)) == len(dots) / 2
@@ -144,7 +138,7 @@ def test_dots_lie_at_one_scale_with_up_above() -> None:
     assert right > 0 and up == pytest.approx(right / 2, abs=1)
 
 
-def test_neighbourhoods_are_the_nearest_neighbours_before_and_after(graphs: Workspace, page: Page) -> None:
+def test_neighbourhoods_hold_nearest_neighbours_before_and_after(graphs: Workspace, page: Page) -> None:
     store, refined = EmbeddingStore(graphs), EmbeddingStore(Workspace(graphs.root / "refined"))
     html = (graphs.report / "index.html").read_text()
     items = html.split('<ol class="neighbourhoods">')[1].split("<figure>")[1:]
@@ -171,8 +165,7 @@ def test_neighbourhoods_are_the_nearest_neighbours_before_and_after(graphs: Work
 def test_a_mined_graph_is_shown_where_nothing_is_refined(copied: Workspace) -> None:
     shutil.rmtree(copied.root / "refined")
     shutil.rmtree(copied.root / "runs")
-    report(ReportOptions(gallery=5, random=0), copied)
-    page = read(copied)
+    page = write(copied, gallery=5, random=0)
     assert page.sections.keys() & SECTIONS == {"neighbourhoods"}
     cosines = np.load(copied.pairs / "knn_sims.npy")
     shown = shown_similarities(page.sections["neighbourhoods"])
@@ -200,18 +193,16 @@ def test_refined_streams_of_a_run_are_compared_with_its_teacher(copied: Workspac
 
 def test_without_labels_the_page_says_what_is_unknown(make_photos, tmp_path: Path) -> None:
     workspace = make_graphs(Workspace(tmp_path / "w"), str(make_photos(count=24, classes=0)), 24)
-    report(ReportOptions(gallery=5), workspace)
-    page = read(workspace)
+    page = write(workspace, gallery=5)
     assert "have no labels, so the purity of its neighbours is unknown" in page.sections["graphs"]
     assert "homophily" not in page.sections["graphs"] and "Teacher: largest in-degree" in page.sections["graphs"]
     assert "the dots have no colours" in page.sections["maps"]
     assert "≠" not in page.text and shown_similarities(page.sections["neighbourhoods"])
 
 
-def test_nothing_is_said_where_there_is_nothing(make_workspace) -> None:
+def test_sections_without_content_are_left_out(make_workspace) -> None:
     workspace = make_workspace(extras=True)
-    report(ReportOptions(gallery=5), workspace)
-    assert read(workspace).sections.keys().isdisjoint(SECTIONS)
+    assert write(workspace, gallery=5).sections.keys().isdisjoint(SECTIONS)
 
 
 def test_a_damaged_graph_is_refused(copied: Workspace) -> None:
@@ -244,7 +235,7 @@ def test_the_table_of_controls_stands_with_its_verdict(make_workspace) -> None:
         assert f"{row['arm']}{row['mode'] or ''}{''.join(numbers)}" in section
 
 
-def test_small_pictures_of_noise_fit_the_room_of_the_neighbourhoods() -> None:
+def test_small_thumbnails_of_noise_fit_their_space() -> None:
     rng = np.random.default_rng(0)
     squares = {row: Image.fromarray(rng.integers(0, 255, (288, 288, 3), np.uint8)) for row in range(40)}
     uses = [row % 40 for row in range(6 * 19)]
