@@ -119,7 +119,7 @@ def test_maps_are_those_of_scikit_learn(graphs: Workspace, page: Page) -> None:
     dots = [attributes for tag, attributes in page.elements if attributes.get("class", "").startswith("point")]
     assert f"Each dot is one of all {IMAGES} images." in page.sections["maps"]
     assert sum(attributes["d"].count("M") for attributes in dots) == 2 * IMAGES
-    classes = {name for name in stores[0].manifest["source"]["classes"] if name in page.sections["maps"]}
+    classes = {name for name in stores[0].manifest.source.classes if name in page.sections["maps"]}
     assert len(classes) == len(np.unique(stores[0].labels)) == len(dots) / 2
 
 
