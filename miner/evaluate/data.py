@@ -4,7 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from miner.artifacts.runs.inputs import Inputs, open_images
+from miner.artifacts.runs.inputs import Inputs
+from miner.artifacts.runs.training_data import open_images
 from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 from miner.source import Entry, Source, open_source

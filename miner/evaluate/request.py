@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs, find_inputs
+from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, fingerprint
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 
@@ -40,7 +41,7 @@ def question(name: str, options: EvaluateOptions, workspace: Workspace, unasked:
     """
     run = find_run(workspace, options.run)
     inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
-    request = _request(options, workspace.manifest(run), inputs, unasked)
+    request = _request(options, RunManifest.read(run), inputs, unasked)
     return Question(run, inputs, request, run / "eval" / f"{name}{'-best' if options.best else ''}.json")
 
 
@@ -74,10 +75,10 @@ def context_lines(name: str, record: Record) -> list[str]:
     return lines
 
 
-def _request(options: EvaluateOptions, run_manifest: Record, inputs: Inputs | None, unasked: set[str]) -> Record:
+def _request(options: EvaluateOptions, run: RunManifest, inputs: Inputs | None, unasked: set[str]) -> Record:
     from miner.evaluate.data import source_identity
 
     asked = {name: value for name, value in options.request().items() if name not in unasked}
     named = {name: source_identity(asked[name]) for name in ("gallery", "test") if asked[name] is not None}
     images = inputs.fingerprint if inputs is not None else None
-    return {**asked, "weights": fingerprint(run_manifest["files"]), "sources": named, "workspace_images": images}
+    return {**asked, "weights": run.identity, "sources": named, "workspace_images": images}

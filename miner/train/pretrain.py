@@ -12,8 +12,9 @@ from torch import Tensor
 
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE
 from miner.artifacts.runs.graphs import GRAPH_FILES
-from miner.artifacts.runs.inputs import Inputs, open_images, read_pairs
+from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.networks import save_backbone, save_description, save_projector
+from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.engine import write_bytes
 from miner.engine.heap import keep_freed_memory
 from miner.engine.records import Record
@@ -126,7 +127,7 @@ def prepare(options: TrainOptions, inputs: Inputs, device: torch.device) -> tupl
         int64 (images,), -1 where unknown; and every number of the run.
     """
     source, entries = open_images(inputs)
-    mined = read_pairs(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
+    mined = pair_rows(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
     entries = entries[: options.limit]
     labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
     arm = PairsArm.parse(options.pairs_arm)

@@ -4,6 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_inputs, named_source
+from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, file_record, write_signed
@@ -47,7 +48,7 @@ def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: 
     start = find_initial_weights(options.init_from, workspace, workspace.run(name))
     stage = Stage(workspace.run(name), _request(options, inputs, start))
     if (manifest := broadcast(None if force else stage.finished())) is not None:
-        return Result("train", manifest, _lines(name, manifest), fresh=False, headline=_headline(name, manifest))
+        return _result(name, RunManifest.of(manifest, stage.folder / "manifest.json"), None)
     if not is_follower():
         check_shards_are_current(inputs, workspace)
         stage.begin(force)
@@ -62,8 +63,14 @@ def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: 
         manifest = stage.finish(record, files)
     manifest = broadcast(manifest)
     assert manifest is not None
-    lines = [*_lines(name, manifest), _speed(measured)]
-    return Result("train", manifest, lines, headline=_headline(name, manifest), measured=measured)
+    return _result(name, RunManifest.of(manifest, stage.folder / "manifest.json"), measured)
+
+
+def _result(name: str, made: RunManifest, measured: Record | None) -> Result:
+    """What a run comes to; `measured` is None where the run was finished before."""
+    headline = f"run {name}, {made.steps:,} steps on {made.images:,} images and {made.pairs:,} pairs"
+    lines = [*run_lines(name, made), *([_speed(measured)] if measured else [])]
+    return Result("train", made.record, lines, measured is not None, [("trained", headline)], measured or {})
 
 
 def _speed(measured: Record) -> str:
@@ -90,41 +97,37 @@ def _request(options: TrainOptions, inputs: Inputs, start: InitialWeights | None
     return {**deciding, "images_from": inputs.origin, "inputs": inputs.fingerprint}
 
 
-def _headline(name: str, manifest: Record) -> list[tuple[str, str]]:
-    pairs = f"{manifest['images']:,} images and {manifest['pairs']:,} pairs"
-    return [("trained", f"run {name}, {manifest['steps']:,} steps on {pairs}")]
-
-
-def _lines(name: str, manifest: Record) -> list[str]:
-    precision = manifest["pair_label_precision"]
+def run_lines(name: str, made: RunManifest) -> list[str]:
+    """What a run was trained on and how it ended, for people."""
+    precision = made.pair_label_precision
     agreeing = "" if precision is None else f" ({100 * precision:.1f} % of them with the same label)"
     return [
-        f"train: run {name}, {manifest['method']}, {manifest['images']:,} images and {manifest['pairs']:,} pairs{agreeing}, "
-        f"{manifest['epochs']:,} epochs, {manifest['steps']:,} steps",
-        *([_USED_LABELS.format(arm=manifest["pairs_arm"])] if manifest["uses_labels"] else []),
-        f"train: over the last epoch, {', '.join(_measured(manifest))}",
-        *_online_knn(manifest),
-        *([_COLLAPSED] if (manifest.get("final_spread") or 0.0) < _COLLAPSED_SPREAD else []),
+        f"train: run {name}, {made.method}, {made.images:,} images and {made.pairs:,} pairs{agreeing}, "
+        f"{made.epochs:,} epochs, {made.steps:,} steps",
+        *([_USED_LABELS.format(arm=made.pairs_arm)] if made.uses_labels else []),
+        f"train: over the last epoch, {', '.join(_measured(made))}",
+        *_online_knn(made),
+        *([_COLLAPSED] if (made.final_spread or 0.0) < _COLLAPSED_SPREAD else []),
     ]
 
 
-def _online_knn(manifest: Record) -> list[str]:
-    knn = manifest.get("online_knn")
+def _online_knn(made: RunManifest) -> list[str]:
+    knn = made.online_knn
     if knn is None:
         return []
     return [
-        f"train: kNN (k={knn['k']} T={knn['temperature']}, {knn['n_test']:,} images of {knn['test']}): last {knn['last']:.1f} %, "
-        f"best {knn['best']:.1f} % after epoch {knn['best_epoch']:,}; the best is optimistic, chosen on the images that measure it"
+        f"train: kNN (k={knn.k} T={knn.temperature}, {knn.n_test:,} images of {knn.test}): last {knn.last:.1f} %, "
+        f"best {knn.best:.1f} % after epoch {knn.best_epoch:,}; the best is optimistic, chosen on the images that measure it"
     ]
 
 
-def _measured(manifest: Record) -> list[str]:
+def _measured(made: RunManifest) -> list[str]:
     """The loss and what tells of collapse, in words."""
-    texts = [f"loss {manifest['final_loss']:.3f}"]
-    if (accuracy := manifest.get("final_accuracy")) is not None:
-        texts.append(f"contrastive accuracy {100 * accuracy:.1f} %")
-    if (spread := manifest.get("final_spread")) is not None:
-        texts.append(f"feature spread {spread:.2f} (1 is healthy, 0 is collapse)")
-    if (rank := manifest.get("final_rankme")) is not None:
-        texts.append(f"RankMe {rank:.1f}")
+    texts = [f"loss {made.final_loss:.3f}"]
+    if made.final_accuracy is not None:
+        texts.append(f"contrastive accuracy {100 * made.final_accuracy:.1f} %")
+    if made.final_spread is not None:
+        texts.append(f"feature spread {made.final_spread:.2f} (1 is healthy, 0 is collapse)")
+    if made.final_rankme is not None:
+        texts.append(f"RankMe {made.final_rankme:.1f}")
     return texts

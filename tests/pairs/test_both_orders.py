@@ -8,7 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from miner.artifacts.runs.inputs import check_shards_are_current, find_inputs, open_images, read_pairs
+from miner.artifacts.runs.inputs import check_shards_are_current, find_inputs
+from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
@@ -18,7 +19,7 @@ from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.report.options import ReportOptions
 from miner.report.run import report
-from miner.review.pairset import read_pairset
+from miner.review.pair_set import read_pair_set
 from miner.verify.run import verify
 from tests.export.conftest import samples
 
@@ -65,7 +66,7 @@ def test_train_takes_both_as_items(workspaces) -> None:
     inputs = find_inputs(both, with_pairs=True)
     check_shards_are_current(inputs, both)
     _, entries = open_images(inputs)
-    rows = read_pairs(inputs, [entry.key for entry in entries])
+    rows = pair_rows(inputs, [entry.key for entry in entries])
     assert len(rows) == 2 * both.manifest(both.pairs)["pairs"]
     listed = {tuple(pair) for pair in rows.tolist()}
     assert {(b, a) for a, b in listed} == listed
@@ -73,7 +74,7 @@ def test_train_takes_both_as_items(workspaces) -> None:
 
 
 def test_review_shows_a_pair_once(workspaces) -> None:
-    first, second = (read_pairset(workspace, 4) for workspace in workspaces)
+    first, second = (read_pair_set(workspace, 4) for workspace in workspaces)
     assert len(first) == len(second) > 50
     assert (first.a == second.a).all() and (first.b == second.b).all()
     assert first.sizes() == second.sizes()

@@ -50,7 +50,7 @@ def write_shards(root: Path, images: int = 96, pairs: int = 40, labelled: bool =
             ],
         )
     write_pairs(folder / "pairs.parquet", same_class_pairs(entries, pairs), labelled)
-    finish_folder(folder, source="sample", classes=source.classes)
+    finish_folder(folder, **shards_record(images, pairs, source.classes))
     return Workspace(root)
 
 
@@ -104,6 +104,15 @@ def pairs_record(pairs: int) -> dict[str, object]:
         **{"images": pairs, "pairs": pairs, "images_in_pairs": pairs, "image_coverage": 1.0, "duplicates": 0},
         "degree": {"mean": 1.0, "median": 1.0, "max": 1},
         **{"labels": None, "histogram": {}, "exact": True},
+    }
+
+
+def shards_record(images: int, pairs: int, classes: list[str] | None = None) -> dict[str, object]:
+    """What a manifest of shards says, beside its files."""
+    return {
+        "request": {"pairs": "none"},
+        **{"source": "sample", "classes": classes, "encoder": {"name": "none"}, "images": images, "pairs": pairs},
+        **{"images_in_pairs": images, "left_out": {}, "labels": None, "samples": {}},
     }
 
 

@@ -10,12 +10,13 @@ import torchvision
 import yaml
 from safetensors.torch import load_file
 
+from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import file_record
 from miner.errors import MinerError, UsageError
 from miner.train.loop.metrics import read_metrics
-from miner.train.run import _lines, train
+from miner.train.run import run_lines, train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_embedded, write_shards
@@ -200,9 +201,9 @@ def test_every_method_trains_from_the_same_shards(
 
 
 def test_a_collapsed_run_says_so(workspace: Workspace) -> None:
-    record = json.loads((workspace.run("moco") / "manifest.json").read_text())
-    assert "collapsed" in _lines("run", {**record, "final_spread": 0.01})[-1]
-    assert "collapsed" not in " ".join(_lines("run", {**record, "final_spread": 0.8}))
+    made = RunManifest.read(workspace.run("moco"))
+    assert "collapsed" in run_lines("run", made.model_copy(update={"final_spread": 0.01}))[-1]
+    assert "collapsed" not in " ".join(run_lines("run", made.model_copy(update={"final_spread": 0.8})))
 
 
 def test_damaged_weights_are_refused(workspace: Workspace, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, blocks
-from miner.errors import MinerError
+from miner.artifacts.parquet import read_columns
 
 _GROUP_ROWS = 1 << 17
 
@@ -74,12 +74,8 @@ def read_pairs(
     Raises:
         MinerError: the file is missing or damaged, or lacks a column.
     """
-    try:
-        table = pq.read_table(path, columns=[*columns], partitioning=None).select([*columns])
-        return table.cast(pa.schema([PAIR_SCHEMA.field(name) for name in columns]))
-    except (OSError, KeyError, pa.ArrowException) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise MinerError(f"{path} is missing or damaged ({reason}). Run `{made_by} --force` again.") from error
+    schema = pa.schema([PAIR_SCHEMA.field(name) for name in columns])
+    return read_columns(path, columns, made_by, schema)
 
 
 def one_order(table: pa.Table) -> pa.Table:

@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor, nn
 
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
+from miner.artifacts.runs.manifest import RunManifest
 from miner.engine import committed, write_json
-from miner.engine.records import Record, read_json, same_file
+from miner.engine.records import Record, same_file
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
 
@@ -71,7 +72,7 @@ def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | Non
     from safetensors.torch import load_file
 
     path = run / PROJECTOR_FILE
-    if PROJECTOR_FILE not in _manifest(run)["files"]:
+    if PROJECTOR_FILE not in RunManifest.read(run).files:
         return None
     _check(run, path)
     with safe_open(path, framework="pt") as file:
@@ -165,20 +166,11 @@ def _described(module: nn.Module, config: Record) -> TrainedBackbone:
 
 
 def _check(run: Path, weights: Path) -> None:
-    files = _manifest(run)["files"]
+    files = RunManifest.read(run).files
     if weights.name in _WHY_MISSING and weights.name not in files:
         raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[weights.name]}.")
     if not same_file(weights, files.get(weights.name)):
         raise MinerError(f"{weights} is missing or damaged. Train again with --force.")
-
-
-def _manifest(run: Path) -> Record:
-    manifest = read_json(run / "manifest.json")
-    if manifest is None:
-        raise MinerError(
-            f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
-        )
-    return manifest
 
 
 def _save(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:

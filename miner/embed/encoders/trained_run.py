@@ -6,14 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest, EncoderRecord
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
+from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import BEST_OF_A_RUN
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
-from miner.engine.records import Record, read_json
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.images.preprocess import Preprocess
 
@@ -88,29 +91,28 @@ def _head(request: EncoderRequest) -> nn.Module:
 
 def _labels_seen(run: Path) -> str:
     """None by the run itself; but labels may have come in through the encoder that mined its pairs."""
-    manifest = read_json(run / "manifest.json") or {}
-    if manifest.get("uses_labels"):
-        return f"the classes of its training images, which its pairs were drawn by (--pairs-arm {manifest.get('pairs_arm')})"
-    count = manifest.get("pairs") or 0
-    if not count:
+    made = RunManifest.read(run)
+    if made.uses_labels:
+        return f"the classes of its training images, which its pairs were drawn by (--pairs-arm {made.pairs_arm})"
+    if not made.pairs:
         return "none"
-    miner = _encoder_of_the_pairs(run, manifest)
+    miner = _encoder_of_the_pairs(run, made)
     if miner is None:
-        return f"none by training; its {count:,} pairs were mined by an encoder that is no longer on record"
-    return f"none by training; its {count:,} pairs were mined by {miner['name']}, labels seen: {miner['labels_seen']}"
+        return f"none by training; its {made.pairs:,} pairs were mined by an encoder that is no longer on record"
+    return f"none by training; its {made.pairs:,} pairs were mined by {miner.name}, labels seen: {miner.labels_seen}"
 
 
-def _encoder_of_the_pairs(run: Path, manifest: Record) -> Record | None:
+def _encoder_of_the_pairs(run: Path, made: RunManifest) -> EncoderRecord | None:
     """The record of the encoder, if the workspace around the run still holds the pairs it was trained on."""
     from miner.artifacts.runs.inputs import find_inputs
 
     workspace = Workspace(run.resolve().parent.parent)
     try:
         inputs = find_inputs(workspace, with_pairs=True)
-        if inputs.fingerprint != manifest["request"]["inputs"]:
+        if inputs.fingerprint != made.request.inputs:
             return None
-        folder = workspace.shards if inputs.origin == "shards" else workspace.embeddings
-        encoder = workspace.manifest(folder)["encoder"]
-        return encoder if {"name", "labels_seen"} <= encoder.keys() else None
-    except (MinerError, KeyError):
+        origin = ShardsManifest if inputs.origin == "shards" else EmbeddingsManifest
+        encoder = origin.read(workspace).encoder
+        return encoder if "labels_seen" in encoder.model_fields_set else None
+    except MinerError:
         return None

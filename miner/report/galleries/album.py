@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miner.artifacts.embeddings.store import read_metadata
-from miner.artifacts.runs.inputs import has_image_shards
+from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.report.findings import Findings
 from miner.report.galleries.thumbnails import load_squares, source_if_there
@@ -54,7 +54,8 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
         MinerError: the metadata is missing or damaged.
     """
     embeddings = findings.embeddings
-    exported = findings.shards is not None and has_image_shards(findings.shards)
+    shards = ShardsManifest.find(workspace)
+    exported = findings.shards is not None and shards is not None and bool(shards.image_shards)
     source = (
         ShardSource(str(workspace.shards / "images-*.tar"))
         if exported

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.artifacts.runs.files import BACKBONE_FILE
+from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import file_record, read_json
+from miner.engine.records import file_record
 from miner.errors import UsageError
 
 
@@ -42,7 +43,7 @@ def find_initial_weights(asked: str | None, workspace: Workspace, folder: Path) 
             f"--init-from {asked} is this very run. Give the new run a --name of its own; to go on with an interrupted one, leave "
             "--init-from as it was and run the same command."
         )
-    if run is not None and read_json(run / "manifest.json") is None:
+    if run is not None and RunManifest.find(run) is None:
         raise UsageError(f"--init-from {asked}: that run has not finished. Run its `miner train` command again first.")
     if not file.is_file():
         raise UsageError(f"--init-from {asked}: there is no such run in {workspace.root / 'runs'}, and no such file.")

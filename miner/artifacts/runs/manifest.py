@@ -1,0 +1,82 @@
+"""The manifest of a training run."""
+
+from pathlib import Path
+from typing import ClassVar, Self
+
+from miner.artifacts.artifact import Artifact, Part
+from miner.errors import MinerError
+
+
+class RunRequest(Part):
+    """What `miner train` was asked for.
+
+    Attributes:
+        inputs: `Inputs.fingerprint` of the images and pairs.
+    """
+
+    inputs: str
+
+
+class OnlineKnn(Part):
+    """Accuracy of nearest neighbours on test images, in percent, measured while the run went on."""
+
+    k: int
+    temperature: float
+    test: str
+    n_test: int
+    last: float
+    best: float
+    best_epoch: int
+
+
+class RunManifest(Artifact):
+    """What is in `runs/NAME/`.
+
+    Attributes:
+        images, pairs: that the run was trained on.
+        pair_label_precision: share of the pairs whose labels agree; None where labels are unknown.
+        uses_labels: whether the pairs were drawn by label.
+        final_loss: mean over the last epoch, as are the other values.
+        final_accuracy: of the contrastive task, 0 to 1.
+        final_spread: of the features; 1 is healthy, 0 is collapse.
+    """
+
+    command: ClassVar = "miner train"
+
+    request: RunRequest
+    method: str
+    pairs_arm: str
+    images: int
+    pairs: int
+    epochs: int
+    steps: int
+    pair_label_precision: float | None
+    uses_labels: bool = False
+    final_loss: float
+    final_accuracy: float | None = None
+    final_spread: float | None = None
+    final_rankme: float | None = None
+    online_knn: OnlineKnn | None = None
+
+    @classmethod
+    def find(cls, run: Path) -> Self | None:
+        """The manifest of the run in a folder; None when the run has not finished.
+
+        Raises:
+            MinerError: it is damaged.
+        """
+        return cls.at(run / "manifest.json")
+
+    @classmethod
+    def read(cls, run: Path) -> Self:
+        """The manifest of the finished run in a folder.
+
+        Raises:
+            MinerError: the run has not finished, or its manifest is damaged.
+        """
+        found = cls.find(run)
+        if found is None:
+            raise MinerError(
+                f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
+            )
+        return found
