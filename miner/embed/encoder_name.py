@@ -1,4 +1,4 @@
-"""What the name of an encoder says, before anything heavy is imported."""
+"""The parts of an encoder's name, and what of an encoder belongs to a request. Imports no torch."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,9 +13,10 @@ FAMILIES_HELP = (
     "resnet50:IMAGENET1K_V1; timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50 and barlow_resnet50; moco:FILE; "
     "run:FOLDER of `miner train`, or run:FOLDER/backbone-best.safetensors; and onnx:FILE."
 )
-# Raised whenever the same options give other vectors than before: a run that was begun before is not continued after.
-# 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes few images at a time.
-# 3: a CPU encodes 16 images at a time instead of 4.
+# Version of the numerics. Increase it whenever the same options would produce different vectors, so that old runs are not
+# resumed with new arithmetic.
+# 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes 4 images at a time.
+# 3: a CPU encodes 16 images at a time.
 # 4: bfloat16 comes with the fast resize.
 ARITHMETIC = 4
 _WEIGHTS_OF_A_RUN = ("backbone.safetensors", "projector.safetensors", "teacher.safetensors")
@@ -28,8 +29,8 @@ class EncoderName:
 
     Attributes:
         family: one of `FAMILIES`, or "" for a name of its own (`efficientnet_lite0`, `resnet50`, `dino_resnet50`).
-        model: what comes after the family; "" where that is a path.
-        path: the file behind `@`, or the file or folder that the family names.
+        model: the name after the family; "" if a path stands there.
+        path: the file after `@`, or the file or folder after the family.
     """
 
     family: str
@@ -38,7 +39,7 @@ class EncoderName:
 
     @property
     def files(self) -> list[Path]:
-        """The local files that decide the vectors, of those that exist: weights, and what ONNX keeps beside them."""
+        """The local files that decide the vectors and exist: weights, and the files that ONNX keeps beside them."""
         if self.path is None:
             return []
         files = [self.path]

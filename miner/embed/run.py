@@ -28,13 +28,13 @@ _ERRORS_ALWAYS_ALLOWED = 10
 
 
 def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Encode a source into `embeddings/`; what an earlier run finished is kept.
+    """Encode a source into `embeddings/`. Blocks that an earlier run finished are kept.
 
-    Where the source has grown since, the old rows keep their numbers and the new images follow.
+    If the source has grown since then, the old rows keep their numbers and the new images follow.
 
     Raises:
-        MinerError: the source has fewer than two images, none is readable, too many are not, the weights cannot be had, the
-            disk is full, or the workspace holds the embeddings of another request.
+        MinerError: the source has fewer than two images; fewer than two images can be used; more images are unusable than
+            allowed; the weights cannot be loaded; the disk is full; or the workspace holds the embeddings of another request.
     """
     source = open_source(options.source)
     entries = list(source.entries[: options.limit])
@@ -59,7 +59,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
 
     from miner.embed.worker import worker_of
 
-    # The encoder loads before anything is replaced: when it cannot be had, what was there is still there.
+    # The encoder loads before anything is replaced. If loading fails, the old embeddings are still there.
     worker = worker_of(options, source)
     if base is not None:
         stage.begin_growth(base.record, partial(remove_blocks, stage.folder, base.blocks))
@@ -138,7 +138,7 @@ def _units(options: EmbedOptions, entries: Sequence[Entry], folder: Path, first:
 
 
 class _ErrorWatch:
-    """Stops a run in which more images fail than are allowed in the whole source."""
+    """Stops a run when more images fail than `--max-errors` allows for the whole source."""
 
     def __init__(self, options: EmbedOptions, images: int, units: Sequence[Unit]) -> None:
         self.allowed = max(options.max_errors * images, _ERRORS_ALWAYS_ALLOWED)
@@ -161,7 +161,7 @@ class _ErrorWatch:
             raise MinerError(
                 f"{self.reasons.total():,} of {self.images:,} images could not be used so far ({_common(self.reasons)}), more "
                 "than --max-errors allows. Check the source. What was encoded is kept: the same command with a higher "
-                "--max-errors (1 allows any number) goes on."
+                "--max-errors continues (1 allows any number)."
             )
 
 
@@ -176,7 +176,7 @@ def _pace(meter: "Meter") -> str:
 
 
 def _measured(worker: "Worker") -> Record:
-    """How this process spent its time; for run.json, as it differs from run to run."""
+    """How this process spent its time. It differs from run to run, so it goes to run.json and not to the manifest."""
     import torch
 
     meter, busy_s = worker.meter, worker.meter.waiting_s + worker.meter.encoding_s
@@ -193,7 +193,7 @@ def _measured(worker: "Worker") -> Record:
 
 
 def _finish(record: Record, stage: GrowingStage) -> Record:
-    """Merge the error parts, check that something could be read, and write the manifest."""
+    """Merge the error tables of the blocks, check that two images can be used, and write the manifest."""
     import numpy as np
     import pyarrow.parquet as pq
 
@@ -204,7 +204,7 @@ def _finish(record: Record, stage: GrowingStage) -> Record:
     folder, numbers = stage.folder, range(record["blocks"])
     parts = [part for number in numbers if (part := store.error_part_path(folder, number)).exists()]
     merged = folder / "errors.parquet"
-    # The table of the images before a growth comes first; a run killed after writing the new one meets its own rows again.
+    # The errors before a growth come first. A run that was killed after it wrote the merged table meets its own rows again.
     tables = [pq.read_table(path) for path in [*([merged] if merged.exists() else []), *parts]]
     errors = {row["key"]: UnusableImage(**row) for table in tables for row in table.to_pylist()}
     reasons = Counter(image.reason for image in errors.values())

@@ -1,4 +1,4 @@
-"""What a worker of `miner embed` does with a block of images, in this process or another."""
+"""A worker of `miner embed`: it reads, decodes and encodes blocks of images, in this process or another."""
 
 import os
 import time
@@ -34,9 +34,13 @@ Encoded = tuple[list[Decoded], VectorArray]
 
 @dataclass
 class Meter:
-    """Where the time of a worker went, in seconds, and how many images it saw.
+    """How a worker spent its time.
 
-    On a CPU the seconds of all threads add up, and `waiting_s` is what they spent on decoding.
+    Attributes:
+        images: read so far, usable or not.
+        waiting_s: seconds that encoding waited for decoded images; on a CPU the seconds of decoding, of all threads together.
+        encoding_s: seconds of encoding; on a CPU of all threads together.
+        smallest_batch: size of the batches since memory ran out; None if it never did.
     """
 
     images: int = 0
@@ -47,14 +51,15 @@ class Meter:
 
 @dataclass
 class Worker:
-    """A source and an encoder in one process, and the threads that work for it.
+    """A source, an encoder and a pool of threads in one process.
 
-    On a CPU each thread takes whole batches, decodes them and encodes them by itself: nobody waits for anybody, and vectors do
-    not depend on the number of cores. For another device the threads decode, and the caller feeds it.
+    On a CPU each thread decodes and encodes whole batches by itself. No thread waits for another one, and the vectors do not
+    depend on the number of cores. For any other device the threads decode, and the calling thread feeds the device.
 
     Args:
         options: of the stage; its `source` must open in this process.
-        source: already open, or None to open it.
+        source: an open source; None opens the one in `options`.
+        on_images: is called with the number of images of each batch and the meter.
     """
 
     options: EmbedOptions
@@ -82,7 +87,7 @@ class Worker:
             self.encoder = self.in_a_thread(compiled, self.encoder, self.batch_size, self.precision, self.device)
 
     def in_a_thread(self, function: Callable[..., T], *arguments: object) -> T:
-        """Call it where encoding happens, so that libraries which count their threads once count those."""
+        """Call a function in the thread that encodes. Some libraries set their number of threads at the first call."""
         if not self.on_cpu:
             return function(*arguments)
         try:
@@ -109,7 +114,7 @@ class Worker:
     def encode_block(
         self, entries: Sequence[Entry], vectors_file: Path, errors_file: Path, metadata_file: Path
     ) -> None:
-        """Encode a block of images into the three files of a unit: vectors, errors, and metadata, row by row."""
+        """Encode a block of images into the three files of a unit: vectors, errors, and one row of metadata per vector."""
         rows: list[EmbeddedImage] = []
         errors: list[UnusableImage] = []
         vectors: list[VectorArray] = []
@@ -135,14 +140,14 @@ class Worker:
         pq.write_table(metadata_table(rows), metadata_file)
 
     def vectors(self, pixels: torch.Tensor) -> VectorArray:
-        """float32 (n, dim) of images uint8 (n, crop, crop, 3) in host memory."""
+        """Unit vectors float32 (n, dim) of images uint8 (n, crop, crop, 3) in host memory."""
         return _fetched(self._launch(pixels))
 
     def _launch(self, pixels: torch.Tensor) -> list[torch.Tensor]:
-        """Parts of the vectors of a batch, on the device, which may still be computing them.
+        """Parts of the vectors of a batch, on the device. The device may still be computing them.
 
-        Bytes cross the bus, from pinned memory if `pixels` lies there, and become floats on the device. A batch that does not
-        fit into memory is cut in halves, and so are all that follow.
+        Pixels are copied as bytes and become floats on the device. If a batch does not fit into memory, this batch and all
+        later ones are cut in halves.
 
         Raises:
             MinerError: a single image does not fit.
@@ -168,7 +173,7 @@ class Worker:
         return done
 
     def _encode(self, batch: torch.Tensor) -> torch.Tensor:
-        """A compiled network takes one size, so what is smaller is filled up with black."""
+        """Unit vectors of a batch. A compiled network takes one size, so a smaller batch is filled up with black images."""
         if not self.options.compile:
             return self.encoder.encode(batch, self.precision)
         missing = min(self.meter.smallest_batch or self.batch_size, self.batch_size) - len(batch)
@@ -176,7 +181,7 @@ class Worker:
         return self.encoder.encode(filled, self.precision)[: len(batch)]
 
     def _encoded(self, entries: Sequence[Entry]) -> Iterator[Encoded]:
-        """Batches in order: what is known of each image, and the vectors of the usable ones."""
+        """Batches in order: the row of each image, and the vectors of the usable images."""
         batches = (entries[start : start + self.batch_size] for start in range(0, len(entries), self.batch_size))
         try:
             yield from self._by_each_thread(batches) if self.on_cpu else self._by_the_device(batches)
@@ -184,6 +189,10 @@ class Worker:
             torch.set_num_threads(self.cores)
 
     def _by_each_thread(self, batches: Iterator[Sequence[Entry]]) -> Iterator[Encoded]:
+        """Every thread of the pool decodes and encodes a batch; see the class."""
+
+        """Every thread of the pool decodes and encodes a batch; see the class."""
+
         def work(entries: Sequence[Entry]) -> tuple[Encoded, float, float]:
             started = time.perf_counter()
             pixels = self._staging(len(entries))
@@ -205,7 +214,7 @@ class Worker:
                 future.cancel()
 
     def _by_the_device(self, batches: Iterator[Sequence[Entry]]) -> Iterator[Encoded]:
-        """The next batch is on its way before the vectors of the last are waited for."""
+        """The threads decode. The next batch is sent to the device before the vectors of the last batch are fetched."""
         launched: tuple[list[Decoded], list[torch.Tensor]] | None = None
         for images, pixels, waited_s in self._decoded(batches):
             started = time.perf_counter()
@@ -221,7 +230,7 @@ class Worker:
             yield launched[0], _fetched(launched[1])
 
     def _decoded(self, batches: Iterator[Sequence[Entry]]) -> Iterator[tuple[list[Decoded], torch.Tensor, float]]:
-        """Batches in order and how long each was waited for, with a few being decoded ahead."""
+        """Batches in order, and the seconds that each was waited for. A few batches are decoded ahead."""
         waiting: deque[tuple[torch.Tensor, list[Future[Decoded]]]] = deque()
 
         def next_one() -> tuple[list[Decoded], torch.Tensor, float]:
@@ -240,13 +249,13 @@ class Worker:
             yield next_one()
 
     def _staging(self, count: int) -> torch.Tensor:
-        """Host memory for a batch, which a GPU can read by itself while the processor goes on."""
+        """Host memory for a batch; pinned for a GPU, which then copies it while the processor continues."""
         side = self.encoder.preprocess.crop
         return torch.empty(count, side, side, 3, dtype=torch.uint8, pin_memory=self.device.type == "cuda")
 
     def _decode(self, pixels: torch.Tensor, entry: Entry) -> Decoded:
         assert self.source is not None
-        # bfloat16 changes vectors more than the faster resize does; fp32 is to agree with the reference.
+        # bfloat16 changes the vectors more than the faster resize does. fp32 must agree with the reference.
         fast = self.precision == torch.bfloat16
         return decode_into(pixels.numpy(), self.source, entry, self.encoder.preprocess, self.options.draft, fast)
 
@@ -267,7 +276,7 @@ def _fetched(parts: Sequence[torch.Tensor]) -> VectorArray:
 
 
 def _out_of_memory(error: Exception) -> bool:
-    """Whether it says so; torch has no class of its own for the memory of the host."""
+    """Whether memory ran out. torch has no exception of its own for the memory of the host."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "DefaultCPUAllocator" in str(error)
 
 
@@ -275,7 +284,7 @@ _workers: dict[str, Worker] = {}
 
 
 def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
-    """This process's worker for these options; the network is loaded once. A source that is given starts a new run."""
+    """The worker of this process for these options; its encoder is loaded once. Giving a source starts a new run."""
     key = options.model_dump_json(exclude={"batch_size"})
     if key not in _workers:
         for old in _workers.values():
@@ -290,5 +299,5 @@ def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
 
 
 def encode_block(options: EmbedOptions, entries: Sequence[Entry], *files: Path) -> None:
-    """The work of a unit, wherever it runs; see `Worker.encode_block`."""
+    """The work of a unit, in this process or another; see `Worker.encode_block`."""
     worker_of(options).encode_block(entries, *files)

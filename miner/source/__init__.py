@@ -1,4 +1,4 @@
-"""Where images come from. Every source is an ordered list of entries whose bytes can be read at random."""
+"""Sources of images: folders, WebDataset shards, Parquet files and named data sets, each an ordered list of entries."""
 
 from miner.source.base import Entry, Source
 from miner.source.opening import open_source

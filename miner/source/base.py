@@ -1,4 +1,4 @@
-"""What a source is: entries in a fixed order, and their bytes on demand."""
+"""A source of images: entries in a fixed order, and the bytes of each entry on demand."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -17,12 +17,12 @@ class Entry:
     """One image of a source.
 
     Attributes:
-        key: stable name, unique in the source, of at most 64 characters from A-Z a-z 0-9 _ -.
-        path: where it is, for people: the path below the source, or SHARD/MEMBER.
+        key: name, unique in the source and stable, of at most 64 characters from A-Z a-z 0-9 _ -.
+        path: for people: the path below the source, or SHARD/MEMBER.
         extension: of the original file, lower case, without the dot.
-        size_bytes: of the encoded image; the mean of its row group in Parquet, which states no more.
-        label: class index, if known.
-        locator: how the source finds the bytes; opaque to everyone else.
+        size_bytes: of the encoded image. Parquet does not state it; there it is the mean of the row group.
+        label: class index, if it is known.
+        locator: tells the source where the bytes are; for the source alone.
     """
 
     key: str
@@ -39,7 +39,7 @@ class Source(Protocol):
     Attributes:
         spec: what the user typed.
         classes: class names by label index, if there are labels.
-        entries: all images, in an order that depends on nothing but the content.
+        entries: all images, in an order that depends on the content alone.
     """
 
     spec: str
@@ -58,20 +58,20 @@ class Source(Protocol):
 
 
 def source_fingerprint(entries: Sequence[Entry]) -> str:
-    """Changes when an image is added, removed, renamed, relabelled, or gets another size in bytes."""
+    """A text that changes when an image is added, removed, renamed, relabelled, or changes its size in bytes."""
     return fingerprint([[entry.key, entry.path, entry.size_bytes, entry.label] for entry in entries])
 
 
 def check_size(size_bytes: int) -> None:
-    """Refuse to read what no image can be, before room is made for it.
+    """Refuse a file that is too large for an image, before memory is taken.
 
     Raises:
-        OSError: it is larger than `MAX_FILE_BYTES`.
+        OSError: the file is larger than `MAX_FILE_BYTES`.
     """
     if size_bytes > MAX_FILE_BYTES:
         raise OSError(f"file larger than {MAX_FILE_BYTES >> 20} MiB")
 
 
 def as_os_error(where: str) -> AbstractContextManager[None]:
-    """Turn whatever a file system or a format library raises into OSError, so that one bad image stays one bad image."""
+    """Turn any exception of a file system or a format library into OSError, so that one bad image does not end a run."""
     return explained(lambda error: OSError(f"{where}: {one_line(error, 160)}"), OSError)

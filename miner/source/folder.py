@@ -1,4 +1,4 @@
-"""A folder of images; the first level of subfolders names the classes, if every image lies in one."""
+"""A folder of images. Its subfolders name the classes, if every image lies in a subfolder."""
 
 from collections.abc import Mapping
 
@@ -12,11 +12,11 @@ from miner.source.reading import read_local
 
 
 class FolderSource:
-    """Images below a local folder or fsspec URL, recursively, sorted by path; hidden files are left out.
+    """Images below a local folder or fsspec URL, recursively, sorted by path, without hidden files.
 
     Args:
         spec: the folder.
-        listing: sizes in bytes of the files below it, if they are known already.
+        listing: sizes in bytes of the files below it, by path; None lists the folder.
     Raises:
         MinerError: there is no image below the folder.
     """
@@ -57,7 +57,7 @@ class FolderSource:
 
 
 def is_image(path: str) -> bool:
-    """Whether a file is an image by its ending."""
+    """Whether a file has the ending of an image."""
     return _ending(path) in IMAGE_EXTENSIONS
 
 
@@ -66,7 +66,7 @@ def _ending(path: str) -> str:
 
 
 def _class_names(paths: list[str]) -> list[str] | None:
-    """Subfolder names, when every image lies in a subfolder and there are at least two of them."""
+    """The names of the subfolders, if every image lies in one and there are at least two."""
     if any("/" not in path for path in paths):
         return None
     names = sorted({path.split("/")[0] for path in paths})

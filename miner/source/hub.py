@@ -1,4 +1,4 @@
-"""Data sets on the Hugging Face Hub: `hf://datasets/ORG/NAME`, read by fsspec through huggingface_hub."""
+"""Data sets on the Hugging Face Hub: `hf://datasets/ORG/NAME`. fsspec reads them through huggingface_hub."""
 
 from miner.errors import MinerError
 
@@ -11,7 +11,7 @@ def is_hub(spec: str) -> bool:
 
 
 def hub_error(spec: str, error: Exception) -> MinerError:
-    """The error for people when a repository could not be opened."""
+    """The error for people about a repository that cannot be opened."""
     if isinstance(error, ImportError):
         return MinerError(f"{spec} needs the package huggingface_hub. Install it with: pip install -e '.[hub]'")
     if isinstance(error, FileNotFoundError):

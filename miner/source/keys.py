@@ -10,14 +10,14 @@ _HASH_DIGITS = 12
 
 
 def is_clean(name: str) -> bool:
-    """Whether a name can serve as a key unchanged."""
+    """Whether a name is a valid key."""
     return _CLEAN.fullmatch(name) is not None
 
 
 def hashed_key(path: str) -> str:
-    """A key from a path: its readable end, and a hash of all of it.
+    """A key from a path: the readable end of the path, and a hash of the whole path.
 
-    The result depends on the path alone, so it is the same on every run and beside any other files.
+    The key depends on the path alone, so other files and other runs do not change it.
     """
     stem = path.rpartition(".")[0] or path
     readable = re.sub(r"[^A-Za-z0-9_-]+", "_", stem).strip("_")
@@ -26,6 +26,6 @@ def hashed_key(path: str) -> str:
 
 
 def printable(path: str) -> str:
-    """A path as text that every file format and terminal can take: bytes that are no UTF-8, and control characters, as escapes."""
+    """A path as text for any file format and terminal: escapes replace control characters and bytes that are not UTF-8."""
     text = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text if text.isprintable() else _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)

@@ -12,11 +12,10 @@ import fsspec
 
 
 def list_files(spec: str) -> dict[str, int]:
-    """Size in bytes of every file below a folder, by path below it, sorted; hidden files and folders are left out.
+    """Size in bytes of every file below a folder, by path below it, sorted, without hidden files and folders.
 
-    In a local folder links are followed, to files and to folders; a link to a folder that it lies in ends there. A link that
-    leads nowhere is listed with size 0, so that it is reported as an unreadable image and not forgotten. Pipes and devices
-    are left out, and so are workspaces of miner, whose plots are no images of the source.
+    In a local folder, links to files and folders are followed, but not a link to a folder above itself. A broken link is listed
+    with size 0, so that it is reported as an unreadable image. Pipes, devices and workspaces of miner are left out.
     """
     files, root = fsspec.core.url_to_fs(spec)
     if isinstance(files, fsspec.get_filesystem_class("file")):
@@ -28,7 +27,7 @@ def list_files(spec: str) -> dict[str, int]:
 
 
 def is_hidden(path: str) -> bool:
-    """Whether a file, or a folder on the way to it, starts with a dot."""
+    """Whether the name of a file, or of a folder in its path, starts with a dot."""
     return any(part.startswith(".") for part in PurePosixPath(path).parts)
 
 
@@ -37,8 +36,8 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
 
     Args:
         folder: to list.
-        prefix: its path below the root, with a slash at the end.
-        above: device and inode of the folders that it lies in.
+        prefix: path of the folder below the root, with a slash at the end.
+        above: device and inode of the folders that contain this one.
     """
     try:
         with os.scandir(folder) as listing:
@@ -70,5 +69,5 @@ def _is_workspace(names: set[str]) -> bool:
 
 @cache
 def warn(text: str) -> None:
-    """Tell the user once."""
+    """Print a line for the user; the same line only once."""
     print(f"source: {text}", file=sys.stderr, flush=True)

@@ -1,4 +1,4 @@
-"""Frozen encoders by name: a small factory each, and one way to load weights without running code."""
+"""Frozen encoders by name: one factory per family, and weights that load without running code."""
 
 from miner.embed.encoders.base import Encoder
 from miner.embed.encoders.registry import load_encoder

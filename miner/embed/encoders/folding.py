@@ -1,4 +1,4 @@
-"""Batch norms of a frozen network as part of the convolutions before them: the same function in fewer passes over memory."""
+"""Batch norms of a frozen network, folded into the convolutions before them: the same function in fewer passes over memory."""
 
 import copy
 from dataclasses import dataclass
@@ -12,17 +12,18 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class _Pair:
-    """A convolution whose output goes into a batch norm, by their names."""
+    """The names of a convolution and of the batch norm that takes its output."""
 
     convolution: str
     norm: str
 
 
 def fold_batch_norms(network: nn.Module, side: int) -> nn.Module:
-    """A network in evaluation mode without those batch norms that directly follow a convolution (He et al. 2016 and kin).
+    """A network without the batch norms that directly follow a convolution, as in residual networks (He et al. 2016).
 
-    Which ones do is seen on an image of noise, and whether the function is the same is tested on another; where it is not
-    (weights that are computed in the forward pass, a feature map that is used twice), the network is returned as it was.
+    A forward pass over an image of noise finds these batch norms. A second image tests whether the function is still the same.
+    If it is not (weights that are computed in the forward pass, a feature map that is used twice), the network is returned
+    unchanged.
 
     Args:
         network: float32 (n, 3, side, side) -> any tensor, on the CPU, in evaluation mode.
@@ -49,7 +50,7 @@ def _pairs(network: nn.Module, image: torch.Tensor) -> list[_Pair]:
 
     def after_convolution(name: str, output: torch.Tensor) -> None:
         calls[name] = calls.get(name, 0) + 1
-        made[id(output)] = (name, output)  # kept alive, so that no other tensor gets its id
+        made[id(output)] = (name, output)  # holding the tensor keeps its id unique
 
     def before_norm(name: str, image: torch.Tensor) -> None:
         if id(image) in made:
@@ -82,7 +83,7 @@ def _fold(network: nn.Module, pair: _Pair) -> None:
 
 
 def _rest_of(norm: nn.BatchNorm2d) -> nn.Module:
-    """What a batch norm does beside normalising: timm's also drop and activate."""
+    """The layers of timm inside a batch norm: dropout and activation."""
     rest = [part for name in ("drop", "act") if isinstance(part := getattr(norm, name, None), nn.Module)]
     return nn.Sequential(*rest) if rest else nn.Identity()
 

@@ -1,6 +1,6 @@
 """Checkpoints of the official MoCo code (He et al. 2020, arXiv 1911.05722; v2 Chen et al. 2020, arXiv 2003.04297).
 
-SePP-ID mines its pairs with a MoCo v2 encoder whose projection head is kept: `moco:FILE` with the layer `projector`.
+SePP-ID mines its pairs with a MoCo v2 encoder and its projector: `moco:FILE` with `--layer projector`.
 """
 
 from torch import nn
@@ -12,17 +12,17 @@ from miner.errors import MinerError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.learning.networks.weights import State, fit_state, load_state
 
-# The query encoder of v1 and v2, and of v3.
+# Names of the query encoder in v1 and v2, and in v3.
 _QUERY_ENCODERS = ("encoder_q.", "base_encoder.")
 
 
 def moco_encoder(request: EncoderRequest) -> Encoder:
     """The query encoder: the backbone's pooled features, or the output of its head `fc`.
 
-    The architecture is told from the tensors. The evaluation transform is that of the authors' linear classification.
+    The shapes of the tensors give the architecture. The preprocessing is that of the authors' linear classification.
 
     Raises:
-        MinerError: the file is not such a checkpoint.
+        MinerError: the file is no checkpoint of MoCo.
     """
     assert request.path is not None
     origin = f"The checkpoint {request.path}"

@@ -1,4 +1,4 @@
-"""ONNX files, run by onnxruntime: graphs of tensors, which hold no code."""
+"""ONNX files, run by onnxruntime. A graph of tensors holds no code."""
 
 import hashlib
 import importlib
@@ -17,13 +17,13 @@ from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Pre
 
 
 class OnnxPreprocess(BaseModel):
-    """PATH.json beside PATH: what the input has to go through, where the graph or the defaults do not say it.
+    """The preprocessing in PATH.json beside PATH, for what neither the graph nor the defaults say.
 
     Attributes:
-        resize: short side after resizing, in pixels; 8/7 of the crop if not given (256 for 224).
-        crop: side of the centre crop, in pixels; the graph's input size if not given.
-        interpolation: bilinear if not given.
-        mean, std: per channel, of pixels scaled to 0..1; ImageNet's if not given.
+        resize: short side after resizing, in pixels; by default 8/7 of the crop (256 for 224).
+        crop: side of the centre crop, in pixels; by default the input size of the graph.
+        interpolation: a name in `RESAMPLING`.
+        mean, std: per channel, of pixels scaled to 0..1; by default those of ImageNet.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -38,7 +38,7 @@ class OnnxPreprocess(BaseModel):
 class OnnxNetwork(nn.Module):
     """A graph as a module: float32 (n, 3, side, side) on any device -> its first output, on the same device.
 
-    The graph runs on the CPU and in its own precision, whatever precision is asked for.
+    The graph runs on the CPU and in its own precision; `--device` and `--precision` do not change that.
     """
 
     def __init__(self, session: Any, pool: Pool) -> None:
@@ -55,7 +55,7 @@ class OnnxNetwork(nn.Module):
         return pooled(torch.cat(outputs), self.pool).to(images.device)
 
     def _run(self, part: torch.Tensor, size: int) -> torch.Tensor:
-        """A graph with a fixed batch gets its last part filled up with black."""
+        """The output of a part. If the graph has a fixed batch size, black images fill the last part up."""
         filled = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
         output = self.session.run(None, {self.input_name: filled.numpy()})[0]
         return torch.from_numpy(output)[: len(part)]
@@ -65,8 +65,8 @@ def onnx_encoder(request: EncoderRequest) -> Encoder:
     """The first output of an ONNX graph.
 
     Raises:
-        UsageError: a projector was asked for, or pooling that its output does not have.
-        MinerError: onnxruntime is missing, the file is no such graph, or the input size is not known.
+        UsageError: a projector was asked for, or pooling that does not fit the output.
+        MinerError: onnxruntime is not installed, or the file is no graph over images.
     """
     assert request.path is not None
     request.refuse_projector("a graph has the output that was exported")
@@ -105,7 +105,7 @@ def _session(path: Path) -> Any:
 
 
 def _input_side(session: Any, path: Path) -> int | None:
-    """Side of the square input in pixels, or None if the graph leaves it open."""
+    """Side of the square input in pixels; None if the graph takes any size."""
     inputs = session.get_inputs()
     shape = inputs[0].shape
     if len(inputs) != 1 or inputs[0].type != "tensor(float)" or len(shape) != 4 or shape[1] not in (3, "3"):
@@ -140,7 +140,7 @@ def _preprocess(path: Path, graph_side: int | None) -> Preprocess:
 
 
 def _sha256(path: Path) -> str:
-    """Of the file, and of PATH.data where torch.onnx keeps large weights beside it."""
+    """sha256 of the file and of PATH.data, where torch.onnx keeps large weights."""
     digest = hashlib.sha256()
     for part in (path, path.with_name(f"{path.name}.data")):
         if part.exists():
@@ -151,7 +151,7 @@ def _sha256(path: Path) -> str:
 
 
 def refuse_torchscript(request: EncoderRequest) -> Encoder:
-    """TorchScript archives carry code that runs when they are loaded or called.
+    """Refuse a TorchScript archive: it carries code, which runs when the archive is loaded or called.
 
     Raises:
         UsageError: always.

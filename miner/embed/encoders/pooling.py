@@ -7,11 +7,11 @@ from miner.embed.options import Pool
 
 
 def pooled(features: Tensor, pool: Pool) -> Tensor:
-    """Pool features over everything but images and channels.
+    """Pool features over space or over tokens.
 
     Args:
-        features: float (n, channels, height, width), or tokens (n, tokens, channels); (n, channels) comes back as it is.
-        pool: avg or max; cls takes the first token.
+        features: float (n, channels, height, width), or tokens (n, tokens, channels). (n, channels) is returned unchanged.
+        pool: avg or max; cls takes the first token; auto returns the features unchanged.
     """
     if features.ndim == 2 or pool == "auto":
         return features
@@ -22,10 +22,10 @@ def pooled(features: Tensor, pool: Pool) -> Tensor:
 
 
 def choose_pool(network: nn.Module, request: EncoderRequest) -> None:
-    """Change the pooling of a torchvision classifier in place, where it has a single pooling layer before the classifier.
+    """Change the pooling of a torchvision classifier in place.
 
     Raises:
-        UsageError: it has none, or the pooling asked for does not exist there.
+        UsageError: the network has no single pooling layer before the classifier, or no class token.
     """
     if request.pool == "cls" and hasattr(network, "class_token"):
         return

@@ -1,7 +1,7 @@
 """Self-supervised ResNet-50s that their authors publish as state dicts, in torchvision's architecture.
 
-The authors' hub entries run code from their repositories; here only tensors are read. The evaluation transform is that of
-the authors' linear or nearest-neighbour evaluation: short side 256, centre 224, ImageNet's mean and deviation.
+The authors' hub entries run code from their repositories; this module reads tensors only. The preprocessing is that of the
+authors' linear or nearest-neighbour evaluation: short side 256, centre crop 224, mean and standard deviation of ImageNet.
 """
 
 import sys
@@ -22,14 +22,14 @@ from miner.learning.networks.weights import fetching, fit_state, load_state
 
 @dataclass(frozen=True)
 class Published:
-    """Where the weights are, and what is known of them.
+    """Weights that their authors publish.
 
     Attributes:
         url: of the file.
         paper: that describes the training.
-        licence: of the repository that publishes it.
+        licence: of the repository that publishes the file.
         interpolation: of the authors' evaluation.
-        head: prefix of the projector's names in the file; "" where the file has none.
+        head: prefix of the projector's names in the file; "" if the file has no projector.
     """
 
     url: str
@@ -61,11 +61,11 @@ PUBLISHED = {
 
 
 def published_encoder(request: EncoderRequest) -> Encoder:
-    """2048-d features; 128-d with SwAV's projector.
+    """2048-d features, or the 128-d output of SwAV's projector.
 
     Raises:
-        UsageError: a projector that the authors do not publish was asked for.
-        MinerError: the file cannot be fetched, needs code to load, or holds something else.
+        UsageError: a projector was asked for that the authors do not publish.
+        MinerError: the file cannot be fetched, holds more than tensors, or holds another network.
     """
     about = PUBLISHED[request.model]
     if not about.head:
@@ -91,7 +91,7 @@ def published_encoder(request: EncoderRequest) -> Encoder:
 
 
 def _fetched(name: str, about: Published) -> Path:
-    """The file in the cache, which holds it only once it has been read as plain tensors."""
+    """The file in the cache. A fetched file is kept only if it loads as plain tensors."""
     from miner.source.named.builtin import cache_folder
 
     target = cache_folder() / "encoders" / f"{name}.pth"

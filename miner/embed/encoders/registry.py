@@ -38,13 +38,12 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
     """Load a frozen encoder onto a device.
 
     Args:
-        name: as `miner.embed.encoder_name.FAMILIES_HELP` describes it; `NAME@FILE` takes the weights from a local file.
-        device: where it will run.
-        layer: backbone; projector where one was published or saved; streams of a graphnnclr run.
-        pool: auto, or how to pool where the model leaves a choice.
+        name: as in docs/encoders.md; `NAME@FILE` takes the weights from a local file.
+        device: that the encoder will run on.
+        layer, pool: as in `EncoderRequest`.
     Raises:
-        UsageError: no such encoder; the message names what there is. Or it has no such layer or pooling.
-        MinerError: its weights cannot be fetched or do not fit.
+        UsageError: there is no such encoder (the message names those that exist), or it has no such layer or pooling.
+        MinerError: the weights cannot be fetched or do not fit.
     """
     parts = parse_encoder(name)
     _check_path(name, parts)

@@ -1,4 +1,4 @@
-"""torchvision's residual networks (He et al. 2016) from state dicts: which one it is, and the head on top of it."""
+"""torchvision's residual networks (He et al. 2016) from state dicts: the architecture, and the projector on top of it."""
 
 import re
 from itertools import takewhile
@@ -28,10 +28,10 @@ def headless_resnet(name: str) -> nn.Module:
 
 
 def which_resnet(state: State, origin: str) -> str:
-    """The torchvision name of the residual network that a state dict holds under plain names.
+    """The torchvision name of the residual network in a state dict.
 
     Raises:
-        MinerError: it holds none.
+        MinerError: the state dict holds no residual network under torchvision's names.
     """
     blocks = [
         len({name.split(".")[1] for name in state if re.match(rf"layer{stage}\.\d+\.", name)}) for stage in (1, 2, 3, 4)
@@ -48,15 +48,15 @@ def which_resnet(state: State, origin: str) -> str:
 def mlp_head(state: State, origin: str, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """A projector rebuilt from its state dict.
 
-    Matrices are linear layers, running statistics are batch norms, and an index that holds nothing is the activation, as in the
-    projectors of MoCo v2 and v3, SimCLR, SwAV and their kin.
+    A matrix is a linear layer, running statistics are a batch norm, and an index without tensors is the activation, as in the
+    projectors of MoCo v2 and v3, SimCLR and SwAV.
 
     Args:
-        state: names such as `0.weight`; a single linear layer may be plain `weight`.
+        state: names such as `0.weight`; a single linear layer may be called `weight`.
         origin: the file, for the error.
         activation: between the linear layers.
     Raises:
-        MinerError: it holds something else.
+        MinerError: the state dict holds something else.
     """
     if "weight" in state:
         state = {f"0.{name}": value for name, value in state.items()}

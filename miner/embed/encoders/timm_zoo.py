@@ -18,9 +18,8 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
     """A timm model with its classifier removed (num_classes=0).
 
     Raises:
-        UsageError: timm has no such model, or the model no such pooling.
-        MinerError: the weights cannot be fetched or do not fit, or the model needs another preprocessing than resizing
-            and a square crop.
+        UsageError: timm has no such model, or the model has no such pooling.
+        MinerError: the weights cannot be fetched or do not fit, or the model needs more than resizing and a square crop.
     """
     import timm
     from timm.data.config import resolve_model_data_config
@@ -47,7 +46,7 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
 
 
 def _preprocess(name: str, config: dict[str, Any]) -> Preprocess:
-    """The evaluation transform that `timm.data.create_transform` makes of the same configuration."""
+    """The evaluation transform of `timm.data.create_transform` for the same configuration."""
     channels, height, crop = config["input_size"]
     known = channels == 3 and height == crop and config["crop_mode"] in _MODES and config["interpolation"] in RESAMPLING
     if not known:
@@ -66,10 +65,10 @@ def _preprocess(name: str, config: dict[str, Any]) -> Preprocess:
 
 
 def choose_timm_pool(network: nn.Module, request: EncoderRequest) -> None:
-    """Let timm change its own pooling, so that prefix tokens, norms and memory formats are what timm makes of them.
+    """Change the pooling through timm, which knows the model's prefix tokens, norms and memory formats.
 
     Raises:
-        UsageError: the model cannot pool that way.
+        UsageError: the model has no such pooling.
     """
     if request.pool == "auto":
         return

@@ -18,8 +18,8 @@ from miner.learning.networks.weights import fetching, load_backbone_state
 def torchvision_encoder(request: EncoderRequest) -> Encoder:
     """A torchvision classifier without its classifier layer.
 
-    `resnet50` takes the default weights, `resnet50:IMAGENET1K_V1` a member of the enumeration; the preprocessing is that of
-    the same member, also for weights from a local file.
+    `resnet50` takes the default weights, `resnet50:IMAGENET1K_V1` a member of the enumeration. The preprocessing is that of the
+    same member, even if a local file gives the weights.
 
     Raises:
         UsageError: torchvision has no such classifier or weights, or the preprocessing is not a resize and a crop.
@@ -73,7 +73,7 @@ def _preprocess(weights: Any) -> Preprocess:
     """The transform of the weights.
 
     Raises:
-        UsageError: it is not resize, centre crop and normalise.
+        UsageError: the transform is not resize, centre crop and normalise.
     """
     from torchvision.transforms._presets import ImageClassification
 
@@ -93,12 +93,12 @@ def _preprocess(weights: Any) -> Preprocess:
 
 
 def _network(architecture: str, weights: Any) -> nn.Module:
-    """With random weights if `weights` is None, but else the same network."""
+    """The network; with random weights if `weights` is None."""
     from torchvision import models
 
     options: dict[str, Any] = {}
     if weights is None and architecture in ("googlenet", "inception_v3"):
-        # As with the published weights: the network changes the normalisation; and evaluation has no auxiliary heads.
+        # As the published weights need it: the network changes the normalisation, and evaluation has no auxiliary heads.
         options = {"aux_logits": False, "transform_input": True, "init_weights": False}
     network: Any = models.get_model(architecture, weights=weights, **options)
     if architecture == "inception_v3":
@@ -107,7 +107,7 @@ def _network(architecture: str, weights: Any) -> nn.Module:
 
 
 def _without_classifier(network: nn.Module) -> nn.Module:
-    """Replace the classifier, which is the last linear layer or the last convolution (SqueezeNet), by the identity."""
+    """Replace the classifier by the identity: the last linear layer, or the last convolution (SqueezeNet)."""
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]
     parent, _, child = (linear or convolutions)[-1].rpartition(".")

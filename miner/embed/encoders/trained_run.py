@@ -1,4 +1,4 @@
-"""A backbone that `miner train` made, as the encoder of the next round."""
+"""A backbone of `miner train`, as the encoder of the next round of mining."""
 
 from pathlib import Path
 
@@ -22,14 +22,14 @@ from miner.images.preprocess import Preprocess
 
 
 def run_encoder(request: EncoderRequest) -> Encoder:
-    """The backbone of runs/NAME, with the stem, the image size and the normalisation that it was trained with.
+    """The backbone of runs/NAME, with the stem, the image size and the normalisation of its training.
 
-    An image is seen as `miner eval` sees it: its central square, resized. The layer `projector` adds the head that
-    was trained on it, `streams` puts the features of teacher and student side by side. NAME/backbone-best.safetensors is the
+    The input is the central square of an image, resized, as in `miner eval`. The layer `projector` adds the head that was
+    trained on top; `streams` puts the features of teacher and student side by side. NAME/backbone-best.safetensors is the
     backbone of the epoch with the best online kNN.
 
     Raises:
-        MinerError: the run has not finished, or its files are not those it wrote.
+        MinerError: the run has not finished, or its files have changed.
     """
     from miner.artifacts.runs.networks import load_backbone
 
@@ -90,7 +90,7 @@ def _head(request: EncoderRequest) -> nn.Module:
 
 
 def _labels_seen(run: Path) -> str:
-    """None by the run itself; but labels may have come in through the encoder that mined its pairs."""
+    """The labels that decided the run: those of its pairs' arm, or those that the encoder of its pairs has seen."""
     made = RunManifest.read(run)
     if made.uses_labels:
         return f"the classes of its training images, which its pairs were drawn by (--pairs-arm {made.pairs_arm})"
@@ -103,7 +103,7 @@ def _labels_seen(run: Path) -> str:
 
 
 def _encoder_of_the_pairs(run: Path, made: RunManifest) -> EncoderRecord | None:
-    """The record of the encoder, if the workspace around the run still holds the pairs it was trained on."""
+    """The record of the encoder, if the workspace around the run still holds the pairs that the run was trained on."""
     from miner.artifacts.runs.inputs import find_inputs
 
     workspace = Workspace(run.resolve().parent.parent)

@@ -1,1 +1,1 @@
-"""Data sets that have a name: data inside the package, or fetched once into the cache."""
+"""Data sets with a name: inside the package, or fetched once into the cache."""

@@ -1,4 +1,4 @@
-"""Data sets that come as arrays, kept as WebDataset tars of PNGs."""
+"""Data sets that are published as arrays, kept in the cache as WebDataset tars of PNGs."""
 
 import io
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 from miner.engine import committed
 from miner.engine.tar import write_tar
 
-# Pixels, uint8 (n, height, width) or (n, height, width, 3), and labels, integers (n,), -1 where there is none.
+# Pixels, uint8 (n, height, width) or (n, height, width, 3), and labels, integers (n,), -1 for none.
 Arrays = tuple[NDArray[np.uint8], NDArray[Any]]
 
 
 def tar_path(folder: Path, name: str, split: str) -> Path:
-    """Where the tar of a split is kept."""
+    """The path of a split's tar."""
     return folder / f"{name}-{split}.tar"
 
 
@@ -25,8 +25,8 @@ def cache_as_tar(folder: Path, name: str, split: str, arrays: Arrays) -> Path:
 
     Args:
         folder: cache folder of the data set.
-        name, split: in the name of the file.
-        arrays: its images and labels.
+        name, split: of the data set; both are part of the file's name.
+        arrays: images and labels.
     """
     target = tar_path(folder, name, split)
     with committed(target) as partial, partial.open("wb") as stream:

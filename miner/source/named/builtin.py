@@ -1,4 +1,4 @@
-"""Sources that have a name: data inside the package, or fetched once into the cache."""
+"""The names of the built-in sources, and how each one is opened."""
 
 import os
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from miner.source.webdataset.shards import ShardSource
 
 
 def cache_folder() -> Path:
-    """Where fetched data sets are kept: MINER_CACHE, or `miner` in the user's cache folder."""
+    """The folder of fetched data sets: MINER_CACHE, or `miner` in the user's cache folder."""
     if chosen := os.environ.get("MINER_CACHE"):
         return Path(chosen)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "miner"
@@ -23,13 +23,13 @@ def open_builtin(name: str) -> Source:
 
     Raises:
         KeyError: the name is not in `BUILTIN`.
-        MinerError: its data cannot be fetched, or what was fetched is not what it should be.
+        MinerError: the data cannot be fetched, or have another checksum.
     """
     return BUILTIN[name]()
 
 
 def _named(source: ShardSource, spec: str, name: str) -> ShardSource:
-    """The source as it was asked for, its paths below its name and free of this machine's folders."""
+    """The source with `spec`, and with paths that begin with its name instead of a folder of this machine."""
     source.spec = spec
     source.entries = [replace(entry, path=f"{name}/{entry.path.rpartition('/')[2]}") for entry in source.entries]
     return source
@@ -62,7 +62,7 @@ BUILTIN: dict[str, Callable[[], Source]] = {
         for spec, split in {
             "cifar100": "train",
             "cifar100:test": "test",
-            # What one pretrains on; stl10:train has only 5,000 images.
+            # The part for pretraining; stl10:train has only 5,000 images.
             "stl10": "unlabeled",
             "stl10:unlabeled": "unlabeled",
             "stl10:train": "train",
@@ -80,7 +80,7 @@ BUILTIN: dict[str, Callable[[], Source]] = {
     },
 }
 
-# Sources with a held-out part of their own, for evaluation.
+# The test sets of built-in sources, for evaluation.
 HELD_OUT = {
     "cifar10": "cifar10:test",
     "cifar100": "cifar100:test",

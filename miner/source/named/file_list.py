@@ -12,10 +12,10 @@ class FileListSource:
 
     Args:
         spec: what the user typed.
-        folder: that the paths are below.
-        files: path, label and size in bytes of each.
+        folder: that contains the files.
+        files: path below the folder, label and size in bytes of each.
         classes: class names by label.
-        name: stands for the folder in what people read.
+        name: replaces the folder in the entries' paths.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The files of the MNIST family: numbers of one type behind a small header, packed with gzip."""
+"""The idx files of the MNIST family: a small header and numbers of one type, packed with gzip."""
 
 import gzip
 import struct
@@ -16,10 +16,10 @@ _FILES = {"train": "train", "test": "t10k"}
 
 
 def read_idx_splits(folder: Path) -> dict[str, Arrays] | None:
-    """Images and labels of both splits from `train-images-idx3-ubyte.gz` and the three other files.
+    """Images and labels of both splits, from `train-images-idx3-ubyte.gz` and the three other files.
 
     Returns:
-        None if one of the files is missing or damaged.
+        None if a file is missing or damaged.
     """
     try:
         splits = {

@@ -1,4 +1,4 @@
-"""Row groups of Parquet files, read when needed and kept while there is room."""
+"""A cache that is bounded by bytes, for the row groups of Parquet files."""
 
 import threading
 from collections import OrderedDict
@@ -10,9 +10,9 @@ Value = TypeVar("Value")
 
 
 class ByteBoundCache(Generic[Value]):
-    """The values used last, as many as fit into a number of bytes, and at least one. Safe to use from several threads.
+    """The values that were used last: as many as fit into a number of bytes, and at least one. Safe for several threads.
 
-    Two threads that ask for the same value at once load it once.
+    Two threads that ask for the same value at the same time load it once.
 
     Args:
         limit_bytes: room for all values together.
@@ -25,7 +25,7 @@ class ByteBoundCache(Generic[Value]):
         self._forget()
 
     def get(self, key: Any, load: Callable[[], Value]) -> Value:
-        """The value of a key, loaded if it is not here. What `load` raises is raised, and not remembered."""
+        """The value of a key, loaded if the cache does not have it. An exception of `load` is raised and not kept."""
         with self._lock:
             future = self._futures.get(key)
             mine = future is None

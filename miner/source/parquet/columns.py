@@ -1,4 +1,4 @@
-"""Which columns of a Parquet schema hold the image, its name and its label."""
+"""The columns of a Parquet schema that hold the image, its name and its label."""
 
 import json
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ _LABEL_COLUMNS = ("label", "labels", "fine_label", "cls", "class", "category")
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns as pyarrow names them (`image.bytes` is a field of a struct).
+    """Columns by their names in pyarrow (`image.bytes` is a field of a struct).
 
     Attributes:
-        image: binary.
-        path: the image's own name; None where there is none.
-        label: integers or names; None where there is none.
-        classes: names by label, from the schema.
+        image: the encoded images, binary.
+        path: the images' file names; None if the schema has none.
+        label: integers or names; None if the schema has none.
+        classes: class names by label, from the schema.
     """
 
     image: str
@@ -29,11 +29,11 @@ class Columns:
 
 
 def find_columns(schema: "pa.Schema") -> Columns | None:
-    """The layout that the Hugging Face `datasets` library writes, or a plain binary column; None without any image.
+    """The columns that the Hugging Face `datasets` library writes, or a plain binary column; None if there is no image.
 
-    The image is the column that the library marked as one, or else a struct with `bytes`, or else a binary column; of
-    several, the first in a list of usual names, or else the first. The label is a column of a usual name, or else the
-    first that the library marked as ClassLabel.
+    The image is the column that the library marked as one, or else a struct with `bytes`, or else a binary column. Of several
+    such columns it is the first with a usual name, or else the first. The label is a column with a usual name, or else the
+    first column that the library marked as ClassLabel.
     """
     import pyarrow as pa
 
@@ -64,7 +64,7 @@ def find_columns(schema: "pa.Schema") -> Columns | None:
 
 
 def _features(schema: "pa.Schema") -> dict[str, dict[str, Any]]:
-    """What the `datasets` library noted about each column; empty where it did not write the file."""
+    """The notes of the `datasets` library about each column; empty if another library wrote the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
     except (KeyError, TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Parquet files with encoded images in a column, as on the Hugging Face Hub."""
+"""A source of Parquet files with encoded images in a column, as on the Hugging Face Hub."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from miner.source.parquet.columns import Columns
 
 _KEPT_BYTES = 256 << 20
-_LARGEST_ROW_GROUP_BYTES = 4 << 30
+LARGEST_GROUP_BYTES = 4 << 30
 _SIGNATURES = {
     b"\xff\xd8": "jpg",
     b"\x89PNG": "png",
@@ -41,12 +41,13 @@ class _Place(NamedTuple):
 
 @dataclass(frozen=True)
 class _File:
-    """One file, opened once.
+    """One file.
 
     Attributes:
-        url, name: where it is, and what it is called among the others.
+        url: of the file.
+        name: of the file, unique in the source.
         column: of the image bytes.
-        footer: its metadata, kept so that no later read has to fetch it again.
+        footer: the metadata of the file, kept so that it is read only once.
     """
 
     url: str
@@ -69,25 +70,28 @@ class _Row:
 class ParquetSource:
     """Images in a column of Parquet files (local or fsspec URLs; braces and globs): a struct of bytes and path, or binary.
 
-    The label comes from a column of integers or names; class names from what the `datasets` library noted in the schema. Only
-    names and labels are read when the source is opened. Image bytes are read by row group, and the groups used last are kept.
+    Labels come from a column of integers or names, class names from the notes of the `datasets` library in the schema. Opening
+    the source reads names and labels only. Image bytes are read by row group; the groups that were used last are kept.
 
     Args:
         spec: what the user typed.
         urls: the files, if the spec itself does not name them.
+        largest_group_bytes: of the images in a row group.
     Raises:
-        MinerError: no file matches, a file is damaged, has no image column or a row group that is too large to read, files
-            disagree on the class names, or there is no row.
+        MinerError: no file matches; a file is damaged, has no image column or too large a row group; files disagree on the
+            class names; or there is no row.
     """
 
-    def __init__(self, spec: str, urls: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, spec: str, urls: Sequence[str] | None = None, largest_group_bytes: int = LARGEST_GROUP_BYTES
+    ) -> None:
         self.spec = spec
         urls = expand(spec, "Parquet file") if urls is None else urls
         self._files: list[_File] = []
         classes: list[str] | None = None
         rows: list[_Row] = []
         for url, name in zip(urls, short_names(urls), strict=True):
-            file, columns, found = _open(url, name.removesuffix(".parquet"), len(self._files))
+            file, columns, found = _open(url, name.removesuffix(".parquet"), len(self._files), largest_group_bytes)
             if classes and columns.classes and classes != columns.classes:
                 raise MinerError(f"{url} has other class names than the files before it. Name files of one data set.")
             classes = classes or columns.classes
@@ -119,8 +123,8 @@ def is_parquet(spec: str) -> bool:
     return spec.endswith(".parquet")
 
 
-def _open(url: str, name: str, number: int) -> "tuple[_File, Columns, list[_Row]]":
-    """Names and labels of a file, without its images."""
+def _open(url: str, name: str, number: int, largest_group_bytes: int) -> "tuple[_File, Columns, list[_Row]]":
+    """Open a file and read the names and labels of its images."""
     import pyarrow.parquet as pq
 
     from miner.source.parquet.columns import find_columns
@@ -134,6 +138,7 @@ def _open(url: str, name: str, number: int) -> "tuple[_File, Columns, list[_Row]
                     "expected as a struct of `bytes` and `path`, or as a binary column."
                 )
             file = _File(url, name, columns.image, parquet.metadata)
+            _check_groups(file, largest_group_bytes)
             table = parquet.read([column for column in (columns.path, columns.label) if column], use_threads=False)
             return file, columns, _rows(file, number, columns, table)
     except MinerError:
@@ -170,20 +175,25 @@ def _paths(table: "pa.Table", columns: "Columns", rows: int) -> list[str | None]
 
 
 def _column_bytes(file: _File, group: int) -> int:
-    """Bytes of all images of a row group, unpacked.
-
-    Raises:
-        MinerError: they are more than can be read at once.
-    """
+    """Bytes of all images of a row group, unpacked."""
     row_group = file.footer.row_group(group)
     columns = (row_group.column(index) for index in range(row_group.num_columns))
-    size = next(column.total_uncompressed_size for column in columns if column.path_in_schema == file.column)
-    if not 0 <= size <= _LARGEST_ROW_GROUP_BYTES:
-        raise MinerError(
-            f"{file.url} has a row group of {size / 2**30:.1f} GiB of images, and a row group is read as a whole. Write the file "
-            "again with smaller ones, for example pyarrow.parquet.write_table(table, path, row_group_size=100)."
-        )
-    return int(size)
+    return int(next(column.total_uncompressed_size for column in columns if column.path_in_schema == file.column))
+
+
+def _check_groups(file: _File, largest_bytes: int) -> None:
+    """Refuse a file before a row group of it is read.
+
+    Raises:
+        MinerError: a row group holds more bytes of images than may be read at once.
+    """
+    for group in range(file.footer.num_row_groups):
+        size = _column_bytes(file, group)
+        if not 0 <= size <= largest_bytes:
+            raise MinerError(
+                f"{file.url} has a row group of {size / 2**30:.1f} GiB of images, and a row group is read as a whole. Write the "
+                "file again with smaller ones, for example pyarrow.parquet.write_table(table, path, row_group_size=100)."
+            )
 
 
 def _read_group(file: _File, group: int) -> "pa.ChunkedArray":
@@ -201,7 +211,7 @@ def _image_bytes(column: "pa.ChunkedArray", row: int) -> bytes | None:
 
 
 def _usual_extension(file: _File) -> str:
-    """The ending that fits the first image of a file."""
+    """The file ending that fits the format of a file's first image."""
     import pyarrow.parquet as pq
 
     with fsspec.open(file.url, "rb") as stream, pq.ParquetFile(stream, metadata=file.footer) as parquet:
@@ -212,7 +222,7 @@ def _usual_extension(file: _File) -> str:
 
 
 def _keys(rows: Sequence[_Row]) -> list[str]:
-    """A key from the image's own name where no other image has that name, else from the file and the row."""
+    """Keys: from the image's own name if no other image has this name, or else from the file and the row."""
     paths = Counter(row.path for row in rows)
     stems = Counter((path or "").rpartition(".")[0] or path for path in paths)
 

@@ -1,1 +1,1 @@
-"""WebDataset shards: tar files whose members of one sample share a name."""
+"""WebDataset shards: tar files in which the members of one sample share a name."""

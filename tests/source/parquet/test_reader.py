@@ -16,6 +16,7 @@ from miner.source import open_source
 from miner.source.keys import is_clean
 from miner.source.parquet import reader as parquet
 from miner.source.parquet.cache import ByteBoundCache
+from miner.source.parquet.reader import ParquetSource
 
 
 def picture(number: int, kind: str = "PNG") -> bytes:
@@ -130,11 +131,10 @@ def test_opening_reads_no_image_and_reading_reads_one_group(tmp_path: Path, monk
     assert groups == [1, 3]
 
 
-def test_size_is_bounded_before_a_group_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_a_row_group_is_refused_when_opened(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", table(range(4)))
-    monkeypatch.setattr(parquet, "_LARGEST_ROW_GROUP_BYTES", 100)
     with pytest.raises(MinerError, match=r"row group.*row_group_size"):
-        open_source(str(path))
+        ParquetSource(str(path), largest_group_bytes=100)
 
 
 @pytest.mark.parametrize("image", [None, {"bytes": None, "path": "/etc/passwd"}])

@@ -15,6 +15,7 @@ from miner.engine.tar import write_tar
 from miner.errors import MinerError
 from miner.source import open_source
 from miner.source.keys import is_clean
+from miner.source.webdataset.shards import ShardLimits, ShardSource
 
 
 def shard(path: Path, members: list[tuple[str, bytes]]) -> Path:
@@ -353,11 +354,10 @@ def test_the_newest_of_equal_names_counts(tmp_path: Path) -> None:
     assert [(entry.key, source.read(entry)) for entry in source.entries] == [("a", b"newer"), ("b", b"b")]
 
 
-def test_a_bomb_of_members_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miner.source.webdataset.shards._MAX_MEMBERS", 1000)
+def test_a_bomb_of_members_is_refused(tmp_path: Path) -> None:
     path = shard(tmp_path / "a.tar", [(f"{number}.txt", b"") for number in range(1001)])
     with pytest.raises(MinerError, match="more than 1,000 members"):
-        open_source(str(path))
+        ShardSource(str(path), limits=ShardLimits(members=1000))
 
 
 def test_a_bomb_of_a_name_is_refused(tmp_path: Path) -> None:
@@ -367,11 +367,10 @@ def test_a_bomb_of_a_name_is_refused(tmp_path: Path) -> None:
         open_source(str(path))
 
 
-def test_a_packed_bomb_is_refused_before_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miner.source.webdataset.shards._MAX_UNPACKED_BYTES", 1 << 20)
+def test_a_packed_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
     (tmp_path / "a.tar.gz").write_bytes(gzip.compress(SMALL + bytes(64 << 20)))
-    with pytest.raises(MinerError, match="unpacks to more than"):
-        open_source(str(tmp_path / "a.tar.gz"))
+    with pytest.raises(MinerError, match="unpacks to more than 1 MiB"):
+        ShardSource(str(tmp_path / "a.tar.gz"), limits=ShardLimits(unpacked_bytes=1 << 20))
 
 
 def test_a_label_of_many_bytes_is_not_read(tmp_path: Path) -> None:
