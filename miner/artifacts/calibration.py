@@ -6,6 +6,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.pairs.band import BandRecord
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
 
@@ -29,7 +30,7 @@ class CalibrationRecord(StageArtifact):
     command: ClassVar = "miner calibrate"
 
     files: dict[str, Record] = Field(default_factory=dict)
-    band: Record
+    band: BandRecord
     images: int
     estimated_pairs: int
     estimated_pairs_above: int = 0

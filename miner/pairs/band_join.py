@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
+from miner.artifacts.pairs.band import Band
 from miner.engine import Executor, Progress, Unit, finished_items, run
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
@@ -47,19 +48,19 @@ class Engine(Protocol):
 
 @dataclass
 class BandJoin:
-    """All pairs at or above a threshold.
+    """All pairs at or above the lower end of a band.
 
     Attributes:
         engine: makes the engine, once in each process that searches.
         vectors: as stored; they define the truth.
-        threshold: lowest cosine.
+        band: its lower end decides what is found; pairs above its upper end are found too.
         limit: most pairs to accept in all.
         first: only pairs with b >= first are searched; the others are known already.
     """
 
     engine: Callable[[], Engine]
     vectors: Vectors
-    threshold: float
+    band: Band
     limit: int
     first: int = 0
     found: int = field(default=0, init=False)
@@ -88,7 +89,7 @@ class BandJoin:
                 run(units, progress=progress, executor=executor, after=self._count)
         except FloodError as flood:
             ends = [*flood.ends, *(rows for part in parts if part.exists() for rows in read_rows(part))]
-            flood.densest = densest(ends, self.vectors, self.threshold)
+            flood.densest = densest(ends, self.vectors, self.band.low)
             raise
         finally:
             _ENGINES.clear()
@@ -107,7 +108,7 @@ class BandJoin:
             flood.ends = tuple(self._first_ends(engine, start, stop))
             raise flood from None
         similarity = rescore(self.vectors, a, b, threads)
-        keep = similarity >= self.threshold
+        keep = similarity >= self.band.low
         return FoundPairs(a[keep], b[keep], similarity[keep])
 
     def _count(self, unit: Unit) -> None:
@@ -117,7 +118,7 @@ class BandJoin:
 
     def _flood(self) -> FloodError:
         return FloodError(
-            f"More than {self.limit:,} pairs have a cosine of at least {self.threshold}: the band floods. Raise "
+            f"More than {self.limit:,} pairs have a cosine of at least {self.band.low}: the band floods. Raise "
             "--min, let `miner calibrate` propose a band, search a part with --sample, take copies of one image out of the "
             "source, or raise --max-pairs (with --top-k, to keep only the most similar partners of each image). Nothing was "
             "cut off."

@@ -5,6 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from miner.artifacts.pairs.band import Band
 from miner.machine.memory import parse_bytes
 from miner.options import Cosine, Options, flag_name
 
@@ -104,6 +105,11 @@ class PairsOptions(Options):
         description="Stop with an explanation when the band holds more pairs than this; nothing is cut.",
         json_schema_extra={"decides_result": False},
     )
+
+    @property
+    def band(self) -> Band:
+        """The band of --min and --max; --auto takes another one."""
+        return Band(self.min, self.max)
 
     @field_validator("memory")
     @classmethod

@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
@@ -37,8 +38,8 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
             holds the pairs of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
-    low, high = _calibrated_band(workspace, embeddings) if options.auto else (options.min, options.max)
-    stage = GrowingStage(workspace.pairs, _request(options, embeddings, low, high))
+    band = _calibrated_band(workspace, embeddings) if options.auto else options.band
+    stage = GrowingStage(workspace.pairs, _request(options, embeddings, band))
     if not force and (manifest := stage.finished()):
         return _result(manifest, workspace, fresh=False)
     base = None
@@ -48,25 +49,24 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False) -
         base = continued(stage, embeddings)
     if not force and base is None:
         stage.refuse_another()
-    return _mine(options, workspace, stage, (low, high), force, base)
+    return _mine(options, workspace, stage, band, force, base)
 
 
-def _request(options: PairsOptions, embeddings: EmbeddingsManifest, low: float, high: float) -> Record:
-    return {**options.request(), "embeddings": embeddings.identity, "band": {"min": low, "max": high}}
+def _request(options: PairsOptions, embeddings: EmbeddingsManifest, band: Band) -> Record:
+    return {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
 
 
-def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> tuple[float, float]:
+def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> Band:
     if not workspace.calibration.exists():
         raise MinerError(f"--auto needs {workspace.calibration}. Run `miner calibrate` first, or give --min and --max.")
-    band = CalibrationRecord.read(workspace, of=embeddings).band
-    return band["min"], band["max"]
+    return CalibrationRecord.read(workspace, of=embeddings).band
 
 
 def _mine(
     options: PairsOptions,
     workspace: Workspace,
     stage: GrowingStage,
-    band: tuple[float, float],
+    band: Band,
     force: bool,
     base: PairsManifest | None,
 ) -> Result:
@@ -92,7 +92,7 @@ def _mine(
     limit = min(options.max_pairs, max(int(memory / _PAIR_BYTES), 1))
     old_images = base.vectors["count"] if base and base.vectors else 0
     make_engine = _engine_maker(options, vectors, band, memory)
-    join = BandJoin(make_engine, vectors, band[0], limit, first=old_images)
+    join = BandJoin(make_engine, vectors, band, limit, first=old_images)
     # What can be refused has been by now; only then does an old result go.
     parts = stage.folder / "parts"
     if base is None:
@@ -114,7 +114,7 @@ def _mine(
         found = append.with_known(stage.folder, vectors, old_images, found)
     completeness = _completeness(make_engine, found)
     found = replace(found, a=rows[found.a], b=rows[found.b])
-    files, record = write_tables(options, store, stage.folder, rows, found, band[1])
+    files, record = write_tables(options, store, stage.folder, rows, found, band)
     record |= {"images": len(rows), "engine": options.engine, "vectors": append.vectors_seen(store.manifest)}
     record |= completeness
     add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
@@ -175,9 +175,7 @@ def _vectors(store: "EmbeddingStore", rows: "Rows", memory: float) -> "Vectors":
     return whole if len(rows) == len(store) else ChosenVectors(whole, rows)
 
 
-def _engine_maker(
-    options: PairsOptions, vectors: "Vectors", band: tuple[float, float], memory: float
-) -> "Callable[[], Engine]":
+def _engine_maker(options: PairsOptions, vectors: "Vectors", band: Band, memory: float) -> "Callable[[], Engine]":
     """What makes the engine, in each process that searches."""
     if options.approximation():
         from miner.pairs.engines.approximate import ApproximateSearch
@@ -186,11 +184,11 @@ def _engine_maker(
     if options.engine == "faiss":
         from miner.pairs.engines.faiss_flat import faiss_engine
 
-        return partial(faiss_engine, vectors, band[0], options.device)
+        return partial(faiss_engine, vectors, band.low, options.device)
     from miner.pairs.engines.select import exact_engine
 
     held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
-    return partial(exact_engine, vectors, band[0], options.device, memory - held)
+    return partial(exact_engine, vectors, band.low, options.device, memory - held)
 
 
 def _completeness(make_engine: "Callable[[], Engine]", found: "FoundPairs") -> Record:
@@ -210,13 +208,13 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     band = made.request.band
     lines = [
         f"pairs: {made.pairs:,} pairs of {made.images_in_pairs:,} different images with cosine in "
-        f"[{band['min']:g}, {band['max']:g}] among {made.images:,} images, {_how_complete(made)}, in {workspace.pairs}"
+        f"[{band.low:g}, {band.high:g}] among {made.images:,} images, {_how_complete(made)}, in {workspace.pairs}"
     ]
     if made.duplicates:
         lines.append(
-            f"pairs: {made.duplicates:,} near-identical pairs (above {band['max']:g}, or equal files) in duplicates.parquet"
+            f"pairs: {made.duplicates:,} near-identical pairs (above {band.high:g}, or equal files) in duplicates.parquet"
         )
-    headline = [("pairs", f"{made.pairs:,} with cosine in [{band['min']:g}, {band['max']:g}]")]
+    headline = [("pairs", f"{made.pairs:,} with cosine in [{band.low:g}, {band.high:g}]")]
     labels = made.labels
     if labels and labels.precision is not None:
         lines.append(
@@ -231,12 +229,12 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     per_image = made.pairs / made.images
     if per_image == 0 or "proposal" in manifest:
         state = f"floods ({per_image:.0f} pairs per image)" if per_image else "is empty"
-        warning = f"Warning: the band [{band['min']:g}, {band['max']:g}] {state}. "
+        warning = f"Warning: the band [{band.low:g}, {band.high:g}] {state}. "
         if proposal := made.proposal:
             flag = workspace_flag(workspace)
             warning += (
                 "A band that suits one encoder means little for another. About one pair per image lies in: miner pairs "
-                f"--min {proposal['min']:g} --max {proposal['max']:g}{flag} --force (or run `miner calibrate{flag}`, then "
+                f"--min {proposal.low:g} --max {proposal.high:g}{flag} --force (or run `miner calibrate{flag}`, then "
                 f"`miner pairs --auto{flag} --force`)."
             )
         lines.append(warning.strip())

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from miner.artifacts.pairs.band import Band
 from miner.engine.records import Record
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences
@@ -99,10 +100,10 @@ def _exported(pairs: Record, shards: Record) -> Record:
 
 
 def _description(source: str, embeddings: Record, pairs: Record) -> str:
-    band, encoder = pairs["request"]["band"], public_encoder(embeddings["encoder"]["name"])
+    band, encoder = Band.from_record(pairs["request"]["band"]), public_encoder(embeddings["encoder"]["name"])
     return (
         f"{pairs['pairs']:,} pairs of different images of {source} that mean the same to a frozen encoder: their cosine similarity "
-        f"under {encoder} is {band['min']:g} to {band['max']:g}. They serve as additional positives for self-supervised "
+        f"under {encoder} is {band}. They serve as additional positives for self-supervised "
         "pretraining of vision encoders."
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Any
 
+from miner.artifacts.pairs.band import Band
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
 from miner.engine.records import Record
@@ -41,7 +42,7 @@ def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]
         pairs: manifest, with the counts of the pairs that were exported and what the export left out.
         stages: of run.json, for the versions; may be empty.
     """
-    encoder, band = embeddings["encoder"], pairs["request"]["band"]
+    encoder, band = embeddings["encoder"], Band.from_record(pairs["request"]["band"])
     facts = [
         ("Images", f"{embeddings['count']:,} of {public_source(embeddings['request']['source'])}"),
         ("Encoder", f"{public_encoder(encoder['name'])}, frozen"),
@@ -53,7 +54,7 @@ def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]
             f"{embeddings['dim']}-d, stored as {embeddings['dtype']}, computed in {embeddings.get('precision', 'float32')}",
         ),
         ("Similarity", "cosine of the stored vectors, in float64"),
-        ("Band", f"{band['min']:g} to {band['max']:g}, both included"),
+        ("Band", f"{band}, both included"),
         ("Search", _search(pairs)),
         ("Limits on the pairs", _limits(pairs)),
         ("Duplicates", _duplicates(pairs)),
@@ -125,8 +126,8 @@ def _limits(pairs: Record) -> str:
 
 
 def _duplicates(pairs: Record) -> str:
-    most = pairs["request"]["band"]["max"]
-    return f"{pairs['duplicates']:,} pairs above {most:g} or of equal files are left out as near-identical"
+    band = Band.from_record(pairs["request"]["band"])
+    return f"{pairs['duplicates']:,} pairs above {band.high:g} or of equal files are left out as near-identical"
 
 
 def _versions(embeddings: Record, stages: Mapping[str, Record]) -> str:

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
@@ -26,7 +27,7 @@ from miner.report.sections.coverage import coverage_points
 from miner.report.sections.head import headline, key_numbers
 from miner.report.sections.settings import environment_tables, request_tables
 from miner.report.sections.training import curves_by_method, run_rows
-from miner.report.text import band, count, counted, percent, source_name
+from miner.report.text import count, counted, percent, source_name
 
 Context = dict[str, Any]
 
@@ -49,7 +50,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "percent": percent, "band": band, "counted": counted}
+    environment.filters |= {"count": count, "percent": percent, "band": Band.from_record, "counted": counted}
     pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
     script = (_TEMPLATES / "page.js").read_text()
@@ -86,11 +87,11 @@ def _coverage(findings: Findings, pairs: pa.Table) -> Markup | None:
 
 def _similarity(findings: Findings) -> Context:
     pairs, calibration = findings.pairs, findings.calibration
-    labels = pairs["labels"]
+    band, labels = Band.from_record(pairs["request"]["band"]), pairs["labels"]
     points = labels["by_threshold"] if labels else []
     return {
-        "band": pairs["request"]["band"],
-        "similarity": similarity_chart(pairs["histogram"], pairs["request"]["band"]),
+        "band": band,
+        "similarity": similarity_chart(pairs["histogram"], band),
         "same_label": any(pairs["histogram"].get("same_label") or []),
         "estimated": pairs["histogram"]["pairs_per_count"] > 0.5,
         "calibration": calibration,

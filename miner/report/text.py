@@ -34,8 +34,3 @@ def percent(share: float) -> str:
 def source_name(spec: str) -> str:
     """The last part of a path or URL; a built-in name as it is."""
     return PurePath(spec.rstrip("/")).name or spec
-
-
-def band(record: dict[str, float]) -> str:
-    """A band as text."""
-    return f"{record['min']:g} to {record['max']:g}"

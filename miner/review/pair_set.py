@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.artifacts.workspace import Workspace
@@ -98,7 +99,8 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     a, b, similarity = _columns(path, len(images))
     if not len(a):
         raise MinerError(f"{path} holds no pair to review. Mine a wider band with `miner pairs`.")
-    edges = slice_edges(*_band(mined, similarity), slices)
+    band = _band_with_pairs(mined, similarity)
+    edges = slice_edges(band.low, band.high, slices)
     return PairSet(
         a,
         b,
@@ -112,10 +114,10 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     )
 
 
-def _band(mined: PairsManifest, similarity: NDArray[np.float32]) -> tuple[float, float]:
-    """The band that was asked for, as far as it holds pairs."""
+def _band_with_pairs(mined: PairsManifest, similarity: NDArray[np.float32]) -> Band:
+    """The band of the request, narrowed to the similarities of its pairs."""
     band = mined.request.band
-    return max(float(band["min"]), float(similarity.min())), min(float(band["max"]), float(similarity.max()))
+    return Band(max(band.low, float(similarity.min())), min(band.high, float(similarity.max())))
 
 
 def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from miner.artifacts.pairs.band import Band
 from miner.engine.records import Record, read_json
 from miner.study.plan import Plan
 from miner.study.summary import CONTROLS
@@ -56,9 +57,9 @@ def _about_samplers(plan: Plan) -> list[str]:
         pairs = _manifest(plan.root / name / "pairs")
         encoder = pairs.get("encoder")
         if encoder:
-            band = pairs["request"]["band"]
+            band = Band.from_record(pairs["request"]["band"])
             lines.append(
-                f"Pairs of `{name}`: {pairs['pairs']:,} with cosine in [{band['min']:g}, {band['max']:g}] by "
+                f"Pairs of `{name}`: {pairs['pairs']:,} with cosine in [{band.low:g}, {band.high:g}] by "
                 f"{Path(encoder['name']).name if ':' in encoder['name'] else encoder['name']}; labels that it has seen: "
                 f"{encoder['labels_seen']}."
             )

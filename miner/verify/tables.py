@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.store import check_vectors, metadata_path, vectors_path
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.table import one_order
 from miner.engine.records import fingerprint
 from miner.errors import MinerError
@@ -105,8 +106,8 @@ def check_pairs(place: Place, folder: Folder, embeddings: Embeddings | None) -> 
         MinerError: something does not fit.
     """
     manifest = folder.manifest
-    band = manifest["request"]["band"]
-    low, high = np.float32(band["min"]), np.float32(band["max"])
+    band = Band.from_record(manifest["request"]["band"])
+    low, high = np.float32(band.low), np.float32(band.high)
     checked = 0
     for name, count in (("pairs.parquet", "pairs"), ("duplicates.parquet", "duplicates")):
         if name not in manifest["files"]:
@@ -124,7 +125,7 @@ def check_pairs(place: Place, folder: Folder, embeddings: Embeddings | None) -> 
         if len(outside):
             row = outside[0]
             raise MinerError(
-                f"{where}: row {row} has the similarity {similarity[row]}, outside the band [{band['min']}, {band['max']}]."
+                f"{where}: row {row} has the similarity {similarity[row]}, outside the band [{band.low}, {band.high}]."
             )
         if embeddings is not None:
             for side, rows in (("a", a), ("b", b)):

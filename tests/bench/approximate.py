@@ -18,6 +18,7 @@ from record import publish
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.workspace import Workspace
 from miner.pairs.band_join import BandJoin
 from miner.pairs.engines.approximate import ApproximateSearch
@@ -37,7 +38,7 @@ def make(name: str, vectors: MemoryVectors, low: float, recall: float) -> Any:
     elif name == "faiss":
         engine = faiss_engine(vectors, low, "cpu")
     else:
-        return ApproximateSearch(PairsOptions(engine=name, recall=recall), vectors, (low, HIGHEST))
+        return ApproximateSearch(PairsOptions(engine=name, recall=recall), vectors, Band(low, HIGHEST))
     return lambda: engine
 
 
@@ -46,7 +47,7 @@ def timed(name: str, vectors: MemoryVectors, low: float, recall: float) -> tuple
     maker = make(name, vectors, low, recall)
     clocks.append((time.perf_counter(), time.process_time()))
     with tempfile.TemporaryDirectory() as folder:
-        found = BandJoin(maker, vectors, low, 10**8).run(Path(folder))
+        found = BandJoin(maker, vectors, Band(low, HIGHEST), 10**8).run(Path(folder))
     clocks.append((time.perf_counter(), time.process_time()))
     record: dict[str, Any] = {"pairs": len(found)}
     for number, step in enumerate(("making", "search")):

@@ -25,6 +25,7 @@ from scipy import stats
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.workspace import Workspace
 from miner.pairs.band_join import BandJoin
 from miner.pairs.engines.exact_cpu import TILE_ROWS, ExactEngine
@@ -38,7 +39,7 @@ def join(vectors: MemoryVectors, low: float) -> tuple[float, FoundPairs, str]:
     started = time.perf_counter()
     engine = ExactEngine(vectors, low)
     with tempfile.TemporaryDirectory() as folder:
-        found = BandJoin(lambda: engine, vectors, low, 10**8).run(Path(folder))
+        found = BandJoin(lambda: engine, vectors, Band(low, 1.0), 10**8).run(Path(folder))
     passes = [sketch.vectors.shape[1] for sketch in (engine.first, engine.second) if sketch is not None]
     return time.perf_counter() - started, found, " then ".join(map(str, passes))
 

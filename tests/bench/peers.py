@@ -20,13 +20,14 @@ NEIGHBOURS = 64
 
 def ours(workspace: Path, low: float, result: Path) -> None:
     from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.artifacts.pairs.band import Band
     from miner.artifacts.workspace import Workspace
     from miner.pairs.band_join import BandJoin
     from miner.pairs.engines.exact_cpu import ExactEngine
 
     vectors = EmbeddingStore(Workspace(workspace)).stored.mapped()
     with tempfile.TemporaryDirectory() as parts:
-        found = BandJoin(lambda: ExactEngine(vectors, low), vectors, low, 10**8).run(Path(parts))
+        found = BandJoin(lambda: ExactEngine(vectors, low), vectors, Band(low, 1.0), 10**8).run(Path(parts))
     write(result, found.a, found.b, found.similarity.astype(np.float32))
 
 

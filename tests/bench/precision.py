@@ -42,6 +42,7 @@ from precision_judge import (
 from precision_plot import plot
 from record import publish
 
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.statistics import chance_precision
 
 _NEIGHBOURS = 50
@@ -94,7 +95,7 @@ def case_record(case: Case, truth: np.ndarray, columns: dict[str, dict[str, np.n
         "images": len(case.units),
         "dim": case.units.shape[1],
         "ceiling": case.ceiling,
-        "pairs_per_image_above_ceiling": rounded(case.histogram.pairs_between(case.ceiling, 1.0) / len(case.units)),
+        "pairs_per_image_above_ceiling": rounded(case.histogram.pairs_in(Band(case.ceiling, 1.0)) / len(case.units)),
         "chance": rounded(chance_precision(case.labels)),
         "slice_min": rounded([low for low, _ in case.ranges]),
         "label_precision": {"slices": rounded(truth), "bands": rounded(to_bands(truth))},

@@ -123,10 +123,10 @@ def _measured(source: str, name: str, limit: int, cache: Path, title: str) -> Ca
     some = np.sort(rng.permutation(len(units))[:SELF_IMAGES])
     ceiling = round(float(np.median(self_similarity(encoder, _images(source, some), rng, precision=precision))), 3)
     histogram = sample_histogram(stored, None, seed=0, anchors=len(units))
-    low = histogram.lowest_for(PER_IMAGE[-1] * len(units), ceiling)
-    assert low is not None
+    band = histogram.band_of(PER_IMAGE[-1] * len(units), ceiling)
+    assert band is not None
     with tempfile.TemporaryDirectory() as folder:
-        found = BandJoin(lambda: ExactEngine(stored, low), stored, low, 10**8).run(Path(folder))
+        found = BandJoin(lambda: ExactEngine(stored, band.low), stored, band, 10**8).run(Path(folder))
     a, b, similarity = found.a, found.b, found.similarity
     below = np.flatnonzero(similarity <= ceiling)
     order = below[np.argsort(-similarity[below], kind="stable")][: round(PER_IMAGE[-1] * len(units))]

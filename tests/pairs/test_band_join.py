@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.band import Band
 from miner.pairs import band_join as join
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
@@ -64,7 +65,7 @@ def brute_force(vectors: np.ndarray) -> np.ndarray:
 
 
 def band_join(engine: Engine, vectors: np.ndarray, threshold: float, limit: int = 10**6) -> BandJoin:
-    return BandJoin(lambda: engine, MemoryVectors(vectors), threshold, limit)
+    return BandJoin(lambda: engine, MemoryVectors(vectors), Band(threshold, 1.0), limit)
 
 
 def joined(name: str, vectors: np.ndarray, threshold: float, folder) -> tuple[list[tuple[int, int]], np.ndarray]:

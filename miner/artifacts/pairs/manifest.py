@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from miner.artifacts.artifact import Part, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
+from miner.artifacts.pairs.band import BandRecord
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, fingerprint
 
@@ -18,7 +19,7 @@ class PairsRequest(Part):
     """
 
     embeddings: str
-    band: Record
+    band: BandRecord
     neighbors: int | None = None
     both_orders: bool = False
 
@@ -84,7 +85,7 @@ class PairsManifest(StageArtifact):
     histogram: Record
     neighbours: Record | None = None
     groups: Record | None = None
-    proposal: Record | None = None
+    proposal: BandRecord | None = None
     vectors: Record | None = None
 
     @property

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from miner.artifacts.pairs.band import Band
 from miner.engine import committed
 from miner.engine.records import Record
 
@@ -17,7 +18,7 @@ def draw_calibration(path: Path, record: Record) -> None:
     """
     from matplotlib.figure import Figure
 
-    histogram, band = record["histogram"], record["band"]
+    histogram, band = record["histogram"], Band.from_record(record["band"])
     counts = [count * histogram["pairs_per_count"] for count in histogram["counts"]]
     width = (histogram["high"] - histogram["low"]) / len(counts)
     edges = [histogram["low"] + number * width for number in range(len(counts))]
@@ -29,12 +30,10 @@ def draw_calibration(path: Path, record: Record) -> None:
     axes = panels[0]
     axes.bar(edges, counts, width=width, align="edge", color="#5b7c99")
     axes.set(yscale="log", ylabel="pairs", title="All pairs of different images (estimated)")
-    label = f"band {band['min']:g} to {band['max']:g}"
+    label = f"band {band}"
     for panel in panels:
-        panel.axvspan(band["min"], band["max"], color="#e8a33d", alpha=0.5, label=label)
-        panel.axvline(
-            band["max"], color="#8a4b08", linestyle="--", label="half of the images are as close to themselves"
-        )
+        panel.axvspan(band.low, band.high, color="#e8a33d", alpha=0.5, label=label)
+        panel.axvline(band.high, color="#8a4b08", linestyle="--", label="half of the images are as close to themselves")
     if curve:
         panels[1].plot(*zip(*curve, strict=True), color="#3b3b3b")
         panels[1].set(ylabel="label precision above", ylim=(0, 1.02))
@@ -46,7 +45,7 @@ def draw_calibration(path: Path, record: Record) -> None:
 
 
 def precision_curve(record: Record) -> list[tuple[float, float]]:
-    """Share of the sampled pairs from each similarity up to the ceiling whose labels agree; empty without labels."""
+    """Share of the sampled pairs from each similarity up to the upper end of the band whose labels agree; empty without labels."""
     histogram = record["histogram"]
     if "same_label" not in histogram:
         return []

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Vectors, blocks
+from miner.artifacts.pairs.band import Band
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.arithmetic.threads import Threads
 
@@ -34,22 +35,21 @@ class SimilarityHistogram:
         """Estimated number of pairs at or above the lower edge of each bin, float64 (BINS,)."""
         return np.asarray(np.cumsum(self.counts[::-1])[::-1] * self.scale, np.float64)
 
-    def lowest_for(self, pairs: float, ceiling: float) -> float | None:
-        """The lower edge of the narrowest band below `ceiling` that holds about that many pairs; None if none does."""
+    def band_of(self, pairs: float, high: float) -> Band | None:
+        """The narrowest band below `high` that holds about so many pairs; None if no band does."""
         above = self.pairs_above()
-        top = min(bin_of(ceiling), BINS - 1)
+        top = min(bin_of(high), BINS - 1)
         enough = np.flatnonzero(above[:top] - above[top] >= pairs)
-        return edge(int(enough[-1])) if len(enough) else None
+        return Band(edge(int(enough[-1])), high) if len(enough) else None
 
-    def pairs_between(self, low: float, high: float) -> float:
+    def pairs_in(self, band: Band) -> float:
         """Estimated number of pairs in a band, to the width of a bin."""
-        return float(self.counts[bin_of(low) : bin_of(high)].sum() * self.scale)
+        return float(self.counts[_bins_in(band)].sum() * self.scale)
 
-    def precision_between(self, low: float, high: float) -> float | None:
+    def precision_in(self, band: Band) -> float | None:
         """Share of the sampled pairs in a band whose labels agree; None without labels or pairs."""
-        band = slice(int(bin_of(low)), int(bin_of(high)))
-        pairs = int(self.counts[band].sum())
-        return None if self.same_label is None or not pairs else float(self.same_label[band].sum() / pairs)
+        pairs = int(self.counts[_bins_in(band)].sum())
+        return None if self.same_label is None or not pairs else float(self.same_label[_bins_in(band)].sum() / pairs)
 
     def highest(self) -> float:
         """The upper edge of the highest bin that holds a pair."""
@@ -105,6 +105,10 @@ def sample_histogram(
 def bin_of(similarity: Any) -> Any:
     """Bin number of similarities."""
     return np.clip(((np.asarray(similarity) + 1) * (BINS / 2) + 1e-6).astype(np.int64), 0, BINS - 1)
+
+
+def _bins_in(band: Band) -> slice:
+    return slice(int(bin_of(band.low)), int(bin_of(band.high)))
 
 
 def edge(number: int) -> float:

@@ -7,6 +7,7 @@ this encoder. The budget: the lower end is where the band holds a wanted number 
 
 from typing import TYPE_CHECKING
 
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from miner.source import Entry, Source
 
 _ROUNDING = 3
-_TOO_MANY_ABOVE = 1.0  # pairs per image above the ceiling
+_TOO_MANY_ABOVE = 1.0  # pairs per image above the band
 
 
 def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -47,24 +48,24 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
 
     store = EmbeddingStore(workspace)
     similarity = _self_similarity(options, store)
-    ceiling = _ceiling(similarity)
+    high = _upper_end(similarity)
     histogram = sample_histogram(MemoryVectors(store.vectors), store.labels, options.seed)
-    low = histogram.lowest_for(options.budget * len(store), ceiling)
-    if low is None:
-        most = histogram.pairs_between(-1.0, ceiling) / len(store)
+    band = histogram.band_of(options.budget * len(store), high)
+    if band is None:
+        most = histogram.pairs_in(Band(-1.0, high)) / len(store)
         raise MinerError(
-            f"There are only {most:.2g} pairs per image below {ceiling:g}, where duplicates begin for this encoder; --budget "
+            f"There are only {most:.2g} pairs per image below {high:g}, where duplicates begin for this encoder; --budget "
             f"{options.budget:g} cannot be met. Use a lower --budget, or more images."
         )
     record = {
         "request": request,
-        "band": {"min": round(low, _ROUNDING), "max": ceiling},
+        "band": Band(round(band.low, _ROUNDING), high).record(),
         "images": len(store),
-        "estimated_pairs": round(histogram.pairs_between(low, ceiling)),
-        "estimated_pairs_above": round(histogram.pairs_between(ceiling, 1.0)),
+        "estimated_pairs": round(histogram.pairs_in(band)),
+        "estimated_pairs_above": round(histogram.pairs_in(Band(high, 1.0))),
         "self_similarity": _quantiles(similarity),
         "histogram": histogram.record(),
-        "labels": _label_curve(histogram, low, ceiling),
+        "labels": _label_precision(histogram, band),
     }
     plot = workspace.root / "calibration.png"
     draw_calibration(plot, record)
@@ -128,7 +129,7 @@ def _decoded(source: "Source", entry: "Entry") -> "Image":
         ) from error
 
 
-def _ceiling(similarity: "NDArray[np.float64]") -> float:
+def _upper_end(similarity: "NDArray[np.float64]") -> float:
     """The median: as close as the image is to itself, half of the time."""
     import numpy as np
 
@@ -145,9 +146,9 @@ def _quantiles(similarity: "NDArray[np.float64]") -> Record:
     }
 
 
-def _label_curve(histogram: "SimilarityHistogram", low: float, ceiling: float) -> Record | None:
+def _label_precision(histogram: "SimilarityHistogram", band: Band) -> Record | None:
     """Label precision of the proposed band on the sampled pairs, for the record only."""
-    precision = histogram.precision_between(low, ceiling)
+    precision = histogram.precision_in(band)
     return None if precision is None else {"precision": precision, "used_for_the_band": False}
 
 
@@ -155,8 +156,8 @@ def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> l
     made = CalibrationRecord.of(record, workspace.calibration)
     band = made.band
     lines = [
-        f"calibrate: proposed band [{band['min']:g}, {band['max']:g}], about {made.estimated_pairs:,} pairs of "
-        f"{made.images:,} images (duplicates begin at {band['max']:g}, where an image is as close to itself)"
+        f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {made.estimated_pairs:,} pairs of "
+        f"{made.images:,} images (duplicates begin at {band.high:g}, where an image is as close to itself)"
     ]
     above = made.estimated_pairs_above / made.images
     if above > _TOO_MANY_ABOVE:
@@ -169,7 +170,7 @@ def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> l
     return [
         *lines,
         f"calibrate: next, {_next_command(made, options, workspace)}  "
-        f"(the same as --min {band['min']:g} --max {band['max']:g})",
+        f"(the same as --min {band.low:g} --max {band.high:g})",
     ]
 
 

@@ -5,6 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.artifacts.pairs.band import Band
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.band_join import Engine, FloodError
@@ -48,10 +49,10 @@ class ApproximateSearch:
     Args:
         options: name an approximate engine.
         vectors: as stored.
-        band: lowest and highest cosine.
+        band: of the pairs.
     """
 
-    def __init__(self, options: PairsOptions, vectors: Vectors, band: tuple[float, float]) -> None:
+    def __init__(self, options: PairsOptions, vectors: Vectors, band: Band) -> None:
         self.options, self.vectors, self.band = options, vectors, band
         self.engine: ApproximateEngine | None = self._built()
         self.effort = self._chosen_effort(self.engine)
@@ -78,7 +79,7 @@ class ApproximateSearch:
 
     def _built(self) -> ApproximateEngine:
         units = unit_rows(self.vectors.read(0, len(self.vectors)))
-        options, threshold = self.options, self.band[0]
+        options, threshold = self.options, self.band.low
         if options.engine == "ivf":
             from miner.pairs.engines.faiss_ivf import IvfEngine
 

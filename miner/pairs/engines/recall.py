@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
+from miner.artifacts.pairs.band import Band
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
@@ -27,17 +28,17 @@ def anchor_rows(images: int, seed: int) -> tuple[Rows, Rows]:
     return np.sort(order[:ANCHORS]), np.sort(order[-ANCHORS:])
 
 
-def true_pairs(vectors: Vectors, anchors: Rows, band: tuple[float, float]) -> Iterator[Pairs]:
+def true_pairs(vectors: Vectors, anchors: Rows, band: Band) -> Iterator[Pairs]:
     """Every pair of an anchor and another image in a band, by an exact scan.
 
     Args:
         vectors: as stored; they define the truth.
         anchors: row numbers.
-        band: lowest and highest cosine.
+        band: of the pairs.
     Yields:
         Anchors and partners, row numbers, for one block of partners after the other.
     """
-    lowest = band[0] - float32_margin(vectors.dim)
+    lowest = band.low - float32_margin(vectors.dim)
     anchor_units = unit_rows(vectors.take(anchors))
 
     def scan(block: tuple[int, int]) -> Pairs:
@@ -46,7 +47,7 @@ def true_pairs(vectors: Vectors, anchors: Rows, band: tuple[float, float]) -> It
         other = anchor != partner
         anchor, partner = anchor[other], partner[other]
         similarity = rescore(vectors, anchor, partner)
-        inside = (similarity >= band[0]) & (similarity <= band[1])
+        inside = band.contains(similarity)
         return anchor[inside], partner[inside]
 
     return Threads().map(scan, blocks(len(vectors), _SCANNED_ROWS))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
 from miner.artifacts.pairs.statistics import label_statistics, labels_of_searched, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
@@ -27,16 +28,15 @@ _HISTOGRAM_ANCHORS = 64  # for a picture; the calibration takes more
 
 
 def write_tables(
-    options: PairsOptions, store: EmbeddingStore, folder: Path, searched: Rows, found: FoundPairs, high: float
+    options: PairsOptions, store: EmbeddingStore, folder: Path, searched: Rows, found: FoundPairs, band: Band
 ) -> tuple[list[Path], Record]:
     """Split the found pairs into the band and the duplicates, apply what chooses among them, and write the tables.
 
     Args:
         searched: row numbers of the images that were searched.
-        found: all pairs at or above the band's lower end.
-        high: the band's upper end.
+        found: all pairs at or above the lower end of the band.
     """
-    duplicate = (found.similarity > high) | _equal_files(store, found)
+    duplicate = (found.similarity > band.high) | _equal_files(store, found)
     nearest = options.neighbors or _MUTUAL_NEIGHBOURS
     rank_of_b, rank_of_a = partner_ranks(found.a, found.b, found.similarity)
     mutual = (rank_of_b < nearest) & (rank_of_a < nearest)
@@ -52,11 +52,11 @@ def write_tables(
 
     labels = store.labels
     keys = store.metadata["key"].combine_chunks()
-    band, band_mutual = found.select(keep), mutual[keep]
+    kept, kept_mutual = found.select(keep), mutual[keep]
     paths = [folder / "pairs.parquet", folder / "duplicates.parquet"]
-    listed, numbers = band.in_both_orders() if options.both_orders else (band, np.arange(len(band)))
+    listed, numbers = kept.in_both_orders() if options.both_orders else (kept, np.arange(len(kept)))
     duplicates = found.select(duplicate)
-    for path, pairs, flags in zip(paths, (listed, duplicates), (band_mutual[numbers], mutual[duplicate]), strict=True):
+    for path, pairs, flags in zip(paths, (listed, duplicates), (kept_mutual[numbers], mutual[duplicate]), strict=True):
         with committed(path) as partial:
             write_pairs(partial, pairs.a, pairs.b, pairs.similarity, flags, keys, labels)
     if options.mutual or options.top_k is not None or options.most_similar is not None:
@@ -68,11 +68,11 @@ def write_tables(
         "source": store.manifest.record["source"],
         "encoder": store.manifest.record["encoder"],
         "mutual_neighbours": nearest,
-        "mutual_pairs": int(band_mutual.sum()),
+        "mutual_pairs": int(kept_mutual.sum()),
         "duplicates": int(duplicate.sum()),
         "both_orders": options.both_orders,
-        "labels": label_statistics(band.a, band.b, band.similarity, known),
-        **pair_statistics(band.a, band.b, len(searched)),
+        "labels": label_statistics(kept.a, kept.b, kept.similarity, known),
+        **pair_statistics(kept.a, kept.b, len(searched)),
     }
     if options.groups:
         paths.append(folder / "groups.parquet")
@@ -96,10 +96,9 @@ def add_histogram(record: Record, vectors: Vectors, labels: NDArray[np.int64] | 
     histogram = sample_histogram(vectors, labels, seed, _HISTOGRAM_ANCHORS)
     record["histogram"] = histogram.record()
     if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(vectors):
-        top = histogram.highest()
-        low = histogram.lowest_for(len(vectors), top)
-        if low is not None:
-            record["proposal"] = {"min": low, "max": top}
+        proposal = histogram.band_of(len(vectors), histogram.highest())
+        if proposal is not None:
+            record["proposal"] = proposal.record()
 
 
 def _equal_files(store: EmbeddingStore, found: FoundPairs) -> NDArray[np.bool_]:

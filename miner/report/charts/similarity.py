@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
+from miner.artifacts.pairs.band import Band
 from miner.report.charts.svg import ChartSize, Scale, line, linear_ticks, log_ticks, path, rect, responsive, text
 from miner.report.charts.svg import x_axis as draw_x_axis
 from miner.report.charts.svg import y_axis as draw_y_axis
-from miner.report.text import band as band_text
 from miner.report.text import count, short_count
 
 _LABEL_WIDTH = 130
@@ -42,12 +42,12 @@ def bins_of(histogram: dict[str, Any]) -> list[Bin]:
     return bins[first:]
 
 
-def similarity_chart(histogram: dict[str, Any], band: dict[str, float]) -> Markup | None:
+def similarity_chart(histogram: dict[str, Any], band: Band) -> Markup | None:
     """Bars of pairs by similarity, coloured inside the band; a line for the pairs with equal labels, if labels are known.
 
     Args:
         histogram: as `SimilarityHistogram.record` gives it.
-        band: "min" and "max".
+        band: of the pairs.
     Returns:
         The chart; None when the histogram holds no pair.
     """
@@ -57,15 +57,15 @@ def similarity_chart(histogram: dict[str, Any], band: dict[str, float]) -> Marku
     fullest = max(bins, key=lambda each: each.pairs)
     description = (
         f"Histogram of the cosine of all pairs of different images, from {bins[0].low:g} to {bins[-1].high:g}. Most pairs, about "
-        f"{count(fullest.pairs)}, lie between {fullest.low:g} and {fullest.high:g}. The band is {band_text(band)}."
+        f"{count(fullest.pairs)}, lie between {fullest.low:g} and {fullest.high:g}. The band is {band}."
     )
     return responsive(description, lambda size: _draw(size, bins, band))
 
 
-def _draw(size: ChartSize, bins: list[Bin], band: dict[str, float]) -> list[str]:
+def _draw(size: ChartSize, bins: list[Bin], band: Band) -> list[str]:
     right, bottom, top = size.width - 12, size.height - 40, 44
     filled = [each.pairs for each in bins if each.pairs > 0]
-    x = Scale(min(bins[0].low, band["min"]), bins[-1].high, 46, right)
+    x = Scale(min(bins[0].low, band.low), bins[-1].high, 46, right)
     y = Scale(min(filled) / 2, max(filled) * 1.4, bottom, top, log=True)
     narrow = size.width < 500
     return [
@@ -77,20 +77,20 @@ def _draw(size: ChartSize, bins: list[Bin], band: dict[str, float]) -> list[str]
     ]
 
 
-def _bars(x: Scale, y: Scale, each: Bin, band: dict[str, float]) -> list[str]:
+def _bars(x: Scale, y: Scale, each: Bin, band: Band) -> list[str]:
     """The bar of a bin, and the part of it inside the band as a second, coloured bar."""
     bottom, top = y.start, y(each.pairs)
     gap = min(0.8, (x(each.high) - x(each.low)) / 5)
     bars = [rect(x(each.low), top, x(each.high) - gap, bottom, class_="bar")]
-    low, high = max(each.low, band["min"]), min(each.high, band["max"])
+    low, high = max(each.low, band.low), min(each.high, band.high)
     if low < high:
         bars.append(rect(x(low), top, x(high) - gap, bottom, class_="bar chosen"))
     return bars
 
 
-def _band(x: Scale, band: dict[str, float], top: float, bottom: float) -> list[str]:
-    low, high = x(band["min"]), x(min(band["max"], x.high))
-    name = f"band {band_text(band)}"
+def _band(x: Scale, band: Band, top: float, bottom: float) -> list[str]:
+    low, high = x(band.low), x(min(band.high, x.high))
+    name = f"band {band}"
     at_right = low + _LABEL_WIDTH > x.end
     return [
         rect(low, top - 12, high, bottom, class_="band"),

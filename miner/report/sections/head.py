@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from miner.artifacts.pairs.band import Band
 from miner.report.findings import Findings
-from miner.report.text import band, count, counted, percent, rate, source_name
+from miner.report.text import count, counted, percent, rate, source_name
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ def headline(findings: Findings) -> str:
     """The main result in one sentence."""
     pairs, embeddings = findings.pairs, findings.embeddings
     among = f"{counted(pairs['images'], 'image')} of {source_name(embeddings['source']['spec'])}"
-    where = f"cosine under {embeddings['encoder']['name']} is {band(pairs['request']['band'])}"
+    where = f"cosine under {embeddings['encoder']['name']} is {Band.from_record(pairs['request']['band'])}"
     if not pairs["pairs"]:
         return f"Among {among}, there are no two whose {where}."
     found = f"{counted(pairs['pairs'], 'semantic pair')} among {among}: different images whose {where}"
@@ -53,7 +54,7 @@ def key_numbers(findings: Findings) -> list[KeyNumber]:
     if labels and labels["precision"] is not None:
         chance = f"random pairs {percent(labels['chance'])}"
         facts.append(KeyNumber("Label precision", percent(labels["precision"]), chance))
-    facts.append(KeyNumber("Band", band(pairs["request"]["band"]), "cosine similarity"))
+    facts.append(KeyNumber("Band", str(Band.from_record(pairs["request"]["band"])), "cosine similarity"))
     facts.append(
         KeyNumber("Encoder", encoder["name"], f"labels seen in training: {encoder.get('labels_seen') or 'unknown'}")
     )

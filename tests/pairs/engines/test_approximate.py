@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.band import Band
 from miner.errors import MinerError, UsageError
 from miner.pairs import band_join as join
 from miner.pairs.arithmetic.cosine import unit_rows
@@ -110,7 +111,7 @@ def test_recall_of_a_run_is_what_comparing_with_the_exact_run_gives(make_embeddi
 @pytest.mark.parametrize("name", ENGINES)
 def test_wanted_recall_is_reached_without_looking_everywhere(name) -> None:
     vectors = clustered(2500, 32, seed=5)
-    band = (0.6, 0.8)
+    band = Band(0.6, 0.8)
     efforts = []
     for wanted in (0.5, 0.9, 0.99):
         engine = ApproximateSearch(PairsOptions(engine=name, recall=wanted), MemoryVectors(vectors), band)()
@@ -130,7 +131,7 @@ def test_wanted_recall_is_reached_without_looking_everywhere(name) -> None:
 @pytest.mark.parametrize("name", ENGINES)
 def test_another_process_makes_the_same_engine(name) -> None:
     vectors = clustered(1500, 32, seed=3)
-    search = ApproximateSearch(PairsOptions(engine=name, recall=0.9), MemoryVectors(vectors), (0.5, 0.8))
+    search = ApproximateSearch(PairsOptions(engine=name, recall=0.9), MemoryVectors(vectors), Band(0.5, 0.8))
     travelled = pickle.dumps(search)
     assert len(travelled) < 1.1 * vectors.nbytes  # no index in it
     here, there = search(), pickle.loads(travelled)()

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.artifacts.pairs.band import Band
 from miner.pairs.engines import recall
 from miner.pairs.engines.recall import anchor_rows, are_among, pair_keys, recall_in_words, recall_record, true_pairs
 from tests.pairs.test_band_join import adversarial, brute_force
@@ -25,16 +26,16 @@ def test_true_pairs_are_those_of_a_brute_force(kind, count, seed, data) -> None:
     anchors = np.unique(data.draw(st.lists(st.integers(0, count - 1), min_size=1)))
     inside = truth[np.triu_indices(count, 1)]
     low, high = sorted(data.draw(st.sampled_from([-1.0, 0.2, 0.8, 1.0, *inside[:5].tolist()])) for _ in range(2))
-    (found,) = true_pairs(MemoryVectors(vectors), anchors, (low, high))
+    (found,) = true_pairs(MemoryVectors(vectors), anchors, Band(low, high))
     wanted = [(a, b) for a in anchors for b in range(count) if b != a and low <= truth[min(a, b), max(a, b)] <= high]
     assert sorted(zip(*(side.tolist() for side in found), strict=True)) == wanted
 
 
 def test_true_pairs_by_blocks_are_those_in_one(monkeypatch) -> None:
     vectors = MemoryVectors(adversarial("random", 100, 8, "float16", 0))
-    (whole,) = true_pairs(vectors, np.array([3, 50, 99]), (0.1, 0.9))
+    (whole,) = true_pairs(vectors, np.array([3, 50, 99]), Band(0.1, 0.9))
     monkeypatch.setattr(recall, "_SCANNED_ROWS", 7)
-    parts = list(true_pairs(vectors, np.array([3, 50, 99]), (0.1, 0.9)))
+    parts = list(true_pairs(vectors, np.array([3, 50, 99]), Band(0.1, 0.9)))
     assert len(parts) == 15
     assert sorted((a, b) for part in parts for a, b in zip(*part, strict=True)) == sorted(zip(*whole, strict=True))
 

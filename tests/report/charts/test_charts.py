@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from miner.artifacts.pairs.band import Band
 from miner.report.charts import curve_chart, degree_chart, precision_chart, similarity_chart
 from miner.report.charts.curves import thinned
 from miner.report.charts.degree import degree_steps
@@ -55,13 +56,13 @@ def test_bins_begin_at_the_first_pair_and_count_pairs():
 
 
 def test_only_the_part_of_a_bin_inside_the_band_is_coloured():
-    chart = similarity_chart(histogram([4, 4, 4, 4]), {"min": 0.25, "max": 0.5})
+    chart = similarity_chart(histogram([4, 4, 4, 4]), Band(0.25, 0.5))
     assert chart is not None
     wide = chart.split("</svg>")[0]
     whole, (part,) = widths(wide, "bar"), widths(wide, "bar chosen")
     assert len(whole) == 4 and part == pytest.approx(whole[2] / 2, rel=0.02)
     assert "The band is 0.25 to 0.5" in chart
-    assert similarity_chart(histogram([0, 0]), {"min": 0.2, "max": 0.5}) is None
+    assert similarity_chart(histogram([0, 0]), Band(0.2, 0.5)) is None
 
 
 def test_precision_chart_says_its_ends_aloud():
