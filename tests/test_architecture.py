@@ -42,7 +42,6 @@ BETWEEN_STAGES = {
     ("refine", "embed"): "test images are embedded as the others were",
     ("refine", "evaluate"): "refined features are judged as others are",
     ("refine", "pairs"): "the exact neighbour graph",
-    ("train", "evaluate"): "accuracy of nearest neighbours while a run goes on",
 }
 
 # Rooms that are imported to show `--help` or to read files; they must not pull in torch.

@@ -9,46 +9,44 @@ from miner.artifacts.runs.networks import TrainedBackbone
 from miner.engine import Progress
 from miner.engine.records import Record
 from miner.evaluate.options import LinearOptions
-from miner.evaluate.selection import Candidate, best, outcome
-from miner.evaluate.setup import Subject, load_pixels
-from miner.evaluate.sgd_grid import LR_BATCH, LRS, MOMENTUM, train_bank
+from miner.evaluate.setup import EvaluationSetup
+from miner.evaluate.sgd_grid import LR_BATCH, LRS, MOMENTUM, train_grid
+from miner.evaluate.validation import choice_record
 from miner.images.augment.crop import crop_and_resize, crop_boxes
 from miner.images.augment.views import normalise
 from miner.images.canvases import to_device
 from miner.learning.knn import accuracy_percent
 from miner.learning.randomness import generator_for
+from miner.learning.selection import Candidate, best_candidate
 
 AREA = (0.08, 1.0)
 
 
-def measure_augmented(options: LinearOptions, subject: Subject, validation: Tensor) -> Record:
+def measure_sgd(options: LinearOptions, setup: EvaluationSetup, validation: Tensor) -> Record:
     """Train and test on both backbones.
 
     Args:
         options: as asked.
-        subject: the run and its labelled images.
+        setup: the run and its labelled images.
         validation: bool (n_gallery,), on the device; the images that the learning rate is chosen on.
     """
-    gallery, test = subject.split.gallery, subject.split.test
+    gallery, test = setup.split.gallery, setup.split.test
     chosen = [entry for entry, held_out in zip(gallery.entries, validation.tolist(), strict=True) if held_out]
-    plain = [
-        load_pixels(side, subject.trained.image_size, options.workers)
-        for side in (replace(gallery, entries=chosen), test)
-    ]
-    images = load_pixels(gallery, int(subject.trained.config["canvas"]), options.workers)
-    images = to_device(images, subject.device)
+    side = setup.trained.image_size
+    plain = [images.pixels(side, options.workers) for images in (replace(gallery, entries=chosen), test)]
+    canvases = to_device(gallery.pixels(int(setup.trained.config["canvas"]), options.workers), setup.device)
     results = {}
-    for name, backbone in subject.backbones.items():
-        held_out, queries = (subject.pooled(name, pixels, options.batch_size) for pixels in plain)
-        crops = CropFeatures(backbone, images, options.seed, subject.device)
-        with Progress(f"linear, {name}", total=options.epochs * len(images), item="images") as progress:
-            bank = train_bank(
-                *(options, crops, subject.labels, validation, queries.shape[1], subject.class_count, progress)
+    for name, backbone in setup.backbones.items():
+        held_out, queries = (setup.pooled(name, pixels, options.batch_size) for pixels in plain)
+        crops = CropFeatures(backbone, canvases, options.seed, setup.device)
+        with Progress(f"linear, {name}", total=options.epochs * len(canvases), item="images") as progress:
+            grid = train_grid(
+                *(options, crops, setup.labels, validation, queries.shape[1], setup.class_count, progress)
             )
-        accuracies = [_accuracy(layer, held_out, subject.labels[validation]) for layer in bank.choosing]
+        accuracies = [_accuracy(layer, held_out, setup.labels[validation]) for layer in grid.choosing]
         candidates = [Candidate(lr, accuracy) for lr, accuracy in zip(LRS, accuracies, strict=True)]
-        reported = bank.reported[candidates.index(best(candidates))]
-        results[name] = outcome("lr", candidates, _accuracy(reported, queries, subject.truth))
+        reported = grid.reported[candidates.index(best_candidate(candidates))]
+        results[name] = choice_record("lr", candidates, _accuracy(reported, queries, setup.truth))
     return {
         "protocol": "augmented",
         "classifier": f"linear layer by SGD: momentum {MOMENTUM}, no weight decay, {options.epochs} epochs, batch "

@@ -4,10 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from miner.artifacts.runs.labelled import TEST_FRACTION
 from miner.options import Fraction, Options, flag_name
-
-# k and temperature: the protocols of the MoCo CIFAR demo, and of DINO (Caron et al. 2021, arXiv 2104.14294).
-PROTOCOLS = ((200, 0.1), (20, 0.07))
 
 WITH_REFINED = {"refined", "test", "limit", "device"}
 AUGMENTED_ONLY = ("epochs", "schedule", "seed")
@@ -36,7 +34,7 @@ class EvaluateOptions(Options):
         None, description="Labelled source to classify; the built-in test set, or a held-out part of the gallery."
     )
     test_fraction: Fraction = Field(
-        0.2, gt=0, lt=1, description="Held-out part when there is no test set, chosen by key."
+        TEST_FRACTION, gt=0, lt=1, description="Held-out part when there is no test set, chosen by key."
     )
     limit: int | None = Field(
         None, ge=2, description="Use only so many images of each source, chosen by key whatever their order."

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs, find_inputs
+from miner.artifacts.runs.labelled import source_identity
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
@@ -12,37 +13,43 @@ from miner.evaluate.options import EvaluateOptions
 
 
 @dataclass(frozen=True)
-class Question:
+class EvaluationRequest:
     """One evaluation of one run, before any work.
 
     Attributes:
         run: folder of a finished run.
         inputs: the workspace's own images; None where a gallery is named.
-        request: all that decides the result.
+        record: all that decides the result.
         path: of the result, in the run's folder.
     """
 
     run: Path
     inputs: Inputs | None
-    request: Record
+    record: Record
     path: Path
 
 
-def question(name: str, options: EvaluateOptions, workspace: Workspace, unasked: set[str]) -> Question:
+def make_request(name: str, options: EvaluateOptions, workspace: Workspace, ignored: set[str]) -> EvaluationRequest:
     """Find the run and its images.
 
     Args:
         name: of the result.
         options: as asked.
         workspace: that holds the run.
-        unasked: options that decide nothing here.
+        ignored: options that decide nothing in this evaluation.
     Raises:
         MinerError: there is no finished run, or there are no images.
     """
     run = find_run(workspace, options.run)
     inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
-    request = _request(options, RunManifest.read(run), inputs, unasked)
-    return Question(run, inputs, request, run / "eval" / f"{name}{'-best' if options.best else ''}.json")
+    asked = {name: value for name, value in options.request().items() if name not in ignored}
+    record = {
+        **asked,
+        "weights": RunManifest.read(run).identity,
+        "sources": {side: source_identity(asked[side]) for side in ("gallery", "test") if asked[side] is not None},
+        "workspace_images": inputs.fingerprint if inputs is not None else None,
+    }
+    return EvaluationRequest(run, inputs, record, run / "eval" / f"{name}{'-best' if options.best else ''}.json")
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:
@@ -73,12 +80,3 @@ def context_lines(name: str, record: Record) -> list[str]:
     if record["queries_seen_unlabelled"]:
         lines.append(f"{name}: the test images were held out by key and were among the unlabelled training images")
     return lines
-
-
-def _request(options: EvaluateOptions, run: RunManifest, inputs: Inputs | None, unasked: set[str]) -> Record:
-    from miner.evaluate.data import source_identity
-
-    asked = {name: value for name, value in options.request().items() if name not in unasked}
-    named = {name: source_identity(asked[name]) for name in ("gallery", "test") if asked[name] is not None}
-    images = inputs.fingerprint if inputs is not None else None
-    return {**asked, "weights": run.identity, "sources": named, "workspace_images": images}

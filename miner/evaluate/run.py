@@ -5,21 +5,22 @@ from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, write_signed
 from miner.engine.result import Result
 from miner.evaluate.options import AUGMENTED_ONLY, KnnOptions, LinearOptions
-from miner.evaluate.request import context_lines, question
+from miner.evaluate.request import context_lines, make_request
 
 
 def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn.json, or refined/eval/knn.json.
+    """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn.json.
 
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
-    asked = question("knn", options, workspace, unasked={"batch_size"})
-    record = finished_file(asked.path, asked.request, force)
+    request = make_request("knn", options, workspace, ignored={"batch_size"})
+    record = finished_file(request.path, request.record, force)
     if fresh := record is None:
-        from miner.evaluate.measure import measure
+        from miner.evaluate.knn import measure_knn
 
-        record = write_signed(asked.path, {"request": asked.request, **measure(options, asked.run, asked.inputs)})
+        measured = measure_knn(options, request.run, request.inputs)
+        record = write_signed(request.path, {"request": request.record, **measured})
     return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record))
 
 
@@ -44,21 +45,20 @@ def _knn_lines(record: Record) -> list[str]:
 
 
 def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Train a linear classifier on labelled images, and classify others -> runs/NAME/eval/linear[-augmented].json, or
-    refined/eval/linear.json.
+    """Train a linear classifier on labelled images, and classify others -> runs/NAME/eval/linear[-augmented].json.
 
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
     fast = options.mode == "fast"
-    unasked = {"batch_size", *AUGMENTED_ONLY} if fast else set()
-    asked = question("linear" if fast else "linear-augmented", options, workspace, unasked)
-    record = finished_file(asked.path, asked.request, force)
+    ignored = {"batch_size", *AUGMENTED_ONLY} if fast else set()
+    request = make_request("linear" if fast else "linear-augmented", options, workspace, ignored)
+    record = finished_file(request.path, request.record, force)
     if fresh := record is None:
-        from miner.evaluate.probe import measure_linear
+        from miner.evaluate.linear import measure_linear
 
-        measured = measure_linear(options, asked.run, asked.inputs)
-        record = write_signed(asked.path, {"request": asked.request, **measured})
+        measured = measure_linear(options, request.run, request.inputs)
+        record = write_signed(request.path, {"request": request.record, **measured})
     return Result("eval linear", record, _linear_lines(record), fresh, _linear_headline(record))
 
 

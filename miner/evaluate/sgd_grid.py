@@ -23,7 +23,7 @@ _FALLS = (0.6, 0.8)
 
 
 @dataclass(frozen=True)
-class Bank:
+class ClassifierGrid:
     """Linear layers in the order of `LRS`.
 
     Attributes:
@@ -35,7 +35,7 @@ class Bank:
     reported: list[nn.Linear]
 
 
-def train_bank(
+def train_grid(
     options: LinearOptions,
     features_of: Callable[[Tensor, int], Tensor],
     labels: Tensor,
@@ -43,7 +43,7 @@ def train_bank(
     width: int,
     class_count: int,
     progress: Progress,
-) -> Bank:
+) -> ClassifierGrid:
     """SGD with momentum and without weight decay. Each layer starts alike and learns by itself.
 
     Args:
@@ -59,8 +59,10 @@ def train_bank(
     steps_per_epoch = -(-count // options.batch_size)
     factors = lr_factors(options.schedule, options.epochs * steps_per_epoch)
     peaks = [lr * options.batch_size / LR_BATCH for lr in LRS]
-    bank = Bank(*([new_layer(width, class_count, options.seed).to(labels.device) for _ in LRS] for _ in range(2)))
-    layers = [*bank.choosing, *bank.reported]
+    grid = ClassifierGrid(
+        *([new_layer(width, class_count, options.seed).to(labels.device) for _ in LRS] for _ in range(2))
+    )
+    layers = [*grid.choosing, *grid.reported]
     optimizer = torch.optim.SGD([{"params": layer.parameters()} for layer in layers], momentum=MOMENTUM)
     for step, factor in enumerate(factors):
         epoch, position = divmod(step, steps_per_epoch)
@@ -72,10 +74,10 @@ def train_bank(
         features = features_of(batches[position], step)
         rows = batches[position].to(labels.device)
         optimizer.zero_grad()
-        torch.autograd.backward(_loss(bank, features, labels[rows], validation[rows]))
+        torch.autograd.backward(_loss(grid, features, labels[rows], validation[rows]))
         optimizer.step()
         progress.advance(len(rows))
-    return bank
+    return grid
 
 
 def new_layer(width: int, class_count: int, seed: int) -> nn.Linear:
@@ -94,10 +96,10 @@ def lr_factors(schedule: str, steps: int) -> NDArray[np.float64]:
     return np.asarray(0.1**falls, np.float64)
 
 
-def _loss(bank: Bank, features: Tensor, labels: Tensor, held_out: Tensor) -> Tensor:
+def _loss(grid: ClassifierGrid, features: Tensor, labels: Tensor, held_out: Tensor) -> Tensor:
     """The sum of all layers' losses, each a mean over the images that the layer may see."""
     seen = (~held_out).float()
     weights = seen / seen.sum().clamp_min(1.0)
-    choosing = [F.cross_entropy(layer(features), labels, reduction="none") @ weights for layer in bank.choosing]
-    reported = [F.cross_entropy(layer(features), labels) for layer in bank.reported]
+    choosing = [F.cross_entropy(layer(features), labels, reduction="none") @ weights for layer in grid.choosing]
+    reported = [F.cross_entropy(layer(features), labels) for layer in grid.reported]
     return torch.stack([*choosing, *reported]).sum()

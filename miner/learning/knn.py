@@ -6,6 +6,8 @@ Legend: Q queries, N gallery rows, d dimensions, k neighbours, c classes.
 import torch
 from torch import Tensor
 
+# k and temperature: the protocols of MoCo's CIFAR demo, and of DINO (Caron et al. 2021, arXiv 2104.14294).
+PROTOCOLS = ((200, 0.1), (20, 0.07))
 _SIMILARITIES_AT_ONCE = 1 << 24
 
 
@@ -61,3 +63,24 @@ def weighted_vote(similarities: Tensor, labels: Tensor, temperature: float, clas
 def accuracy_percent(predicted: Tensor, truth: Tensor) -> float:
     """Share of equal entries in percent, to three digits after the point."""
     return round(100.0 * (predicted == truth).float().mean().item(), 3)
+
+
+def accuracies_by_protocol(
+    queries: Tensor, gallery: Tensor, labels: Tensor, truth: Tensor, class_count: int
+) -> list[float]:
+    """Accuracy in percent under each of `PROTOCOLS`; one search for the greatest k serves all.
+
+    Args:
+        queries: unit rows, float32 (Q, d).
+        gallery: unit rows, float32 (N, d).
+        labels: of the gallery, int64 (N,), in [0, class_count).
+        truth: of the queries, int64 (Q,).
+        class_count: c.
+    """
+    most = min(max(k for k, _ in PROTOCOLS), len(gallery))
+    similarities, neighbours = nearest(queries, gallery, most)
+    voters = labels[neighbours]
+    return [
+        accuracy_percent(weighted_vote(similarities[:, :k], voters[:, :k], temperature, class_count), truth)
+        for k, temperature in PROTOCOLS
+    ]

@@ -77,6 +77,13 @@ def fit_logistic(
     return weights.detach()
 
 
+def classify(features: Tensor, labels: Tensor, queries: Tensor, class_count: int, l2: float) -> Tensor:
+    """Fit the scaled `features`, float (n, d), and name the class of each of `queries`, float (q, d): int64 (q,)."""
+    scale = Scaler.of(features)
+    weights = fit_logistic(scale(features), labels, class_count, l2)
+    return logits(weights, scale(queries)).argmax(dim=1)
+
+
 def logits(weights: Tensor, features: Tensor) -> Tensor:
     """Scores (n, c) of features (n, d) under weights (c, d + 1)."""
     return torch.addmm(weights[:, -1], features, weights[:, :-1].T)

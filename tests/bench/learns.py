@@ -18,7 +18,7 @@ from record import publish
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.stage import Stage
-from miner.evaluate.measure import measure
+from miner.evaluate.knn import measure_knn
 from miner.evaluate.options import KnnOptions
 from miner.train.pretrain import pretrain, run_files
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -44,7 +44,7 @@ def learn(options: TrainOptions, source: str, test_images: int, folder: Path) ->
     record, measured = pretrain(options, inputs, folder)
     seconds = time.perf_counter() - started
     stage.finish(record, run_files(folder))
-    knn = measure(KnnOptions(gallery=source, limit=test_images, device=options.device), folder, None)
+    knn = measure_knn(KnnOptions(gallery=source, limit=test_images, device=options.device), folder, None)
     final = {name: value for name, value in record.items() if name.startswith("final_")}
     accuracy = [
         {key: result[key] for key in ("k", "temperature", "trained", "random")}

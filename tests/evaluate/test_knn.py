@@ -52,7 +52,7 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     with torch.no_grad():
         features = torch.nn.functional.normalize(backbone.module((pixels - mean) / std), dim=1)
-    from miner.evaluate.data import is_held_out
+    from miner.artifacts.runs.labelled import is_held_out
 
     test = [row for row, entry in enumerate(entries) if is_held_out(entry.key, 0.2)]
     gallery = [row for row in range(160) if row not in test]

@@ -6,10 +6,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
+from miner.artifacts.runs.labelled import is_held_out
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
-from miner.evaluate.data import is_held_out
 from miner.evaluate.linear_sgd import AREA, CropFeatures
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.run import linear
@@ -17,7 +17,7 @@ from miner.evaluate.sgd_grid import LRS
 from miner.images.canvases import load_canvases
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
-from tests.evaluate.test_data import class_folders
+from tests.artifacts.class_folders import class_folders
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 
 CPU = torch.device("cpu")

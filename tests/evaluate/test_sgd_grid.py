@@ -1,4 +1,4 @@
-"""The bank against a loop that is written out, one learning rate at a time."""
+"""The grid against a loop that is written out, one learning rate at a time."""
 
 import math
 
@@ -8,7 +8,7 @@ import torch
 
 from miner.engine import Progress
 from miner.evaluate.options import LinearOptions
-from miner.evaluate.sgd_grid import LRS, lr_factors, new_layer, train_bank
+from miner.evaluate.sgd_grid import LRS, lr_factors, new_layer, train_grid
 from miner.learning.randomness import generator_for
 
 COUNT, WIDTH, CLASSES = 23, 4, 3
@@ -47,9 +47,9 @@ def by_hand(lr: float, without: np.ndarray | None) -> tuple[np.ndarray, np.ndarr
 def test_every_layer_is_what_a_loop_of_its_own_gives() -> None:
     validation = torch.arange(COUNT) % 4 == 1
     with Progress("linear", 3 * COUNT) as progress:
-        bank = train_bank(*(OPTIONS, features_of, torch.arange(COUNT) % CLASSES, validation, WIDTH, CLASSES, progress))
-    assert progress.count == 3 * COUNT and len(bank.choosing) == len(bank.reported) == len(LRS)
-    for layers, without in ((bank.choosing, validation.numpy()), (bank.reported, None)):
+        grid = train_grid(*(OPTIONS, features_of, torch.arange(COUNT) % CLASSES, validation, WIDTH, CLASSES, progress))
+    assert progress.count == 3 * COUNT and len(grid.choosing) == len(grid.reported) == len(LRS)
+    for layers, without in ((grid.choosing, validation.numpy()), (grid.reported, None)):
         for lr, layer in zip(LRS, layers, strict=True):
             weight, bias = by_hand(lr, without)
             np.testing.assert_allclose(layer.weight.detach().numpy(), weight, atol=1e-4, rtol=1e-4)

@@ -4,21 +4,10 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from miner.evaluate.linear_lbfgs import PENALTIES, classify, try_penalties
-from miner.evaluate.selection import best
 from miner.learning import logistic
 from miner.learning.logistic import Scaler, fit_logistic, logits
 from miner.learning.randomness import generator_for
-
-
-def clustered(count: int, *purpose: str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows around five overlapping centres, one dimension constant and the others of very different widths."""
-    draw = generator_for(0, *purpose)
-    labels = torch.randint(0, 5, (count,), generator=draw)
-    centres = torch.randn(5, 12, generator=generator_for(0, "centres"))
-    rows = (centres[labels] + 2.0 * torch.randn(count, 12, generator=draw)) * torch.logspace(-2, 2, 12) + 7.0
-    rows[:, 3] = 7.0
-    return rows.double(), labels
+from tests.learning.clusters import clustered
 
 
 @pytest.mark.parametrize("l2", [1.0, 0.01, 1e-4])
@@ -42,28 +31,3 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = fit_logistic(scaled, labels, 5, 0.1)
     monkeypatch.setattr(logistic, "_LOGITS_AT_ONCE", 60)
     torch.testing.assert_close(fit_logistic(scaled, labels, 5, 0.1), whole, atol=1e-4, rtol=1e-4)
-
-
-def test_the_penalty_is_the_one_that_sklearn_finds_best_on_the_validation_rows() -> None:
-    features, labels = clustered(240, "train")
-    queries, truth = clustered(200, "test")
-    validation = torch.arange(240) % 3 == 0
-    candidates = try_penalties(features.float(), labels, validation, 5)
-    scaler = StandardScaler().fit(features[~validation].numpy())
-    fitted, held_out = (scaler.transform(features[rows].numpy()) for rows in (~validation, validation))
-    for candidate in candidates:
-        oracle = LogisticRegression(C=1.0 / (len(fitted) * candidate.value), tol=1e-8, max_iter=10_000)
-        accuracy = oracle.fit(fitted, labels[~validation].numpy()).score(held_out, labels[validation].numpy())
-        assert candidate.validation == pytest.approx(100 * accuracy, abs=100 / 80 + 1e-3)
-    tried = [candidate.value for candidate in candidates]
-    assert tried == list(PENALTIES[: len(tried)])
-    chosen = best(candidates)
-    assert len(tried) == len(PENALTIES) or len(tried) - tried.index(chosen.value) == 4
-
-    predicted = classify(features.float(), labels, queries.float(), 5, chosen.value)
-    scaler = StandardScaler().fit(features.numpy())
-    oracle = LogisticRegression(C=1.0 / (240 * chosen.value), tol=1e-8, max_iter=10_000)
-    oracle.fit(scaler.transform(features.numpy()), labels.numpy())
-    expected = torch.from_numpy(oracle.predict(scaler.transform(queries.numpy())))
-    assert (predicted == expected).float().mean() > 0.99
-    assert (predicted == truth).float().mean() > 0.3

@@ -15,7 +15,6 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.engine.records import Record
 from miner.errors import MinerError, UsageError
-from miner.learning import logistic
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.refine.comparison import scores
@@ -87,7 +86,6 @@ def test_killed_refinement_continues_to_the_same_bytes(make_embeddings) -> None:
 
 
 def test_controls_stopped_halfway_end_with_the_same_bytes(make_photos, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(logistic, "_MOST_STEPS", 3)
     images, test = make_photos(count=40, classes=4), make_photos("test", count=20, classes=4)
     options = GraphOptions.parse(
         {"test": str(test), "neighbors": 3, "dim": 8, "epochs": 1, "seeds": 1, "device": "cpu"}

@@ -68,14 +68,15 @@ def _measured(refined: Refined, force: bool, measure: Measure) -> Record:
 
 
 def _measure_knn(subject: "Judged", seed: int) -> Record:
-    from miner.evaluate.measure import knn_results, top1_by_protocol
+    from miner.evaluate.knn import knn_record
+    from miner.learning.knn import accuracies_by_protocol
 
     count = len(subject.labels)
     top1 = {
-        name: top1_by_protocol(rows[count:], rows[:count], subject.labels, subject.truth, subject.class_count)
+        name: accuracies_by_protocol(rows[count:], rows[:count], subject.labels, subject.truth, subject.class_count)
         for name, rows in subject.features
     }
-    return {"features": list(top1), **knn_results(top1, count)}
+    return {"features": list(top1), **knn_record(top1, count)}
 
 
 def _measure_linear(subject: "Judged", seed: int) -> Record:

@@ -6,11 +6,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.engine.records import Record
-from miner.evaluate.linear_lbfgs import classify, try_penalties
-from miner.evaluate.selection import best
-from miner.learning.knn import accuracy_percent, knn_vote
+from miner.learning.knn import PROTOCOLS, accuracy_percent, knn_vote
+from miner.learning.logistic import classify
+from miner.learning.selection import best_candidate, try_penalties
 
-K, TEMPERATURE = 20, 0.07
+K, TEMPERATURE = PROTOCOLS[1]
 HELD_OUT = 0.2
 
 
@@ -45,7 +45,8 @@ def score_linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor,
     count = len(labels)
     validation = held_out(count, seed).to(labels.device)
     chosen = {
-        own: best(try_penalties(features[:count], labels, validation, classes)) for own, features in candidates.items()
+        own: best_candidate(try_penalties(features[:count], labels, validation, classes))
+        for own, features in candidates.items()
     }
     own = max(chosen, key=lambda own: chosen[own].validation)
     train, test = candidates[own][:count], candidates[own][count:]

@@ -7,14 +7,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from miner.artifacts.runs.inputs import Inputs
+from miner.artifacts.runs.labelled import LabelledSplit, NoLabelsError, split_labelled
 from miner.engine.records import Record
 from miner.errors import MinerError
-from miner.evaluate.data import NoLabelsError, Split, split
-from miner.evaluate.options import PROTOCOLS, KnnOptions
-from miner.evaluate.setup import describe_images, labels_of, load_pixels
 from miner.images.canvases import to_device
 from miner.learning.features import pooled_features
-from miner.learning.knn import accuracy_percent, knn_vote
+from miner.learning.knn import PROTOCOLS, accuracy_percent, knn_vote
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
@@ -36,11 +34,11 @@ class KnnObserver(Observer):
         workers: threads that decode.
     """
 
-    def __init__(self, plan: RunPlan, found: Split, every: int, device: torch.device, workers: int) -> None:
+    def __init__(self, plan: RunPlan, found: LabelledSplit, every: int, device: torch.device, workers: int) -> None:
         self.plan, self.split, self.every, self.device = plan, found, every, device
         sides = found.gallery, found.test
-        self._gallery, self._test = (to_device(load_pixels(side, plan.image_size, workers), device) for side in sides)
-        self._labels, self._truth = (labels_of(side).to(device) for side in sides)
+        self._gallery, self._test = (to_device(side.pixels(plan.image_size, workers), device) for side in sides)
+        self._labels, self._truth = (side.labels().to(device) for side in sides)
         self._last = self._best = 0.0
         self._best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
@@ -74,7 +72,7 @@ class KnnObserver(Observer):
             "k": self._k,
             "temperature": _TEMPERATURE,
             "norm": "l2",
-            **describe_images(self.split, self.plan.image_size),
+            **self.split.describe(self.plan.image_size),
         }
 
     @property
@@ -98,7 +96,7 @@ class KnnObserver(Observer):
         return accuracy_percent(predicted, self._truth)
 
 
-def labelled_part(inputs: Inputs, limit: int | None) -> Split:
+def labelled_part(inputs: Inputs, limit: int | None) -> LabelledSplit:
     """Gallery and test images of a run: its own labelled images, and the built-in test set or a part held out by key.
 
     Args:
@@ -108,7 +106,7 @@ def labelled_part(inputs: Inputs, limit: int | None) -> Split:
         MinerError: the images have no labels, or too few.
     """
     try:
-        return split(KnnOptions.parse({"limit": MAX_IMAGES}), inputs, inputs.spec, first=limit)
+        return split_labelled(inputs, inputs.spec, limit=MAX_IMAGES, first=limit)
     except NoLabelsError as error:
         raise MinerError(
             f"The images of {inputs.spec} have no labels, and --knn-epochs needs them. Labels come from class folders "

@@ -13,7 +13,6 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import MinerError, UsageError
 from miner.evaluate.options import KnnOptions, LinearOptions
-from miner.learning import logistic
 from miner.refine.comparison.evaluate_refined import knn_of_refined as knn
 from miner.refine.comparison.evaluate_refined import linear_of_refined as linear
 from miner.refine.comparison.run import compare
@@ -37,8 +36,7 @@ def refined(make_photos, tmp_path: Path) -> tuple[Workspace, Path]:
     return workspace, test
 
 
-def test_accuracies_are_those_of_eval_graph(refined, monkeypatch) -> None:
-    monkeypatch.setattr(logistic, "_MOST_STEPS", 20)
+def test_accuracies_are_those_of_eval_graph(refined) -> None:
     workspace, test = refined
     asked = {"refined": True, "test": str(test), "device": "cpu"}
     near, straight = (

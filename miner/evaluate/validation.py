@@ -1,32 +1,19 @@
-"""Choosing a setting of the classifier on a part of the training images. No test image has a say."""
+"""The training images that a setting of the classifier is chosen on. Test images choose nothing."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from miner.artifacts.runs.labelled import LabelledImages, is_held_out
 from miner.engine.records import Record
 from miner.errors import MinerError
-from miner.evaluate.data import LabelledSet, is_held_out
+from miner.learning.selection import Candidate, best_candidate
 
 RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
 
 
-@dataclass(frozen=True)
-class Candidate:
-    """A setting that was tried.
-
-    Attributes:
-        value: of the setting.
-        validation: accuracy in percent on the validation images.
-    """
-
-    value: float
-    validation: float
-
-
-def validation_mask(images: LabelledSet, fraction: float) -> Tensor:
+def validation_mask(images: LabelledImages, fraction: float) -> Tensor:
     """Which training images a setting is chosen on: bool (n,), by key alone, and not by what chose the test images.
 
     Raises:
@@ -43,14 +30,9 @@ def validation_mask(images: LabelledSet, fraction: float) -> Tensor:
     return mask
 
 
-def best(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate with the highest accuracy, the first of equal ones."""
-    return max(candidates, key=lambda candidate: candidate.validation)
-
-
-def outcome(setting: str, candidates: Sequence[Candidate], test: float) -> Record:
+def choice_record(setting: str, candidates: Sequence[Candidate], test: float) -> Record:
     """What was tried, what was chosen, and its accuracy in percent on the test images."""
-    chosen = best(candidates)
+    chosen = best_candidate(candidates)
     return {
         "candidates": [{setting: candidate.value, "validation": candidate.validation} for candidate in candidates],
         "chosen": chosen.value,

@@ -1,14 +1,14 @@
-"""The measurement behind `miner eval linear`."""
+"""A linear classifier on the features of a run, by one of two protocols."""
 
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.engine.records import Record
-from miner.evaluate.linear_lbfgs import measure_fast
-from miner.evaluate.linear_sgd import measure_augmented
+from miner.evaluate.linear_lbfgs import measure_lbfgs
+from miner.evaluate.linear_sgd import measure_sgd
 from miner.evaluate.options import LinearOptions
-from miner.evaluate.selection import RULE, validation_mask
-from miner.evaluate.setup import describe, open_subject
+from miner.evaluate.setup import open_setup
+from miner.evaluate.validation import RULE, validation_mask
 
 
 def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> Record:
@@ -19,11 +19,11 @@ def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> 
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
     """
-    subject = open_subject(options, run, inputs)
-    validation = validation_mask(subject.split.gallery, options.validation_fraction).to(subject.device)
-    measured = (measure_fast if options.mode == "fast" else measure_augmented)(options, subject, validation)
+    setup = open_setup(options, run, inputs)
+    validation = validation_mask(setup.split.gallery, options.validation_fraction).to(setup.device)
+    measured = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
     return {
-        **describe(subject, run, options.best),
+        **setup.describe(run, options.best),
         "n_validation": int(validation.sum()),
         "chosen_by": RULE,
         **measured,

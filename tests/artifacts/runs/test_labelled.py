@@ -3,29 +3,18 @@ from pathlib import Path
 import pytest
 
 from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.runs.labelled import is_held_out, source_identity, split_labelled
 from miner.errors import MinerError
-from miner.evaluate.data import is_held_out, source_identity, split
-from miner.evaluate.options import KnnOptions
 from miner.source.keys import hashed_key
-from tests.train.mini_workspace import sample_entries, write_shards
-
-
-def class_folders(root: Path, names: dict[int, str], skip: int = 0) -> str:
-    """The sample's images of some classes, as class folders."""
-    source, entries = sample_entries(200)
-    for entry in entries[skip:]:
-        if entry.label in names:
-            target = root / names[entry.label] / f"{entry.key}.png"
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(source.read(entry))
-    return str(root)
+from tests.artifacts.class_folders import class_folders
+from tests.train.mini_workspace import write_shards
 
 
 def test_the_held_out_part_is_disjoint_covers_all_and_depends_on_keys_alone(tmp_path: Path) -> None:
     keys = []
     for images in (150, 200):
         inputs = find_inputs(write_shards(tmp_path / str(images), images=images), with_pairs=False)
-        found = split(KnnOptions(), inputs, "sample")
+        found = split_labelled(inputs, "sample")
         gallery, test = ({entry.key for entry in side.entries} for side in (found.gallery, found.test))
         assert not gallery & test and len(gallery) + len(test) == images
         assert 0.1 < len(test) / images < 0.3
@@ -41,7 +30,7 @@ def test_the_held_out_share_is_the_asked_one() -> None:
 
 def test_limit_takes_images_of_all_classes_from_sorted_folders(tmp_path: Path) -> None:
     spec = class_folders(tmp_path, {0: "a", 1: "b", 2: "c"})
-    found = split(KnnOptions(gallery=spec, limit=30), None, "sample")
+    found = split_labelled(None, "sample", gallery=spec, limit=30)
     assert len(found.gallery.entries) + len(found.test.entries) == 30
     assert {entry.label for entry in found.gallery.entries} == {0, 1, 2}
     assert not found.seen_in_training
@@ -50,7 +39,7 @@ def test_limit_takes_images_of_all_classes_from_sorted_folders(tmp_path: Path) -
 def test_labels_of_a_test_set_with_fewer_classes_follow_the_names(tmp_path: Path) -> None:
     gallery = class_folders(tmp_path / "gallery", {0: "a", 1: "b", 2: "c"})
     test = class_folders(tmp_path / "test", {1: "b", 2: "c"})
-    found = split(KnnOptions(gallery=gallery, test=test), None, "sample")
+    found = split_labelled(None, "sample", gallery=gallery, test=test)
     assert found.classes == ["a", "b", "c"] and found.origin == "given"
     for entry in found.test.entries:
         assert found.classes[entry.label] == entry.path.split("/")[0]
@@ -60,13 +49,13 @@ def test_a_test_class_that_the_gallery_lacks_is_an_error(tmp_path: Path) -> None
     gallery = class_folders(tmp_path / "gallery", {0: "a", 1: "b"})
     test = class_folders(tmp_path / "test", {0: "a", 2: "c"})
     with pytest.raises(MinerError, match=r"class 'c'.*is not among the classes"):
-        split(KnnOptions(gallery=gallery, test=test), None, "sample")
+        split_labelled(None, "sample", gallery=gallery, test=test)
 
 
 def test_without_labels_the_error_says_where_labels_come_from(tmp_path: Path) -> None:
     inputs = find_inputs(write_shards(tmp_path, labelled=False), with_pairs=False)
     with pytest.raises(MinerError, match=r"no labels.*class folders.*\.cls.*--gallery.*--test"):
-        split(KnnOptions(), inputs, "sample")
+        split_labelled(inputs, "sample")
 
 
 def test_one_class_is_an_error(tmp_path: Path) -> None:
@@ -78,7 +67,7 @@ def test_one_class_is_an_error(tmp_path: Path) -> None:
     for picture in others:
         picture.unlink()
     with pytest.raises(MinerError, match="are of one class"):
-        split(KnnOptions(gallery=spec), None, "sample")
+        split_labelled(None, "sample", gallery=spec)
 
 
 def test_identity_follows_the_files_of_a_folder(tmp_path: Path) -> None:

@@ -1,0 +1,200 @@
+"""The labelled images of an evaluation: the gallery, which votes or trains a classifier, and the test images."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from miner.artifacts.runs.inputs import Inputs
+from miner.engine.records import Record
+from miner.errors import MinerError
+from miner.source import Entry, Source, open_source
+from miner.source.named.builtin import BUILTIN, HELD_OUT
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TEST_FRACTION = 0.2
+
+
+class NoLabelsError(MinerError):
+    """A source has images, but no label."""
+
+
+@dataclass(frozen=True)
+class LabelledImages:
+    """Labelled images of one source.
+
+    Attributes:
+        source: that reads them.
+        entries: n, all with a label.
+        name: the source as the user named it.
+    """
+
+    source: Source
+    entries: list[Entry]
+    name: str
+
+    def labels(self) -> "Tensor":
+        """int64 (n,), on the CPU."""
+        import torch
+
+        return torch.tensor([entry.label for entry in self.entries], dtype=torch.long)
+
+    def pixels(self, side: int, workers: int) -> "Tensor":
+        """The central squares, uint8 (n, 3, side, side), on the CPU; `workers` threads decode."""
+        from miner.images.canvases import load_canvases
+
+        return load_canvases(self.source, self.entries, side, workers, f"decode {self.name}")
+
+
+@dataclass(frozen=True)
+class LabelledSplit:
+    """Gallery and test images.
+
+    Attributes:
+        gallery, test: labelled images; a label means the same class in both.
+        classes: names by label, numbers as text where there are no names.
+        origin: where the test images come from: "given", "built-in test set", or "held out by key".
+        seen_in_training: whether test images were among the unlabelled training images.
+    """
+
+    gallery: LabelledImages
+    test: LabelledImages
+    classes: list[str]
+    origin: str
+    seen_in_training: bool
+
+    def describe(self, image_size: int) -> Record:
+        """What is measured on which images, and how a backbone sees them."""
+        return {
+            "unit": "top-1 accuracy in percent",
+            "layer": "backbone, pooled",
+            "mode": "eval: running statistics, no augmentation, float32",
+            "resize": f"shorter side to {image_size} px (bilinear, antialias), central square",
+            "gallery": self.gallery.name,
+            "test": self.test.name,
+            "test_origin": self.origin,
+            "queries_seen_unlabelled": self.seen_in_training,
+            "n_gallery": len(self.gallery.entries),
+            "n_test": len(self.test.entries),
+            "classes": len({entry.label for entry in self.gallery.entries}),
+            "class_names": self.classes,
+        }
+
+
+def split_labelled(
+    inputs: Inputs | None,
+    trained_on: str,
+    *,
+    gallery: str | None = None,
+    test: str | None = None,
+    test_fraction: float = TEST_FRACTION,
+    limit: int | None = None,
+    first: int | None = None,
+) -> LabelledSplit:
+    """Open the gallery and the test set.
+
+    Args:
+        inputs: the workspace's own images; needed without `gallery`.
+        trained_on: the source of the run, as the user named it.
+        gallery, test: sources that the user named.
+        test_fraction: of the gallery, held out by key where there is no test set.
+        limit: take only so many images of each side, chosen by key.
+        first: take only the first so many of the workspace's own images.
+    Raises:
+        NoLabelsError: there are no labels.
+        MinerError: there is only one class, or the classes of the two sides differ.
+    """
+    known = _gallery(inputs, gallery, limit, first)
+    queries = _test(known, test, limit)
+    origin = "given" if test else "built-in test set"
+    if queries is None:
+        held_out = [entry for entry in known.entries if is_held_out(entry.key, test_fraction)]
+        rest = [entry for entry in known.entries if not is_held_out(entry.key, test_fraction)]
+        known, queries, origin = replace(known, entries=rest), replace(known, entries=held_out), "held out by key"
+    _check(known, queries)
+    return LabelledSplit(known, queries, _classes(known, queries), origin, queries.name == trained_on)
+
+
+def is_held_out(key: str, fraction: float) -> bool:
+    """Whether an image belongs to the held-out part: decided by its key alone, so new images move no old ones."""
+    return int.from_bytes(_digest(key)[:8], "big") < fraction * 2**64
+
+
+def source_identity(spec: str) -> str:
+    """A text that changes when a source changes: its fingerprint, or the name of a built-in one."""
+    from miner.source.base import source_fingerprint
+
+    return spec if spec in BUILTIN else source_fingerprint(open_source(spec).entries)
+
+
+def _gallery(inputs: Inputs | None, named: str | None, limit: int | None, first: int | None) -> LabelledImages:
+    if named is not None:
+        return _labelled(open_source(named), None, named, limit)
+    if inputs is None:
+        raise ValueError("without a gallery, the workspace's own images are needed")
+    from miner.artifacts.runs.training_data import open_images
+
+    source, entries = open_images(inputs)
+    return _labelled(source, entries[:first], inputs.spec, limit)
+
+
+def _test(gallery: LabelledImages, named: str | None, limit: int | None) -> LabelledImages | None:
+    """The named test set, or that of a built-in gallery; a folder that merely has its name has other classes."""
+    if named is not None:
+        return _matched(_labelled(open_source(named), None, named, limit), gallery)
+    if (name := HELD_OUT.get(gallery.name)) is None:
+        return None
+    test = _labelled(open_source(name), None, name, limit)
+    return test if test.source.classes == gallery.source.classes else None
+
+
+def _labelled(source: Source, entries: Sequence[Entry] | None, name: str, limit: int | None) -> LabelledImages:
+    known = [entry for entry in (source.entries if entries is None else entries) if entry.label is not None]
+    if not known:
+        raise NoLabelsError(
+            f"The images of {name} have no labels, and an evaluation needs them. Labels come from class folders "
+            "(CLASS/IMAGE.jpg) or from .cls and .json members of shards. Name a labelled source with --gallery, and --test for "
+            "the images to classify."
+        )
+    if limit is not None and limit < len(known):
+        chosen = {entry.key for entry in sorted(known, key=lambda entry: _digest(f"limit {entry.key}"))[:limit]}
+        known = [entry for entry in known if entry.key in chosen]
+    return LabelledImages(source, known, name)
+
+
+def _matched(test: LabelledImages, gallery: LabelledImages) -> LabelledImages:
+    """The test set with the gallery's labels, matched by class name where both have names."""
+    names, known = test.source.classes, gallery.source.classes
+    if names is None or known is None or names == known:
+        return test
+    if unknown := [name for name in names if name not in known]:
+        raise MinerError(
+            f"The class {unknown[0]!r} of {test.name} is not among the classes of {gallery.name} ({', '.join(known[:10])}). "
+            "The gallery and the test set need the same class names."
+        )
+    entries = [
+        replace(entry, label=known.index(names[entry.label])) for entry in test.entries if entry.label is not None
+    ]
+    return replace(test, entries=entries)
+
+
+def _classes(gallery: LabelledImages, test: LabelledImages) -> list[str]:
+    highest = max(entry.label or 0 for entry in [*gallery.entries, *test.entries])
+    names = gallery.source.classes or test.source.classes or []
+    return [names[label] if label < len(names) else str(label) for label in range(highest + 1)]
+
+
+def _check(gallery: LabelledImages, test: LabelledImages) -> None:
+    if not gallery.entries or not test.entries:
+        raise MinerError(
+            f"{len(gallery.entries)} gallery images and {len(test.entries)} test images are too few. Change "
+            "--test-fraction or --limit, or name a labelled source with --test."
+        )
+    if len({entry.label for entry in gallery.entries}) < 2:
+        raise MinerError(f"All labelled images of {gallery.name} are of one class; at least two are needed.")
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode()).digest()

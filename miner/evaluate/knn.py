@@ -1,0 +1,52 @@
+"""Weighted nearest neighbours on the features of a run."""
+
+from pathlib import Path
+
+from torch.nn import functional as F
+
+from miner.artifacts.runs.inputs import Inputs
+from miner.engine.records import Record
+from miner.evaluate.options import KnnOptions
+from miner.evaluate.setup import open_setup
+from miner.learning.knn import PROTOCOLS, accuracies_by_protocol
+
+
+def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
+    """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols.
+
+    Args:
+        options: as asked.
+        run: folder of a finished run.
+        inputs: the workspace's own images; needed without `options.gallery`.
+    """
+    setup = open_setup(options, run, inputs)
+    gallery, test = setup.pixels(options.workers)
+    top1 = {}
+    for name in setup.backbones:
+        known, queries = (
+            F.normalize(setup.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test)
+        )
+        top1[name] = accuracies_by_protocol(queries, known, setup.labels, setup.truth, setup.class_count)
+    return {**setup.describe(run, options.best), **knn_record(top1, len(gallery))}
+
+
+def knn_record(top1: dict[str, list[float]], gallery: int) -> Record:
+    """The part of a record that holds accuracies.
+
+    Args:
+        top1: by name of the features, accuracy under each of `PROTOCOLS`.
+        gallery: how many images vote.
+    """
+    return {
+        "norm": "l2",
+        "vote": "exp(cosine / temperature)",
+        "results": [
+            {
+                "k": min(k, gallery),
+                "k_asked": k,
+                "temperature": temperature,
+                **{name: accuracies[number] for name, accuracies in top1.items()},
+            }
+            for number, (k, temperature) in enumerate(PROTOCOLS)
+        ],
+    }
