@@ -58,7 +58,7 @@ def test_other_formats_are_not_shrunk() -> None:
     assert decode_at_least(jpeg(picture(1024, 1100), kind="PNG"), lambda size: STEPS.needed(size, 2)).shrink == 1
 
 
-def test_metadata_keeps_the_original_size_and_the_request_the_option(tmp_path: Path) -> None:
+def test_metadata_keeps_the_original_size(tmp_path: Path) -> None:
     folder = tmp_path / "photos"
     folder.mkdir()
     (folder / "a.jpg").write_bytes(jpeg(picture(1200, 900)))

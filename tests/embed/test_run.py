@@ -75,7 +75,7 @@ def test_resumed_run_gives_the_same_bytes(make_photos, tmp_path, monkeypatch) ->
     assert first.stat().st_ino == kept
 
 
-def test_finished_run_does_nothing_and_another_request_is_refused(make_photos, tmp_path) -> None:
+def test_finished_run_does_nothing_and_another_is_refused(make_photos, tmp_path) -> None:
     folder = make_photos(count=6)
     workspace = Workspace(tmp_path / "w")
     assert embed(options(folder), workspace).fresh

@@ -34,7 +34,7 @@ def test_the_number_of_threads_does_not_change_a_byte(precision: str, make_photo
     assert torch.get_num_threads() == before
 
 
-def test_feeding_a_device_gives_the_vectors_of_threads_that_encode(make_photos, tmp_path) -> None:
+def test_feeding_a_device_gives_the_vectors_of_cpu_threads(make_photos, tmp_path) -> None:
     folder = make_photos(count=21)
     (folder / "class0" / "001.jpg").write_bytes(b"broken")
     found, threads = [], torch.get_num_threads()

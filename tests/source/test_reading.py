@@ -19,7 +19,7 @@ def impatient_threads() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("impatient_threads")
-def test_threads_that_push_each_others_files_out_of_the_cache_still_read_their_own(tmp_path: Path) -> None:
+def test_threads_that_share_open_files_read_their_own(tmp_path: Path) -> None:
     paths = [tmp_path / f"{number:03}" for number in range(200)]  # more than are kept open
     for number, path in enumerate(paths):
         path.write_bytes(bytes([number]) * 64)

@@ -34,7 +34,7 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
         network = timm.create_model(name, pretrained=request.path is None, num_classes=0)
     if request.path is not None:
         load_backbone_state(network, request.path)
-    preprocess = _preprocess(name, resolve_model_data_config(network))
+    preprocess = timm_preprocess(name, resolve_model_data_config(network))
     choose_timm_pool(network, request)
     return Encoder(
         request.name,
@@ -45,7 +45,7 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
     )
 
 
-def _preprocess(name: str, config: dict[str, Any]) -> Preprocess:
+def timm_preprocess(name: str, config: dict[str, Any]) -> Preprocess:
     """The evaluation transform of `timm.data.create_transform` for the same configuration."""
     channels, height, crop = config["input_size"]
     known = channels == 3 and height == crop and config["crop_mode"] in _MODES and config["interpolation"] in RESAMPLING

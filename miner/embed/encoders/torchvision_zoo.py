@@ -28,12 +28,12 @@ def torchvision_encoder(request: EncoderRequest) -> Encoder:
     architecture, _, member = request.model.partition(":")
     weights = _weights(architecture, member)
     request.refuse_projector("it was trained as a classifier")
-    preprocess = _preprocess(weights)
+    preprocess = torchvision_preprocess(weights)
     if request.path is None:
         with fetching(request.model):
-            network = _without_classifier(_network(architecture, weights))
+            network = remove_classifier(_network(architecture, weights))
     else:
-        network = _without_classifier(_network(architecture, None))
+        network = remove_classifier(_network(architecture, None))
         load_backbone_state(network, request.path)
     choose_pool(network, request)
     return Encoder(
@@ -69,7 +69,7 @@ def _weights(architecture: str, member: str) -> Any:
     return members[member]
 
 
-def _preprocess(weights: Any) -> Preprocess:
+def torchvision_preprocess(weights: Any) -> Preprocess:
     """The transform of the weights.
 
     Raises:
@@ -106,7 +106,7 @@ def _network(architecture: str, weights: Any) -> nn.Module:
     return network  # type: ignore[no-any-return]
 
 
-def _without_classifier(network: nn.Module) -> nn.Module:
+def remove_classifier(network: nn.Module) -> nn.Module:
     """Replace the classifier by the identity: the last linear layer, or the last convolution (SqueezeNet)."""
     linear = [name for name, module in network.named_modules() if isinstance(module, nn.Linear)]
     convolutions = [name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)]

@@ -23,7 +23,7 @@ def norms(network: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
 
 
-def test_a_residual_network_keeps_its_function_and_loses_its_norms() -> None:
+def test_a_folded_resnet_keeps_its_function_without_its_norms() -> None:
     network = with_statistics(models.resnet18())
     folded = fold_batch_norms(network, 64)
     images = torch.rand(3, 3, 64, 64, generator=torch.Generator().manual_seed(9))
@@ -61,7 +61,7 @@ def test_what_would_change_the_function_is_left_alone() -> None:
         assert fold_batch_norms(with_statistics(network), 16) is network
 
 
-def test_a_norm_before_its_convolution_and_one_convolution_for_two_stay() -> None:
+def test_norms_that_do_not_follow_one_convolution_stay() -> None:
     shared = nn.Conv2d(3, 3, 1)
     network = with_statistics(nn.Sequential(nn.BatchNorm2d(3), shared, nn.BatchNorm2d(3), shared))
     assert norms(fold_batch_norms(network, 8)) == 2

@@ -139,7 +139,7 @@ def test_what_the_graph_does_not_give_is_refused(
         load_encoder(f"onnx:{tmp_path / 'm.onnx'}", CPU, **choice)
 
 
-def test_a_map_without_a_choice_of_pooling_is_refused_when_it_runs(tmp_path: Path) -> None:
+def test_a_map_without_a_choice_of_pooling_is_refused(tmp_path: Path) -> None:
     graph(tmp_path / "m.onnx", ["n", 3, 32, 32], "map")
     with pytest.raises(MinerError, match=r"gives \(5, 4, 4\) per image.*--pool avg"):
         load_encoder(f"onnx:{tmp_path / 'm.onnx'}", CPU).encode(noise(1), torch.float32)

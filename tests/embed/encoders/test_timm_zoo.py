@@ -8,7 +8,7 @@ from PIL import Image
 from timm.data import create_transform, resolve_data_config
 
 from miner.embed.encoders import load_encoder
-from miner.embed.encoders.timm_zoo import _preprocess
+from miner.embed.encoders.timm_zoo import timm_preprocess
 from miner.errors import MinerError, UsageError
 from tests.embed.photographs import clothing
 
@@ -37,25 +37,25 @@ def test_same_pixels_as_timm(mode: str, crop_pct: float, size: tuple[int, int]) 
     config = {**CONFIG, "crop_mode": mode, "crop_pct": crop_pct}
     transform = create_transform(**config, is_training=False, normalize=False)
     image = noise(*size)
-    np.testing.assert_array_equal(_preprocess("x", config).pixels(image), transform(image).permute(1, 2, 0).numpy())
+    np.testing.assert_array_equal(timm_preprocess("x", config).pixels(image), transform(image).permute(1, 2, 0).numpy())
 
 
 @pytest.mark.parametrize("mode", ["center", "squash", "border"])
 def test_same_pixels_as_timm_on_photographs(mode: str) -> None:
     config = {**CONFIG, "crop_mode": mode, "crop_pct": 0.9}
-    transform, ours = create_transform(**config, is_training=False, normalize=False), _preprocess("x", config)
+    transform, ours = create_transform(**config, is_training=False, normalize=False), timm_preprocess("x", config)
     for image in clothing():
         np.testing.assert_array_equal(ours.pixels(image), transform(image).permute(1, 2, 0).numpy())
 
 
 @pytest.mark.parametrize("family", ["dinov2", "dinov3", "siglip", "clip", "vit_tiny", "resnet50"])
-def test_published_configurations_of_a_family_give_the_pixels_of_timm(family: str) -> None:
+def test_configurations_of_a_family_give_the_pixels_of_timm(family: str) -> None:
     configs = [timm.get_pretrained_cfg(name).to_dict() for name in timm.list_pretrained(f"*{family}*")]
     resolved = {repr(data): data for data in (resolve_data_config({}, pretrained_cfg=config) for config in configs)}
     image = noise(120, 90)
     for config in resolved.values():
         transform = create_transform(**config, is_training=False, normalize=False)
-        ours = _preprocess(family, config).pixels(image)
+        ours = timm_preprocess(family, config).pixels(image)
         np.testing.assert_array_equal(ours, transform(image).permute(1, 2, 0).numpy(), err_msg=str(config))
 
 
@@ -65,7 +65,7 @@ def test_published_configurations_of_a_family_give_the_pixels_of_timm(family: st
 )
 def test_other_preprocessing_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(MinerError, match="does not offer"):
-        _preprocess("x", {**CONFIG, "crop_mode": "center", "crop_pct": 0.9, **change})
+        timm_preprocess("x", {**CONFIG, "crop_mode": "center", "crop_pct": 0.9, **change})
 
 
 def test_tokens_are_pooled_as_asked(tmp_path: Path) -> None:

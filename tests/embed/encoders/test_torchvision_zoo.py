@@ -8,7 +8,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from miner.embed.encoders import load_encoder
 from miner.embed.encoders.base import EncoderRequest
-from miner.embed.encoders.torchvision_zoo import _preprocess, _without_classifier, torchvision_encoder
+from miner.embed.encoders.torchvision_zoo import torchvision_preprocess, remove_classifier, torchvision_encoder
 from miner.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -27,7 +27,7 @@ SKELETONS = [name for name in CLASSIFIERS if not name.startswith("regnet_")]
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_every_set_of_weights_has_a_transform_that_is_offered(name: str) -> None:
     for weights in models.get_model_weights(name):
-        ours, transform = _preprocess(weights), weights.transforms()
+        ours, transform = torchvision_preprocess(weights), weights.transforms()
         assert [ours.resize] == transform.resize_size and [ours.crop] == transform.crop_size
 
 
@@ -37,7 +37,7 @@ def test_what_is_removed_is_the_classifier(name: str) -> None:
     with torch.device("meta" if name in SKELETONS else "cpu"):
         network = models.get_model(name, **options)
     before = dict(network.named_modules())
-    _without_classifier(network)
+    remove_classifier(network)
     gone = [before[path] for path, module in network.named_modules() if before[path] is not module]
     assert [getattr(layer, "out_features", getattr(layer, "out_channels", None)) for layer in gone] == [1000]
 
@@ -122,4 +122,4 @@ def test_a_transform_that_is_no_short_side_resize_is_refused() -> None:
             return transform
 
     with pytest.raises(UsageError, match="not a resize of the short side"):
-        _preprocess(Squashing())
+        torchvision_preprocess(Squashing())

@@ -53,7 +53,7 @@ def test_vectors_are_the_features_that_eval_measures(name: str, trained: Workspa
     np.testing.assert_allclose(EmbeddingStore(target).vectors, expected.numpy(), atol=2e-5)
 
 
-def test_the_projector_is_the_head_that_was_trained_and_needs_no_checkpoint(trained: Workspace) -> None:
+def test_the_projector_is_the_trained_head_without_a_checkpoint(trained: Workspace) -> None:
     run = trained.run("moco")
     encoder = load_encoder(f"run:{run}", CPU, layer="projector")
     head = torch.load(run / "checkpoints" / "last.pt", weights_only=True)["method"]
@@ -67,7 +67,7 @@ def test_the_projector_is_the_head_that_was_trained_and_needs_no_checkpoint(trai
     assert encoder.dim == TINY_RUN["dim"]
 
 
-def test_dinos_projector_has_its_own_activation_and_no_prototypes(tmp_path: Path) -> None:
+def test_dinos_projector_has_its_activation_and_no_prototypes(tmp_path: Path) -> None:
     workspace = write_shards(tmp_path, images=24, pairs=8)
     train(TrainOptions(**{**TINY_RUN, "epochs": 1}, method="dino", hidden_dim=16), workspace)
     run = workspace.run("dino")
@@ -82,12 +82,12 @@ def test_labels_that_came_in_with_the_pairs_are_named(trained: Workspace) -> Non
     assert load_encoder(f"run:{trained.run('control')}", CPU).labels_seen == "none"
 
 
-def test_a_run_away_from_its_workspace_says_that_it_does_not_know(trained: Workspace, tmp_path: Path) -> None:
+def test_a_run_away_from_its_workspace_has_an_unknown_encoder(trained: Workspace, tmp_path: Path) -> None:
     moved = shutil.copytree(trained.run("moco"), tmp_path / "elsewhere" / "runs" / "moco")
     assert load_encoder(f"run:{moved}", CPU).labels_seen.endswith("mined by an encoder that is no longer on record")
 
 
-def test_pairs_mined_anew_do_not_lend_their_encoder_to_an_old_run(trained: Workspace, tmp_path: Path) -> None:
+def test_pairs_mined_anew_do_not_name_their_encoder_to_old_runs(trained: Workspace, tmp_path: Path) -> None:
     workspace = Workspace(Path(shutil.copytree(trained.root, tmp_path / "w")))
     manifest = json.loads((workspace.shards / "manifest.json").read_text())
     manifest["files"]["pairs.parquet"]["sha256"] = "of other pairs"

@@ -176,7 +176,7 @@ def test_an_unreachable_host_is_named_with_a_way_out(cache: Path, name: str) -> 
     assert not list(cache.rglob("*.tar"))
 
 
-def test_every_named_split_has_a_source_and_every_held_out_part_too() -> None:
+def test_every_split_and_every_held_out_part_has_a_name() -> None:
     named = {f"{name}:{split}" for name, data_set in DATA_SETS.items() for split in data_set.splits if split != "train"}
     assert named <= BUILTIN.keys()
     assert DATA_SETS.keys() <= BUILTIN.keys()

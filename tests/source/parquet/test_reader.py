@@ -41,7 +41,7 @@ def write(path: Path, data: pa.Table, rows: int = 3) -> Path:
     return path
 
 
-def test_bytes_labels_and_names_are_those_that_datasets_wrote_and_reads(tmp_path: Path) -> None:
+def test_bytes_and_labels_are_those_that_datasets_wrote(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets", reason="the datasets library is not installed")
     features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=["shoe", "bag"])})
     rows = {
@@ -94,7 +94,7 @@ def test_unlabelled_rows_of_hugging_face_have_no_label(tmp_path: Path) -> None:
     assert [entry.label for entry in source.entries] == [None, 1]
 
 
-def test_names_that_repeat_or_are_unclean_still_give_unique_clean_keys(tmp_path: Path) -> None:
+def test_repeated_and_unclean_names_give_unique_clean_keys(tmp_path: Path) -> None:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     paths = ["same.png", "same.png", "a.jpg", "a.png", "../../etc/x y.png", "", None, "n0/good.jpg"]
     images = pa.array([{"bytes": bytes([n]), "path": path} for n, path in enumerate(paths)], kind)
@@ -138,7 +138,7 @@ def test_too_large_a_row_group_is_refused_when_opened(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("image", [None, {"bytes": None, "path": "/etc/passwd"}])
-def test_a_row_without_bytes_is_unreadable_and_its_path_is_never_opened(tmp_path: Path, image: dict | None) -> None:
+def test_a_row_without_bytes_is_unreadable_and_no_path_is_opened(tmp_path: Path, image: dict | None) -> None:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
     data = pa.table({"image": pa.array([image, {"bytes": b"x", "path": "b.png"}], kind)})
     source = open_source(str(write(tmp_path / "a.parquet", data)))
