@@ -3,26 +3,26 @@
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import fsspec
-
-from miner.errors import MinerError, UsageError
+from miner.engine.explain import explained, one_line
+from miner.engine.remote import file_system, is_local
+from miner.errors import MinerError
 
 # Where a server lists no folders, these are tried.
 _KNOWN = ("manifest.json", "run.json", "calibration.json")
 _KNOWN_FOLDERS = ("", "embeddings/", "pairs/", "shards/", "report/")
 
 
-class Place:
+class Location:
     """A folder and everything below it; use as a context manager.
 
     Attributes:
         files: size in bytes of each file by its path below the folder, sorted; None where it is not known.
-        complete: False where the server lists no folders, so that a file nobody names stays unseen.
+        complete: False where the server lists no folders, so that unlisted files stay unseen.
 
     Args:
         where: path or URL.
@@ -33,12 +33,9 @@ class Place:
 
     def __init__(self, where: str) -> None:
         self.where = where.rstrip("/") or "/"
-        try:
-            self._system, self._root = fsspec.core.url_to_fs(self.where)
-        except (ImportError, ValueError) as error:
-            raise UsageError(f"{where} cannot be opened: {error}") from error
-        self._root = self._root.rstrip("/")
-        self._local = isinstance(self._system, fsspec.get_filesystem_class("file"))
+        self._system, root = file_system(self.where)
+        self._root = root.rstrip("/")
+        self._local = is_local(self._system)
         self._web = self.where.startswith(("http://", "https://"))
         self._fetched: dict[str, Path] = {}
         self.complete = True
@@ -53,8 +50,8 @@ class Place:
     ) -> None:
         self._scratch.cleanup()
 
-    def name(self, path: str) -> str:
-        """A file as people are told about it."""
+    def full_path(self, path: str) -> str:
+        """Path or URL of a file, for messages."""
         return f"{self.where}/{path}" if path else self.where
 
     def has(self, path: str) -> bool:
@@ -80,7 +77,7 @@ class Place:
         return self._fetched[path]
 
     def drop(self, path: str) -> None:
-        """Make room: the file was fetched and is not needed any more."""
+        """Remove the fetched copy of a file that is not needed any more."""
         if path in self._fetched:
             self._fetched.pop(path).unlink()
 
@@ -90,7 +87,7 @@ class Place:
             return self.fetch(path).read_bytes()
 
     def _listed(self) -> dict[str, int | None]:
-        """Every file behind a URL; where a web server lists no folders, those that are usual and there."""
+        """Every file behind a URL; where a web server lists no folders, those that are usual and exist."""
         if self._web:
             files = self._listed_by_links()
             self.complete = any(path.endswith("manifest.json") for path in files)
@@ -103,7 +100,7 @@ class Place:
             return {path[len(self._root) + 1 :]: info.get("size") for path, info in sorted(found.items())}
 
     def _listed_by_links(self) -> dict[str, int | None]:
-        """What the pages of a web server link to, if it shows folders as pages."""
+        """What the pages of a web server link to, if the server shows folders as pages."""
         try:
             found = self._system.find(self._root)
         except Exception:  # a folder may not be shown, or not exist: the files in it will tell
@@ -111,17 +108,14 @@ class Place:
         paths = sorted(path[len(self._root) + 1 :] for path in found)
         return dict.fromkeys(path for path in paths if "#" not in path and "?" not in path)
 
-    @contextmanager
-    def _explained(self, path: str) -> Iterator[None]:
-        try:
-            yield
-        except MinerError:
-            raise
-        except FileNotFoundError as error:
-            raise MinerError(f"{self.name(path)} is missing.") from error
-        except Exception as error:  # each file system has its own
-            reason = " ".join(str(error).split())[:200]
-            raise MinerError(f"{self.name(path)} cannot be read ({type(error).__name__}: {reason}).") from error
+    def _explained(self, path: str) -> AbstractContextManager[None]:
+        def explain(error: Exception) -> MinerError:
+            missing = isinstance(error, FileNotFoundError)
+            return MinerError(
+                f"{self.full_path(path)} {'is missing' if missing else f'cannot be read ({one_line(error)})'}."
+            )
+
+        return explained(explain)
 
 
 def _walk(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:

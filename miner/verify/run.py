@@ -3,8 +3,9 @@
 from miner.engine.records import Record
 from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
-from miner.verify.checksums import Folder, Survey, check_files, check_strangers, survey
-from miner.verify.location import Place
+from miner.verify.checksums import check_files
+from miner.verify.location import Location
+from miner.verify.survey import Folder, Survey, check_unlisted, survey
 
 
 def verify(where: str) -> Result:
@@ -16,57 +17,56 @@ def verify(where: str) -> Result:
         UsageError: nothing there was written by miner.
         MinerError: a file is missing, damaged, extra, or does not fit the others; the message names the first one.
     """
-    with Place(str(where)) as place:
-        found = survey(place)
+    with Location(str(where)) as location:
+        found = survey(location)
         if not found.folders:
             raise UsageError(f"{where} holds no folder that miner finished (no manifest.json with checksums).")
-        check_files(place, found)
-        check_strangers(place, found)
-        counts = _check_content(place, found)
-        lines = [
-            f"verify: {place.name(path.rstrip('/'))}: begun and not finished, so not checked"
-            for path in found.unfinished
-        ]
-        lines += [f"verify: {note}" for note in found.notes]
-        if not place.complete:
-            lines.append(f"verify: {where} lists no folders, so extra files and other stages stay unseen")
-        lines += [
-            f"verify: {_name(place, folder)}: {len(folder.manifest['files'])} files are whole{_said(counts[folder.path])}"
-            for folder in found.folders
-        ]
-        record = {
-            "folders": {_name(place, folder): len(folder.manifest["files"]) for folder in found.folders},
-            "files": len(found.covered),
-            "bytes": found.size_bytes,
-            "checked": {_name(place, folder): counts[folder.path] for folder in found.folders if counts[folder.path]},
-        }
+        check_files(location, found)
+        check_unlisted(location, found)
+        counts = _check_content(found)
+    lines = [
+        f"verify: {location.full_path(path.rstrip('/'))}: begun and not finished, so not checked"
+        for path in found.unfinished
+    ]
+    lines += [f"verify: {note}" for note in found.notes]
+    if not location.complete:
+        lines.append(f"verify: {where} lists no folders, so extra files and other stages stay unseen")
+    files = {folder.full_path(): len(folder.manifest["files"]) for folder in found.folders}
+    lines += [f"verify: {name}: {count} files are whole{_in_words(counts[name])}" for name, count in files.items()]
+    record = {
+        "folders": files,
+        "files": len(found.covered),
+        "bytes": found.size_bytes,
+        "checked": {name: count for name, count in counts.items() if count},
+    }
     return Result("verify", record, lines)
 
 
-def _check_content(place: Place, found: Survey) -> dict[str, Record]:
+def _check_content(found: Survey) -> dict[str, Record]:
     """What each stage holds beyond the right bytes, by its folder; embeddings come first, because the others name them."""
+    from miner.verify.embeddings import VerifiedEmbeddings, check_embeddings
+    from miner.verify.pairs import check_pairs
     from miner.verify.shards import check_shards
-    from miner.verify.tables import Embeddings, check_embeddings, check_pairs
 
-    counts: dict[str, Record] = {folder.path: {} for folder in found.folders}
-    stores: dict[str, Embeddings] = {}
+    counts: dict[str, Record] = {folder.full_path(): {} for folder in found.folders}
+    stores: dict[str, VerifiedEmbeddings] = {}
     for folder in sorted(found.folders, key=_order):
         manifest = folder.manifest
         try:
             embeddings = stores.get(str(manifest.get("request", {}).get("embeddings")))
             kind = _order(folder)
             if kind == 0:
-                store = check_embeddings(place, folder)
+                store = check_embeddings(folder)
                 stores[store.identity] = store
-                counts[folder.path] = {"images": len(store.metadata)}
+                counts[folder.full_path()] = {"images": len(store.metadata)}
             elif kind == 1:
-                checked = check_pairs(place, folder, embeddings)
-                counts[folder.path] = {"pairs": manifest["pairs"], "similarities": checked}
+                checked = check_pairs(folder, embeddings)
+                counts[folder.full_path()] = {"pairs": manifest["pairs"], "similarities": checked}
             elif kind == 2:
-                counts[folder.path] = check_shards(place, folder, embeddings)
-        except (KeyError, TypeError, AttributeError) as error:
+                counts[folder.full_path()] = check_shards(folder, embeddings)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MinerError(
-                f"{place.name(folder.path + 'manifest.json')} does not describe what is there ({type(error).__name__}: {error})."
+                f"{folder.full_path('manifest.json')} does not describe what is there ({type(error).__name__}: {error})."
             ) from error
     return counts
 
@@ -81,11 +81,7 @@ def _order(folder: Folder) -> int:
     return 1 if "pairs.parquet" in files and "band" in folder.manifest.get("request", {}) else 3
 
 
-def _said(counts: Record) -> str:
+def _in_words(counts: Record) -> str:
     names = {"images": "images", "pairs": "pairs", "similarities": "similarities computed again"}
     facts = [f"{count:,} {names[name]}" for name, count in counts.items() if count]
     return f"; {', '.join(facts)}" if facts else ""
-
-
-def _name(place: Place, folder: Folder) -> str:
-    return place.name(folder.path.rstrip("/"))

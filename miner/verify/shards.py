@@ -2,13 +2,8 @@
 
 import hashlib
 import json
-import os
 from collections import deque
-from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,37 +11,21 @@ from miner.engine import Progress
 from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
-from miner.source.base import check_size
-from miner.source.webdataset.tar_members import DamagedTarError, tar_members
-from miner.verify.checksums import Folder, check_file
-from miner.verify.location import Place
-from miner.verify.tables import Embeddings, check_keys, check_similarities, read_table
+from miner.verify.checksums import check_file
+from miner.verify.embeddings import VerifiedEmbeddings
+from miner.verify.reading import check_count, check_keys, read_table
+from miner.verify.samples import Sample, read_samples
+from miner.verify.survey import Folder
 
 _DECODING = 64  # images on their way through the decoders at once
 _IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "width", "height", "sha256")
 _PAIR_COLUMNS = ("pair_key", "key_a", "key_b", "similarity")
 
 
-@dataclass
-class Sample:
-    """One sample of a shard.
-
-    Attributes:
-        key: of the sample.
-        offset: of its first header in the shard, in bytes.
-        fields: content and place by field name.
-    """
-
-    key: str
-    offset: int
-    fields: dict[str, tuple[bytes, int]]
-
-
-def check_shards(place: Place, folder: Folder, embeddings: Embeddings | None) -> Record:
+def check_shards(folder: Folder, embeddings: VerifiedEmbeddings | None) -> Record:
     """Keys are unique and resolve, every image decodes and is the one that was embedded, every pair is two different images.
 
     Args:
-        place: that holds the folder.
         folder: of the export.
         embeddings: that it came from, if they are there.
     Returns:
@@ -54,26 +33,34 @@ def check_shards(place: Place, folder: Folder, embeddings: Embeddings | None) ->
     Raises:
         MinerError: something does not fit; the message says in which shard and from which byte on.
     """
-    check = _ShardCheck(place, folder)
+    check = _ShardCheck(folder)
     checked = check.tables(embeddings)
-    with check.decoders, Progress("verify", sum(folder.manifest["samples"].values()), "samples") as progress:
+    samples = folder.manifest["samples"]
+    with check.decoders, Progress("verify", sum(samples.values()), "samples") as progress:
         try:
-            for shard in sorted(folder.manifest["samples"], key=lambda name: (not name.startswith("images"), name)):
-                progress.advance(check.shard(shard))
+            for name in sorted(samples, key=lambda name: (not name.startswith("images"), name)):
+                progress.advance(check.shard(name))
                 check.wait()
-                place.drop(folder.path + shard)
+                folder.location.drop(folder.path + name)
         except BaseException:
             check.decoders.shutdown(cancel_futures=True)
             raise
     check.counts()
+    check.indexes()
     return {"images": check.images, "pairs": check.pairs, "similarities": checked}
 
 
 class _ShardCheck:
-    """What is known while the shards of one export are read."""
+    """What is known while the shards of one export are read.
 
-    def __init__(self, place: Place, folder: Folder) -> None:
-        self.place, self.folder, self.manifest = place, folder, folder.manifest
+    Attributes:
+        images, pairs: how many were checked.
+        known: rows of images.parquet by key; without that table, the records of the samples seen so far.
+        mined: both keys and the similarity of each pair of pairs.parquet, by the key of the pair.
+    """
+
+    def __init__(self, folder: Folder) -> None:
+        self.folder, self.manifest = folder, folder.manifest
         self.decoders = ThreadPoolExecutor(thread_name_prefix="decode")
         self.images = self.pairs = 0
         self.known: dict[str, Record] = {}
@@ -82,17 +69,17 @@ class _ShardCheck:
         self._waiting: deque[tuple[str, Future[None]]] = deque()
         self._seen: set[str] = set()
 
-    def tables(self, embeddings: Embeddings | None) -> int:
+    def tables(self, embeddings: VerifiedEmbeddings | None) -> int:
         """Read images.parquet and pairs.parquet; returns how many similarities were computed again."""
-        path = self.folder.path
         if "images.parquet" in self.manifest["files"]:
-            table = read_table(self.place, path + "images.parquet", _IMAGE_COLUMNS)
-            check_keys(self.place.name(path + "images.parquet"), table["key"].to_pylist())
-            self._count("images.parquet", len(table), self.manifest["images"])
+            where = self.folder.full_path("images.parquet")
+            table = read_table(self.folder, "images.parquet", _IMAGE_COLUMNS)
+            check_keys(where, table["key"].to_pylist())
+            check_count(where, "images", len(table), self.manifest["images"])
             self.known = {row["key"]: row for row in table.select(_IMAGE_COLUMNS).to_pylist()}
-        where = self.place.name(path + "pairs.parquet")
-        table = read_table(self.place, path + "pairs.parquet", _PAIR_COLUMNS)
-        self._count("pairs.parquet", len(table), self.manifest["pairs"])
+        where = self.folder.full_path("pairs.parquet")
+        table = read_table(self.folder, "pairs.parquet", _PAIR_COLUMNS)
+        check_count(where, "pairs", len(table), self.manifest["pairs"])
         self.mined = {
             key: tuple(rest) for key, *rest in zip(*(table[name].to_pylist() for name in _PAIR_COLUMNS), strict=True)
         }
@@ -103,30 +90,27 @@ class _ShardCheck:
         a, b = (embeddings.rows_of(table[name]) for name in ("key_a", "key_b"))
         if len(unknown := np.flatnonzero((a < 0) | (b < 0))):
             raise MinerError(f"{where}: row {unknown[0]} names an image that is not among the embeddings.")
-        return check_similarities(where, a, b, table["similarity"].to_numpy(), embeddings)
+        return embeddings.check_similarities(where, a, b, table["similarity"].to_numpy())
 
     def shard(self, name: str) -> int:
         """Check one shard; returns how many samples it holds."""
-        check_file(self.place, self.folder.path, name, self.manifest["files"][name])
-        expected = self.manifest["samples"][name]
-        fields = next((entry["fields"] for entry in self._sets(name)), None)
-        count = 0
-        for sample in read_samples(self.place.fetch(self.folder.path + name), self.place.name(self.folder.path + name)):
-            where = f"{self.place.name(self.folder.path + name)}, sample {sample.key} at byte {sample.offset:,}"
+        check_file(self.folder, name, self.manifest["files"][name])
+        shard_set = self.manifest.get("sets", {}).get(name.rpartition("-")[0])
+        where, count = self.folder.full_path(name), 0
+        for sample in read_samples(self.folder.fetch(name), where):
             if sample.key in self._seen:
-                raise MinerError(f"{where}: the key occurs twice.")
+                raise MinerError(f"{sample.where}: the key occurs twice.")
             self._seen.add(sample.key)
-            if fields is not None and sorted(sample.fields) != sorted(fields):
-                raise MinerError(f"{where}: it has the fields {', '.join(sample.fields)}, not {', '.join(fields)}.")
+            if shard_set is not None and sorted(sample.fields) != sorted(fields := shard_set["fields"]):
+                raise MinerError(
+                    f"{sample.where}: it has the fields {', '.join(sample.fields)}, not {', '.join(fields)}."
+                )
             if name.startswith("images"):
-                self._image(where, name, sample)
+                self._image(name, sample)
             else:
-                self._pair(where, sample)
+                self._pair(sample)
             count += 1
-        if count != expected:
-            raise MinerError(
-                f"{self.place.name(self.folder.path + name)} holds {count:,} samples, where the manifest says {expected:,}."
-            )
+        check_count(where, "samples", count, self.manifest["samples"][name])
         return count
 
     def wait(self, left: int = 0) -> None:
@@ -139,14 +123,26 @@ class _ShardCheck:
                 raise MinerError(f"{where}: {error}.") from error
 
     def counts(self) -> None:
-        """Whether everything that the tables list was met."""
-        if self.images and self.images != self.manifest["images"]:
-            self._count("image shards", self.images, self.manifest["images"])
-        self._count("pair shards", self.pairs, self.manifest["pairs"])
-        self._check_indexes()
+        """Whether the shards hold everything that the tables list."""
+        where = self.folder.full_path()
+        if self.images:
+            check_count(where, "images in its shards", self.images, self.manifest["images"])
+        check_count(where, "pairs in its shards", self.pairs, self.manifest["pairs"])
 
-    def _image(self, where: str, shard: str, sample: Sample) -> None:
-        record = _record(where, sample)
+    def indexes(self) -> None:
+        """Whether the shard lists for random access say what the manifest says."""
+        samples, files = self.manifest["samples"], self.manifest["files"]
+        for name, kind in (("index.json", "pairs"), ("index-images.json", "images")):
+            if name not in files or "sets" not in self.manifest:
+                continue
+            index = json.loads(self.folder.fetch(name).read_bytes())
+            listed = [(shard["url"], shard["nsamples"], shard["filesize"]) for shard in index["shardlist"]]
+            expected = [(shard, samples[shard], files[shard]["bytes"]) for shard in samples if shard.startswith(kind)]
+            if sorted(listed) != sorted(expected):
+                raise MinerError(f"{self.folder.full_path(name)} lists other shards than the manifest.")
+
+    def _image(self, shard: str, sample: Sample) -> None:
+        where, record = sample.where, sample.take_record()
         if len(sample.fields) != 1:
             raise MinerError(f"{where}: it has {len(sample.fields)} images.")
         content, offset = next(iter(sample.fields.values()))
@@ -158,42 +154,35 @@ class _ShardCheck:
         row = self.known.get(sample.key) if "images.parquet" in self.manifest["files"] else record
         if row is None:
             raise MinerError(f"{where}: images.parquet does not list it.")
-        if (
-            row["sha256"] != digest.hexdigest()
-            or row.get("offset", offset) != offset
-            or row.get("shard", shard) != shard
-        ):
+        if (row["sha256"], row.get("offset", offset), row.get("shard", shard)) != (digest.hexdigest(), offset, shard):
             raise MinerError(f"{where}: the image at byte {offset:,} is not the one that images.parquet lists.")
         self.known[sample.key] = row
         self._decode(f"{where}, image at byte {offset:,}", content, digest.digest(), row)
         self.images += 1
 
-    def _pair(self, where: str, sample: Sample) -> None:
-        record = _record(where, sample)
+    def _pair(self, sample: Sample) -> None:
+        where, record = sample.where, sample.take_record()
         key_a, key_b = record.get("key_a"), record.get("key_b")
         if key_a == key_b:
             raise MinerError(f"{where}: both images are {key_a}.")
-        mined = self.mined.get(sample.key)
-        if mined is None or mined[:2] != (key_a, key_b) or mined[2] != record.get("similarity"):
+        if self.mined.get(sample.key) != (key_a, key_b, record.get("similarity")):
             raise MinerError(f"{where}: it is not the pair that pairs.parquet lists.")
-        rows = [self.known.get(str(key)) for key in (key_a, key_b)]
-        for key, row in zip((key_a, key_b), rows, strict=True):
-            if row is None:
+        rows = {}
+        for side, key in (("a", key_a), ("b", key_b)):
+            if (row := self.known.get(str(key))) is None:
                 raise MinerError(f"{where}: there is no image {key}.")
-        one, other = (row["sha256"] for row in rows if row)
-        if one == other:
+            if record.get(f"shard_{side}", row.get("shard")) != row.get("shard"):
+                raise MinerError(f"{where}: {key} is in {row['shard']}, not in {record[f'shard_{side}']}.")
+            rows[side] = row
+        if rows["a"]["sha256"] == rows["b"]["sha256"]:
             raise MinerError(f"{where}: {key_a} and {key_b} are the same image.")
-        for side, row in zip("ab", rows, strict=True):
-            if row and f"shard_{side}" in record and record[f"shard_{side}"] != row["shard"]:
-                raise MinerError(f"{where}: {row['key']} is in {row['shard']}, not in {record[f'shard_{side}']}.")
         for field, (content, offset) in sample.fields.items():
             if not field.startswith(("a.", "b.")):
                 raise MinerError(f"{where}: the field {field} is none of a pair.")
-            row = rows["ab".index(field[0])]
-            digest = hashlib.sha256(content)
-            if row and row["sha256"] != digest.hexdigest():
+            row, digest = rows[field[0]], hashlib.sha256(content)
+            if row["sha256"] != digest.hexdigest():
                 raise MinerError(f"{where}: the image at byte {offset:,} is not {row['key']} of the image table.")
-            self._decode(f"{where}, image at byte {offset:,}", content, digest.digest(), row or {})
+            self._decode(f"{where}, image at byte {offset:,}", content, digest.digest(), row)
         self.pairs += 1
 
     def _decode(self, where: str, content: bytes, digest: bytes, row: Record) -> None:
@@ -202,71 +191,6 @@ class _ShardCheck:
             self._decoded.add(digest)
             self._waiting.append((where, self.decoders.submit(_check_image, content, row)))
             self.wait(_DECODING)
-
-    def _sets(self, shard: str) -> list[Record]:
-        name = shard.rpartition("-")[0]
-        return [entry for key, entry in self.manifest.get("sets", {}).items() if key == name]
-
-    def _check_indexes(self) -> None:
-        """Whether the shard lists for random access say what the manifest says."""
-        samples, files = self.manifest["samples"], self.manifest["files"]
-        for name, kind in (("index.json", "pairs"), ("index-images.json", "images")):
-            if name not in files or "sets" not in self.manifest:
-                continue
-            path = self.folder.path + name
-            listed = [
-                (shard["url"], shard["nsamples"], shard["filesize"])
-                for shard in json.loads(self.place.read(path))["shardlist"]
-            ]
-            expected = [(shard, samples[shard], files[shard]["bytes"]) for shard in samples if shard.startswith(kind)]
-            if sorted(listed) != sorted(expected):
-                raise MinerError(f"{self.place.name(path)} lists other shards than the manifest.")
-
-    def _count(self, what: str, found: int, expected: int) -> None:
-        if found != expected:
-            where = self.place.name(self.folder.path + what) if what.endswith("parquet") else f"The {what}"
-            raise MinerError(f"{where}: {found:,} found, where the manifest says {expected:,}.")
-
-
-def read_samples(path: Path, where: str) -> Iterator[Sample]:
-    """The samples of a shard in order; their members stand side by side.
-
-    Args:
-        path: of the shard.
-        where: how to call it.
-    Raises:
-        MinerError: it is no readable tar, or a field occurs twice.
-    """
-    sample: Sample | None = None
-    try:
-        with path.open("rb") as stream:
-            for member in tar_members(stream):
-                key, _, field = member.name.partition(".")
-                if sample is None or sample.key != key:
-                    if sample is not None:
-                        yield sample
-                    sample = Sample(key, member.offset - 512, {})
-                if field in sample.fields:
-                    raise MinerError(
-                        f"{where}, sample {key} at byte {sample.offset:,}: the field {field} occurs twice."
-                    )
-                check_size(member.size_bytes)
-                sample.fields[field] = (os.pread(stream.fileno(), member.size_bytes, member.offset), member.offset)
-    except (DamagedTarError, OSError) as error:
-        raise MinerError(f"{where} is no readable tar: {error}.") from error
-    if sample is not None:
-        yield sample
-
-
-def _record(where: str, sample: Sample) -> dict[str, Any]:
-    """Take the JSON out of a sample."""
-    try:
-        record = json.loads(sample.fields.pop("json")[0])
-    except (KeyError, ValueError, RecursionError) as error:
-        raise MinerError(f"{where}: it has no readable JSON.") from error
-    if not isinstance(record, dict):
-        raise MinerError(f"{where}: its JSON is no object.")
-    return record
 
 
 def _check_image(content: bytes, row: Record) -> None:

@@ -1,0 +1,175 @@
+"""Which stages have finished at a location, and which of its files a checksum covers."""
+
+import json
+import re
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from miner.engine.records import Record, is_signed
+from miner.errors import MinerError
+from miner.verify.location import Location
+
+# At the top of a workspace: locks, a log that was set aside, and what people decided, which grows by itself.
+_UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl"}
+# JSON files that belong to no stage folder and carry their own digest.
+_SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/(runs/[^/]+|refined)/eval/[^/]+\.json$")
+
+
+@dataclass
+class Folder:
+    """The folder of a finished stage.
+
+    Attributes:
+        location: that holds the folder.
+        path: below the location, with a slash at the end; empty for the location itself.
+        manifest: of the stage.
+    """
+
+    location: Location
+    path: str
+    manifest: Record
+
+    def full_path(self, name: str = "") -> str:
+        """Path or URL of a file of the folder, for messages; of the folder if no file is named."""
+        return self.location.full_path(f"{self.path}{name}".rstrip("/"))
+
+    def fetch(self, name: str) -> Path:
+        """A file of the folder on this machine."""
+        return self.location.fetch(self.path + name)
+
+
+@dataclass
+class Survey:
+    """What is there to be checked.
+
+    Attributes:
+        folders: finished stages.
+        unfinished: folders of stages that were begun and not finished.
+        notes: what could not be checked, for people.
+        covered: files that a checksum covers.
+        size_bytes: of the covered files together.
+    """
+
+    folders: list[Folder] = field(default_factory=list)
+    unfinished: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    covered: set[str] = field(default_factory=set)
+    size_bytes: int = 0
+
+
+def survey(location: Location) -> Survey:
+    """Read every manifest and every other JSON file that carries its own digest.
+
+    Raises:
+        MinerError: one of them is damaged or was edited.
+    """
+    found = Survey()
+    begun = {parent(path) for path in location.files if PurePosixPath(path).name == "request.json"}
+    names = [path for path in location.files if path.endswith(".json")]
+    for path in names:
+        if PurePosixPath(path).name == "manifest.json" and "files" in (record := read_record(location, path)):
+            found.folders.append(Folder(location, parent(path), record))
+    for folder in found.folders:
+        _check_signature(location, folder.path + "manifest.json", folder.manifest, _is_modern(folder.manifest), found)
+    found.unfinished = sorted(begun - {folder.path for folder in found.folders})
+    listed = {path for folder in found.folders for path in _listed(folder)} | found.covered
+    for path in names:
+        if path not in listed and not path.startswith(tuple(found.unfinished)):
+            record = read_record(location, path)
+            if "digest" in record or _SIGNED.search(f"/{path}"):
+                _check_signature(location, path, record, _must_be_signed(path, record, found.folders), found)
+    return found
+
+
+def check_unlisted(location: Location, found: Survey) -> None:
+    """Refuse files that no manifest lists, in stage folders and in workspaces.
+
+    Raises:
+        MinerError: there is one.
+    """
+    stages = tuple(folder.path for folder in found.folders)
+    workspaces = [parent(path) for path in location.files if PurePosixPath(path).name == "run.json"]
+    for path in sorted(location.files):
+        if path in found.covered or any(path.startswith(folder) for folder in found.unfinished):
+            continue
+        in_stage = any(path.startswith(folder.path) for folder in found.folders if _lists_all(folder, path))
+        in_workspace = path.startswith(tuple(workspaces)) and not path.startswith(stages) and not _is_hidden(path)
+        if any(path.removeprefix(home) in _UNCOVERED for home in ["", *workspaces]):
+            continue
+        if in_stage or in_workspace:
+            raise MinerError(
+                f"{location.full_path(path)} is an extra file: no manifest lists it. Remove it, or run the stage again with "
+                "--force."
+            )
+
+
+def read_record(location: Location, path: str) -> Record:
+    """A JSON object; an empty one for other JSON values, which the checksum of the file covers.
+
+    Raises:
+        MinerError: the file is no JSON.
+    """
+    try:
+        record = json.loads(location.read(path))
+    except (ValueError, RecursionError) as error:
+        raise MinerError(f"{location.full_path(path)} is damaged: it is no JSON ({error}).") from error
+    return record if isinstance(record, dict) else {}
+
+
+def parent(path: str) -> str:
+    """The folder of a file, with a slash at the end; empty for the location itself."""
+    folder, slash, _ = path.rpartition("/")
+    return folder + slash
+
+
+def _check_signature(location: Location, path: str, record: Record, must: bool, found: Survey) -> None:
+    """Whether a JSON file is what was written, byte for byte."""
+    if "digest" in record and is_signed(location.read(path)):
+        found.covered.add(path)
+    elif "digest" in record or must:
+        raise MinerError(
+            f"{location.full_path(path)} is damaged or was edited: its content does not have the digest that it states. Run its "
+            "stage again with --force."
+        )
+    else:
+        found.covered.add(path)
+        found.notes.append(
+            f"{location.full_path(path)} carries no digest of its own (older version), so an edit would not show"
+        )
+        if path.endswith("calibration.json"):
+            found.covered.add(path.removesuffix("json") + "png")
+
+
+def _is_modern(record: Record) -> bool:
+    """Whether a manifest should have a digest: it has one, or the blocks that came in the same version."""
+    files = record.get("files")
+    listed = files.values() if isinstance(files, dict) else []
+    return "digest" in record or any(isinstance(file, dict) and "blocks" in file for file in listed)
+
+
+def _must_be_signed(path: str, record: Record, folders: list[Folder]) -> bool:
+    """Whether a JSON file without a digest has lost it, because the files around it have what came with digests."""
+    if path.endswith("calibration.json"):
+        return "files" in record
+    around = [folder for folder in folders if path.startswith(folder.path)] or folders
+    return any(_is_modern(folder.manifest) for folder in around)
+
+
+def _lists_all(folder: Folder, path: str) -> bool:
+    """Whether a manifest should list this file. Older manifests list few files but all shards.
+
+    A published repository also holds what git and the Hub keep there, in hidden files and folders.
+    """
+    request = folder.manifest.get("request")
+    if isinstance(request, dict) and request.get("stage") == "publish" and _is_hidden(path.removeprefix(folder.path)):
+        return False
+    return _is_modern(folder.manifest) or path.endswith(".tar")
+
+
+def _listed(folder: Folder) -> set[str]:
+    files = folder.manifest.get("files")
+    return {folder.path + name for name in files} if isinstance(files, dict) else set()
+
+
+def _is_hidden(path: str) -> bool:
+    return any(part.startswith(".") for part in PurePosixPath(path).parts)
