@@ -7,9 +7,9 @@ this encoder. The budget: the lower end is where the band holds a wanted number 
 
 from typing import TYPE_CHECKING
 
-from miner.artifacts.pairs.band import Band
 from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace, workspace_flag

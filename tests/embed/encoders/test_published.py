@@ -75,9 +75,7 @@ def test_each_layout_gives_the_backbone(name: str, publish: list[str], network: 
     assert (encoder.preprocess.resize, encoder.preprocess.crop) == (256, 224)
 
 
-def test_the_cached_file_gives_the_reference_without_fetching(
-    publish: list[str], network: nn.Module
-) -> None:
+def test_the_cached_file_gives_the_reference_without_fetching(publish: list[str], network: nn.Module) -> None:
     first, second = load_encoder("dino_resnet50", CPU), load_encoder("dino_resnet50", CPU)
     assert len(publish) == 1 and first.record() == second.record()
     with torch.inference_mode():

@@ -8,7 +8,7 @@ from torchvision.transforms._presets import ImageClassification
 
 from miner.embed.encoders import load_encoder
 from miner.embed.encoders.base import EncoderRequest
-from miner.embed.encoders.torchvision_zoo import torchvision_preprocess, remove_classifier, torchvision_encoder
+from miner.embed.encoders.torchvision_zoo import remove_classifier, torchvision_encoder, torchvision_preprocess
 from miner.errors import UsageError
 
 CPU = torch.device("cpu")

@@ -141,7 +141,9 @@ def test_join_on_several_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr("miner.pairs.band_join.STRIP_ROWS", 20)
     vectors = clustered(130, 24)
     make: Callable[[], GpuEngine] = partial(make_engine, MemoryVectors(vectors), devices, tmp_path / "log")
-    found = BandJoin(make, MemoryVectors(vectors), Band(0.6, 1.0), 10**6).run(tmp_path / "parts", executor_for(None, devices))
+    found = BandJoin(make, MemoryVectors(vectors), Band(0.6, 1.0), 10**6).run(
+        tmp_path / "parts", executor_for(None, devices)
+    )
     a, b, similarity = similarities(vectors)
     wanted = similarity >= 0.6
     np.testing.assert_array_equal(np.stack([found.a, found.b]), np.stack([a[wanted], b[wanted]]))
