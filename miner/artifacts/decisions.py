@@ -1,8 +1,8 @@
-"""What reviewers said about pairs: `decisions.jsonl`, one JSON object per line, only ever appended to.
+"""The decisions of reviewers about pairs: `decisions.jsonl`, one JSON object per line. Lines are only appended.
 
 {"key_a": ..., "key_b": ..., "decision": "same", "reviewer": ..., "time": ..., "similarity": 0.97, "slice": [0.965, 0.97]}
 
-The last decision of a reviewer on a pair counts; `undo` takes it back. A pair is the same pair in either order of its keys.
+The last decision of a reviewer on a pair counts; `undo` takes it back. The order of the two keys of a pair has no meaning.
 """
 
 import json
@@ -29,15 +29,15 @@ def _iso_utc(text: str) -> str:
 
 
 class Decision(BaseModel):
-    """One line of the file; fields that are not known here are passed over.
+    """One line of the file. Unknown fields are ignored.
 
     Attributes:
         key_a, key_b: keys of the two images.
-        decision: what the reviewer said; `undo` takes back what the same reviewer said about this pair before.
+        decision: answer of the reviewer; `undo` takes back the previous answer of this reviewer to this pair.
         reviewer: name of the person.
         time: ISO 8601, in UTC.
         similarity: cosine of the pair.
-        slice: lowest and highest similarity of the stratum that the pair was drawn from.
+        slice: lowest and highest similarity of the slice that the pair was drawn from.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, strict=True)
@@ -61,12 +61,12 @@ class Decision(BaseModel):
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """All decisions of a file, in its order.
+    """All decisions of a file, in their order.
 
-    A last line without its newline is what a killed process left: it is left out, with a warning.
+    A killed process can leave a half-written last line, without a newline. That line is left out, with a warning.
 
     Raises:
-        MinerError: the file cannot be read, or another line is no decision; the message gives its number.
+        MinerError: the file cannot be read, or another line is no decision; the message gives the number of the line.
     """
     try:
         content = path.read_bytes()
@@ -85,23 +85,23 @@ def _decision(line: bytes, where: str) -> Decision:
         problem = error.errors()[0]
         field = ".".join(map(str, problem["loc"]))
         raise MinerError(
-            f"{where} is no decision: {field + ': ' if field else ''}{problem['msg']}. Mend or remove that line."
+            f"{where} is no decision: {field + ': ' if field else ''}{problem['msg']}. Correct or remove that line."
         ) from None
 
 
 def standing(decisions: Iterable[Decision]) -> dict[tuple[str, Pair], Decision]:
-    """What counts, by (reviewer, pair): the last decision of each reviewer on each pair that was not taken back."""
+    """The last decision of each reviewer on each pair, by (reviewer, pair), without those taken back."""
     last: dict[tuple[str, Pair], Decision] = {}
     for decision in decisions:
-        place = (decision.reviewer, decision.pair)
-        last.pop(place, None)
+        which = (decision.reviewer, decision.pair)
+        last.pop(which, None)
         if decision.decision != "undo":
-            last[place] = decision
+            last[which] = decision
     return last
 
 
 def rejected(decisions: Iterable[Decision]) -> set[Pair]:
-    """Pairs that more reviewers call `different` than `same`; of a tie, and without either vote, a pair is not rejected."""
+    """Pairs that more reviewers call `different` than `same`. A tie rejects no pair."""
     votes: Counter[Pair] = Counter()
     for decision in standing(decisions).values():
         votes[decision.pair] += {"different": 1, "same": -1}.get(decision.decision, 0)

@@ -1,1 +1,1 @@
-"""`miner review`: people judge pairs in a browser; few labels estimate the precision of the whole set."""
+"""`miner review`: people judge pairs in a browser, and a few answers estimate the precision of all pairs -> `review/`."""

@@ -1,4 +1,4 @@
-"""The pairs under review: where they lie in the band, and the images that they join."""
+"""The pairs under review: their images, their similarity, and their slice of the band."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -25,14 +25,14 @@ class PairSet:
     """All pairs of a workspace, each once, in the order of `pairs.parquet`.
 
     Attributes:
-        a, b: rows of the images, (n,), ascending by (a, b).
-        similarity: (n,).
-        edges: of the slices, (slices + 1,).
-        numbers: slice of each pair, (n,).
-        images: key, path, label, sha256 and more, by row.
-        source: what the images were embedded from.
-        classes: names of the labels, if there are any.
-        identity: changes with the pairs.
+        a, b: rows of the images, int64 (n,), ascending by (a, b).
+        similarity: cosine of each pair, float32 (n,).
+        edges: edges of the slices, float64 (slices + 1,).
+        numbers: slice of each pair, int64 (n,).
+        images: metadata of all images, one row per image.
+        source: source that the images were embedded from.
+        classes: names of the labels; None without labels.
+        identity: fingerprint of the files of pairs.
     """
 
     a: Indices
@@ -49,7 +49,7 @@ class PairSet:
         return len(self.a)
 
     def keys(self, pair: int) -> Pair:
-        """Keys of both images."""
+        """Keys of both images of a pair."""
         column = self.images["key"]
         return column[int(self.a[pair])].as_py(), column[int(self.b[pair])].as_py()
 
@@ -59,11 +59,11 @@ class PairSet:
         return [round(float(edge), 6) for edge in self.edges[number : number + 2]]
 
     def sizes(self) -> list[int]:
-        """Pairs of each slice."""
+        """Number of pairs of each slice."""
         return np.bincount(self.numbers, minlength=len(self.edges) - 1).tolist()  # type: ignore[no-any-return]
 
     def labels(self, pair: int) -> list[str | None]:
-        """Class names of both images."""
+        """Class names of both images of a pair; None for an image without a label."""
         rows = [self.images["label"][int(side[pair])].as_py() for side in (self.a, self.b)]
         return [None if label is None else self._class_name(label) for label in rows]
 
@@ -71,7 +71,7 @@ class PairSet:
         return self.classes[label] if self.classes and label < len(self.classes) else f"class {label}"
 
     def find(self, pairs: Iterable[Pair]) -> list[int | None]:
-        """Place of each pair, given by its keys in either order; None where it is not in this set."""
+        """The number of each pair, given by its keys in either order; None for a pair outside this set."""
         wanted = list(pairs)
         keys = self.images["key"].combine_chunks()
         rows = [

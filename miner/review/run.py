@@ -1,4 +1,4 @@
-"""`miner review`: people judge pairs on a page of this machine; what they say is kept line by line."""
+"""`miner review`: people judge pairs on a page that this machine serves; a file keeps every decision."""
 
 import importlib
 import secrets
@@ -27,15 +27,15 @@ _TOKEN_BYTES = 18
 
 
 def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Serve the page until Ctrl-C, or only sum up with `summary`; decisions of earlier sessions count.
+    """Serve the page until Ctrl-C, then write the summary; with `summary`, only write it. Earlier decisions count.
 
     Raises:
-        UsageError: `force`, because nothing here is ever replaced; or an address that is not of this machine.
+        UsageError: `force` is given, because decisions are never replaced; or the address does not belong to this machine.
         MinerError: pairs are missing, another review is open, the extra is not installed, or a file cannot be written.
     """
     if force:
         raise UsageError(
-            f"review has no --force: decisions are only ever added. Move {workspace.review / DECISIONS} away to start anew."
+            f"review has no --force: decisions are only added. To start again, move {workspace.review / DECISIONS} away."
         )
     if not options.summary:
         _require_extra()
@@ -45,17 +45,17 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     pairs = read_pair_set(workspace, options.slices)
     if not options.summary:
         _serve(options, workspace, pairs)
-    record = _sum_up(workspace, pairs)
+    record = _summary(workspace, pairs)
     if record["reviewers"]:
         record = write_signed(workspace.review / SUMMARY, record)
     lines = [*summary_lines(record), *_next_step(record, workspace)]
     return Result("review", record, lines)
 
 
-def _sum_up(workspace: Workspace, pairs: "PairSet") -> Record:
+def _summary(workspace: Workspace, pairs: "PairSet") -> Record:
     path = workspace.review / DECISIONS
-    said, elsewhere = judgements(pairs, read_decisions(path) if path.exists() else [])
-    return summarise_judgements(pairs, said, elsewhere)
+    judged, outside = judgements(pairs, read_decisions(path) if path.exists() else [])
+    return summarise_judgements(pairs, judged, outside)
 
 
 def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:
@@ -78,21 +78,21 @@ def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> No
         def announce() -> None:
             if not is_loopback(options.host):
                 _say(
-                    "review: WARNING: other machines can reach this page, and everything goes over the network unencrypted. "
+                    "review: WARNING: other machines can reach this page, and the connection is not encrypted. "
                     "Give the link only to reviewers."
                 )
             if options.port not in (0, listener.getsockname()[1]):
-                _say(f"review: port {options.port} is taken, so this is another")
-            _say(f"review: {len(pairs):,} pairs, {session.goal} for each reviewer; decisions go to {journal.path}")
-            _say(f"review: open {address} and press Ctrl-C here when you are done")
-            threading.Thread(target=_open, args=(images,), daemon=True).start()
+                _say(f"review: port {options.port} is taken, so the page has another port")
+            _say(f"review: {len(pairs):,} pairs, {session.goal} for each reviewer; {journal.path} keeps the decisions")
+            _say(f"review: open {address} and press Ctrl-C here at the end")
+            threading.Thread(target=_open_images, args=(images,), daemon=True).start()
             if options.open:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
         serve(app, listener, announce)
 
 
-def _open(images: "ImageStore") -> None:
+def _open_images(images: "ImageStore") -> None:
     if problem := images.open():
         _say(f"review: {problem} Only images that the exported shards hold can be shown.")
 
@@ -102,9 +102,8 @@ def _next_step(record: Record, workspace: Workspace) -> list[str]:
     lines = [f"review: summary in {workspace.review / SUMMARY}"] if record["reviewers"] else []
     if record["labelled"]:
         again = " --force" if (workspace.shards / "manifest.json").exists() else ""
-        lines.append(
-            f"review: next, miner export --exclude {shlex.quote(str(path))}{flag}{again}  (leaves out what was called different)"
-        )
+        command = f"miner export --exclude {shlex.quote(str(path))}{flag}{again}"
+        lines.append(f"review: next, {command}  (leaves out the pairs that reviewers call different)")
     return lines
 
 
@@ -114,7 +113,7 @@ def _require_extra() -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise MinerError(
-                f"miner review needs {package}. Install it with: pip install -e '.[review]' (--summary works without)."
+                f"miner review needs {package}. Install it with: pip install -e '.[review]' (--summary works without it)."
             ) from error
 
 

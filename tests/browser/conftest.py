@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.report.conftest import add_run, graphs, make_workspace
+from tests.review.conftest import mined, start_review, workspace
 
-__all__ = ["add_run", "graphs", "make_workspace"]
+__all__ = ["add_run", "graphs", "make_workspace", "mined", "start_review", "workspace"]
 
 CHROMIUM = os.environ.get("CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None

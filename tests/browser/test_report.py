@@ -37,7 +37,7 @@ def open_report(browser) -> Iterator[OpenReport]:
         contexts.append(context)
         page = context.new_page()
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text))
+        page.on("console", lambda message: complaints.append(message.text))
         page.on("request", lambda asked: asked.url.startswith(("data:", own)) or complaints.append(asked.url))
         page.goto(own)
         return page

@@ -3,13 +3,10 @@
 import http.server
 import json
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,26 +15,9 @@ import webdataset
 
 from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.workspace import Workspace
-from tests.review.running import Server, StartReview, mine_sample, reviews
+from tests.review.running import Server
 
 OpenPage = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def mined(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    return mine_sample(tmp_path_factory.mktemp("mined") / "w")
-
-
-@pytest.fixture
-def workspace(mined: Workspace, tmp_path: Path) -> Workspace:
-    shutil.copytree(mined.root, tmp_path / "w")
-    return Workspace(tmp_path / "w")
-
-
-@pytest.fixture
-def start_review() -> Iterator[StartReview]:
-    with reviews() as start:
-        yield start
 
 
 @pytest.fixture
@@ -52,7 +32,7 @@ def open_page(browser) -> Iterator[OpenPage]:
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: complaints.append(said.text) if "Content Security" in said.text else None)
+        page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
         own = (server.base, "data:")
         page.on("request", lambda asked: None if asked.url.startswith(own) else complaints.append(asked.url))
         page.goto(url or server.url)
@@ -102,14 +82,7 @@ def answer(page, act: Callable[[], None]) -> int:
 
 
 def written(workspace: Workspace) -> list[tuple[str, str]]:
-    return [(said.reviewer, said.decision) for said in read_decisions(workspace.review / "decisions.jsonl")]
-
-
-def stop(server: Server) -> str:
-    server.process.send_signal(signal.SIGINT)
-    said, _ = server.process.communicate()
-    assert server.process.returncode == 0
-    return said
+    return [(decision.reviewer, decision.decision) for decision in read_decisions(workspace.review / "decisions.jsonl")]
 
 
 def test_from_the_first_click_to_exported_shards(workspace, start_review, open_page) -> None:
@@ -126,12 +99,13 @@ def test_from_the_first_click_to_exported_shards(workspace, start_review, open_p
     until(bob, "document.querySelector('#kappas').innerText.includes('Ada and Bob')")
     assert "95% interval" in bob.inner_text("#interval")
     expected = [("Ada", "different" if number % 3 == 0 else "same") for number in range(12)]
-    expected += [("Bob", said) for said in 2 * ["different"] + 2 * ["same"] + 2 * ["unsure"] + 2 * ["skip"]]
+    expected += [("Bob", answer) for answer in 2 * ["different"] + 2 * ["same"] + 2 * ["unsure"] + 2 * ["skip"]]
     expected += [("Bob", "different"), ("Bob", "same")]
     assert written(workspace) == expected
 
-    said = stop(server)
-    command = next(line for line in said.splitlines() if "miner export" in line)
+    code, output = server.stop()
+    assert code == 0
+    command = next(line for line in output.splitlines() if "miner export" in line)
     arguments = shlex.split(command.partition("next, ")[2].partition("  (")[0])
     assert arguments.pop(0) == "miner"
     subprocess.run([sys.executable, "-m", "miner", *arguments], check=True, capture_output=True)
@@ -169,8 +143,8 @@ def test_undo_reload_and_more_than_was_asked_for(workspace, start_review, open_p
     page.click("#more")
     answer(page, lambda: page.keyboard.press("s"))
     assert judged(page) == 4
-    said = ["same", "same", "undo", "undo", "different", "different", "unsure", "undo", "same", "same"]
-    assert written(workspace) == [("Ada", decision) for decision in said]
+    answers = ["same", "same", "undo", "undo", "different", "different", "unsure", "undo", "same", "same"]
+    assert written(workspace) == [("Ada", decision) for decision in answers]
 
 
 def test_the_images_of_the_pair_are_shown_large_and_sharp(workspace, start_review, open_page) -> None:
@@ -283,7 +257,7 @@ def test_another_site_in_the_same_browser_decides_nothing(workspace, start_revie
         page.on("response", lambda got: answers.append(got.status) if "/api/decisions" in got.url else None)
         page.goto(f"http://localhost:{evil.server_port}/")
         page.wait_for_url("**/api/decisions")
-        assert "own page" in page.inner_text("body")
+        assert "Only the page of the review itself" in page.inner_text("body")
         evil.shutdown()
     assert len(asked) >= 3 and set(answers) == {403}
     assert written(workspace) == []

@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -34,16 +35,22 @@ class Server:
 
     Attributes:
         url: as printed, with the token if there is one.
-        said: what it printed until it was ready.
+        printed: its messages until it was ready.
     """
 
     process: subprocess.Popen[str]
     url: str
-    said: str
+    printed: str
 
     @property
     def base(self) -> str:
         return self.url.partition("?")[0].rstrip("/")
+
+    def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
+        """End the process by a signal. Returns its exit code and what it printed last."""
+        self.process.send_signal(number)
+        output, _ = self.process.communicate()
+        return self.process.returncode, output
 
     def client(self, **more: object) -> httpx.Client:
         return httpx.Client(base_url=self.base, timeout=60, trust_env=False, **more)  # type: ignore[arg-type]
@@ -65,12 +72,12 @@ def reviews() -> Iterator[StartReview]:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         processes.append(process)
         assert process.stderr is not None
-        said = ""
+        printed = ""
         for line in process.stderr:
-            said += line
+            printed += line
             if found := re.search(r"open (http\S+) ", line):
-                return Server(process, found[1], said)
-        raise AssertionError(f"miner review ended with {process.wait()}: {said}")
+                return Server(process, found[1], printed)
+        raise AssertionError(f"miner review ended with {process.wait()}: {printed}")
 
     try:
         yield start

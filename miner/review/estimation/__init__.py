@@ -1,1 +1,1 @@
-"""From a few judged pairs to the precision of all: sampling, intervals, agreement, and their summary."""
+"""From the answers of reviewers to the precision of all pairs: sampling, intervals, agreement, summary."""

@@ -1,4 +1,4 @@
-"""How far reviewers agree beyond chance."""
+"""Agreement of reviewers beyond chance."""
 
 from collections import Counter
 from collections.abc import Hashable, Mapping
@@ -11,13 +11,13 @@ _Pair = TypeVar("_Pair", bound=Hashable)
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two reviewers on the pairs that both judged.
+    """The agreement of two reviewers on the pairs that both judged.
 
     Attributes:
-        a, b: their names.
-        pairs: that both judged.
-        agreed: of these, judged alike.
-        kappa: Cohen's; None where chance alone would make them agree on everything, because both only ever said one thing.
+        a, b: names of the reviewers.
+        pairs: number of pairs that both judged.
+        agreed: number of these pairs with equal answers.
+        kappa: Cohen's kappa; None if both gave the same single answer to every pair, so that chance explains all agreement.
     """
 
     a: str
@@ -28,10 +28,10 @@ class Agreement:
 
 
 def agreements(judgements: Mapping[str, Mapping[_Pair, str]]) -> list[Agreement]:
-    """Every two reviewers who have judged a common pair, by name.
+    """The agreement of every two reviewers who have judged a common pair, sorted by name.
 
     Args:
-        judgements: by reviewer, what each said about each pair.
+        judgements: answers by reviewer and pair.
     """
     found = []
     for a, b in combinations(sorted(judgements), 2):
@@ -44,9 +44,12 @@ def agreements(judgements: Mapping[str, Mapping[_Pair, str]]) -> list[Agreement]
 
 
 def cohen_kappa(both: list[tuple[str, str]]) -> float | None:
-    """(observed - expected) / (1 - expected) agreement; None where the expected agreement is complete.
+    """Cohen's kappa: (observed - expected) / (1 - expected) agreement; None if the expected agreement is 1.
 
     Source: Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960), 37-46.
+
+    Args:
+        both: the answers of the two reviewers to each pair, at least one.
     """
     count = len(both)
     first, second = Counter(x for x, _ in both), Counter(y for _, y in both)

@@ -1,4 +1,4 @@
-"""The precision of a whole set of pairs out of few labels, with an interval."""
+"""The precision of all pairs, estimated from a few labels, with an interval."""
 
 import math
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Stratum:
-    """One slice: its pairs, how many of them have a verdict, and how many of these are `same`."""
+    """A slice of similarity: number of pairs, of pairs with a verdict, and of verdicts `same`."""
 
     pairs: int
     labelled: int
@@ -23,7 +23,7 @@ class Stratum:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A share with its 95 % confidence interval; `value` is None where nothing is labelled."""
+    """A share with its 95 % confidence interval; `value` is None without labels."""
 
     value: float | None
     low: float
@@ -31,7 +31,7 @@ class Estimate:
 
 
 def wilson(stratum: Stratum) -> Estimate:
-    """The share of `same` within one slice, with Wilson's score interval; a point where all pairs are labelled."""
+    """The share of `same` in one slice, with Wilson's interval; the interval is a point if all pairs are labelled."""
     if not stratum.labelled:
         return Estimate(None, 0.0, 1.0)
     share, n = stratum.same / stratum.labelled, effective_labels(stratum)
@@ -48,9 +48,9 @@ def stratified(strata: Sequence[Stratum]) -> Estimate:
         p = sum W_h p_h,   q_h = (n_h p_h + 2/k) / (n_h + 4/k),
         sum W_h q_h  -+  z sqrt(sum W_h^2 q_h (1 - q_h) / (n_h + 4/k)).
 
-    The four imaginary labels, shared by all slices, keep the interval from vanishing where all labels of a slice agree, as they
-    mostly do in a good band. A slice without labels can hold any share, so its whole weight goes into the interval: from none
-    to all of its pairs are `same`. It has no say in p.
+    All slices share four imaginary labels. Without them the interval would vanish if all labels of a slice agree, as they mostly
+    do in a good band. A slice without labels can have any precision from 0 to 1, so its whole weight widens the interval. Such
+    a slice is left out of p.
 
     Source: Price & Bonett, An improved confidence interval for a linear function of binomial proportions, Computational
     Statistics & Data Analysis 45 (2004), 449-456. The finite population correction is ours.
@@ -73,14 +73,14 @@ def stratified(strata: Sequence[Stratum]) -> Estimate:
 
 
 def effective_labels(stratum: Stratum) -> float:
-    """Labels with replacement that tell as much as these: n (N - 1) / (N - n), infinite when every pair is labelled.
+    """The number of draws with replacement that has the same variance: n (N - 1) / (N - n), infinite if all pairs are labelled.
 
-    The variance of the hypergeometric distribution is that of the binomial one with so many draws.
+    With that number of draws, the binomial distribution has the variance of the hypergeometric one.
     """
     left = stratum.pairs - stratum.labelled
     return stratum.labelled * (stratum.pairs - 1) / left if left > 0 else math.inf
 
 
 def _around(value: float, low: float, high: float) -> Estimate:
-    """An interval inside [0, 1] that holds the value, whatever rounding does."""
+    """An interval inside [0, 1] that contains the value, also after rounding."""
     return Estimate(value, max(0.0, min(low, value)), min(1.0, max(high, value)))

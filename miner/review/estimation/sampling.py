@@ -1,4 +1,4 @@
-"""Which pairs a reviewer sees, and in which order: random within slices of similarity, spread over them from the start."""
+"""The order of the pairs for each reviewer: random inside each slice of similarity, with all slices from the start."""
 
 import hashlib
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ def slice_edges(low: float, high: float, slices: int) -> NDArray[np.float64]:
 
 
 def slice_numbers(similarity: NDArray[np.floating], edges: NDArray[np.float64]) -> Indices:
-    """The slice of each pair. A pair on an edge belongs above it; what lies outside goes to the outermost slice.
+    """The slice of each pair. A pair on an edge belongs to the upper slice, a pair outside all slices to the nearest one.
 
     Args:
         similarity: (n,).
@@ -31,14 +31,14 @@ def slice_numbers(similarity: NDArray[np.floating], edges: NDArray[np.float64]) 
 
 
 def allocate(sizes: Sequence[int], labels: int) -> NDArray[np.float64]:
-    """How many of `labels` labels each slice gets: a few, so that each is known, and of the rest its share of the pairs.
+    """The number of labels of each slice: first a few for every slice, then the rest in proportion to the pairs.
 
-    The few are five, or half of an equal share where that is less. Proportional allocation is never worse than sampling without
-    slices (Cochran, Sampling Techniques, 1977, section 5.6), and needs no guess of the precision in each.
+    The few are five, or half of an equal share if that is less. Proportional allocation is never worse than sampling without
+    slices (Cochran, Sampling Techniques, 1977, section 5.6), and needs no guess of the precision of a slice.
 
     Args:
-        sizes: pairs of each slice.
-        labels: in all.
+        sizes: number of pairs of each slice.
+        labels: number of labels in all.
     Returns:
         Weights (slices,), zero for empty slices; they sum to min(labels, sum of sizes), up to rounding.
     """
@@ -53,7 +53,7 @@ def allocate(sizes: Sequence[int], labels: int) -> NDArray[np.float64]:
 
 
 def interleave(parts: Sequence[Indices], weights: Sequence[float] | NDArray[np.float64]) -> Indices:
-    """One sequence out of several, so that every beginning of it holds each part in proportion to its weight.
+    """Several sequences merged into one. Every beginning of the result contains each of them in proportion to its weight.
 
     The order is that of Webster's divisor method: item j (from 0) of a part of weight w stands at (j + 1/2) / w.
     """
@@ -65,20 +65,20 @@ def interleave(parts: Sequence[Indices], weights: Sequence[float] | NDArray[np.f
 
 
 class Sampler:
-    """The order of pairs for each reviewer; a function of the pairs, the options and the reviewer's name only.
+    """The order of the pairs for each reviewer. It depends only on the pairs, the options, and the name of the reviewer.
 
-    Within each slice the pairs are shuffled once. The first `overlap` of them are common: every reviewer gets them, in one
-    order. The rest comes in an order of the reviewer's own. Any beginning of either is a simple random sample of its slice,
-    whatever other reviewers do, so that all labels together can be used in one stratified estimate.
+    The pairs of each slice are shuffled once. The first `overlap` share of them is common: every reviewer gets these pairs, in
+    the same order. The others are individual: each reviewer gets them in another order. Any beginning of either order is a simple
+    random sample of its slice, whatever other reviewers do. Therefore all labels together give one stratified estimate.
 
     Args:
         numbers: slice of each pair, (n,).
-        slices: how many there are.
-        labels: that each reviewer is asked for.
+        slices: number of slices.
+        labels: number of pairs that each reviewer is asked to judge.
         overlap: share of common pairs, 0 to 1.
-        seed: of all orders.
+        seed: seed of all orders.
     Attributes:
-        common: pairs that everyone gets, at most `LONGEST`.
+        common: the common pairs in their order, at most `LONGEST`.
     """
 
     def __init__(self, numbers: Indices, slices: int, labels: int, overlap: float, seed: int) -> None:
@@ -92,13 +92,13 @@ class Sampler:
         )[:LONGEST]
         self.pools = [pool[count:] for pool, count in zip(pools, shared, strict=True)]
 
-    def own(self, reviewer: str) -> Indices:
-        """The other pairs in the order for one reviewer, at most `LONGEST`."""
+    def individual(self, reviewer: str) -> Indices:
+        """The individual pairs in the order for one reviewer, at most `LONGEST`."""
         name = int.from_bytes(hashlib.sha256(reviewer.encode()).digest()[:8])
         choose = np.random.default_rng([self.seed, 1 + name])
         parts = [choose.choice(pool, min(len(pool), LONGEST), replace=False) for pool in self.pools]
         return interleave(parts, self.weights)[:LONGEST]
 
-    def is_common_next(self, common: int, own: int) -> bool:
-        """Whether a common pair comes next for someone who has had so many common pairs and so many own ones."""
-        return (common + 0.5) * (1 - self.overlap) < (own + 0.5) * self.overlap
+    def is_common_next(self, common: int, individual: int) -> bool:
+        """Whether a common pair comes next after these numbers of common and individual pairs."""
+        return (common + 0.5) * (1 - self.overlap) < (individual + 0.5) * self.overlap

@@ -1,4 +1,4 @@
-"""What all decisions together say about the pairs."""
+"""The summary of a review: `review.json`, the numbers on the page, and a table for the terminal."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,18 +14,18 @@ if TYPE_CHECKING:
     from miner.review.pair_set import PairSet
 
 
-def summarise_judgements(pairs: "PairSet", judgements: Judgements, elsewhere: int = 0) -> Record:
+def summarise_judgements(pairs: "PairSet", judgements: Judgements, outside: int = 0) -> Record:
     """The record that the page shows and `review.json` holds.
 
     Args:
-        pairs: under review.
-        judgements: by reviewer, what stands about each pair, by its place.
-        elsewhere: decisions about pairs that are not in this set.
+        pairs: pairs under review.
+        judgements: answers by reviewer and number of the pair.
+        outside: number of decisions about pairs that are not in this set.
     """
     found = verdicts(judgements)
     strata = _strata(pairs, found)
     whole = stratified(strata)
-    answers = {name: Counter(said.values()) for name, said in judgements.items() if said}
+    answers = {name: Counter(of_pair.values()) for name, of_pair in judgements.items() if of_pair}
     return {
         "pairs": len(pairs),
         "pairs_identity": pairs.identity,
@@ -33,7 +33,7 @@ def summarise_judgements(pairs: "PairSet", judgements: Judgements, elsewhere: in
         "same": sum(stratum.same for stratum in strata),
         "disputed": sum(verdict is None for verdict in found.values()),
         "unsure": sum(count["unsure"] for count in answers.values()),
-        "elsewhere": elsewhere,
+        "elsewhere": outside,
         "confidence": CONFIDENCE,
         "method": METHOD,
         "precision": _interval(whole),
@@ -55,15 +55,15 @@ def summarise_judgements(pairs: "PairSet", judgements: Judgements, elsewhere: in
         ],
         "agreement": [
             {"a": pair.a, "b": pair.b, "pairs": pair.pairs, "agreed": pair.agreed, "kappa": _rounded(pair.kappa)}
-            for pair in agreements({name: _judged(said) for name, said in judgements.items()})
+            for pair in agreements({name: _without_skipped(of_pair) for name, of_pair in judgements.items()})
         ],
     }
 
 
 def summary_lines(record: Record) -> list[str]:
-    """The record as a table for people."""
+    """The record as a table for the terminal."""
     if not record["reviewers"]:
-        return ["review: no decisions yet", *_elsewhere(record)]
+        return ["review: no decisions yet", *_outside(record)]
     people = ", ".join(f"{person['name']} {_answers(person)}" for person in record["reviewers"])
     lines = [
         f"review: {record['labelled']:,} of {record['pairs']:,} pairs have a verdict, {record['same']:,} of them `same`; "
@@ -82,7 +82,7 @@ def summary_lines(record: Record) -> list[str]:
         + (f"kappa {pair['kappa']:.2f}" if pair["kappa"] is not None else "kappa undefined (one answer only)")
         for pair in record["agreement"]
     ]
-    return [*lines, *_elsewhere(record)]
+    return [*lines, *_outside(record)]
 
 
 def _strata(pairs: "PairSet", found: Mapping[int, bool | None]) -> list[Stratum]:
@@ -95,8 +95,8 @@ def _strata(pairs: "PairSet", found: Mapping[int, bool | None]) -> list[Stratum]
     return [Stratum(size, labelled[number], same[number]) for number, size in enumerate(pairs.sizes())]
 
 
-def _judged(said: Mapping[int, str]) -> dict[int, str]:
-    return {pair: decision for pair, decision in said.items() if decision != "skip"}
+def _without_skipped(of_pair: Mapping[int, str]) -> dict[int, str]:
+    return {pair: answer for pair, answer in of_pair.items() if answer != "skip"}
 
 
 def _interval(estimate: Estimate) -> dict[str, float | None]:
@@ -117,6 +117,6 @@ def _answers(person: Record) -> int:
     return int(person["same"] + person["different"] + person["unsure"])
 
 
-def _elsewhere(record: Record) -> list[str]:
+def _outside(record: Record) -> list[str]:
     count = record["elsewhere"]
-    return [f"review: {count:,} decisions are about pairs that are not in this set; they are kept"] if count else []
+    return [f"review: decisions about pairs outside this set, which the file keeps: {count:,}"] if count else []

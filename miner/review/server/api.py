@@ -1,4 +1,15 @@
-"""The pages and calls of the review server."""
+"""The JSON API of the review server.
+
+GET  /api/session               {"source", "pairs", "images", "reviewers"}: what is reviewed, where images are, names so far
+GET  /api/state?reviewer=NAME   {"queue": [{"pair"}, ...], "judged", "goal", "last"}: what a reviewer sees (`Session.state`);
+                                with --show-labels each pair of the queue also has "similarity" and "labels"
+GET  /api/summary               what `review.json` will hold (`estimation/summary.py`)
+POST /api/decisions             {"reviewer", "pair", "decision"} -> the new state of the reviewer, once the decision is on the disk
+GET  /                          the page
+GET  /images/SET/PAIR/a|b       an image of a pair; SET changes with the pairs, so that browsers keep no old images
+
+A refused request gets {"error"} with status 400, a decision that cannot be saved with status 507, a missing image with 404.
+"""
 
 import json
 from functools import partial
@@ -18,44 +29,47 @@ from miner.review.server.images import ImageStore
 from miner.review.server.session import Session, reviewer_name
 
 _LARGEST_BODY_BYTES = 4096
-_A_DAY = "private, max-age=86400, immutable"
+_CACHE_FOR_A_DAY = "private, max-age=86400, immutable"
 
 
 def create_app(session: Session, images: ImageStore, host: str, token: str | None) -> Starlette:
-    """The review as an ASGI application.
+    """The review server as an ASGI application.
 
-    GET / is the page, /images/SET/PAIR/a|b an image, /api/session what there is, /api/state?reviewer=NAME what a reviewer sees,
-    /api/summary the estimate; POST /api/decisions takes {"reviewer", "pair", "decision"} and answers once it is on the disk.
+    Args:
+        session: state of the review.
+        images: images of the pairs.
+        host: address that the server listens on.
+        token: access token to ask for; None on an address that only this machine can reach.
     """
     page = (Path(__file__).parent / "page.html").read_text()
-    pictures = f"/images/{session.pairs.identity}"
+    image_path = f"/images/{session.pairs.identity}"
     sides = {"a": session.pairs.a, "b": session.pairs.b}
 
     async def index(request: Request) -> Response:
         return HTMLResponse(page)
 
-    def about(request: Request) -> Response:
+    def session_json(request: Request) -> Response:
         return JSONResponse(
             {
                 "source": PurePath(session.pairs.source).name or session.pairs.source,
                 "pairs": len(session.pairs),
-                "images": pictures,
+                "images": image_path,
                 "reviewers": session.reviewers(),
             }
         )
 
-    def state(request: Request) -> Response:
+    def state_json(request: Request) -> Response:
         return JSONResponse(session.state(reviewer_name(request.query_params.get("reviewer"))))
 
-    def summary(request: Request) -> Response:
+    def summary_json(request: Request) -> Response:
         return JSONResponse(session.summary())
 
     async def decide(request: Request) -> Response:
-        sent = await _body(request)
-        pair, decision = sent.get("pair"), sent.get("decision")
+        body = await _body(request)
+        pair, decision = body.get("pair"), body.get("decision")
         if type(pair) is not int or not isinstance(decision, str):
-            raise UsageError("A decision names a reviewer, the number of a pair, and what was decided.")
-        name = reviewer_name(sent.get("reviewer"))
+            raise UsageError("A decision needs the name of a reviewer, the number of a pair, and an answer.")
+        name = reviewer_name(body.get("reviewer"))
         return JSONResponse(await run_in_threadpool(partial(session.decide, name, pair, decision)))
 
     def image(request: Request) -> Response:
@@ -65,17 +79,17 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
         try:
             data, kind = images.read(int(rows[pair]))
         except FileNotFoundError:
-            return _failure("This image is gone, or has changed since it was embedded.", 404)
-        return Response(data, media_type=kind, headers={"cache-control": _A_DAY})
+            return _failure("This image is gone or has changed since it was embedded.", 404)
+        return Response(data, media_type=kind, headers={"cache-control": _CACHE_FOR_A_DAY})
 
     return Starlette(
         routes=[
             Route("/", index),
-            Route("/api/session", about),
-            Route("/api/state", state),
-            Route("/api/summary", summary),
+            Route("/api/session", session_json),
+            Route("/api/state", state_json),
+            Route("/api/summary", summary_json),
             Route("/api/decisions", decide, methods=["POST"]),
-            Route(f"{pictures}/{{pair:int}}/{{side}}", image),
+            Route(f"{image_path}/{{pair:int}}/{{side}}", image),
         ],
         middleware=[Middleware(Guard, host=host, token=token, policy=content_security_policy(page))],
         exception_handlers={UsageError: _wrong_request, MinerError: _not_saved},
@@ -83,16 +97,16 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """A small JSON object.
+    """The body of a request, a small JSON object.
 
     Raises:
-        UsageError: it is something else.
+        UsageError: the body is anything else.
     """
     data = b""
     async for chunk in request.stream():
         data += chunk
         if len(data) > _LARGEST_BODY_BYTES:
-            raise UsageError("A decision is never this long.")
+            raise UsageError("A decision is too long.")
     try:
         record = json.loads(data)
     except (ValueError, RecursionError) as error:

@@ -1,4 +1,7 @@
-"""Who may talk to the server: this machine's own pages, and from elsewhere only those who hold the token."""
+"""Access to the server: from this machine, its own page; from other machines, only with the access token.
+
+Starlette's TrustedHostMiddleware is not used: its patterns cannot allow every IP address, and its refusal does not say what to do.
+"""
 
 import base64
 import hashlib
@@ -23,7 +26,7 @@ _HEADERS = {
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is reached from this machine only."""
+    """Whether only this machine can reach an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -31,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 def content_security_policy(page: str) -> str:
-    """Only the page's own inline script and style run, and only this server is asked for anything."""
+    """A policy that allows the inline script and style of the page, and requests to this server, and nothing else."""
 
     def sources(tag: str) -> str:
         blocks = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
@@ -45,17 +48,17 @@ def content_security_policy(page: str) -> str:
 
 
 class Guard:
-    """Checks every request before the application sees it, and adds the headers that keep browsers strict.
+    """Middleware that checks every request, and adds headers that keep browsers strict.
 
-    - Host: a page of a stranger's domain that has been pointed at this address (DNS rebinding) arrives with that domain in it.
-    - Origin and Sec-Fetch-Site: a form or script of another site cannot make a decision.
-    - Token: when there is one, it has to come once in the link, and is kept in a cookie from then on.
+    - Host: must name this machine. Otherwise an attacker could point a domain at this address (DNS rebinding).
+    - Origin and Sec-Fetch-Site: must be those of the page itself, so that a form or script of another site decides nothing.
+    - Token: if there is one, the link must carry it once; a cookie keeps it from then on.
 
     Args:
-        app: behind it.
-        host: the address listened on.
-        token: that is asked for, if any.
-        policy: the Content-Security-Policy.
+        app: the application behind the guard.
+        host: address that the server listens on.
+        token: access token to ask for, if any.
+        policy: Content-Security-Policy of the page.
     """
 
     def __init__(self, app: ASGIApp, host: str, token: str | None, policy: str) -> None:
@@ -75,22 +78,22 @@ class Guard:
                 headers.setdefault("cache-control", "no-store")
             await send(message)
 
-        answer = self._answer(Request(scope)) or self.app
-        await answer(scope, receive, send_strictly)
+        response = self._refusal(Request(scope)) or self.app
+        await response(scope, receive, send_strictly)
 
-    def _answer(self, request: Request) -> Response | None:
-        """A response instead of the application's."""
+    def _refusal(self, request: Request) -> Response | None:
+        """The response to a request that must not reach the application, else None."""
         if not self._is_own_host(request.headers.get("host", "")):
-            return _refusal(
+            return _refuse(
                 "This address does not belong to the review. Open the link that `miner review` printed, "
-                "or start it with --host and this name."
+                "or start `miner review` with --host and this name."
             )
         if request.method != "GET" and not _is_same_origin(request):
-            return _refusal("Decisions are only taken from the review's own page.")
-        return self._without_token(request) if self.token else None
+            return _refuse("Only the page of the review itself may send decisions.")
+        return self._check_token(request) if self.token else None
 
     def _is_own_host(self, header: str) -> bool:
-        """Names that an outsider cannot point here: addresses themselves, localhost, and the names of this machine."""
+        """Whether a Host header is an IP address, localhost, or a name of this machine: an attacker controls none of these."""
         name = _host_name(header)
         if is_loopback(name) or name.endswith(".localhost"):
             return True
@@ -99,25 +102,25 @@ class Guard:
         try:
             ip_address(name)
         except ValueError:
-            own = socket.gethostname().lower()
-            return name in {self.host, own, f"{own}.local"}
+            machine = socket.gethostname().lower()
+            return name in {self.host, machine, f"{machine}.local"}
         return True
 
-    def _without_token(self, request: Request) -> Response | None:
+    def _check_token(self, request: Request) -> Response | None:
         assert self.token is not None
         server = request.scope.get("server") or ("", 0)
         cookie = f"miner-review-{server[1]}"
         if _equal(request.cookies.get(cookie, ""), self.token):
             return None
         if request.url.path == "/" and _equal(request.query_params.get("token", ""), self.token):
-            answer = RedirectResponse("/", 303)
-            answer.set_cookie(cookie, self.token, httponly=True, samesite="lax")
-            return answer
-        return _refusal("This review asks for its access token. Open the whole link that `miner review` printed.")
+            response = RedirectResponse("/", 303)
+            response.set_cookie(cookie, self.token, httponly=True, samesite="lax")
+            return response
+        return _refuse("This review needs an access token. Open the whole link that `miner review` printed.")
 
 
 def _host_name(header: str) -> str:
-    """The name in a Host header, without its port."""
+    """The name in a Host header, without the port; empty if the header is malformed."""
     try:
         return (urlsplit(f"//{header}").hostname or "").rstrip(".")
     except ValueError:
@@ -125,7 +128,7 @@ def _host_name(header: str) -> str:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Browsers say where a request comes from; programs that are no browsers send neither header."""
+    """Whether a request comes from the page itself. Browsers send these headers; other programs send neither."""
     site, origin = request.headers.get("sec-fetch-site"), request.headers.get("origin")
     if site not in (None, "same-origin"):
         return False
@@ -136,5 +139,5 @@ def _equal(given: str, wanted: str) -> bool:
     return secrets.compare_digest(given.encode(), wanted.encode())
 
 
-def _refusal(reason: str) -> Response:
+def _refuse(reason: str) -> Response:
     return PlainTextResponse(reason + "\n", 403)

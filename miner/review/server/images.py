@@ -1,4 +1,4 @@
-"""The images of pairs as a browser can show them: original bytes wherever it can."""
+"""Images for the browser: the original bytes where browsers can show them, else converted."""
 
 import hashlib
 import io
@@ -15,43 +15,43 @@ from miner.source.webdataset.shards import ShardSource
 
 _LARGEST_BYTES = 3_000_000
 _LARGEST_SIDE = 2048
-_SHOWN_AS_THEY_ARE = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
+_SHOWN_UNCHANGED = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
 class ImageStore:
-    """Images by row, from the source or, where that has lost one, from the exported shards.
+    """Images by row, from the source, or from the exported shards if the source has lost one.
 
     Args:
-        workspace: whose images they are.
-        spec: of the source.
-        images: key and sha256 by row.
+        workspace: workspace with the shards.
+        spec: source, as the user named it.
+        images: table with key and sha256, one row per image.
     """
 
     def __init__(self, workspace: Workspace, spec: str, images: pa.Table) -> None:
         self._images = images
         shards = str(workspace.shards / "images-*.tar")
-        self._places = [_LazySource(lambda: open_source(spec)), _LazySource(lambda: ShardSource(shards))]
+        self._sources = [_LazySource(lambda: open_source(spec)), _LazySource(lambda: ShardSource(shards))]
 
     def open(self) -> str | None:
-        """Open the source ahead of the first image, which can take seconds. Returns what is wrong with it, if anything."""
-        return self._places[0].open()
+        """Open the source before the first image is needed, which can take seconds. Returns the problem if this fails."""
+        return self._sources[0].open()
 
     def read(self, row: int) -> tuple[bytes, str]:
-        """Bytes that browsers show, and their media type. May be called from several threads.
+        """Bytes that browsers can show, and their media type. Several threads may call this.
 
         Raises:
-            FileNotFoundError: the image is gone, or has changed since it was embedded.
+            FileNotFoundError: the image is gone or has changed since it was embedded.
         """
         key, sha256 = (self._images[name][row].as_py() for name in ("key", "sha256"))
-        for place in self._places:
-            data = place.read(key)
+        for source in self._sources:
+            data = source.read(key)
             if data is not None and hashlib.sha256(data).hexdigest() == sha256:
                 return for_browsers(data)
         raise FileNotFoundError(key)
 
 
 class _LazySource:
-    """A source that is opened when it is first needed."""
+    """A source that is opened when the first image is read."""
 
     def __init__(self, opener: Callable[[], Source]) -> None:
         self._opener = opener
@@ -61,7 +61,7 @@ class _LazySource:
         self._problem: str | None = None
 
     def open(self) -> str | None:
-        """Open it once, and say why that failed."""
+        """Open the source once. Returns the problem if this fails."""
         with self._lock:
             if self._entries is None:
                 self._entries = {}
@@ -73,7 +73,7 @@ class _LazySource:
             return self._problem
 
     def read(self, key: str) -> bytes | None:
-        """The bytes of an image, or None if they are not here."""
+        """The bytes of an image; None if the source does not have them."""
         self.open()
         entry = self._entries.get(key) if self._entries else None
         if entry is None or self._source is None:
@@ -85,12 +85,14 @@ class _LazySource:
 
 
 def for_browsers(data: bytes) -> tuple[bytes, str]:
-    """JPEG and PNG of moderate size as they are; everything else decoded as the encoder saw it, as PNG or, if large, JPEG.
+    """Bytes and media type: JPEG and PNG of moderate size unchanged, other images as PNG, large ones as a smaller JPEG.
+
+    Images are decoded as for the encoder.
 
     Raises:
-        FileNotFoundError: the bytes are no image any more.
+        FileNotFoundError: the bytes are no readable image.
     """
-    kind = next((kind for start, kind in _SHOWN_AS_THEY_ARE.items() if data.startswith(start)), None)
+    kind = next((kind for start, kind in _SHOWN_UNCHANGED.items() if data.startswith(start)), None)
     if kind and len(data) <= _LARGEST_BYTES:
         return data, kind
     try:

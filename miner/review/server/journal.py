@@ -1,4 +1,4 @@
-"""The file that decisions are appended to. What `append` has returned for is on the disk, whatever happens then."""
+"""The file of decisions while a server runs. When `append` returns, the decision is on the disk."""
 
 import fcntl
 import json
@@ -15,17 +15,17 @@ from miner.errors import MinerError
 
 
 class Journal:
-    """`decisions.jsonl`, held open by one server at a time; others may read it.
+    """`decisions.jsonl`, locked by one server at a time; other processes may read it.
 
     Attributes:
-        decisions: those that were there when it was opened.
+        decisions: decisions that the file held when it was opened.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open or create the file, and mend its end.
+        """Open or create the file, and repair a half-written last line.
 
         Raises:
-            MinerError: another server holds it, it cannot be written, or a line of it is no decision.
+            MinerError: another server has locked the file, it cannot be written, or a line of it is no decision.
         """
         self.path = path
         self._lock = threading.Lock()
@@ -35,8 +35,8 @@ class Journal:
         except OSError as error:
             raise MinerError(f"{path} cannot be written: {error.strerror}. Decisions would be lost.") from error
         try:
-            self._hold()
-            self._mend()
+            self._lock_file()
+            self._repair_end()
             _sync_folder(path.parent)
             self.decisions = read_decisions(path)
         except BaseException:
@@ -44,10 +44,10 @@ class Journal:
             raise
 
     def append(self, decision: Decision) -> None:
-        """Write one line and wait until the disk has it. May be called from several threads.
+        """Write one line, and wait until it is on the disk (fsync). Several threads may call this.
 
         Raises:
-            MinerError: it could not be written; the file ends as it did before.
+            MinerError: the line could not be written; the file is then as before.
         """
         line = decision.line().encode()
         with self._lock:
@@ -70,16 +70,16 @@ class Journal:
     ) -> None:
         os.close(self._file)
 
-    def _hold(self) -> None:
+    def _lock_file(self) -> None:
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise MinerError(
-                f"Another `miner review` is writing {self.path}. Use its page; several people can work there at once."
+                f"Another `miner review` is writing {self.path}. Use its page: several people can review there at once."
             ) from error
 
-    def _mend(self) -> None:
-        """End a last line that has no newline: kept if it is whole, else cut. A reviewer was never told that it is safe."""
+    def _repair_end(self) -> None:
+        """Add the newline to a whole last line, or cut a half-written one, which no reviewer was told is saved."""
         content = self.path.read_bytes()
         rest = content[content.rfind(b"\n") + 1 :]
         if not rest:
@@ -100,13 +100,13 @@ def _is_whole(line: bytes) -> bool:
 
 
 def _write_all(file: int, data: bytes) -> None:
-    """Write everything: on a disk that is nearly full, one call may write a part."""
+    """Write all bytes: on a disk that is nearly full, one call may write only a part."""
     while data:
         data = data[os.write(file, data) :]
 
 
 def _sync_folder(path: Path) -> None:
-    """Make the file's own name durable."""
+    """Bring the name of a new file to the disk."""
     folder = os.open(path, os.O_RDONLY)
     try:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""Listening, and stopping when somebody presses Ctrl-C."""
+"""The socket of the server, its link, and its end on Ctrl-C."""
 
 import errno
 import signal
@@ -18,10 +18,10 @@ _LAST_REQUESTS_S = 5
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens on the first free port from `port` on.
+    """A socket that listens on the first free port at or above `port`.
 
     Raises:
-        UsageError: the address is not one of this machine.
+        UsageError: the address does not belong to this machine, or the port needs special rights.
         MinerError: all ports tried are taken.
     """
     try:
@@ -48,19 +48,19 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def link(listener: socket.socket, host: str, token: str | None) -> str:
-    """The address for people; one that listens everywhere goes by the name of this machine."""
+    """The link to open. A server that listens on all addresses is named by the name of this machine."""
     name = socket.gethostname() if host in ("0.0.0.0", "::", "") else host
     name = f"[{name}]" if ":" in name else name
     return f"http://{name}:{listener.getsockname()[1]}/" + (f"?token={token}" if token else "")
 
 
 def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM; those that are being answered then are finished first.
+    """Answer requests until SIGINT or SIGTERM. Requests in progress are finished first.
 
     Args:
-        app: what answers.
-        listener: where it listens already, so that a browser may be sent there at once.
-        announce: called when a signal will be heeded.
+        app: the application.
+        listener: socket that listens already, so that a browser can connect at once.
+        announce: called when signals are handled.
     """
     config = uvicorn.Config(
         app,
@@ -78,15 +78,15 @@ def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None])
 
 @contextmanager
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Signals end the server, not the command; uvicorn raises each again when it has stopped, which changes nothing more."""
+    """Signals stop the server, not the command. Uvicorn raises each signal again after its end, which then has no effect."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         server.should_exit = True
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in numbers]
+    signals = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, stop) for number in signals]
     try:
         yield
     finally:
-        for number, handler in zip(numbers, before, strict=True):
+        for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""One running review: who has said what, and what each reviewer sees next."""
+"""The state of a running review: the answers of all reviewers, and the next pairs of each."""
 
 import threading
 import time
@@ -23,69 +23,70 @@ _SUMMARY_INTERVAL_S = 1.0
 
 
 class Session:
-    """The state that all requests share. Every method may be called from several threads.
+    """The state that all requests share. Several threads may call every method.
 
     Args:
-        pairs: under review.
-        sampler: of the order for each reviewer.
-        journal: where decisions go.
-        labels: that each reviewer is asked for.
+        pairs: pairs under review.
+        sampler: order of the pairs for each reviewer.
+        journal: file of decisions.
+        labels: number of pairs that each reviewer is asked to judge.
         show_labels: whether reviewers see class labels and similarity.
     """
 
     def __init__(self, pairs: PairSet, sampler: Sampler, journal: Journal, labels: int, show_labels: bool) -> None:
         self.pairs, self.journal, self.show_labels = pairs, journal, show_labels
         self.goal = min(labels, len(pairs))
-        self.said, self.elsewhere = judgements(pairs, journal.decisions)
-        self._judged = Counter(pair for said in self.said.values() for pair in said if said[pair] != "skip")
+        self.answers, self.outside = judgements(pairs, journal.decisions)
+        self._judged = Counter(
+            pair for answers in self.answers.values() for pair, answer in answers.items() if answer != "skip"
+        )
         self._sampler = sampler
         self._common: list[int] = sampler.common.tolist()
         self._is_common = frozenset(self._common)
-        self._own = lru_cache(maxsize=256)(lambda reviewer: sampler.own(reviewer).tolist())
+        self._individual = lru_cache(maxsize=256)(lambda reviewer: sampler.individual(reviewer).tolist())
         self._lock = threading.Lock()
         self._summary: tuple[int, float, Record] | None = None
         self._version = 0
 
     def decide(self, reviewer: str, pair: int, decision: str) -> Record:
-        """Take one decision, and return the reviewer's new state once it is on the disk.
+        """Take one decision, and return the new state of the reviewer once the decision is on the disk.
 
-        The same decision sent twice is written once, so that a client that got no answer may ask again.
+        A decision that is sent twice is written once, so that a client without a response can send it again.
 
         Raises:
-            UsageError: there is no such pair or decision.
-            MinerError: it could not be written.
+            UsageError: there is no such pair or answer.
+            MinerError: the decision could not be written.
         """
         if not 0 <= pair < len(self.pairs):
             raise UsageError(f"There is no pair {pair}.")
         if decision not in get_args(ReviewAnswer):
             raise UsageError(f"{decision!r} is no decision.")
         with self._lock:
-            said = self.said.get(reviewer, {})
-            if said.get(pair, "undo") != decision:
+            if self.answers.get(reviewer, {}).get(pair, "undo") != decision:
                 self.journal.append(self._line(reviewer, pair, decision))
                 self._take(reviewer, pair, decision)
             return self._state(reviewer)
 
     def state(self, reviewer: str) -> Record:
-        """What a reviewer sees: the next pairs, the progress, and the pair that an undo would bring back."""
+        """What a reviewer sees: the next pairs, the progress, and the pair that an undo brings back."""
         with self._lock:
             return self._state(reviewer)
 
     def summary(self) -> Record:
-        """What all decisions say so far; at most a second old."""
+        """The summary of all decisions, at most a second old."""
         with self._lock:
             version, now = self._version, time.monotonic()
             if self._summary and (self._summary[0] == version or now - self._summary[1] < _SUMMARY_INTERVAL_S):
                 return self._summary[2]
-            said = {name: dict(decisions) for name, decisions in self.said.items()}
-        record = summarise_judgements(self.pairs, said, self.elsewhere)
+            judged = {name: dict(answers) for name, answers in self.answers.items()}
+        record = summarise_judgements(self.pairs, judged, self.outside)
         self._summary = (version, now, record)
         return record
 
     def reviewers(self) -> list[str]:
-        """Names of those who have decided something."""
+        """Names of the reviewers with at least one answer."""
         with self._lock:
-            return sorted(name for name, said in self.said.items() if said)
+            return sorted(name for name, answers in self.answers.items() if answers)
 
     def _line(self, reviewer: str, pair: int, decision: str) -> Decision:
         key_a, key_b = self.pairs.keys(pair)
@@ -100,40 +101,40 @@ class Session:
         )
 
     def _take(self, reviewer: str, pair: int, decision: str) -> None:
-        said = self.said.setdefault(reviewer, {})
-        if said.pop(pair, "skip") != "skip":
+        answers = self.answers.setdefault(reviewer, {})
+        if answers.pop(pair, "skip") != "skip":
             self._judged[pair] -= 1
         if decision != "undo":
-            said[pair] = decision
+            answers[pair] = decision
             self._judged[pair] += decision != "skip"
         self._version += 1
 
     def _state(self, reviewer: str) -> Record:
-        said = self.said.get(reviewer, {})
+        answers = self.answers.get(reviewer, {})
         return {
-            "queue": [self._card(pair) for pair in self._next(reviewer, said)],
-            "judged": sum(decision != "skip" for decision in said.values()),
+            "queue": [self._card(pair) for pair in self._next(reviewer, answers)],
+            "judged": sum(answer != "skip" for answer in answers.values()),
             "goal": self.goal,
-            "last": next(reversed(said), None),
+            "last": next(reversed(answers), None),
         }
 
-    def _next(self, reviewer: str, said: dict[int, str]) -> list[int]:
-        """The next few pairs; own ones that somebody else has judged are passed over."""
-        common = (pair for pair in self._common if pair not in said)
-        own = (pair for pair in self._own(reviewer) if pair not in said and not self._judged[pair])
-        had_common = sum(pair in self._is_common for pair in said)
-        had_own = len(said) - had_common
+    def _next(self, reviewer: str, answers: dict[int, str]) -> list[int]:
+        """The next few pairs. Individual pairs that another reviewer has judged are left out."""
+        common = (pair for pair in self._common if pair not in answers)
+        individual = (pair for pair in self._individual(reviewer) if pair not in answers and not self._judged[pair])
+        had_common = sum(pair in self._is_common for pair in answers)
+        had_individual = len(answers) - had_common
         found: list[int] = []
         while len(found) < _AHEAD:
-            is_common = self._sampler.is_common_next(had_common, had_own)
-            first, second = (common, own) if is_common else (own, common)
+            is_common = self._sampler.is_common_next(had_common, had_individual)
+            first, second = (common, individual) if is_common else (individual, common)
             pair = next(first, None)
             if pair is None:
                 pair = next(second, None)
             if pair is None:
                 break
             found.append(pair)
-            had_common, had_own = had_common + is_common, had_own + (not is_common)
+            had_common, had_individual = had_common + is_common, had_individual + (not is_common)
         return found
 
     def _card(self, pair: int) -> Record:
@@ -147,10 +148,10 @@ class Session:
 
 
 def reviewer_name(text: object) -> str:
-    """A name as it is recorded.
+    """The name of a reviewer, with its spaces and Unicode normalised.
 
     Raises:
-        UsageError: it is empty, too long, or holds control characters.
+        UsageError: the name is empty, too long, or holds control characters.
     """
     name = unicodedata.normalize("NFC", " ".join(text.split())) if isinstance(text, str) else ""
     if not 0 < len(name) <= _NAME_LENGTH or not name.isprintable():

@@ -22,11 +22,11 @@ def test_kappa_is_undefined_where_both_only_know_one_answer() -> None:
 
 
 def test_only_pairs_that_both_judged_count() -> None:
-    said = {
+    judged = {
         "Bob": {1: "same", 2: "different", 3: "same", 9: "unsure"},
         "Ada": {1: "same", 2: "same", 3: "same", 4: "different"},
         "Eve": {7: "same"},
     }
-    (found,) = agreements(said)
+    (found,) = agreements(judged)
     assert (found.a, found.b, found.pairs, found.agreed) == ("Ada", "Bob", 3, 2)
     assert found.kappa == pytest.approx(0.0)

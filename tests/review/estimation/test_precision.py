@@ -27,7 +27,7 @@ def test_price_and_bonett_by_hand() -> None:
     assert (found.low, found.high) == pytest.approx((centre - half, centre + half), abs=1e-6)
 
 
-def test_effective_labels_have_the_variance_of_the_hypergeometric_distribution() -> None:
+def test_effective_labels_match_the_hypergeometric_variance() -> None:
     rng = np.random.default_rng(0)
     draws = rng.hypergeometric(60, 40, 30, 200_000) / 30
     assert 0.6 * 0.4 / draws.var() == pytest.approx(effective_labels(Stratum(100, 30, 0)), rel=0.02)

@@ -50,7 +50,7 @@ def test_every_beginning_holds_each_part_in_proportion() -> None:
 
 def merged(sampler: Sampler, reviewer: str, count: int) -> list[int]:
     """The first pairs of a reviewer, while there are both common and own ones."""
-    common, own, found = iter(sampler.common), iter(sampler.own(reviewer)), []
+    common, own, found = iter(sampler.common), iter(sampler.individual(reviewer)), []
     had = [0, 0]
     for _ in range(count):
         is_common = sampler.is_common_next(*had)
@@ -73,14 +73,14 @@ def test_the_stated_part_is_common(overlap: float) -> None:
     shared = [[pair for pair in pairs if pair in common] for pairs in (ada, bob)]
     assert shared[0] == shared[1]
     assert len(shared[0]) == pytest.approx(200 * overlap, abs=1)
-    assert common.isdisjoint(sampler.own("Ada").tolist())
+    assert common.isdisjoint(sampler.individual("Ada").tolist())
     assert (ada == bob) == (overlap == 1)
 
 
 def test_nobody_sees_a_pair_twice_and_everybody_can_see_all() -> None:
     slice_of = numbers(SIZES)
     sampler = Sampler(slice_of, len(SIZES), 50, 0.3, 0)
-    assert sorted([*sampler.common.tolist(), *sampler.own("Ada").tolist()]) == list(range(len(slice_of)))
+    assert sorted([*sampler.common.tolist(), *sampler.individual("Ada").tolist()]) == list(range(len(slice_of)))
 
 
 def test_a_reviewers_labels_are_allocated_over_the_slices() -> None:
@@ -104,4 +104,6 @@ def test_within_a_slice_every_pair_is_drawn_equally_often() -> None:
 
 def test_millions_of_pairs_give_a_bounded_order() -> None:
     sampler = Sampler(numbers([1_500_000, 400_000, 100_000]), 3, 200, 0.2, 0)
-    assert len(sampler.common) == len(sampler.own("Ada")) == LONGEST == len(set(sampler.own("Ada").tolist()))
+    assert (
+        len(sampler.common) == len(sampler.individual("Ada")) == LONGEST == len(set(sampler.individual("Ada").tolist()))
+    )

@@ -19,7 +19,6 @@ from PIL import Image
 
 from miner.artifacts.decisions import read_decisions, standing
 from miner.artifacts.workspace import Workspace
-from tests.review.running import Server
 
 
 def decisions_file(workspace: Workspace) -> Path:
@@ -36,12 +35,6 @@ def first_pair(client: httpx.Client, reviewer: str) -> int:
 
 def post(client: httpx.Client, reviewer: str, pair: int, decision: str) -> httpx.Response:
     return client.post("/api/decisions", json={"reviewer": reviewer, "pair": pair, "decision": decision})
-
-
-def stop(server: Server, number: int = signal.SIGINT) -> tuple[int, str]:
-    server.process.send_signal(number)
-    said, _ = server.process.communicate()
-    return server.process.returncode, said
 
 
 def test_fifty_reviewers_at_once_lose_nothing(workspace, start_review) -> None:
@@ -69,9 +62,9 @@ def test_fifty_reviewers_at_once_lose_nothing(workspace, start_review) -> None:
     assert len(standing(written)) == len(written) == 1000
     with server.client() as client:
         people = client.get("/api/summary").json()["reviewers"]
-        said = Counter(decision for _, _, decision in sent)
+        answers = Counter(decision for _, _, decision in sent)
     assert len(people) == 50
-    assert {answer: sum(person[answer] for person in people) for answer in said} == said
+    assert {answer: sum(person[answer] for person in people) for answer in answers} == answers
 
 
 @pytest.mark.parametrize("killed_after", [40, 150])
@@ -109,7 +102,7 @@ def test_every_acknowledged_decision_survives_kill_9(workspace, start_review, ki
         for name in {name for name, _ in acknowledged}:
             state = client.get("/api/state", params={"reviewer": name}).json()
             assert state["judged"] >= sum(reviewer == name for reviewer, _ in acknowledged)
-    code, _ = stop(again)
+    code, _ = again.stop()
     assert code == 0
     kept = {(decision.reviewer, decision.pair) for decision in read_decisions(decisions_file(workspace))}
     table = _pairs(workspace)
@@ -127,10 +120,12 @@ def test_ctrl_c_ends_with_the_summary_and_the_next_command(workspace, start_revi
             for _ in range(12):
                 post(client, reviewer, first_pair(client, reviewer), "same").raise_for_status()
         live = client.get("/api/summary").json()
-    code, said = stop(server)
+    code, output = server.stop()
     assert code == 0
-    assert "Ada 12, Bob 12" in said and "Ada and Bob agree on" in said
-    assert f"miner export --exclude {decisions_file(workspace)} -w {workspace.root}" in said and "--force" not in said
+    assert "Ada 12, Bob 12" in output and "Ada and Bob agree on" in output
+    assert (
+        f"miner export --exclude {decisions_file(workspace)} -w {workspace.root}" in output and "--force" not in output
+    )
     record = json.loads((workspace.review / "review.json").read_text())
     assert record["precision"]["value"] == 1.0 and record["precision"]["low"] > 0.5
     assert {**live, "labelled": 0, "reviewers": [], "digest": ""}.keys() == record.keys()
@@ -139,8 +134,8 @@ def test_ctrl_c_ends_with_the_summary_and_the_next_command(workspace, start_revi
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_review_without_decisions_ends_cleanly(workspace, start_review, number: int) -> None:
-    code, said = stop(start_review(workspace), number)
-    assert (code, said) == (0, "review: no decisions yet\n")
+    code, output = start_review(workspace).stop(number)
+    assert (code, output) == (0, "review: no decisions yet\n")
 
 
 def test_the_summary_needs_no_server_and_prints_json(workspace, start_review) -> None:
@@ -161,7 +156,7 @@ def test_the_summary_needs_no_server_and_prints_json(workspace, start_review) ->
     assert server.process.poll() is None
 
 
-def test_the_same_name_continues_where_it_stopped_and_undo_reaches_back(workspace, start_review) -> None:
+def test_a_name_continues_after_a_restart_and_can_undo(workspace, start_review) -> None:
     first = start_review(workspace)
     with first.client() as client:
         pairs = []
@@ -169,7 +164,7 @@ def test_the_same_name_continues_where_it_stopped_and_undo_reaches_back(workspac
             pairs.append(first_pair(client, "Ada"))
             post(client, "Ada", pairs[-1], "same")
         coming = first_pair(client, "Ada")
-    stop(first)
+    first.stop()
     again = start_review(workspace)
     with again.client() as client:
         state = client.get("/api/state", params={"reviewer": "Ada"}).json()
@@ -210,7 +205,7 @@ def test_reviewers_are_blind_unless_told_otherwise(workspace, start_review) -> N
         answers = [client.get(path) for path in ("/api/session", "/api/state?reviewer=Ada", "/api/summary")]
         assert all(set(card) == {"pair"} for card in answers[1].json()["queue"])
         assert not any(name in answer.text for answer in answers for name in ("Sneaker", "label_a", "class"))
-    stop(blind)
+    blind.stop()
     seeing = start_review(workspace, "--show-labels")
     with seeing.client() as client:
         card = client.get("/api/state?reviewer=Ada").json()["queue"][0]
@@ -231,8 +226,8 @@ def test_decisions_about_other_pairs_are_kept_and_counted_apart(workspace, start
     with server.client() as client:
         post(client, "Ada", first_pair(client, "Ada"), "same")
         assert client.get("/api/summary").json()["elsewhere"] == 1
-    _, said = stop(server)
-    assert "1 decisions are about pairs that are not in this set" in said
+    _, output = server.stop()
+    assert "decisions about pairs outside this set, which the file keeps: 1\n" in output
     assert lines(workspace)[0] == stranger and len(lines(workspace)) == 2
 
 
@@ -240,7 +235,7 @@ def test_a_taken_port_gives_way_to_the_next(workspace, start_review, mined) -> N
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         server = start_review(workspace, "--port", str(port))
-        assert f"port {port} is taken" in server.said
+        assert f"port {port} is taken" in server.printed
         assert server.base != f"http://127.0.0.1:{port}"
         with server.client() as client:
             assert client.get("/").status_code == 200
@@ -258,8 +253,8 @@ def test_a_second_server_and_other_stages(workspace, start_review) -> None:
         for stage in (["export"], ["report"]):
             subprocess.run([sys.executable, "-m", "miner", *stage], capture_output=True, env=environment, check=True)
         post(client, "Ada", first_pair(client, "Ada"), "same")
-    _, said = stop(server)
-    assert "Ada 2" in said and "--force" in said
+    _, output = server.stop()
+    assert "Ada 2" in output and "--force" in output
 
 
 def test_images_of_the_queue_can_be_seen(workspace, start_review) -> None:

@@ -1,4 +1,4 @@
-"""What strangers try: rebound names, other sites' forms, guessed paths, missing tokens."""
+"""Attacks that the server refuses: rebound names, forms of other sites, guessed paths, missing tokens."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ def decision(client: httpx.Client, **headers: str) -> httpx.Response:
     "host",
     ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.evil.example", "10.0.0.7", "", "[", "a b"],
 )
-def test_a_name_that_is_not_ours_is_refused(local: Server, host: str) -> None:
+def test_a_foreign_host_name_is_refused(local: Server, host: str) -> None:
     with local.client() as client:
         for path in ("/", "/api/session", "/api/state?reviewer=Eve"):
             assert client.get(path, headers={"host": host}).status_code == 403
@@ -130,7 +130,7 @@ def test_loopback_only_by_default(local: Server) -> None:
 
 def test_other_machines_need_the_token(workspace, start_review) -> None:
     server = start_review(workspace, "--host", "0.0.0.0")
-    assert "WARNING" in server.said
+    assert "WARNING" in server.printed
     token = server.url.partition("?token=")[2]
     port = urlsplit(server.base).port
     assert len(token) >= 20
@@ -152,7 +152,7 @@ def test_other_machines_need_the_token(workspace, start_review) -> None:
         assert decision(client, origin="http://evil.example").status_code == 403
 
 
-def test_a_token_of_ones_own_is_asked_for_everywhere_and_written_nowhere(workspace, start_review) -> None:
+def test_a_chosen_token_is_always_needed_and_never_written(workspace, start_review) -> None:
     token = "correct-horse-battery"
     server = start_review(workspace, "--token", token)
     assert server.url.endswith(f"/?token={token}")

@@ -7,24 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from miner.artifacts.decisions import Decision, read_decisions
+from miner.artifacts.decisions import read_decisions
 from miner.errors import MinerError
 from miner.review.server.journal import Journal
+from tests.review.decisions import decision
 
 
-def decision(number: int = 0, reviewer: str = "Ada") -> Decision:
-    return Decision(
-        key_a=f"a{number}",
-        key_b=f"b{number}",
-        decision="same",
-        reviewer=reviewer,
-        time="2025-03-01T12:00:00Z",
-        similarity=0.9,
-        slice=[0.8, 1.0],
-    )
-
-
-def test_what_is_appended_is_read_back_and_the_next_one_continues(tmp_path: Path) -> None:
+def test_appended_decisions_are_read_back_and_continued(tmp_path: Path) -> None:
     path = tmp_path / "review" / "decisions.jsonl"
     with Journal(path) as journal:
         assert journal.decisions == []
@@ -96,7 +85,7 @@ import resource, signal, sys
 from pathlib import Path
 from miner.errors import MinerError
 from miner.review.server.journal import Journal
-from tests.review.server.test_journal import decision
+from tests.review.decisions import decision
 path = Path(sys.argv[1])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 with Journal(path) as journal:
