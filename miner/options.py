@@ -11,6 +11,12 @@ from miner.errors import UsageError
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 
+# The headings of help pages, in the order in which they are shown.
+PANELS = (
+    *("arguments", "options", "basics", "pairs", "method", "views", "optimizer", "engine", "output", "processes"),
+    *("studies", "general", "expert"),
+)
+
 
 class Options(BaseModel):
     """Base of every stage's options. Each field is a flag: its description is the help, its default the default.
@@ -18,7 +24,10 @@ class Options(BaseModel):
     What a field says of itself beside its type stands in `json_schema_extra`:
         argument: True for a positional argument.
         short: a short flag, such as "-b".
-        panel: the heading under which `--help` shows it.
+        flag: the long flag, if it is not named after the field.
+        metavar: what a value looks like in `--help`, if not by its type.
+        variable: the environment variable that is read where no flag is given.
+        panel: the heading under which `--help` shows it, one of PANELS.
         decides_result: whether a request holds it. True if not said. False for what changes the speed or the place of a
             result only, and for what the request holds in another form, such as a fingerprint. "if changed" for an option
             that is younger than results that must stay valid: the request holds it where it differs from its default.

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from miner.artifacts.workspace import DEFAULT_WORKSPACE
 from miner.errors import UsageError
@@ -31,6 +31,41 @@ StageOptions = dict[str, Any]
 Stages = list[dict[str, StageOptions | None]]
 Planned = list[tuple[str, Options]]
 Kind = TypeVar("Kind", bound=BaseModel)
+
+
+class RunOptions(Options):
+    """Options of `miner run`."""
+
+    recipe: Path = Field(
+        description="A recipe or a study, as YAML, such as pipelines/demo.yaml.", json_schema_extra={"argument": True}
+    )
+    workspace: Path | None = Field(
+        None,
+        description="Work in this folder, instead of the recipe's own.",
+        json_schema_extra={"short": "-w", "metavar": "FOLDER"},
+    )
+    full: bool = Field(False, description="Use the recipe's `full` settings, which mostly want a GPU.")
+    set: list[str] = Field(
+        [],
+        description="Change an option of the recipe. May be given several times.",
+        json_schema_extra={"metavar": "STAGE.OPTION=VALUE"},
+    )
+    force: bool = Field(False, description="Replace what earlier, different requests made.")
+    seeds: str | None = Field(
+        None,
+        description="Seeds of the study, instead of its own.",
+        json_schema_extra={"panel": "studies", "metavar": "0,1,..."},
+    )
+    arms: str | None = Field(
+        None,
+        description="Arms of the study, instead of all. An optional arm runs only if it is named here.",
+        json_schema_extra={"panel": "studies", "metavar": "NAME,..."},
+    )
+    engine_address: str | None = Field(
+        None,
+        description="Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
+        json_schema_extra={"panel": "studies"},
+    )
 
 
 class Recipe(BaseModel):
@@ -65,11 +100,23 @@ def read_recipe(kind: type[Kind], content: dict[str, Any], path: Path) -> Kind:
         raise UsageError(f"{path} is not a {kind.__name__.lower()}: {where}: {problem['msg']}.") from None
 
 
-def plan_recipe(recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Path) -> Planned:
-    """All stages with their options validated."""
+def plan_recipe(
+    recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Path, workspace: Path | None = None
+) -> Planned:
+    """All stages with their options validated.
+
+    Args:
+        recipe: as read.
+        changes: options by stage, from --set.
+        full: whether to apply the recipe's `full`.
+        path: of the recipe, for errors.
+        workspace: instead of the recipe's own.
+    Raises:
+        UsageError: a stage or an option is wrong.
+    """
     names = [name for stage in recipe.stages for name in stage]
     check_names(names, changes, recipe.full, full, path)
-    return plan_stages(recipe.stages, [recipe.full if full else {}, changes], recipe.workspace)
+    return plan_stages(recipe.stages, [recipe.full if full else {}, changes], workspace or recipe.workspace)
 
 
 def check_names(

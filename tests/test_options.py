@@ -2,7 +2,7 @@
 
 import pytest
 
-from miner.options import Options
+from miner.options import PANELS, Options
 from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 
@@ -58,5 +58,6 @@ def test_approximate_engine_is_in_the_request_with_its_options() -> None:
 def test_options_say_nothing_unknown_of_themselves(stage: str) -> None:
     for name, field in STAGES[stage].options.model_fields.items():
         said = field.json_schema_extra or {}
-        assert said.keys() <= {"argument", "short", "panel", "decides_result"}, name
+        assert said.keys() <= {"argument", "short", "metavar", "panel", "decides_result"}, name
+        assert said.get("panel", "options") in PANELS, name
         assert said.get("decides_result", True) in (True, False, "if changed"), name

@@ -13,8 +13,17 @@ from miner.machine.processor import processor_name
 from miner.source.named.builtin import cache_folder
 
 
-def doctor() -> Result:
-    """Look at the processor, the devices, the FAISS build, the decoders, optional packages and the disk."""
+def doctor(encoder: str | None = None) -> Result:
+    """Look at the processor, the devices, the FAISS build, the decoders, optional packages and the disk.
+
+    Args:
+        encoder: measure the images per second of this encoder instead, for several batch sizes, in a few seconds.
+    Raises:
+        UsageError: there is no such encoder.
+        MinerError: its weights cannot be loaded.
+    """
+    if encoder is not None:
+        return _measure_encoder(encoder)
     checks: list[tuple[str, Callable[[], str]]] = [
         ("processor", _processor),
         ("torch", _torch),
@@ -35,13 +44,7 @@ def doctor() -> Result:
     return Result("doctor", {"environment": environment(), "checks": answers}, lines)
 
 
-def doctor_encoder(name: str) -> Result:
-    """Measure the images per second of an encoder on this machine, for several batch sizes, in a few seconds.
-
-    Raises:
-        UsageError: there is no such encoder.
-        MinerError: its weights cannot be loaded.
-    """
+def _measure_encoder(name: str) -> Result:
     from miner.embed.batch_size import worth_while
     from miner.embed.options import EmbedOptions
     from miner.embed.worker import Worker

@@ -1,71 +1,42 @@
 """`miner run`: the stages of a recipe one after another, each skipped when it is done."""
 
-from pathlib import Path
 from typing import Any
 
 from miner.artifacts.workspace import Workspace
 from miner.engine.result import Result
 from miner.errors import UsageError
 from miner.options import read_config
-from miner.recipe import Recipe, parse_changes, plan_recipe, read_recipe
+from miner.recipe import Recipe, RunOptions, parse_changes, plan_recipe, read_recipe
 from miner.run_stages import run_stages, say
 
 
-def run_recipe(
-    path: Path,
-    workspace: Path | None,
-    changes: list[str],
-    *,
-    full: bool,
-    force: bool,
-    quiet: bool = False,
-    seeds: str | None = None,
-    arms: str | None = None,
-    engine_address: str | None = None,
-) -> Result:
+def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
     """Run a recipe or a study.
 
     Args:
-        path: of the recipe.
-        workspace: instead of the recipe's own.
-        changes: `STAGE.OPTION=VALUE`, with YAML values.
-        full: apply the recipe's `full` options.
-        force: replace what other requests made.
+        options: which one, and what to change in it.
         quiet: say nothing on standard output while working.
-        seeds, arms: of a study, with commas between them, instead of its own.
-        engine_address: of the Ray cluster that a study trains on.
     Raises:
         UsageError: the recipe, a change, or an option in it is wrong; found before any work starts.
         MinerError: a stage failed.
     """
+    path = options.recipe
     content = read_config(path)
-    parsed = parse_changes(changes)
     if "arms" in content:
         from miner.study.run import run_study
 
-        return run_study(
-            path,
-            content,
-            workspace,
-            parsed,
-            full=full,
-            force=force,
-            quiet=quiet,
-            seeds=seeds,
-            arms=arms,
-            engine_address=engine_address,
-        )
-    if seeds or arms or engine_address:
+        return run_study(options, content, quiet)
+    if options.seeds or options.arms or options.engine_address:
         raise UsageError(f"{path} has no arms; --seeds, --arms and --engine-address are for studies.")
     recipe = read_recipe(Recipe, content, path)
-    target = Workspace(workspace or recipe.workspace)
-    planned = plan_recipe(recipe.model_copy(update={"workspace": target.root}), parsed, full, path)
-    if recipe.notes and not full:
+    workspace = Workspace(options.workspace or recipe.workspace)
+    planned = plan_recipe(recipe, parse_changes(options.set), options.full, path, workspace.root)
+    if recipe.notes and not options.full:
         say(recipe.notes.strip(), quiet)
-    results = run_stages(planned, target, force, quiet)
-    record = {"workspace": str(target.root), "stages": _by_stage(results)}
+    results = run_stages(planned, workspace, options.force, quiet)
+    record = {"workspace": str(workspace.root), "stages": _by_stage(results)}
     fresh = any(result.fresh for result in results)
-    return Result("run", record, _summary(results, target), fresh=fresh)
+    return Result("run", record, _summary(results, workspace), fresh=fresh)
 
 
 def _by_stage(results: list[Result]) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 import shutil
 from contextlib import ExitStack
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from miner.artifacts.workspace import Workspace
@@ -12,7 +11,7 @@ from miner.engine.records import Record, read_json, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
-from miner.recipe import StageOptions, read_recipe
+from miner.recipe import RunOptions, parse_changes, read_recipe
 from miner.run_stages import run_stages, say
 from miner.study.cell import run_cell
 from miner.study.notes import notes
@@ -22,52 +21,40 @@ from miner.study.summary import summarise
 from miner.study.table import study_csv, study_markdown
 
 
-def run_study(
-    path: Path,
-    content: dict[str, Any],
-    folder: Path | None,
-    changes: dict[str, StageOptions],
-    *,
-    full: bool,
-    force: bool,
-    quiet: bool,
-    seeds: str | None,
-    arms: str | None,
-    engine_address: str | None,
-) -> Result:
+def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Result:
     """Run a study -> study.json, table.md, table.csv, figure.png in its folder.
 
-    Stages and runs that were finished before are skipped, so a study that was killed goes on, and one with more seeds adds
-    theirs. A run that fails does not stop the others.
+    Stages and runs that were finished before are skipped. So a study that was killed goes on, and further seeds are added to
+    those that are there. A run that fails does not stop the others.
 
     Args:
-        path: of the study file.
-        content: of it.
-        folder: instead of the study's own.
-        changes: options by stage.
-        full, force, quiet, seeds, arms, engine_address: as in `run_recipe`.
+        options: of `miner run`.
+        content: of the study file.
+        quiet: say nothing on standard output while working.
     Raises:
         UsageError: the study or an option is wrong; found before any work starts.
         MinerError: a run failed; raised after the table of the others has been written.
     """
-    study = read_recipe(Study, content, path)
+    study = read_recipe(Study, content, options.recipe)
+    changes = parse_changes(options.set)
     plan = plan_study(
         study,
-        folder or study.folder,
+        options.workspace or study.folder,
         changes,
-        full=full,
-        seeds=chosen_seeds(study, seeds),
-        arms=chosen_arms(study, arms),
-        path=path,
+        full=options.full,
+        seeds=chosen_seeds(study, options.seeds),
+        arms=chosen_arms(study, options.arms),
+        path=options.recipe,
     )
     if study.notes:
         say(study.notes.strip(), quiet)
     with Workspace(plan.root).locked():
-        failed = _prepare(plan, force, quiet)
-        executor = executor_for(engine_address, plan.runs[0].train.plain()["device"], process_per_device=False)
-        cells = _run_grid(plan, failed, force, executor)
-        asked = {"study": content, "changes": changes, "full": full}
-        return _conclude(plan, path.stem, cells, asked)
+        failed = _prepare(plan, options.force, quiet)
+        device = plan.runs[0].train.plain()["device"]
+        executor = executor_for(options.engine_address, device, process_per_device=False)
+        cells = _run_grid(plan, failed, options.force, executor)
+        asked = {"study": content, "changes": changes, "full": options.full}
+        return _conclude(plan, options.recipe.stem, cells, asked)
 
 
 def _prepare(plan: Plan, force: bool, quiet: bool) -> dict[str, str]:

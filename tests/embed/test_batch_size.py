@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from miner.artifacts.workspace import Workspace
-from miner.commands.doctor import doctor_encoder
+from miner.commands.doctor import doctor
 from miner.embed.batch_size import measured_rates, worth_while
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
@@ -57,7 +57,7 @@ def test_measured_rates_without_any_memory_are_an_error() -> None:
 def test_doctor_measures_an_encoder_and_names_a_size(monkeypatch) -> None:
     monkeypatch.setattr(Worker, "rates_by_batch_size", lambda _: {2: 100.0, 4: 180.0, 8: 181.0})
 
-    result = doctor_encoder("efficientnet_lite0")
+    result = doctor("efficientnet_lite0")
 
     assert result.record["batch_size"] == 4 and result.record["images_per_s"] == {"2": 100.0, "4": 180.0, "8": 181.0}
     assert "Use --batch-size 4" in result.lines[-1]

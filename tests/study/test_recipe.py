@@ -7,7 +7,7 @@ import pytest
 from miner.commands.run import run_recipe
 from miner.errors import UsageError
 from miner.options import read_config
-from miner.recipe import parse_changes, read_recipe
+from miner.recipe import RunOptions, parse_changes, read_recipe
 from miner.study.plan import Plan, plan_study
 from miner.study.recipe import Study, chosen_arms, chosen_seeds
 
@@ -100,7 +100,7 @@ def test_a_wrong_study_is_refused_before_any_work(tmp_path: Path, change: dict[s
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump({**CONTENT, **change}))
     with pytest.raises(UsageError, match=words):
-        run_recipe(path, tmp_path / "w", [], full=False, force=False)
+        run_recipe(RunOptions(recipe=path, workspace=tmp_path / "w"))
     assert not (tmp_path / "w").exists()
 
 
@@ -123,4 +123,4 @@ def test_flags_of_studies_are_refused_for_recipes(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
     path.write_text("stages: [{embed: {source: sample}}]\n")
     with pytest.raises(UsageError, match="are for studies"):
-        run_recipe(path, tmp_path / "w", [], full=False, force=False, seeds="0,1")
+        run_recipe(RunOptions(recipe=path, workspace=tmp_path / "w", seeds="0,1"))

@@ -16,6 +16,7 @@ import torch
 from miner.commands.run import run_recipe
 from miner.engine.result import Result
 from miner.errors import MinerError
+from miner.recipe import RunOptions
 
 RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
 STUDY = """
@@ -39,7 +40,7 @@ arms:
 
 
 def study(**choice: str) -> Result:
-    return run_recipe(Path("small.yaml"), None, [], full=False, force=False, quiet=True, **choice)
+    return run_recipe(RunOptions(recipe=Path("small.yaml"), **choice), quiet=True)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

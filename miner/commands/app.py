@@ -1,0 +1,156 @@
+"""All commands. Each turns flags into typed options and calls one public function."""
+
+import inspect
+import json
+import os
+from collections.abc import Callable
+from typing import Annotated, Any, ClassVar
+
+import typer
+
+from miner import __version__
+from miner.artifacts.workspace import Workspace
+from miner.commands.flags import flags_of
+from miner.commands.help import CommandWithPanels, GroupWithPanels
+from miner.commands.options import DoctorOptions, GeneralOptions, GeneralStageOptions, VerifyOptions
+from miner.engine.result import Result
+from miner.engine.torchrun import is_follower
+from miner.options import Options, read_config
+from miner.recipe import RunOptions
+from miner.run_stages import run_stage
+from miner.stages import STAGES, StageCommand, load
+
+
+class Commands(GroupWithPanels):
+    """All commands, in the order of use."""
+
+    panels: ClassVar = {
+        "From images to pairs": ("embed", "calibrate", "pairs", "review"),
+        "Publish pairs": ("export", "verify", "publish"),
+        "Train and measure": ("train", "eval", "refine", "report"),
+        "Whole recipes, and this machine": ("run", "doctor"),
+    }
+
+
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    help="""Find pairs of different images that mean the same, publish them, and train vision encoders on them.
+
+    All stages read and write one folder, the workspace (-w). A first session:
+
+    \b
+      miner embed FOLDER      encode every image once, with a frozen encoder
+      miner calibrate         propose a band: how similar the two images of a pair are
+      miner pairs --auto      find every pair in that band
+      miner report            look at the pairs, as one HTML page
+      miner train             train an encoder on the images and the pairs
+      miner eval knn          measure what it has learned, where images have labels
+    """,
+)
+evaluation = typer.Typer(
+    cls=GroupWithPanels, no_args_is_help=True, help="Measure what a trained backbone, or a refinement, has learned."
+)
+app.add_typer(evaluation, name="eval")
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
+    if version:
+        typer.echo(f"miner {__version__}")
+        raise typer.Exit
+
+
+def add_stage(name: str, stage: StageCommand) -> None:
+    """Make a command out of a stage."""
+
+    def run(options: Options, general: GeneralStageOptions) -> Result:
+        return run_stage(name, options, Workspace(general.workspace), general.force)
+
+    add_command(name, stage.options, stage.help, run, GeneralStageOptions)
+
+
+def add_command(
+    name: str,
+    options_class: type[Options],
+    help: str,
+    run: Callable[[Any, Any], Result],
+    general_class: type[GeneralOptions] = GeneralOptions,
+) -> None:
+    """Make a command out of an options class: one flag per field.
+
+    Args:
+        name: of the command; one that begins with "eval " joins that group.
+        options_class: of the command.
+        help: the text above the options.
+        run: does the work, from the options and the general ones.
+        general_class: of the general options.
+    """
+
+    def command(**values: Any) -> None:
+        given = {field: value for field, value in values.items() if value is not None}
+        general = general_class.parse(
+            {field: given.pop(field) for field in general_class.model_fields if field in given}
+        )
+        if general.debug:  # errors pass as they are, here and in worker processes
+            os.environ["MINER_DEBUG"] = "1"
+        config = getattr(general, "config", None)
+        options = options_class.parse({**(read_config(config) if config else {}), **given})
+        show(run(options, general), general.as_json)
+
+    general_flags = sorted(flags_of(general_class), key=lambda flag: flag.name in GeneralOptions.model_fields)
+    flags = [*flags_of(options_class), *general_flags]
+    vars(command)["__signature__"] = inspect.Signature(flags)
+    command.__annotations__ = {flag.name: flag.annotation for flag in flags}
+    group = evaluation if name.startswith("eval ") else app
+    group.command(name.removeprefix("eval "), cls=CommandWithPanels, help=help)(command)
+
+
+def show(result: Result, as_json: bool) -> None:
+    """Print a result: for people, or as JSON. Of several processes that torchrun started, the first one does."""
+    if is_follower():
+        return
+    if as_json:
+        typer.echo(json.dumps(result.record, indent=2, sort_keys=True))
+        return
+    for line in result.lines:
+        typer.echo(line)
+    if not result.fresh:
+        typer.echo(f"{result.stage}: nothing to do, this was finished before.")
+
+
+for _name, _stage in STAGES.items():
+    add_stage(_name, _stage)
+add_command(
+    "verify",
+    VerifyOptions,
+    """Check that what miner wrote is whole and says what it says; exit code 1 on damage.
+
+    Every file is compared with the checksum in its manifest, and every manifest with its own digest. A damaged file is
+    named with the bytes where the damage begins. Files that are missing, or that no manifest lists, are named too.
+
+    Then the content: vectors have length 1, pairs are sorted and inside the band, and some similarities are computed again.
+    In shards every key is unique, every image decodes and is the one that was embedded, and every pair is two different
+    images.
+    """,
+    lambda options, general: load("miner.verify.run:verify")(options.path),
+)
+add_command(
+    "run",
+    RunOptions,
+    """Run all stages of a recipe, or all runs of a study; what is done is skipped.
+
+    A recipe is a list of stages with their options. A study trains several arms, each with several seeds, and compares
+    them in one table. Examples are in the folder pipelines/.
+    """,
+    lambda options, general: load("miner.commands.run:run_recipe")(options, quiet=general.as_json),
+)
+add_command(
+    "doctor",
+    DoctorOptions,
+    "Say what works on this machine: devices, FAISS build, decoders, disk.",
+    lambda options, general: load("miner.commands.doctor:doctor")(options.encoder),
+)
