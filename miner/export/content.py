@@ -10,13 +10,14 @@ import pyarrow as pa
 from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.workspace import Workspace
 from miner.engine import Unit
 from miner.engine.remote import AnyPath
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals
-from miner.export.plan import JSON_BYTES, Rows, Shard, image_sample_sizes, pair_sample_sizes, plan_shards
+from miner.export.plan import JSON_BYTES, Shard, image_sample_sizes, pair_sample_sizes, plan_shards
 from miner.export.selection import choose_pairs, mined_pairs
 from miner.export.write import ImageShard, PairShard
 from miner.source import Source

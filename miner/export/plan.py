@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from miner.artifacts.embeddings.vectors import Rows
 from miner.engine.tar import tar_bytes, tar_member_bytes
 
 # A sample's JSON never takes more than one block of the tar, so sizes and offsets are known without it.
 JSON_BYTES = 512
-
-Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""A data set repository from shards and pairs: files, card, Croissant, checksums, and the Hugging Face Hub."""
+"""Shards and pairs as a data set repository: files, card, Croissant record, checksums, upload to the Hugging Face Hub."""

@@ -1,4 +1,4 @@
-"""What the card and the Croissant record say alike about a data set."""
+"""What both the card and the Croissant record say about a data set."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from miner.engine.records import Record
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import Fact, commands, mining_facts, public_encoder, public_source
+from miner.publish.provenance import commands, mining_facts, public_encoder, public_source
 
 CITATIONS = (
     """@article{alkhalefi2024semantic,
@@ -29,7 +29,7 @@ CITATIONS = (
 
 @dataclass(frozen=True)
 class About:
-    """Everything that is said about a data set, and what it consists of.
+    """What card and Croissant record say about a data set, and what the data set consists of.
 
     Attributes:
         name: what a reader passes to `load_dataset`.
@@ -49,13 +49,13 @@ class About:
     date: str | None
     licences: Licences
     contents: Contents
-    facts: Sequence[Fact]
+    facts: Sequence[tuple[str, str]]
     commands: Sequence[str]
     pairs: Record
     limits: Sequence[str]
 
 
-def about(
+def describe(
     options: PublishOptions,
     name: str,
     date: str | None,
@@ -64,7 +64,7 @@ def about(
     records: Mapping[str, Record],
     command: str,
 ) -> About:
-    """Put together from the options, with defaults from the records.
+    """What card and Croissant record say, from the options, with defaults from the manifests.
 
     Args:
         records: manifests of `embeddings`, `pairs` and `shards`, and the `stages` of run.json.
@@ -92,7 +92,7 @@ def about(
 
 
 def _exported(pairs: Record, shards: Record) -> Record:
-    """What the manifest of the pairs says, of those that the export chose: a pair counts once, in whatever orders it is listed."""
+    """The manifest of the pairs with the counts of those that the export chose; a pair in both orders counts once."""
     orders = 2 if pairs["request"].get("both_orders") else 1
     chosen = {name: shards[name] for name in ("images_in_pairs", "labels", "left_out")}
     coverage = shards["images_in_pairs"] / pairs["images"]

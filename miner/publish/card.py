@@ -1,4 +1,4 @@
-"""README.md: the card that the Hugging Face Hub shows, with its front matter."""
+"""README.md: the card that the Hugging Face Hub shows, and its front matter."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +26,7 @@ _TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrasti
 
 
 def card(about: About) -> str:
-    """The card: the same data set and words give the same text."""
+    """The card as Markdown, rendered from card.md."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

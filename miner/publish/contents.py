@@ -1,4 +1,4 @@
-"""What is published: the shards as they are, tables of the mining, and how they form configurations."""
+"""The files of a data set: shards and tables as the workspace has them, and the configurations that they form."""
 
 import json
 import tarfile
@@ -32,13 +32,13 @@ _ABOUT = {
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file as the workspace has it, and its name in the repository.
+    """A file of the workspace, and its name in the repository.
 
     Attributes:
         path: in the workspace.
         name: in the repository, with `/`.
         record: {"bytes", "sha256"} as the manifest of its stage says.
-        rows: samples or rows that it holds; 0 where that has no meaning.
+        rows: samples or rows that it holds; 0 for files without rows.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class Config:
         kind: the name without the image formats that `images-jpg` or `pairs-inline-jpg-png` add.
         files: in order, at least one.
         pattern: a glob of their names.
-        features: in the form of a card; None where the files say it themselves.
+        features: in the form of a card; None if readers take the types from the files.
         num_bytes: of the rows in memory.
     """
 
@@ -110,7 +110,7 @@ class Contents:
 
 
 def read_contents(workspace: Workspace, shards: Record, pairs: Record) -> Contents:
-    """Everything that the export wrote, and the tables of the mining that belong to it.
+    """The files that the export wrote, and the tables of `miner pairs` that belong to them.
 
     Args:
         workspace: that holds the stages.
@@ -154,7 +154,7 @@ def _table(kind: str, file: DataFile, classes: list[str] | None) -> Config:
 
 
 def _shard_set(name: str, record: Record, files: Sequence[DataFile], classes: list[str] | None) -> Config | None:
-    """A set of image or pair shards; None for pairs by reference, which the table of pairs tells as well."""
+    """A set of image or pair shards; None for pairs by reference, because the table of pairs holds the same facts."""
     if record["fields"] == ["json"]:
         return None
     stem, _, formats = name.partition("-")

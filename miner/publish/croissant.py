@@ -38,7 +38,7 @@ _TYPES = {"int": "sc:Integer", "float": "sc:Float", "double": "sc:Float", "bool"
 def croissant(about: About) -> Record:
     """The JSON-LD record: every data file with its size and sha256, the tables by column, and the images by key.
 
-    Paths are relative, so that it holds for any copy of the folder.
+    Paths are relative, so the record holds for any copy of the folder.
     """
     configs = about.contents.configs
     images = about.contents.of_kind("images")
@@ -76,7 +76,7 @@ def _file_object(file: DataFile) -> Record:
 
 
 def _image_set(config: Config) -> Record:
-    """The images of all shards of a configuration, by key. Pair shards repeat them and have none."""
+    """The images in the shards of a configuration, by key. Pair shards have no such set: they repeat the images."""
     (extension,) = config.image_columns
     return {
         "@type": "cr:FileSet",

@@ -13,7 +13,7 @@ _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 @dataclass(frozen=True)
 class Destination:
-    """A folder of this machine, and the repository that it is uploaded to, if any."""
+    """A folder of this machine, and the repository that the folder is uploaded to, if any."""
 
     folder: Path
     repository: str | None = None
@@ -25,10 +25,10 @@ class Destination:
 
 
 def destination(to: str | None, workspace: Workspace) -> Destination:
-    """The meaning of `--to`. What goes to the Hub is put together in the workspace first.
+    """The meaning of `--to`. A data set for the Hub is first written to the workspace.
 
     Raises:
-        UsageError: it is neither a folder nor a repository of data sets.
+        UsageError: `to` names neither a folder nor a data set repository.
     """
     if to is None:
         return Destination(workspace.published)

@@ -20,7 +20,7 @@ _BY_TYPE = ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"))
 
 
 def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Feature] | None:
-    """Features of a table; None when a column is of a type that only its own schema can tell."""
+    """Features of a table; None if a column has a type that a card cannot state."""
     names = {
         pa.string(): "string",
         pa.large_string(): "string",

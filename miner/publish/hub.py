@@ -1,4 +1,4 @@
-"""Upload a published folder to the Hugging Face Hub, and never over what someone else put there."""
+"""Upload a published folder to the Hugging Face Hub. Files of others are refused, or stay."""
 
 import hashlib
 from collections.abc import Mapping
@@ -18,12 +18,12 @@ _NAMES_SHOWN = 3
 
 @dataclass(frozen=True)
 class Upload:
-    """Where the data set is now.
+    """Where the data set is on the Hub.
 
     Attributes:
         url: of its page.
         commit: of its files.
-        fresh: False when the repository had every file already.
+        fresh: False if the repository had every file already.
     """
 
     url: str
@@ -34,7 +34,7 @@ class Upload:
 def upload(
     folder: Path, files: Mapping[str, Record], repository: str, *, title: str, private: bool, force: bool
 ) -> Upload:
-    """Make the repository hold the files of the folder. An upload that was interrupted continues.
+    """Upload the files of the folder that the repository lacks. An interrupted upload continues.
 
     Args:
         folder: with these files.
@@ -42,7 +42,7 @@ def upload(
         repository: ORG/NAME.
         title: of the data set, for the message of the commit.
         private: whether a repository that has to be created is private.
-        force: replace other files of the same names, and remove those between the data files.
+        force: replace other files of the same names, and remove other files from the data folders.
     Raises:
         MinerError: huggingface_hub is not installed, there is no token or it does not suffice, the repository holds other
             files, or the Hub cannot be reached.
@@ -52,23 +52,23 @@ def upload(
         raise MinerError(
             f"Uploading to {repository} needs a token of the Hugging Face Hub with the right to write. Log in with `hf auth "
             "login`, or set HF_TOKEN, and run the same command again. The folder is ready in "
-            f"{folder}; `--to DIR` is for those who upload it themselves."
+            f"{folder}; `--to DIR` writes it elsewhere, to be uploaded by hand."
         )
     api = hub.HfApi(library_name="semantic-pair-miner")
     with explained(partial(_not_uploaded, repository)):
         api.create_repo(repository, repo_type="dataset", private=True if private else None, exist_ok=True)
         found = api.repo_info(repository, repo_type="dataset", files_metadata=True)
         url = f"{api.endpoint}/datasets/{repository}"
-        there = {file.rfilename: file for file in found.siblings or [] if file.rfilename not in _OWN_OF_THE_HUB}
-        others = sorted(name for name in there if name not in files)
+        remote = {file.rfilename: file for file in found.siblings or [] if file.rfilename not in _OWN_OF_THE_HUB}
+        others = sorted(name for name in remote if name not in files)
         changed = sorted(
-            name for name in there.keys() & files.keys() if not _same(folder / name, files[name], there[name])
+            name for name in remote.keys() & files.keys() if not _same(folder / name, files[name], remote[name])
         )
         if not force and (others or changed):
             raise MinerError(_refusal(url, others, changed))
         data_folders = {name.partition("/")[0] for name in files if "/" in name}
         stale = [name for name in others if "/" in name and name.partition("/")[0] in data_folders]
-        if files.keys() <= there.keys() and not changed and not stale:
+        if files.keys() <= remote.keys() and not changed and not stale:
             return Upload(url, found.sha or "", fresh=False)
         commit = api.upload_folder(
             repo_id=repository,
@@ -82,13 +82,13 @@ def upload(
 
 
 def git_blob_id(path: Path) -> str:
-    """How git names the content of a file."""
+    """The id that git gives to the content of a file."""
     data = path.read_bytes()
     return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def _same(path: Path, record: Record, remote: Any) -> bool:
-    """Whether a file of the repository has the bytes of ours."""
+    """Whether a file of the repository has the bytes of the local file."""
     if remote.lfs is not None:
         return bool(remote.lfs.sha256 == record["sha256"])
     return bool(remote.blob_id == git_blob_id(path))

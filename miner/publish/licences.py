@@ -1,4 +1,4 @@
-"""Licences as the Hugging Face Hub names them. They are asked for and never guessed."""
+"""Licences by the names of the Hugging Face Hub. The user states them; miner guesses none."""
 
 import difflib
 from dataclasses import dataclass
@@ -37,18 +37,18 @@ class Licence:
 
 @dataclass(frozen=True)
 class Licences:
-    """Of the pairs, and of the images where it was said."""
+    """The licence of the pairs, and that of the images if it was given."""
 
     pairs: Licence
     images: Licence | None
 
     @property
     def all(self) -> list[Licence]:
-        """Each once, that of the pairs first."""
+        """Each licence once, that of the pairs first."""
         return list(dict.fromkeys(licence for licence in (self.pairs, self.images) if licence))
 
     def front_matter(self) -> dict[str, object]:
-        """The fields of a card: `license`, and for a licence that the Hub does not know its name and link."""
+        """The fields of a card: `license`, and name and link of a licence that the Hub does not know."""
         names = list(dict.fromkeys("other" if licence.is_url else licence.text for licence in self.all))
         fields: dict[str, object] = {"license": names[0] if len(names) == 1 else names}
         links = [licence.text for licence in self.all if licence.is_url]
@@ -63,7 +63,7 @@ def licences(options: PublishOptions, *, images: bool) -> Licences:
     Args:
         images: whether images are published.
     Raises:
-        UsageError: one is missing or unknown; the message says which option gives it.
+        UsageError: a licence is missing or unknown; the message names the option.
     """
     if options.license is None:
         raise UsageError(
@@ -89,5 +89,5 @@ def _known(flag: str, text: str) -> Licence:
     if name not in HUB_LICENCES:
         near = difflib.get_close_matches(name, sorted(HUB_LICENCES), n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise UsageError(f"--{flag} {text}: {hint}Another licence than the Hub knows is given by its URL.")
+        raise UsageError(f"--{flag} {text}: {hint}Give a licence that the Hub does not know by its URL.")
     return Licence(name)

@@ -1,4 +1,4 @@
-"""Files of a published folder: linked or copied, checked, and never over what is someone else's."""
+"""Files of a published folder: linked or copied, and checked. Files that publish did not write stay."""
 
 import errno
 import os
@@ -17,8 +17,8 @@ _UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTS
 _NAMES_SHOWN = 3
 
 
-def place(file: DataFile, path: Path) -> None:
-    """Make `path` the same file as `file.path`, by a hard link where the file system can, and check its bytes.
+def link_or_copy(file: DataFile, path: Path) -> None:
+    """Make `path` a hard link to `file.path`, or a copy where the file system has no links, and check its bytes.
 
     Raises:
         MinerError: the file is missing or not what its manifest says.
@@ -40,8 +40,8 @@ def place(file: DataFile, path: Path) -> None:
 _REMEDY = "Run `miner pairs --force` and `miner export --force` again."
 
 
-def make_room(folder: Path, request: Record, force: bool) -> None:
-    """Pass when the folder is free for this request; with `force`, free it. Files that are not ours are never removed.
+def prepare_folder(folder: Path, request: Record, force: bool) -> None:
+    """Pass if the folder is free for this request. With `force`, remove what publish wrote there, and nothing else.
 
     Args:
         request: its `files` are the names that will be written.
@@ -50,18 +50,18 @@ def make_room(folder: Path, request: Record, force: bool) -> None:
             `force` is False.
     """
     old = _earlier_request(folder)
-    mine = set(old["files"]) if old else set()
-    there = _files(folder)
-    strangers = sorted(there - mine)
+    written = set(old["files"]) if old else set()
+    found = _files(folder)
+    unlisted = sorted(found - written)
     data_folders = {name.partition("/")[0] for name in request["files"] if "/" in name}
-    between = [name for name in strangers if name.partition("/")[0] in data_folders and name not in request["files"]]
+    between = [name for name in unlisted if name.partition("/")[0] in data_folders and name not in request["files"]]
     if between:
         raise MinerError(
             f"{_shown(folder, between)} would be read as part of the data set, and publish did not write it. Move it away first."
         )
-    if strangers and not force:
+    if unlisted and not force:
         raise MinerError(
-            f"{folder} holds files that publish did not write: {_shown(Path(), strangers)}. Choose an empty folder, or use "
+            f"{folder} holds files that publish did not write: {_shown(Path(), unlisted)}. Choose an empty folder, or use "
             "--force, which replaces files of the same names and leaves the others."
         )
     if old and old != request and not force:
@@ -69,7 +69,7 @@ def make_room(folder: Path, request: Record, force: bool) -> None:
             f"{folder} holds another data set: {_differences(old, request)}. Use --force to replace it, or choose another folder."
         )
     if force:
-        _remove(folder, mine | (there & set(request["files"])))
+        _remove(folder, written | (found & set(request["files"])))
 
 
 def _earlier_request(folder: Path) -> Record | None:
@@ -88,13 +88,13 @@ def _earlier_request(folder: Path) -> Record | None:
 
 
 def _files(folder: Path) -> set[str]:
-    """Names of all files there; hidden ones, such as those of git, do not count."""
+    """Names of all files in a folder, but for hidden ones such as those of git."""
     names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
     return {name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)} - _RECORDS
 
 
 def _remove(folder: Path, names: Collection[str]) -> None:
-    """Remove files, the manifest first, and the folders that this empties."""
+    """Remove files, the manifest first, and the folders that are empty then."""
     for name in [*sorted(_RECORDS), *sorted(names)]:
         path = folder / name
         if path.resolve().is_relative_to(folder.resolve()):

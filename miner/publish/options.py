@@ -8,19 +8,21 @@ from miner.options import Options
 class PublishOptions(Options):
     to: str | None = Field(
         None,
-        description="A folder, or hf://ORG/NAME for the Hugging Face Hub. Default: the folder publish/ of the workspace.",
+        description="A folder, or hf://ORG/NAME for the Hugging Face Hub. Default: publish/ in the workspace.",
         json_schema_extra={"decides_result": False},
     )
     license: str | None = Field(
         None,
-        description="Licence of the pairs, which are your work: an identifier of the Hub such as cc-by-4.0, or a URL. "
-        "Required; it is never guessed.",
+        description="Licence of the pairs: an identifier of the Hub such as cc-by-4.0, or a URL. Required, because "
+        "miner guesses no licence.",
     )
     image_license: str | None = Field(
-        None, description="Licence that the images came with, in the same form. Required when images are published."
+        None, description="Licence of the images, in the same form. Required if images are published."
     )
     title: str | None = Field(None, description="Name of the data set. Default: Semantic pairs of SOURCE.")
-    description: str | None = Field(None, description="A paragraph about it. Default: what was mined from what.")
+    description: str | None = Field(
+        None, description="A paragraph about the data set. Default: which pairs were mined from which images."
+    )
     author: str | None = Field(None, description="Who publishes it: names, separated by semicolons.")
     homepage: str | None = Field(None, description="URL where readers find more, such as a paper or a project.")
     release: str = Field("1.0.0", pattern=r"^\d+\.\d+\.\d+$", description="Version of the data set, MAJOR.MINOR.PATCH.")
@@ -34,6 +36,6 @@ class PublishOptions(Options):
     )
     dry_run: bool = Field(
         False,
-        description="Say what would be published, with sizes, and write nothing.",
+        description="List the files that would be published, with sizes, and write nothing.",
         json_schema_extra={"decides_result": False},
     )

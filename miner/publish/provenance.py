@@ -1,4 +1,4 @@
-"""How the pairs came about: facts for a reader, and the commands that make them again."""
+"""How the pairs were mined: facts for a reader, and the commands that make the data set again."""
 
 import shlex
 from collections.abc import Mapping
@@ -13,20 +13,18 @@ from miner.export.options import ExportOptions
 from miner.options import Options, flag_name
 from miner.pairs.options import PairsOptions
 
-Fact = tuple[str, str]
-
 _PACKAGES_OF = ("embed", "pairs")
 
 
 def public_source(spec: str) -> str:
-    """A source as a stranger may read it: built-in names and the Hub as they are, of anything else the last part."""
+    """The name of a source without the folders of this machine: built-in names and URLs of the Hub stay whole."""
     if spec.startswith("hf://") or "/" not in spec:
         return spec
     return PurePath(spec.rstrip("/")).name or spec
 
 
 def public_encoder(name: str) -> str:
-    """The name of an encoder, its local file or folder without the way to it."""
+    """The name of an encoder, without the folders of a local file."""
     parts = parse_encoder(name)
     if parts.path is None:
         return name
@@ -34,8 +32,8 @@ def public_encoder(name: str) -> str:
     return before + parts.path.name
 
 
-def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]) -> list[Fact]:
-    """What decided which pairs are here.
+def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]) -> list[tuple[str, str]]:
+    """What decided which pairs were mined, as (name, value) rows of a table.
 
     Args:
         embeddings: manifest.

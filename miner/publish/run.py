@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Plan:
+class DataSet:
     """What will be published, before anything is written.
 
     Attributes:
-        about: what is said about it.
-        texts: name -> content of the files that are written for it.
-        request: decides every byte.
+        about: what card and Croissant record say.
+        texts: content of the files that publish writes itself, by name.
+        request: all that decides the bytes.
     """
 
     about: "About"
@@ -43,28 +43,28 @@ class Plan:
 
 
 def publish(options: PublishOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Put the repository together and, for `hf://`, upload it. An interrupted run continues.
+    """Write the data set repository to a folder and, for `hf://`, upload the folder. An interrupted run continues.
 
     Raises:
         UsageError: a licence is missing, or `--to` or an option is wrong.
         MinerError: a stage is missing, stages do not belong together, a file is damaged, or the target is not free.
     """
     target = destination(options.to, workspace)
-    plan = _plan(options, workspace, target)
+    dataset = _data_set(options, workspace, target)
     if options.dry_run:
-        return _rehearsal(plan, target)
-    stage = Stage(target.folder, plan.request)
+        return _rehearsal(dataset, target)
+    stage = Stage(target.folder, dataset.request)
     manifest = None if force else stage.finished()
     fresh = manifest is None
     if manifest is None:
-        manifest = _write(plan, stage, force)
+        manifest = _write(dataset, stage, force)
     if target.repository is None:
-        return _result(plan, manifest, target, fresh)
-    return _uploaded(plan, manifest, target, options.private, force, fresh)
+        return _result(dataset, manifest, target, fresh)
+    return _uploaded(dataset, manifest, target, options.private, force, fresh)
 
 
-def _plan(options: PublishOptions, workspace: Workspace, target: Destination) -> Plan:
-    from miner.publish.about import about
+def _data_set(options: PublishOptions, workspace: Workspace, target: Destination) -> DataSet:
+    from miner.publish.about import describe
     from miner.publish.card import card
     from miner.publish.contents import DATA, read_contents
     from miner.publish.croissant import croissant
@@ -81,10 +81,10 @@ def _plan(options: PublishOptions, workspace: Workspace, target: Destination) ->
     public = options.model_copy(
         update={"to": f"hf://{target.repository}" if target.repository else None, "dry_run": False}
     )
-    told = about(options, target.name, date, terms, contents, records, command_line("publish", public))
+    about = describe(options, target.name, date, terms, contents, records, command_line("publish", public))
     texts = {
-        "README.md": card(told).encode(),
-        "croissant.json": (json.dumps(croissant(told), indent=2, ensure_ascii=False) + "\n").encode(),
+        "README.md": card(about).encode(),
+        "croissant.json": (json.dumps(croissant(about), indent=2, ensure_ascii=False) + "\n").encode(),
         f"{DATA}/manifest.json": _shard_manifest(shards),
     }
     texts["SHA256SUMS"] = _checksums(texts, contents.files)
@@ -99,11 +99,11 @@ def _plan(options: PublishOptions, workspace: Workspace, target: Destination) ->
         "date": date,
         "files": sorted([*texts, *(file.name for file in contents.files)]),
     }
-    return Plan(told, texts, json.loads(json.dumps(request)))
+    return DataSet(about, texts, json.loads(json.dumps(request)))
 
 
 def _records(workspace: Workspace) -> dict[str, Record]:
-    """The manifests of the stages, which must belong together, and the stages of run.json."""
+    """The manifests of the stages, which must belong together, and the log of the stages from run.json."""
     shards = workspace.manifest(workspace.shards)
     embeddings, pairs = workspace.manifest(workspace.embeddings), workspace.manifest(workspace.pairs)
     made_of = {
@@ -118,36 +118,36 @@ def _records(workspace: Workspace) -> dict[str, Record]:
 
 
 def _shard_manifest(shards: Record) -> bytes:
-    """The manifest of the shards, which `miner verify` reads; a local file of weights is named without its folder."""
+    """The manifest of the shards, which `miner verify` reads, without the folder of a local weights file."""
     encoder = {**shards["encoder"], "name": public_encoder(shards["encoder"]["name"])}
     return json_bytes(signed({**shards, "encoder": encoder}))
 
 
 def _checksums(texts: Mapping[str, bytes], files: "Sequence[DataFile]") -> bytes:
-    """As `sha256sum -c` reads them."""
+    """The lines of SHA256SUMS, as `sha256sum -c` reads them."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in texts.items()}
     sums |= {file.name: file.sha256 for file in files}
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
 
 
-def _write(plan: Plan, stage: Stage, force: bool) -> Record:
-    from miner.publish.link_files import make_room, place
+def _write(dataset: DataSet, stage: Stage, force: bool) -> Record:
+    from miner.publish.link_files import link_or_copy, prepare_folder
 
-    make_room(stage.folder, plan.request, force)
-    write_json(stage.folder / "request.json", plan.request)
-    units = [Unit(id=file.name, outputs=(stage.folder / file.name,), work=partial(place, file)) for file in plan.files]
+    prepare_folder(stage.folder, dataset.request, force)
+    write_json(stage.folder / "request.json", dataset.request)
+    units = [Unit(file.name, (stage.folder / file.name,), partial(link_or_copy, file)) for file in dataset.files]
     with Progress("publish", len(units), "files", finished_items(units)) as progress:
         run(units, progress=progress)
-    for name, content in plan.texts.items():
+    for name, content in dataset.texts.items():
         write_bytes(stage.folder / name, content)
-    written = {name: file_record(stage.folder / name) for name in plan.texts}
+    written = {name: file_record(stage.folder / name) for name in dataset.texts}
     manifest = {
         "miner_version": __version__,
-        "request": plan.request,
-        "files": written | {file.name: file.record for file in plan.files},
-        "title": plan.about.title,
+        "request": dataset.request,
+        "files": written | {file.name: file.record for file in dataset.files},
+        "title": dataset.about.title,
         "configs": {
-            config.name: {"rows": config.rows, "bytes": config.bytes} for config in plan.about.contents.configs
+            config.name: {"rows": config.rows, "bytes": config.bytes} for config in dataset.about.contents.configs
         },
     }
     manifest = write_signed(stage.folder / "manifest.json", manifest)
@@ -155,37 +155,41 @@ def _write(plan: Plan, stage: Stage, force: bool) -> Record:
     return manifest
 
 
-def _uploaded(plan: Plan, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool) -> Result:
+def _uploaded(
+    dataset: DataSet, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool
+) -> Result:
     from miner.publish.hub import upload
 
     assert target.repository is not None
     files = {**manifest["files"], "manifest.json": file_record(target.folder / "manifest.json")}
-    done = upload(target.folder, files, target.repository, title=plan.about.title, private=private, force=force)
-    local = _result(plan, manifest, target, fresh)
+    done = upload(target.folder, files, target.repository, title=dataset.about.title, private=private, force=force)
+    local = _result(dataset, manifest, target, fresh)
     record = {**manifest, "repository": target.repository, "url": done.url, "commit": done.commit}
     state = "uploaded to" if done.fresh else "all of it was already at"
     line = f"publish: {state} {done.url} (commit {done.commit[:12]})"
     return Result("publish", record, [*local.lines, line], fresh or done.fresh, [("published", done.url)])
 
 
-def _result(plan: Plan, manifest: Record, target: Destination, fresh: bool) -> Result:
+def _result(dataset: DataSet, manifest: Record, target: Destination, fresh: bool) -> Result:
     sizes = ", ".join(f"{name} {config['rows']:,} rows" for name, config in manifest["configs"].items())
-    line = f"publish: {plan.about.title}: {sizes}; {_total(plan)}, in {target.folder}"
+    line = f"publish: {dataset.about.title}: {sizes}; {_total(dataset)}, in {target.folder}"
     return Result("publish", manifest, [line], fresh, [("published", str(target.folder))])
 
 
-def _rehearsal(plan: Plan, target: Destination) -> Result:
+def _rehearsal(dataset: DataSet, target: Destination) -> Result:
     from miner.publish.card import size
 
-    sizes = {file.name: file.bytes for file in plan.files} | {name: len(text) for name, text in plan.texts.items()}
+    sizes = {file.name: file.bytes for file in dataset.files} | {
+        name: len(text) for name, text in dataset.texts.items()
+    }
     where = f"https://huggingface.co/datasets/{target.repository}" if target.repository else str(target.folder)
-    lines = [f"publish: would write {len(sizes) + 1} files, {_total(plan)}, to {where}:"]
+    lines = [f"publish: would write {len(sizes) + 1} files, {_total(dataset)}, to {where}:"]
     lines += [f"  {size(count):>12}  {name}" for name, count in sorted(sizes.items())]
-    record = {"request": plan.request, "sizes": sizes, "to": target.repository or str(target.folder)}
+    record = {"request": dataset.request, "sizes": sizes, "to": target.repository or str(target.folder)}
     return Result("publish", record, [*lines, "publish: nothing was written (--dry-run)"], rehearsal=True)
 
 
-def _total(plan: Plan) -> str:
+def _total(dataset: DataSet) -> str:
     from miner.publish.card import size
 
-    return size(sum(file.bytes for file in plan.files) + sum(map(len, plan.texts.values())))
+    return size(sum(file.bytes for file in dataset.files) + sum(map(len, dataset.texts.values())))
