@@ -6,6 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from miner.artifacts.calibration import CalibrationRecord
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.graph_table import GraphManifest
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.refined import RefinedManifest
+from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.shards import ShardsManifest
+from miner.artifacts.stage import request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, file_record, fingerprint, read_json
 from miner.errors import MinerError
@@ -26,7 +34,7 @@ class Run:
     """
 
     name: str
-    manifest: Record | None
+    manifest: RunManifest | None
     request: Record
     metrics: list[Record]
     evaluations: dict[str, Record]
@@ -47,12 +55,12 @@ class Findings:
         identity: fingerprints of all inputs of the page.
     """
 
-    embeddings: Record
-    pairs: Record
-    calibration: Record | None
-    shards: Record | None
-    refined: Record | None
-    controls: Record | None
+    embeddings: EmbeddingsManifest
+    pairs: PairsManifest
+    calibration: CalibrationRecord | None
+    shards: ShardsManifest | None
+    refined: RefinedManifest | None
+    controls: GraphManifest | None
     runs: list[Run]
     stages: dict[str, Record]
     identity: Record
@@ -65,57 +73,46 @@ def read_findings(workspace: Workspace) -> Findings:
         MinerError: embeddings or pairs are missing, the pairs belong to other embeddings or were mined by an earlier version, or a
             record is damaged.
     """
-    embeddings = workspace.manifest(workspace.embeddings)
-    pairs = workspace.manifest(workspace.pairs)
-    images = fingerprint(embeddings["files"])
-    if pairs["request"]["embeddings"] != images:
-        raise MinerError("The pairs belong to other embeddings. Run `miner pairs --force` first.")
-    if "partners" not in pairs["degree"]:
+    embeddings = EmbeddingsManifest.read(workspace)
+    pairs = PairsManifest.read(workspace, of=embeddings)
+    if not pairs.degree.partners:
         raise MinerError(
             f"{workspace.pairs / 'manifest.json'} was written by an earlier version of miner and lacks numbers that the page "
             "shows. Run `miner pairs --force` with the same options first."
         )
-    calibration = _of_these(read_json(workspace.calibration), images)
-    shards = _of_these(read_json(workspace.shards / "manifest.json"), images)
-    refined = _refined(workspace, images)
-    controls = _of_these(read_json(workspace.root / "graph" / "manifest.json"), images)
+    calibration = CalibrationRecord.find(workspace, of=embeddings)
+    shards = ShardsManifest.find(workspace, of=embeddings)
+    refined = _refined(workspace, embeddings)
+    controls = GraphManifest.find(workspace, of=embeddings)
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
     stages = _stages(workspace)
     identity = {
-        "embeddings": fingerprint(embeddings),
-        "pairs": fingerprint(pairs),
-        "calibration": fingerprint(calibration),
-        "shards": fingerprint(shards),
-        "refined": fingerprint(refined),
-        "controls": fingerprint(controls),
+        "embeddings": fingerprint(embeddings.record),
+        "pairs": fingerprint(pairs.record),
+        "calibration": fingerprint(calibration and calibration.record),
+        "shards": fingerprint(shards and shards.record),
+        "refined": fingerprint(refined and refined.record),
+        "controls": fingerprint(controls and controls.record),
         "runs": {run.name: _run_identity(workspace.run(run.name), run) for run in runs},
         "stages": fingerprint(stages),
     }
     return Findings(embeddings, pairs, calibration, shards, refined, controls, runs, stages, identity)
 
 
-def _of_these(record: Record | None, images: str) -> Record | None:
-    """The record if its request names the embeddings with fingerprint `images`, else None."""
-    return record if record is not None and record.get("request", {}).get("embeddings") == images else None
-
-
-def _refined(workspace: Workspace, images: str) -> Record | None:
-    folder = Workspace(workspace.root / "refined").embeddings
-    record = _of_these(read_json(folder / "manifest.json"), images)
-    if record is None or record["request"].get("run") is None:
-        return record
-    run = read_json(workspace.run(record["request"]["run"]) / "manifest.json")
-    return record if run and fingerprint(run["files"]) == record["request"]["run_files"] else None
+def _refined(workspace: Workspace, embeddings: EmbeddingsManifest) -> RefinedManifest | None:
+    refined = RefinedManifest.find(workspace, of=embeddings)
+    if refined is None or refined.request.run is None:
+        return refined
+    run = RunManifest.find(workspace.run(refined.request.run))
+    return refined if run and run.identity == refined.request.run_files else None
 
 
 def _read_run(folder: Path) -> Run | None:
-    manifest = read_json(folder / "manifest.json")
-    request = (manifest or {}).get("request") or read_json(folder / "request.json")
-    metrics = _lines(folder / "metrics.jsonl")
+    request, metrics = request_of(folder), _lines(folder / "metrics.jsonl")
     if request is None and not metrics:
         return None
     evaluations = {path.stem: read_json(path) or {} for path in sorted((folder / "eval").glob("*.json"))}
-    return Run(folder.name, manifest, request or {}, metrics, evaluations)
+    return Run(folder.name, RunManifest.find(folder), request or {}, metrics, evaluations)
 
 
 def _lines(path: Path) -> list[Record]:
@@ -134,7 +131,7 @@ def _lines(path: Path) -> list[Record]:
 def _run_identity(folder: Path, run: Run) -> Record:
     metrics = folder / "metrics.jsonl"
     return {
-        "record": fingerprint(run.manifest or run.request),
+        "record": fingerprint(run.manifest.record if run.manifest else run.request),
         "metrics": file_record(metrics)["sha256"] if metrics.exists() else None,
         "evaluations": fingerprint(run.evaluations),
     }

@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from miner.artifacts.pairs.band import Band
+from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.report.charts import degree_chart, precision_chart, similarity_chart
@@ -50,18 +49,18 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "percent": percent, "band": Band.from_record, "counted": counted}
+    environment.filters |= {"count": count, "percent": percent, "counted": counted}
     pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
     script = (_TEMPLATES / "page.js").read_text()
     return environment.get_template("page.html").render(
-        title=f"Semantic pairs of {source_name(findings.embeddings['source']['spec'])}",
+        title=f"Semantic pairs of {source_name(findings.embeddings.source.spec)}",
         headline=headline(findings),
         key_numbers=key_numbers(findings),
         **_similarity(findings),
         **_degree(findings, pairs),
         **_neighbours(findings),
-        groups=findings.pairs.get("groups"),
+        groups=findings.pairs.groups,
         **_galleries(options, workspace, findings, pairs, album),
         **graph_sections(workspace, findings, album),
         runs=run_rows(findings.runs),
@@ -80,45 +79,45 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
 
 def _coverage(findings: Findings, pairs: pa.Table) -> Markup | None:
     """The chart of coverage alone; None if there are labels, or no pairs."""
-    if findings.pairs["labels"] is not None or not len(pairs):
+    if findings.pairs.labels is not None or not len(pairs):
         return None
-    return precision_chart(coverage_points(pairs, findings.pairs["images"]), None)
+    return precision_chart(coverage_points(pairs, findings.pairs.images), None)
 
 
 def _similarity(findings: Findings) -> Context:
     pairs, calibration = findings.pairs, findings.calibration
-    band, labels = Band.from_record(pairs["request"]["band"]), pairs["labels"]
-    points = labels["by_threshold"] if labels else []
+    labels = pairs.labels
+    points = labels.by_threshold if labels else []
     return {
-        "band": band,
-        "similarity": similarity_chart(pairs["histogram"], band),
-        "same_label": any(pairs["histogram"].get("same_label") or []),
-        "estimated": pairs["histogram"]["pairs_per_count"] > 0.5,
+        "band": pairs.request.band,
+        "similarity": similarity_chart(pairs.histogram, pairs.request.band),
+        "same_label": any(pairs.histogram.get("same_label") or []),
+        "estimated": pairs.histogram["pairs_per_count"] > 0.5,
         "calibration": calibration,
-        "proposal": pairs.get("proposal"),
+        "proposal": pairs.proposal,
         "labels": labels,
         "points": points,
-        "precision": precision_chart(points, labels["chance"]) if points else None,
+        "precision": precision_chart(points, labels.chance) if labels and points else None,
     }
 
 
 def _degree(findings: Findings, pairs: pa.Table) -> Context:
-    images = findings.embeddings["count"]
+    images = findings.embeddings.count
     ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])
     if len(ends) and not 0 <= ends.min() <= ends.max() < images:
         raise MinerError("pairs.parquet names images that are not embedded. Run `miner pairs --force` again.")
-    degree = findings.pairs["degree"]
+    degree = findings.pairs.degree
     return {
         "degree": degree,
-        "images": findings.pairs["images"],
-        "images_in_pairs": findings.pairs["images_in_pairs"],
-        "coverage": findings.pairs["image_coverage"],
-        "degree_chart": degree_chart(np.repeat(degree["partners"], degree["images"])) if len(ends) else None,
+        "images": findings.pairs.images,
+        "images_in_pairs": findings.pairs.images_in_pairs,
+        "coverage": findings.pairs.image_coverage,
+        "degree_chart": degree_chart(np.repeat(degree.partners, degree.images)) if len(ends) else None,
     }
 
 
 def _neighbours(findings: Findings) -> Context:
-    record = findings.pairs.get("neighbours")
+    record = findings.pairs.neighbours
     chart = None
     if record:
         in_degree = record["in_degree"]
@@ -134,7 +133,7 @@ def _galleries(
     shown = spread_pairs(pairs, options.gallery)
     drawn = drawn_pairs(pairs, options.random) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
-    hubs = findings.pairs.get("neighbours", {}).get("hubs", [])
+    hubs = findings.pairs.neighbours["hubs"] if findings.pairs.neighbours else []
     in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates] for side in ("a", "b")]
     uses = in_pairs + [hub["row"] for hub in hubs]
     images = album.images(uses)
@@ -155,13 +154,9 @@ def _galleries(
 
 
 def _failures(workspace: Workspace, findings: Findings) -> Context:
-    path = workspace.embeddings / "errors.parquet"
-    try:
-        errors = pq.read_table(path, columns=["path", "reason"])
-    except (OSError, pa.ArrowException) as error:
-        raise MinerError(f"{path} is missing or damaged. Run `miner embed` again with --force.") from error
+    errors = read_columns(workspace.embeddings / "errors.parquet", ["path", "reason"], "miner embed SOURCE")
     return {
-        "reasons": sorted(findings.embeddings["errors"].items(), key=lambda item: (-item[1], item[0])),
+        "reasons": sorted(findings.embeddings.errors.items(), key=lambda item: (-item[1], item[0])),
         "failures": errors.slice(0, _FAILURES_SHOWN).to_pylist(),
         "failure_count": len(errors),
     }

@@ -41,7 +41,7 @@ def _written(stage: Stage) -> Record | None:
 
 def _record(options: ReportOptions, findings: Findings) -> Record:
     return {
-        "pairs_shown": min(options.gallery, findings.pairs["pairs"]),
+        "pairs_shown": min(options.gallery, findings.pairs.pairs),
         "runs": [run.name for run in findings.runs],
         "evaluated": [run.name for run in findings.runs if run.evaluations],
     }

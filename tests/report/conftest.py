@@ -38,13 +38,15 @@ def add_run() -> Callable[..., None]:
     """A finished training run with its metrics, and a kNN and a linear result if asked for."""
 
     def add(workspace: Workspace, name: str = "moco", knn: bool = False, finished: bool = True) -> None:
-        stage = Stage(workspace.run(name), {"method": "moco", "pairs_arm": "semantic", "epochs": 2})
+        stage = Stage(workspace.run(name), {"method": "moco", "pairs_arm": "semantic", "epochs": 2, "inputs": "none"})
         stage.begin(force=True)
         lines = [{"step": 10 * n, "epoch": 1, "lr": 0.1, "loss": 5.0 / n, "accuracy": n / 10} for n in range(1, 6)]
         text = "".join(json.dumps(line) + "\n" for line in lines)
         (stage.folder / "metrics.jsonl").write_text(text + '{"step": 60, "lo')
         if finished:
-            stage.finish({"final_loss": 1.25, "images": 40, "pairs": 9}, [stage.folder / "metrics.jsonl"])
+            record = {"method": "moco", "pairs_arm": "semantic", "images": 40, "pairs": 9, "epochs": 2, "steps": 50}
+            record |= {"pair_label_precision": None, "final_loss": 1.25}
+            stage.finish(record, [stage.folder / "metrics.jsonl"])
         if knn:
             result = {"k": 20, "temperature": 0.07, "trained": 87.6, "random": 54.3}
             record = {"results": [result], "majority": 10.0, "n_gallery": 32, "n_test": 8, "request": {"limit": None}}

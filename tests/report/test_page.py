@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
@@ -81,9 +82,9 @@ def test_each_section_tells_what_is_there(make_workspace, add_run):
     add_run(workspace, knn=True)
     add_run(workspace, name="going-on", finished=False)
     page = write(workspace)
-    labels = workspace.manifest(workspace.pairs)["labels"]
-    assert f"{labels['precision']:.1%}" in page.sections["head"]
-    assert f"{labels['chance']:.1%}" in page.sections["head"]
+    labels = PairsManifest.read(workspace).labels
+    assert f"{labels.precision:.1%}" in page.sections["head"]
+    assert f"{labels.chance:.1%}" in page.sections["head"]
     assert "labels seen in training: ImageNet-1k" in page.sections["head"]
     assert "Labels are only reported" in page.sections["precision"]
     assert "Loss" in page.sections["training"] and "Contrastive accuracy" in page.sections["training"]
@@ -118,7 +119,7 @@ def test_random_pairs_lie_in_the_band_and_stay_the_same(make_workspace):
 def test_coverage_is_shown_without_labels(make_workspace):
     workspace = make_workspace(labels=False)
     page = write(workspace)
-    coverage = workspace.manifest(workspace.pairs)["image_coverage"]
+    coverage = PairsManifest.read(workspace).image_coverage
     assert any(f"pairs at or above a similarity: {coverage:.1%} from 0.2" in chart for chart in page.charts())
     assert "precision is unknown" in page.sections["precision"]
 
@@ -133,18 +134,18 @@ def test_duplicates_have_a_gallery_of_their_own(make_workspace):
 def test_hubs_and_groups_have_sections_of_their_own(make_workspace):
     workspace = make_workspace(extras=True)
     page = write(workspace)
-    record = workspace.manifest(workspace.pairs)
+    record = PairsManifest.read(workspace)
     hubs, groups = page.sections["hubs"], page.sections["groups"]
-    assert f"skewness is {record['neighbours']['skewness']:.2f}" in hubs
-    assert f"{record['neighbours']['antihubs']:.1%} of the images are in no list" in hubs
+    assert f"skewness is {record.neighbours['skewness']:.2f}" in hubs
+    assert f"{record.neighbours['antihubs']:.1%} of the images are in no list" in hubs
     shown = [int(number) for number in re.findall(r"(\d+) lists?\b", hubs)]
-    assert shown[-12:] == [hub["in_degree"] for hub in record["neighbours"]["hubs"]]
+    assert shown[-12:] == [hub["in_degree"] for hub in record.neighbours["hubs"]]
     alts = {image["alt"] for image in page.images()}
-    assert all(any(alt.endswith(hub["key"]) for alt in alts) for hub in record["neighbours"]["hubs"])
+    assert all(any(alt.endswith(hub["key"]) for alt in alts) for hub in record.neighbours["hubs"])
     assert sum("number of lists" in chart for chart in page.charts()) == 1
     for part in ("components", "complete_link"):
-        assert f"{record['groups'][part]['purity']:.1%}" in groups
-    assert f"lowest similarity inside a group is {record['groups']['complete_link']['lowest']:.3f}" in groups
+        assert f"{record.groups[part]['purity']:.1%}" in groups
+    assert f"lowest similarity inside a group is {record.groups['complete_link']['lowest']:.3f}" in groups
     plain = write(make_workspace(name="plain"))
     assert "groups" not in plain.sections and "--neighbors 10" in plain.sections["hubs"]
 
@@ -160,14 +161,14 @@ def test_pairs_in_both_orders_are_shown_once(make_workspace):
 def test_coverage_stands_beside_precision(make_workspace):
     workspace = make_workspace()
     section = write(workspace).sections["precision"]
-    for point in workspace.manifest(workspace.pairs)["labels"]["by_threshold"]:
+    for point in PairsManifest.read(workspace).labels.by_threshold:
         assert f"{point['precision']:.1%}{point['images']}{point['coverage']:.1%}" in section
 
 
 def test_an_empty_band_gets_a_page_that_says_so(make_workspace):
     workspace = make_workspace(band={"min": 0.9999, "max": 1.0})
     page = write(workspace)
-    assert workspace.manifest(workspace.pairs)["pairs"] == 0
+    assert PairsManifest.read(workspace).pairs == 0
     assert "there are no two" in page.sections["head"]
     assert "holds no pair" in page.sections["gallery"]
 

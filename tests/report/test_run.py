@@ -1,9 +1,11 @@
 """The report is a view: the same inputs give the same bytes, other inputs another page."""
 
+import json
 from pathlib import Path
 
 import pytest
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.result import Result
 from miner.report.options import ReportOptions
@@ -68,9 +70,9 @@ def test_every_input_counts(change: str, make_workspace, add_run):
     elif change == "evaluation":
         _replace(folder / "eval" / "knn.json", "87.6", "88.8")
     elif change == "calibration":
-        embeddings = workspace.manifest(workspace.pairs)["request"]["embeddings"]
-        band = '"band": {"min": 0.31, "max": 0.71}, "estimated_pairs": 5'
-        workspace.calibration.write_text(f'{{"request": {{"embeddings": "{embeddings}"}}, {band}}}')
+        request = {"embeddings": EmbeddingsManifest.read(workspace).identity}
+        found = {"band": {"min": 0.31, "max": 0.71}, "images": 40, "estimated_pairs": 5}
+        workspace.calibration.write_text(json.dumps({"request": request, **found}))
     else:
         workspace.log_stage("embed", {"dtype": "float16"}, Result("embed", {}), 1.0)
     before = page(workspace)

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from miner.artifacts.embeddings.images import ERROR_SCHEMA, METADATA_SCHEMA
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import metadata_path, vectors_path
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import fingerprint
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.pairs.neighbours.hubs import hubness, in_degrees
@@ -86,7 +86,6 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
 
     With `extras`, as --both-orders, --groups and --neighbors 3 make them.
     """
-    embeddings = workspace.manifest(workspace.embeddings)
     metadata = pq.read_table(metadata_path(workspace.embeddings, 0))
     images, keys = metadata.num_rows, metadata["key"].to_pylist()
     units = np.random.default_rng(0).normal(size=(images, 4)).astype(np.float32)
@@ -97,7 +96,7 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
     if metadata["label"].null_count == 0:
         labels = metadata["label"].to_numpy().astype(np.int64)
     chosen = (similarity >= band["min"]) & (similarity <= band["max"])
-    stage = Stage(workspace.pairs, {"embeddings": fingerprint(embeddings["files"]), "band": band})
+    stage = Stage(workspace.pairs, {"embeddings": EmbeddingsManifest.read(workspace).identity, "band": band})
     stage.begin(force=True)
     stage.folder.mkdir(parents=True, exist_ok=True)
     tables = {"pairs.parquet": chosen, "duplicates.parquet": similarity > band["max"]}

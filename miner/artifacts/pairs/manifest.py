@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import ClassVar
 
+from pydantic import Field
+
 from miner.artifacts.artifact import Part, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import BandRecord
@@ -28,14 +30,14 @@ class Degree(Part):
     """Numbers of partners of the images that are in a pair.
 
     Attributes:
-        partners, images: the distribution: `images[i]` images have `partners[i]` partners. None in records of old versions.
+        partners, images: the distribution: `images[i]` images have `partners[i]` partners. Empty in records of old versions.
     """
 
     mean: float
     median: float
     max: int
-    partners: list[int] | None = None
-    images: list[int] | None = None
+    partners: list[int] = Field(default_factory=list)
+    images: list[int] = Field(default_factory=list)
 
 
 class LabelStatistics(Part):

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from miner.artifacts.embeddings.store import read_metadata
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.report.findings import Findings
 from miner.report.galleries.thumbnails import load_squares, source_if_there
@@ -53,12 +52,8 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
     Raises:
         MinerError: the metadata is missing or damaged.
     """
-    embeddings = findings.embeddings
-    shards = ShardsManifest.find(workspace)
-    exported = findings.shards is not None and shards is not None and bool(shards.image_shards)
-    source = (
-        ShardSource(str(workspace.shards / "images-*.tar"))
-        if exported
-        else source_if_there(embeddings["request"]["source"])
-    )
-    return Album(read_metadata(workspace.embeddings, embeddings["blocks"]), embeddings["source"].get("classes"), source)
+    embeddings, shards = findings.embeddings, findings.shards
+    exported = shards is not None and bool(shards.image_shards)
+    shard_files = str(workspace.shards / "images-*.tar")
+    source = ShardSource(shard_files) if exported else source_if_there(embeddings.source.spec)
+    return Album(read_metadata(workspace.embeddings, embeddings.blocks), embeddings.source.classes, source)

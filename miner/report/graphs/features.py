@@ -34,8 +34,8 @@ def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str,
     """
     if findings.refined is None:
         return []
-    after = NamedVectors("After refinement", EmbeddingStore(Workspace(workspace.root / "refined")).stored)
-    run = findings.refined["request"].get("run")
+    after = NamedVectors("After refinement", EmbeddingStore(workspace.refined).stored)
+    run = findings.refined.request.run
     if run is not None:
         return [NamedVectors(f"Before: teacher of run {run}", graphs[run].bank("teacher")), after]
     return [NamedVectors("Before: embeddings", EmbeddingStore(workspace).stored), after]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import ChosenVectors, MemoryVectors, Rows
+from miner.artifacts.parquet import read_columns
 from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE, STREAMS
 from miner.errors import MinerError
 from miner.report.findings import Run
@@ -84,16 +84,13 @@ def read_graphs(folder: Path, run: Run, keys: pa.ChunkedArray) -> RunGraphs | No
     Raises:
         MinerError: a file is missing or damaged.
     """
-    if run.manifest is None or not set(GRAPH_FILES) <= run.manifest["files"].keys():
+    if run.manifest is None or not set(GRAPH_FILES) <= run.manifest.files.keys():
         return None
-    columns = ["node", "neighbour", "epoch", "similarity"]
-    try:
-        nodes = pq.read_table(folder / NODES_FILE, columns=["key"])["key"]
-        edges = {
-            stream: pq.read_table(folder / "graph" / f"graph-{stream}.parquet", columns=columns) for stream in STREAMS
-        }
-    except (OSError, pa.ArrowException) as error:
-        raise MinerError(f"A graph in {folder / 'graph'} is missing or damaged. Train again with --force.") from error
+    nodes = read_columns(folder / NODES_FILE, ["key"], "miner train")["key"]
+    columns = ("node", "neighbour", "epoch", "similarity")
+    edges = {
+        stream: read_columns(folder / "graph" / f"graph-{stream}.parquet", columns, "miner train") for stream in STREAMS
+    }
     found = pc.index_in(nodes.combine_chunks(), value_set=keys.combine_chunks())
     return RunGraphs(folder, np.asarray(found.fill_null(-1).to_numpy(), np.int64), edges)
 

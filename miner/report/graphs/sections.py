@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from miner.artifacts.graph_table import CLASSIFIERS, verdict_sentences
+from miner.artifacts.graph_table import CLASSIFIERS, GraphManifest, verdict_sentences
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album
 from miner.report.graphs.features import before_and_after
@@ -27,7 +26,7 @@ def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> di
     graphs = {name: graph for name, graph in found.items() if graph is not None}
     features = before_and_after(workspace, findings, graphs)
     embedded = {name: graph for name, graph in graphs.items() if graph.embedded()}
-    mined = workspace.pairs if "knn_ids.npy" in findings.pairs["files"] else None
+    mined = workspace.pairs if "knn_ids.npy" in findings.pairs.files else None
     rows = draw_images(len(labels), embedded)
     lists = neighbour_lists(rows, mined, features, embedded)
     return {
@@ -42,17 +41,17 @@ def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> di
     }
 
 
-def _controls(record: Record | None) -> Mapping[str, Any] | None:
+def _controls(made: GraphManifest | None) -> Mapping[str, Any] | None:
     """The table of `miner eval graph`, and its verdict in words."""
-    if record is None:
+    if made is None:
         return None
     rows = [
         {"arm": row["arm"], "mode": row["mode"] or "", "cells": [interval_text(row[name], 2) for name in CLASSIFIERS]}
-        for row in record["rows"]
+        for row in made.rows
     ]
     return {
         "rows": rows,
-        "verdict": verdict_sentences({name: record["verdict"][name] for name in CLASSIFIERS}),
-        "n_train": record["n_train"],
-        "n_test": record["n_test"],
+        "verdict": verdict_sentences({name: made.verdict[name] for name in CLASSIFIERS}),
+        "n_train": made.n_train,
+        "n_test": made.n_test,
     }

@@ -20,14 +20,11 @@ class Table:
 def request_tables(findings: Findings) -> list[Table]:
     """The request of each finished stage, as a table."""
     requests: dict[str, Record | None] = {
-        "miner embed": findings.embeddings["request"],
-        "encoder": findings.embeddings["encoder"],
-        "miner calibrate": findings.calibration and findings.calibration["request"],
-        "miner pairs": findings.pairs["request"],
-        "miner export": findings.shards and findings.shards["request"],
-        "miner refine": findings.refined and findings.refined["request"],
-        "miner eval graph": findings.controls and findings.controls["request"],
+        "miner embed": findings.embeddings.asked,
+        "encoder": findings.embeddings.record["encoder"],
     }
+    later = (findings.calibration, findings.pairs, findings.shards, findings.refined, findings.controls)
+    requests |= {stage.command: stage.asked for stage in later if stage is not None}
     for run in findings.runs:
         requests[f"miner train, run {run.name}"] = run.request
         for name, evaluation in run.evaluations.items():

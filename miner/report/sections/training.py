@@ -119,22 +119,19 @@ def _are_shares(curves: Iterable[Curve]) -> bool:
 
 
 def _cells(run: Run) -> dict[str, str]:
-    record = run.manifest or {}
-    request = run.request
-    numbers = {"pairs": record.get("pairs"), "images": record.get("images"), "steps": record.get("steps")}
-    counts = {name: "" if number(value) is None else count(float(value or 0)) for name, value in numbers.items()}
-    loss, accuracy = number(record.get("final_loss")), number(record.get("final_accuracy"))
+    made, request = run.manifest, run.request
+    accuracy = made.final_accuracy if made else None
     return {
         "Method": str(request.get("method", "")),
         "Trained on": _trained_on(str(request.get("pairs_arm", ""))),
         "Backbone": str(request.get("backbone", "")),
-        "Images": counts["images"],
-        "Pairs": counts["pairs"],
+        "Images": count(made.images) if made else "",
+        "Pairs": count(made.pairs) if made else "",
         "Epochs": str(request.get("epochs", "")),
-        "Steps": counts["steps"],
-        "Final loss": "" if loss is None else f"{loss:.3f}",
+        "Steps": count(made.steps) if made else "",
+        "Final loss": f"{made.final_loss:.3f}" if made else "",
         "Final accuracy": "" if accuracy is None else percent(accuracy),
-        "State": "" if run.manifest else "not finished",
+        "State": "" if made else "not finished",
     }
 
 

@@ -12,11 +12,11 @@ import pytest
 from PIL import Image
 from sklearn.decomposition import PCA
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.graph_table import verdict_sentences
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import fingerprint
 from miner.errors import MinerError
 from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.refine.comparison.controls import GRAPH_ARMS
@@ -207,7 +207,7 @@ def test_sections_without_content_are_left_out(make_workspace) -> None:
 
 def test_a_damaged_graph_is_refused(copied: Workspace) -> None:
     (copied.run("graphs") / "graph" / "graph-student.parquet").write_bytes(b"")
-    with pytest.raises(MinerError, match=r"missing or damaged\. Train again with --force"):
+    with pytest.raises(MinerError, match=r"missing or damaged .*`miner train --force`"):
         report(ReportOptions(gallery=5), copied)
 
 
@@ -221,7 +221,7 @@ def test_the_table_of_controls_stands_with_its_verdict(make_workspace) -> None:
         ]
         for place, arm in enumerate(GRAPH_ARMS)
     }
-    images = fingerprint(workspace.manifest(workspace.embeddings)["files"])
+    images = EmbeddingsManifest.read(workspace).identity
     stage = Stage(workspace.root / "graph", {"embeddings": images})
     stage.begin(force=True)
     rows, answer = control_rows(scores), verdict(scores)
