@@ -1,7 +1,7 @@
 """Typed options: the one definition behind command-line flags, YAML keys and the Python API."""
 
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -27,13 +27,22 @@ class Options(BaseModel):
         flag: the long flag, if it is not named after the field.
         metavar: what a value looks like in `--help`, if not by its type.
         variable: the environment variable that is read where no flag is given.
-        panel: the heading under which `--help` shows it, one of PANELS.
+        panel: the heading under which `--help` shows it, one of PANELS; if not said, the `panel` of the class that defines it.
         decides_result: whether a request holds it. True if not said. False for what changes the speed or the place of a
             result only, and for what the request holds in another form, such as a fingerprint. "if changed" for an option
             that is younger than results that must stay valid: the request holds it where it differs from its default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    panel: ClassVar[str | None] = None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        for name in cls.__annotations__.keys() & cls.model_fields.keys() if vars(cls).get("panel") else ():
+            field = cls.model_fields[name]
+            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+            field.json_schema_extra = {"panel": cls.panel, **marks}
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:

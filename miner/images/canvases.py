@@ -21,8 +21,6 @@ from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
 
-IMAGE_SIZES = (32, 64, 96, 128, 224)
-CANVAS_MARGIN = 1.25
 _MIN_DRAFT = 2.0
 _PROBED = 64
 _PER_TASK = 64
@@ -38,16 +36,6 @@ def typical_side(source: Source, entries: Sequence[Entry]) -> int:
     """
     probed = [entries[i] for i in np.linspace(0, len(entries) - 1, min(_PROBED, len(entries)), dtype=int)]
     return int(median(_short_side(source, entry) for entry in probed))
-
-
-def nearest_image_size(side: int) -> int:
-    """The usual training size nearest to a side in pixels."""
-    return min(IMAGE_SIZES, key=lambda size: abs(size - side))
-
-
-def canvas_side(image_size: int, side: int) -> int:
-    """How large to keep images of a typical side: as the view, or a quarter larger when there is detail to crop into."""
-    return image_size if side <= image_size else int(np.ceil(CANVAS_MARGIN * image_size))
 
 
 def load_canvases(source: Source, entries: Sequence[Entry], side: int, workers: int, title: str) -> Tensor:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs
-from miner.engine.records import Record
 from miner.learning.parallel.processes import run_on_processes
-from miner.train.pretrain import pretrain
+from miner.train.pretrain import Pretrained, pretrain
 from miner.train.settings.options import TrainOptions
 
 
-def launch(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> tuple[Record, Record]:
+def launch(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> Pretrained:
     """`pretrain` here, or on processes or Ray workers that are started for it, unless this is one of several already."""
     if options.engine_address:
         from miner.train.on_ray import pretrain_on_ray

@@ -6,14 +6,14 @@ from typing import Any
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.engine.ray import connect
-from miner.engine.records import Record
 from miner.errors import MinerError, UsageError
+from miner.train.pretrain import Pretrained, pretrain
 from miner.train.settings.options import TrainOptions
 
 _PATIENCE_S = 7200
 
 
-def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> tuple[Record, Record]:
+def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> Pretrained:
     """`pretrain` on `--processes` workers, with a GPU each where the cluster has any.
 
     All machines must see the workspace and the images under the same paths, since the first worker writes the run's files.
@@ -44,14 +44,11 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: 
             result: Any = trainer.fit()
         except WorkerGroupError as error:
             raise _reason(error.worker_failures) from error
-    record, measured = result.return_value
-    return record, measured
+    return result.return_value  # type: ignore[no-any-return]
 
 
-def _work(config: dict[str, Any]) -> tuple[Record, Record]:
-    """On each worker, in the process group that Ray Train has set up."""
-    from miner.train.pretrain import pretrain
-
+def _work(config: dict[str, Any]) -> Pretrained:
+    """`pretrain` on each worker, in the process group that Ray Train has set up."""
     arguments: tuple[TrainOptions, Inputs, Path, Path | None] = config["arguments"]
     return pretrain(*arguments)
 

@@ -54,16 +54,14 @@ def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: 
         stage.begin(force)
 
     from miner.train.launch import launch
-    from miner.train.pretrain import run_files
 
-    record, measured = launch(options, inputs, stage.folder, start.file if start else None)
+    trained = launch(options, inputs, stage.folder, start.file if start else None)
     if not is_follower():
-        files = run_files(stage.folder)
-        _cover_the_rest(stage.folder, {path.relative_to(stage.folder).as_posix() for path in files})
-        manifest = stage.finish(record, files)
+        _cover_the_rest(stage.folder, set(trained.files))
+        manifest = stage.finish(trained.record, [stage.folder / name for name in trained.files])
     manifest = broadcast(manifest)
     assert manifest is not None
-    return _result(name, RunManifest.of(manifest, stage.folder / "manifest.json"), measured)
+    return _result(name, RunManifest.of(manifest, stage.folder / "manifest.json"), trained.measured)
 
 
 def _result(name: str, made: RunManifest, measured: Record | None) -> Result:

@@ -20,7 +20,7 @@ from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.stage import Stage
 from miner.evaluate.knn import measure_knn
 from miner.evaluate.options import KnnOptions
-from miner.train.pretrain import pretrain, run_files
+from miner.train.pretrain import pretrain
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
@@ -41,9 +41,10 @@ def learn(options: TrainOptions, source: str, test_images: int, folder: Path) ->
     stage = Stage(folder, options.plain())
     stage.begin(force=False)
     started = time.perf_counter()
-    record, measured = pretrain(options, inputs, folder)
+    trained = pretrain(options, inputs, folder)
+    record, measured = trained.record, trained.measured
     seconds = time.perf_counter() - started
-    stage.finish(record, run_files(folder))
+    stage.finish(record, [folder / name for name in trained.files])
     knn = measure_knn(KnnOptions(gallery=source, limit=test_images, device=options.device), folder, None)
     final = {name: value for name, value in record.items() if name.startswith("final_")}
     accuracy = [

@@ -32,7 +32,9 @@ def open_page(browser) -> Iterator[OpenPage]:
         page = context.new_page()
         page.set_default_timeout(60_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None)
+        page.on(
+            "console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None
+        )
         own = (server.base, "data:")
         page.on("request", lambda asked: None if asked.url.startswith(own) else complaints.append(asked.url))
         page.goto(url or server.url)

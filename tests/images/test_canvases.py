@@ -10,7 +10,7 @@ from torchvision.transforms import v2
 
 from miner.errors import MinerError
 from miner.images import canvases as module
-from miner.images.canvases import canvas_side, channel_statistics, load_canvases, nearest_image_size, typical_side
+from miner.images.canvases import channel_statistics, load_canvases, typical_side
 from miner.images.decode import DecodedImage, decode_at_least
 from miner.source import open_source
 from tests.train.mini_workspace import sample_entries
@@ -63,16 +63,6 @@ def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.Monke
 def test_typical_side_is_the_median_short_side(tmp_path: Path) -> None:
     source = open_source(folder_of(tmp_path, [(30, 90), (50, 40), (70, 80)]))
     assert typical_side(source, source.entries) == 40
-
-
-@pytest.mark.parametrize(("side", "size"), [(28, 32), (32, 32), (50, 64), (96, 96), (100, 96), (500, 224)])
-def test_image_size_is_the_nearest_usual_one(side: int, size: int) -> None:
-    assert nearest_image_size(side) == size
-
-
-def test_canvas_is_larger_than_the_view_only_when_the_images_are() -> None:
-    assert canvas_side(32, 28) == 32 and canvas_side(32, 32) == 32
-    assert canvas_side(224, 400) == 280 and canvas_side(96, 100) == 120
 
 
 def test_an_undecodable_image_is_named(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.refine.run_graphs import read_views
 from miner.train.methods.graphnnclr import GraphNNCLR
-from miner.train.methods.parts.graph_files import save_graphs
 from tests.refine.graphs import clusters
-from tests.train.methods.test_graphnnclr import graphnnclr, see_all
+from tests.train.methods.colours import graphnnclr, see_all
 from tests.train.methods.tiny import IMAGES
 from tests.train.mini_workspace import finish_folder
 
@@ -36,7 +35,7 @@ def workspace(make_embeddings) -> Workspace:
     workspace = make_embeddings(clusters(IMAGES, 0))
     run = workspace.run("graphs")
     run.mkdir(parents=True)
-    save_graphs(run, seen(), EmbeddingStore(workspace).keys[::-1])
+    seen().save(run, EmbeddingStore(workspace).keys[::-1])
     finish_folder(run, method="graphnnclr")
     return workspace
 

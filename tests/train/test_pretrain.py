@@ -9,7 +9,7 @@ from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.train.loop.metrics import read_metrics
-from miner.train.pretrain import prepare
+from miner.train.prepare import prepare_run
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, write_shards
@@ -37,7 +37,8 @@ def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(worksp
     )
     for changes in ({"warmup_epochs": 1}, {"limit": 48, "pairs_per_anchor": 2}):
         plans = {
-            arm: prepare(options(arm, **changes), inputs, torch.device("cpu"))[-1] for arm in (*arms, "equal-steps")
+            arm: prepare_run(options(arm, **changes), inputs, torch.device("cpu")).plan
+            for arm in (*arms, "equal-steps")
         }
         own = plans.pop("equal-steps")
         assert len({(p.steps, p.steps_per_epoch, p.epochs, p.pairs, p.batch_size) for p in plans.values()}) == 1
@@ -47,7 +48,7 @@ def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(worksp
         assert own.pairs == 0 and own.steps_per_epoch == plan.images // 8
         assert (own.epochs - 1) * own.steps_per_epoch < own.steps <= own.epochs * own.steps_per_epoch
         assert own.epochs > plan.epochs == 2 and own.batch_size == plan.batch_size
-        assert {arm for arm, plan in plans.items() if plan.uses_labels} == {"oracle", "precision=0.5"}
+        assert {arm for arm, plan in plans.items() if plan.plain()["uses_labels"]} == {"oracle", "precision=0.5"}
 
 
 def test_a_run_of_equal_steps_ends_within_an_epoch(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
@@ -67,8 +68,8 @@ def test_a_run_with_partners_in_the_step_takes_the_steps_of_own_views(
     record = train(options("semantic", **changes), workspace).record
     assert (record["pairs"], record["items"], record["steps"], record["steps_per_epoch"]) == (60, 64, 8, 8)
     assert (record["partners"], record["pair_weight"], record["mask_known_positives"]) == (2, 0.5, True)
-    assert "up to 2 of its partners, weight 0.5" in capsys.readouterr().err
-    own = prepare(options("equal-steps", partners=2), find_inputs(workspace, True), torch.device("cpu"))[-1]
+    assert "up to 2 partners join each image in its step, with the weight 0.5" in capsys.readouterr().err
+    own = prepare_run(options("equal-steps", partners=2), find_inputs(workspace, True), torch.device("cpu")).plan
     assert (own.steps, own.epochs) == (16, 2)
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from miner.options import read_config
+from miner.train.settings.choices import choose_crops, choose_patch_size, choose_stem, peak_lr
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
-from miner.train.settings.options import TrainOptions, is_vit
-from miner.train.settings.plan import choose_crops, choose_patch_size, choose_stem, peak_lr
+from miner.train.settings.options import TrainOptions
 
 FOLDER = Path(__file__).parents[2] / "pipelines/recipes"
 FILES = sorted(FOLDER.glob("*/*.yaml"))
@@ -22,7 +22,7 @@ def test_a_recipe_is_what_it_says(path: Path) -> None:
     assert {name: getattr(options, name) for name in values} == values  # nothing is rounded or replaced
     size = options.image_size
     assert size is not None and options.pairs_arm == "none"
-    stem = None if is_vit(options.backbone) else choose_stem(options.stem, size)
+    stem = None if options.is_vit else choose_stem(options.stem, size)
     patch_size = choose_patch_size(options.patch_size, size) if stem is None else None
     assert choose_crops(options, size, stem, patch_size)["augmentation"] == values["augmentation"]
 

@@ -1,4 +1,4 @@
-"""How views are made, by name and without torch: the command line shows them."""
+"""How views are made, by name; without torch, because the command line shows the names."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from types import MappingProxyType
 
 SMALL_SIDE = 96
 MIN_LOCAL_AREA = 0.05
-_ASYMMETRIC = ("byol", "vicreg", "barlow", "dino", "graphnnclr")
 
 
 @dataclass(frozen=True)
@@ -42,12 +41,3 @@ AUGMENTATIONS: Mapping[str, ViewSettings] = MappingProxyType(
         "solarise": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), solarise=(0.0, 0.2)),
     }
 )
-
-
-def choose_augmentation(asked: str, method: str, image_size: int) -> str:
-    """The views: as asked, or those of the method's authors; plain ones below 96 pixels, where blur takes what there is."""
-    if asked != "auto":
-        return asked
-    if image_size < SMALL_SIDE:
-        return "plain"
-    return "byol" if method in _ASYMMETRIC else "moco"

@@ -39,12 +39,3 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
             if self.num_batches_tracked is not None:
                 self.num_batches_tracked.add_(1)
         return torch.cat(normalised)
-
-
-def count_splits(batch_size: int, processes: int = 1, most: int = 8, smallest_part: int = 16) -> int:
-    """How many parts to normalise over: a divisor of the batch, at most `most`, with `smallest_part` samples or more each.
-
-    Each process has a whole number of parts, and one at least.
-    """
-    counts = range(processes, most + 1, processes)
-    return max((n for n in counts if batch_size % n == 0 and batch_size // n >= smallest_part), default=processes)

@@ -29,13 +29,13 @@ class BatchMaker:
     """
 
     def __init__(self, plan: RunPlan, images: Canvases, device: torch.device, index: PairIndex | None) -> None:
-        if plan.partners and world_size() > 1:
+        if plan.options.partners and world_size() > 1:
             raise UsageError("--partners works on one process only: steps of several would differ in size.")
         self.plan, self.images, self.device, self.index = plan, images, device, index
         self.augment = Augmentation(plan.image_size, plan.mean, plan.std, plan.views)
         crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.local_views)
-        self.local_crops = LocalCrops(plan.local_crops, crop)
-        self.known_positives = index.to(device) if index is not None and plan.mask_known_positives else None
+        self.local_crops = LocalCrops(plan.options.local_crops, crop)
+        self.known_positives = index.to(device) if index is not None and plan.options.mask_known_positives else None
 
     def __call__(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> Batch:
         """This process's part of the batch of a step, with the views that it has in the whole.
@@ -44,7 +44,7 @@ class BatchMaker:
             items: rows of the anchors in the whole batch, on the CPU, and of their positives, anywhere: int64 (2, batch).
             step: from 0.
         """
-        generator = generator_for(self.plan.seed, "step", step)
+        generator = generator_for(self.plan.options.seed, "step", step)
         partner_items, rows = self._rows(items, step)
         pixels = self.images[rows].to(self.device, non_blocking=True)
         batch_size = len(items[0])
@@ -65,7 +65,7 @@ class BatchMaker:
             generator,
             crops,
             partner_items=partner_items.to(self.device) if len(partner_items) else None,
-            pair_weight=self.plan.pair_weight,
+            pair_weight=self.plan.options.pair_weight,
             known_positives=self.known_positives,
         )
 
@@ -79,7 +79,7 @@ class BatchMaker:
         """The items that get a partner, and the images of this process's part of a step: anchors, positives, partners."""
         anchors, positives = (own_rows(rows) for rows in items)
         partner_items = partners = anchors[:0]
-        if self.index is not None and self.plan.partners:
-            of_step = generator_for(self.plan.seed, "partners", step)
-            partner_items, partners = self.index.draw_partners(anchors, self.plan.partners, of_step)
+        if self.index is not None and self.plan.options.partners:
+            of_step = generator_for(self.plan.options.seed, "partners", step)
+            partner_items, partners = self.index.draw_partners(anchors, self.plan.options.partners, of_step)
         return partner_items, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])

@@ -26,7 +26,6 @@ from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
 
 LOG_STEPS = 10
-_CHECKPOINT_INTERVAL_S = 120.0
 _LAPS = ("data", "learn")
 
 
@@ -39,6 +38,7 @@ def run_loop(
     *,
     device: torch.device,
     checkpoint_steps: int,
+    checkpoint_interval_s: float = 120.0,
     index: PairIndex | None = None,
     observers: Sequence[Observer] = (),
 ) -> Record:
@@ -53,7 +53,8 @@ def run_loop(
         sampler: which rows meet in which step.
         folder: of the run; it gets metrics.jsonl, TensorBoard events and checkpoints/last.pt.
         device: where to compute.
-        checkpoint_steps: most steps between checkpoints; a slow machine saves every two minutes as well.
+        checkpoint_steps: most steps between checkpoints.
+        checkpoint_interval_s: most seconds between checkpoints, for slow machines.
         index: partners of the images, where the plan needs them.
         observers: measure the method when an epoch ends; their numbers join the metrics.
     Returns:
@@ -87,12 +88,12 @@ def run_loop(
             updates.prepare(step)
             lr = float(updates.lrs[step])
             anchors, dealt = batches[position]
-            positives = method.choose_positives(anchors, dealt, generator_for(plan.seed, "positives", step))
+            positives = method.choose_positives(anchors, dealt, generator_for(plan.options.seed, "positives", step))
             batch = make_batch((anchors, positives), step)
             watch.lap("data")
             # Stochastic depth draws from torch's own generators.
-            with precision, seeded(plan.seed, "layers", step, rank()):
-                outcome = sum_gradients(method, batch, plan.accumulate)
+            with precision, seeded(plan.options.seed, "layers", step, rank()):
+                outcome = sum_gradients(method, batch, plan.options.accumulate)
             average_step(method, outcome)
             outcome |= updates.apply()
             watch.lap("learn")
@@ -109,7 +110,7 @@ def run_loop(
                 measured = _measured(progress.rate, watch.share("data", _LAPS), device)
                 metrics.add(line, measured)
                 waiting = f", {100 * measured['data_wait']:.0f} % data, {measured['peak_memory_mb']:,.0f} MB"
-            due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > _CHECKPOINT_INTERVAL_S
+            due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > checkpoint_interval_s
             if (due or last) and guard.check_now() and metrics:
                 metrics.sync()
                 save_checkpoint(checkpoint, step + 1, method, updates.optimizer, observers)

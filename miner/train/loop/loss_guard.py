@@ -50,10 +50,10 @@ class LossGuard:
 
     def _explanation(self, step: int, lr: float) -> str:
         steps = f"{self.bad} steps in a row, up to step" if self.bad > 1 else "step"
-        soft = self.plan.temperature
-        settings = [f"lr {lr:.3g}", *([f"temperature {soft:g}"] if soft else []), self.plan.precision]
+        method, temperature = self.plan.options.method, self.plan.settings.get("temperature")
+        soft, hint = (f", temperature {temperature:g}", " or a higher --temperature") if temperature else ("", "")
         return (
-            f"The loss of {self.plan.method} was not finite for {steps} {step} of {self.plan.steps} ({', '.join(settings)}). "
-            f"The likely cause is a learning rate that is too high for a batch of {self.plan.batch_size}: train again with a "
-            f"lower --lr and --force. If that does not help, try --precision fp32{' or a higher --temperature' if soft else ''}."
+            f"The loss of {method} was not finite for {steps} {step} of {self.plan.steps} (lr {lr:.3g}{soft}, "
+            f"{self.plan.precision}). The learning rate is probably too high for a batch of {self.plan.batch_size}: train again "
+            f"with a lower --lr and --force. If that does not help, try --precision fp32{hint}."
         )

@@ -32,18 +32,22 @@ class ScheduledOptimizer:
 
     def __init__(self, plan: RunPlan, method: Method) -> None:
         self.lrs = cosine(plan.lr_peak, plan.steps, plan.warmup_steps)
-        final = plan.weight_decay if plan.final_weight_decay is None else plan.final_weight_decay
-        self._decays = cosine_between(plan.weight_decay, final, plan.steps)
-        self._lr_peak, self._clip_norm = plan.lr_peak, plan.clip_norm
+        final = (
+            plan.options.weight_decay if plan.options.final_weight_decay is None else plan.options.final_weight_decay
+        )
+        self._decays = cosine_between(plan.options.weight_decay, final, plan.steps)
+        self._lr_peak, self._clip_norm = plan.lr_peak, plan.options.clip_norm
         self._parameters = method.trainable()
         groups: list[dict[str, Any]] = []
         self._traits: list[tuple[bool, bool]] = []
         for group in method.parameter_groups():
-            for parameters, decays in _by_decay(group.parameters, plan.decay_on):
-                adapted = _adaptation(plan, decays) if plan.optimizer == "lars" else {}
-                groups.append({"params": parameters, "weight_decay": plan.weight_decay if decays else 0.0, **adapted})
+            for parameters, decays in _by_decay(group.parameters, plan.options.decay_on):
+                adapted = _adaptation(plan, decays) if plan.options.optimizer == "lars" else {}
+                groups.append(
+                    {"params": parameters, "weight_decay": plan.options.weight_decay if decays else 0.0, **adapted}
+                )
                 self._traits.append((group.constant_lr, decays))
-        self.optimizer = _build(plan.optimizer, groups, plan.lr_peak)
+        self.optimizer = _build(plan.options.optimizer, groups, plan.lr_peak)
 
     def prepare(self, step: int) -> None:
         """Forget the last gradients, and take on the learning rate and the weight decay of a step."""
@@ -98,7 +102,11 @@ def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[
 
 def _adaptation(plan: RunPlan, decays: bool) -> dict[str, Any]:
     """What timm's LARS calls these settings of a group of parameters."""
-    return {"always_adapt": decays, "trust_coeff": plan.trust_coefficient, "trust_clip": plan.trust_clip}
+    return {
+        "always_adapt": decays,
+        "trust_coeff": plan.options.trust_coefficient,
+        "trust_clip": plan.options.trust_clip,
+    }
 
 
 def _build(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

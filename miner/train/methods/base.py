@@ -1,12 +1,15 @@
 """What the loop knows of a method."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from miner.train.data.batch import Batch
+from miner.train.data.pair_index import PairIndex
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,33 @@ class Method(nn.Module, ABC):
         """
         return positives
 
+    def take_index(self, index: PairIndex) -> None:
+        """Keep, if the method needs it, which images are partners. It is no state: a resumed run gets it again.
+
+        Args:
+            index: on the CPU.
+        """
+
     def notes(self) -> list[str]:
-        """What else people should know before the first step."""
+        """Lines for the screen before the first step."""
+        return []
+
+    @torch.no_grad()
+    def observe(self, labels: Tensor) -> dict[str, float]:
+        """Numbers of the method's own for the metrics, at the end of an epoch.
+
+        Args:
+            labels: of the images, int64 (images,) on the CPU, -1 where unknown.
+        """
+        return {}
+
+    def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
+        """Write what the method keeps beside backbone and projector, and return the files.
+
+        Args:
+            folder: of the run.
+            keys: of the images, by row.
+        """
         return []
 
     def trainable(self) -> list[nn.Parameter]:

@@ -44,8 +44,6 @@ def build_method(plan: RunPlan, start: Path | None = None) -> Method:
     backbone, width = build_backbone(plan.plain(), max(1, plan.norm_splits // world_size()))
     if start is not None:
         load_backbone_state(backbone, start)
-    recipe = METHOD_DEFAULTS[plan.method]
-    arguments = {name: getattr(plan, name) for name in recipe.settings}
-    arguments |= {name: getattr(plan, name) for name in recipe.schedule}
-    method = METHODS[plan.method](backbone, width, seed=plan.seed, **arguments)
+    numbers = {name: getattr(plan, name) for name in METHOD_DEFAULTS[plan.options.method].plan_numbers}
+    method = METHODS[plan.options.method](backbone, width, seed=plan.options.seed, **plan.settings, **numbers)
     return synchronised(method) if plan.norm_splits == 1 and world_size() > 1 else method

@@ -1,16 +1,22 @@
 """GraphNNCLR: a student and a teacher that see an image's neighbour in place of itself, and keep the graphs of neighbours."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from miner.artifacts.runs.files import TEACHER_FILE
+from miner.artifacts.runs.graphs import STREAMS
+from miner.artifacts.runs.networks import save_backbone
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.unit_rows import l2_normalise
 from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods.dino import DINO
-from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes
+from miner.train.methods.parts.graph_files import save_graphs
+from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes, edge_homophily
 
 LISTED = 10
 
@@ -38,7 +44,7 @@ class GraphNNCLR(DINO):
         steps_per_epoch: of the run.
         graph_edges: k_e, edges per image and epoch.
         graph_window: w, epochs that lists are kept for.
-        graph_prior: whether `take_prior` will be called before the first step.
+        graph_prior: whether the pairs of `take_index` are a prior.
         of_dino: see there.
     """
 
@@ -63,9 +69,9 @@ class GraphNNCLR(DINO):
         self._prior: PairIndex | None = None
         self._prior_here: PairIndex | None = None
 
-    def take_prior(self, index: PairIndex) -> None:
-        """Who is known to be a partner of whom, on the CPU; it is no state, a resumed run gets it again."""
-        self._prior, self._prior_here = index, index.to(self.centre.device)
+    def take_index(self, index: PairIndex) -> None:
+        if self.graph_prior:
+            self._prior, self._prior_here = index, index.to(self.centre.device)
 
     @torch.no_grad()
     def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
@@ -103,3 +109,15 @@ class GraphNNCLR(DINO):
             f"{size_mb:,.1f} MB for features and neighbours of {images:,} images, in memory and in each checkpoint",
             views + (", mined partners from the first step on" if self.graph_prior else ""),
         ]
+
+    @torch.no_grad()
+    def observe(self, labels: Tensor) -> dict[str, float]:
+        """Edge homophily of the newest list of every image, in both graphs."""
+        banks = {"purity": self.teacher_bank, "student_purity": self.student_bank}
+        return {name: edge_homophily(bank.newest(self.graph_edges).cpu(), labels) for name, bank in banks.items()}
+
+    def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
+        """The backbone of the teacher, and the graphs and features of both streams."""
+        save_backbone(folder / TEACHER_FILE, self.teacher[0])
+        banks = dict(zip(STREAMS, (self.teacher_bank, self.student_bank), strict=True))
+        return [folder / TEACHER_FILE, *save_graphs(folder, keys, banks, self.graph_edges)]

@@ -1,4 +1,4 @@
-"""The defaults of each method, without torch: the command line shows them."""
+"""What each method and each optimizer takes if nothing else is asked for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,17 +8,17 @@ Setting = float | int | bool
 
 @dataclass(frozen=True)
 class MethodDefaults:
-    """What a method is, and what it takes.
+    """The defaults and the traits of one method.
 
     Attributes:
         summary: a few words for the help.
         lr: learning rate at batch 256.
-        settings: options of the method and their defaults, under the names of the flags and of the constructor's arguments.
+        settings: options of the method and their defaults; the constructor's arguments have the same names.
+        expect: how the loss of a healthy run behaves.
         split_norm: whether the backbone normalises parts of the batch apart.
-        schedule: what the method needs to know of the length of the run, by the names of the plan.
+        plan_numbers: numbers of the `RunPlan` that the constructor needs as well, by name.
         contrastive: whether other images are negatives.
-        pairwise: whether the loss is a mean over pairs of views, so that an anchor may have several.
-        expect: how the numbers of a healthy run go.
+        pairwise: whether the loss is a mean over pairs of views, so that an anchor may have several positives.
     """
 
     summary: str
@@ -26,19 +26,19 @@ class MethodDefaults:
     settings: Mapping[str, Setting]
     expect: str
     split_norm: bool = False
-    schedule: tuple[str, ...] = ()
+    plan_numbers: tuple[str, ...] = ()
     contrastive: bool = False
     pairwise: bool = True
 
     @property
-    def defaults(self) -> dict[str, Setting]:
+    def options(self) -> dict[str, Setting]:
         """Every option whose default depends on the method."""
         return {"lr": self.lr, **self.settings}
 
 
 METHOD_DEFAULTS: dict[str, MethodDefaults] = {
     "moco": MethodDefaults(
-        "against a queue of keys of a momentum encoder",
+        "contrasts views with a queue of keys of a momentum encoder",
         lr=0.03,
         settings={"dim": 128, "queue_size": 4096, "momentum": 0.99, "temperature": 0.1, "symmetric": False},
         expect="the loss rises at first, while the queue fills, and stays near ln(queue size) for a while",
@@ -46,7 +46,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         contrastive=True,
     ),
     "simclr": MethodDefaults(
-        "against the other images of the batch",
+        "contrasts views with the other images of the batch",
         lr=0.12,
         settings={"dim": 128, "hidden_dim": 512, "temperature": 0.2},
         expect="the loss starts near ln(2 x batch) and falls; a larger batch holds more negatives",
@@ -59,11 +59,11 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss falls towards -1; at -1 with a spread near 0 the features have collapsed",
     ),
     "byol": MethodDefaults(
-        "predicts what a momentum encoder makes of the other view",
+        "predicts the momentum encoder's projection of the other view",
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 1024, "predictor_dim": 1024, "momentum": 0.99},
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
-        schedule=("steps",),
+        plan_numbers=("steps",),
     ),
     "vicreg": MethodDefaults(
         "views agree, dimensions vary and do not correlate",
@@ -75,11 +75,11 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         "the correlation of two views becomes the identity",
         lr=0.12,
         settings={"dim": 2048, "hidden_dim": 2048},
-        expect="the loss starts near 1 and falls; it is the paper's over --dim",
+        expect="the loss, the paper's divided by --dim, starts near 1 and falls",
         pairwise=False,
     ),
     "dino": MethodDefaults(
-        "learns the prototypes that a momentum teacher sees in the other view",
+        "learns the prototypes that a momentum teacher assigns to the other view",
         lr=0.12,
         settings={
             "dim": 2048,
@@ -92,10 +92,10 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
             "momentum": 0.99,
         },
         expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
-        schedule=("steps", "steps_per_epoch"),
+        plan_numbers=("steps", "steps_per_epoch"),
     ),
     "nnclr": MethodDefaults(
-        "predicts the nearest earlier neighbour of the other view",
+        "predicts the nearest neighbour of the other view among earlier ones",
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 2048, "predictor_dim": 4096, "queue_size": 4096, "temperature": 0.2},
         expect="the loss starts near ln(batch), rises once neighbours come from the queue, and falls",
@@ -105,32 +105,32 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
 
 METHOD_DEFAULTS["graphnnclr"] = replace(
     METHOD_DEFAULTS["dino"],
-    summary="dino whose second views show neighbours, found in graphs that are kept of all images",
+    summary="dino whose second views show neighbours of the image; keeps neighbour graphs",
     settings={**METHOD_DEFAULTS["dino"].settings, "graph_edges": 5, "graph_window": 5, "graph_prior": False},
-    expect="as dino; it rises a little once neighbours come in, and their churn falls as features settle",
-    schedule=(*METHOD_DEFAULTS["dino"].schedule, "images"),
+    expect="as dino; the loss rises a little once neighbours give views, and their churn falls as the features converge",
+    plan_numbers=(*METHOD_DEFAULTS["dino"].plan_numbers, "images"),
 )
 
-# Where a method's own learning rate is for SGD, these are near what the authors of most methods use with the optimizer.
-OPTIMIZERS: dict[str, dict[str, float | str]] = {
+# The learning rates of the methods are for SGD. These are near what the authors of most methods use with the optimizer.
+OPTIMIZER_DEFAULTS: dict[str, dict[str, float | str]] = {
     "sgd": {"weight_decay": 5e-4, "decay_on": "all"},
     "lars": {"lr": 0.3, "weight_decay": 1e-6, "decay_on": "weights", "trust_coefficient": 0.001},
     "adamw": {"lr": 5e-4, "weight_decay": 0.04, "decay_on": "weights"},
 }
 
-CONTRASTIVE = tuple(name for name, recipe in METHOD_DEFAULTS.items() if recipe.contrastive)
+CONTRASTIVE = tuple(name for name, defaults in METHOD_DEFAULTS.items() if defaults.contrastive)
 
-METHOD_OPTIONS = tuple(dict.fromkeys(name for recipe in METHOD_DEFAULTS.values() for name in recipe.settings))
+METHOD_OPTIONS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults.settings))
 
 
 def methods_with(option: str) -> list[str]:
-    """The methods that have an option."""
-    return [method for method, recipe in METHOD_DEFAULTS.items() if option in recipe.defaults]
+    """The methods that take an option."""
+    return [method for method, defaults in METHOD_DEFAULTS.items() if option in defaults.options]
 
 
 def defaults_of(option: str) -> str:
-    """The default of an option by method, for the help: methods with one value together."""
+    """The defaults of an option for the help, such as "0.1 for moco, dino; 0.2 for simclr"."""
     by_value: dict[Setting, list[str]] = {}
     for method in methods_with(option):
-        by_value.setdefault(METHOD_DEFAULTS[method].defaults[option], []).append(method)
+        by_value.setdefault(METHOD_DEFAULTS[method].options[option], []).append(method)
     return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in by_value.items())

@@ -1,8 +1,7 @@
-import pytest
 import torch
 from torch import nn
 
-from miner.learning.networks.split_norm import SplitBatchNorm2d, count_splits
+from miner.learning.networks.split_norm import SplitBatchNorm2d
 from miner.learning.randomness import generator_for
 
 
@@ -26,10 +25,3 @@ def test_eval_and_state_are_those_of_plain_normalisation() -> None:
     split(x)
     plain.load_state_dict(split.state_dict(), strict=True)
     torch.testing.assert_close(split.eval()(x), plain.eval()(x))
-
-
-@pytest.mark.parametrize(
-    ("batch", "splits"), [(512, 8), (256, 8), (128, 8), (64, 4), (32, 2), (16, 1), (2, 1), (100, 5)]
-)
-def test_parts_are_equal_and_not_too_small(batch: int, splits: int) -> None:
-    assert count_splits(batch) == splits

@@ -28,8 +28,8 @@ from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
 from miner.train.loop.metrics import read_metrics
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
-from tests.train.loop.test_loop import plan
 from tests.train.methods.tiny import BATCH, SIDE, WIDTH, TinyBackbone, make, views
+from tests.train.plans import plan
 from tests.train.processes import on_processes
 
 STEPS, LR = 5, 0.1  # so many steps of 8 keys go around a queue of 32

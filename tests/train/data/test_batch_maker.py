@@ -10,8 +10,8 @@ from miner.source import Entry
 from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
-from tests.train.loop.test_loop import pictures, plan
 from tests.train.mini_workspace import sample_entries
+from tests.train.plans import pictures, plan
 
 PAIRS = torch.tensor([[0, 10], [0, 11], [0, 12], [3, 13], [1, 2]])
 ITEMS = torch.tensor([[3, 0, 7, 1], [3, 0, 7, 1]])

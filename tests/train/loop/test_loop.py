@@ -16,38 +16,7 @@ from miner.train.loop.loss_guard import LossGuard
 from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
-from miner.train.settings.plan import RunPlan
-
-
-def plan(**changes: object) -> RunPlan:
-    values = {
-        "method": "fake",
-        "backbone": "fake",
-        "stem": "cifar",
-        "image_size": 8,
-        "canvas": 8,
-        "mean": (0.5,) * 3,
-        "std": (0.2,) * 3,
-        "images": 20,
-        "pairs_arm": "semantic",
-        "uses_labels": False,
-        "pairs": 4,
-        "epochs": 5,
-        "batch_size": 5,
-        "steps_per_epoch": 4,
-        "lr_peak": 0.1,
-        "weight_decay": 0.0,
-        "momentum": 0.9,
-        "temperature": 0.1,
-        "queue_size": 10,
-        "dim": 4,
-        "symmetric": False,
-        "norm_splits": 1,
-        "precision": "fp32",
-        "seed": 0,
-    }
-    values = {**values, **changes}
-    return RunPlan(**{"steps": values["epochs"] * values["steps_per_epoch"], **values})
+from tests.train.plans import pictures, plan
 
 
 class Recorder(Method):
@@ -65,11 +34,6 @@ class Recorder(Method):
         self.second.append(batch.second)
         factor = self.losses.get(len(self.first), 1.0)
         return {"loss": self.backbone(torch.ones(1, 3, 8, 8)).square().sum() * factor}
-
-
-def pictures() -> Tensor:
-    """Twenty images of one colour each, which only the jitter of colours can change."""
-    return (torch.arange(20) * 12 + 5).to(torch.uint8).view(20, 1, 1, 1).expand(20, 3, 8, 8).contiguous()
 
 
 class Counter(Observer):
@@ -94,10 +58,11 @@ def run(
     method: Recorder,
     observers: Sequence[Observer] = (),
     checkpoint_steps: int = 100,
+    checkpoint_interval_s: float = 120.0,
     **changes: object,
 ) -> None:
     chosen = plan(**changes)
-    sampler = CombinedSampler(20, torch.tensor([[0, 10], [1, 11], [2, 12], [3, 13]]), chosen.batch_size, chosen.seed)
+    sampler = CombinedSampler(20, torch.tensor([[0, 10], [1, 11], [2, 12], [3, 13]]), chosen.batch_size, 0)
     run_loop(
         chosen,
         method,
@@ -106,6 +71,7 @@ def run(
         folder,
         device=torch.device("cpu"),
         checkpoint_steps=checkpoint_steps,
+        checkpoint_interval_s=checkpoint_interval_s,
         observers=observers,
     )
 
@@ -150,10 +116,9 @@ def test_an_observer_goes_on_from_the_checkpoint(tmp_path: Path) -> None:
     )
 
 
-def test_a_slow_machine_saves_between_the_asked_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("miner.train.loop.loop._CHECKPOINT_INTERVAL_S", -1.0)
+def test_a_slow_machine_saves_between_the_asked_steps(tmp_path: Path) -> None:
     with pytest.raises(MinerError):
-        run(tmp_path, Recorder({step: float("nan") for step in (6, 7, 8)}))
+        run(tmp_path, Recorder({step: float("nan") for step in (6, 7, 8)}), checkpoint_interval_s=-1.0)
     method = Recorder()
     assert load_checkpoint(tmp_path / "checkpoints/last.pt", method, torch.optim.SGD(method.trainable())) == 5
 

@@ -7,7 +7,7 @@ from torch import nn
 from miner.train.loop.optimizer import ScheduledOptimizer
 from miner.train.methods import Method
 from miner.train.methods.base import ParameterGroup
-from tests.train.loop.test_loop import plan
+from tests.train.plans import plan
 
 
 class Two(Method):

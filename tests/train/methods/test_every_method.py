@@ -17,8 +17,8 @@ from miner.train.methods import Method, build_method
 from miner.train.methods.build import METHODS
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
-from tests.train.loop.test_loop import plan
 from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, batch, make, views
+from tests.train.plans import plan
 
 NAMES = list(METHOD_DEFAULTS)
 TEACHERS = {"moco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}
@@ -137,8 +137,7 @@ def test_a_teacher_follows_in_float32_even_with_a_momentum_near_one(name: str) -
 def test_a_plan_gives_the_method_with_its_settings(name: str) -> None:
     settings = {key: SMALL.get(key, value) for key, value in METHOD_DEFAULTS[name].settings.items()}
     splits = 4 if METHOD_DEFAULTS[name].split_norm else 1
-    absent = {key: None for key in ("queue_size", "momentum", "temperature", "symmetric")}
-    chosen = plan(**{**absent, **settings, "method": name, "backbone": "resnet18", "norm_splits": splits})
+    chosen = plan(**settings, method=name, norm_splits=splits)
     method = build_method(chosen)
     assert type(method) is METHODS[name]
     for key in ("momentum", "temperature", "teacher_temperature", "symmetric"):

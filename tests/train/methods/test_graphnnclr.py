@@ -1,40 +1,9 @@
-from typing import Any
-
 import torch
-from torch import Tensor
 
 from miner.learning.randomness import generator_for
-from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
-from miner.train.methods.graphnnclr import GraphNNCLR
-from tests.train.methods.tiny import EPOCH_STEPS, IMAGES, SIDE, WIDTH, make
-
-ROWS = torch.arange(IMAGES)
-
-
-def graphnnclr(**changes: Any) -> GraphNNCLR:
-    method = make("graphnnclr", **changes)
-    assert isinstance(method, GraphNNCLR)
-    return method.train()
-
-
-def images() -> Tensor:
-    """Of 8 colours, five of each, nearly alike: 0, 8, 16, 24, 32 are one colour."""
-    draw = generator_for(0, "images")
-    colours = torch.randn(8, 3, 1, 1, generator=draw).repeat(5, 1, SIDE, SIDE)
-    return colours + 0.05 * torch.randn(IMAGES, 3, SIDE, SIDE, generator=draw)
-
-
-def step(method: GraphNNCLR, rows: Tensor, positives: Tensor, number: int = 0) -> dict[str, Tensor]:
-    pixels = images()
-    return method(Batch(pixels[rows], pixels[positives], rows, positives, generator_for(number)))
-
-
-def see_all(method: GraphNNCLR, epochs: int) -> None:
-    """Epochs over all images, whose colours the random network tells apart as it is."""
-    for number in range(epochs * EPOCH_STEPS):
-        rows = ROWS.chunk(EPOCH_STEPS)[number % EPOCH_STEPS]
-        step(method, rows, rows, number)
+from tests.train.methods.colours import ROWS, graphnnclr, images, see_all, step
+from tests.train.methods.tiny import IMAGES, WIDTH
 
 
 def test_before_the_window_is_full_every_image_meets_itself() -> None:
@@ -76,7 +45,7 @@ def test_a_mined_pair_that_was_dealt_stays() -> None:
 def test_a_prior_gives_partners_before_the_first_step_and_adds_a_vote_later() -> None:
     pairs = torch.tensor([[0, 3], [5, 8], [5, 13]])
     method = graphnnclr(graph_prior=True)
-    method.take_prior(PairIndex.of(pairs, IMAGES))
+    method.take_index(PairIndex.of(pairs, IMAGES))
     drawn = torch.stack([method.choose_positives(ROWS, ROWS, generator_for(number)) for number in range(40)])
     partners = {row: set(drawn[:, row].tolist()) for row in range(IMAGES)}
     known = {0: {3}, 3: {0}, 5: {8, 13}, 8: {5}, 13: {5}}
@@ -86,7 +55,7 @@ def test_a_prior_gives_partners_before_the_first_step_and_adds_a_vote_later() ->
     candidates, _ = method.teacher_bank.votes(ROWS)
     anchor = method.teacher_bank.trusted(ROWS, candidates).nonzero()[0, 0]
     neighbour = candidates[anchor, -1]  # without the prior, it has fewest votes and is hardly ever drawn
-    method.take_prior(PairIndex.of(torch.stack([anchor, neighbour]).view(1, 2), IMAGES))
+    method.take_index(PairIndex.of(torch.stack([anchor, neighbour]).view(1, 2), IMAGES))
     assert all(method.choose_positives(ROWS, ROWS, generator_for(number))[anchor] == neighbour for number in range(20))
 
 

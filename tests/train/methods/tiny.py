@@ -28,12 +28,12 @@ class TinyBackbone(nn.Module):
 
 
 def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **changes: Any) -> Method:
-    """A method with its recipe's settings, but small widths."""
+    """A method with its default settings, but small widths."""
     torch.manual_seed(0)
-    recipe = METHOD_DEFAULTS[name]
-    settings = {key: SMALL.get(key, value) for key, value in recipe.settings.items()}
+    defaults = METHOD_DEFAULTS[name]
+    settings = {key: SMALL.get(key, value) for key, value in defaults.settings.items()}
     settings |= {
-        name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS, "images": IMAGES}[name] for name in recipe.schedule
+        name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS, "images": IMAGES}[name] for name in defaults.plan_numbers
     }
     return METHODS[name](backbone or TinyBackbone(), width, seed=0, **{**settings, **changes})
 

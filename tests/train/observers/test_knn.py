@@ -22,8 +22,8 @@ from miner.train.methods import Method
 from miner.train.observers.knn import KnnObserver, labelled_part
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
-from tests.train.loop.test_loop import plan
 from tests.train.mini_workspace import TINY_RUN, write_shards
+from tests.train.plans import plan
 
 OPTIONS = TrainOptions(**{**TINY_RUN, "epochs": 3, "batch_size": 16, "knn_epochs": 2, "pairs_arm": "none", "lr": 0.5})
 

@@ -33,9 +33,9 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": "nnclr", "momentum": 0.9}, "--momentum is not an option of nnclr; it belongs to moco, byol, dino"),
         ({"predictor_dim": 9}, "--predictor-dim is not an option of moco; it belongs to simsiam, byol, nnclr"),
         ({"method": "dino", "temperature": 0.04}, "must be below --temperature 0.04"),
-        ({"backbone": "vit_tiny", "stem": "cifar"}, "--stem is of ResNets; vit_tiny takes --patch-size"),
-        ({"patch_size": 4}, "--patch-size and --drop-path are of ViTs; resnet18 takes --stem"),
-        ({"drop_path": 0.1}, "--patch-size and --drop-path are of ViTs"),
+        ({"backbone": "vit_tiny", "stem": "cifar"}, "--stem belongs to ResNets; vit_tiny takes --patch-size"),
+        ({"patch_size": 4}, "--patch-size and --drop-path belong to ViTs; resnet18 takes --stem"),
+        ({"drop_path": 0.1}, "--patch-size and --drop-path belong to ViTs"),
         ({"method": "dino", "teacher_warmup_temperature": 0.1}, "--teacher-warmup-temperature 0.1 must be below"),
         ({"method": "byol", "local_crops": 2}, "--local-crops and --local-size are not options of byol"),
         ({"method": "dino", "local_size": 16}, "--local-size has no meaning without --local-crops"),
@@ -63,8 +63,8 @@ def test_the_help_tells_the_defaults_of_every_method() -> None:
     for name in METHOD_OPTIONS:
         if name not in ("symmetric", "graph_prior"):  # flags that are off
             assert defaults_of(name) in (TrainOptions.model_fields[name].description or "")
-    for method, recipe in METHOD_DEFAULTS.items():
-        assert f"{method}: {recipe.summary}" in TrainOptions.model_fields["method"].description
+    for method, defaults in METHOD_DEFAULTS.items():
+        assert f"{method}: {defaults.summary}" in TrainOptions.model_fields["method"].description
 
 
 def test_an_optimizer_brings_its_rate_and_decay_which_given_values_replace() -> None:

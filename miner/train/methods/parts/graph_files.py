@@ -1,39 +1,42 @@
-"""The two graphs of a GraphNNCLR run, as files that a graph network and other tools read."""
+"""The graphs of a GraphNNCLR run, as files that a graph network and other tools read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from miner.artifacts.runs.graphs import NODES_FILE, STREAMS
+from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE
 from miner.engine import committed
-
-if TYPE_CHECKING:  # readers of these files need no torch
-    from miner.train.methods.graphnnclr import GraphNNCLR
-    from miner.train.methods.parts.neighbour_bank import NeighbourBank
+from miner.train.methods.parts.neighbour_bank import NeighbourBank
 
 
-def save_graphs(run: Path, method: "GraphNNCLR", keys: Sequence[str]) -> None:
+def save_graphs(run: Path, keys: Sequence[str], banks: Mapping[str, NeighbourBank], per_list: int) -> list[Path]:
     """Write graph/ into the folder of a run: GRAPH_FILES.
 
-    nodes.parquet has the `key` of each image, in the order of the rows that the rest speaks of. graph-STREAM.parquet has an edge in
-    each row: `node`, its `neighbour`, the `epoch` (from 0) that found it, and their `similarity` then. An edge that several epochs
-    found is there as often. bank-STREAM.npy has unit features, float32 (images, width).
+    nodes.parquet has the `key` of each image, in the order of its row. graph-STREAM.parquet has an edge in each row: `node`, its
+    `neighbour`, the `epoch` (from 0) that found it, and their `similarity` at that time. An edge that several epochs found has
+    several rows. bank-STREAM.npy has features of length 1, float32 (images, width).
+
+    Args:
+        run: its folder.
+        keys: of the images, by row.
+        banks: by stream, teacher and student.
+        per_list: edges that each list of neighbours gives.
     """
     (run / "graph").mkdir(exist_ok=True)
     with committed(run / NODES_FILE) as partial:
         pq.write_table(pa.table({"key": pa.array(keys, pa.string())}), partial)
-    for stream, bank in zip(STREAMS, (method.teacher_bank, method.student_bank), strict=True):
+    for stream, bank in banks.items():
         with committed(run / "graph" / f"graph-{stream}.parquet") as partial:
-            pq.write_table(_edges(bank, method.graph_edges), partial)
+            pq.write_table(_edges(bank, per_list), partial)
         with committed(run / "graph" / f"bank-{stream}.npy") as partial, partial.open("wb") as file:
             np.save(file, bank.features.cpu().numpy())
+    return [run / name for name in GRAPH_FILES]
 
 
-def _edges(bank: "NeighbourBank", per_list: int) -> pa.Table:
+def _edges(bank: NeighbourBank, per_list: int) -> pa.Table:
     edges = [column.cpu().numpy() for column in bank.edges(per_list)]
     types = pa.int64(), pa.int64(), pa.int32(), pa.float32()
     names = "node", "neighbour", "epoch", "similarity"

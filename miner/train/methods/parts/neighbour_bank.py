@@ -133,6 +133,18 @@ def first_others(ids: Tensor, nodes: Tensor, count: int) -> Tensor:
     return others & (others.cumsum(dim=-1) <= count)
 
 
+def edge_homophily(neighbours: Tensor, labels: Tensor) -> float:
+    """Share of edges that join images of equal labels, among those where both labels are known; nan without any.
+
+    Args:
+        neighbours: of each image, int64 (n, k), -1 for none.
+        labels: int64 (n,), -1 where unknown.
+    """
+    theirs = torch.where(neighbours >= 0, labels[neighbours], -1)
+    known = (theirs >= 0) & (labels >= 0).unsqueeze(1)
+    return (theirs == labels.unsqueeze(1))[known].float().mean().item()
+
+
 @full_precision
 def most_similar(queries: Tensor, bank: Tensor, filled: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The rows of a bank with the greatest inner products, by blocks of the bank.

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from miner.train.methods.parts import neighbour_bank
-from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes, most_similar
+from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes, edge_homophily, most_similar
 
 DEGREES = (0.0, 10.0, 30.0, 64.0, 100.0)
 
@@ -148,3 +148,14 @@ def test_search_by_blocks_is_search_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     values, ids = most_similar(queries, bank, filled, 5)
     assert torch.equal(ids, products.indices[:, :5])
     torch.testing.assert_close(values, products.values[:, :5])
+
+
+def test_edge_homophily_is_the_share_of_edges_with_equal_labels() -> None:
+    labels = torch.tensor([0, 0, 1, 1, -1])
+    neighbours = torch.tensor([[1, 2], [0, 4], [3, -1], [0, 1], [0, 1]])
+    # Known: 0-1, 0-2, 1-0, 2-3, 3-0, 3-1; of one label: 0-1, 1-0, 2-3.
+    assert edge_homophily(neighbours, labels) == 0.5
+
+
+def test_without_labels_there_is_no_edge_homophily() -> None:
+    assert math.isnan(edge_homophily(torch.tensor([[1], [0]]), torch.tensor([-1, -1])))

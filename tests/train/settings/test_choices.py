@@ -1,18 +1,22 @@
 import pytest
 
 from miner.errors import MinerError, UsageError
-from miner.train.settings.options import TrainOptions
-from miner.train.settings.plan import (
-    announcements,
+from miner.train.settings.choices import (
+    canvas_side,
     check_shares,
-    choose_batch_size,
+    choose_augmentation,
     choose_crops,
     choose_patch_size,
-    choose_queue_size,
     choose_stem,
+    count_splits,
+    limit_batch_size,
+    limit_queue_size,
+    nearest_image_size,
     peak_lr,
 )
-from tests.train.loop.test_loop import plan
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
+from miner.train.settings.options import TrainOptions
+from tests.train.plans import plan
 
 
 @pytest.mark.parametrize(
@@ -28,13 +32,13 @@ from tests.train.loop.test_loop import plan
     ],
 )
 def test_batch_leaves_eight_steps_and_room_for_negatives(asked: int, images: int, pairs: int, chosen: int) -> None:
-    assert choose_batch_size(asked, images, pairs) == chosen
+    assert limit_batch_size(asked, images, pairs) == chosen
     assert (images + pairs) // chosen >= 8 and images // chosen >= 4
 
 
 def test_too_few_images_are_refused() -> None:
     with pytest.raises(MinerError, match="15 images are too few"):
-        choose_batch_size(256, 15, 100)
+        limit_batch_size(256, 15, 100)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +52,7 @@ def test_too_few_images_are_refused() -> None:
     ],
 )
 def test_queue_is_whole_steps_and_a_quarter_of_the_images(asked: int, images: int, keys: int, chosen: int) -> None:
-    assert choose_queue_size(asked, images, keys) == chosen
+    assert limit_queue_size(asked, images, keys) == chosen
     assert chosen % keys == 0 and chosen <= max(keys, images // 4)
 
 
@@ -91,13 +95,13 @@ def test_small_crops_have_three_sevenths_of_the_side(
     assert chosen == {
         "augmentation": "byol" if size >= 96 else "plain",
         "least_area": least_area,
-        "local_crops": 6,
         "local_size": local_size,
     }
-    small = plan(**chosen).local_views
-    assert small.area == (0.05, least_area) and small.solarise == (0.0, 0.0)
-    assert small.blur == ((0.5, 0.5) if size >= 96 else (0.0, 0.0))
-    assert plan(**chosen).views.area == (least_area, 1.0)
+    made = plan(**chosen, method="dino", local_crops=6)
+    local = made.local_views
+    assert local.area == (0.05, least_area) and local.solarise == (0.0, 0.0)
+    assert local.blur == ((0.5, 0.5) if size >= 96 else (0.0, 0.0))
+    assert made.views.area == (least_area, 1.0)
 
 
 def test_crops_that_do_not_fit_are_refused() -> None:
@@ -106,16 +110,20 @@ def test_crops_that_do_not_fit_are_refused() -> None:
 
     with pytest.raises(UsageError, match="Set --local-size to less than 32 px and at least 17"):
         choose(32, "imagenet", None)
-    with pytest.raises(UsageError, match=r"Small crops of 18 px do not fit.* in multiples of 4"):
+    with pytest.raises(UsageError, match=r"Local crops of 18 px do not fit.* in multiples of 4"):
         choose(32, None, 4, local_size=18)
     with pytest.raises(UsageError, match="less than 32 px"):
         choose(32, "cifar", None, local_size=32)
 
 
 def test_without_small_crops_the_augmentation_decides_unless_asked() -> None:
-    assert choose_crops(TrainOptions(), 224, "imagenet", None) == {"augmentation": "moco", "least_area": 0.2}
+    assert choose_crops(TrainOptions(), 224, "imagenet", None) == {
+        "augmentation": "moco",
+        "least_area": 0.2,
+        "local_size": 0,
+    }
     asked = TrainOptions(augmentation="solarise", least_area=0.3)
-    assert choose_crops(asked, 32, "cifar", None) == {"augmentation": "solarise", "least_area": 0.3}
+    assert choose_crops(asked, 32, "cifar", None) == {"augmentation": "solarise", "least_area": 0.3, "local_size": 0}
 
 
 def test_a_step_is_made_of_equal_parts() -> None:
@@ -126,14 +134,31 @@ def test_a_step_is_made_of_equal_parts() -> None:
             check_shares(batch_size, processes, parts)
 
 
-def test_what_decides_the_updates_is_said() -> None:
-    options = TrainOptions(optimizer="lars", warmup_epochs=10, batch_size=512, clip_norm=3, accumulate=4)
-    changes = {"method": "moco", "lr_peak": 0.6, "batch_size": 512, "weight_decay": 1e-6, "decay_on": "weights"}
-    chosen = plan(optimizer="lars", warmup_steps=100, clip_norm=3.0, accumulate=4, final_weight_decay=0.4, **changes)
-    said = "\n".join(announcements(options, chosen))
-    assert "lr 0.3 x 512/256 = 0.6, 100 steps of warm-up" in said
-    assert (
-        "lars, weight decay 1e-06 to 0.4 on weights, not on biases and normalisations, gradients no longer than 3"
-        in said
-    )
-    assert "a step in 4 parts of 128 items" in said
+@pytest.mark.parametrize(("side", "size"), [(28, 32), (32, 32), (50, 64), (96, 96), (100, 96), (500, 224)])
+def test_image_size_is_the_nearest_usual_one(side: int, size: int) -> None:
+    assert nearest_image_size(side) == size
+
+
+def test_canvas_is_larger_than_the_view_only_when_the_images_are() -> None:
+    assert canvas_side(32, 28) == 32 and canvas_side(32, 32) == 32
+    assert canvas_side(224, 400) == 280 and canvas_side(96, 100) == 120
+
+
+def test_the_named_augmentations_are_their_authors() -> None:
+    assert choose_augmentation("auto", "byol", 95) == "plain" and choose_augmentation("simclr", "byol", 32) == "simclr"
+    at_96 = {method: choose_augmentation("auto", method, 96) for method in METHOD_DEFAULTS}
+    assert {method for method, name in at_96.items() if name == "byol"} == {
+        "byol",
+        "vicreg",
+        "barlow",
+        "dino",
+        "graphnnclr",
+    }
+    assert {name for name in at_96.values()} == {"byol", "moco"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "splits"), [(512, 8), (256, 8), (128, 8), (64, 4), (32, 2), (16, 1), (2, 1), (100, 5)]
+)
+def test_parts_are_equal_and_not_too_small(batch: int, splits: int) -> None:
+    assert count_splits(batch) == splits

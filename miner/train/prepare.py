@@ -1,0 +1,62 @@
+"""What a run starts with: its plan, images, pairs and labels."""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from miner.artifacts.runs.inputs import Inputs
+from miner.artifacts.runs.training_data import open_images, pair_rows
+from miner.images.canvases import Canvases, channel_statistics, typical_side
+from miner.images.storage import hold_images
+from miner.learning.parallel.collectives import world_size
+from miner.machine.device import resolve_precision
+from miner.train.data.arm_pairs import ArmPairs, draw_pairs
+from miner.train.settings.arms import PairsArm
+from miner.train.settings.options import TrainOptions
+from miner.train.settings.plan import RunPlan, make_plan
+
+
+@dataclass(frozen=True)
+class PreparedRun:
+    """Everything that a run reads before its first step.
+
+    Attributes:
+        plan: every number of the run.
+        images: uint8 (images, 3, canvas, canvas), on the CPU or in their files.
+        keys: of the images, by row.
+        labels: of the images, int64 (images,), -1 where unknown.
+        pairs: of the arm, among the images.
+    """
+
+    plan: RunPlan
+    images: Canvases
+    keys: list[str]
+    labels: Tensor
+    pairs: ArmPairs
+
+
+def prepare_run(options: TrainOptions, inputs: Inputs, device: torch.device) -> PreparedRun:
+    """Read images and pairs, and make the plan.
+
+    Raises:
+        UsageError: an option does not fit the images, the backbone or the number of processes.
+        MinerError: images or pairs are missing or damaged, or there are too few images.
+    """
+    source, entries = open_images(inputs)
+    mined = pair_rows(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
+    entries = entries[: options.limit]
+    labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
+    pairs = draw_pairs(PairsArm.parse(options.pairs_arm), mined, labels, options.seed)
+    plan = make_plan(
+        options,
+        images=len(entries),
+        mined=len(mined),
+        pairs=len(pairs.rows),
+        side=typical_side(source, entries),
+        precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
+        processes=world_size(),
+    )
+    images = hold_images(options.data, source, entries, plan.canvas, options.workers)
+    mean, std = channel_statistics(images)
+    return PreparedRun(replace(plan, mean=mean, std=std), images, [entry.key for entry in entries], labels, pairs)

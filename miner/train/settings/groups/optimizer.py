@@ -1,0 +1,79 @@
+"""How weights are updated."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from miner.train.settings.groups.basics import BasicOptions
+from miner.train.settings.method_defaults import METHOD_DEFAULTS, OPTIMIZER_DEFAULTS, defaults_of
+
+_LARS, _ADAMW = OPTIMIZER_DEFAULTS["lars"], OPTIMIZER_DEFAULTS["adamw"]
+_EXPERT: dict[str, Any] = {"panel": "expert"}
+
+
+class OptimizerOptions(BasicOptions):
+    """The options on the optimizer."""
+
+    panel = "optimizer"
+
+    optimizer: Literal["sgd", "lars", "adamw"] = Field(
+        "sgd",
+        description="sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. lars and "
+        "adamw have their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10.",
+    )
+    lr: float = Field(
+        METHOD_DEFAULTS["moco"].lr,
+        gt=0,
+        description="Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it. By "
+        f"method: {defaults_of('lr')}; with lars {_LARS['lr']:g}, with adamw {_ADAMW['lr']:g}.",
+    )
+    warmup_epochs: int = Field(
+        0, ge=0, description="Epochs in which the learning rate rises to its peak before it falls along a cosine."
+    )
+    weight_decay: float = Field(
+        5e-4,
+        ge=0,
+        description=f"Weight decay. With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}.",
+    )
+    final_weight_decay: float | None = Field(
+        None,
+        ge=0,
+        description="Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers.",
+    )
+    decay_on: Literal["all", "weights"] = Field(
+        "all",
+        description="Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the "
+        "default with lars and adamw.",
+        json_schema_extra=_EXPERT,
+    )
+    trust_coefficient: float | None = Field(
+        None,
+        gt=0,
+        description="lars: length of a step over that of the weight, before the learning rate. If not given: "
+        f"{_LARS['trust_coefficient']:g}. solo-learn takes 0.02 with --trust-clip.",
+        json_schema_extra=_EXPERT,
+    )
+    trust_clip: bool = Field(
+        False,
+        description="lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient.",
+        json_schema_extra=_EXPERT,
+    )
+    clip_norm: float | None = Field(
+        None,
+        gt=0,
+        description="Longest gradient, of all parameters together; a longer one is shortened. 3 for transformers.",
+    )
+    accumulate: int = Field(
+        1,
+        ge=1,
+        description="Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and "
+        "batch statistics are those of a part, so methods that need large batches gain little.",
+    )
+
+    @model_validator(mode="after")
+    def _fit_the_optimizer(self) -> Self:
+        if self.optimizer != "lars" and (self.trust_coefficient or self.trust_clip):
+            raise ValueError("--trust-coefficient and --trust-clip belong to --optimizer lars")
+        if self.warmup_epochs >= self.epochs:
+            raise ValueError(f"--warmup-epochs {self.warmup_epochs} must be below --epochs {self.epochs}")
+        return self

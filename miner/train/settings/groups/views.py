@@ -1,0 +1,44 @@
+"""How views are made."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from miner.train.settings.groups.basics import BasicOptions
+
+Share = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class ViewOptions(BasicOptions):
+    """The options on views."""
+
+    panel = "views"
+
+    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "solarise"] = Field(
+        "auto",
+        description="How views are made. plain: crops and colours; moco: with blur, for 96 px or more; simclr: twice the colour "
+        "jitter, and blur; byol: one view is blurred, the other solarised at times; solarise: byol without blur. auto: plain "
+        "below 96 px, else byol for byol, vicreg, barlow, dino and graphnnclr, and moco for the others.",
+    )
+    least_area: Share | None = Field(
+        None,
+        description="Smallest share of an image that a view shows. If not given: 0.08, 0.2 for moco views, and with local crops "
+        "0.4 for a ViT and 0.14 for a ResNet. A larger share keeps more of the object in both views.",
+    )
+    local_crops: int = Field(
+        0,
+        ge=0,
+        description="dino: local crops of each item, which the student sees beside the two views and the teacher does not. The "
+        "authors take 8, about twice the work.",
+    )
+    local_size: int | None = Field(
+        None, ge=1, description="Side of a local crop in pixels. If not given: 3/7 of the view (96 at 224 px)."
+    )
+
+    @model_validator(mode="after")
+    def _give_crops_to_dino(self) -> Self:
+        if self.method != "dino" and (self.local_crops or self.local_size):
+            raise ValueError(f"--local-crops and --local-size are not options of {self.method}; they belong to dino")
+        if self.local_size and not self.local_crops:
+            raise ValueError("--local-size has no meaning without --local-crops")
+        return self
