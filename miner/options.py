@@ -39,7 +39,7 @@ class Options(BaseModel):
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
-        for name in cls.__annotations__.keys() & cls.model_fields.keys() if vars(cls).get("panel") else ():
+        for name in cls.__annotations__.keys() & cls.model_fields.keys() if cls.panel else ():
             field = cls.model_fields[name]
             marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
             field.json_schema_extra = {"panel": cls.panel, **marks}

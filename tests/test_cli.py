@@ -10,20 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from miner.stages import STAGES
-
 
 def miner(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "miner", *arguments]
     return subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment}, check=False)
-
-
-@pytest.mark.parametrize("arguments", [[], *[name.split() for name in STAGES], ["verify"], ["run"], ["doctor"]])
-def test_every_command_has_help(arguments: list[str]) -> None:
-    answer = miner(*arguments, "--help", COLUMNS="200")
-    assert answer.returncode == 0
-    for field in STAGES[" ".join(arguments)].options.model_fields if " ".join(arguments) in STAGES else ():
-        assert field.replace("_", "-") in answer.stdout or field in answer.stdout
 
 
 @pytest.mark.parametrize(

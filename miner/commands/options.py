@@ -11,12 +11,14 @@ from miner.options import Options
 class GeneralOptions(Options):
     """Options of every command."""
 
+    panel = "general"
+
     as_json: bool = Field(
         False,
         description="Print the result as JSON on standard output.",
-        json_schema_extra={"panel": "general", "flag": "--json"},
+        json_schema_extra={"flag": "--json"},
     )
-    debug: bool = Field(False, description="Show the traceback of an error.", json_schema_extra={"panel": "general"})
+    debug: bool = Field(False, description="Show the traceback of an error.")
 
 
 class GeneralStageOptions(GeneralOptions):
@@ -25,18 +27,14 @@ class GeneralStageOptions(GeneralOptions):
     workspace: Path = Field(
         DEFAULT_WORKSPACE,
         description="Folder that all stages read and write.",
-        json_schema_extra={"panel": "general", "short": "-w", "metavar": "FOLDER", "variable": "MINER_WORKSPACE"},
+        json_schema_extra={"short": "-w", "metavar": "FOLDER", "variable": "MINER_WORKSPACE"},
     )
     config: Path | None = Field(
         None,
         description="YAML file with options. Flags win over it; --no-NAME turns a switch off.",
-        json_schema_extra={"panel": "general", "metavar": "FILE"},
+        json_schema_extra={"metavar": "FILE"},
     )
-    force: bool = Field(
-        False,
-        description="Replace what an earlier, different request made.",
-        json_schema_extra={"panel": "general"},
-    )
+    force: bool = Field(False, description="Replace what an earlier, different request made.")
 
 
 class VerifyOptions(Options):

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from miner.artifacts.runs.inputs import Inputs
 from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
@@ -13,6 +12,8 @@ from miner.source.named.builtin import BUILTIN, HELD_OUT
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from miner.artifacts.runs.inputs import Inputs
 
 TEST_FRACTION = 0.2
 
@@ -84,7 +85,7 @@ class LabelledSplit:
 
 
 def split_labelled(
-    inputs: Inputs | None,
+    inputs: "Inputs | None",
     trained_on: str,
     *,
     gallery: str | None = None,
@@ -129,7 +130,7 @@ def source_identity(spec: str) -> str:
     return spec if spec in BUILTIN else source_fingerprint(open_source(spec).entries)
 
 
-def _gallery(inputs: Inputs | None, named: str | None, limit: int | None, first: int | None) -> LabelledImages:
+def _gallery(inputs: "Inputs | None", named: str | None, limit: int | None, first: int | None) -> LabelledImages:
     if named is not None:
         return _labelled(open_source(named), None, named, limit)
     if inputs is None:
