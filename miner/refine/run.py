@@ -1,4 +1,4 @@
-"""`miner refine`: embeddings that have heard their neighbours, as a workspace of its own."""
+"""`miner refine`: embeddings refined by a graph network over their neighbour graph, as a workspace of its own."""
 
 import shutil
 from functools import partial
@@ -17,7 +17,7 @@ from miner.refine.options import RefineStageOptions
 
 if TYPE_CHECKING:
     from miner.artifacts.embeddings.store import EmbeddingStore
-    from miner.refine.network.fit import Nodes
+    from miner.refine.network.nodes import Nodes
 
 NETWORK_FILE = "network.safetensors"
 
@@ -30,7 +30,7 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
 
     Raises:
         MinerError: there are no embeddings, the loss is not finite, or the folder holds the result of another request.
-        UsageError: torch_geometric is missing, there are not more images than neighbours, or the run has no graphs of these images.
+        UsageError: torch_geometric is missing, there are too few images, or the run has no graphs of these images.
     """
     work = partial(_refine, options, workspace, force)
     return run_joined(work, starts_own=options.processes > 1)
@@ -73,30 +73,29 @@ def refined_workspace(workspace: Workspace) -> Workspace:
 
 
 def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
-    """Train, on every process; the first one writes the result, and says what it is and in which files."""
+    """Train on every process. Rank 0 writes the result, and returns its record and its files."""
     import numpy as np
 
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.learning.parallel.collectives import own_device, rank
     from miner.refine.network.encode import encode
-    from miner.refine.network.fit import fit, make_network
-    from miner.refine.network.plan import choose_batch_size, graph_device
+    from miner.refine.network.fit import fit
+    from miner.refine.network.network import make_network
+    from miner.refine.network.resources import graph_device, images_per_step
     from miner.refine.output import write_embeddings, write_network
 
     device = own_device(graph_device(options.device))
     store = EmbeddingStore(workspace)
     parts = folder / "parts"
     views = _views(options, workspace, store, parts)
-    width, messages = views[0].features.shape[1], max(len(view.graph.sources) for view in views)
-    batch_size = choose_batch_size(options, len(store), width, messages)
+    width, edges = views[0].features.shape[1], max(len(view.graph.sources) for view in views)
+    batch_size = images_per_step(options, len(store), width, edges)
     network = make_network(options, width)
     checkpoint = parts / "last.pt"
-    outcome = fit(
-        network, options.conv, views[0], views[-1], options, batch_size=batch_size, device=device, checkpoint=checkpoint
-    )
+    outcome = fit(network, views[0], views[-1], options, batch_size=batch_size, device=device, checkpoint=checkpoint)
     if rank() > 0:
         return {}, []
-    encoded = [encode(network, options.conv, view, batch_size=batch_size, device=device) for view in views]
+    encoded = [encode(network, view, batch_size=batch_size, device=device) for view in views]
     refined = np.concatenate(encoded, axis=1) / np.float32(len(encoded) ** 0.5)
     files = [*write_embeddings(folder, refined, store), write_network(folder / NETWORK_FILE, network)]
     return {
@@ -107,22 +106,22 @@ def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) ->
         "dtype": store.manifest.dtype,
         "count": len(refined),
         "errors": {},
-        "messages": messages,
+        "messages": edges,
         "batch_size": batch_size,
         **{f"final_{name}": round(value, 6) for name, value in outcome.items()},
     }, files
 
 
 def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingStore", parts: Path) -> list["Nodes"]:
-    """The embeddings with their neighbour graph, which are both views; or the teacher and the student of a run."""
+    """One view, the embeddings with their neighbour graph; or two, the teacher and the student of a run."""
     import numpy as np
 
     from miner.learning.parallel.collectives import rank, wait_for_all
     from miner.pairs.arithmetic.cosine import unit_rows
     from miner.pairs.neighbours.graph import NeighbourGraph
     from miner.refine.graph.graph import from_neighbours
-    from miner.refine.graph.neighbours import message_weights
-    from miner.refine.network.fit import Nodes, standardised
+    from miner.refine.graph.neighbours import edge_weights
+    from miner.refine.network.nodes import Nodes, standardised
     from miner.refine.run_graphs import check_graphs, read_views
 
     if options.run is not None:
@@ -133,7 +132,7 @@ def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingS
         NeighbourGraph(store.stored, options.neighbors).write(parts, parts)
     wait_for_all()
     ids, cosines = (np.load(parts / name) for name in ("knn_ids.npy", "knn_sims.npy"))
-    graph = from_neighbours(ids, message_weights(cosines, options.cosine_weights), options.graph)
+    graph = from_neighbours(ids, edge_weights(cosines, options.cosine_weights), options.graph)
     return [Nodes(standardised(unit_rows(store.vectors), len(store)), graph)]
 
 
@@ -149,7 +148,7 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
     steps = "all images at once" if size == manifest["count"] else f"batches of {size:,} with sampled neighbours"
     lines = [
         f"refine: {manifest['count']:,} images as {manifest['dim']}-d vectors in {refined.root}, by {request['layers']} rounds of "
-        f"{request['conv']} on {manifest['messages']:,} messages ({_heard(request)}, {request['graph']})",
+        f"{request['conv']} on {manifest['messages']:,} edges ({_graph_name(request)}, {request['graph']})",
         f"refine: loss {manifest['final_loss']:.3f}, feature spread {manifest['final_spread']:.2f} (1 is healthy, 0 is collapse), "
         f"{steps}",
         f"refine: next, pairs of them: miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}",
@@ -157,6 +156,6 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
     return Result("refine", manifest, lines, fresh, [("refined", f"{manifest['count']:,} images, {manifest['dim']}-d")])
 
 
-def _heard(request: Record) -> str:
+def _graph_name(request: Record) -> str:
     run = request.get("run")
     return f"{request['neighbors']} neighbours" if run is None else f"graphs of run {run}"

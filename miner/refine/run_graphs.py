@@ -12,9 +12,9 @@ from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE, STREAMS
 from miner.engine.records import Record, same_file
 from miner.errors import MinerError, UsageError
-from miner.refine.graph.graph import from_edge_list
-from miner.refine.graph.neighbours import message_weights
-from miner.refine.network.fit import Nodes, standardised
+from miner.refine.graph.graph import from_edges
+from miner.refine.graph.neighbours import edge_weights
+from miner.refine.network.nodes import Nodes, standardised
 from miner.refine.options import RefineStageOptions
 
 
@@ -60,6 +60,6 @@ def _view(run: Path, stream: str, rows: Rows, options: RefineStageOptions) -> No
     features[rows] = bank
     edges = pq.read_table(run / "graph" / f"graph-{stream}.parquet")
     node, neighbour, cosines = (edges[name].to_numpy() for name in ("node", "neighbour", "similarity"))
-    weights = message_weights(cosines, options.cosine_weights)
-    graph = from_edge_list(len(rows), rows[node], rows[neighbour], weights, options.graph)
+    weights = edge_weights(cosines, options.cosine_weights)
+    graph = from_edges(len(rows), rows[node], rows[neighbour], weights, options.graph)
     return Nodes(standardised(features, len(features)), graph)

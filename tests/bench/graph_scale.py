@@ -31,12 +31,16 @@ def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int
     from miner.artifacts.embeddings.vectors import MemoryVectors
     from miner.refine.graph.graph import from_neighbours
     from miner.refine.graph.neighbours import nearest_lists
-    from miner.refine.network.fit import Nodes, fit, make_network
+    from miner.refine.network.fit import fit
+    from miner.refine.network.network import make_network
+    from miner.refine.network.nodes import Nodes
     from miner.refine.options import RefineOptions
 
-    draw = np.random.default_rng(0)
-    centres = draw.normal(size=(CLUSTERS, dim)).astype(np.float32)
-    features = centres[draw.integers(0, CLUSTERS, images)] + draw.normal(size=(images, dim)).astype(np.float32)
+    generator = np.random.default_rng(0)
+    centres = generator.normal(size=(CLUSTERS, dim)).astype(np.float32)
+    features = centres[generator.integers(0, CLUSTERS, images)] + generator.normal(size=(images, dim)).astype(
+        np.float32
+    )
     features /= np.linalg.norm(features, axis=1, keepdims=True)
     record: dict[str, Any] = {"images": images}
     started = time.perf_counter()
@@ -44,7 +48,7 @@ def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int
         ids, _ = nearest_lists(MemoryVectors(features), edges)
         record["search_s"] = time.perf_counter() - started
     else:
-        ids = draw.integers(0, images, (images, edges))
+        ids = generator.integers(0, images, (images, edges))
     record["search_peak_mb"] = peak_mb()
     started = time.perf_counter()
     graph = from_neighbours(ids, np.ones(ids.shape, np.float32), "symmetric")
@@ -56,7 +60,7 @@ def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int
     with tempfile.TemporaryDirectory() as folder:
         size = min(batch_size, images)
         cpu, checkpoint = torch.device("cpu"), Path(folder) / "last.pt"
-        fit(network, "gcn", nodes, nodes, options, batch_size=size, device=cpu, checkpoint=checkpoint)
+        fit(network, nodes, nodes, options, batch_size=size, device=cpu, checkpoint=checkpoint)
     return {**record, "epoch_s": time.perf_counter() - started, "peak_mb": peak_mb()}
 
 

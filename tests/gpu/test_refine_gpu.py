@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from miner.refine.network.encode import encode
-from miner.refine.network.fit import fit, make_network
-from miner.refine.network.network import GraphNetwork
+from miner.refine.network.fit import fit
+from miner.refine.network.network import GraphNetwork, make_network
 from tests.refine.graphs import CONVS, CPU, options, random_nodes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
@@ -22,6 +22,6 @@ def test_training_and_features_agree_with_the_processor(tmp_path, conv: str, bat
     for device in (CPU, GPU):
         network: GraphNetwork = make_network(chosen, 6)
         checkpoint = tmp_path / device.type
-        fit(network, conv, nodes, nodes, chosen, batch_size=batch_size, device=device, checkpoint=checkpoint)
-        features.append(encode(network, conv, nodes, batch_size=batch_size, device=device))
+        fit(network, nodes, nodes, chosen, batch_size=batch_size, device=device, checkpoint=checkpoint)
+        features.append(encode(network, nodes, batch_size=batch_size, device=device))
     np.testing.assert_allclose(features[1], features[0], atol=2e-2)

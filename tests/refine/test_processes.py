@@ -14,7 +14,8 @@ from miner.artifacts.workspace import Workspace
 from miner.errors import UsageError
 from miner.options import flag_name
 from miner.refine.network import fit as fitting
-from miner.refine.network.fit import fit, make_network
+from miner.refine.network.fit import fit
+from miner.refine.network.network import make_network
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from tests.refine.graphs import CPU, clusters, options, random_nodes
@@ -27,7 +28,7 @@ def trained() -> dict[str, torch.Tensor]:
     network = make_network(chosen, 6)
     with TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "last.pt"
-        outcome = fit(network, "gcn", nodes, nodes, chosen, batch_size=20, device=CPU, checkpoint=checkpoint)
+        outcome = fit(network, nodes, nodes, chosen, batch_size=20, device=CPU, checkpoint=checkpoint)
     return {**network.state_dict(), "loss": torch.tensor(outcome["loss"])}
 
 
@@ -68,4 +69,4 @@ def test_more_processes_than_images_of_a_step_are_refused(tmp_path, monkeypatch)
     nodes, chosen = random_nodes(), options()
     monkeypatch.setattr(fitting, "world_size", lambda: 3)
     with pytest.raises(UsageError, match="A step of 2 images is too little for 3 processes"):
-        fit(make_network(chosen, 6), "gcn", nodes, nodes, chosen, batch_size=2, device=CPU, checkpoint=tmp_path / "a")
+        fit(make_network(chosen, 6), nodes, nodes, chosen, batch_size=2, device=CPU, checkpoint=tmp_path / "a")

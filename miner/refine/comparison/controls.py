@@ -4,21 +4,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
-
 from miner.learning.randomness import derived_seed
-from miner.refine.graph.graph import edgeless
+from miner.refine.graph.graph import FeatureRows, edgeless
 from miner.refine.graph.smoothing import smooth
 from miner.refine.modes.mode_network import fit_in_mode, read_in_mode
-from miner.refine.modes.modes import Lists, Mode, ModeGraphs, RandomLists, mode_graphs
-from miner.refine.network.fit import make_network
+from miner.refine.modes.modes import GraphMode, ModeGraphs, NeighbourLists, RandomNeighbourLists, mode_graphs
+from miner.refine.network.network import make_network
 from miner.refine.options import RefineOptions
 
 OWN_SHARES = (0.25, 0.5, 0.75)
-
-Kind = Literal["raw", "smoothing", "network"]
-Features = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -36,8 +30,8 @@ class GraphArm:
     """
 
     name: str
-    kind: Kind
-    mode: Mode = "inductive"
+    kind: Literal["raw", "smoothing", "network"]
+    mode: GraphMode = "inductive"
     hops: int = 0
     trained: bool = True
     edges: bool = True
@@ -58,8 +52,8 @@ GRAPH_ARMS = (
 
 
 def arm_features(
-    arm: GraphArm, features: Features, lists: Lists, options: RefineOptions, checkpoint: Path
-) -> dict[float, Features]:
+    arm: GraphArm, features: FeatureRows, lists: NeighbourLists, options: RefineOptions, checkpoint: Path
+) -> dict[float, FeatureRows]:
     """Features of all images, training images first, as an arm makes them; no label is looked at.
 
     Args:
@@ -74,7 +68,7 @@ def arm_features(
     if arm.kind == "raw":
         return {1.0: features}
     if arm.by_chance:
-        lists = RandomLists(lists, derived_seed(options.seed, "random graph"))
+        lists = RandomNeighbourLists(lists, derived_seed(options.seed, "random graph"))
     graphs = mode_graphs(arm.mode, lists, options)
     if arm.kind == "smoothing":
         return {own: smooth(features, graphs.read, own, arm.hops) for own in OWN_SHARES}
@@ -82,12 +76,11 @@ def arm_features(
 
 
 def _by_network(
-    arm: GraphArm, features: Features, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path
-) -> Features:
-    conv = options.conv if arm.edges else "none"
+    arm: GraphArm, features: FeatureRows, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path
+) -> FeatureRows:
     if not arm.edges:
         graphs = ModeGraphs(edgeless(graphs.fitted.nodes), edgeless(graphs.read.nodes))
-    network = make_network(options, features.shape[1], conv)
+    network = make_network(options, features.shape[1], options.conv if arm.edges else "none")
     if arm.trained:
-        fit_in_mode(network, conv, features, graphs, options, checkpoint)
-    return read_in_mode(network, conv, features, graphs, options)
+        fit_in_mode(network, features, graphs, options, checkpoint)
+    return read_in_mode(network, features, graphs, options)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from miner.refine.comparison.controls import GraphArm
-    from miner.refine.modes.modes import Lists
+    from miner.refine.modes.modes import NeighbourLists
 
 
 def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -55,12 +55,12 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     from miner.pairs.arithmetic.cosine import unit_rows
     from miner.refine.comparison import controls_table as table
     from miner.refine.comparison.controls import GRAPH_ARMS
-    from miner.refine.modes.modes import Lists
+    from miner.refine.modes.modes import NeighbourLists
 
     train, test = EmbeddingStore(workspace), EmbeddingStore(held_out_workspace(workspace))
     labels, truth = labels_of_both(train, test)
     features = unit_rows(np.concatenate([train.vectors, test.vectors]))
-    lists = Lists(train.vectors, test.vectors, options.neighbors)
+    lists = NeighbourLists(train.vectors, test.vectors, options.neighbors)
     parts = folder / "parts"
 
     def unit(arm: "GraphArm", seed: int) -> Unit:
@@ -96,7 +96,7 @@ def _score_arm(
     seed: int,
     options: GraphOptions,
     features: "NDArray[np.float32]",
-    lists: "Lists",
+    lists: "NeighbourLists",
     labels: "tuple[NDArray[np.int64], NDArray[np.int64]]",
     checkpoint: Path,
     path: Path,
@@ -104,7 +104,7 @@ def _score_arm(
     from miner.engine import json_bytes
     from miner.refine.comparison.controls import arm_features
     from miner.refine.comparison.scores import score
-    from miner.refine.network.plan import graph_device
+    from miner.refine.network.resources import graph_device
 
     own = RefineOptions.parse(options.model_dump(include=set(RefineOptions.model_fields)) | {"seed": seed})
     candidates = arm_features(arm, features, lists, own, checkpoint)

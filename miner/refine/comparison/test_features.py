@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from miner.refine.modes.modes import Lists, Mode
+    from miner.refine.modes.modes import GraphMode, NeighbourLists
     from miner.refine.network.network import GraphNetwork
 
 # The networks of these `miner refine` cannot have fitted: it knows no test images.
-_WITH_TEST_IMAGES: "tuple[Mode, ...]" = ("transductive", "as-code")
+_WITH_TEST_IMAGES: "tuple[GraphMode, ...]" = ("transductive", "as-code")
 
 
 @dataclass(frozen=True)
@@ -107,15 +107,15 @@ def judged(refined: Refined, force: bool) -> Judged:
 
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.pairs.arithmetic.cosine import unit_rows
-    from miner.refine.modes.modes import Lists
+    from miner.refine.modes.modes import NeighbourLists
     from miner.refine.network.network import require_geometric
-    from miner.refine.network.plan import graph_device
+    from miner.refine.network.resources import graph_device
 
     require_geometric()
     train, test = EmbeddingStore(refined.workspace), EmbeddingStore(held_out_workspace(refined.workspace))
     labels, truth = labels_of_both(train, test)
     features = unit_rows(np.concatenate([train.vectors, test.vectors]))
-    lists = Lists(train.vectors, test.vectors, refined.options.neighbors)
+    lists = NeighbourLists(train.vectors, test.vectors, refined.options.neighbors)
     networks = _networks(refined, features, lists, force)
     device = graph_device(refined.options.device)
     rows = _features(networks, features, lists, refined.options)
@@ -128,18 +128,20 @@ def judged(refined: Refined, force: bool) -> Judged:
 
 
 def _features(
-    networks: "dict[Mode, Path]", features: "NDArray[np.float32]", lists: "Lists", options: RefineOptions
+    networks: "dict[GraphMode, Path]", features: "NDArray[np.float32]", lists: "NeighbourLists", options: RefineOptions
 ) -> "Iterator[tuple[str, NDArray[np.float32]]]":
     from miner.refine.modes.mode_network import read_in_mode
     from miner.refine.modes.modes import mode_graphs
 
     for mode, path in networks.items():
         network = _loaded(path, features.shape[1], options)
-        yield mode, read_in_mode(network, options.conv, features, mode_graphs(mode, lists, options), options)
+        yield mode, read_in_mode(network, features, mode_graphs(mode, lists, options), options)
     yield "raw", features
 
 
-def _networks(refined: Refined, features: "NDArray[np.float32]", lists: "Lists", force: bool) -> "dict[Mode, Path]":
+def _networks(
+    refined: Refined, features: "NDArray[np.float32]", lists: "NeighbourLists", force: bool
+) -> "dict[GraphMode, Path]":
     """By mode, the file of its network."""
     kept = refined_workspace(refined.workspace).embeddings
     fitted, manifest = _fitted_with_test_images(refined, features, lists, force)
@@ -150,7 +152,7 @@ def _networks(refined: Refined, features: "NDArray[np.float32]", lists: "Lists",
 
 
 def _fitted_with_test_images(
-    refined: Refined, features: "NDArray[np.float32]", lists: "Lists", force: bool
+    refined: Refined, features: "NDArray[np.float32]", lists: "NeighbourLists", force: bool
 ) -> tuple[Path, Record]:
     """Folder and manifest of the networks that are fitted here; killed and started again, fitting continues."""
     from miner.engine import Unit, run
@@ -172,20 +174,25 @@ def _fitted_with_test_images(
     return stage.folder, manifest
 
 
-def _network_name(mode: "Mode") -> str:
+def _network_name(mode: "GraphMode") -> str:
     return f"{mode}.safetensors"
 
 
 def _fit_network(
-    features: "NDArray[np.float32]", lists: "Lists", options: RefineOptions, mode: "Mode", checkpoint: Path, path: Path
+    features: "NDArray[np.float32]",
+    lists: "NeighbourLists",
+    options: RefineOptions,
+    mode: "GraphMode",
+    checkpoint: Path,
+    path: Path,
 ) -> None:
     from miner.refine.modes.mode_network import fit_in_mode
     from miner.refine.modes.modes import mode_graphs
-    from miner.refine.network.fit import make_network
+    from miner.refine.network.network import make_network
     from miner.refine.output import write_network
 
     network = make_network(options, features.shape[1])
-    fit_in_mode(network, options.conv, features, mode_graphs(mode, lists, options), options, checkpoint)
+    fit_in_mode(network, features, mode_graphs(mode, lists, options), options, checkpoint)
     write_network(path, network)
 
 
@@ -199,7 +206,7 @@ def _checked(path: Path, manifest: Record) -> Path:
 def _loaded(path: Path, width: int, options: RefineOptions) -> "GraphNetwork":
     from safetensors.torch import load_file
 
-    from miner.refine.network.fit import make_network
+    from miner.refine.network.network import make_network
 
     network = make_network(options, width)
     network.load_state_dict(load_file(path))

@@ -1,1 +1,1 @@
-"""Graphs of nearest neighbours: edges, the weights of messages, samples of a graph."""
+"""Graphs of nearest neighbours: edges, their weights, samples of a graph, smoothing."""

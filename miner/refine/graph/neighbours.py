@@ -1,9 +1,8 @@
-"""Neighbour lists for graph networks, from the exact engine of `miner pairs`."""
+"""Neighbour lists for graph networks, from the exact search of `miner pairs`."""
 
 import numpy as np
-from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.vectors import MemoryVectors, Rows, Vectors, blocks
+from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.engine import Progress
 from miner.errors import UsageError
 from miner.pairs.neighbours.graph import NeighbourGraph
@@ -12,37 +11,35 @@ from miner.refine.graph.graph import Weights
 _BLOCK_ROWS = 4096
 
 
-def nearest_lists(vectors: Vectors, k: int, *, first: int = 0, among: int | None = None) -> tuple[Rows, Weights]:
-    """The k other rows most similar to each row, by the cosine of the stored vectors, ties by number.
+def nearest_lists(
+    vectors: Vectors, k: int, *, first_row: int = 0, gallery_rows: int | None = None
+) -> tuple[Rows, Weights]:
+    """The k other rows most similar to each row, by the cosine of the stored vectors, ties by row number.
 
     Args:
-        vectors: as stored.
+        vectors: as stored, n rows.
         k: neighbours per row.
-        first: lists of the rows from here on.
-        among: only the first so many rows can be neighbours; all, if not given.
+        first_row: rows before this one get no list.
+        gallery_rows: only the first so many rows can be neighbours; all, if not given.
     Returns:
-        int64 (n - first, k) and cosines float32 (n - first, k).
+        int64 (n - first_row, k) and cosines float32 (n - first_row, k).
     Raises:
         UsageError: there are not so many other rows.
     """
-    others = (len(vectors) if among is None else among) - (1 if among is None or first < among else 0)
+    itself = gallery_rows is None or first_row < gallery_rows
+    others = (len(vectors) if gallery_rows is None else gallery_rows) - itself
     if k > others:
         raise UsageError(f"--neighbors {k}: there are only {others} other images.")
-    search = NeighbourGraph(vectors, k, among)
-    ids = np.empty((len(vectors) - first, k), np.int64)
+    search = NeighbourGraph(vectors, k, gallery_rows)
+    ids = np.empty((len(vectors) - first_row, k), np.int64)
     cosines = np.empty(ids.shape, np.float32)
     with Progress("neighbours", len(ids), "images") as progress:
         for start, stop in blocks(len(ids), _BLOCK_ROWS):
-            ids[start:stop], cosines[start:stop] = search.nearest(first + start, first + stop)
+            ids[start:stop], cosines[start:stop] = search.nearest(first_row + start, first_row + stop)
             progress.advance(stop - start)
     return ids, cosines
 
 
-def message_weights(cosines: Weights, by_cosine: bool) -> Weights:
-    """Equal weights, or the cosines that are above 0."""
+def edge_weights(cosines: Weights, by_cosine: bool) -> Weights:
+    """The cosines, 0 for negative ones; or 1 for every edge."""
     return cosines.clip(0) if by_cosine else np.ones_like(cosines)
-
-
-def stacked(*parts: NDArray[np.floating]) -> MemoryVectors:
-    """Vectors one after the other, in memory."""
-    return MemoryVectors(np.concatenate(parts))

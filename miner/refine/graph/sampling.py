@@ -1,36 +1,36 @@
-"""Part of a graph around some nodes: the nodes first, then whom they receive from, hop by hop."""
+"""The neighbourhood of some nodes as a graph of its own: these nodes first, then the nodes that they receive from, hop by hop."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.refine.graph.graph import Graph, from_edges
+from miner.refine.graph.graph import Graph, Weights, from_edges
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
-def sampled_block(graph: Graph, seeds: Rows, hops: int, fanout: int | None, draw: int) -> tuple[Graph, Rows]:
-    """The neighbourhood that `hops` rounds of messages to the seeds need, thinned to `fanout` messages per node.
+def sampled_block(graph: Graph, seeds: Rows, hops: int, fanout: int | None, step_seed: int) -> tuple[Graph, Rows]:
+    """The receptive field of the seeds over some rounds, with at most `fanout` sampled edges per node.
 
-    After as many rounds, the first rows are what the whole graph gives the seeds; exactly so with `fanout` None, and in
-    expectation for the sum of messages of one round otherwise, because the messages that are left weigh more. A node's message
-    to itself always stays. Which messages stay depends on `draw` and the edge alone, not on the other seeds.
+    With all edges, so many rounds on the block give the seeds what the whole graph gives them. With sampled edges, the sum that
+    a node receives in one round is the same in expectation, because the weights of the sampled edges grow. An edge from a node
+    to itself always stays. Which edges stay depends on `step_seed` and the edge alone, not on the other seeds.
 
     Args:
-        graph: weighted (`messages.weighted`).
+        graph: with the weights of `adjacency.normalised`.
         seeds: int64 (b,), each once.
         hops: rounds.
-        fanout: most messages per node and round; None for all.
-        draw: of this step, in [0, 2^63).
+        fanout: edges per node and round; None for all.
+        step_seed: random seed of this step, in [0, 2^63).
     Returns:
-        The block, and int64 (m,) which node of the graph each of its nodes is; the first b are the seeds.
+        The block, and the node of the graph behind each of its nodes, int64 (m,); the first b are the seeds.
     """
     nodes, frontier = seeds, seeds
     place = np.full(graph.nodes, -1, np.int64)
     place[seeds] = np.arange(len(seeds))
-    parts: list[tuple[Rows, NDArray[np.int64], NDArray[np.float32]]] = []
+    parts: list[tuple[Rows, Rows, Weights]] = []
     for _ in range(hops):
-        targets, edges, scale = _chosen(graph, frontier, fanout, draw)
+        targets, edges, scale = _chosen(graph, frontier, fanout, step_seed)
         sources = graph.sources[edges]
         fresh = np.unique(sources[place[sources] < 0])
         place[fresh] = np.arange(len(nodes), len(nodes) + len(fresh))
@@ -40,8 +40,8 @@ def sampled_block(graph: Graph, seeds: Rows, hops: int, fanout: int | None, draw
     return from_edges(len(nodes), targets, sources, weights), nodes
 
 
-def _chosen(graph: Graph, nodes: Rows, fanout: int | None, draw: int) -> tuple[Rows, Rows, NDArray[np.float32]]:
-    """Target, edge number and factor of the messages that stay, by target in the order given."""
+def _chosen(graph: Graph, nodes: Rows, fanout: int | None, step_seed: int) -> tuple[Rows, Rows, Weights]:
+    """Target, edge number and factor of the sampled edges, by target in the order of `nodes`."""
     degrees = graph.starts[nodes + 1] - graph.starts[nodes]
     ends = np.cumsum(degrees)
     edges = np.arange(ends[-1] if len(ends) else 0) + np.repeat(graph.starts[nodes] - (ends - degrees), degrees)
@@ -49,7 +49,7 @@ def _chosen(graph: Graph, nodes: Rows, fanout: int | None, draw: int) -> tuple[R
     own = graph.sources[edges] == nodes[rows]
     scale = np.ones(len(edges), np.float32)
     if fanout is not None:
-        keys = np.where(own, np.uint64(0), _mixed(edges, draw) | np.uint64(1))
+        keys = np.where(own, np.uint64(0), _mixed(edges, step_seed) | np.uint64(1))
         order = np.lexsort((keys, rows))
         rank = np.empty(len(edges), np.int64)
         rank[order] = np.arange(len(edges)) - np.repeat(ends - degrees, degrees)
@@ -61,9 +61,9 @@ def _chosen(graph: Graph, nodes: Rows, fanout: int | None, draw: int) -> tuple[R
     return nodes[rows], edges, scale
 
 
-def _mixed(numbers: Rows, draw: int) -> NDArray[np.uint64]:
-    """A well-mixed number per edge and draw (the finaliser of SplitMix64, Steele et al. 2014)."""
-    mixed = (numbers.astype(np.uint64) + np.uint64(1)) * _GOLDEN + np.uint64(draw)
+def _mixed(numbers: Rows, seed: int) -> NDArray[np.uint64]:
+    """A well-mixed number for each edge and seed (the finaliser of SplitMix64, Steele et al. 2014)."""
+    mixed = (numbers.astype(np.uint64) + np.uint64(1)) * _GOLDEN + np.uint64(seed)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return mixed ^ (mixed >> np.uint64(31))

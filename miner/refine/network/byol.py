@@ -1,4 +1,4 @@
-"""BYOL on graphs: each view of a node predicts what a slow copy of the network makes of the other view."""
+"""BYOL on graphs: each view of a node predicts the output of a momentum copy of the network for the other view."""
 
 from copy import deepcopy
 
@@ -23,13 +23,13 @@ class GraphBYOL(nn.Module):
     The loss is the mean over nodes of 2 - 2 cos, summed over both directions. The target averages parameters with a constant
     momentum. Projector: two linear layers with a ReLU; predictor: the same with batch normalisation.
 
-    On several processes each projects its part of the seeds; what follows sees the seeds of all, so that statistics and loss are
-    those of one process, and gradients are to be averaged.
+    On several processes, each process projects its part of the seeds, and the projections of all are gathered. Statistics and
+    loss are then those of one process, and gradients have to be averaged.
 
     Args:
-        network: the graph network that is kept.
-        momentum: of the target.
-        seed: of both heads.
+        network: that is trained and kept.
+        momentum: of the target, per step.
+        seed: of projector and predictor.
     """
 
     def __init__(self, network: GraphNetwork, *, momentum: float, seed: int) -> None:
@@ -43,11 +43,11 @@ class GraphBYOL(nn.Module):
         self.momentum = momentum
 
     def forward(self, one: View, two: View, seeds: int) -> dict[str, Tensor]:
-        """One step: the target follows the last update, then the loss is taken.
+        """Move the target towards the updated network, and take the loss.
 
         Args:
-            one, two: features float32 (n, width) and adjacency of each view; the nodes may differ but for the first.
-            seeds: how many nodes, the first of both views, are predicted.
+            one, two: features float32 (n, width) and adjacency of each view; the first `seeds` nodes are the same in both.
+            seeds: how many nodes are predicted.
         Returns:
             "loss" with its graph and "spread" without, float32 scalars.
         """

@@ -9,18 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from miner.errors import UsageError
+from miner.learning.randomness import seeded
+from miner.refine.options import RefineOptions
 
 Jump = Literal["last", "max", "concat"]
 
 
 class GraphNetwork(nn.Module):
-    """Node features after some rounds of messages, with a ReLU between rounds.
+    """Rounds of graph convolutions, with a ReLU between rounds.
 
     Jumping knowledge (Xu et al. 2018, arXiv 1806.03536): the output is the last round, the maximum of all, or all side by side.
 
     Args:
         width: of the input.
-        dim: of each round.
+        dim: width of each round.
         layers: rounds.
         conv: gcn, sage, gat or gin; `none` is the control without edges, a linear layer per round.
         jump: last, max or concat.
@@ -30,28 +32,40 @@ class GraphNetwork(nn.Module):
         super().__init__()
         widths = [width, *[dim] * layers]
         self.convolutions = nn.ModuleList(_convolution(conv, *ends) for ends in pairwise(widths))
-        self.takes_edges = conv != "none"
+        self.conv = conv
         self.jump = jump
         self.width = dim * layers if jump == "concat" else dim
 
     def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
-        """Features float32 (n, width) and what `messages.adjacency` makes of the graph -> float32 (n, self.width)."""
+        """Features float32 (n, width) and the `adjacency` of the graph -> float32 (n, self.width)."""
         rounds: list[Tensor] = []
         for number in range(len(self.convolutions)):
             rounds.append(self.round(number, rounds[-1] if rounds else features, adjacency))
         return self.jumped(rounds)
 
     def round(self, number: int, hidden: Tensor, adjacency: Tensor) -> Tensor:
-        """One round on the outcome of the one before: float32 (n, before) -> (n, dim)."""
+        """Apply one round to the output of the round before: float32 (n, before) -> (n, dim)."""
         hidden = F.relu(hidden) if number else hidden
         convolution = self.convolutions[number]
-        return convolution(hidden, adjacency) if self.takes_edges else convolution(hidden)  # type: ignore[no-any-return]
+        return convolution(hidden) if self.conv == "none" else convolution(hidden, adjacency)  # type: ignore[no-any-return]
 
     def jumped(self, rounds: list[Tensor]) -> Tensor:
-        """What is kept of the rounds, float32 (n, self.width)."""
+        """Combine the outputs of all rounds as `jump` says: float32 (n, self.width)."""
         if self.jump == "concat":
             return torch.cat(rounds, dim=1)
         return torch.stack(rounds).amax(dim=0) if self.jump == "max" else rounds[-1]
+
+
+def make_network(options: RefineOptions, width: int, conv: str | None = None) -> GraphNetwork:
+    """A fresh network with weights from the seed.
+
+    Args:
+        options: of the network.
+        width: of the features.
+        conv: instead of the convolution of the options.
+    """
+    with seeded(options.seed, "graph network"):
+        return GraphNetwork(width, dim=options.dim, layers=options.layers, conv=conv or options.conv, jump=options.jump)
 
 
 def _convolution(conv: str, before: int, after: int) -> nn.Module:

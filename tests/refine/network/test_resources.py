@@ -13,8 +13,9 @@ from tests.refine.graphs import CONVS
 MEASURE = """
 import json, sys, tempfile, torch
 from pathlib import Path
-from miner.refine.network.fit import fit, make_network
-from miner.refine.network.plan import step_bytes
+from miner.refine.network.fit import fit
+from miner.refine.network.network import make_network
+from miner.refine.network.resources import whole_graph_bytes
 from tests.refine.graphs import CPU, options, random_nodes
 
 def resident(name):
@@ -27,8 +28,8 @@ def measured(conv, images, width, dim):
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts again here
     with tempfile.TemporaryDirectory() as folder:
         where = {"device": CPU, "checkpoint": Path(folder) / "last.pt"}
-        fit(make_network(chosen, width), conv, nodes, nodes, chosen, batch_size=images, **where)
-    return resident("VmHWM") - before, step_bytes(chosen, images, width, len(nodes.graph.sources))
+        fit(make_network(chosen, width), nodes, nodes, chosen, batch_size=images, **where)
+    return resident("VmHWM") - before, whole_graph_bytes(chosen, images, width, len(nodes.graph.sources))
 
 torch.set_num_threads(1)
 found = {}
@@ -55,6 +56,6 @@ def peaks() -> dict[str, list[int]]:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
 @pytest.mark.parametrize("conv", CONVS)
-def test_a_step_takes_what_is_stated(peaks, conv: str) -> None:
+def test_step_takes_the_memory_that_is_estimated(peaks, conv: str) -> None:
     measured, stated = peaks[conv]
     assert 0.8 < stated / measured < 1.25

@@ -1,4 +1,7 @@
-"""The weight of each message, from the whole graph once, so that a sampled part of it weighs like the whole."""
+"""Edge weights normalised for a convolution, and the adjacency matrix.
+
+Weights are normalised once in the whole graph, so that a sampled part of the graph has the weights of the whole.
+"""
 
 import warnings
 
@@ -9,19 +12,20 @@ from torch import Tensor
 from miner.refine.graph.graph import Graph, Weights, from_edges
 
 
-def weighted(graph: Graph, conv: str) -> Graph:
-    """The graph with the weights that a convolution sums its messages with.
+def normalised(graph: Graph, conv: str) -> Graph:
+    """The graph with the edge weights that a convolution sums with.
 
     gcn: D^-1/2 (A + I) D^-1/2, D of the incoming weights (Kipf & Welling 2017, arXiv 1609.02907, eq. 2). sage: the weighted mean,
-    D^-1 A (Hamilton et al. 2017, arXiv 1706.02216). gin: A (Xu et al. 2019, arXiv 1810.00826); gat learns its own, and gets A.
+    D^-1 A (Hamilton et al. 2017, arXiv 1706.02216). gin: A (Xu et al. 2019, arXiv 1810.00826). gat learns its own weights and
+    gets A.
 
     Args:
-        graph: weights are at least 0, and no node hears itself.
-        conv: gcn, sage, gin or gat; `none` for a network that looks at no edges.
+        graph: with weights of at least 0, and without edges from a node to itself.
+        conv: gcn, sage, gin or gat; `none` for a network without edges.
     """
     if conv in ("gin", "gat", "none"):
         return graph
-    incoming = _incoming(graph)
+    incoming = np.bincount(graph.targets, graph.weights, graph.nodes).astype(np.float32)
     if conv == "sage":
         share: Weights = (graph.weights / incoming.clip(1e-12)[graph.targets]).astype(np.float32)
         return Graph(graph.starts, graph.sources, share)
@@ -37,11 +41,11 @@ def weighted(graph: Graph, conv: str) -> Graph:
 
 
 def adjacency(graph: Graph, conv: str, device: torch.device) -> Tensor:
-    """What the convolutions of torch_geometric take.
+    """The edges as the convolutions of torch_geometric take them.
 
     Returns:
         gat: int64 (2, edges), source above target. Others: a sparse CSR matrix, float32 (n, n), row t holding what node t
-        receives; it multiplies without a copy of each message.
+        receives; a product with it copies no feature per edge.
     """
     if conv == "gat":
         return torch.from_numpy(np.stack([graph.sources, graph.targets])).to(device)
@@ -54,8 +58,3 @@ def adjacency(graph: Graph, conv: str, device: torch.device) -> Tensor:
             (graph.nodes, graph.nodes),
             check_invariants=False,
         ).to(device)
-
-
-def _incoming(graph: Graph) -> Weights:
-    sums = np.bincount(graph.targets, graph.weights, graph.nodes)
-    return sums.astype(np.float32)
