@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, fingerprint, read_json
+from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 
@@ -28,9 +29,10 @@ class Artifact(Part):
 
     record: Record
     files: dict[str, Record]
+    miner_version: str = "unknown"
 
     @classmethod
-    def of(cls, record: Record, path: Path) -> Self:
+    def of(cls, record: Record, path: AnyPath) -> Self:
         """A record that was read from `path`, or written there.
 
         Raises:

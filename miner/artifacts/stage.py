@@ -7,7 +7,7 @@ at once; another request is refused, unless the user says `--force`.
 
 import json
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from miner import __version__
@@ -77,11 +77,8 @@ class Stage:
             record: what the stage found.
             files: all files that it made, in its folder.
         """
-        checksums = {str(path.relative_to(self.folder)): file_record(path) for path in sorted(files)}
-        manifest = {"miner_version": __version__, "request": self.request, "files": checksums, **record}
-        manifest = write_signed(self.folder / "manifest.json", manifest)
-        (self.folder / "request.json").unlink(missing_ok=True)
-        return manifest
+        digests = {str(path.relative_to(self.folder)): file_record(path) for path in sorted(files)}
+        return write_manifest(self.folder, self.request, digests, record)
 
     def discard(self) -> None:
         """Remove the folder, its manifest first."""
@@ -122,6 +119,21 @@ class GrowingStage(Stage):
         manifest = super().finish(record, files)
         (self.folder / _PREVIOUS).unlink(missing_ok=True)
         return manifest
+
+
+def write_manifest(folder: AnyPath, request: Record, digests: Mapping[str, Record], record: Record) -> Record:
+    """Write manifest.json, after which a stage is done; returns the manifest.
+
+    Args:
+        folder: of the stage.
+        request: all that decides the bytes of its files.
+        digests: `file_record` of each file, by its name below the folder.
+        record: what else there is to say.
+    """
+    manifest = {"miner_version": __version__, "request": request, "files": dict(digests), **record}
+    manifest = write_signed(folder / "manifest.json", manifest)
+    (folder / "request.json").unlink(missing_ok=True)
+    return manifest
 
 
 def request_of(folder: AnyPath) -> Record | None:

@@ -141,6 +141,11 @@ class Workspace:
             log["stages"][name] = entry
             write_signed(self.root / "run.json", log)
 
+    def logged(self) -> dict[str, Record]:
+        """What run.json says of each stage."""
+        stages: dict[str, Record] = (read_json(self.root / "run.json") or {}).get("stages", {})
+        return stages
+
     def _log(self) -> Record:
         """run.json; a damaged one is set aside, because no result depends on it."""
         path = self.root / "run.json"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, finished_items, run
 from miner.engine.digest import digest_stream
@@ -118,12 +119,13 @@ def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsMani
 
 
 def _lines(manifest: Record, stage: ExportTarget) -> list[str]:
-    total = sum(file["bytes"] for file in manifest["files"].values())
-    images = "" if manifest["request"]["pairs_only"] else f"{manifest['images']:,} images and "
+    made = ShardsManifest.of(manifest, stage.folder / "manifest.json")
+    total = sum(file["bytes"] for file in made.files.values())
+    images = "" if made.request.pairs_only else f"{made.images:,} images and "
     left_out = {"rejected": "rejected by reviewers", "max_degree": "over --max-degree"}
-    reasons = [f"{count:,} {left_out[name]}" for name, count in manifest["left_out"].items() if count]
+    reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
     return [
-        f"export: {images}{manifest['pairs']:,} pairs in {len(manifest['samples'])} shards, "
+        f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, "
         f"{total / _MEGABYTE:,.0f} MB, in {stage.folder}",
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]

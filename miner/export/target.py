@@ -4,11 +4,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from miner import __version__
-from miner.artifacts.stage import differences, request_of
+from miner.artifacts.stage import differences, request_of, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
-from miner.engine.records import Record, read_json, write_signed
+from miner.engine.records import Record, read_json
 from miner.engine.remote import AnyPath, local_or_remote
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
@@ -76,10 +75,7 @@ class ExportTarget:
 
     def finish(self, record: Record, digests: Mapping[str, Record]) -> Record:
         """Write manifest.json with the record and the digests of all files. The export is done from here on."""
-        files = dict(sorted(digests.items()))
-        manifest = {"miner_version": __version__, "request": self.request, "files": files, **record}
-        manifest = write_signed(self.folder / "manifest.json", manifest)
-        self._remove(["request.json"])
+        manifest = write_manifest(self.folder, self.request, digests, record)
         self.forget_notes()
         return manifest
 

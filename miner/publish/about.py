@@ -1,14 +1,13 @@
 """What both the card and the Croissant record say about a data set."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miner.artifacts.pairs.band import Band
-from miner.engine.records import Record
+from miner.artifacts.pairs.manifest import Degree, PairsManifest
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import commands, mining_facts, public_encoder, public_source
+from miner.publish.provenance import Provenance, public_encoder, public_source
 
 CITATIONS = (
     """@article{alkhalefi2024semantic,
@@ -51,7 +50,7 @@ class About:
     contents: Contents
     facts: Sequence[tuple[str, str]]
     commands: Sequence[str]
-    pairs: Record
+    pairs: PairsManifest
     limits: Sequence[str]
 
 
@@ -61,69 +60,62 @@ def describe(
     date: str | None,
     licences: Licences,
     contents: Contents,
-    records: Mapping[str, Record],
+    provenance: Provenance,
     command: str,
 ) -> About:
     """What card and Croissant record say, from the options, with defaults from the manifests.
 
     Args:
-        records: manifests of `embeddings`, `pairs` and `shards`, and the `stages` of run.json.
+        provenance: records of the workspace.
         command: the `miner publish` that is running.
     """
-    embeddings, mined, shards = (records[stage] for stage in ("embeddings", "pairs", "shards"))
-    pairs = _exported(mined, shards)
-    source = public_source(embeddings["request"]["source"])
+    source = public_source(provenance.embeddings.source.spec)
     authors = [author.strip() for author in (options.author or "").split(";")]
     return About(
         name=name,
         title=options.title or f"Semantic pairs of {source}",
-        description=options.description or _description(source, embeddings, pairs),
+        description=options.description or _description(source, provenance),
         authors=[author for author in authors if author],
         homepage=options.homepage,
         release=options.release,
         date=date,
         licences=licences,
         contents=contents,
-        facts=mining_facts(embeddings, pairs, records["stages"]),
-        commands=[*commands(embeddings, mined, shards), command],
-        pairs=pairs,
-        limits=_limits(embeddings, pairs),
+        facts=provenance.facts(),
+        commands=[*provenance.commands(), command],
+        pairs=provenance.exported,
+        limits=_limits(provenance),
     )
 
 
-def _exported(pairs: Record, shards: Record) -> Record:
-    """The manifest of the pairs with the counts of those that the export chose; a pair in both orders counts once."""
-    orders = 2 if pairs["request"].get("both_orders") else 1
-    chosen = {name: shards[name] for name in ("images_in_pairs", "labels", "left_out")}
-    coverage = shards["images_in_pairs"] / pairs["images"]
-    return {**pairs, **chosen, "pairs": shards["pairs"] // orders, "image_coverage": coverage}
-
-
-def _description(source: str, embeddings: Record, pairs: Record) -> str:
-    band, encoder = Band.from_record(pairs["request"]["band"]), public_encoder(embeddings["encoder"]["name"])
+def _description(source: str, provenance: Provenance) -> str:
+    pairs, encoder = provenance.exported, public_encoder(provenance.embeddings.encoder.name)
     return (
-        f"{pairs['pairs']:,} pairs of different images of {source} that mean the same to a frozen encoder: their cosine similarity "
-        f"under {encoder} is {band}. They serve as additional positives for self-supervised "
+        f"{pairs.pairs:,} pairs of different images of {source} that mean the same to a frozen encoder: their cosine similarity "
+        f"under {encoder} is {pairs.request.band}. They serve as additional positives for self-supervised "
         "pretraining of vision encoders."
     )
 
 
-def _limits(embeddings: Record, pairs: Record) -> list[str]:
-    seen = embeddings["encoder"].get("labels_seen")
-    labels = pairs["labels"]
-    degree = "" if any(pairs["left_out"].values()) else _degree(pairs["degree"])
-    if not seen or str(seen).lower() == "none":
+def _limits(provenance: Provenance) -> list[str]:
+    pairs, seen = provenance.exported, provenance.embeddings.encoder.labels_seen
+    degree = "" if any(provenance.shards.left_out.values()) else _degree(pairs.degree)
+    if not seen or seen.lower() == "none":
         heritage = "What the encoder was trained on decides what it takes for similar"
     else:
         heritage = (
             f"The encoder has seen labels ({seen}), and carries them into the pairs: they are not free of supervision"
         )
-    known = "" if labels and labels["precision"] is not None else ", and these images have no labels to measure it by"
+    known = (
+        ""
+        if pairs.labels and pairs.labels.precision is not None
+        else ", and these images have no labels to measure it by"
+    )
     return [
         f"{heritage}. Its blind spots and its biases (what its training images showed, and whom) are those of the pairs.",
         "The band belongs to this encoder and these images; the same numbers mean something else elsewhere.",
         f"A pair is what one encoder takes for the same thing. Some pairs are wrong{known}.",
-        f"Coverage is uneven: {pairs['image_coverage']:.1%} of the images are in a pair{degree}. Images that look like many "
+        f"Coverage is uneven: {pairs.image_coverage:.1%} of the images are in a pair{degree}. Images that look like many "
         "others are in many pairs and weigh more.",
         "Near-identical images below the upper end of the band may remain among the pairs. A split into training and test "
         "data should keep the two images of a pair together.",
@@ -131,8 +123,8 @@ def _limits(embeddings: Record, pairs: Record) -> list[str]:
     ]
 
 
-def _degree(degree: Record) -> str:
+def _degree(degree: Degree) -> str:
     return (
-        f", and such an image has {degree['mean']:.1f} partners on average, {degree['median']:g} in the median and "
-        f"{degree['max']:,} at most"
+        f", and such an image has {degree.mean:.1f} partners on average, {degree.median:g} in the median and "
+        f"{degree.max:,} at most"
     )

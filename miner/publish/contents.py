@@ -11,6 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
 from miner.errors import MinerError
@@ -109,7 +111,7 @@ class Contents:
         return [config for config in self.configs if config.kind == kind]
 
 
-def read_contents(workspace: Workspace, shards: Record, pairs: Record) -> Contents:
+def read_contents(workspace: Workspace, shards: ShardsManifest, pairs: PairsManifest) -> Contents:
     """The files that the export wrote, and the tables of `miner pairs` that belong to them.
 
     Args:
@@ -118,21 +120,24 @@ def read_contents(workspace: Workspace, shards: Record, pairs: Record) -> Conten
     Raises:
         MinerError: there is no pair, or a file is missing or damaged.
     """
-    if not shards["pairs"]:
+    if not shards.pairs:
         raise MinerError(
             "No pair was exported, so there is nothing to publish. Mine another band with `miner pairs`, then export again."
         )
-    classes = shards.get("classes")
+    classes = shards.classes
     files = {
-        name: DataFile(workspace.shards / name, f"{DATA}/{name}", record, shards["samples"].get(name, 0))
-        for name, record in sorted(shards["files"].items())
+        name: DataFile(workspace.shards / name, f"{DATA}/{name}", record, shards.samples.get(name, 0))
+        for name, record in sorted(shards.files.items())
     }
     tables = [_table(kind, files[name], classes) for name, kind in _TABLES.items() if name in files]
-    sets = [_shard_set(name, record, list(files.values()), classes) for name, record in shards["sets"].items()]
+    sets = [
+        _shard_set(name, shard_set.fields, list(files.values()), classes)
+        for name, shard_set in (shards.sets or {}).items()
+    ]
     mined = [
-        _table(kind, DataFile(workspace.pairs / name, f"{_MINED}/{name}", pairs["files"][name]), None)
+        _table(kind, DataFile(workspace.pairs / name, f"{_MINED}/{name}", pairs.files[name]), None)
         for name, kind in _MINED_TABLES.items()
-        if name in pairs["files"]
+        if name in pairs.files
     ]
     configs = [config for config in [*tables[:1], *sets, *tables[1:], *mined] if config and config.rows]
     everything = {file.name: file for file in files.values()}
@@ -153,14 +158,14 @@ def _table(kind: str, file: DataFile, classes: list[str] | None) -> Config:
     return Config(kind, kind, [counted], file.name, features, sum(group.total_byte_size for group in groups))
 
 
-def _shard_set(name: str, record: Record, files: Sequence[DataFile], classes: list[str] | None) -> Config | None:
+def _shard_set(name: str, fields: list[str], files: Sequence[DataFile], classes: list[str] | None) -> Config | None:
     """A set of image or pair shards; None for pairs by reference, because the table of pairs holds the same facts."""
-    if record["fields"] == ["json"]:
+    if fields == ["json"]:
         return None
     stem, _, formats = name.partition("-")
     kind = "images" if stem == "images" else "pairs-inline"
     shards = [file for file in files if Path(file.name).stem.rpartition("-")[0] == name and file.name.endswith(".tar")]
-    features = sample_features(record["fields"], _first_record(shards[0].path), classes)
+    features = sample_features(fields, _first_record(shards[0].path), classes)
     config_name = f"{kind}-{formats}" if formats else kind
     return Config(config_name, kind, shards, f"{DATA}/{name}-[0-9]*.tar", features, sum(file.bytes for file in shards))
 

@@ -2,13 +2,18 @@
 
 import shlex
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
+from typing import Any, Self
 
-from miner.artifacts.pairs.band import Band
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.shards import ShardsManifest
+from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
 from miner.engine.records import Record
+from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.options import Options, flag_name
 from miner.pairs.options import PairsOptions
@@ -32,47 +37,83 @@ def public_encoder(name: str) -> str:
     return before + parts.path.name
 
 
-def mining_facts(embeddings: Record, pairs: Record, stages: Mapping[str, Record]) -> list[tuple[str, str]]:
-    """What decided which pairs were mined, as (name, value) rows of a table.
+@dataclass(frozen=True)
+class Provenance:
+    """The records of the stages that a data set comes from.
 
-    Args:
-        embeddings: manifest.
-        pairs: manifest, with the counts of the pairs that were exported and what the export left out.
-        stages: of run.json, for the versions; may be empty.
+    Attributes:
+        embeddings, pairs, shards: manifests.
+        logged: run.json by stage, for dates and versions; may be empty.
     """
-    encoder, band = embeddings["encoder"], Band.from_record(pairs["request"]["band"])
-    facts = [
-        ("Images", f"{embeddings['count']:,} of {public_source(embeddings['request']['source'])}"),
-        ("Encoder", f"{public_encoder(encoder['name'])}, frozen"),
-        ("sha256 of its weights", encoder.get("weights_sha256", "unknown")),
-        ("Licence of its weights", encoder.get("licence") or "unknown"),
-        ("Labels that it has seen", encoder.get("labels_seen") or "unknown"),
-        (
-            "Vectors",
-            f"{embeddings['dim']}-d, stored as {embeddings['dtype']}, computed in {embeddings.get('precision', 'float32')}",
-        ),
-        ("Similarity", "cosine of the stored vectors, in float64"),
-        ("Band", f"{band}, both included"),
-        ("Search", _search(pairs)),
-        ("Limits on the pairs", _limits(pairs)),
-        ("Duplicates", _duplicates(pairs)),
-        ("Labels", "were not used to choose pairs; where the images have some, they are only reported"),
-        ("Versions", _versions(embeddings, stages)),
-    ]
-    return [(name, str(value)) for name, value in facts]
 
+    embeddings: EmbeddingsManifest
+    pairs: PairsManifest
+    shards: ShardsManifest
+    logged: Mapping[str, Record]
 
-def commands(embeddings: Record, pairs: Record, shards: Record) -> list[str]:
-    """The commands that make the same files from the same images."""
-    asked = dict(embeddings["request"])
-    source = shlex.quote(public_source(asked.pop("source")))
-    asked["encoder"] = public_encoder(asked["encoder"])
-    mined = {**pairs["request"], **pairs["request"]["band"]}
-    return [
-        f"miner embed {source}{_flags(EmbedOptions, asked)}",
-        f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
-        f"miner export{_flags(ExportOptions, shards['request'])}",
-    ]
+    @classmethod
+    def read(cls, workspace: Workspace) -> Self:
+        """Read the records of a workspace.
+
+        Raises:
+            MinerError: a stage is missing, stages do not belong together, or the embeddings were refined.
+        """
+        embeddings, pairs = EmbeddingsManifest.read(workspace), PairsManifest.read(workspace)
+        shards = ShardsManifest.read(workspace, of=embeddings)
+        if not shards.was_made_of(pairs):
+            raise MinerError(f"{workspace.shards} belongs to other pairs. Run `miner export --force` first.")
+        if not shards.sets:
+            raise MinerError("The shards are of an older version of miner. Run `miner export --force` first.")
+        if embeddings.request.encoder is None:
+            raise MinerError(
+                f"{workspace.embeddings} holds refined embeddings. Their pairs cannot be published: the data set would not say "
+                "which commands make it."
+            )
+        return cls(embeddings, pairs, shards, workspace.logged())
+
+    @property
+    def exported(self) -> PairsManifest:
+        """The manifest of the pairs with the counts of those that were exported; a pair in both orders counts once."""
+        chosen = {
+            "pairs": self.shards.pairs // (2 if self.pairs.request.both_orders else 1),
+            "images_in_pairs": self.shards.images_in_pairs,
+            "image_coverage": self.shards.images_in_pairs / self.pairs.images,
+            "labels": self.shards.labels,
+        }
+        return self.pairs.model_copy(update=chosen)
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What decided which pairs were mined, as (name, value) rows of a table."""
+        embeddings, pairs = self.embeddings, self.pairs
+        encoder = embeddings.encoder
+        vectors = f"{embeddings.dim}-d, stored as {embeddings.dtype}, computed in {embeddings.precision}"
+        duplicates = f"{pairs.duplicates:,} pairs above {pairs.request.band.high:g} or of equal files"
+        return [
+            ("Images", f"{embeddings.count:,} of {public_source(embeddings.source.spec)}"),
+            ("Encoder", f"{public_encoder(encoder.name)}, frozen"),
+            ("sha256 of its weights", encoder.weights_sha256 or "unknown"),
+            ("Licence of its weights", encoder.licence or "unknown"),
+            ("Labels that it has seen", encoder.labels_seen or "unknown"),
+            ("Vectors", vectors),
+            ("Similarity", "cosine of the stored vectors, in float64"),
+            ("Band", f"{pairs.request.band}, both included"),
+            ("Search", _search(pairs)),
+            ("Limits on the pairs", _limits(pairs, self.shards.left_out)),
+            ("Duplicates", f"{duplicates} are left out as near-identical"),
+            ("Labels", "were not used to choose pairs; where the images have some, they are only reported"),
+            ("Versions", _versions(embeddings, self.logged)),
+        ]
+
+    def commands(self) -> list[str]:
+        """The commands that make the same files from the same images."""
+        asked = {**self.embeddings.asked, "encoder": public_encoder(self.embeddings.encoder.name)}
+        source = shlex.quote(public_source(self.embeddings.source.spec))
+        mined = {**self.pairs.asked, **self.pairs.request.band.record()}
+        return [
+            f"miner embed {source}{_flags(EmbedOptions, {**asked, 'source': None})}",
+            f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
+            f"miner export{_flags(ExportOptions, self.shards.asked)}",
+        ]
 
 
 def command_line(command: str, options: Options) -> str:
@@ -94,44 +135,35 @@ def _flags(options: type[Options], values: Mapping[str, Any], always: tuple[str,
     return "".join(f" {flag}" for flag in flags)
 
 
-def _search(pairs: Record) -> str:
-    if pairs.get("exact", False):
-        return f"exact: no pair of the band was missed (engine {pairs.get('engine', 'exact')})"
-    recall = pairs.get("recall")
-    measured = (
-        f"{recall:.2%} of the pairs of the band were found, measured" if isinstance(recall, float) else "recall unknown"
-    )
-    return f"approximate: {measured} (engine {pairs.get('engine', 'unknown')})"
+def _search(pairs: PairsManifest) -> str:
+    if pairs.exact:
+        return f"exact: no pair of the band was missed (engine {pairs.engine})"
+    found = f"{pairs.recall:.2%} of the pairs of the band were found, measured"
+    return f"approximate: {found if isinstance(pairs.recall, float) else 'recall unknown'} (engine {pairs.engine})"
 
 
-def _limits(pairs: Record) -> str:
-    request, left_out = pairs["request"], pairs["left_out"]
+def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:
     known = {
         "sample": "mined among a random part of the images only ({})",
         "top_k": "at most {} partners per image, the most similar first",
         "most_similar": "only the {:,} most similar pairs of the band",
         "mutual": "only images that are among each other's nearest neighbours",
     }
-    given = [text.format(request[name]) for name, text in known.items() if request.get(name)]
+    given = [text.format(pairs.asked[name]) for name, text in known.items() if pairs.asked.get(name)]
     reasons = {
         "max_degree": "{:,} pairs left out at export to limit the partners of an image",
         "rejected": "{:,} pairs left out that reviewers rejected",
     }
     given += [text.format(left_out[name]) for name, text in reasons.items() if left_out.get(name)]
-    if request.get("both_orders"):
+    if pairs.request.both_orders:
         given.append("none, but each pair is listed in both orders")
     return "; ".join(given) or "none"
 
 
-def _duplicates(pairs: Record) -> str:
-    band = Band.from_record(pairs["request"]["band"])
-    return f"{pairs['duplicates']:,} pairs above {band.high:g} or of equal files are left out as near-identical"
-
-
-def _versions(embeddings: Record, stages: Mapping[str, Record]) -> str:
-    found = {"miner": embeddings["miner_version"]}
+def _versions(embeddings: EmbeddingsManifest, logged: Mapping[str, Record]) -> str:
+    found = {"miner": embeddings.miner_version}
     for stage in _PACKAGES_OF:
-        environment = stages.get(stage, {}).get("environment", {})
+        environment = logged.get(stage, {}).get("environment", {})
         found |= {"python": environment["python"]} if "python" in environment else {}
         found |= environment.get("packages", {})
     return ", ".join(f"{name} {version}" for name, version in found.items())

@@ -8,12 +8,11 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from miner import __version__
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_bytes, write_json
-from miner.engine.records import Record, file_record, fingerprint, read_json, signed, write_signed
+from miner.engine.records import Record, file_record, fingerprint, signed
 from miner.engine.result import Result
-from miner.errors import MinerError
 from miner.publish.destination import Destination, destination
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import public_encoder
@@ -69,52 +68,35 @@ def _data_set(options: PublishOptions, workspace: Workspace, target: Destination
     from miner.publish.contents import DATA, read_contents
     from miner.publish.croissant import croissant
     from miner.publish.licences import licences
-    from miner.publish.provenance import command_line
+    from miner.publish.provenance import Provenance, command_line
 
-    records = _records(workspace)
-    embeddings, pairs, shards = (records[name] for name in ("embeddings", "pairs", "shards"))
-    if "sets" not in shards:
-        raise MinerError("The shards are of an older version of miner. Run `miner export --force` first.")
-    contents = read_contents(workspace, shards, pairs)
+    provenance = Provenance.read(workspace)
+    shards = provenance.shards
+    contents = read_contents(workspace, shards, provenance.pairs)
     terms = licences(options, images=any(not config.is_table for config in contents.configs))
-    date = options.date or str(records["stages"].get("export", {}).get("finished_at", ""))[:10] or None
+    date = options.date or str(provenance.logged.get("export", {}).get("finished_at", ""))[:10] or None
     public = options.model_copy(
         update={"to": f"hf://{target.repository}" if target.repository else None, "dry_run": False}
     )
-    about = describe(options, target.name, date, terms, contents, records, command_line("publish", public))
+    about = describe(options, target.name, date, terms, contents, provenance, command_line("publish", public))
     texts = {
         "README.md": card(about).encode(),
         "croissant.json": (json.dumps(croissant(about), indent=2, ensure_ascii=False) + "\n").encode(),
-        f"{DATA}/manifest.json": _shard_manifest(shards),
+        f"{DATA}/manifest.json": _shard_manifest(shards.record),
     }
     texts["SHA256SUMS"] = _checksums(texts, contents.files)
     request = {
         "stage": "publish",
         "miner_version": __version__,
         "name": target.name,
-        "embeddings": fingerprint(embeddings["files"]),
-        "pairs": fingerprint(pairs),
-        "shards": fingerprint(shards),
+        "embeddings": provenance.embeddings.identity,
+        "pairs": fingerprint(provenance.pairs.record),
+        "shards": fingerprint(shards.record),
         **options.request(),
         "date": date,
         "files": sorted([*texts, *(file.name for file in contents.files)]),
     }
     return DataSet(about, texts, json.loads(json.dumps(request)))
-
-
-def _records(workspace: Workspace) -> dict[str, Record]:
-    """The manifests of the stages, which must belong together, and the log of the stages from run.json."""
-    shards = workspace.manifest(workspace.shards)
-    embeddings, pairs = workspace.manifest(workspace.embeddings), workspace.manifest(workspace.pairs)
-    made_of = {
-        "embeddings": fingerprint(embeddings["files"]),
-        "pairs": fingerprint(pairs["files"]["pairs.parquet"]),
-    }
-    stale = [name for name, identity in made_of.items() if shards["request"].get(name) != identity]
-    if stale:
-        raise MinerError(f"The shards belong to other {' and '.join(stale)}. Run `miner export --force` first.")
-    log = read_json(workspace.root / "run.json") or {}
-    return {"embeddings": embeddings, "pairs": pairs, "shards": shards, "stages": log.get("stages", {})}
 
 
 def _shard_manifest(shards: Record) -> bytes:
@@ -140,19 +122,10 @@ def _write(dataset: DataSet, stage: Stage, force: bool) -> Record:
         run(units, progress=progress)
     for name, content in dataset.texts.items():
         write_bytes(stage.folder / name, content)
-    written = {name: file_record(stage.folder / name) for name in dataset.texts}
-    manifest = {
-        "miner_version": __version__,
-        "request": dataset.request,
-        "files": written | {file.name: file.record for file in dataset.files},
-        "title": dataset.about.title,
-        "configs": {
-            config.name: {"rows": config.rows, "bytes": config.bytes} for config in dataset.about.contents.configs
-        },
-    }
-    manifest = write_signed(stage.folder / "manifest.json", manifest)
-    (stage.folder / "request.json").unlink(missing_ok=True)
-    return manifest
+    configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in dataset.about.contents.configs}
+    digests = {name: file_record(stage.folder / name) for name in dataset.texts}
+    digests |= {file.name: file.record for file in dataset.files}
+    return write_manifest(stage.folder, dataset.request, digests, {"title": dataset.about.title, "configs": configs})
 
 
 def _uploaded(

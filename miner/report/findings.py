@@ -138,10 +138,9 @@ def _run_identity(folder: Path, run: Run) -> Record:
 
 
 def _stages(workspace: Workspace) -> dict[str, Record]:
-    logged = (read_json(workspace.root / "run.json") or {}).get("stages", {})
     return {
         name: {"options": stage.get("options", {}), "environment": stage.get("environment", {})}
-        for name, stage in sorted(logged.items())
+        for name, stage in sorted(workspace.logged().items())
         if name != _OWN_STAGE
     }
 

@@ -15,6 +15,7 @@ import pytest
 import webdataset
 import yaml
 
+from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
@@ -112,7 +113,7 @@ def test_webdataset_reads_the_original_bytes(published: Publisher, mined: Worksp
     shards = "::".join(sorted(str(path) for path in data.glob("pairs-*.tar")))
     samples = webdataset.WebDataset(shards, shardshuffle=False).decode("pil")
     found = list(samples.to_tuple("a.jpg;a.png", "b.jpg;b.png", "json"))
-    assert len(found) == mined.manifest(mined.shards)["pairs"]
+    assert len(found) == ShardsManifest.read(mined).pairs
     assert all(a.size == b.size == (40, 40) and record["key_a"] != record["key_b"] for a, b, record in found)
 
 

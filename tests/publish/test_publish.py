@@ -9,6 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
@@ -103,14 +106,14 @@ def test_words_of_the_publisher_appear_in_card_and_croissant(published: Publishe
 
 def test_card_says_how_the_pairs_were_mined(published: Publisher, mined: Workspace) -> None:
     text = (published() / "README.md").read_text()
-    embeddings, mined_pairs = mined.manifest(mined.embeddings), mined.manifest(mined.pairs)
+    embeddings, mined_pairs = EmbeddingsManifest.read(mined), PairsManifest.read(mined)
     for words in (
-        embeddings["encoder"]["weights_sha256"],
+        embeddings.encoder.weights_sha256,
         "| Labels that it has seen | ImageNet-1k (1,000 classes) |",
         "| Licence of its weights | Apache-2.0 |",
         "| Band | 0.5 to 0.93, both included |",
         "exact: no pair of the band was missed (engine exact)",
-        f"{mined_pairs['labels']['precision']:.1%} of the pairs join two images of one class",
+        f"{mined_pairs.labels.precision:.1%} of the pairs join two images of one class",
         "miner embed photos --block-size 16\nminer pairs --min 0.5 --max 0.93\nminer export\nminer publish --license cc-by-4.0",
         "arXiv:2306.16122",
         "arXiv:2510.08722",
@@ -136,14 +139,14 @@ def test_counts_are_of_the_exported_pairs(workspace: Workspace, tmp_path: Path) 
     export(ExportOptions(max_degree=1), workspace, force=True)
     publish_to(tmp_path / "set", workspace)
     text = (tmp_path / "set" / "README.md").read_text()
-    shards, mined = workspace.manifest(workspace.shards), workspace.manifest(workspace.pairs)
-    assert f"{shards['pairs']:,} pairs join {2 * shards['pairs']} different images" in text
-    assert f"{mined['pairs'] - shards['pairs']} pairs left out at export to limit the partners of an image" in text
+    shards, mined = ShardsManifest.read(workspace), PairsManifest.read(workspace)
+    assert f"{shards.pairs:,} pairs join {2 * shards.pairs} different images" in text
+    assert f"{mined.pairs - shards.pairs} pairs left out at export to limit the partners of an image" in text
     assert "miner export --max-degree 1\n" in text and "partners on average" not in text
 
 
 def test_pairs_in_both_orders_count_once(workspace: Workspace, tmp_path: Path) -> None:
-    count = workspace.manifest(workspace.pairs)["pairs"]
+    count = PairsManifest.read(workspace).pairs
     pairs(PairsOptions(min=0.5, max=0.93, both_orders=True), workspace, force=True)
     export(ExportOptions(), workspace, force=True)
     publish_to(tmp_path / "set", workspace)
@@ -225,7 +228,7 @@ def test_damaged_shard_is_found_before_it_is_published(workspace: Workspace, tmp
 
 def test_shards_of_other_pairs_are_refused(workspace: Workspace, tmp_path: Path) -> None:
     pairs(PairsOptions(min=0.6, max=0.93), workspace, force=True)
-    with pytest.raises(MinerError, match="The shards belong to other pairs"):
+    with pytest.raises(MinerError, match="shards belongs to other pairs"):
         publish_to(tmp_path / "set", workspace)
 
 

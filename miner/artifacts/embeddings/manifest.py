@@ -62,7 +62,6 @@ class EmbeddingsManifest(StageArtifact):
     count: int
     errors: dict[str, int]
     precision: str = "float32"
-    miner_version: str = "unknown"
 
     @classmethod
     def path(cls, workspace: Workspace) -> Path:

@@ -62,6 +62,7 @@ class PairsManifest(StageArtifact):
         pairs: of the band, each counted once.
         duplicates: pairs above the band or of equal files.
         exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
+        mutual_neighbours: k of the column `mutual`.
         labels: None where images have no labels.
         histogram: similarities of all pairs.
         neighbours: hubs of the neighbour graph, if there is one.
@@ -79,6 +80,7 @@ class PairsManifest(StageArtifact):
     images_in_pairs: int
     image_coverage: float
     duplicates: int
+    mutual_neighbours: int = 5
     degree: Degree
     exact: bool = False
     engine: str = "exact"
