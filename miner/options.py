@@ -13,8 +13,8 @@ Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
 
 # The headings of help pages, in the order in which they are shown.
 PANELS = (
-    *("arguments", "options", "basics", "pairs", "method", "views", "optimizer", "engine", "output", "processes"),
-    *("studies", "general", "expert"),
+    *("arguments", "options", "basics", "pairs", "graph", "method", "network", "views", "optimizer", "augmented mode"),
+    *("engine", "output", "data set card", "server", "processes", "studies", "general", "expert"),
 )
 
 

@@ -14,47 +14,54 @@ AUGMENTED_ONLY = ("epochs", "schedule", "seed")
 class EvaluateOptions(Options):
     """What every evaluation asks: which weights, and which labelled images."""
 
+    panel = "basics"
+
     run: str | None = Field(
         None,
-        description="Name of the run; the latest if not given.",
+        description="Name of the run. If not given: the latest run.",
         json_schema_extra={"argument": True, "decides_result": False},
     )
     best: bool = Field(
         False,
-        description="The weights with the highest kNN of `miner train --knn-epochs`, instead of the last. Optimistic where the "
-        "test images are those that chose them. The result is kept beside the other.",
+        description="Evaluate the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last "
+        "weights. If the same test images chose them, the accuracy is optimistic. Both results are kept.",
         json_schema_extra={"decides_result": False},
     )
     gallery: str | None = Field(
         None,
-        description="Labelled source to learn from: it votes, or trains the linear classifier; the workspace's own source if "
-        "not given.",
+        description="Labelled images that vote, or that train the linear classifier, as a source. If not given: the "
+        "workspace's own images.",
     )
     test: str | None = Field(
-        None, description="Labelled source to classify; the built-in test set, or a held-out part of the gallery."
+        None,
+        description="Labelled images to classify, as a source. If not given: the test set of a built-in source, or else a "
+        "held-out part of the gallery.",
     )
     test_fraction: Fraction = Field(
-        TEST_FRACTION, gt=0, lt=1, description="Held-out part when there is no test set, chosen by key."
+        TEST_FRACTION,
+        gt=0,
+        lt=1,
+        description="Share of the gallery that is held out if there is no test set. It is chosen by key.",
     )
-    limit: int | None = Field(
-        None, ge=2, description="Use only so many images of each source, chosen by key whatever their order."
-    )
+    limit: int | None = Field(None, ge=2, description="Use only this many images of each source, chosen by key.")
     refined: bool = Field(
         False,
-        description="Judge what `miner refine` wrote instead of a run: its features in three modes, inductive first, beside "
-        "the raw ones. The embedded images train, --test is classified, --limit takes the first so many test images.",
+        description="Evaluate the features of `miner refine` in three modes, beside the raw ones, instead of a run. The "
+        "embedded images are the gallery, --test is classified, and --limit takes the first test images.",
     )
-    batch_size: int = Field(256, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b"})
+    batch_size: int = Field(
+        256, ge=1, description="Images per forward pass.", json_schema_extra={"panel": "processes", "short": "-b"}
+    )
     device: str = Field(
         "auto",
         description="auto, cpu, cuda, cuda:1, mps.",
-        json_schema_extra={"decides_result": False},
+        json_schema_extra={"panel": "processes", "decides_result": False},
     )
     workers: int = Field(
         0,
         ge=0,
-        description="Threads that decode images; 0 means one per core, at most 8.",
-        json_schema_extra={"decides_result": False},
+        description="Threads that decode images. 0: one per core, at most 8.",
+        json_schema_extra={"panel": "processes", "decides_result": False},
     )
 
     @model_validator(mode="after")
@@ -77,23 +84,30 @@ class LinearOptions(EvaluateOptions):
 
     mode: Literal["fast", "augmented"] = Field(
         "fast",
-        description="fast: logistic regression on features that are computed once; minutes, and right for comparing runs. "
-        "augmented: the published protocol, SGD over random crops; as long as --epochs of forward passes, for numbers beside "
-        "those of papers.",
+        description="fast: logistic regression on features that are computed once. It takes minutes, and suits "
+        "comparisons of runs. augmented: the published protocol, SGD over random crops. It takes --epochs "
+        "forward passes, and suits comparisons with papers.",
     )
     validation_fraction: Fraction = Field(
         0.1,
         gt=0,
         lt=1,
-        description="Part of the gallery, chosen by key, that the learning rate or the L2 penalty is chosen on; test images "
-        "choose nothing.",
+        description="Share of the gallery, chosen by key, on which the learning rate or the L2 penalty is chosen. Test "
+        "images choose nothing.",
     )
-    epochs: int = Field(100, ge=1, description="augmented: passes over the gallery.", json_schema_extra={"short": "-e"})
+    epochs: int = Field(
+        100, ge=1, description="Passes over the gallery.", json_schema_extra={"panel": "augmented mode", "short": "-e"}
+    )
     schedule: Literal["cosine", "step"] = Field(
         "cosine",
-        description="augmented: the learning rate falls along a cosine, or by 10 after 60 % and 80 % of the steps.",
+        description="The learning rate falls along a cosine, or by a factor of 10 after 60 % and after 80 % of the steps.",
+        json_schema_extra={"panel": "augmented mode"},
     )
-    seed: int = Field(0, description="augmented: seed of the order and of the crops.")
+    seed: int = Field(
+        0,
+        description="Seed of the order of the images and of the crops.",
+        json_schema_extra={"panel": "augmented mode"},
+    )
 
     @model_validator(mode="after")
     def _refuse_what_fast_has_not(self) -> Self:

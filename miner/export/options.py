@@ -9,16 +9,25 @@ from miner.options import Options
 
 
 class ExportOptions(Options):
+    panel = "basics"
+
     shard_size: int = Field(
         256,
         ge=1,
         description="Largest size of a shard, in MB. A sample is never cut: one that is larger is a shard alone.",
+        json_schema_extra={"panel": "expert"},
     )
-    shard_count: int | None = Field(None, ge=1, description="Most samples in a shard; by size alone if not given.")
+    shard_count: int | None = Field(
+        None,
+        ge=1,
+        description="Most samples in a shard; by size alone if not given.",
+        json_schema_extra={"panel": "expert"},
+    )
     seed: int = Field(
         0,
         description="Seed of the order of the pairs: shuffled over all shards, so that pairs of one image do not meet in one "
         "batch. It is written to the manifest.",
+        json_schema_extra={"panel": "expert"},
     )
     pairs_only: bool = Field(
         False, description="Leave the image shards out: each pair sample holds its two images anyway."
@@ -46,12 +55,12 @@ class ExportOptions(Options):
         1,
         ge=1,
         description="Processes that write shards. The bytes are the same for any number.",
-        json_schema_extra={"decides_result": False},
+        json_schema_extra={"panel": "processes", "decides_result": False},
     )
     engine_address: str | None = Field(
         None,
-        description="Write the shards on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`).",
-        json_schema_extra={"decides_result": False},
+        description="Write the shards on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
+        json_schema_extra={"panel": "processes", "decides_result": False},
     )
 
     @model_validator(mode="after")

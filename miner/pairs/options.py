@@ -13,6 +13,8 @@ _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links"
 
 
 class PairsOptions(Options):
+    panel = "basics"
+
     min: Cosine = Field(
         0.97,
         description="Lowest cosine similarity of a pair.",
@@ -20,90 +22,124 @@ class PairsOptions(Options):
     )
     max: Cosine = Field(
         0.99,
-        description="Highest; pairs above it count as duplicates.",
+        description="Highest cosine similarity of a pair. Images above it count as duplicates.",
         json_schema_extra={"decides_result": False},
     )
     auto: bool = Field(
         False,
-        description="Take the band that `miner calibrate` proposes instead of --min and --max.",
+        description="Take the band that `miner calibrate` has proposed, instead of --min and --max.",
         json_schema_extra={"decides_result": False},
     )
     sample: float | None = Field(
         None,
         gt=0,
-        description="Mine among a random part of the images only: a fraction up to 1, or a count (SePP-ID: 0.1).",
+        description="Mine among a random part of the images only: a fraction up to 1, or a number of images. SePP-ID "
+        "takes 0.1.",
     )
-    top_k: int | None = Field(None, ge=1, description="At most so many partners per image, the most similar first.")
+    top_k: int | None = Field(None, ge=1, description="Most partners of one image. The most similar ones are kept.")
     most_similar: int | None = Field(
         None,
         ge=1,
-        description="Keep only so many pairs of the band, the most similar ones; all if there are fewer.",
+        description="Most pairs in all. The most similar ones are kept.",
         json_schema_extra={"decides_result": "if changed"},
     )
     mutual: bool = Field(
         False,
-        description="Keep only pairs whose images are among each other's k nearest neighbours (k of --neighbors, else 5).",
+        description="Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or "
+        "else 5.",
     )
     neighbors: int | None = Field(
         None,
         ge=1,
-        description="Also write the exact graph of the k nearest neighbours of every image, and report its hubs.",
+        description="Also write the exact graph of this many nearest neighbours of every image, and report its hubs.",
+        json_schema_extra={"panel": "output"},
     )
     groups: bool = Field(
         False,
         description="Also write which images belong together: connected components, and groups by complete linkage.",
-        json_schema_extra={"decides_result": "if changed"},
+        json_schema_extra={"panel": "output", "decides_result": "if changed"},
     )
     both_orders: bool = Field(
         False,
-        description="Write each pair as (a, b) and as (b, a), as SePP-ID lists them; later stages take both.",
-        json_schema_extra={"decides_result": "if changed"},
+        description="Write each pair twice, as (a, b) and as (b, a), like SePP-ID. Later stages read both forms.",
+        json_schema_extra={"panel": "output", "decides_result": "if changed"},
     )
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = Field(
         "exact",
-        description="exact: every pair, fastest up to a few million images. faiss: the same pairs from a FAISS flat index. ivf: "
-        "most of the pairs, in a time that grows with n^1.5, for more images than that. hnsw: the same from a graph, for bands "
-        "with few pairs per image. ivf and hnsw measure their recall and report it.",
+        description="exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS "
+        "index. ivf: most of the pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, "
+        "from a graph, for bands with few pairs per image. ivf and hnsw measure their recall and report it.",
+        json_schema_extra={"panel": "engine"},
     )
     recall: float = Field(
         0.98,
         gt=0,
         le=1,
-        description="Share of the pairs that ivf and hnsw should find: they look as far as it takes on 1,000 random images. "
-        "What is reported is measured on 1,000 others.",
+        description="ivf, hnsw: share of the pairs to find. The engine chooses its effort on 1,000 random images, and "
+        "measures the recall on 1,000 others.",
+        json_schema_extra={"panel": "engine"},
     )
-    nlist: int | None = Field(None, ge=1, description="Cells of ivf (default: 4 times the square root of the images).")
-    nprobe: int | None = Field(None, ge=1, description="Cells where ivf looks, in place of --recall.")
-    links: int = Field(32, ge=2, description="Links of a row in the graph of hnsw (M): more cost memory and find more.")
-    ef_construction: int = Field(100, ge=1, description="Candidates for the links while hnsw builds its graph.")
-    ef_search: int | None = Field(None, ge=1, description="Candidates while hnsw searches, in place of --recall.")
+    nlist: int | None = Field(
+        None,
+        ge=1,
+        description="ivf: number of cells. If not given: 4 times the square root of the number of images.",
+        json_schema_extra={"panel": "expert"},
+    )
+    nprobe: int | None = Field(
+        None,
+        ge=1,
+        description="ivf: cells to search for each image, instead of --recall.",
+        json_schema_extra={"panel": "expert"},
+    )
+    links: int = Field(
+        32,
+        ge=2,
+        description="hnsw: links of an image in the graph (M). More links find more and cost memory.",
+        json_schema_extra={"panel": "expert"},
+    )
+    ef_construction: int = Field(
+        100,
+        ge=1,
+        description="hnsw: candidates for the links while the graph is built.",
+        json_schema_extra={"panel": "expert"},
+    )
+    ef_search: int | None = Field(
+        None,
+        ge=1,
+        description="hnsw: candidates while the graph is searched, instead of --recall.",
+        json_schema_extra={"panel": "expert"},
+    )
     device: str = Field(
         "auto",
         description="auto, cpu, cuda, cuda:1, mps.",
-        json_schema_extra={"decides_result": False},
+        json_schema_extra={"panel": "engine", "decides_result": False},
     )
-    seed: int = Field(0, description="Seed of --sample, and of what ivf and hnsw draw at random.")
+    seed: int = Field(
+        0,
+        description="Seed of --sample, and of the random choices of ivf and hnsw.",
+        json_schema_extra={"panel": "expert"},
+    )
     memory: str | None = Field(
         None,
-        description="Memory to use beside the imported libraries, such as 512MB or 8GB; vectors that do not fit are read again "
-        "from disk (default: 60 % of what is free). Only the exact engine keeps to it.",
-        json_schema_extra={"decides_result": False},
+        description="exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit "
+        "are read again from disk. If not given: 60 % of the free memory.",
+        json_schema_extra={"panel": "engine", "decides_result": False},
     )
     append: bool = Field(
         False,
-        description="The pairs are there already and images were embedded since: search only the new images against all.",
+        description="Search only the images that were embedded since, against all images. The old pairs are kept.",
         json_schema_extra={"decides_result": False},
     )
     engine_address: str | None = Field(
         None,
-        description="Search the strips on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`).",
-        json_schema_extra={"decides_result": False},
+        description="Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
+        json_schema_extra={"panel": "engine", "decides_result": False},
     )
     max_pairs: int = Field(
         50_000_000,
         ge=1,
-        description="Stop with an explanation when the band holds more pairs than this; nothing is cut.",
-        json_schema_extra={"decides_result": False},
+        description="Stop with an explanation if the band holds more pairs than this. No pair is left out silently.",
+        json_schema_extra={"panel": "engine", "decides_result": False},
     )
 
     @property
@@ -156,9 +192,12 @@ class PairsOptions(Options):
 
 
 class CalibrateOptions(Options):
-    budget: float = Field(1.0, gt=0, description="Pairs to aim for, per image.")
+    budget: float = Field(1.0, gt=0, description="Wanted number of pairs, per image.")
     images: int = Field(
-        256, ge=8, description="Images whose mild augmentations are encoded to find where duplicates begin."
+        256,
+        ge=8,
+        description="Images whose mild augmentations are encoded, to find the similarity above which images are "
+        "duplicates.",
     )
     batch_size: int = Field(
         64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b", "decides_result": False}
