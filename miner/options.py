@@ -1,7 +1,7 @@
 """Typed options: the one definition behind command-line flags, YAML keys and the Python API."""
 
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
@@ -19,19 +19,7 @@ PANELS = (
 
 
 class Options(BaseModel):
-    """Base of every stage's options. Each field is a flag: its description is the help, its default the default.
-
-    What a field says of itself beside its type stands in `json_schema_extra`:
-        argument: True for a positional argument.
-        short: a short flag, such as "-b".
-        flag: the long flag, if it is not named after the field.
-        metavar: what a value looks like in `--help`, if not by its type.
-        variable: the environment variable that is read where no flag is given.
-        panel: the heading under which `--help` shows it, one of PANELS; if not said, the `panel` of the class that defines it.
-        decides_result: whether a request holds it. True if not said. False for what changes the speed or the place of a
-            result only, and for what the request holds in another form, such as a fingerprint. "if changed" for an option
-            that is younger than results that must stay valid: the request holds it where it differs from its default.
-    """
+    """Base of the options of every command. Each field is made by `option`, and is a flag, a YAML key and an argument in Python."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -41,8 +29,7 @@ class Options(BaseModel):
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         for name in cls.__annotations__.keys() & cls.model_fields.keys() if cls.panel else ():
             field = cls.model_fields[name]
-            marks = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
-            field.json_schema_extra = {"panel": cls.panel, **marks}
+            field.json_schema_extra = {"panel": cls.panel, **marks(field)}
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -71,13 +58,51 @@ class Options(BaseModel):
 
     def _decides_result(self, name: str) -> bool:
         field = type(self).model_fields[name]
-        decides = mark(field, "decides_result", True)
+        decides = marks(field).get("decides_result", True)
         return getattr(self, name) != field.default if decides == "if changed" else bool(decides)
 
 
-def mark(field: FieldInfo, name: str, default: Any = None) -> Any:
-    """What a field says of itself under a name of `json_schema_extra`; see `Options`."""
-    return field.json_schema_extra.get(name, default) if isinstance(field.json_schema_extra, dict) else default
+def option(
+    default: Any,
+    description: str,
+    *,
+    panel: str | None = None,
+    decides_result: bool | Literal["if changed"] = True,
+    argument: bool = False,
+    short: str | None = None,
+    flag: str | None = None,
+    metavar: str | None = None,
+    variable: str | None = None,
+    **checks: Any,
+) -> Any:
+    """A field of an options class.
+
+    Args:
+        default: `...` if the option must be given.
+        description: the help.
+        panel: the heading under which `--help` shows it, one of PANELS; if not said, the `panel` of the class that defines it.
+        decides_result: whether a request holds it. False for what changes only the speed or the place of a result, and for
+            what the request holds in another form, such as a fingerprint. "if changed" for an option that is younger than
+            results that must stay valid: the request holds it where it differs from its default.
+        argument: whether it is positional.
+        short: a short flag, such as "-b".
+        flag: the long flag, if it is not named after the field.
+        metavar: what a value looks like in `--help`, if not by its type.
+        variable: the environment variable that is read where no flag is given.
+        checks: of the value, as in pydantic's `Field`.
+    """
+    said: dict[str, Any] = {
+        "decides_result": None if decides_result is True else decides_result,
+        "argument": argument or None,
+        **{"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable},
+    }
+    given = {name: value for name, value in said.items() if value is not None}
+    return Field(default, description=description, json_schema_extra=given, **checks)
+
+
+def marks(field: FieldInfo) -> dict[str, Any]:
+    """What `option` was told of a field beside its default, its description and its checks, if anything."""
+    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
 
 
 def flag_name(field: str) -> str:

@@ -20,11 +20,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from miner.artifacts.workspace import DEFAULT_WORKSPACE
 from miner.errors import UsageError
-from miner.options import Options
+from miner.options import Options, option
 from miner.stages import STAGES
 
 StageOptions = dict[str, Any]
@@ -36,35 +36,24 @@ Kind = TypeVar("Kind", bound=BaseModel)
 class RunOptions(Options):
     """Options of `miner run`."""
 
-    recipe: Path = Field(
-        description="A recipe or a study, as YAML, such as pipelines/demo.yaml.", json_schema_extra={"argument": True}
+    recipe: Path = option(..., "A recipe or a study, as YAML, such as pipelines/demo.yaml.", argument=True)
+    workspace: Path | None = option(
+        None, "Work in this folder, instead of the recipe's own.", short="-w", metavar="FOLDER"
     )
-    workspace: Path | None = Field(
+    full: bool = option(False, "Use the recipe's `full` settings, which mostly want a GPU.")
+    set: list[str] = option(
+        [], "Change an option of the recipe. May be given several times.", metavar="STAGE.OPTION=VALUE"
+    )
+    force: bool = option(False, "Replace what earlier, different requests made.")
+    seeds: str | None = option(None, "Seeds of the study, instead of its own.", panel="studies", metavar="0,1,...")
+    arms: str | None = option(
         None,
-        description="Work in this folder, instead of the recipe's own.",
-        json_schema_extra={"short": "-w", "metavar": "FOLDER"},
+        "Arms of the study, instead of all. An optional arm runs only if it is named here.",
+        panel="studies",
+        metavar="NAME,...",
     )
-    full: bool = Field(False, description="Use the recipe's `full` settings, which mostly want a GPU.")
-    set: list[str] = Field(
-        [],
-        description="Change an option of the recipe. May be given several times.",
-        json_schema_extra={"metavar": "STAGE.OPTION=VALUE"},
-    )
-    force: bool = Field(False, description="Replace what earlier, different requests made.")
-    seeds: str | None = Field(
-        None,
-        description="Seeds of the study, instead of its own.",
-        json_schema_extra={"panel": "studies", "metavar": "0,1,..."},
-    )
-    arms: str | None = Field(
-        None,
-        description="Arms of the study, instead of all. An optional arm runs only if it is named here.",
-        json_schema_extra={"panel": "studies", "metavar": "NAME,..."},
-    )
-    engine_address: str | None = Field(
-        None,
-        description="Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
-        json_schema_extra={"panel": "studies"},
+    engine_address: str | None = option(
+        None, "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.", panel="studies"
     )
 
 

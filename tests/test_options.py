@@ -2,7 +2,8 @@
 
 import pytest
 
-from miner.options import PANELS, Options
+from miner.errors import UsageError
+from miner.options import PANELS, Options, marks, option
 from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 
@@ -55,9 +56,21 @@ def test_approximate_engine_is_in_the_request_with_its_options() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_options_say_nothing_unknown_of_themselves(stage: str) -> None:
-    for name, field in STAGES[stage].options.model_fields.items():
-        said = field.json_schema_extra or {}
-        assert said.keys() <= {"argument", "short", "metavar", "panel", "decides_result"}, name
-        assert said.get("panel", "options") in PANELS, name
-        assert said.get("decides_result", True) in (True, False, "if changed"), name
+def test_options_stand_under_known_headings(stage: str) -> None:
+    assert {marks(field).get("panel", "options") for field in STAGES[stage].options.model_fields.values()} <= {*PANELS}
+
+
+def test_option_says_itself_what_a_flag_needs() -> None:
+    class Some(Options):
+        panel = "basics"
+
+        required: str = option(..., "A text.", argument=True)
+        number: int = option(3, "A number.", ge=1, short="-n", decides_result=False, panel="expert")
+
+    assert marks(Some.model_fields["required"]) == {"panel": "basics", "argument": True}
+    assert marks(Some.model_fields["number"]) == {"panel": "expert", "short": "-n", "decides_result": False}
+    assert Some.parse({"required": "a"}).request() == {"required": "a"}
+    with pytest.raises(UsageError, match="--number: Input should be greater than or equal to 1"):
+        Some.parse({"required": "a", "number": 0})
+    with pytest.raises(UsageError, match="REQUIRED is required"):
+        Some.parse({})

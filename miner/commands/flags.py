@@ -9,7 +9,7 @@ import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from miner.options import Options, flag_name, mark
+from miner.options import Options, flag_name, marks
 
 _WORDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
@@ -20,20 +20,20 @@ def flags_of(options: type[Options]) -> list[inspect.Parameter]:
 
 
 def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
-    kind = plain_type(field.annotation)
+    kind, said = plain_type(field.annotation), marks(field)
     required = field.default is PydanticUndefined
     shown: dict[str, Any] = {
         "help": field.description,
-        "metavar": mark(field, "metavar") or (name.upper() if mark(field, "argument") else metavar(kind)),
+        "metavar": said.get("metavar") or (name.upper() if said.get("argument") else metavar(kind)),
         "show_default": False if required or field.default in (None, []) else _shown(field.default),
-        "envvar": mark(field, "variable"),
-        "rich_help_panel": mark(field, "panel"),
+        "envvar": said.get("variable"),
+        "rich_help_panel": said.get("panel"),
     }
-    if mark(field, "argument"):
+    if said.get("argument"):
         marker = typer.Argument(**shown)
     else:
-        flag = mark(field, "flag") or flag_name(name)
-        names = [f"{flag}/--no{flag[1:]}" if kind is bool else flag, *filter(None, [mark(field, "short")])]
+        flag = said.get("flag") or flag_name(name)
+        names = [f"{flag}/--no{flag[1:]}" if kind is bool else flag, *filter(None, [said.get("short")])]
         marker = typer.Option(*names, **shown)
     return inspect.Parameter(
         name,

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from pydantic import Field
-
 from miner.artifacts.workspace import DEFAULT_WORKSPACE
-from miner.options import Options
+from miner.options import Options, option
 
 
 class GeneralOptions(Options):
@@ -13,43 +11,39 @@ class GeneralOptions(Options):
 
     panel = "general"
 
-    as_json: bool = Field(
-        False,
-        description="Print the result as JSON on standard output.",
-        json_schema_extra={"flag": "--json"},
-    )
-    debug: bool = Field(False, description="Show the traceback of an error.")
+    as_json: bool = option(False, "Print the result as JSON on standard output.", flag="--json")
+    debug: bool = option(False, "Show the traceback of an error.")
 
 
 class GeneralStageOptions(GeneralOptions):
     """Options of every stage."""
 
-    workspace: Path = Field(
+    workspace: Path = option(
         DEFAULT_WORKSPACE,
-        description="Folder that all stages read and write.",
-        json_schema_extra={"short": "-w", "metavar": "FOLDER", "variable": "MINER_WORKSPACE"},
+        "Folder that all stages read and write.",
+        short="-w",
+        metavar="FOLDER",
+        variable="MINER_WORKSPACE",
     )
-    config: Path | None = Field(
-        None,
-        description="YAML file with options. Flags win over it; --no-NAME turns a switch off.",
-        json_schema_extra={"metavar": "FILE"},
+    config: Path | None = option(
+        None, "YAML file with options. Flags win over it; --no-NAME turns a switch off.", metavar="FILE"
     )
-    force: bool = Field(False, description="Replace what an earlier, different request made.")
+    force: bool = option(False, "Replace what an earlier, different request made.")
 
 
 class VerifyOptions(Options):
     """Options of `miner verify`."""
 
-    path: str = Field(
-        description="A folder that miner wrote, or a copy of it under any name: a workspace, or embeddings/, pairs/, shards/ "
+    path: str = option(
+        ...,
+        "A folder that miner wrote, or a copy of it under any name: a workspace, or embeddings/, pairs/, shards/ "
         "or runs/NAME in one. Or a URL of one: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME.",
-        json_schema_extra={"argument": True, "metavar": "PATH|URL"},
+        argument=True,
+        metavar="PATH|URL",
     )
 
 
 class DoctorOptions(Options):
     """Options of `miner doctor`."""
 
-    encoder: str | None = Field(
-        None, description="Measure this encoder with several batch sizes, instead of all checks."
-    )
+    encoder: str | None = option(None, "Measure this encoder with several batch sizes, instead of all checks.")

@@ -3,11 +3,11 @@
 from itertools import chain
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from miner.artifacts.pairs.band import Band
 from miner.machine.memory import parse_bytes
-from miner.options import Cosine, Options, flag_name
+from miner.options import Cosine, Options, flag_name, option
 
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
@@ -15,131 +15,99 @@ _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links"
 class PairsOptions(Options):
     panel = "basics"
 
-    min: Cosine = Field(
-        0.97,
-        description="Lowest cosine similarity of a pair.",
-        json_schema_extra={"decides_result": False},
+    min: Cosine = option(0.97, "Lowest cosine similarity of a pair.", decides_result=False)
+    max: Cosine = option(
+        0.99, "Highest cosine similarity of a pair. Images above it count as duplicates.", decides_result=False
     )
-    max: Cosine = Field(
-        0.99,
-        description="Highest cosine similarity of a pair. Images above it count as duplicates.",
-        json_schema_extra={"decides_result": False},
+    auto: bool = option(
+        False, "Take the band that `miner calibrate` has proposed, instead of --min and --max.", decides_result=False
     )
-    auto: bool = Field(
-        False,
-        description="Take the band that `miner calibrate` has proposed, instead of --min and --max.",
-        json_schema_extra={"decides_result": False},
-    )
-    sample: float | None = Field(
+    sample: float | None = option(
         None,
+        "Mine among a random part of the images only: a fraction up to 1, or a number of images. SePP-ID takes 0.1.",
         gt=0,
-        description="Mine among a random part of the images only: a fraction up to 1, or a number of images. SePP-ID "
-        "takes 0.1.",
     )
-    top_k: int | None = Field(None, ge=1, description="Most partners of one image. The most similar ones are kept.")
-    most_similar: int | None = Field(
+    top_k: int | None = option(None, "Most partners of one image. The most similar ones are kept.", ge=1)
+    most_similar: int | None = option(
+        None, "Most pairs in all. The most similar ones are kept.", ge=1, decides_result="if changed"
+    )
+    mutual: bool = option(
+        False,
+        "Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5.",
+    )
+    neighbors: int | None = option(
         None,
+        "Also write the exact graph of this many nearest neighbours of every image, and report its hubs.",
         ge=1,
-        description="Most pairs in all. The most similar ones are kept.",
-        json_schema_extra={"decides_result": "if changed"},
+        panel="output",
     )
-    mutual: bool = Field(
+    groups: bool = option(
         False,
-        description="Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or "
-        "else 5.",
+        "Also write which images belong together: connected components, and groups by complete linkage.",
+        panel="output",
+        decides_result="if changed",
     )
-    neighbors: int | None = Field(
-        None,
-        ge=1,
-        description="Also write the exact graph of this many nearest neighbours of every image, and report its hubs.",
-        json_schema_extra={"panel": "output"},
-    )
-    groups: bool = Field(
+    both_orders: bool = option(
         False,
-        description="Also write which images belong together: connected components, and groups by complete linkage.",
-        json_schema_extra={"panel": "output", "decides_result": "if changed"},
+        "Write each pair twice, as (a, b) and as (b, a), like SePP-ID. Later stages read both forms.",
+        panel="output",
+        decides_result="if changed",
     )
-    both_orders: bool = Field(
-        False,
-        description="Write each pair twice, as (a, b) and as (b, a), like SePP-ID. Later stages read both forms.",
-        json_schema_extra={"panel": "output", "decides_result": "if changed"},
-    )
-    engine: Literal["exact", "faiss", "ivf", "hnsw"] = Field(
+    engine: Literal["exact", "faiss", "ivf", "hnsw"] = option(
         "exact",
-        description="exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS "
+        "exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS "
         "index. ivf: most of the pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, "
         "from a graph, for bands with few pairs per image. ivf and hnsw measure their recall and report it.",
-        json_schema_extra={"panel": "engine"},
+        panel="engine",
     )
-    recall: float = Field(
+    recall: float = option(
         0.98,
+        "ivf, hnsw: share of the pairs to find. The engine chooses its effort on 1,000 random images, and "
+        "measures the recall on 1,000 others.",
         gt=0,
         le=1,
-        description="ivf, hnsw: share of the pairs to find. The engine chooses its effort on 1,000 random images, and "
-        "measures the recall on 1,000 others.",
-        json_schema_extra={"panel": "engine"},
+        panel="engine",
     )
-    nlist: int | None = Field(
+    nlist: int | None = option(
         None,
+        "ivf: number of cells. If not given: 4 times the square root of the number of images.",
         ge=1,
-        description="ivf: number of cells. If not given: 4 times the square root of the number of images.",
-        json_schema_extra={"panel": "expert"},
+        panel="expert",
     )
-    nprobe: int | None = Field(
+    nprobe: int | None = option(None, "ivf: cells to search for each image, instead of --recall.", ge=1, panel="expert")
+    links: int = option(
+        32, "hnsw: links of an image in the graph (M). More links find more and cost memory.", ge=2, panel="expert"
+    )
+    ef_construction: int = option(100, "hnsw: candidates for the links while the graph is built.", ge=1, panel="expert")
+    ef_search: int | None = option(
+        None, "hnsw: candidates while the graph is searched, instead of --recall.", ge=1, panel="expert"
+    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="engine", decides_result=False)
+    seed: int = option(0, "Seed of --sample, and of the random choices of ivf and hnsw.", panel="expert")
+    memory: str | None = option(
         None,
-        ge=1,
-        description="ivf: cells to search for each image, instead of --recall.",
-        json_schema_extra={"panel": "expert"},
-    )
-    links: int = Field(
-        32,
-        ge=2,
-        description="hnsw: links of an image in the graph (M). More links find more and cost memory.",
-        json_schema_extra={"panel": "expert"},
-    )
-    ef_construction: int = Field(
-        100,
-        ge=1,
-        description="hnsw: candidates for the links while the graph is built.",
-        json_schema_extra={"panel": "expert"},
-    )
-    ef_search: int | None = Field(
-        None,
-        ge=1,
-        description="hnsw: candidates while the graph is searched, instead of --recall.",
-        json_schema_extra={"panel": "expert"},
-    )
-    device: str = Field(
-        "auto",
-        description="auto, cpu, cuda, cuda:1, mps.",
-        json_schema_extra={"panel": "engine", "decides_result": False},
-    )
-    seed: int = Field(
-        0,
-        description="Seed of --sample, and of the random choices of ivf and hnsw.",
-        json_schema_extra={"panel": "expert"},
-    )
-    memory: str | None = Field(
-        None,
-        description="exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit "
+        "exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit "
         "are read again from disk. If not given: 60 % of the free memory.",
-        json_schema_extra={"panel": "engine", "decides_result": False},
+        panel="engine",
+        decides_result=False,
     )
-    append: bool = Field(
+    append: bool = option(
         False,
-        description="Search only the images that were embedded since, against all images. The old pairs are kept.",
-        json_schema_extra={"decides_result": False},
+        "Search only the images that were embedded since, against all images. The old pairs are kept.",
+        decides_result=False,
     )
-    engine_address: str | None = Field(
+    engine_address: str | None = option(
         None,
-        description="Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
-        json_schema_extra={"panel": "engine", "decides_result": False},
+        "Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
+        panel="engine",
+        decides_result=False,
     )
-    max_pairs: int = Field(
+    max_pairs: int = option(
         50_000_000,
+        "Stop with an explanation if the band holds more pairs than this. No pair is left out silently.",
         ge=1,
-        description="Stop with an explanation if the band holds more pairs than this. No pair is left out silently.",
-        json_schema_extra={"panel": "engine", "decides_result": False},
+        panel="engine",
+        decides_result=False,
     )
 
     @property
@@ -192,19 +160,12 @@ class PairsOptions(Options):
 
 
 class CalibrateOptions(Options):
-    budget: float = Field(1.0, gt=0, description="Wanted number of pairs, per image.")
-    images: int = Field(
+    budget: float = option(1.0, "Wanted number of pairs, per image.", gt=0)
+    images: int = option(
         256,
+        "Images whose mild augmentations are encoded, to find the similarity above which images are duplicates.",
         ge=8,
-        description="Images whose mild augmentations are encoded, to find the similarity above which images are "
-        "duplicates.",
     )
-    batch_size: int = Field(
-        64, ge=1, description="Images per forward pass.", json_schema_extra={"short": "-b", "decides_result": False}
-    )
-    device: str = Field(
-        "auto",
-        description="auto, cpu, cuda, cuda:1, mps.",
-        json_schema_extra={"decides_result": False},
-    )
-    seed: int = Field(0, description="Seed of the augmentations and of the sampled images.")
+    batch_size: int = option(64, "Images per forward pass.", ge=1, short="-b", decides_result=False)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
+    seed: int = option(0, "Seed of the augmentations and of the sampled images.")

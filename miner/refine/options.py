@@ -2,99 +2,77 @@
 
 from typing import Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from miner.machine.memory import parse_bytes
-from miner.options import Fraction, Options
+from miner.options import Fraction, Options, option
 
 
 class RefineOptions(Options):
     panel = "basics"
 
-    neighbors: int = Field(
-        10,
-        ge=1,
-        description="Nearest neighbours of each image, by exact cosine, that become its edges.",
-        json_schema_extra={"panel": "graph"},
+    neighbors: int = option(
+        10, "Nearest neighbours of each image, by exact cosine, that become its edges.", ge=1, panel="graph"
     )
-    graph: Literal["symmetric", "directed", "mutual"] = Field(
+    graph: Literal["symmetric", "directed", "mutual"] = option(
         "symmetric",
-        description="directed: an image receives from its own nearest neighbours. symmetric: it also receives from the "
+        "directed: an image receives from its own nearest neighbours. symmetric: it also receives from the "
         "images that have it as a neighbour. mutual: only edges that both images have; some images are then "
         "left without an edge.",
-        json_schema_extra={"panel": "graph"},
+        panel="graph",
     )
-    cosine_weights: bool = Field(
+    cosine_weights: bool = option(
         False,
-        description="Weight each edge by its cosine (0 if negative), instead of all edges equally. Not for gat.",
-        json_schema_extra={"panel": "graph"},
+        "Weight each edge by its cosine (0 if negative), instead of all edges equally. Not for gat.",
+        panel="graph",
     )
-    conv: Literal["gcn", "sage", "gat", "gin"] = Field(
-        "gcn",
-        description="Graph convolution. gcn and sage are fast; gat is several times slower on a CPU.",
-        json_schema_extra={"panel": "network"},
+    conv: Literal["gcn", "sage", "gat", "gin"] = option(
+        "gcn", "Graph convolution. gcn and sage are fast; gat is several times slower on a CPU.", panel="network"
     )
-    layers: int = Field(
+    layers: int = option(
         2,
+        "Layers of the network: an image receives from images at most this many edges away.",
         ge=1,
         le=3,
-        description="Layers of the network: an image receives from images at most this many edges away.",
-        json_schema_extra={"panel": "network"},
+        panel="network",
     )
-    dim: int = Field(512, ge=1, description="Width of each layer.", json_schema_extra={"panel": "network"})
-    jump: Literal["last", "max", "concat"] = Field(
+    dim: int = option(512, "Width of each layer.", ge=1, panel="network")
+    jump: Literal["last", "max", "concat"] = option(
         "max",
-        description="How the layers become one output: the last layer, the maximum over all layers, or all of them "
-        "concatenated.",
-        json_schema_extra={"panel": "network"},
+        "How the layers become one output: the last layer, the maximum over all layers, or all of them concatenated.",
+        panel="network",
     )
-    epochs: int = Field(
-        100, ge=1, description="Passes over all images. If the whole graph fits into memory, a pass is one step."
-    )
-    lr: float = Field(
-        1e-3, gt=0, description="Learning rate of Adam, constant.", json_schema_extra={"panel": "optimizer"}
-    )
-    momentum: Fraction = Field(
-        0.99, description="Momentum of the target network, per step.", json_schema_extra={"panel": "optimizer"}
-    )
-    feature_mask: float = Field(
+    epochs: int = option(100, "Passes over all images. If the whole graph fits into memory, a pass is one step.", ge=1)
+    lr: float = option(1e-3, "Learning rate of Adam, constant.", gt=0, panel="optimizer")
+    momentum: Fraction = option(0.99, "Momentum of the target network, per step.", panel="optimizer")
+    feature_mask: float = option(
         0.2,
+        "Share of the features that a view sets to 0, drawn anew for each view and step.",
         ge=0,
         lt=1,
-        description="Share of the features that a view sets to 0, drawn anew for each view and step.",
-        json_schema_extra={"panel": "views"},
+        panel="views",
     )
-    edge_drop: float = Field(
-        0.2,
-        ge=0,
-        lt=1,
-        description="Share of the edges that a view leaves out, drawn anew for each view and epoch.",
-        json_schema_extra={"panel": "views"},
+    edge_drop: float = option(
+        0.2, "Share of the edges that a view leaves out, drawn anew for each view and epoch.", ge=0, lt=1, panel="views"
     )
-    batch_size: int | None = Field(
+    batch_size: int | None = option(
         None,
+        "Images per step; their neighbours are sampled. If not given: all images if they fit into --memory, else 4096.",
         ge=2,
-        description="Images per step; their neighbours are sampled. If not given: all images if they fit into --memory, "
-        "else 4096.",
-        json_schema_extra={"panel": "processes", "short": "-b"},
+        panel="processes",
+        short="-b",
     )
-    fanout: int = Field(
+    fanout: int = option(
         10,
+        "Neighbours to sample per image and layer, where a step is a batch and not the whole graph.",
         ge=1,
-        description="Neighbours to sample per image and layer, where a step is a batch and not the whole graph.",
-        json_schema_extra={"panel": "expert"},
+        panel="expert",
     )
-    memory: str = Field(
-        "8GB",
-        description="Memory that a step over all images may take; see --batch-size.",
-        json_schema_extra={"panel": "processes"},
+    memory: str = option("8GB", "Memory that a step over all images may take; see --batch-size.", panel="processes")
+    device: str = option(
+        "auto", "auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.", panel="processes", decides_result=False
     )
-    device: str = Field(
-        "auto",
-        description="auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.",
-        json_schema_extra={"panel": "processes", "decides_result": False},
-    )
-    seed: int = Field(0, description="Seed of weights, views and batches.")
+    seed: int = option(0, "Seed of weights, views and batches.")
 
     @field_validator("memory")
     @classmethod
@@ -110,31 +88,26 @@ class RefineOptions(Options):
 
 
 class RefineStageOptions(RefineOptions):
-    run: str | None = Field(
+    run: str | None = option(
         None,
-        description="Refine the features that this graphnnclr run has learned of the same images, instead of the "
+        "Refine the features that this graphnnclr run has learned of the same images, instead of the "
         "embeddings. Teacher and student are the two views, each with its own graph; --neighbors is not used.",
     )
-    processes: int = Field(
+    processes: int = option(
         1,
-        ge=1,
-        description="Processes that share the images of each step, one per GPU. The result is that of one process, up to "
+        "Processes that share the images of each step, one per GPU. The result is that of one process, up to "
         "rounding. torchrun --nproc-per-node N -m miner refine ... does the same.",
-        json_schema_extra={"panel": "processes", "decides_result": False},
+        ge=1,
+        panel="processes",
+        decides_result=False,
     )
 
 
 class GraphOptions(RefineOptions):
-    test: str | None = Field(
+    test: str | None = option(
         None,
-        description="Labelled images to classify, as a source. If not given: the test set that belongs to a built-in "
-        "source.",
-        json_schema_extra={"decides_result": False},
+        "Labelled images to classify, as a source. If not given: the test set that belongs to a built-in source.",
+        decides_result=False,
     )
-    test_limit: int | None = Field(
-        None,
-        ge=2,
-        description="Use only this many test images, the first ones.",
-        json_schema_extra={"decides_result": False},
-    )
-    seeds: int = Field(3, ge=1, description="Number of repetitions, with the seeds --seed, --seed + 1, and so on.")
+    test_limit: int | None = option(None, "Use only this many test images, the first ones.", ge=2, decides_result=False)
+    seeds: int = option(3, "Number of repetitions, with the seeds --seed, --seed + 1, and so on.", ge=1)

@@ -1,15 +1,10 @@
 """Options of `miner report`."""
 
-from pydantic import Field
-
-from miner.options import Options
+from miner.options import Options, option
 
 
 class ReportOptions(Options):
-    gallery: int = Field(
-        60,
-        ge=1,
-        le=400,
-        description="Pairs to show, evenly spread over the band from the lowest to the highest similarity.",
+    gallery: int = option(
+        60, "Pairs to show, evenly spread over the band from the lowest to the highest similarity.", ge=1, le=400
     )
-    random: int = Field(24, ge=0, le=400, description="Further pairs to show, drawn at random from all pairs.")
+    random: int = option(24, "Further pairs to show, drawn at random from all pairs.", ge=0, le=400)

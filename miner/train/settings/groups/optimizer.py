@@ -1,14 +1,14 @@
 """How weights are updated."""
 
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
+from miner.options import option
 from miner.train.settings.groups.basics import BasicOptions
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, OPTIMIZER_DEFAULTS, defaults_of
 
 _LARS, _ADAMW = OPTIMIZER_DEFAULTS["lars"], OPTIMIZER_DEFAULTS["adamw"]
-_EXPERT: dict[str, Any] = {"panel": "expert"}
 
 
 class OptimizerOptions(BasicOptions):
@@ -16,58 +16,52 @@ class OptimizerOptions(BasicOptions):
 
     panel = "optimizer"
 
-    optimizer: Literal["sgd", "lars", "adamw"] = Field(
+    optimizer: Literal["sgd", "lars", "adamw"] = option(
         "sgd",
-        description="sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. lars and "
+        "sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. lars and "
         "adamw have their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10.",
     )
-    lr: float = Field(
+    lr: float = option(
         METHOD_DEFAULTS["moco"].lr,
-        gt=0,
-        description="Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it. By "
+        "Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it. By "
         f"method: {defaults_of('lr')}; with lars {_LARS['lr']:g}, with adamw {_ADAMW['lr']:g}.",
+        gt=0,
     )
-    warmup_epochs: int = Field(
-        0, ge=0, description="Epochs in which the learning rate rises to its peak before it falls along a cosine."
+    warmup_epochs: int = option(
+        0, "Epochs in which the learning rate rises to its peak before it falls along a cosine.", ge=0
     )
-    weight_decay: float = Field(
-        5e-4,
-        ge=0,
-        description=f"Weight decay. With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}.",
+    weight_decay: float = option(
+        5e-4, f"Weight decay. With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}.", ge=0
     )
-    final_weight_decay: float | None = Field(
-        None,
-        ge=0,
-        description="Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers.",
+    final_weight_decay: float | None = option(
+        None, "Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers.", ge=0
     )
-    decay_on: Literal["all", "weights"] = Field(
+    decay_on: Literal["all", "weights"] = option(
         "all",
-        description="Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the "
+        "Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the "
         "default with lars and adamw.",
-        json_schema_extra=_EXPERT,
+        panel="expert",
     )
-    trust_coefficient: float | None = Field(
+    trust_coefficient: float | None = option(
         None,
-        gt=0,
-        description="lars: length of a step over that of the weight, before the learning rate. If not given: "
+        "lars: length of a step over that of the weight, before the learning rate. If not given: "
         f"{_LARS['trust_coefficient']:g}. solo-learn takes 0.02 with --trust-clip.",
-        json_schema_extra=_EXPERT,
-    )
-    trust_clip: bool = Field(
-        False,
-        description="lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient.",
-        json_schema_extra=_EXPERT,
-    )
-    clip_norm: float | None = Field(
-        None,
         gt=0,
-        description="Longest gradient, of all parameters together; a longer one is shortened. 3 for transformers.",
+        panel="expert",
     )
-    accumulate: int = Field(
+    trust_clip: bool = option(
+        False,
+        "lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient.",
+        panel="expert",
+    )
+    clip_norm: float | None = option(
+        None, "Longest gradient, of all parameters together; a longer one is shortened. 3 for transformers.", gt=0
+    )
+    accumulate: int = option(
         1,
-        ge=1,
-        description="Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and "
+        "Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and "
         "batch statistics are those of a part, so methods that need large batches gain little.",
+        ge=1,
     )
 
     @model_validator(mode="after")

@@ -2,9 +2,9 @@
 
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from miner.options import flag_name
+from miner.options import flag_name, option
 from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 from miner.train.settings.groups.basics import BasicOptions
 from miner.train.settings.method_defaults import CONTRASTIVE, METHOD_DEFAULTS
@@ -17,35 +17,34 @@ class PairOptions(BasicOptions):
 
     panel = "pairs"
 
-    pairs_arm: str = Field(
+    pairs_arm: str = option(
         "semantic",
-        description="What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm "
+        "What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm "
         f"but none takes as many steps as semantic. {_ARMS}.",
     )
-    pairs_per_anchor: int | None = Field(
+    pairs_per_anchor: int | None = option(
         None,
+        "Most pairs per image; the most similar are kept. Without a limit, hubs are seen more often than others.",
         ge=1,
-        description="Most pairs per image; the most similar are kept. Without a limit, hubs are seen more often than others.",
     )
-    partners: int = Field(
+    partners: int = option(
         0,
-        ge=0,
-        description="Partners of an image that join its own two views in one step, as further positives, drawn anew each epoch. "
+        "Partners of an image that join its own two views in one step, as further positives, drawn anew each epoch. "
         "0 makes each pair an item of its own: more steps, each of the usual size.",
+        ge=0,
     )
-    pair_weight: float = Field(
+    pair_weight: float = option(
         1.0,
+        "Weight of each of the --partners in the loss, against 1 of the own view. Below 1 if many pairs are wrong.",
         gt=0,
-        description="Weight of each of the --partners in the loss, against 1 of the own view. Below 1 if many pairs are wrong.",
     )
-    mask_known_positives: bool = Field(
+    mask_known_positives: bool = option(
         False,
-        description=f"{', '.join(CONTRASTIVE)}: other views and partners of an image are not used as its negatives. Try it where "
+        f"{', '.join(CONTRASTIVE)}: other views and partners of an image are not used as its negatives. Try it where "
         "the queue or the batch holds a large share of all images.",
     )
-    graph_prior: bool | None = Field(
-        None,
-        description="graphnnclr: use the pairs as known neighbours from the first epoch on, instead of as items of their own.",
+    graph_prior: bool | None = option(
+        None, "graphnnclr: use the pairs as known neighbours from the first epoch on, instead of as items of their own."
     )
 
     @property

@@ -1,12 +1,9 @@
 """Where a run computes, and on how many processes."""
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field
-
+from miner.options import option
 from miner.train.settings.groups.basics import BasicOptions
-
-_SPEED_ONLY: dict[str, Any] = {"decides_result": False}
 
 
 class ProcessOptions(BasicOptions):
@@ -14,49 +11,41 @@ class ProcessOptions(BasicOptions):
 
     panel = "processes"
 
-    device: str = Field("auto", description="auto, cpu, cuda, cuda:1, mps.", json_schema_extra=_SPEED_ONLY)
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="auto: bf16 where the device computes it natively, else fp32."
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
+    precision: Literal["auto", "fp32", "bf16"] = option(
+        "auto", "auto: bf16 where the device computes it natively, else fp32."
     )
-    processes: int = Field(
+    processes: int = option(
         1,
-        ge=1,
-        description="Processes that share each batch, one per GPU. The result is that of one process, up to rounding. torchrun "
+        "Processes that share each batch, one per GPU. The result is that of one process, up to rounding. torchrun "
         "--nproc-per-node N -m miner train ... does the same, also on several machines.",
-        json_schema_extra=_SPEED_ONLY,
+        ge=1,
+        decides_result=False,
     )
-    engine_address: str | None = Field(
+    engine_address: str | None = option(
         None,
-        description="Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the "
+        "Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the "
         "workspace under the same path.",
-        json_schema_extra=_SPEED_ONLY,
+        decides_result=False,
     )
-    sync_norm: bool = Field(
+    sync_norm: bool = option(
         True,
-        description="Several processes normalise over the whole batch, as one process does. Off, each normalises over its own "
+        "Several processes normalise over the whole batch, as one process does. Off, each normalises over its own "
         "part, which saves exchanges and costs most methods accuracy. moco always normalises parts of the batch apart.",
     )
-    data: Literal["auto", "memory", "stream"] = Field(
+    data: Literal["auto", "memory", "stream"] = option(
         "auto",
-        description="memory: decode every image once, before the first step. stream: decode the images of a step shortly before "
+        "memory: decode every image once, before the first step. stream: decode the images of a step shortly before "
         "it, for data sets larger than memory. auto: memory if the images take at most half of the free memory. The result is "
         "the same, byte for byte.",
-        json_schema_extra=_SPEED_ONLY,
+        decides_result=False,
     )
-    workers: int = Field(
-        0,
-        ge=0,
-        description="Threads that decode images; 0: one per core, at most 8.",
-        json_schema_extra=_SPEED_ONLY,
-    )
-    compile: bool = Field(
+    workers: int = option(0, "Threads that decode images; 0: one per core, at most 8.", ge=0, decides_result=False)
+    compile: bool = option(
         False,
-        description="Compile the backbone by torch.compile: minutes of compiling, then faster steps, with slightly other numbers. "
+        "Compile the backbone by torch.compile: minutes of compiling, then faster steps, with slightly other numbers. "
         "For long runs.",
     )
-    checkpoint_steps: int = Field(
-        500,
-        ge=1,
-        description="Most steps between checkpoints. The same command continues from the last one.",
-        json_schema_extra=_SPEED_ONLY,
+    checkpoint_steps: int = option(
+        500, "Most steps between checkpoints. The same command continues from the last one.", ge=1, decides_result=False
     )
