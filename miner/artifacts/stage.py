@@ -12,7 +12,8 @@ from pathlib import Path
 
 from miner import __version__
 from miner.engine import write_json
-from miner.engine.records import Record, file_record, read_json, write_signed
+from miner.engine.digest import file_record
+from miner.engine.records import Record, read_json, write_signed
 from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 

@@ -18,15 +18,15 @@ _FULL_BYTES = 1 << 20
 
 
 def partial_path(path: Path) -> Path:
-    """Where the unfinished bytes of `path` live. The name is fixed, so a rerun overwrites what a killed run left."""
+    """The path for the unfinished bytes of `path`. The name is fixed, so a rerun overwrites what a killed run left."""
     return path.with_name(f".{path.name}.partial")
 
 
 @contextmanager
 def committed(path: AnyPath) -> Iterator[Path]:
-    """Yield a path to write to; on success it becomes `path` in one step, on failure nothing of it remains.
+    """Yield a path to write to. On success its file becomes `path` in one step; on failure nothing remains.
 
-    Of a remote path it is a temporary file, uploaded at the end; see `RemotePath` for how atomic that is.
+    For a remote path the file is temporary and uploaded at the end; see `miner/engine/remote.py` for how atomic that is.
 
     Raises:
         MinerError: the disk is full, or the folder cannot be written. What was committed before is untouched.
@@ -56,9 +56,9 @@ def committed(path: AnyPath) -> Iterator[Path]:
 
 
 def explain_write_error(error: BaseException, path: Path) -> BaseException:
-    """The error for people when `path` could not be written; other errors come back as they are.
+    """The error for people if `path` could not be written; other errors come back as they are.
 
-    Some writers (numpy, torch) hide that the disk is full in an error of their own, so the disk is asked as well.
+    Some writers (numpy, torch) raise errors of their own on a full disk, so the free space is checked as well.
     """
     if not isinstance(error, OSError | RuntimeError):
         return error
@@ -82,12 +82,12 @@ def write_bytes(path: AnyPath, data: bytes) -> None:
 
 
 def write_json(path: AnyPath, record: Any) -> None:
-    """Write a record as sorted, indented JSON, atomically; the same record gives the same bytes."""
+    """Write a record atomically as `json_bytes`."""
     write_bytes(path, json_bytes(record))
 
 
 def json_bytes(record: Any) -> bytes:
-    """A record as sorted, indented JSON."""
+    """A record as sorted, indented JSON; the same record gives the same bytes."""
     text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return (text + "\n").encode()
 

@@ -1,7 +1,7 @@
-"""The sha256 of a file, and where a copy first differs from it, from one pass over its bytes.
+"""Records of files: size in bytes, sha256, and `blocks`, which tell where a damaged copy first differs.
 
-`blocks` holds the first eight hex digits of the sha256 of everything up to the end of each block, one after another. Two files
-agree up to the first block whose digits differ, so a damaged copy tells at which block the damage begins.
+`blocks` joins, for each block, the first eight hex digits of the sha256 of everything up to the end of that block. Two files
+agree up to the first block whose digits differ. One pass over the bytes gives the whole record.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _CHUNKS_AHEAD = 4
 
 
 def block_bytes(size_bytes: int) -> int:
-    """Length of a block of a file of that size: a power of two, at least 4 KiB, so that there are at most 256 blocks."""
+    """Bytes of a block in a file of that size: the least power of two from 4 KiB on that gives at most 256 blocks."""
     length = _SMALLEST_BLOCK_BYTES
     while length * _MOST_BLOCKS < size_bytes:
         length *= 2
@@ -29,7 +29,7 @@ class RunningDigest:
     """The record of a file whose bytes come piece by piece.
 
     Args:
-        size_bytes: that the file will have; it decides the length of a block.
+        size_bytes: of the whole file; the size decides the length of a block.
     """
 
     def __init__(self, size_bytes: int) -> None:
@@ -49,25 +49,25 @@ class RunningDigest:
             view = view[len(part) :]
 
     def record(self) -> dict[str, Any]:
-        """Size in bytes, sha256, and blocks of what has come so far."""
+        """The record of the bytes so far: `bytes`, `sha256` and `blocks`."""
         sha256 = self._digest.hexdigest()
         rest = [sha256[:_DIGITS]] if self._bytes % self._block else []
         return {"bytes": self._bytes, "sha256": sha256, "blocks": "".join([*self._blocks, *rest])}
 
 
-def digest_file(path: Path, size_bytes: int | None = None) -> dict[str, Any]:
+def file_record(path: Path, size_bytes: int | None = None) -> dict[str, Any]:
     """The record of a file.
 
     Args:
         path: of the file.
-        size_bytes: that it should have, to compare its blocks with those of a whole copy; its own if not given.
+        size_bytes: of the whole file, if this one may be a damaged copy; by default the size that the file has.
     """
     with path.open("rb") as stream:
-        return digest_stream(stream, path.stat().st_size if size_bytes is None else size_bytes)
+        return stream_record(stream, path.stat().st_size if size_bytes is None else size_bytes)
 
 
-def digest_stream(stream: IO[bytes], size_bytes: int) -> dict[str, Any]:
-    """The record of what is left in a stream; `size_bytes` as in `digest_file`."""
+def stream_record(stream: IO[bytes], size_bytes: int) -> dict[str, Any]:
+    """The record of the rest of a stream; `size_bytes` as in `file_record`."""
     digest = RunningDigest(size_bytes)
     while chunk := stream.read(_CHUNK_BYTES):
         digest.update(chunk)
@@ -75,11 +75,11 @@ def digest_stream(stream: IO[bytes], size_bytes: int) -> dict[str, Any]:
 
 
 def first_difference(expected: dict[str, Any], found: dict[str, Any]) -> range | None:
-    """The bytes among which two files first differ, from their records; None where the records cannot tell.
+    """The block of bytes in which two files first differ, from their records; None if the records have no blocks.
 
     Args:
-        expected: of the whole file.
-        found: of the copy, digested with the size of the whole file.
+        expected: record of the whole file.
+        found: record of the copy, made with the size of the whole file.
     """
     blocks, other = str(expected.get("blocks", "")), str(found["blocks"])
     length, size = block_bytes(int(expected["bytes"])), int(expected["bytes"])
@@ -91,11 +91,14 @@ def first_difference(expected: dict[str, Any], found: dict[str, Any]) -> range |
 
 
 class DigestedFile:
-    """Writes a file in a thread of its own, which also digests it; use as a context manager.
+    """A file that is written and digested in a thread of its own; use as a context manager.
+
+    Attributes:
+        record: of the file, once the context has ended.
 
     Args:
-        path: to write.
-        size_bytes: that it will have.
+        path: of the file.
+        size_bytes: of the finished file.
     """
 
     def __init__(self, path: Path, size_bytes: int) -> None:

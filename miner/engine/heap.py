@@ -1,4 +1,4 @@
-"""The C library's allocator: large blocks that are freed and asked for again with every batch. Nothing where it is not glibc."""
+"""Settings of glibc's allocator for programs that free and allocate large blocks with every batch. No effect elsewhere."""
 
 import ctypes
 from contextlib import suppress
@@ -8,20 +8,20 @@ _LARGEST = (1 << 31) - 1
 
 
 def share_one_heap() -> None:
-    """Have all threads allocate from the heap of the process; to be called before any thread is started.
+    """Let all threads allocate from the heap of the process. Call it before any thread starts.
 
-    By default each thread gets heaps of its own of at most 64 MB, which go back to the system whenever they are empty, whatever
-    `keep_freed_memory` asks for.
+    By default each thread has heaps of its own of at most 64 MB. An empty one goes back to the system, also after
+    `keep_freed_memory`.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
 
 
 def keep_freed_memory() -> None:
-    """Have the heap of the process keep what is freed, for the next batch.
+    """Let the heap of the process keep freed memory for the next batch.
 
-    By default blocks of more than 32 MB go back to the system at once, so that every layer of every batch has the system
-    clear fresh pages, which costs as much time as the arithmetic. Peak memory stays the same.
+    By default blocks of more than 32 MB go back to the system at once. The system then clears fresh pages for every layer of
+    every batch, which takes as much time as the arithmetic. Peak memory stays the same.
     """
     with suppress(OSError, AttributeError):
         libc = ctypes.CDLL(None)
@@ -30,6 +30,6 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Return what is kept and unused to the system."""
+    """Return memory that the heap keeps but does not use to the system."""
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Progress for people: a live bar on a terminal, a plain line now and then elsewhere."""
+"""Progress for people: a live bar on a terminal, a plain line every 15 seconds elsewhere."""
 
 import sys
 import time
@@ -13,12 +13,12 @@ _PLAIN_INTERVAL_S = 15.0
 
 
 class Progress:
-    """Count items of one piece of work, with the rate and the time left, on standard error.
+    """Counts the items of one piece of work, and shows rate and time left on standard error.
 
     Args:
-        title: what is being done.
+        title: name of the work.
         total: number of items in all.
-        item: what an item is, in the plural.
+        item: kind of the items, in the plural.
         finished: items that an earlier run has done; they do not count for the rate.
     """
 

@@ -1,4 +1,4 @@
-"""Units on a Ray cluster: actors take them, and one that dies is replaced and its unit given to another."""
+"""Units on a Ray cluster. Actors run them; an actor that dies is replaced, and its unit runs again."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ _UNIT_RETRIES = 5
 
 @dataclass(frozen=True)
 class RayExecutor:
-    """Runs units on Ray actors that stay alive, so that what a unit loads once serves the next.
+    """Runs units on Ray actors. Actors stay alive, so a model that one unit loaded serves the next unit.
 
-    The files are written by the actors, so all machines must see the workspace and the source under the same paths.
+    The actors write the files, so all machines must see the workspace and the source under the same paths.
 
     Args:
         address: `auto` for the running cluster (or a new local one), or ray://HOST:PORT.
-        gpus_per_worker: 1 pins each actor to a GPU of its own where the cluster has any.
-        workers: actors; by default one per GPU, or one per CPU.
+        gpus_per_worker: 1 gives each actor a GPU of its own if the cluster has GPUs.
+        workers: number of actors; by default one per GPU, or one per CPU.
     """
 
     address: str
@@ -62,7 +62,7 @@ class RayExecutor:
                     yield units[number]
 
     def _actor(self, ray: Any) -> tuple[Any, int]:
-        """The actor class with its share of the machine, and how many to start."""
+        """The actor class with its resources, and how many actors to start."""
         resources = ray.cluster_resources()
         gpus = int(resources.get("GPU", 0)) if self.gpus_per_worker else 0
         share = {"num_cpus": 1, "num_gpus": 1} if gpus else {"num_cpus": 1}
@@ -71,14 +71,14 @@ class RayExecutor:
 
 
 class _Worker:
-    """Lives in an actor."""
+    """The code of an actor."""
 
     def execute(self, unit: Unit) -> None:
         unit.execute()
 
 
 def connect(ray: Any, address: str) -> None:
-    """Join the cluster at an address, or start a local one for `auto` where none runs.
+    """Join the cluster at an address. If none runs, `auto` starts a local one.
 
     Raises:
         MinerError: no cluster answers.

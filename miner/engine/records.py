@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.engine import json_bytes, write_json
-from miner.engine.digest import digest_file
+from miner.engine.digest import file_record
 from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
@@ -14,7 +14,7 @@ Record = dict[str, Any]
 
 
 def read_json(path: AnyPath) -> Record | None:
-    """A JSON object from a file, or None when there is no such file.
+    """A JSON object from a file, or None if there is no such file.
 
     Raises:
         MinerError: the file is not a JSON object.
@@ -37,14 +37,14 @@ def read_json(path: AnyPath) -> Record | None:
 
 
 def write_signed(path: AnyPath, record: Record) -> Record:
-    """Write a record as JSON with `digest`, the sha256 of its JSON without that field; returns it as it was written."""
+    """Write a record as JSON with `digest`, the sha256 of its JSON without that field; returns the record that was written."""
     written = signed(record)
     write_json(path, written)
     return json.loads(json.dumps(written))  # type: ignore[no-any-return]
 
 
 def signed(record: Record) -> Record:
-    """The record with its `digest`."""
+    """The record with `digest`, the sha256 of its JSON without that field."""
     plain = {name: value for name, value in record.items() if name != "digest"}
     return {**plain, "digest": hashlib.sha256(json_bytes(plain)).hexdigest()}
 
@@ -61,13 +61,8 @@ def is_signed(content: bytes) -> bool:
     return bool(digest == hashlib.sha256(json_bytes(record)).hexdigest())
 
 
-def file_record(path: Path) -> Record:
-    """Size in bytes, sha256, and the blocks that tell where a damaged copy differs, of a file."""
-    return digest_file(path)
-
-
 def same_file(path: Path, expected: Record | None) -> bool:
-    """Whether a file has the checksum of a record."""
+    """Whether a file exists and has the sha256 of a record."""
     return expected is not None and path.is_file() and file_record(path)["sha256"] == expected["sha256"]
 
 

@@ -1,8 +1,8 @@
-"""Files on any fsspec file system, with as much of `pathlib.Path` as a stage needs.
+"""Files on any fsspec file system, with the methods of `pathlib.Path` that a stage needs.
 
-Whether a file appears only when it is whole depends on the store. Object stores (s3, gs, az, hf and their like, and `memory`) show
-an object when its upload has ended, so files are uploaded under their own names. Everywhere else (sftp, hdfs, smb, ...) they
-are uploaded aside and renamed, which is one step on a server that can rename; fsspec copies and deletes where it cannot.
+Object stores (s3, gs, az, hf and their like, and `memory`) show an object when its upload has ended, so files are uploaded under
+their own names. On other stores (sftp, hdfs, smb, ...) a file is uploaded under a partial name and renamed. Renaming is one step
+if the server can rename; otherwise fsspec copies and deletes.
 """
 
 import posixpath
@@ -75,15 +75,15 @@ class RemotePath:
         return sorted(path[len(root) + 1 :] for path in found)
 
     def receive(self, local: Path) -> None:
-        """Upload a file; it appears here whole wherever the store can do that."""
+        """Upload a file to this path; see the top of this file for how atomic that is."""
         files, path = file_system(self.url)
         folder, name = posixpath.split(path)
-        aside = path if self.shows_only_whole_files else posixpath.join(folder, f".{name}.partial")
+        partial = path if self.shows_only_whole_files else posixpath.join(folder, f".{name}.partial")
         with self._explained("written"):
             files.makedirs(folder, exist_ok=True)
-            files.put_file(str(local), aside)
-            if aside != path:
-                files.mv(aside, path)
+            files.put_file(str(local), partial)
+            if partial != path:
+                files.mv(partial, path)
             files.invalidate_cache()
             if files.size(path) != local.stat().st_size:
                 raise OSError("it arrived with another size")
@@ -110,7 +110,7 @@ AnyPath = Path | RemotePath
 
 
 def local_or_remote(where: str) -> AnyPath:
-    """What a path or a URL names.
+    """The local path or the remote path that a text names.
 
     Raises:
         UsageError: fsspec knows no such file system, or the package for it is missing.

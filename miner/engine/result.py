@@ -1,4 +1,4 @@
-"""What a stage says when it ends."""
+"""The result of a stage."""
 
 from dataclasses import dataclass, field
 
@@ -7,16 +7,16 @@ from miner.engine.records import Record
 
 @dataclass(frozen=True)
 class Result:
-    """What a stage says when it ends.
+    """The result of a stage, for programs and for people.
 
     Attributes:
-        stage: its name.
-        record: the result, ready for JSON.
-        lines: the same for people, one fact a line.
-        fresh: False when everything had been done before.
-        headline: the few (name, value) facts that a whole run is summed up by.
-        measured: rates and memory of this very run; they go to run.json, not to a manifest.
-        rehearsal: True when nothing was written, as asked; such a run is not logged.
+        stage: name of the stage.
+        record: the result as JSON values.
+        lines: the result for people, one fact a line.
+        fresh: False if an earlier run had done everything.
+        headline: the few (name, value) facts that sum up a whole recipe.
+        measured: rates and memory of this run; they go to run.json, not to a manifest.
+        rehearsal: True if the user asked to write nothing; such a run is not logged.
     """
 
     stage: str

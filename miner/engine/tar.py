@@ -1,4 +1,4 @@
-"""Tar files whose bytes depend on nothing but the names and contents that go in."""
+"""Tar files whose bytes depend on the names and contents of their members only."""
 
 import tarfile
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ _FIXED_SUM = sum(_BEFORE_SIZE) + sum(_AFTER_SIZE) + sum(b" " * 8) + sum(_AFTER_C
 
 
 class Output(Protocol):
-    """Where bytes go."""
+    """Anything that bytes can be written to."""
 
     def write(self, data: bytes, /) -> object: ...
 
@@ -51,10 +51,10 @@ def tar_header(name: str, size_bytes: int) -> bytes:
 
 
 def tar_member_bytes(size_bytes: int) -> int:
-    """How much room a member of that content takes in a tar: its header and its padded content."""
+    """Bytes of a member in a tar: its header and its padded content."""
     return _BLOCK + -(-size_bytes // _BLOCK) * _BLOCK
 
 
 def tar_bytes(members_bytes: int) -> int:
-    """Size of a tar by the room that its members take: two empty blocks follow, and whole records of 10,240 bytes."""
+    """Bytes of a tar by the bytes of its members: two empty blocks follow, and the size is a multiple of 10,240 bytes."""
     return -(-(members_bytes + 2 * _BLOCK) // tarfile.RECORDSIZE) * tarfile.RECORDSIZE

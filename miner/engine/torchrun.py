@@ -1,4 +1,4 @@
-"""Several processes that run one command, as torchrun starts them: all of them compute, the first one writes and speaks."""
+"""Processes that torchrun starts for one command: all of them compute, and the first one writes files and messages."""
 
 import os
 
@@ -9,5 +9,5 @@ def is_launched() -> bool:
 
 
 def is_follower() -> bool:
-    """Whether another process holds the workspace and speaks for this one."""
+    """Whether another process holds the workspace and prints the messages."""
     return is_launched() and int(os.environ["RANK"]) > 0

@@ -21,9 +21,9 @@ class Unit:
 
     Attributes:
         id: name of the unit, unique in its stage.
-        outputs: files that it makes. They appear in this order, so the last one marks the unit as done.
-        work: called with one path to write to per output. It must depend on nothing but its own arguments.
-        items: how many items (images, rows) it covers, for the progress display.
+        outputs: files that the unit makes. They appear in this order, so the last one marks the unit as done.
+        work: called with a path to write to for each output. Its result depends on its own arguments only.
+        items: how many items (images, rows) the unit covers, for the progress display.
     """
 
     id: str
@@ -41,7 +41,7 @@ class Unit:
         return self.outputs[-1].exists()
 
     def execute(self) -> None:
-        """Do the work and commit its outputs."""
+        """Do the work and commit the outputs."""
         with ExitStack() as stack:
             # ExitStack closes in reverse order, so entering the last output first commits it last.
             partials = [stack.enter_context(committed(path)) for path in reversed(self.outputs)]
@@ -49,7 +49,7 @@ class Unit:
 
 
 class Executor(Protocol):
-    """Where units run. `run` yields each unit as it finishes, in any order."""
+    """Runs units somewhere. `run` yields each unit when it has finished, in any order."""
 
     def run(self, units: Sequence[Unit]) -> Iterator[Unit]: ...
 
@@ -113,13 +113,13 @@ def run(
 ) -> None:
     """Run every unit that is not done yet.
 
-    Killed at any moment and called again with the same units, it ends with the same bytes on disk.
+    A run that was killed and is called again with the same units ends with the same bytes on disk.
 
     Args:
-        units: all units of the stage, the finished ones among them.
-        progress: counts the items of each unit as it ends; leave it out where the work counts its own items.
-        executor: where they run; in this process by default.
-        after: called with each unit that ends; what it raises stops the run.
+        units: all units of the stage, also the finished ones.
+        progress: counts the items of each unit that ends; None if the work counts its own items.
+        executor: where the units run; by default in this process.
+        after: called with each unit that ends; an exception from it stops the run.
     """
     units = list(units)
     if len({unit.id for unit in units}) != len(units):
@@ -132,5 +132,5 @@ def run(
 
 
 def finished_items(units: Iterable[Unit]) -> int:
-    """How many items the units cover that are done already."""
+    """How many items the finished units cover."""
     return sum(unit.items for unit in units if unit.done)

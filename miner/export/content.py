@@ -1,4 +1,4 @@
-"""What an export consists of: images and chosen pairs, and the shards that they go to."""
+"""The content of an export: images, chosen pairs, and their shards."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Content:
 
     @cached_property
     def unlabelled(self) -> int | None:
-        """What stands for an unknown label in the samples' JSON: a column needs one type, so -1 beside known labels."""
+        """The value of an unknown label in the samples' JSON: -1 if other labels are known, because a column has one type."""
         labels = self.images["label"]
         return None if labels.null_count == len(labels) else -1
 
@@ -55,7 +55,7 @@ class Content:
     def order(self) -> Rows:
         """Rows of the pairs in the order of the shards.
 
-        Neighbours of one image stand together in the table; apart in the shards they do not meet in one batch.
+        In the table the pairs of one image are neighbours. Shuffled, they do not meet in one batch.
         """
         return np.random.default_rng(self.options.seed).permutation(len(self.pairs))
 
@@ -88,7 +88,7 @@ class Content:
         return names
 
     def units(self, folder: AnyPath) -> list[Unit]:
-        """One unit of work per shard; it makes the shard and, beside it, the record of its checksum."""
+        """One unit of work per shard. The unit writes the shard, and its file record under `parts/`."""
         return [
             Unit(
                 id=shard.name,

@@ -13,27 +13,27 @@ class ExportOptions(Options):
 
     shard_size: int = option(
         256,
-        "Largest size of a shard, in MB. A sample is never cut: one that is larger is a shard alone.",
+        "Largest size of a shard, in MB. A sample that is larger gets a shard of its own.",
         ge=1,
         panel="expert",
     )
-    shard_count: int | None = option(None, "Most samples in a shard; by size alone if not given.", ge=1, panel="expert")
+    shard_count: int | None = option(None, "Most samples in a shard. Default: no limit but the size.", ge=1, panel="expert")
     seed: int = option(
         0,
-        "Seed of the order of the pairs: shuffled over all shards, so that pairs of one image do not meet in one "
-        "batch. It is written to the manifest.",
+        "Seed of the order of the pairs. Pairs are shuffled over all shards, so that pairs of one image do not "
+        "meet in one batch.",
         panel="expert",
     )
-    pairs_only: bool = option(False, "Leave the image shards out: each pair sample holds its two images anyway.")
+    pairs_only: bool = option(False, "Write no image shards. Each pair sample holds both of its images.")
     references: bool = option(
         False,
-        "Pair samples name their images by key and shard instead of repeating their bytes. An image that is in "
-        "many pairs is then stored once.",
+        "Pair samples name their images by key and shard, without their bytes. An image in many pairs is then "
+        "stored once.",
     )
-    max_degree: int | None = option(None, "Export at most so many pairs of one image, the most similar first.", ge=1)
+    max_degree: int | None = option(None, "Most pairs of one image in the export; the most similar ones stay.", ge=1)
     exclude: Path | None = option(
         None,
-        "decisions.jsonl of `miner review`: leave out the pairs that more reviewers call different than same.",
+        "decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out.",
         decides_result=False,
     )
     to: str | None = option(
@@ -44,7 +44,7 @@ class ExportOptions(Options):
     )
     workers: int = option(
         1,
-        "Processes that write shards. The bytes are the same for any number.",
+        "Processes that write shards. Any number gives the same bytes.",
         ge=1,
         panel="processes",
         decides_result=False,
@@ -59,5 +59,5 @@ class ExportOptions(Options):
     @model_validator(mode="after")
     def _references_need_images(self) -> Self:
         if self.references and self.pairs_only:
-            raise ValueError("--references points into the image shards, which --pairs-only leaves out; choose one.")
+            raise ValueError("--references names images in the image shards, which --pairs-only leaves out; choose one.")
         return self

@@ -1,4 +1,4 @@
-"""The original bytes of embedded images, checked against the checksum taken when they were embedded."""
+"""The original bytes of embedded images, checked against the sha256 of the metadata table."""
 
 import copy
 import hashlib
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Original(NamedTuple):
-    """An embedded image: where its bytes are, and what they should be."""
+    """An embedded image, and the entry of the source that holds its bytes."""
 
     entry: Entry
     image: EmbeddedImage
@@ -41,7 +41,7 @@ def read_original(source: Source, original: Original) -> bytes:
     """The bytes of an image.
 
     Raises:
-        MinerError: it is gone or has changed since it was embedded.
+        MinerError: the image is gone, or has changed since it was embedded.
     """
     try:
         data = source.read(original.entry)

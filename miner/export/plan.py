@@ -35,12 +35,12 @@ class Shard:
 
 
 def split_by_size(sizes: NDArray[np.int64], largest_bytes: int, most: int | None = None) -> list[range]:
-    """Runs of consecutive samples that fit in a shard; a sample larger than a shard gets one of its own.
+    """Runs of consecutive samples that fit in a shard. A sample that is larger than a shard gets one of its own.
 
     Args:
         sizes: bytes of each sample inside a tar.
         largest_bytes: of a shard.
-        most: samples in a shard, if that is limited too.
+        most: samples in a shard; None for no limit.
     """
     shards, start, filled = [], 0, 0
     for number, size in enumerate(sizes.tolist()):
@@ -61,12 +61,12 @@ def plan_shards(
 ) -> list[Shard]:
     """The shards of all samples of a kind, one shard set for each combination of file endings.
 
-    Readers such as `datasets` take the columns of a set from its first samples, so a set must not mix .jpg with .png. Where
-    all samples have the same endings the set is called as the kind, else with the endings: images-jpg, pairs-jpg-png.
+    Readers such as `datasets` take the columns of a set from its first samples, so a set must not mix .jpg with .png. If all
+    samples have the same endings, the set has the name of the kind; else the endings follow: images-jpg, pairs-jpg-png.
 
     Args:
         kind: "images" or "pairs".
-        endings: of the images in each sample: ("jpg",), or ("jpg", "png") for a pair, or () for one without.
+        endings: of the images in each sample: ("jpg",), ("jpg", "png") for a pair, () for a sample without images.
         rows: int64 (n,), samples in the order of their shards.
         sizes: int64 (n,), bytes of each of these samples inside a tar.
         largest_bytes, most: of a shard.

@@ -1,4 +1,4 @@
-"""`miner export`: the images and the pairs as WebDataset shards whose bytes depend on nothing but their content."""
+"""`miner export`: images and pairs as WebDataset shards. The same content gives the same bytes."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, finished_items, run
-from miner.engine.digest import digest_stream
-from miner.engine.records import Record, file_record, fingerprint
+from miner.engine.digest import file_record, stream_record
+from miner.engine.records import Record, fingerprint
 from miner.engine.remote import AnyPath
 from miner.engine.result import Result
 from miner.export.options import ExportOptions
@@ -24,7 +24,7 @@ _MEGABYTE = 1_000_000
 
 
 def export(options: ExportOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Write `shards/`; finished shards of an interrupted run are kept.
+    """Write `shards/`. Finished shards of an interrupted run are kept.
 
     Raises:
         MinerError: embeddings or pairs are missing, an image has changed since it was embedded, the disk is full, the
@@ -52,13 +52,13 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
     content = read_content(options, workspace, embeddings, reject)
     # What can be refused has been by now; only then do old shards go.
     stage.begin(force)
-    digests = _write(content, options, stage)
-    manifest = stage.finish(_record(content, embeddings, pairs), digests)
+    records = _write(content, options, stage)
+    manifest = stage.finish(_record(content, embeddings, pairs), records)
     return Result("export", manifest, _lines(manifest, stage))
 
 
 def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> dict[str, Record]:
-    """Write all files; returns the digest of each, by name."""
+    """Write all files; returns the record of each file by name."""
     from miner.export.tables import image_table, pair_table, write_table, write_wids_index
 
     folder = stage.folder
@@ -66,31 +66,31 @@ def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> d
     with Progress("export", sum(unit.items for unit in units), "samples", finished_items(units)) as progress:
         executor = executor_for(options.engine_address, workers=options.workers)
         run(units, progress=progress, executor=executor)
-    digests = {unit.id: _shard_digest(*unit.outputs) for unit in units}
-    digests["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
-    digests["pairs.parquet"] = write_table(folder / "pairs.parquet", pair_table(content.pairs))
+    records = {unit.id: _shard_record(*unit.outputs) for unit in units}
+    records["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
+    records["pairs.parquet"] = write_table(folder / "pairs.parquet", pair_table(content.pairs))
     for kind, name in (("pairs", "index.json"), ("images", "index-images.json")):
         if shards := [shard for shard in content.shards if shard.kind == kind]:
-            digests[name] = write_wids_index(folder / name, kind, shards)
-    return digests
+            records[name] = write_wids_index(folder / name, kind, shards)
+    return records
 
 
-def _shard_digest(note: AnyPath, shard: AnyPath) -> Record:
-    """What was noted while a shard was written; a shard without such a note is read again."""
+def _shard_record(note: AnyPath, shard: AnyPath) -> Record:
+    """The record of a shard, noted while the shard was written. A shard without a readable note is read again."""
     try:
-        digest = json.loads(note.read_bytes())
+        record = json.loads(note.read_bytes())
     except (FileNotFoundError, ValueError):
-        digest = None
-    if isinstance(digest, dict):
-        return digest
+        record = None
+    if isinstance(record, dict):
+        return record
     if isinstance(shard, Path):
         return file_record(shard)
     with shard.open() as stream:
-        return digest_stream(stream, shard.size_bytes())
+        return stream_record(stream, shard.size_bytes())
 
 
 def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsManifest) -> Record:
-    """What the manifest says beside the request and the files."""
+    """The fields of the manifest beside the request and the files."""
     import numpy as np
 
     from miner.artifacts.pairs.statistics import label_statistics

@@ -1,4 +1,4 @@
-"""Which of the mined pairs are exported, and in which order."""
+"""Which of the mined pairs are exported."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from miner.artifacts.pairs.table import read_pairs
 
 
 def mined_pairs(path: Path) -> pa.Table:
-    """The mined pairs, with a `pair_key` that a pair keeps whatever else is exported.
+    """The mined pairs, with a `pair_key` that does not depend on which pairs are exported.
 
     Raises:
         MinerError: the file is missing or damaged.
@@ -29,9 +29,9 @@ def rejected_pairs(decisions: Path | None) -> set[Pair]:
 
 
 def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> tuple[pa.Table, dict[str, int]]:
-    """The pairs to export, in the order of the table, and how many were left out for which reason.
+    """The pairs to export, in the order of the table, and how many were left out for each reason.
 
-    Rejected pairs go first, so that none of them takes the place of another under `max_degree`.
+    Rejected pairs are left out first, so that they do not count under `max_degree`.
     """
     keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
     keep = np.asarray([tuple(sorted(pair)) not in reject for pair in keys], bool)
@@ -47,7 +47,7 @@ def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> 
 
 
 def _under_degree(a: Rows, b: Rows, similarity: NDArray[np.float64], max_degree: int) -> NDArray[np.bool_]:
-    """Rows whose pairs are kept by `capped`; a pair that is listed in both orders is one pair, and keeps both rows or none."""
+    """Whether `capped` keeps the pair of each row, bool (m,). A pair in both orders counts once and keeps both rows or none."""
     codes = np.minimum(a, b) * (max(int(a.max()), int(b.max())) + 1) + np.maximum(a, b)
     _, first, pair_of_row = np.unique(codes, return_index=True, return_inverse=True)
     return np.asarray(capped(a[first], b[first], similarity[first], max_degree)[pair_of_row], bool)

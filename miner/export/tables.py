@@ -1,4 +1,4 @@
-"""The tables beside the shards: where each image is, which pairs there are, and the index for random access."""
+"""The tables beside the shards: the place of each image, the pairs, and the index for random access."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from miner.engine import committed, json_bytes
-from miner.engine.digest import digest_file
+from miner.engine.digest import file_record
 from miner.engine.records import Record
 from miner.engine.remote import AnyPath
 from miner.export.plan import Shard, image_offsets
@@ -16,7 +16,7 @@ IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "extension", "label", "width
 
 
 def image_table(shards: Sequence[Shard], images: pa.Table) -> pa.Table:
-    """One row per image: shard and offset say where its bytes begin; null when there are no image shards.
+    """One row per image. `shard` and `offset` say where its bytes begin; they are null if there are no image shards.
 
     Args:
         shards: of the export.
@@ -35,7 +35,7 @@ def image_table(shards: Sequence[Shard], images: pa.Table) -> pa.Table:
 
 
 def pair_table(pairs: pa.Table) -> pa.Table:
-    """One row per pair: pair_key, and what was mined about it but for row numbers, which mean nothing here."""
+    """One row per pair: `pair_key` and the columns of the mined table, without the row numbers of the embeddings."""
     return pairs.drop_columns(["a", "b"])
 
 
@@ -43,12 +43,12 @@ def write_table(path: AnyPath, table: pa.Table) -> Record:
     """Write a table atomically; returns the record of the file."""
     with committed(path) as partial:
         pq.write_table(table, partial, compression="zstd")
-        return digest_file(partial)
+        return file_record(partial)
 
 
 def write_wids_index(path: AnyPath, name: str, shards: Sequence[Shard]) -> Record:
-    """A shard list as the `wids` package reads it, which then gives each sample by its number; returns the file's record."""
+    """Write the shard list with which the `wids` package reads samples by number; returns the record of the file."""
     shard_list = [{"url": shard.name, "nsamples": len(shard.rows), "filesize": shard.size_bytes} for shard in shards]
     with committed(path) as partial:
         partial.write_bytes(json_bytes({"wids_version": 1, "name": name, "shardlist": shard_list}))
-        return digest_file(partial)
+        return file_record(partial)

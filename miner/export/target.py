@@ -73,9 +73,9 @@ class ExportTarget:
             self.forget_notes()
         write_json(self.folder / "request.json", self.request)
 
-    def finish(self, record: Record, digests: Mapping[str, Record]) -> Record:
-        """Write manifest.json with the record and the digests of all files. The export is done from here on."""
-        manifest = write_manifest(self.folder, self.request, digests, record)
+    def finish(self, record: Record, files: Mapping[str, Record]) -> Record:
+        """Write manifest.json with the record and the records of all files. The export is done from here on."""
+        manifest = write_manifest(self.folder, self.request, files, record)
         self.forget_notes()
         return manifest
 

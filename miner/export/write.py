@@ -1,4 +1,4 @@
-"""Writing one shard, in this process or another. A shard's bytes depend on nothing but what it was given."""
+"""Writing one shard, in this process or another. The bytes of a shard depend on the arguments only."""
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -34,7 +34,7 @@ class ImageShard:
         originals: by row.
         rows: of the images, in order.
         size_bytes: of the shard.
-        unlabelled: what stands for a label that is not known.
+        unlabelled: value of an unknown label.
     """
 
     source: Source
@@ -44,7 +44,7 @@ class ImageShard:
     unlabelled: int | None
 
     def __call__(self, record: Path, shard: Path) -> None:
-        """Write the shard, and the record of its checksum."""
+        """Write the shard and its file record."""
         _write(record, shard, self.size_bytes, self._members())
 
     def __getstate__(self) -> dict[str, Any]:
@@ -60,15 +60,15 @@ class ImageShard:
 
 @dataclass(frozen=True)
 class PairShard:
-    """Pairs as samples PAIRKEY.a.EXTENSION, PAIRKEY.b.EXTENSION, PAIRKEY.json; by reference the JSON alone.
+    """Pairs as samples PAIRKEY.a.EXTENSION, PAIRKEY.b.EXTENSION, PAIRKEY.json; by reference PAIRKEY.json alone.
 
     Attributes:
         source: to read from.
         originals: by row.
         pairs: pair_key, a and b (rows of the images), similarity; in order.
         size_bytes: of the shard.
-        unlabelled: what stands for a label that is not known.
-        shard_of: by row, the image shard that holds each image; given when pairs are written by reference.
+        unlabelled: value of an unknown label.
+        shard_of: the image shard of each image, by row, to write pairs by reference; None to write their images.
     """
 
     source: Source
@@ -79,7 +79,7 @@ class PairShard:
     shard_of: Sequence[str] | Mapping[int, str] | None = None
 
     def __call__(self, record: Path, shard: Path) -> None:
-        """Write the shard, and the record of its checksum."""
+        """Write the shard and its file record."""
         members = self._with_images() if self.shard_of is None else self._references(self.shard_of)
         _write(record, shard, self.size_bytes, members)
 
@@ -93,7 +93,7 @@ class PairShard:
         }
 
     def _with_images(self) -> Iterator[Member]:
-        """Part by part; the images of a part are read once each and in the order of the source, which may be a slow one."""
+        """Members part by part. Each image of a part is read once, in the order of the source, because a source may be slow."""
         for part in self._parts():
             content = {row: read_original(self.source, self.originals[row]) for row in part._rows()}
             for key, a, b, similarity in part._samples():
@@ -111,7 +111,7 @@ class PairShard:
         return zip(*columns, strict=True)
 
     def _rows(self) -> list[int]:
-        """Of all images, ascending."""
+        """Rows of all images of the pairs, ascending."""
         both = np.concatenate([self.pairs["a"].to_numpy(), self.pairs["b"].to_numpy()])
         return np.unique(both).tolist()  # type: ignore[no-any-return]
 
@@ -138,10 +138,10 @@ class PairShard:
 
 
 def image_record(image: EmbeddedImage, label: int | None) -> bytes:
-    """The JSON of an image, as `json_member` writes it; a template is several times as fast, and there are many images.
+    """The JSON of an image, equal to that of `json_member` but several times as fast.
 
     Raises:
-        ValueError: the key is none.
+        ValueError: the key has other characters than a key may have.
     """
     if not is_clean(image.key):
         raise ValueError(f"{image.key!r} is no key")
@@ -155,7 +155,7 @@ def json_member(record: dict[str, Any]) -> bytes:
     """The JSON of a sample; the same record gives the same bytes.
 
     Raises:
-        ValueError: it takes more than the room that the plan gives it.
+        ValueError: the JSON is longer than the bytes that the plan reserves.
     """
     text = _encode(record).encode()
     if len(text) > JSON_BYTES:

@@ -1,4 +1,4 @@
-"""Where arithmetic runs, and in which precision it is worth running."""
+"""Devices and precisions behind the options."""
 
 import torch
 
@@ -8,10 +8,10 @@ from miner.machine.processor import processor_flags
 
 
 def resolve_device(name: str) -> torch.device:
-    """The device behind an option: `auto` is the first GPU, else Apple's, else the CPU.
+    """The device behind an option: `auto` is the first CUDA GPU, else Apple's GPU, else the CPU.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: this machine has no such device.
     """
     if name == "auto":
         if torch.cuda.is_available():
@@ -29,10 +29,10 @@ def resolve_device(name: str) -> torch.device:
 
 
 def resolve_devices(name: str) -> list[str]:
-    """The devices behind an option for stages that can use several: `auto` is every GPU; else a comma-separated list.
+    """The devices behind an option for stages that can use several: `auto` is every CUDA GPU; else a comma-separated list.
 
     Raises:
-        UsageError: there is no such device here.
+        UsageError: this machine has no such device.
     """
     if name == "auto" and torch.cuda.device_count() > 1:
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())]
@@ -45,14 +45,14 @@ def worker_device(name: str) -> torch.device:
 
 
 def resolve_precision(name: str, device: torch.device) -> torch.dtype:
-    """The dtype of matrix products: `auto` is bfloat16 where the device has it natively, else float32."""
+    """The dtype of matrix products: `auto` is bfloat16 if the device has native bfloat16, else float32."""
     if name == "auto":
         return torch.bfloat16 if has_native_bf16(device) else torch.float32
     return {"fp32": torch.float32, "bf16": torch.bfloat16}[name]
 
 
 def has_native_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 products are faster than float32 ones on this device."""
+    """Whether the device multiplies bfloat16 matrices natively, so faster than float32 ones."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
     return device.type == "cpu" and not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})

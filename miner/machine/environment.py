@@ -1,4 +1,4 @@
-"""Versions, commit and hardware: what decides how a result came about."""
+"""Versions, commit and hardware that a result was made with."""
 
 import os
 import platform
@@ -33,7 +33,7 @@ def _package_version(name: str) -> str | None:
 
 
 def _git_commit() -> str | None:
-    """The commit of this package's own checkout, if it runs from one."""
+    """The commit of the checkout that this package runs from; None outside a checkout."""
     checkout = Path(__file__).parents[2]
     if not (checkout / ".git").exists():
         return None

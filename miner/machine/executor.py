@@ -14,7 +14,7 @@ def executor_for(
         workers: processes of this machine, or actors of the cluster; 1 leaves their number to devices and cluster.
         process_per_device: whether each device of this machine gets a process of its own if the option names several.
     Raises:
-        UsageError: there is no such device here.
+        UsageError: this machine has no such device.
     """
     if engine_address is not None:
         from miner.engine.ray import RayExecutor

@@ -1,4 +1,4 @@
-"""Sizes in bytes, as people write them and as the machine has them."""
+"""Sizes in bytes: as options state them, and of this machine's memory."""
 
 import os
 import re

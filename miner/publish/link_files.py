@@ -7,7 +7,8 @@ from collections.abc import Collection
 from pathlib import Path
 
 from miner.artifacts.stage import request_of
-from miner.engine.records import Record, file_record
+from miner.engine.digest import file_record
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
 

@@ -11,7 +11,8 @@ from miner import __version__
 from miner.artifacts.stage import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_bytes, write_json
-from miner.engine.records import Record, file_record, fingerprint, signed
+from miner.engine.digest import file_record
+from miner.engine.records import Record, fingerprint, signed
 from miner.engine.result import Result
 from miner.publish.destination import Destination, destination
 from miner.publish.options import PublishOptions

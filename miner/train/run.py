@@ -7,7 +7,8 @@ from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_i
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, file_record, write_signed
+from miner.engine.digest import file_record
+from miner.engine.records import Record, write_signed
 from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined

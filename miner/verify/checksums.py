@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Any
 
-from miner.engine.digest import digest_file, first_difference
+from miner.engine.digest import file_record, first_difference
 from miner.errors import MinerError
 from miner.verify.location import Location
 from miner.verify.survey import Folder, Survey, parent, read_record
@@ -49,7 +49,7 @@ def check_file(folder: Folder, name: str, expected: Any, *, exists_only: bool = 
         raise MinerError(f"{path} is missing.")
     if exists_only:
         return
-    found = digest_file(folder.fetch(name), expected["bytes"])
+    found = file_record(folder.fetch(name), expected["bytes"])
     if found["bytes"] < expected["bytes"]:
         raise MinerError(
             f"{path} is cut short: it ends at byte {found['bytes']:,}, where the manifest says {expected['bytes']:,} bytes."

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.engine.digest import DigestedFile, RunningDigest, block_bytes, digest_file, digest_stream, first_difference
+from miner.engine.digest import DigestedFile, RunningDigest, block_bytes, file_record, first_difference, stream_record
 
 
 @given(st.integers(0, 1 << 40))
@@ -25,7 +25,7 @@ def test_the_record_does_not_depend_on_the_pieces(data: bytes, pieces: list[int]
         digest.update(rest[:piece])
         rest = rest[piece:]
     record = digest.record()
-    assert record == digest_stream(io.BytesIO(data), len(data))
+    assert record == stream_record(io.BytesIO(data), len(data))
     assert record["bytes"] == len(data) and record["sha256"] == hashlib.sha256(data).hexdigest()
     length = block_bytes(len(data))
     ends = [min(start + length, len(data)) for start in range(0, len(data), length)]
@@ -36,7 +36,7 @@ def test_the_record_does_not_depend_on_the_pieces(data: bytes, pieces: list[int]
 def test_the_first_difference_is_in_the_block_that_is_named(data: bytes, draw: st.DataObject) -> None:
     place = draw.draw(st.integers(0, len(data) - 1))
     other = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
-    expected, found = (digest_stream(io.BytesIO(content), len(data)) for content in (data, other))
+    expected, found = (stream_record(io.BytesIO(content), len(data)) for content in (data, other))
     assert place in (first_difference(expected, found) or ())
     assert first_difference(expected, expected) is None
     assert first_difference({"bytes": len(data), "sha256": ""}, found) is None
@@ -49,7 +49,7 @@ def test_a_file_is_digested_while_it_is_written(tmp_path: Path, size: int) -> No
         for start in range(0, size, 70_001):
             stream.write(data[start : start + 70_001])
     assert (tmp_path / "file").read_bytes() == data
-    assert stream.record == digest_file(tmp_path / "file")
+    assert stream.record == file_record(tmp_path / "file")
 
 
 def test_a_file_of_another_size_than_planned_and_an_error_of_the_writer_come_through(tmp_path: Path) -> None:

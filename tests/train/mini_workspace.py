@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
-from miner.engine.records import file_record
+from miner.engine.digest import file_record
 from miner.engine.tar import write_tar
 from miner.source import Entry, Source, open_source
 

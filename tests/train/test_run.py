@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import file_record
+from miner.engine.digest import file_record
 from miner.errors import MinerError, UsageError
 from miner.train.loop.metrics import read_metrics
 from miner.train.run import run_lines, train

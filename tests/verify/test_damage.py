@@ -17,7 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import file_record, write_signed
+from miner.engine.digest import file_record
+from miner.engine.records import write_signed
 from miner.engine.tar import write_tar
 from miner.errors import MinerError
 from miner.verify.run import verify

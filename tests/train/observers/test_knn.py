@@ -13,7 +13,7 @@ from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.encoders import load_encoder
-from miner.engine.records import file_record
+from miner.engine.digest import file_record
 from miner.errors import MinerError, UsageError
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.run import knn

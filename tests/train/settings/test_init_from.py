@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from miner.artifacts.runs.files import BACKBONE_FILE
 from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import file_record
+from miner.engine.digest import file_record
 from miner.errors import MinerError, UsageError
 from miner.train.run import train
 from miner.train.settings.init_from import find_initial_weights
