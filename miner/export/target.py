@@ -75,7 +75,7 @@ class ExportTarget:
 
     def finish(self, record: Record, files: Mapping[str, Record]) -> Record:
         """Write manifest.json with the record and the records of all files. The export is done from here on."""
-        manifest = write_manifest(self.folder, self.request, files, record)
+        manifest = write_manifest(self.folder, self.request, dict(sorted(files.items())), record)
         self.forget_notes()
         return manifest
 
