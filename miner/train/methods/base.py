@@ -28,11 +28,16 @@ class ParameterGroup:
 class Method(nn.Module, ABC):
     """A self-supervised method around a backbone. Everything that must survive a restart is in its state dict.
 
-    Attributes:
-        backbone: the encoder that is kept in the end.
+    Constructors of methods take the backbone, the `width` of its features, settings of the method by name, and the `seed` of the
+    heads.
+
+    Args:
+        backbone: the encoder that is kept in the end, (batch, 3, size, size) -> (batch, width).
     """
 
-    backbone: nn.Module
+    def __init__(self, backbone: nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
 
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -45,20 +50,9 @@ class Method(nn.Module, ABC):
         """
 
     def projector(self) -> nn.Sequential | None:
-        """The layers from features to the space of the loss, as far as they are worth keeping; None if there are none."""
+        """The layers from features to the space of the loss, without the last ones if these have no use later; None without any."""
         head = getattr(self, "head", None)
         return head if isinstance(head, nn.Sequential) else None
-
-    def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
-        """Which images the second views of a step show: what the sampler dealt, unless the method knows better.
-
-        Args:
-            anchors, positives: rows of images, int64 (batch,) on the CPU; equal in an own-view item.
-            generator: CPU generator for this choice alone.
-        Returns:
-            int64 (batch,), anywhere.
-        """
-        return positives
 
     def take_index(self, index: PairIndex) -> None:
         """Keep, if the method needs it, which images are partners. It is no state: a resumed run gets it again.
@@ -67,11 +61,21 @@ class Method(nn.Module, ABC):
             index: on the CPU.
         """
 
+    def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
+        """Which images the second views of a step show: those that the sampler chose, unless the method replaces them.
+
+        Args:
+            anchors, positives: rows of images, int64 (batch,) on the CPU; equal in an own-view item.
+            generator: on the CPU, for this choice alone.
+        Returns:
+            int64 (batch,), on any device.
+        """
+        return positives
+
     def notes(self) -> list[str]:
         """Lines for the screen before the first step."""
         return []
 
-    @torch.no_grad()
     def observe(self, labels: Tensor) -> dict[str, float]:
         """Numbers of the method's own for the metrics, at the end of an epoch.
 
@@ -81,16 +85,18 @@ class Method(nn.Module, ABC):
         return {}
 
     def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
-        """Write what the method keeps beside backbone and projector, and return the files.
+        """Write what the method keeps beside backbone and projector.
 
         Args:
             folder: of the run.
             keys: of the images, by row.
+        Returns:
+            The files.
         """
         return []
 
     def trainable(self) -> list[nn.Parameter]:
-        """Parameters for the optimiser."""
+        """Parameters for the optimizer."""
         return [parameter for parameter in self.parameters() if parameter.requires_grad]
 
     def parameter_groups(self) -> list[ParameterGroup]:

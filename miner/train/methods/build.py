@@ -33,11 +33,11 @@ METHODS: dict[str, type[Method]] = {
 
 
 def build_method(plan: RunPlan, start: Path | None = None) -> Method:
-    """The method of a plan with fresh weights, on the CPU.
+    """The method of a plan before the first step, on the CPU.
 
     Args:
         plan: of the run.
-        start: weights for the backbone and its momentum encoder, if they are not to be random; heads are fresh.
+        start: weights for the backbone and its momentum encoder; None for random ones. Heads always start from random weights.
     Raises:
         MinerError: the weights do not fit the backbone.
     """

@@ -1,4 +1,4 @@
-"""BYOL: each view predicts what a slow copy of the network makes of the other one."""
+"""BYOL: each view predicts the projection of the other one by a momentum encoder."""
 
 import torch
 from torch import Tensor, nn
@@ -17,18 +17,16 @@ from miner.train.methods.parts.partners import RowIndex, with_partners
 class BYOL(Method):
     """Bootstrap your own latent (Grill et al. 2020, arXiv 2006.07733).
 
-    The loss is the mean of both directions of -cos; the paper's sum of 2 - 2 cos is 4 + 4 times it, which only rescales the
-    learning rate. The target averages parameters only; its normalisation stays in train mode and keeps statistics of its own. Its
-    momentum grows to 1 along half a cosine.
+    The loss is the mean of -cos over both directions. The paper's sum of 2 - 2 cos is 4 + 4 times this loss, which only rescales
+    the learning rate. The target averages parameters only: its normalisation stays in train mode and has its own statistics. The
+    momentum of the target grows to 1 along half a cosine.
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
-        predictor_dim: of the hidden layer of the predictor.
-        momentum: of the target at the start.
+        predictor_dim: width of the hidden layer of the predictor.
+        momentum: of the target in the first step.
         steps: of the whole run.
-        seed: of both heads.
     """
 
     taken: Tensor
@@ -45,8 +43,7 @@ class BYOL(Method):
         steps: int,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim)
             self.predictor = mlp(dim, predictor_dim, dim)
@@ -55,7 +52,7 @@ class BYOL(Method):
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step: the target follows the last update, then the loss is taken."""
+        """One step: the target follows the last update of the weights, then the loss is computed."""
         if batch.opens_step:
             online = [*self.backbone.parameters(), *self.head.parameters()]
             move_towards(self.target, online, growing_momentum(self.momentum, self.taken, self.steps))

@@ -8,20 +8,20 @@ from miner.train.methods import Method
 
 
 def compile_networks(method: Method, device: torch.device) -> None:
-    """Let torch.compile make one program of the backbone, and one of each momentum encoder of its kind.
+    """Compile the backbone and each momentum encoder of its class with torch.compile, one program each.
 
-    They are compiled in place, so names in checkpoints and exports stay. Every shape gets a program of its own: one that is shared
-    by several shapes would depend on which came first, and a resumed run would end with other bits. CUDA graphs are left off.
+    The modules are compiled in place, so the names in checkpoints and files stay. Every input shape gets its own program: a program
+    for several shapes would depend on which one came first, and a resumed run would end with other bits. CUDA graphs are off.
 
     Args:
-        method: on `device`; nothing is compiled before its first batch.
-        device: that it will be trained on.
+        method: on `device`; torch compiles at the first batch.
+        device: that the method will be trained on.
     Raises:
         MinerError: torch.compile does not work here.
     """
     reason = compile_problem(device)
     if reason is not None:
-        raise MinerError(f"--compile does not work here ({reason}). Leave it out.")
+        raise MinerError(f"--compile does not work here ({reason}). Train without it.")
     for module in method.modules():
         if type(module) is type(method.backbone):
             module.compile(dynamic=False)

@@ -1,4 +1,4 @@
-"""DINO: a student learns the prototypes that a slow teacher sees in the other view."""
+"""DINO: a student learns the prototypes that a momentum teacher assigns to the other view."""
 
 import torch
 from torch import Tensor, nn
@@ -21,26 +21,25 @@ CENTRE_MOMENTUM = 0.9
 
 
 class DINO(Method):
-    """Self-distillation without labels (Caron et al. 2021, arXiv 2104.14294), on two views of full size and any small crops.
+    """Self-distillation without labels (Caron et al. 2021, arXiv 2104.14294), on two views of full size and local crops.
 
-    Images of one size go through the backbone as one batch, and all features through the head, as in the authors' code. Prototypes
-    have length 1. The teacher sees views of full size only. It averages parameters only; its normalisation stays in train mode and
-    keeps statistics of its own. Its momentum grows to 1 along half a cosine. The head has no normalisation on a backbone that has
-    none. The student is kept, which ends where the teacher ends and is ahead of it in short runs.
+    As in the authors' code, images of one size pass through the backbone as one batch, and all features through the head as one.
+    Prototypes have length 1. The teacher sees views of full size only. The teacher averages parameters only: its normalisation
+    stays in train mode and has its own statistics. The momentum of the teacher grows to 1 along half a cosine. The head has no
+    normalisation if the backbone has none. The run keeps the student: both end at the same weights, and in short runs the student
+    is ahead.
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         hidden_dim: of the two hidden layers of the head.
-        dim: prototypes.
+        dim: number of prototypes.
         temperature: of the student.
-        teacher_temperature: below it, which sharpens.
-        teacher_warmup_temperature: what the teacher's temperature starts from, on a straight line.
-        teacher_warmup_epochs: epochs until it has reached `teacher_temperature`; with 0 it is constant.
-        frozen_epochs: first epochs in which the prototypes do not turn.
-        momentum: of the teacher at the start.
+        teacher_temperature: lower than the student's, which sharpens the targets.
+        teacher_warmup_temperature: of the teacher in the first step; from there it rises in a straight line.
+        teacher_warmup_epochs: epochs until the teacher has reached `teacher_temperature`; 0 keeps it constant.
+        frozen_epochs: first epochs in which the prototypes do not learn.
+        momentum: of the teacher in the first step.
         steps, steps_per_epoch: of the whole run, and of an epoch.
-        seed: of the head.
     """
 
     centre: Tensor
@@ -63,8 +62,7 @@ class DINO(Method):
         steps_per_epoch: int,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         with seeded(seed, "head"):
             normalised = any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
             self.bottleneck = mlp(
@@ -84,11 +82,11 @@ class DINO(Method):
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step: the teacher follows the last update, the loss is taken, and the centre moves."""
+        """One step: the teacher follows the last update of the weights, the loss is computed, and the centre moves."""
         return self.distil(batch)[0]
 
     def distil(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """The step, with what the backbones of student and teacher make of the views, without graph: (views, width) each."""
+        """One step, and the backbone features of student and teacher, without graph: (views, width) each."""
         if batch.opens_step:
             self._move_teacher()
         views = torch.cat([batch.first, batch.second])
@@ -127,17 +125,16 @@ class DINO(Method):
         self.taken.add_(1)
 
     def _student(self, views: Tensor, crops: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        """What the backbone makes of the views, without graph; unit features of the views, and of the crops, (rows, bottleneck)."""
+        """Backbone features of the views, without graph; features of length 1 of views and of crops, (rows, bottleneck)."""
         seen = self.backbone(views)
         features = [seen, *([self.backbone(torch.cat(crops))] if crops else [])]
         projected = l2_normalise(self.bottleneck(torch.cat(features)))
         return seen.detach(), projected[: len(views)], projected[len(views) :]
 
     def _prototypes(self) -> Tensor:
-        """The student's; without gradient while they are frozen. The number of the step, which `taken` counts already, stays on its
-        device, which nobody waits for.
-        """
+        """The student's prototypes, without gradient while they are frozen."""
         weight = self.prototypes.weight
+        # `taken` counts this step already. It is compared on its device, so that the CPU need not wait for it.
         return torch.where(self.taken <= self.frozen_steps, weight.detach(), weight) if self.frozen_steps else weight
 
     def _teacher_temperature(self) -> float | Tensor:
@@ -148,7 +145,7 @@ class DINO(Method):
 
 
 def _start_small(module: nn.Module) -> None:
-    """The authors' start of a head without normalisation: with larger biases, all images would have nearly the same features."""
+    """Initialise a head without normalisation as the authors do: larger biases would give all images nearly the same features."""
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
@@ -156,10 +153,10 @@ def _start_small(module: nn.Module) -> None:
 
 @full_precision
 def prototype_logits(features: Tensor, prototypes: Tensor) -> Tensor:
-    """Cosines to every prototype.
+    """Cosines of features with every prototype.
 
     Args:
-        features: unit rows, float32 (batch, dim).
+        features: of length 1, float32 (batch, dim).
         prototypes: of any length, float32 (count, dim).
     Returns:
         float32 (batch, count).

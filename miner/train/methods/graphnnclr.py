@@ -1,4 +1,4 @@
-"""GraphNNCLR: a student and a teacher that see an image's neighbour in place of itself, and keep the graphs of neighbours."""
+"""GraphNNCLR: DINO whose second views show neighbours of the image; it keeps the graphs of these neighbours."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,34 +18,35 @@ from miner.train.methods.dino import DINO
 from miner.train.methods.parts.graph_files import save_graphs
 from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes, edge_homophily
 
-LISTED = 10
+LIST_SIZE = 10
 
 
 class GraphNNCLR(DINO):
     """The pretraining of GraphNNCLR (IEEE SPL 2025, arXiv 2510.22322), which is AdaSim (Lebailly et al. 2023, arXiv 2303.13606).
 
-    Each stream, teacher and student, keeps the newest backbone features of all images (of their first view, of length 1), and for
-    each image the 10 nearest of them in each of the last w epochs. Neighbours are looked up at every step, before the features of
-    the step replace those of the epoch before, so an image competes with its own earlier view. In these lists of the teacher,
-    candidates collect their similarities as votes. If the image itself has most, its neighbourhood can be trusted: the second view
-    shows an image drawn by softmax of the mean votes with temperature 0.001. Otherwise, and before there are w lists, both views
-    show the image itself. The first `graph_edges` others of each list are the edges of two graphs, for a graph network afterwards.
+    Teacher and student are the two streams. Each stream keeps the newest backbone features of all images (of the first view, of
+    length 1), and for each image a list of its 10 nearest neighbours in each of the last w epochs. A step looks up neighbours
+    before it replaces the features of the epoch before, so an image competes with its own earlier view.
 
-    Semantic pairs as a prior are not of the paper: where there are no trusted lists, the second view shows a mined partner, all
-    alike likely; in trusted lists, a partner gets 1 vote more, as from a list that is certain. Their mined similarities are of
-    another encoder and do not compare with these votes.
+    The lists of the teacher vote: the votes for a candidate are the sum of its similarities. The lists of an image are trusted if
+    there are w of them and the image itself has most votes. Then the second view shows a candidate, drawn by a softmax of the mean
+    votes with temperature 0.001. Otherwise both views show the image itself. The first `graph_edges` other images of each list
+    are the edges of two graphs, for a graph network later.
 
-    Loss and teacher are DINO's. Only items of an image with itself get a neighbour; a mined pair that is an item stays one.
+    Semantic pairs as a prior are not in the paper. Without trusted lists, the second view shows a mined partner, drawn uniformly.
+    In trusted lists, each partner gets one more vote, as if another list held it with similarity 1. The mined similarities are
+    not used: they come from another encoder.
+
+    Loss and teacher are DINO's. Only an item of an image with itself gets a neighbour; the item of a mined pair does not change.
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         images: N, of the data set.
         steps_per_epoch: of the run.
-        graph_edges: k_e, edges per image and epoch.
-        graph_window: w, epochs that lists are kept for.
+        graph_edges: edges per image and epoch, k_e.
+        graph_window: epochs whose lists are kept, w.
         graph_prior: whether the pairs of `take_index` are a prior.
-        of_dino: see there.
+        of_dino: see `DINO`.
     """
 
     def __init__(
@@ -64,7 +65,9 @@ class GraphNNCLR(DINO):
         self.steps_per_epoch = steps_per_epoch
         self.graph_edges, self.graph_window, self.graph_prior = graph_edges, graph_window, graph_prior
         of_graph = min(graph_edges + 1, images)
-        self.teacher_bank = NeighbourBank(images, width, window=graph_window, listed=min(max(LISTED, of_graph), images))
+        self.teacher_bank = NeighbourBank(
+            images, width, window=graph_window, listed=min(max(LIST_SIZE, of_graph), images)
+        )
         self.student_bank = NeighbourBank(images, width, window=graph_window, listed=of_graph)
         self._prior: PairIndex | None = None
         self._prior_here: PairIndex | None = None
@@ -88,7 +91,7 @@ class GraphNNCLR(DINO):
         return torch.where(trusted, drawn, positives.to(rows.device))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step of DINO; then both banks take the features of the first views."""
+        """One step of DINO; then both banks take up the features of the first views."""
         outcome, student, teacher = self.distil(batch)
         items, epoch = len(batch.first), (self.taken - 1) // self.steps_per_epoch
         rows, positives = gather_rows(batch.anchors), gather_rows(batch.positives[:items])
@@ -101,9 +104,9 @@ class GraphNNCLR(DINO):
         images = len(self.teacher_bank.features)
         first = self.graph_window * self.steps_per_epoch
         views = (
-            f"neighbours of an image give second views after {self.graph_window} epochs"
+            f"second views show neighbours after {self.graph_window} epochs"
             if first < self.steps
-            else f"no second view is a neighbour's in this run: that takes more than {self.graph_window} epochs (--graph-window)"
+            else f"no second view shows a neighbour in this run: that takes more than {self.graph_window} epochs (--graph-window)"
         )
         return [
             f"{size_mb:,.1f} MB for features and neighbours of {images:,} images, in memory and in each checkpoint",

@@ -1,4 +1,4 @@
-"""MoCo v2: a query against its key and a queue of keys of earlier batches."""
+"""MoCo v2: contrasts a query with its key and with a queue of keys of earlier batches."""
 
 import torch
 from torch import Tensor, nn
@@ -17,23 +17,21 @@ from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 class MoCo(Method):
     """Momentum contrast (He et al. 2020, arXiv 1911.05722) with the MLP head of v2 (Chen et al. 2020, arXiv 2003.04297).
 
-    As the authors' CIFAR demo: the keys are shuffled before, and sorted back after, an encoder that normalises parts of
-    the batch apart; the symmetric loss is the sum of both directions. Both directions' keys enter the queue after both
-    losses, so no query meets its own key as a negative. The key encoder averages parameters only; its normalisation
-    keeps statistics of its own.
+    As in the authors' CIFAR demo, the views are shuffled before the key encoder, which normalises parts of the batch apart, and
+    the keys are sorted back. The symmetric loss is the sum of both directions. The keys of both directions enter the queue after
+    both losses, so no query meets its own key as a negative. The key encoder averages parameters only; its normalisation has its
+    own statistics.
 
-    Unlike the reference, the queue starts empty instead of with random vectors: no feature is like those, so the first
-    steps would be won by moving all features to one point, from which a short run does not recover.
+    Deviation: the queue starts empty instead of with random vectors. No feature is similar to random vectors, so all features
+    could move to one point to lower the first losses; a short run does not recover from that.
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         dim: width of the projection.
         queue_size: negatives; a multiple of the keys per step.
         momentum: m in key <- m key + (1 - m) query.
         temperature: of the loss.
-        symmetric: whether each view is query once.
-        seed: of the head.
+        symmetric: whether both views are queries.
     """
 
     queue: Tensor
@@ -52,8 +50,7 @@ class MoCo(Method):
         symmetric: bool,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
         self.key_encoder = slow_copy(nn.Sequential(self.backbone, self.head))
@@ -64,7 +61,7 @@ class MoCo(Method):
         self.register_buffer("queue_rows", torch.zeros(queue_size, dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step: the key encoder moves, keys are computed, the loss taken, and the keys queued."""
+        """One step: the key encoder moves, keys and loss are computed, and the keys enter the queue."""
         if batch.opens_step:
             move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
         directions = 2 if self.symmetric else 1
@@ -96,24 +93,24 @@ class MoCo(Method):
             }
 
     def _absent(self, batch: Batch, shown: Tensor) -> Tensor:
-        """Slots that are no negatives of queries that show these images: bool (queries, queue)."""
+        """Slots of the queue that are not negatives of queries of these images: bool (queries, queue)."""
         empty = empty_slots(self.queue, self.queued)
         return either(empty.expand(len(shown), -1), batch.known_positive_mask(shown, self.queue_rows))
 
     def _enqueue(self, batch: Batch, keys: list[Tensor]) -> None:
-        """Put each item's own keys into the queue, and which images they show; a further positive is no item's own."""
+        """Put the keys of the items into the queue, with the images that they show; keys of partners do not enter it."""
         anchors = gather_rows(batch.anchors)
         shown = [gather_rows(batch.positives), anchors][: len(keys)]
         new_keys = self._keys_of_step.add(batch, torch.cat([key[: len(anchors)] for key in keys]))
         new_rows = self._rows_of_step.add(batch, torch.cat([rows[: len(anchors)] for rows in shown]))
         if new_keys is not None and new_rows is not None:
-            # The same slots twice: only the second call moves on.
+            # Both calls write to the same slots; only the second one advances `queued`.
             enqueue(self.queue_rows, self.queued.clone(), new_rows)
             enqueue(self.queue, self.queued, new_keys)
 
     @torch.no_grad()
     def _keys(self, view: Tensor, generator: torch.Generator) -> Tensor:
-        """Unit keys of all processes (whole batch, dim) in the order of their views, encoded in a shuffled order."""
+        """Keys of all processes, of length 1, (whole batch, dim); they are encoded in a shuffled order and sorted back."""
         views = gather_rows(view)
         order = torch.randperm(len(views), generator=generator)
         shuffled = own_rows(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)

@@ -1,4 +1,4 @@
-"""NNCLR: each view predicts the nearest earlier neighbour of the other one."""
+"""NNCLR: each view predicts the nearest neighbour of the other one among earlier projections."""
 
 import torch
 from torch import Tensor, nn
@@ -18,18 +18,16 @@ from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 class NNCLR(Method):
     """Nearest-neighbour contrastive learning (Dwibedi et al. 2021, arXiv 2104.14548).
 
-    The projections of the first view enter the support set after both neighbours have been looked up, so no view is its own
-    neighbour. The support set starts empty instead of with random vectors; in the first step, a view stands for its neighbour. The
-    projector has two layers, as is usual for small images, where the authors use three.
+    The projections of the first views enter the support set after the neighbours of both views have been looked up, so no view is
+    its own neighbour. Deviations: the support set starts empty instead of with random vectors, and in the first step a view takes
+    the place of its neighbour. The projector has two layers, as usual for small images, where the authors use three.
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
-        predictor_dim: of the hidden layer of the predictor.
-        queue_size: of the support set; well below the number of images, or it holds each image's own projection.
+        predictor_dim: width of the hidden layer of the predictor.
+        queue_size: of the support set; far below the number of images, or it would hold an earlier projection of each image.
         temperature: of the loss.
-        seed: of both heads.
     """
 
     queue: Tensor
@@ -47,8 +45,7 @@ class NNCLR(Method):
         temperature: float,
         seed: int,
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
             self.predictor = mlp(dim, predictor_dim, dim)
@@ -58,7 +55,7 @@ class NNCLR(Method):
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
-        """One step: neighbours are looked up, the loss taken, and the support set moves on."""
+        """One step: neighbours are looked up, the loss is computed, and the first views enter the support set."""
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (gather_rows(l2_normalise(self.predictor(projection))) for projection in projections)
         units = [l2_normalise(projection.detach()) for projection in projections]
@@ -83,7 +80,7 @@ class NNCLR(Method):
     def _partner_logits(
         self, batch: Batch, partner_items: Tensor, neighbours: tuple[Tensor, Tensor], predictions: tuple[Tensor, Tensor]
     ) -> Tensor:
-        """Each anchor's neighbour with the predictions of its partners, and back: (2 partners, 1 + batch)."""
+        """Each anchor's neighbour with the predictions of its partners, and the reverse: (2 partners, 1 + batch)."""
         (near_one, near_two), (one, two), items = neighbours, predictions, len(batch.first)
         anchors, own, partners = batch.anchors, batch.positives[:items], batch.positives[items:]
         same = own_item(partner_items, items)

@@ -1,4 +1,4 @@
-"""SimCLR: each view against all other images of the batch."""
+"""SimCLR: contrasts each view with the views of all other images of the batch."""
 
 import torch
 from torch import Tensor, nn
@@ -17,22 +17,19 @@ from miner.train.methods.parts.partners import either, own_item
 class SimCLR(Method):
     """Contrast within the batch (Chen et al. 2020, arXiv 2002.05709).
 
-    Both views go through the networks as one batch, so that normalisation sees all of it, as over the authors' devices. The
-    projector normalises its output too, as their code does.
+    Both views pass through the networks as one batch, so that normalisation sees all of it, as it does over the authors' devices.
+    The projector also normalises its output, as the authors' code does.
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
         temperature: of the loss.
-        seed: of the projector.
     """
 
     def __init__(
         self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, temperature: float, seed: int
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
         self.temperature = temperature
@@ -54,7 +51,7 @@ class SimCLR(Method):
         return {"loss": loss, **metrics}
 
     def _partner_logits(self, batch: Batch, partner_items: Tensor, projections: Tensor) -> Tensor:
-        """Each anchor with its partners and back, against both views of all other items: (2 partners, 1 + 2 batch)."""
+        """Anchor to partner and partner to anchor, with both views of all other items as negatives: (2 partners, 1 + 2 batch)."""
         items = len(batch.first)
         views, partners = projections[: 2 * items], projections[2 * items :]
         anchors = views[partner_items]

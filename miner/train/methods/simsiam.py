@@ -1,4 +1,4 @@
-"""SimSiam: each view predicts the other one, which takes no gradient."""
+"""SimSiam: each view predicts the other one, to which no gradient flows."""
 
 from torch import Tensor, nn
 
@@ -15,22 +15,19 @@ from miner.train.methods.parts.partners import RowIndex, with_partners
 class SimSiam(Method):
     """Siamese networks with a stop-gradient (Chen & He 2021, arXiv 2011.10566, algorithm 1).
 
-    The projector has two layers, as the authors use on CIFAR-10 (their section D), and ends in a normalisation without scale and
-    offset. The learning rate of the predictor does not decay (their table 1).
+    The projector has two layers, as the authors use on CIFAR-10 (section D), and ends in a normalisation without scale and offset.
+    The learning rate of the predictor does not decay (table 1).
 
     Args:
-        backbone: (batch, 3, size, size) -> (batch, width).
-        width: of its features.
+        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
-        predictor_dim: of the hidden layer of the predictor, the narrow one.
-        seed: of both heads.
+        predictor_dim: width of the hidden layer of the predictor, a narrow one.
     """
 
     def __init__(
         self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, predictor_dim: int, seed: int
     ) -> None:
-        super().__init__()
-        self.backbone = backbone
+        super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim, affine=False), bias=False)
             self.predictor = mlp(dim, predictor_dim, dim)
@@ -50,6 +47,6 @@ class SimSiam(Method):
         }
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """Encoder and projector follow the schedule; the predictor does not."""
+        """Backbone and projector follow the schedule of the learning rate; the predictor does not."""
         encoder = [*self.backbone.parameters(), *self.head.parameters()]
         return [ParameterGroup(encoder), ParameterGroup(list(self.predictor.parameters()), constant_lr=True)]

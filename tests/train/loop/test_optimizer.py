@@ -14,9 +14,9 @@ class Two(Method):
     """A layer that follows the schedule and one that does not."""
 
     def __init__(self) -> None:
-        super().__init__()
         torch.manual_seed(0)
-        self.backbone, self.predictor = nn.Linear(3, 4), nn.Linear(4, 2)
+        super().__init__(nn.Linear(3, 4))
+        self.predictor = nn.Linear(4, 2)
 
     def forward(self, batch: Any) -> dict[str, torch.Tensor]:
         return {"loss": self.predictor(self.backbone(torch.ones(2, 3))).square().sum()}

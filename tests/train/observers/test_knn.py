@@ -71,10 +71,8 @@ class Still(Method):
     """A backbone whose features the test sets: a linear map of the mean colour."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.backbone = torch.nn.Sequential(
-            torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 4), torch.nn.Dropout(0.9)
-        )
+        layers = torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten(), torch.nn.Linear(3, 4), torch.nn.Dropout(0.9)
+        super().__init__(torch.nn.Sequential(*layers))
 
     def forward(self, batch: object) -> dict[str, torch.Tensor]:
         raise NotImplementedError

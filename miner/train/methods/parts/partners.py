@@ -1,4 +1,4 @@
-"""Several positives of one anchor in one step."""
+"""Partners: further positives of an anchor in one step."""
 
 from collections.abc import Callable
 
@@ -12,13 +12,13 @@ PairLoss = Callable[[RowIndex, RowIndex], Tensor]
 
 
 def with_partners(batch: Batch, loss: PairLoss) -> Tensor:
-    """The loss of every anchor with its own view, and with each of its partners (SePP-ID, TMLR 2024, eq. 2).
+    """The loss of every anchor with its own second view, and with each of its partners (SePP-ID, TMLR 2024, eq. 2).
 
     mean over anchors of [l(first, own second) + weight x sum over partners of l(first, partner)]; the anchor is encoded once.
 
     Args:
         batch: of the step.
-        loss: mean loss of rows of the first views, each with the row of the second views at the same place.
+        loss: mean loss of some first views, each with one second view; called with the rows of both.
     Returns:
         float32 scalar.
     """
@@ -30,10 +30,10 @@ def with_partners(batch: Batch, loss: PairLoss) -> Tensor:
 
 
 def own_item(partner_items: Tensor, items: int) -> Tensor:
-    """Which item a partner belongs to, whose views are no negatives of it: bool (partners, items)."""
+    """Which item a partner belongs to: bool (partners, items); the views of that item are no negatives of the partner."""
     return partner_items.unsqueeze(1) == torch.arange(items, device=partner_items.device)
 
 
 def either(one: Tensor, other: Tensor | None) -> Tensor:
-    """Where one of two masks is true; the second may be missing."""
+    """The union of two masks, of which the second may be missing."""
     return one if other is None else one | other

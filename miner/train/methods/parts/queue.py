@@ -1,4 +1,4 @@
-"""A ring of the newest features."""
+"""A ring buffer of the newest features."""
 
 import torch
 from torch import Tensor
@@ -8,12 +8,12 @@ from miner.train.data.batch import Batch
 
 @torch.no_grad()
 def enqueue(queue: Tensor, queued: Tensor, rows: Tensor) -> None:
-    """Overwrite the oldest rows of a ring, in place.
+    """Overwrite the oldest rows of a ring buffer, in place.
 
     Args:
-        queue: float32 (size, dim), or of any other dtype and row.
-        queued: int64 scalar, rows that were ever put in; it is advanced.
-        rows: (count, ...) like the queue's, count <= size.
+        queue: (size, ...), of any dtype.
+        queued: int64 scalar, how many rows have ever been put in; it is advanced.
+        rows: (count, ...) like those of the queue, count <= size.
     """
     slots = (queued + torch.arange(len(rows), device=rows.device)) % len(queue)
     queue.index_copy_(0, slots, rows)
@@ -21,18 +21,18 @@ def enqueue(queue: Tensor, queued: Tensor, rows: Tensor) -> None:
 
 
 def empty_slots(queue: Tensor, queued: Tensor) -> Tensor:
-    """Which slots hold nothing yet: bool (size,)."""
+    """Which slots are still empty: bool (size,)."""
     return torch.arange(len(queue), device=queue.device) >= queued
 
 
 class StepRows:
-    """Rows that come in with the parts of a step and are wanted when it ends; between steps there are none."""
+    """Collects rows from the parts of a step until its last part; it is empty between steps."""
 
     def __init__(self) -> None:
         self._rows: list[Tensor] = []
 
     def add(self, batch: Batch, rows: Tensor) -> Tensor | None:
-        """Keep the rows of a part, (rows, dim); with the last part, give back those of the whole step."""
+        """Keep the rows of a part, (rows, dim); returns those of the whole step with its last part, else None."""
         self._rows.append(rows)
         if not batch.closes_step:
             return None
