@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.engine.result import Result
@@ -30,6 +31,8 @@ class StageCommand:
         parallel: whether several processes that torchrun starts work on it together.
         exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
         refined: the target instead, for options with `refined`; None for a stage that evaluates no run.
+        test_images: "module:function" that names labelled images, as options of `embed`. They are embedded into `test/` before
+            the stage runs, with the other options of the embedded images. None for a stage without test images.
     """
 
     target: str
@@ -38,6 +41,7 @@ class StageCommand:
     exclusive: bool = True
     parallel: bool = False
     refined: str | None = None
+    test_images: str | None = None
 
     def run(self, options: Options, workspace: Workspace, force: bool) -> Result:
         """Do the work.
@@ -49,12 +53,22 @@ class StageCommand:
         Raises:
             MinerError: as the stage says.
         """
+        if self.test_images is not None and (images := load(self.test_images)(options, workspace)) is not None:
+            _embed_like_others(images, workspace, force)
         target = self.refined if self.refined and getattr(options, "refined", False) else self.target
-        return load(target)(options, workspace, force=force)
+        result: Result = load(target)(options, workspace, force=force)
+        return result
 
     def evaluates_run(self, values: Mapping[str, Any]) -> bool:
         """Whether these options ask for a run: in a recipe, the one that was trained before."""
         return self.refined is not None and not values.get("refined")
+
+
+def _embed_like_others(images: Mapping[str, Any], workspace: Workspace, force: bool) -> None:
+    """Embed test images into `test/`, with the options that the images of the workspace were embedded with."""
+    embed, asked = STAGES["embed"], EmbeddingsManifest.read(workspace).asked
+    same = {name: asked[name] for name in embed.options.model_fields if name in asked}
+    embed.run(embed.options.parse({**same, **images}), workspace.test, force)
 
 
 STAGES = {
@@ -102,6 +116,7 @@ STAGES = {
         KnnOptions,
         "Classify by weighted nearest neighbours on frozen features.",
         refined="miner.refine.comparison.evaluate_refined:knn_of_refined",
+        test_images="miner.refine.comparison.evaluate_refined:test_images_of_refined",
     ),
     "eval linear": StageCommand(
         "miner.evaluate.run:linear",
@@ -110,11 +125,13 @@ STAGES = {
         "--mode fast (logistic regression on features without augmentation) and --mode augmented (SGD over random crops, the "
         "protocol of papers) keep their results beside each other.",
         refined="miner.refine.comparison.evaluate_refined:linear_of_refined",
+        test_images="miner.refine.comparison.evaluate_refined:test_images_of_refined",
     ),
     "eval graph": StageCommand(
-        "miner.refine.comparison.run:compare",
+        "miner.refine.comparison.run:eval_graph",
         GraphOptions,
         "Say what refinement by a graph network adds: three modes and all controls in one table, for several seeds.",
+        test_images="miner.refine.comparison.run:test_images",
     ),
     "review": StageCommand(
         "miner.review.run:review",
@@ -132,7 +149,7 @@ STAGES = {
 }
 
 
-def load(target: str) -> Callable[..., Result]:
+def load(target: str) -> Callable[..., Any]:
     """The function behind "module:function"."""
     module, _, function = target.partition(":")
     return getattr(importlib.import_module(module), function)  # type: ignore[no-any-return]

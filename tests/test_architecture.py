@@ -39,7 +39,6 @@ BETWEEN_STAGES = {
     ("publish", "embed"): "the commands that make a data set again",
     ("publish", "export"): "the commands that make a data set again",
     ("publish", "pairs"): "the commands that make a data set again",
-    ("refine", "embed"): "test images are embedded as the others were",
     ("refine", "evaluate"): "refined features are judged as others are",
     ("refine", "pairs"): "the exact neighbour graph",
 }

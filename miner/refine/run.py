@@ -38,7 +38,7 @@ def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = F
 
 def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
     embeddings = EmbeddingsManifest.read(workspace)
-    refined = refined_workspace(workspace)
+    refined = workspace.refined
     request = {**options.request(), "embeddings": embeddings.identity}
     if options.run is not None:
         request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
@@ -65,11 +65,6 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broa
     manifest = broadcast(manifest)
     assert manifest is not None
     return _result(manifest, refined)
-
-
-def refined_workspace(workspace: Workspace) -> Workspace:
-    """Where `miner refine` writes."""
-    return Workspace(workspace.root / "refined")
 
 
 def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:

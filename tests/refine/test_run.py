@@ -18,9 +18,9 @@ from miner.errors import MinerError, UsageError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.refine.comparison import scores
-from miner.refine.comparison.run import compare
 from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.refine.run import refine
+from miner.stages import STAGES
 from miner.verify.run import verify
 from tests.refine.graphs import clusters
 
@@ -85,7 +85,7 @@ def test_killed_refinement_continues_to_the_same_bytes(make_embeddings) -> None:
     assert whole == killed
 
 
-def test_controls_stopped_halfway_end_with_the_same_bytes(make_photos, tmp_path, monkeypatch) -> None:
+def test_stopped_controls_end_with_the_same_bytes(make_photos, tmp_path, monkeypatch) -> None:
     images, test = make_photos(count=40, classes=4), make_photos("test", count=20, classes=4)
     options = GraphOptions.parse(
         {"test": str(test), "neighbors": 3, "dim": 8, "epochs": 1, "seeds": 1, "device": "cpu"}
@@ -93,7 +93,8 @@ def test_controls_stopped_halfway_end_with_the_same_bytes(make_photos, tmp_path,
     workspaces = [Workspace(tmp_path / name) for name in ("whole", "stopped")]
     for workspace in workspaces:
         embed(EmbedOptions.parse({"source": str(images)}), workspace)
-    record = compare(options, workspaces[0]).record
+    eval_graph = STAGES["eval graph"].run
+    record = eval_graph(options, workspaces[0], force=False).record
     assert (len(record["rows"]), record["n_train"], len(record["scores"]["raw-features-inductive"])) == (9, 40, 1)
     done = []
 
@@ -106,11 +107,11 @@ def test_controls_stopped_halfway_end_with_the_same_bytes(make_photos, tmp_path,
     score = scores.score
     monkeypatch.setattr(scores, "score", score_or_stop)
     with pytest.raises(MinerError, match="stopped"):
-        compare(options, workspaces[1])
+        eval_graph(options, workspaces[1], force=False)
     monkeypatch.setattr(scores, "score", lambda *arguments: done.append(score) or score(*arguments))
-    compare(options, workspaces[1])
+    eval_graph(options, workspaces[1], force=False)
     assert len(done) == 9  # each arm once
     whole, stopped = (contents(workspace.root / "graph") for workspace in workspaces)
     assert whole == stopped and set(whole) == {"table.md", "table.csv", "table.json", "table.png", "manifest.json"}
     verify(str(workspaces[0].root))
-    assert not compare(options, workspaces[0]).fresh
+    assert not eval_graph(options, workspaces[0], force=False).fresh

@@ -7,37 +7,41 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, fingerprint, signed
+from miner.engine.records import Record, signed
 from miner.engine.result import Result
-from miner.refine.modes.held_out import embed_test, held_out_workspace, labels_of_both
+from miner.refine.modes.held_out import TrainAndTest, read_train_and_test, test_source
 from miner.refine.options import GraphOptions, RefineOptions
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from miner.refine.comparison.controls import GraphArm
-    from miner.refine.modes.modes import NeighbourLists
 
 
-def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Classify test images by the features of every arm, for several seeds; killed and started again, it continues.
+def test_images(options: GraphOptions, workspace: Workspace) -> Record:
+    """What `eval graph` needs embedded in `test/`.
 
     Raises:
-        MinerError: there are no embeddings or labels, or the classes of the test images are others.
+        MinerError: there are no embeddings.
         UsageError: torch_geometric is missing, or no test set is known.
     """
-    embeddings = workspace.manifest(workspace.embeddings)
+    embeddings = EmbeddingsManifest.read(workspace)
     from miner.refine.network.network import require_geometric
 
     require_geometric()
-    held_out = embed_test(
-        workspace, embeddings, test=options.test, limit=options.test_limit, device=options.device, force=force
-    )
-    inputs = {"embeddings": fingerprint(embeddings["files"]), "test_embeddings": fingerprint(held_out["files"])}
-    stage = Stage(workspace.root / "graph", {**options.request(), **inputs})
+    return test_source(embeddings, test=options.test, limit=options.test_limit, device=options.device)
+
+
+def eval_graph(options: GraphOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Classify test images by the features of every arm, for several seeds; killed and started again, it continues.
+
+    Raises:
+        MinerError: labels are missing, or the classes of the test images are others.
+    """
+    embeddings, test = EmbeddingsManifest.read(workspace), EmbeddingsManifest.read(workspace.test)
+    inputs = {"embeddings": embeddings.identity, "test_embeddings": test.identity}
+    stage = Stage(workspace.graph, {**options.request(), **inputs})
     if not force and (manifest := stage.finished()):
         return _result(manifest, stage.folder, fresh=False)
     stage.begin(force)
@@ -48,24 +52,15 @@ def compare(options: GraphOptions, workspace: Workspace, *, force: bool = False)
 
 
 def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple[Record, list[Path]]:
-    import numpy as np
-
-    from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.engine import Unit, committed, run, write_bytes, write_json
-    from miner.pairs.arithmetic.cosine import unit_rows
     from miner.refine.comparison import controls_table as table
     from miner.refine.comparison.controls import GRAPH_ARMS
-    from miner.refine.modes.modes import NeighbourLists
 
-    train, test = EmbeddingStore(workspace), EmbeddingStore(held_out_workspace(workspace))
-    labels, truth = labels_of_both(train, test)
-    features = unit_rows(np.concatenate([train.vectors, test.vectors]))
-    lists = NeighbourLists(train.vectors, test.vectors, options.neighbors)
-    parts = folder / "parts"
+    data, parts = read_train_and_test(workspace, options.neighbors), folder / "parts"
 
     def unit(arm: "GraphArm", seed: int) -> Unit:
         name = f"{table.arm_key(arm)}-{seed}"
-        work = partial(_score_arm, arm, seed, options, features, lists, (labels, truth), parts / f"{name}.pt")
+        work = partial(_score_arm, arm, seed, options, data, parts / f"{name}.pt")
         return Unit(name, (parts / f"{name}.json",), work)
 
     seeds = range(options.seed, options.seed + options.seeds)
@@ -75,8 +70,8 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     rows = table.control_rows(scores)
     record = {
         "unit": "top-1 accuracy in percent on the test images; mean and half of the 95 % interval over seeds",
-        "n_train": len(labels),
-        "n_test": len(truth),
+        "n_train": len(data.labels),
+        "n_test": len(data.truth),
         "rows": rows,
         "verdict": table.verdict(scores),
         "scores": scores,
@@ -92,14 +87,7 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
 
 
 def _score_arm(
-    arm: "GraphArm",
-    seed: int,
-    options: GraphOptions,
-    features: "NDArray[np.float32]",
-    lists: "NeighbourLists",
-    labels: "tuple[NDArray[np.int64], NDArray[np.int64]]",
-    checkpoint: Path,
-    path: Path,
+    arm: "GraphArm", seed: int, options: GraphOptions, data: TrainAndTest, checkpoint: Path, path: Path
 ) -> None:
     from miner.engine import json_bytes
     from miner.refine.comparison.controls import arm_features
@@ -107,8 +95,8 @@ def _score_arm(
     from miner.refine.network.resources import graph_device
 
     own = RefineOptions.parse(options.model_dump(include=set(RefineOptions.model_fields)) | {"seed": seed})
-    candidates = arm_features(arm, features, lists, own, checkpoint)
-    scores = score(candidates, *labels, seed, graph_device(options.device))
+    candidates = arm_features(arm, data.features, data.lists, own, checkpoint)
+    scores = score(candidates, data.labels, data.truth, seed, graph_device(options.device))
     path.write_bytes(json_bytes(scores))
     found = ", ".join(f"{name} {result['test']:.2f} %" for name, result in scores.items())
     print(f"{arm.name}, {arm.mode}, seed {seed}: {found}", file=sys.stderr, flush=True)
