@@ -110,8 +110,8 @@ def flag_name(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Options from a YAML file.
+def read_yaml(path: Path) -> dict[str, Any]:
+    """The mapping in a YAML file, with `_` for `-` in its names.
 
     Raises:
         UsageError: the file is missing, is not YAML, or is not a mapping.

@@ -1,6 +1,4 @@
-"""What a recipe is, and its stages with every option validated.
-
-A recipe is YAML:
+"""Recipes: stages with their options, in a YAML file.
 
     workspace: datasets_out/demo
     stages:
@@ -11,12 +9,12 @@ A recipe is YAML:
       embed: {limit: null}
     notes: Said before the work starts.
 
-A stage may come twice, as `train` does where a first run is the encoder of the second; what --set and `full` change, they
-change in both. `{workspace}` in a value stands for the workspace: `embed: {encoder: "run:{workspace}/runs/sampler"}`.
+A stage may come twice: in pipelines/cifar10_sepp.yaml the first `train` makes the encoder, and the second trains on its pairs.
+--set and `full` change both. `{workspace}` in a value stands for the workspace: `embed: {encoder: "run:{workspace}/runs/sampler"}`.
 A recipe with `arms` is a study (`miner.study`).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +28,7 @@ from miner.stages import STAGES
 StageOptions = dict[str, Any]
 Stages = list[dict[str, StageOptions | None]]
 Planned = list[tuple[str, Options]]
-Kind = TypeVar("Kind", bound=BaseModel)
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 class RunOptions(Options):
@@ -56,15 +54,35 @@ class RunOptions(Options):
         None, "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.", panel="studies"
     )
 
+    def changes(self) -> dict[str, StageOptions]:
+        """What --set changes: options by stage.
+
+        Raises:
+            UsageError: a change is written otherwise, or its value is not YAML.
+        """
+        import yaml
+
+        parsed: dict[str, StageOptions] = {}
+        for change in self.set:
+            target, equals, value = change.partition("=")
+            stage, dot, name = target.rpartition(".")
+            if not equals or not dot:
+                raise UsageError(f"--set {change!r}: write STAGE.OPTION=VALUE, such as train.epochs=10.")
+            try:
+                parsed.setdefault(stage, {})[name] = yaml.safe_load(value)
+            except yaml.YAMLError:
+                raise UsageError(f"--set {change!r}: {value!r} is not a YAML value.") from None
+        return parsed
+
 
 class Recipe(BaseModel):
     """A recipe file.
 
     Attributes:
-        workspace: where the stages work.
-        stages: one mapping of stage name to options each, in order.
+        workspace: folder in which the stages work.
+        stages: in order, each a mapping of one stage name to its options.
         full: options by stage that --full adds.
-        notes: a sentence for the user, and another for --full.
+        notes: a text for the user, printed before the work starts if --full is not given.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -75,73 +93,62 @@ class Recipe(BaseModel):
     notes: str = ""
 
 
-def read_recipe(kind: type[Kind], content: dict[str, Any], path: Path) -> Kind:
-    """The content of a recipe file, checked.
+def read_recipe(model: type[_Model], content: dict[str, Any], path: Path) -> _Model:
+    """Check the content of a recipe, or of a study.
 
     Raises:
-        UsageError: it is not such a recipe; names the place.
+        UsageError: something is missing, unknown or of the wrong type; the message names the place.
     """
     try:
-        return kind.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as error:
         problem = error.errors()[0]
         where = ".".join(str(part) for part in problem["loc"])
-        raise UsageError(f"{path} is not a {kind.__name__.lower()}: {where}: {problem['msg']}.") from None
+        raise UsageError(f"{path} is not a {model.__name__.lower()}: {where}: {problem['msg']}.") from None
 
 
-def plan_recipe(
-    recipe: Recipe, changes: dict[str, StageOptions], full: bool, path: Path, workspace: Path | None = None
-) -> Planned:
-    """All stages with their options validated.
+def plan_recipe(recipe: Recipe, options: RunOptions) -> Planned:
+    """The stages of a recipe, all their options validated.
 
-    Args:
-        recipe: as read.
-        changes: options by stage, from --set.
-        full: whether to apply the recipe's `full`.
-        path: of the recipe, for errors.
-        workspace: instead of the recipe's own.
     Raises:
         UsageError: a stage or an option is wrong.
     """
     names = [name for stage in recipe.stages for name in stage]
-    check_names(names, changes, recipe.full, full, path)
-    return plan_stages(recipe.stages, [recipe.full if full else {}, changes], workspace or recipe.workspace)
+    check_names(names, recipe.full, options)
+    layers = [recipe.full if options.full else {}, options.changes()]
+    return plan_stages(recipe.stages, layers, options.workspace or recipe.workspace)
 
 
-def check_names(
-    names: Sequence[str], changes: Iterable[str], full_names: Iterable[str], full: bool, path: Path
-) -> None:
-    """Refuse stages that there are not.
+def check_names(names: Sequence[str], full: Collection[str], options: RunOptions) -> None:
+    """Check the names of stages.
 
     Args:
-        names: of the recipe's stages.
-        changes, full_names: names of stages that --set and `full` change.
-        full: whether --full was given.
-        path: of the recipe.
+        names: of the stages that run.
+        full: of the stages that --full changes.
+        options: of `miner run`.
     Raises:
-        UsageError: a stage is unknown, is to be changed and not there, or there are none.
+        UsageError: a stage is unknown, --set or --full changes a stage that does not run, or there are no stages.
     """
-    full_names = list(full_names)
-    for name in [*names, *full_names]:
+    for name in [*names, *full]:
         if name not in STAGES:
-            raise UsageError(f"{path}: unknown stage {name!r} (known: {', '.join(STAGES)}).")
+            raise UsageError(f"{options.recipe}: unknown stage {name!r} (known: {', '.join(STAGES)}).")
     if not names:
-        raise UsageError(f"{path} names no stages.")
-    if full and not full_names:
-        raise UsageError(f"{path} has no `full` settings; run it without --full.")
-    for name in [*changes, *full_names]:
+        raise UsageError(f"{options.recipe} names no stages.")
+    if options.full and not full:
+        raise UsageError(f"{options.recipe} has no `full` settings; run it without --full.")
+    for name in [*options.changes(), *full]:
         if name not in names:
             known = ", ".join(dict.fromkeys(names))
             raise UsageError(f"The recipe has no stage {name!r} to change (it has {known}).")
 
 
 def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], workspace: Path) -> Planned:
-    """Stages with their options validated.
+    """Stages, all their options validated.
 
     Args:
         stages: as in a recipe.
-        layers: options by stage; each layer wins over the ones before it and over the stages' own.
-        workspace: for `{workspace}` in values.
+        layers: options by stage. Each layer wins over the layers before it and over the options in `stages`.
+        workspace: what `{workspace}` in a value stands for.
     Raises:
         UsageError: an option is wrong.
     """
@@ -151,7 +158,7 @@ def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], wo
         for name, options in stage.items():
             given = (options or {}, *(layer.get(name, {}) for layer in layers))
             values = {
-                option.replace("-", "_"): _placed(value, workspace)
+                option.replace("-", "_"): _with_workspace(value, workspace)
                 for layer in given
                 for option, value in layer.items()
             }
@@ -163,26 +170,5 @@ def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], wo
     return planned
 
 
-def _placed(value: Any, workspace: Path) -> Any:
+def _with_workspace(value: Any, workspace: Path) -> Any:
     return value.replace("{workspace}", str(workspace)) if isinstance(value, str) else value
-
-
-def parse_changes(changes: list[str]) -> dict[str, StageOptions]:
-    """`STAGE.OPTION=VALUE` as options by stage.
-
-    Raises:
-        UsageError: one is written otherwise, or its value is not YAML.
-    """
-    import yaml
-
-    parsed: dict[str, StageOptions] = {}
-    for change in changes:
-        target, equals, value = change.partition("=")
-        stage, dot, option = target.rpartition(".")
-        if not equals or not dot:
-            raise UsageError(f"--set {change!r}: write STAGE.OPTION=VALUE, such as train.epochs=10.")
-        try:
-            parsed.setdefault(stage, {})[option] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise UsageError(f"--set {change!r}: {value!r} is not a YAML value.") from None
-    return parsed

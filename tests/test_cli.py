@@ -124,20 +124,22 @@ def test_killed_embedding_continues_to_the_same_bytes(make_photos, tmp_path) -> 
 
 
 def test_recipe_reports_the_run_that_it_trained(tmp_path: Path) -> None:
-    from miner.recipe import Recipe, plan_recipe
+    from miner.recipe import Recipe, RunOptions, plan_recipe
 
     recipe = Recipe(stages=[{"train": {"name": "mine", "batch-size": 64}}, {"eval knn": None}])
-    planned = dict(plan_recipe(recipe, {}, False, tmp_path))
+    planned = dict(plan_recipe(recipe, RunOptions(recipe="recipe.yaml")))
     assert (planned["train"].batch_size, planned["eval knn"].run) == (64, "mine")
-    other = dict(plan_recipe(Recipe(stages=[{"train": {}}, {"eval knn": {"run": "control"}}]), {}, False, tmp_path))
+    other = dict(
+        plan_recipe(Recipe(stages=[{"train": {}}, {"eval knn": {"run": "control"}}]), RunOptions(recipe="recipe.yaml"))
+    )
     assert (other["train"].name, other["eval knn"].run) == (None, "control")
 
 
 def test_recipe_evaluates_what_was_refined_if_asked(tmp_path: Path) -> None:
-    from miner.recipe import Recipe, plan_recipe
+    from miner.recipe import Recipe, RunOptions, plan_recipe
 
     recipe = Recipe(stages=[{"train": None}, {"refine": None}, {"eval knn": {"refined": True}}])
-    planned = dict(plan_recipe(recipe, {}, False, tmp_path))
+    planned = dict(plan_recipe(recipe, RunOptions(recipe="recipe.yaml")))
     assert (planned["refine"].run, planned["eval knn"].run) == (None, None)
 
 

@@ -15,7 +15,7 @@ from miner.commands.help import CommandWithPanels, GroupWithPanels
 from miner.commands.options import DoctorOptions, GeneralOptions, GeneralStageOptions, VerifyOptions
 from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
-from miner.options import Options, read_config
+from miner.options import Options, read_yaml
 from miner.recipe import RunOptions
 from miner.run_stages import run_stage
 from miner.stages import STAGES, StageCommand, load
@@ -98,7 +98,7 @@ def add_command(
         if general.debug:  # errors pass as they are, here and in worker processes
             os.environ["MINER_DEBUG"] = "1"
         config = getattr(general, "config", None)
-        options = options_class.parse({**(read_config(config) if config else {}), **given})
+        options = options_class.parse({**(read_yaml(config) if config else {}), **given})
         show(run(options, general), general.as_json)
 
     general_flags = sorted(flags_of(general_class), key=lambda flag: flag.name in GeneralOptions.model_fields)

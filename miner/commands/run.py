@@ -1,12 +1,13 @@
-"""`miner run`: the stages of a recipe one after another, each skipped when it is done."""
+"""`miner run`: the stages of a recipe one after another, or a study."""
 
-from typing import Any
+from collections import Counter
 
 from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record
 from miner.engine.result import Result
 from miner.errors import UsageError
-from miner.options import read_config
-from miner.recipe import Recipe, RunOptions, parse_changes, plan_recipe, read_recipe
+from miner.options import read_yaml
+from miner.recipe import Recipe, RunOptions, plan_recipe, read_recipe
 from miner.run_stages import run_stages, say
 
 
@@ -20,17 +21,16 @@ def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
         UsageError: the recipe, a change, or an option in it is wrong; found before any work starts.
         MinerError: a stage failed.
     """
-    path = options.recipe
-    content = read_config(path)
+    content = read_yaml(options.recipe)
     if "arms" in content:
         from miner.study.run import run_study
 
         return run_study(options, content, quiet)
     if options.seeds or options.arms or options.engine_address:
-        raise UsageError(f"{path} has no arms; --seeds, --arms and --engine-address are for studies.")
-    recipe = read_recipe(Recipe, content, path)
+        raise UsageError(f"{options.recipe} has no arms; --seeds, --arms and --engine-address are for studies.")
+    recipe = read_recipe(Recipe, content, options.recipe)
+    planned = plan_recipe(recipe, options)
     workspace = Workspace(options.workspace or recipe.workspace)
-    planned = plan_recipe(recipe, parse_changes(options.set), options.full, path, workspace.root)
     if recipe.notes and not options.full:
         say(recipe.notes.strip(), quiet)
     results = run_stages(planned, workspace, options.force, quiet)
@@ -39,12 +39,14 @@ def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
     return Result("run", record, _summary(results, workspace), fresh=fresh)
 
 
-def _by_stage(results: list[Result]) -> dict[str, Any]:
-    """Records by stage; those of a stage that comes again are numbered from 2."""
-    records: dict[str, Any] = {}
-    for number, result in enumerate(results):
-        before = sum(other.stage == result.stage for other in results[:number])
-        records[f"{result.stage} {before + 1}" if before else result.stage] = result.record
+def _by_stage(results: list[Result]) -> dict[str, Record]:
+    """Records by stage. If a stage runs several times, its further records are called STAGE 2, STAGE 3 and so on."""
+    counts: Counter[str] = Counter()
+    records = {}
+    for result in results:
+        counts[result.stage] += 1
+        number = counts[result.stage]
+        records[result.stage if number == 1 else f"{result.stage} {number}"] = result.record
     return records
 
 

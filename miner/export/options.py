@@ -17,7 +17,9 @@ class ExportOptions(Options):
         ge=1,
         panel="expert",
     )
-    shard_count: int | None = option(None, "Most samples in a shard. Default: no limit but the size.", ge=1, panel="expert")
+    shard_count: int | None = option(
+        None, "Most samples in a shard. Default: no limit but the size.", ge=1, panel="expert"
+    )
     seed: int = option(
         0,
         "Seed of the order of the pairs. Pairs are shuffled over all shards, so that pairs of one image do not "
@@ -59,5 +61,7 @@ class ExportOptions(Options):
     @model_validator(mode="after")
     def _references_need_images(self) -> Self:
         if self.references and self.pairs_only:
-            raise ValueError("--references names images in the image shards, which --pairs-only leaves out; choose one.")
+            raise ValueError(
+                "--references names images in the image shards, which --pairs-only leaves out; choose one."
+            )
         return self

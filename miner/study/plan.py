@@ -1,13 +1,12 @@
 """The grid of a study: every run with every option validated."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from miner.errors import UsageError
 from miner.options import Options
-from miner.recipe import Planned, StageOptions, Stages, check_names, plan_stages
-from miner.study.recipe import Study
+from miner.recipe import Planned, RunOptions, Stages, check_names, plan_stages
+from miner.study.recipe import Study, chosen_arms, chosen_seeds
 
 # The study sets these itself (runs are named ARM-sSEED), so --set may not override them.
 _DECIDED_BY_THE_GRID = ("name", "seed", "pairs_arm")
@@ -53,34 +52,21 @@ class Plan:
     runs: list[ArmRun]
 
 
-def plan_study(
-    study: Study,
-    root: Path,
-    changes: Mapping[str, StageOptions],
-    *,
-    full: bool,
-    seeds: list[int],
-    arms: list[str],
-    path: Path,
-) -> Plan:
-    """Validate every option of the study.
+def plan_study(study: Study, options: RunOptions) -> Plan:
+    """Choose arms and seeds, and validate every option of the study.
 
-    Args:
-        study: as read.
-        root: its folder.
-        changes: options by stage from --set; they apply to the arms and to the workspaces.
-        full: whether to apply the study's `full`.
-        seeds, arms: to run.
-        path: of the study file, for errors.
     Raises:
-        UsageError: an arm, a workspace, a stage or an option is wrong.
+        UsageError: an arm, a seed, a workspace, a stage or an option is wrong.
     """
+    seeds, arms = chosen_seeds(study, options.seeds), chosen_arms(study, options.arms)
     names = [name for stages in study.workspaces.values() for stage in stages for name in stage]
-    check_names([*names, *_ARM_STAGES], changes, study.full, full, path)
+    check_names([*names, *_ARM_STAGES], study.full, options)
+    changes = options.changes()
     if decided := [name for name in changes.get("train", {}) if name.replace("-", "_") in _DECIDED_BY_THE_GRID]:
         raise UsageError(f"--set train.{decided[0]}: in a study it follows from arms and seeds; use --arms or --seeds.")
-    layers = [study.full if full else {}, changes]
-    used = dict.fromkeys(_workspace_of(study, arm, path) for arm in arms)
+    root = options.workspace or study.folder
+    layers = [study.full if options.full else {}, changes]
+    used = dict.fromkeys(_workspace_of(study, arm, options.recipe) for arm in arms)
     runs = []
     for seed in seeds:
         for number, arm in enumerate(arms, 1):

@@ -11,12 +11,12 @@ from miner.engine.records import Record, read_json, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
-from miner.recipe import RunOptions, parse_changes, read_recipe
+from miner.recipe import RunOptions, read_recipe
 from miner.run_stages import run_stages, say
 from miner.study.cell import run_cell
 from miner.study.notes import notes
 from miner.study.plan import Plan, plan_study
-from miner.study.recipe import Study, chosen_arms, chosen_seeds
+from miner.study.recipe import Study
 from miner.study.summary import summarise
 from miner.study.table import study_csv, study_markdown
 
@@ -36,16 +36,7 @@ def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Resu
         MinerError: a run failed; raised after the table of the others has been written.
     """
     study = read_recipe(Study, content, options.recipe)
-    changes = parse_changes(options.set)
-    plan = plan_study(
-        study,
-        options.workspace or study.folder,
-        changes,
-        full=options.full,
-        seeds=chosen_seeds(study, options.seeds),
-        arms=chosen_arms(study, options.arms),
-        path=options.recipe,
-    )
+    plan = plan_study(study, options)
     if study.notes:
         say(study.notes.strip(), quiet)
     with Workspace(plan.root).locked():
@@ -53,7 +44,7 @@ def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Resu
         device = plan.runs[0].train.plain()["device"]
         executor = executor_for(options.engine_address, device, process_per_device=False)
         cells = _run_grid(plan, failed, options.force, executor)
-        asked = {"study": content, "changes": changes, "full": options.full}
+        asked = {"study": content, "changes": options.changes(), "full": options.full}
         return _conclude(plan, options.recipe.stem, cells, asked)
 
 

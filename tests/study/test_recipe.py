@@ -6,10 +6,10 @@ import pytest
 
 from miner.commands.run import run_recipe
 from miner.errors import UsageError
-from miner.options import read_config
-from miner.recipe import RunOptions, parse_changes, read_recipe
+from miner.options import read_yaml
+from miner.recipe import RunOptions, read_recipe
 from miner.study.plan import Plan, plan_study
-from miner.study.recipe import Study, chosen_arms, chosen_seeds
+from miner.study.recipe import Study
 
 STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 CONTENT = {
@@ -34,9 +34,8 @@ CONTENT = {
 
 def plan(*changes: str, full: bool = False, seeds: str | None = None, arms: str | None = None) -> Plan:
     path = Path("study.yaml")
-    study = read_recipe(Study, CONTENT, path)
-    chosen = {"seeds": chosen_seeds(study, seeds), "arms": chosen_arms(study, arms)}
-    return plan_study(study, Path("root"), parse_changes(list(changes)), full=full, path=path, **chosen)
+    options = RunOptions(recipe=path, workspace="root", set=changes, full=full, seeds=seeds, arms=arms)
+    return plan_study(read_recipe(Study, CONTENT, path), options)
 
 
 def test_the_grid_is_every_arm_with_every_seed() -> None:
@@ -57,8 +56,8 @@ def test_the_grid_is_every_arm_with_every_seed() -> None:
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_studies_of_the_repository_hold_the_arms_that_a_claim_needs(path: Path) -> None:
-    study = read_recipe(Study, read_config(path), path)
-    found = plan_study(study, study.folder, {}, full=False, seeds=[0], arms=list(study.arms), path=path)
+    study = read_recipe(Study, read_yaml(path), path)
+    found = plan_study(study, RunOptions(recipe=path, seeds="0", arms=",".join(study.arms)))
     needed = {"equal-steps", "random-added", "anchor-oversample", "semantic", "partner-shuffle", "oracle"}
     assert needed <= {run.train.pairs_arm for run in found.runs}
     counts = [

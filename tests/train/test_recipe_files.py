@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.options import read_config
+from miner.options import read_yaml
 from miner.train.settings.choices import choose_crops, choose_patch_size, choose_stem, peak_lr
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
@@ -16,7 +16,7 @@ FILES = sorted(FOLDER.glob("*/*.yaml"))
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_a_recipe_is_what_it_says(path: Path) -> None:
-    values = read_config(path)
+    values = read_yaml(path)
     options = TrainOptions.parse(values)
     assert path.stem.startswith(options.method)
     assert {name: getattr(options, name) for name in values} == values  # nothing is rounded or replaced
@@ -37,7 +37,7 @@ def test_a_recipe_is_what_it_says(path: Path) -> None:
 
 def test_every_method_has_its_settings_spelt_out() -> None:
     for path in FILES:
-        values = read_config(path)
+        values = read_yaml(path)
         optional = {"teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"}
         assert set(METHOD_DEFAULTS[values["method"]].settings) - optional <= values.keys(), path
 
