@@ -62,7 +62,7 @@ def test_json_record_config_file_and_environment(make_photos, tmp_path) -> None:
     assert "encoder was 'efficientnet_lite0' and is now 'resnet18'" in other.stderr
 
 
-def test_recipe_with_an_unknown_option_or_stage_fails_before_any_work(tmp_path: Path) -> None:
+def test_wrong_recipe_fails_before_any_work(tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     for text, words in (
         ("stages: [{embed: {source: sample, colour: red}}]", "unknown option 'colour'"),
@@ -121,26 +121,6 @@ def test_killed_embedding_continues_to_the_same_bytes(make_photos, tmp_path) -> 
         for root in (tmp_path / "whole", tmp_path / "killed")
     )
     assert whole == killed
-
-
-def test_recipe_reports_the_run_that_it_trained(tmp_path: Path) -> None:
-    from miner.recipe import Recipe, RunOptions, plan_recipe
-
-    recipe = Recipe(stages=[{"train": {"name": "mine", "batch-size": 64}}, {"eval knn": None}])
-    planned = dict(plan_recipe(recipe, RunOptions(recipe="recipe.yaml")))
-    assert (planned["train"].batch_size, planned["eval knn"].run) == (64, "mine")
-    other = dict(
-        plan_recipe(Recipe(stages=[{"train": {}}, {"eval knn": {"run": "control"}}]), RunOptions(recipe="recipe.yaml"))
-    )
-    assert (other["train"].name, other["eval knn"].run) == (None, "control")
-
-
-def test_recipe_evaluates_what_was_refined_if_asked(tmp_path: Path) -> None:
-    from miner.recipe import Recipe, RunOptions, plan_recipe
-
-    recipe = Recipe(stages=[{"train": None}, {"refine": None}, {"eval knn": {"refined": True}}])
-    planned = dict(plan_recipe(recipe, RunOptions(recipe="recipe.yaml")))
-    assert (planned["refine"].run, planned["eval knn"].run) == (None, None)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

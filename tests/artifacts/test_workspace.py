@@ -1,0 +1,51 @@
+"""The folders and the log of a workspace."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from miner.artifacts.stage import Stage
+from miner.artifacts.workspace import Workspace
+from miner.engine.result import Result
+from miner.errors import MinerError
+
+
+def test_missing_and_unfinished_stages_say_what_to_run(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    with pytest.raises(MinerError, match=r"pairs is missing. Run `miner pairs` first"):
+        workspace.manifest(workspace.pairs)
+    Stage(workspace.pairs, {}).begin(force=False)
+    with pytest.raises(MinerError, match="has not finished"):
+        workspace.manifest(workspace.pairs)
+
+
+def test_refused_command_leaves_no_new_folder(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    for name in ("new", "old"):
+        with pytest.raises(MinerError, match="is missing"), Workspace(tmp_path / name).locked():
+            Workspace(tmp_path / name).manifest(tmp_path / name / "pairs")
+    assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+def test_log_keeps_every_stage(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.log_stage("embed", {"a": 1}, Result("embed", {"count": 3}), 1.5)
+    workspace.log_stage("pairs", {}, Result("pairs", {}), 0.1)
+    stages = json.loads((tmp_path / "run.json").read_text())["stages"]
+    assert sorted(stages) == ["embed", "pairs"]
+    assert stages["embed"]["seconds"] == 1.5 and stages["embed"]["environment"]["python"]
+
+
+def test_damaged_log_is_set_aside(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    Workspace(tmp_path).log_stage("pairs", {}, Result("pairs", {}), 0.1)
+    assert list(json.loads((tmp_path / "run.json").read_text())["stages"]) == ["pairs"]
+    assert (tmp_path / "run.damaged.json").read_text() == "{"
+
+
+def test_manifest_without_its_parts_is_damaged(tmp_path: Path) -> None:
+    (tmp_path / "pairs").mkdir()
+    (tmp_path / "pairs" / "manifest.json").write_text("{}")
+    with pytest.raises(MinerError, match="damaged"):
+        Workspace(tmp_path).manifest(tmp_path / "pairs")
