@@ -6,7 +6,7 @@ import pytest
 
 HEAPS = """
 import ctypes, sys, threading
-from miner.cli import share_one_heap
+from miner.engine.heap import share_one_heap
 
 if sys.argv[1] == "shared":
     share_one_heap()
