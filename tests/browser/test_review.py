@@ -46,6 +46,19 @@ def open_page(browser) -> Iterator[OpenPage]:
     assert complaints == []
 
 
+@pytest.fixture
+def review_as(workspace, start_review, open_page) -> Callable[..., tuple[Server, Any]]:
+    """Starts a server with these flags, and a page on which a reviewer has given their name."""
+
+    def start(name: str, *flags: str, **more: object) -> tuple[Server, Any]:
+        server = start_review(workspace, *flags)
+        page = open_page(server, **more)
+        begin(page, name)
+        return server, page
+
+    return start
+
+
 def begin(page, name: str) -> None:
     page.fill("#name", name)
     page.click("text=Start")
@@ -119,10 +132,8 @@ def test_from_the_first_click_to_exported_shards(workspace, start_review, open_p
     assert len(exported) == len(records) == workspace.manifest(workspace.pairs)["pairs"] - len(out)
 
 
-def test_undo_reload_and_more_than_was_asked_for(workspace, start_review, open_page) -> None:
-    server = start_review(workspace, "--labels", "3")
-    page = open_page(server)
-    begin(page, "Ada")
+def test_undo_reload_and_more_than_was_asked_for(workspace, review_as) -> None:
+    _, page = review_as("Ada", "--labels", "3")
     first = answer(page, lambda: page.keyboard.press("s"))
     second = answer(page, lambda: page.keyboard.press("s"))
     answer(page, lambda: page.keyboard.press("z"))
@@ -149,9 +160,8 @@ def test_undo_reload_and_more_than_was_asked_for(workspace, start_review, open_p
     assert written(workspace) == [("Ada", decision) for decision in answers]
 
 
-def test_the_images_of_the_pair_are_shown_large_and_sharp(workspace, start_review, open_page) -> None:
-    page = open_page(start_review(workspace), viewport={"width": 1280, "height": 800})
-    begin(page, "Ada")
+def test_the_images_of_the_pair_are_shown_large_and_sharp(review_as) -> None:
+    _, page = review_as("Ada", viewport={"width": 1280, "height": 800})
     for image in page.query_selector_all(".frame img"):
         natural, width, sharp = image.evaluate(
             "image => [image.naturalWidth, image.getBoundingClientRect().width, getComputedStyle(image).imageRendering]"
@@ -162,20 +172,17 @@ def test_the_images_of_the_pair_are_shown_large_and_sharp(workspace, start_revie
 
 
 @pytest.mark.parametrize("flags", [(), ("--show-labels",)])
-def test_labels_are_only_seen_when_asked_for(workspace, start_review, open_page, flags) -> None:
+def test_labels_are_only_seen_when_asked_for(workspace, review_as, flags) -> None:
     names = workspace.manifest(workspace.embeddings)["source"]["classes"]
-    page = open_page(start_review(workspace, *flags))
-    begin(page, "Ada")
+    _, page = review_as("Ada", *flags)
     told = page.inner_text("#stage")
     assert any(name in told for name in names) == bool(flags)
     assert ("similarity 0." in told) == bool(flags)
     assert flags or not any(name in page.content() for name in names)
 
 
-def test_what_a_dead_server_has_not_saved_stays_on_the_page(workspace, start_review, open_page) -> None:
-    server = start_review(workspace)
-    page = open_page(server)
-    begin(page, "Ada")
+def test_what_a_dead_server_has_not_saved_stays_on_the_page(workspace, start_review, review_as) -> None:
+    server, page = review_as("Ada")
     answer(page, lambda: page.keyboard.press("s"))
     server.process.kill()
     server.process.wait()
@@ -204,11 +211,9 @@ def test_a_phone_needs_no_scrolling_to_answer(workspace, start_review, open_page
     assert judged(page) == 1
 
 
-def test_a_hostile_name_stays_text(workspace, start_review, open_page) -> None:
+def test_a_hostile_name_stays_text(review_as, open_page) -> None:
     name = "<img src=x onerror=alert(1)>"
-    server = start_review(workspace)
-    page = open_page(server)
-    begin(page, name)
+    server, page = review_as(name)
     answer(page, lambda: page.keyboard.press("s"))
     until(page, "document.querySelectorAll('#people td').length > 1")
     assert page.inner_text("#who") == name and name in page.inner_text("#people")
@@ -216,10 +221,8 @@ def test_a_hostile_name_stays_text(workspace, start_review, open_page) -> None:
     assert open_page(server).locator("#names option").get_attribute("value") == name
 
 
-def test_the_link_with_its_token_opens_the_page_once_and_for_all(workspace, start_review, open_page) -> None:
-    server = start_review(workspace, "--token", "correct-horse-battery")
-    page = open_page(server)
-    begin(page, "Ada")
+def test_the_link_with_its_token_opens_the_page_once_and_for_all(review_as, open_page) -> None:
+    server, page = review_as("Ada", "--token", "correct-horse-battery")
     assert "token" not in page.url
     answer(page, lambda: page.keyboard.press("s"))
     page.goto(server.base)

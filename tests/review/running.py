@@ -59,6 +59,12 @@ class Server:
 StartReview = Callable[..., Server]
 
 
+def miner_review(workspace: Workspace, *flags: str) -> subprocess.CompletedProcess[str]:
+    """`miner review` without a server: it prints a summary or an error."""
+    command = [sys.executable, "-m", "miner", "review", "-w", str(workspace.root), *flags]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 @contextmanager
 def reviews() -> Iterator[StartReview]:
     """Starts servers, on free ports unless --port is given; what still runs at the end is killed."""

@@ -18,7 +18,7 @@ _IMAGES = 6
 _NEIGHBOURS = 6
 _THUMBNAIL_BYTES = 330_000
 
-NeighbourLists = list[list[Neighbour]]
+_Lists = list[list[Neighbour]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def draw_images(count: int, graphs: Mapping[str, RunGraphs]) -> Rows:
 
 def neighbour_lists(
     rows: Rows, pairs: Path | None, features: Sequence[NamedVectors], graphs: Mapping[str, RunGraphs]
-) -> dict[str, NeighbourLists]:
+) -> dict[str, _Lists]:
     """The first neighbours of some images in every graph of the workspace, by the name of the graph.
 
     Args:
@@ -77,7 +77,7 @@ def neighbour_lists(
     }
 
 
-def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, NeighbourLists]) -> list[Neighbourhood]:
+def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, _Lists]) -> list[Neighbourhood]:
     """Images with their neighbours, in the order of `rows`.
 
     Args:
@@ -109,7 +109,7 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, NeighbourLists]
     ]
 
 
-def _mined(pairs: Path, rows: Rows) -> NeighbourLists:
+def _mined(pairs: Path, rows: Rows) -> _Lists:
     """The first neighbours of some images in `knn_ids.npy` and `knn_sims.npy`."""
     try:
         ids, cosines = (np.load(pairs / f"knn_{name}.npy", mmap_mode="r") for name in ("ids", "sims"))

@@ -19,6 +19,7 @@ from PIL import Image
 
 from miner.artifacts.decisions import read_decisions, standing
 from miner.artifacts.workspace import Workspace
+from tests.review.running import miner_review
 
 
 def decisions_file(workspace: Workspace) -> Path:
@@ -144,9 +145,8 @@ def test_the_summary_needs_no_server_and_prints_json(workspace, start_review) ->
         for turn in range(30):
             pair = first_pair(client, "Ada")
             post(client, "Ada", pair, "different" if turn % 3 == 0 else "same").raise_for_status()
-    command = [sys.executable, "-m", "miner", "review", "--summary", "-w", str(workspace.root)]
-    table = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    record = json.loads(subprocess.run([*command, "--json"], capture_output=True, text=True, check=True).stdout)
+    table = miner_review(workspace, "--summary").stdout
+    record = json.loads(miner_review(workspace, "--summary", "--json").stdout)
     assert (record["labelled"], record["same"]) == (30, 20)
     assert f"precision of all {record['pairs']:,} pairs {record['precision']['value']:.1%}" in table
     assert sum(part["labelled"] for part in record["slices"]) == 30
@@ -245,13 +245,11 @@ def test_a_second_server_and_other_stages(workspace, start_review) -> None:
     server = start_review(workspace)
     with server.client() as client:
         post(client, "Ada", first_pair(client, "Ada"), "same")
-        environment = {**os.environ, "MINER_WORKSPACE": str(workspace.root), "OMP_NUM_THREADS": "1"}
-        second = subprocess.run(
-            [sys.executable, "-m", "miner", "review"], capture_output=True, text=True, env=environment, check=False
-        )
+        second = miner_review(workspace)
         assert second.returncode == 1 and "Another `miner review`" in second.stderr
-        for stage in (["export"], ["report"]):
-            subprocess.run([sys.executable, "-m", "miner", *stage], capture_output=True, env=environment, check=True)
+        environment = {**os.environ, "MINER_WORKSPACE": str(workspace.root), "OMP_NUM_THREADS": "1"}
+        for stage in ("export", "report"):
+            subprocess.run([sys.executable, "-m", "miner", stage], capture_output=True, env=environment, check=True)
         post(client, "Ada", first_pair(client, "Ada"), "same")
     _, output = server.stop()
     assert "Ada 2" in output and "--force" in output
@@ -287,7 +285,6 @@ def test_without_the_extra_the_command_says_what_to_install(workspace) -> None:
     ],
 )
 def test_wrong_flags_get_one_paragraph(workspace, flags: list[str], code: int, words: str) -> None:
-    command = [sys.executable, "-m", "miner", "review", "-w", str(workspace.root), *flags]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    answer = miner_review(workspace, *flags)
     assert answer.returncode == code and words in " ".join(answer.stderr.split()), answer.stderr
     assert "Traceback" not in answer.stderr
