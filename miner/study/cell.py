@@ -1,4 +1,4 @@
-"""One cell of the grid: an arm trained with one seed and evaluated, or the reason why not."""
+"""One cell of the grid: an arm that is trained with one seed and evaluated."""
 
 import os
 import sys
@@ -13,13 +13,13 @@ from miner.study.plan import ArmRun
 
 
 def run_cell(run: ArmRun, failed_before: str | None, force: bool, path: Path) -> None:
-    """Train and evaluate, or find that both were finished before, and write what was measured as JSON.
+    """Train and evaluate, or skip what is finished, and write a record as JSON.
 
-    Whatever fails is written down as `error`, so that the other cells go on.
+    A failure is written as `error` of the record, so that the other cells go on.
 
     Args:
-        run: which, and how.
-        failed_before: why its workspace could not be prepared; None if it could.
+        run: arm, seed and options.
+        failed_before: error of the preparation of the workspace, if there was one.
         force: replace what another request made.
         path: of the record.
     """

@@ -14,8 +14,8 @@ def plot_study(path: Path, title: str, arms: Sequence[Record]) -> None:
 
     Args:
         path: PNG to write.
-        title: above it.
-        arms: of `summarise`; those without a result are left out.
+        title: above the figure.
+        arms: of `summarise_cells`; those without a result are left out.
     """
     from matplotlib.figure import Figure
 
@@ -37,7 +37,7 @@ def plot_study(path: Path, title: str, arms: Sequence[Record]) -> None:
 
 
 def _best_controls(arms: Sequence[Record]) -> list[tuple[float, str]]:
-    """The control that most arms are compared with, if there is one."""
+    """Mean and name of the control that most arms are compared with; empty if there is none."""
     named = [arm["knn"][0]["gain"]["control"] for arm in arms if arm["knn"][0]["gain"]]
     best = max(sorted(set(named)), key=named.count, default=None)
     return [(arm["knn"][0]["accuracy"]["mean"], arm["arm"]) for arm in arms if arm["arm"] == best]

@@ -1,20 +1,20 @@
-"""What has to be known to read the table of a study."""
+"""The paragraphs that explain the table of a study."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 from miner.artifacts.pairs.band import Band
 from miner.engine.records import Record, read_json
-from miner.study.plan import Plan
+from miner.study.plan import StudyPlan
 from miner.study.summary import CONTROLS
 
 
-def notes(plan: Plan, arms: Sequence[Record], cells: Sequence[Record]) -> list[str]:
-    """Paragraphs for below the table.
+def study_notes(plan: StudyPlan, arms: Sequence[Record], cells: Sequence[Record]) -> list[str]:
+    """Paragraphs that stand below the table.
 
     Args:
         plan: of the study.
-        arms: of `summarise`.
+        arms: of `summarise_cells`.
         cells: of the grid.
     """
     known = [arm for arm in arms if "knn" in arm]
@@ -50,8 +50,8 @@ def _random(arms: Sequence[Record]) -> str:
     return f"The random weights that runs start from: {sum(levels) / len(levels):.1f} (k = {arms[0]['knn'][0]['k']})."
 
 
-def _about_samplers(plan: Plan) -> list[str]:
-    """Who chose the pairs in each workspace, and whether labels had a part in it."""
+def _about_samplers(plan: StudyPlan) -> list[str]:
+    """The encoder that chose the pairs of each workspace, and the labels that it has seen."""
     lines = []
     for name in plan.workspaces:
         pairs = _manifest(plan.root / name / "pairs")

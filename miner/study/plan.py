@@ -6,7 +6,7 @@ from pathlib import Path
 from miner.errors import UsageError
 from miner.options import Options
 from miner.recipe import Planned, RunOptions, Stages, check_names, plan_stages
-from miner.study.recipe import Study, chosen_arms, chosen_seeds
+from miner.study.definition import Study, chosen_arms, chosen_seeds
 
 # The study sets these itself (runs are named ARM-sSEED), so --set may not override them.
 _DECIDED_BY_THE_GRID = ("name", "seed", "pairs_arm")
@@ -18,9 +18,9 @@ class ArmRun:
     """One cell of the grid: an arm with one seed.
 
     Attributes:
-        arm, seed: which.
-        number, arms: of the arm, from 1, and how many there are.
-        workspace: absolute folder in which it trains, wherever the process was started.
+        arm, seed: of the cell.
+        number, arms: position of the arm, from 1, and number of arms.
+        workspace: absolute path of the folder in which the arm trains.
         train, knn: options of the two stages.
     """
 
@@ -38,13 +38,13 @@ class ArmRun:
 
 
 @dataclass(frozen=True)
-class Plan:
+class StudyPlan:
     """All work of a study, validated.
 
     Attributes:
-        root: its folder.
-        workspaces: stages by workspace, of those that the chosen arms train in.
-        runs: one arm after another for each seed, so that a study that is cut short has whole seeds.
+        root: folder of the study.
+        workspaces: stages by workspace, for the workspaces of the chosen arms.
+        runs: all arms of the first seed, then of the next, so that an interrupted study has complete seeds.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class Plan:
     runs: list[ArmRun]
 
 
-def plan_study(study: Study, options: RunOptions) -> Plan:
+def plan_study(study: Study, options: RunOptions) -> StudyPlan:
     """Choose arms and seeds, and validate every option of the study.
 
     Raises:
@@ -76,7 +76,7 @@ def plan_study(study: Study, options: RunOptions) -> Plan:
             own = {"train": study.arms[arm].train}
             (_, train), (_, knn) = plan_stages(stages, [layers[0], own, layers[1], grid], workspace)
             runs.append(ArmRun(arm, seed, number, len(arms), workspace.resolve(), train, knn))
-    return Plan(root, {name: plan_stages(study.workspaces[name], layers, root / name) for name in used}, runs)
+    return StudyPlan(root, {name: plan_stages(study.workspaces[name], layers, root / name) for name in used}, runs)
 
 
 def _workspace_of(study: Study, arm: str, path: Path) -> str:

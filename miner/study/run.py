@@ -14,10 +14,10 @@ from miner.machine.executor import executor_for
 from miner.recipe import RunOptions, read_recipe
 from miner.run_stages import run_stages, say
 from miner.study.cell import run_cell
-from miner.study.notes import notes
-from miner.study.plan import Plan, plan_study
-from miner.study.recipe import Study
-from miner.study.summary import summarise
+from miner.study.notes import study_notes
+from miner.study.plan import StudyPlan, plan_study
+from miner.study.definition import Study
+from miner.study.summary import summarise_cells
 from miner.study.table import study_csv, study_markdown
 
 
@@ -48,8 +48,8 @@ def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Resu
         return _conclude(plan, options.recipe.stem, cells, asked)
 
 
-def _prepare(plan: Plan, force: bool, quiet: bool) -> dict[str, str]:
-    """Run the stages of every workspace; why it failed, by workspace."""
+def _prepare(plan: StudyPlan, force: bool, quiet: bool) -> dict[str, str]:
+    """Run the stages of every workspace. Returns the errors by workspace."""
     failed = {}
     for name, stages in plan.workspaces.items():
         try:
@@ -60,10 +60,10 @@ def _prepare(plan: Plan, force: bool, quiet: bool) -> dict[str, str]:
     return failed
 
 
-def _run_grid(plan: Plan, failed: dict[str, str], force: bool, executor: Executor) -> list[Record]:
-    """The record of every cell.
+def _run_grid(plan: StudyPlan, failed: dict[str, str], force: bool, executor: Executor) -> list[Record]:
+    """Run every cell. Returns their records.
 
-    The stages know by themselves what is finished, also under changed options; records of an earlier call would not.
+    Records of an earlier call are removed, because options may have changed since. Each stage finds by itself what is finished.
     """
     folder = (plan.root / "results").resolve()
     shutil.rmtree(folder, ignore_errors=True)
@@ -86,8 +86,8 @@ def _run_grid(plan: Plan, failed: dict[str, str], force: bool, executor: Executo
     return [read_json(unit.files[0]) or {} for unit in units]
 
 
-def _conclude(plan: Plan, title: str, cells: list[Record], asked: Record) -> Result:
-    """Write what the cells say together.
+def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -> Result:
+    """Write the table, the figure and study.json.
 
     Raises:
         MinerError: a cell failed.
@@ -97,8 +97,8 @@ def _conclude(plan: Plan, title: str, cells: list[Record], asked: Record) -> Res
     failed = [cell for cell in cells if "error" in cell]
     if len(failed) == len(cells):
         raise MinerError(f"All {len(cells)} runs of the study failed. {failed[0]['error']}")
-    arms = summarise(cells)
-    table = study_markdown(title, arms, notes(plan, arms, cells))
+    arms = summarise_cells(cells)
+    table = study_markdown(title, arms, study_notes(plan, arms, cells))
     write_bytes(plan.root / "table.md", table.encode())
     write_bytes(plan.root / "table.csv", study_csv(arms).encode())
     plot_study(plan.root / "figure.png", title, arms)

@@ -1,8 +1,8 @@
-"""What the cells of a study say together: means over seeds, and what an arm gains over the best control.
+"""The summary of a study: means over seeds, and the gain of an arm over the best control.
 
-The claim of a semantic arm is its difference to the best arm that takes as many steps without pairing different images: own
-views alone, self-pairs of random images, self-pairs of the very images in pairs (`CONTROLS`). The best control is the one with
-the highest mean over the seeds that it shares with the arm, so choosing it works against the claim, not for it.
+`CONTROLS` do not pair different images: they train on own views alone, on self-pairs of random images, or on self-pairs of the
+images in pairs. The gain of an arm is its difference to the best control of as many steps. The best control has the highest
+mean over the seeds that it shares with the arm, so choosing it works against the claim of the arm.
 """
 
 from collections.abc import Sequence
@@ -16,15 +16,15 @@ CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
 _DIGITS = 4
 
 
-def summarise(cells: Sequence[Record]) -> list[Record]:
+def summarise_cells(cells: Sequence[Record]) -> list[Record]:
     """One record per arm, in the order of the cells.
 
     Args:
         cells: records of `miner.study.cell`, of all arms and seeds.
     Returns:
-        For each arm its workspace, steps, pairs and their quality (means over seeds), failures, and under `knn`, one entry per
-        protocol: the `accuracy` and, but for controls, the `gain` over the best control; percent, with half the width of
-        the 95 % interval.
+        For each arm its workspace, failures, steps, pairs and their quality (means over seeds). `knn` has one entry per
+        protocol: `accuracy` in percent and, for arms that are no controls, the `gain` over the best control in points; both
+        with half the width of the 95 % interval.
     """
     by_arm: dict[str, list[Record]] = {}
     for cell in cells:
@@ -61,7 +61,7 @@ def _protocol(number: int, arm: str, done: dict[str, list[Record]]) -> Record:
 
 
 def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Record | None:
-    """Difference to the best control of as many steps, seed by seed; None for a control, and where there is none."""
+    """The gain over the best control of as many steps, paired by seed; None for a control, or if there is no control."""
     if own[0]["pairs_arm"] in CONTROLS:
         return None
     found: list[tuple[float, str, list[int], Record]] = []
@@ -87,7 +87,7 @@ def _interval(by_seed: list[float]) -> Record:
 
 
 def _mean(cells: list[Record], name: str) -> Any:
-    """Of what the cells know; a whole number where all agree on one."""
+    """The mean over the cells that have this value; the value itself if all cells agree."""
     known = [cell[name] for cell in cells if cell[name] is not None]
     if not known:
         return None

@@ -13,8 +13,8 @@ def study_markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> 
     """A table with one row per arm, and notes below it.
 
     Args:
-        title: above it.
-        arms: of `summarise`.
+        title: above the table.
+        arms: of `summarise_cells`.
         notes: paragraphs below the table.
     """
     protocols = _protocols(arms)
@@ -47,7 +47,7 @@ def _gain(found: Record | None) -> str:
 
 
 def study_csv(arms: Sequence[Record]) -> str:
-    """One line per arm; what is not known is empty. Accuracies and gains in percent, with half of their 95 % intervals."""
+    """One line per arm. Accuracies in percent and gains in points, with half of their 95 % intervals; unknown values are empty."""
     facts = ["arm", "workspace", "pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images"]
     rows: list[dict[str, Any]] = []
     for arm in arms:

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from miner.engine.records import Record
-from miner.study.summary import summarise
+from miner.study.summary import summarise_cells
 from miner.study.table import study_csv, study_markdown
 
 
@@ -42,7 +42,7 @@ CELLS = [
 
 
 def test_the_gain_is_over_the_control_with_the_highest_mean_seed_by_seed() -> None:
-    arms = {arm["arm"]: arm for arm in summarise(CELLS)}
+    arms = {arm["arm"]: arm for arm in summarise_cells(CELLS)}
     first, second = arms["semantic"]["knn"]
     # Means are 45 and 45.5, so anchor-oversample is the best control, though equal-steps has the best seed.
     assert first["gain"] == {
@@ -63,16 +63,18 @@ def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
     (failed,) = [
         {name: CELLS[3][name] for name in ("arm", "seed", "run", "workspace")} | {"error": "the loss diverges"}
     ]
-    arms = {arm["arm"]: arm for arm in summarise([*CELLS[:3], failed, *CELLS[4:], *longer])}
+    arms = {arm["arm"]: arm for arm in summarise_cells([*CELLS[:3], failed, *CELLS[4:], *longer])}
     gain = arms["semantic"]["knn"][0]["gain"]
     assert (gain["control"], gain["seeds"], gain["by_seed"]) == ("equal-steps", [0, 1], [12.0, 3.0])
     assert arms["anchor-oversample"]["failed"] == [{"seed": 1, "error": "the loss diverges"}]
-    alone = summarise([*longer, cell("semantic", 0, 50)])
+    alone = summarise_cells([*longer, cell("semantic", 0, 50)])
     assert alone[1]["knn"][0]["gain"] is None
 
 
 def test_tables_show_the_same_numbers() -> None:
-    arms = summarise([*CELLS, {"arm": "oracle", "seed": 0, "run": "oracle-s0", "workspace": "w", "error": "no labels"}])
+    arms = summarise_cells(
+        [*CELLS, {"arm": "oracle", "seed": 0, "run": "oracle-s0", "workspace": "w", "error": "no labels"}]
+    )
     lines = study_markdown("title", arms, ["a note"]).splitlines()
     rows = [[part.strip() for part in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     by_arm = {row[0]: dict(zip(rows[0], row, strict=True)) for row in rows[2:]}
@@ -90,6 +92,6 @@ def test_tables_show_the_same_numbers() -> None:
 
 
 def test_one_seed_is_shown_without_an_interval() -> None:
-    (arm,) = summarise([cell("semantic", 3, 54.88)])
+    (arm,) = summarise_cells([cell("semantic", 3, 54.88)])
     assert arm["knn"][0]["accuracy"] == {"mean": 54.88, "half_width": None, "by_seed": [54.88]}
     assert "| 54.9 |" in study_markdown("title", [arm], [])

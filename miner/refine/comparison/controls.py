@@ -8,7 +8,7 @@ from miner.learning.randomness import derived_seed
 from miner.refine.graph.graph import FeatureRows, edgeless
 from miner.refine.graph.smoothing import smooth
 from miner.refine.modes.mode_network import fit_in_mode, read_in_mode
-from miner.refine.modes.modes import GraphMode, ModeGraphs, NeighbourLists, RandomNeighbourLists, mode_graphs
+from miner.refine.modes.modes import GraphMode, ModeGraphs, RandomTrainTestNeighbours, TrainTestNeighbours, mode_graphs
 from miner.refine.network.network import make_network
 from miner.refine.options import RefineOptions
 
@@ -52,7 +52,7 @@ GRAPH_ARMS = (
 
 
 def arm_features(
-    arm: GraphArm, features: FeatureRows, lists: NeighbourLists, options: RefineOptions, checkpoint: Path
+    arm: GraphArm, features: FeatureRows, lists: TrainTestNeighbours, options: RefineOptions, checkpoint: Path
 ) -> dict[float, FeatureRows]:
     """Features of all images, training images first, as an arm makes them; no label is looked at.
 
@@ -68,7 +68,7 @@ def arm_features(
     if arm.kind == "raw":
         return {1.0: features}
     if arm.by_chance:
-        lists = RandomNeighbourLists(lists, derived_seed(options.seed, "random graph"))
+        lists = RandomTrainTestNeighbours(lists, derived_seed(options.seed, "random graph"))
     graphs = mode_graphs(arm.mode, lists, options)
     if arm.kind == "smoothing":
         return {own: smooth(features, graphs.read, own, arm.hops) for own in OWN_SHARES}

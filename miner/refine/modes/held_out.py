@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.refine.graph.graph import FeatureRows
-    from miner.refine.modes.modes import NeighbourLists
+    from miner.refine.modes.modes import TrainTestNeighbours
 
 
 def test_source(embeddings: EmbeddingsManifest, *, test: str | None, limit: int | None, device: str) -> Record:
@@ -47,7 +47,7 @@ class TrainAndTest:
     """
 
     features: "FeatureRows"
-    lists: "NeighbourLists"
+    lists: "TrainTestNeighbours"
     labels: "NDArray[np.int64]"
     truth: "NDArray[np.int64]"
 
@@ -62,7 +62,7 @@ def read_train_and_test(workspace: Workspace, neighbors: int) -> TrainAndTest:
 
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.pairs.arithmetic.cosine import unit_rows
-    from miner.refine.modes.modes import NeighbourLists
+    from miner.refine.modes.modes import TrainTestNeighbours
 
     train, test = EmbeddingStore(workspace), EmbeddingStore(workspace.test)
     labels, truth = _labels(train), _labels(test)
@@ -72,7 +72,7 @@ def read_train_and_test(workspace: Workspace, neighbors: int) -> TrainAndTest:
     if len(np.unique(labels)) < 2:
         raise MinerError("All training images are of one class; classification needs at least two.")
     features = unit_rows(np.concatenate([train.vectors, test.vectors]))
-    return TrainAndTest(features, NeighbourLists(train.vectors, test.vectors, neighbors), labels, truth)
+    return TrainAndTest(features, TrainTestNeighbours(train.vectors, test.vectors, neighbors), labels, truth)
 
 
 def _labels(store: "EmbeddingStore") -> "NDArray[np.int64]":

@@ -35,7 +35,7 @@ class ModeGraphs:
     read: Graph
 
 
-def mode_graphs(mode: GraphMode, lists: "NeighbourLists", options: RefineOptions) -> ModeGraphs:
+def mode_graphs(mode: GraphMode, lists: "TrainTestNeighbours", options: RefineOptions) -> ModeGraphs:
     """The graphs of a mode (algorithms of GraphNNCLR, arXiv 2510.22322, and of its released code).
 
     inductive: a graph of the training images; each test image receives from its nearest training images and sends to none.
@@ -55,7 +55,7 @@ def mode_graphs(mode: GraphMode, lists: "NeighbourLists", options: RefineOptions
 
 
 @dataclass
-class NeighbourLists:
+class TrainTestNeighbours:
     """Neighbour lists of training and test images; each kind is searched once, when it is first needed.
 
     Attributes:
@@ -92,10 +92,10 @@ class NeighbourLists:
         return self._made[name]
 
 
-class RandomNeighbourLists(NeighbourLists):
+class RandomTrainTestNeighbours(TrainTestNeighbours):
     """As many neighbours, drawn at random: the control for a graph that has the same degrees."""
 
-    def __init__(self, lists: NeighbourLists, seed: int) -> None:
+    def __init__(self, lists: TrainTestNeighbours, seed: int) -> None:
         super().__init__(lists.train_vectors, lists.test_vectors, lists.k)
         self.seed = seed
 

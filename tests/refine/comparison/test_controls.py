@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from miner.refine.comparison.controls import GRAPH_ARMS, arm_features
-from miner.refine.modes.modes import NeighbourLists
+from miner.refine.modes.modes import TrainTestNeighbours
 from miner.refine.options import RefineOptions
 from tests.refine.graphs import clusters
 
@@ -18,7 +18,7 @@ def test_training_images_ignore_test_images_if_inductive(tmp_path, arm) -> None:
 
     def of(test: np.ndarray, name: str) -> dict[float, np.ndarray]:
         features = np.concatenate([train, test])
-        return arm_features(arm, features, NeighbourLists(train, test, 5), options, tmp_path / name)
+        return arm_features(arm, features, TrainTestNeighbours(train, test, 5), options, tmp_path / name)
 
     one, other = of(clusters(20, 1), "one"), of(clusters(20, 2), "other")
     for key, features in one.items():

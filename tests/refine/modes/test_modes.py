@@ -3,7 +3,7 @@
 import numpy as np
 
 from miner.refine.graph.graph import Graph
-from miner.refine.modes.modes import NeighbourLists, RandomNeighbourLists, mode_graphs
+from miner.refine.modes.modes import RandomTrainTestNeighbours, TrainTestNeighbours, mode_graphs
 from miner.refine.options import RefineOptions
 from tests.refine.graphs import clusters, senders
 
@@ -13,8 +13,8 @@ DEGREES = np.deg2rad([0, 10, 50, 14, 40])
 FIVE = np.stack([np.cos(DEGREES), np.sin(DEGREES)], axis=1).astype(np.float32)
 
 
-def five(**changes: object) -> tuple[NeighbourLists, RefineOptions]:
-    return NeighbourLists(FIVE[:3], FIVE[3:], 1), RefineOptions.parse({"neighbors": 1, **changes})
+def five(**changes: object) -> tuple[TrainTestNeighbours, RefineOptions]:
+    return TrainTestNeighbours(FIVE[:3], FIVE[3:], 1), RefineOptions.parse({"neighbors": 1, **changes})
 
 
 def test_inductive_test_images_receive_and_never_send() -> None:
@@ -45,11 +45,13 @@ def test_cosine_weights_are_the_cosines() -> None:
 def test_random_graph_has_the_degrees_of_the_real_one() -> None:
     train, test = clusters(60, 0), clusters(20, 1)
     options = RefineOptions.parse({"neighbors": 5, "graph": "directed"})
-    lists = NeighbourLists(train, test, 5)
+    lists = TrainTestNeighbours(train, test, 5)
 
     def degrees(graph: Graph) -> list[int]:
         return np.diff(graph.starts).tolist()
 
-    real, chance = (mode_graphs("inductive", some, options).read for some in (lists, RandomNeighbourLists(lists, 0)))
+    real, chance = (
+        mode_graphs("inductive", some, options).read for some in (lists, RandomTrainTestNeighbours(lists, 0))
+    )
     assert degrees(real) == degrees(chance) == [5] * 80
     assert chance.sources[300:].max() < 60 and senders(real) != senders(chance)

@@ -8,8 +8,8 @@ from miner.commands.run import run_recipe
 from miner.errors import UsageError
 from miner.options import read_yaml
 from miner.recipe import RunOptions, read_recipe
-from miner.study.plan import Plan, plan_study
-from miner.study.recipe import Study
+from miner.study.plan import StudyPlan, plan_study
+from miner.study.definition import Study
 
 STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 CONTENT = {
@@ -32,7 +32,7 @@ CONTENT = {
 }
 
 
-def plan(*changes: str, full: bool = False, seeds: str | None = None, arms: str | None = None) -> Plan:
+def plan(*changes: str, full: bool = False, seeds: str | None = None, arms: str | None = None) -> StudyPlan:
     path = Path("study.yaml")
     options = RunOptions(recipe=path, workspace="root", set=changes, full=full, seeds=seeds, arms=arms)
     return plan_study(read_recipe(Study, CONTENT, path), options)

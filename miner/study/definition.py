@@ -1,4 +1,4 @@
-"""What a study is: workspaces that are prepared once, arms that train in them, and seeds.
+"""The study file: workspaces that are prepared once, arms that train in them, and seeds.
 
 folder: datasets_out/studies/pairs
 workspaces:                       # folders in it; each a list of stages, as in a recipe
@@ -7,7 +7,7 @@ workspaces:                       # folders in it; each a list of stages, as in 
     - pairs: {min: 0.75, max: 0.95, most_similar: 20000}
 train: {method: simclr}           # of all arms
 eval knn: {}
-arms:                             # what each changes
+arms:                             # options that an arm changes
   equal-steps: {workspace: lite0, train: {pairs_arm: equal-steps}}
   semantic: {workspace: lite0, train: {pairs_arm: semantic}}
   random-added: {workspace: lite0, train: {pairs_arm: random-added}, optional: true}
@@ -25,13 +25,13 @@ from miner.recipe import StageOptions, Stages
 ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
-class Arm(BaseModel):
+class StudyArm(BaseModel):
     """One arm.
 
     Attributes:
-        workspace: in which it trains.
-        train: what it changes in the options of `train`.
-        optional: whether it runs only when --arms names it.
+        workspace: in which the arm trains.
+        train: options of `train` that the arm changes.
+        optional: whether the arm runs only when --arms names it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,14 +42,14 @@ class Arm(BaseModel):
 
 
 class Study(BaseModel):
-    """A study file; see the module.
+    """A study file, as in the docstring of this module.
 
     Attributes:
         folder: of the results and of the workspaces.
         workspaces: stages by workspace.
         train, eval_knn: options of every arm.
         arms: by name.
-        seeds: of every arm, each of them one run.
+        seeds: every arm has one run for each seed.
         full: options by stage that --full adds.
         notes: a sentence for the user.
     """
@@ -60,7 +60,7 @@ class Study(BaseModel):
     workspaces: dict[ArmName, Stages]
     train: StageOptions = {}
     eval_knn: StageOptions | None = Field(None, alias="eval knn")
-    arms: dict[ArmName, Arm] = Field(min_length=1)
+    arms: dict[ArmName, StudyArm] = Field(min_length=1)
     seeds: list[int] = Field([0], min_length=1)
     full: dict[str, StageOptions] = {}
     notes: str = ""
