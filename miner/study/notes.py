@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from miner.artifacts.pairs.band import Band
-from miner.engine.records import Record, read_json
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.workspace import Workspace
+from miner.engine.records import Record
 from miner.study.plan import StudyPlan
 from miner.study.summary import CONTROLS
 
@@ -54,17 +55,11 @@ def _about_samplers(plan: StudyPlan) -> list[str]:
     """The encoder that chose the pairs of each workspace, and the labels that it has seen."""
     lines = []
     for name in plan.workspaces:
-        pairs = _manifest(plan.root / name / "pairs")
-        encoder = pairs.get("encoder")
-        if encoder:
-            band = Band.from_record(pairs["request"]["band"])
+        pairs = PairsManifest.find(Workspace(plan.root / name))
+        if pairs is not None and pairs.encoder is not None:
+            band, encoder = pairs.request.band, pairs.encoder.name
             lines.append(
-                f"Pairs of `{name}`: {pairs['pairs']:,} with cosine in [{band.low:g}, {band.high:g}] by "
-                f"{Path(encoder['name']).name if ':' in encoder['name'] else encoder['name']}; labels that it has seen: "
-                f"{encoder['labels_seen']}."
+                f"Pairs of `{name}`: {pairs.pairs:,} with cosine in [{band.low:g}, {band.high:g}] by "
+                f"{Path(encoder).name if ':' in encoder else encoder}; labels that it has seen: {pairs.encoder.labels_seen}."
             )
     return lines
-
-
-def _manifest(folder: Path) -> Record:
-    return read_json(folder / "manifest.json") or {}
