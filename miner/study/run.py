@@ -14,9 +14,9 @@ from miner.machine.executor import executor_for
 from miner.recipe import RunOptions, read_recipe
 from miner.run_stages import run_stages, say
 from miner.study.cell import run_cell
+from miner.study.definition import Study
 from miner.study.notes import study_notes
 from miner.study.plan import StudyPlan, plan_study
-from miner.study.definition import Study
 from miner.study.summary import summarise_cells
 from miner.study.table import study_csv, study_markdown
 

@@ -10,7 +10,7 @@ from miner.engine.result import Result
 from miner.options import read_config
 from miner.recipe import Recipe, RunOptions, parse_changes, plan_recipe, read_recipe
 from miner.study.plan import plan_study
-from miner.study.recipe import Study, chosen_arms, chosen_seeds
+from miner.study.definition import Study, chosen_arms, chosen_seeds
 from tests.docs.blocks import ROOT
 
 # Words in capitals that a reader replaces by his own.

@@ -8,8 +8,8 @@ from miner.commands.run import run_recipe
 from miner.errors import UsageError
 from miner.options import read_yaml
 from miner.recipe import RunOptions, read_recipe
-from miner.study.plan import StudyPlan, plan_study
 from miner.study.definition import Study
+from miner.study.plan import StudyPlan, plan_study
 
 STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 CONTENT = {

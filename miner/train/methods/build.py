@@ -1,5 +1,6 @@
 """From a plan to a method."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from miner.learning.networks.backbones import build_backbone
@@ -19,7 +20,7 @@ from miner.train.methods.vicreg import VICReg
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.plan import RunPlan
 
-METHODS: dict[str, type[Method]] = {
+METHODS: dict[str, Callable[..., Method]] = {
     "moco": MoCo,
     "simclr": SimCLR,
     "simsiam": SimSiam,
