@@ -2,7 +2,13 @@
 
 import tarfile
 from collections.abc import Iterable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_Sizes = TypeVar("_Sizes", int, "NDArray[np.int64]")
 
 _MODE = 0o644
 _BLOCK = 512
@@ -50,8 +56,8 @@ def tar_header(name: str, size_bytes: int) -> bytes:
     return encoded.ljust(100, b"\0") + _BEFORE_SIZE + size + _AFTER_SIZE + checksum + _AFTER_CHECKSUM
 
 
-def tar_member_bytes(size_bytes: int) -> int:
-    """Bytes of a member in a tar: its header and its padded content."""
+def tar_member_bytes(size_bytes: _Sizes) -> _Sizes:
+    """Bytes of a member in a tar by the bytes of its content: its header and its padded content."""
     return _BLOCK + -(-size_bytes // _BLOCK) * _BLOCK
 
 

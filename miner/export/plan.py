@@ -93,12 +93,12 @@ def _fields(ending: tuple[str, ...]) -> tuple[str, ...]:
 
 def image_sample_sizes(image_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
     """Bytes in a tar of the image and its JSON, for each image."""
-    return _member_sizes(image_bytes) + tar_member_bytes(JSON_BYTES)
+    return tar_member_bytes(image_bytes) + tar_member_bytes(JSON_BYTES)
 
 
 def pair_sample_sizes(image_bytes: NDArray[np.int64], a: Rows, b: Rows) -> NDArray[np.int64]:
     """Bytes in a tar of both images and one JSON, for each pair."""
-    members = _member_sizes(image_bytes)
+    members = tar_member_bytes(image_bytes)
     return members[a] + members[b] + tar_member_bytes(JSON_BYTES)
 
 
@@ -106,8 +106,3 @@ def image_offsets(shard: Shard, image_bytes: NDArray[np.int64]) -> NDArray[np.in
     """Where the content of each image of a shard begins, in bytes."""
     ends = np.cumsum(image_sample_sizes(image_bytes[shard.rows]))
     return np.concatenate([[0], ends[:-1]]).astype(np.int64) + tar_member_bytes(0)
-
-
-def _member_sizes(content_bytes: NDArray[np.int64]) -> NDArray[np.int64]:
-    block = tar_member_bytes(0)
-    return block + -(-content_bytes // block) * block

@@ -9,8 +9,8 @@ from pathlib import Path
 
 _UNITS = ("", "k", "m", "g", "t")
 _SHARE_OF_FREE = 0.6
-# Of a control group, by the name of its controller ("" is version 2): the files that hold its limit and its usage, and the line of
-# memory.stat that says how much of the usage is file cache that the kernel drops when memory is wanted.
+# By controller ("" is version 2): the files of a control group that hold its limit and its usage, and the name in memory.stat of
+# the part of the usage that is file cache, which the kernel drops when memory is wanted.
 _FILES = {
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -56,34 +56,29 @@ def free_bytes(root: Path = Path("/")) -> int:
 
 def _left_in_groups(root: Path) -> Iterator[int]:
     """What each memory control group of this process leaves free: its own group, and every group above it."""
-    mounts = {"": root / "sys/fs/cgroup", "memory": root / "sys/fs/cgroup/memory"}
-    for controller, group in _groups(root / "proc/self/cgroup"):
-        mount = mounts[controller]
-        own = mount / group.lstrip("/")
-        limit_name, usage_name, cache_name = _FILES[controller]
-        for folder in (own, *own.parents):
-            if folder.is_relative_to(mount):
+    for line in ["0::/", "0:memory:/", *_text(root / "proc/self/cgroup").splitlines()]:
+        _, controllers, group = [*line.split(":", 2), "", ""][:3]
+        for name in _FILES.keys() & controllers.split(","):
+            mount = root / "sys/fs/cgroup" / name
+            own = mount / group.lstrip("/")
+            limit_name, usage_name, cache_name = _FILES[name]
+            for folder in (own, *own.parents):
                 limit, usage = _number(folder / limit_name), _number(folder / usage_name)
-                if limit is not None and usage is not None:
-                    cache = _number(folder / "memory.stat", cache_name) or 0
-                    yield max(0, limit - usage + cache)
-
-
-def _groups(path: Path) -> list[tuple[str, str]]:
-    """(controller, group) pairs: controller "" of version 2, "memory" of version 1. Both root groups always count."""
-    found = [("", ""), ("memory", "")]
-    try:
-        lines = path.read_text().splitlines()
-    except (OSError, ValueError):
-        return found
-    parts = [line.split(":", 2) for line in lines if line.count(":") >= 2]
-    return found + [(name, group) for _, names, group in parts for name in names.split(",") if name in _FILES]
+                if folder.is_relative_to(mount) and limit is not None and usage is not None:
+                    yield max(0, limit - usage + (_number(folder / "memory.stat", cache_name) or 0))
 
 
 def _number(path: Path, name: str | None = None) -> int | None:
-    """The number behind a name in a file of Linux, or its first word if no name is given; None where there is no number."""
+    """The number behind a name in a file of Linux, or the first word if no name is given; None if there is no number."""
+    words = _text(path).split()
     try:
-        words = path.read_text().split()
         return int(words[0 if name is None else words.index(name) + 1])
-    except (OSError, ValueError, IndexError):
+    except (ValueError, IndexError):
         return None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except (OSError, ValueError):
+        return ""

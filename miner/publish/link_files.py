@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from miner.artifacts.stage import request_of
+from miner.artifacts.stage import differences, request_of
 from miner.engine.digest import file_record
 from miner.engine.records import Record
 from miner.errors import MinerError
@@ -66,8 +66,9 @@ def prepare_folder(folder: Path, request: Record, force: bool) -> None:
             "--force, which replaces files of the same names and leaves the others."
         )
     if old and old != request and not force:
+        changes = differences({**old, "files": None}, {**request, "files": None}) or "other files"
         raise MinerError(
-            f"{folder} holds another data set: {_differences(old, request)}. Use --force to replace it, or choose another folder."
+            f"{folder} holds another data set: {changes}. Use --force to replace it, or choose another folder."
         )
     if force:
         _remove(folder, written | (found & set(request["files"])))
@@ -108,9 +109,3 @@ def _remove(folder: Path, names: Collection[str]) -> None:
 def _shown(folder: Path, names: list[str]) -> str:
     more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
     return ", ".join(str(folder / name) for name in names[:_NAMES_SHOWN]) + more
-
-
-def _differences(old: Record, new: Record) -> str:
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name) and name != "files")
-    parts = [f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names]
-    return ", ".join(parts) or "other files"

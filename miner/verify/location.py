@@ -21,7 +21,7 @@ class Location:
     """A folder and everything below it; use as a context manager.
 
     Attributes:
-        files: size in bytes of each file by its path below the folder, sorted; None where it is not known.
+        files: paths of all files below the folder, sorted.
         complete: False where the server lists no folders, so that unlisted files stay unseen.
 
     Args:
@@ -39,7 +39,8 @@ class Location:
         self._web = self.where.startswith(("http://", "https://"))
         self._fetched: dict[str, Path] = {}
         self.complete = True
-        self.files: dict[str, int | None] = dict(sorted(_walk(Path(self._root)))) if self._local else self._listed()
+        found = _walk(Path(self._root)) if self._local else self._listed()
+        self.files = dict.fromkeys(sorted(found))  # in order, and quick to search
 
     def __enter__(self) -> Self:
         self._scratch = tempfile.TemporaryDirectory(prefix="miner-verify-")
@@ -86,7 +87,7 @@ class Location:
         with self._explained(path):
             return self.fetch(path).read_bytes()
 
-    def _listed(self) -> dict[str, int | None]:
+    def _listed(self) -> set[str]:
         """Every file behind a URL; where a web server lists no folders, those that are usual and exist."""
         if self._web:
             files = self._listed_by_links()
@@ -94,19 +95,18 @@ class Location:
             # A folder with a page of its own, such as report/, is not listed either.
             tried = [folder + name for folder in _KNOWN_FOLDERS for name in _KNOWN]
             with self._explained(""):
-                return files | {path: None for path in tried if self._system.exists(f"{self._root}/{path}")}
+                return files | {path for path in tried if self._system.exists(f"{self._root}/{path}")}
         with self._explained(""):
-            found = self._system.find(self._root, detail=True) if self._system.isdir(self._root) else {}
-            return {path[len(self._root) + 1 :]: info.get("size") for path, info in sorted(found.items())}
+            found = self._system.find(self._root) if self._system.isdir(self._root) else []
+            return {path[len(self._root) + 1 :] for path in found}
 
-    def _listed_by_links(self) -> dict[str, int | None]:
+    def _listed_by_links(self) -> set[str]:
         """What the pages of a web server link to, if the server shows folders as pages."""
         try:
             found = self._system.find(self._root)
         except Exception:  # a folder may not be shown, or not exist: the files in it will tell
-            return {}
-        paths = sorted(path[len(self._root) + 1 :] for path in found)
-        return dict.fromkeys(path for path in paths if "#" not in path and "?" not in path)
+            return set()
+        return {path[len(self._root) + 1 :] for path in found if "#" not in path and "?" not in path}
 
     def _explained(self, path: str) -> AbstractContextManager[None]:
         def explain(error: Exception) -> MinerError:
@@ -118,8 +118,8 @@ class Location:
         return explained(explain)
 
 
-def _walk(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator[tuple[str, int]]:
-    """Path and size of every file below a local folder, hidden ones too; links are followed, but not in circles."""
+def _walk(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator[str]:
+    """Path of every file below a local folder, hidden ones too; links are followed, but not in circles."""
     here = os.path.realpath(root / folder)
     if here in above or not (root / folder).is_dir():
         return
@@ -129,4 +129,4 @@ def _walk(root: Path, folder: str = "", above: tuple[str, ...] = ()) -> Iterator
         if child.is_dir():
             yield from _walk(root, f"{folder}{child.name}/", (*above, here))
         else:
-            yield folder + child.name, child.stat().st_size if child.is_file() else 0
+            yield folder + child.name
