@@ -10,12 +10,12 @@ from miner.embed.encoders import Encoder
 from miner.embed.options import EmbedOptions
 from miner.errors import MinerError
 from miner.learning.compiling import REASON_LENGTH, compile_problem
-from miner.machine.device import resolve_device, resolve_devices
+from miner.machine.device import worker_device
 
 
 def resolve_compile(options: EmbedOptions) -> EmbedOptions:
     """The options, without `compile` where torch.compile does not work; a line on standard error then says why."""
-    reason = compile_problem(resolve_device(resolve_devices(options.device)[0]))
+    reason = compile_problem(worker_device(options.device))
     if reason is None:
         return options
     print(f"embed: --compile is left out: {reason}", file=sys.stderr, flush=True)

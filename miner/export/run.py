@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.shards import ShardsManifest
@@ -30,11 +31,9 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
         MinerError: embeddings or pairs are missing, an image has changed since it was embedded, the disk is full, the
             decisions are damaged, or the target holds the shards of another request.
     """
-    from miner.export.selection import rejected_pairs
-
     embeddings = EmbeddingsManifest.read(workspace)
     pairs = PairsManifest.read(workspace, of=embeddings)
-    reject = rejected_pairs(options.exclude)
+    reject = rejected(read_decisions(options.exclude)) if options.exclude else set()
     request = {
         "embeddings": embeddings.identity,
         "pairs": pairs.table_identity,

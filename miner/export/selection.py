@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from miner.artifacts.decisions import Pair, read_decisions, rejected
+from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.pairs.selection import capped
 from miner.artifacts.pairs.table import read_pairs
@@ -21,11 +21,6 @@ def mined_pairs(path: Path) -> pa.Table:
     """
     table = read_pairs(path)
     return table.add_column(0, "pair_key", pa.array([f"pair-{row:09d}" for row in range(len(table))], pa.string()))
-
-
-def rejected_pairs(decisions: Path | None) -> set[Pair]:
-    """Pairs that reviewers rejected: both keys, sorted."""
-    return rejected(read_decisions(decisions)) if decisions else set()
 
 
 def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> tuple[pa.Table, dict[str, int]]:

@@ -29,6 +29,16 @@ def parse_bytes(text: str) -> int:
     return int(float(match[1]) * (1024 if match[3] else 1000) ** _UNITS.index(match[2]))
 
 
+def format_bytes(size_bytes: int) -> str:
+    """Bytes in decimal units: 1,234,567 is 1.2 MB."""
+    amount, unit = float(size_bytes), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if amount < 1000:
+            break
+        amount, unit = amount / 1000, larger
+    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+
+
 def peak_bytes() -> int:
     """The most memory that this process held at once, in bytes."""
     # On Linux, getrusage would include the process that started this one.

@@ -7,21 +7,11 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from miner.machine.memory import format_bytes
 from miner.publish.about import CITATIONS, About
 from miner.publish.contents import Config
 
-_SIZE_CATEGORIES = {
-    10**3: "n<1K",
-    10**4: "1K<n<10K",
-    10**5: "10K<n<100K",
-    10**6: "100K<n<1M",
-    10**7: "1M<n<10M",
-    10**8: "10M<n<100M",
-    10**9: "100M<n<1B",
-    10**10: "1B<n<10B",
-    10**11: "10B<n<100B",
-    10**12: "100B<n<1T",
-}
+_POWERS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  # of ten, from 1,000 on
 _TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrastive-learning", "webdataset", "croissant"]
 
 
@@ -30,7 +20,7 @@ def card(about: About) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"size": size, "cell": _cell}
+    environment.filters |= {"size": format_bytes, "cell": _cell}
     front = yaml.safe_dump(front_matter(about), sort_keys=False, allow_unicode=True, width=1000)
     return environment.get_template("card.md").render(
         front=front,
@@ -57,18 +47,11 @@ def front_matter(about: About) -> dict[str, Any]:
 
 
 def size_category(rows: int) -> str:
-    """The Hub's name for a number of rows."""
-    return next((name for limit, name in _SIZE_CATEGORIES.items() if rows < limit), "n>1T")
-
-
-def size(size_bytes: int) -> str:
-    """Bytes in decimal units: 1,234,567 is 1.2 MB."""
-    amount, unit = float(size_bytes), "bytes"
-    for larger in ("kB", "MB", "GB", "TB"):
-        if amount < 1000:
-            break
-        amount, unit = amount / 1000, larger
-    return f"{amount:,.0f} {unit}" if unit == "bytes" else f"{amount:,.1f} {unit}"
+    """The Hub's name for a number of rows, such as `1K<n<10K`."""
+    digits = len(str(rows))
+    if digits < 4:
+        return "n<1K"
+    return "n>1T" if digits > 12 else "<n<".join(_POWERS[digits - 4 : digits - 2])
 
 
 def _config(config: Config, default: bool) -> dict[str, Any]:

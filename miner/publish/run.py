@@ -14,6 +14,7 @@ from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_
 from miner.engine.digest import file_record
 from miner.engine.records import Record, fingerprint, signed
 from miner.engine.result import Result
+from miner.machine.memory import format_bytes
 from miner.publish.destination import Destination, destination
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import public_encoder
@@ -151,19 +152,15 @@ def _result(dataset: DataSet, manifest: Record, target: Destination, fresh: bool
 
 
 def _rehearsal(dataset: DataSet, target: Destination) -> Result:
-    from miner.publish.card import size
-
     sizes = {file.name: file.bytes for file in dataset.files} | {
         name: len(text) for name, text in dataset.texts.items()
     }
     where = f"https://huggingface.co/datasets/{target.repository}" if target.repository else str(target.folder)
     lines = [f"publish: would write {len(sizes) + 1} files, {_total(dataset)}, to {where}:"]
-    lines += [f"  {size(count):>12}  {name}" for name, count in sorted(sizes.items())]
+    lines += [f"  {format_bytes(count):>12}  {name}" for name, count in sorted(sizes.items())]
     record = {"request": dataset.request, "sizes": sizes, "to": target.repository or str(target.folder)}
     return Result("publish", record, [*lines, "publish: nothing was written (--dry-run)"], rehearsal=True)
 
 
 def _total(dataset: DataSet) -> str:
-    from miner.publish.card import size
-
-    return size(sum(file.bytes for file in dataset.files) + sum(map(len, dataset.texts.values())))
+    return format_bytes(sum(file.bytes for file in dataset.files) + sum(map(len, dataset.texts.values())))

@@ -1,5 +1,6 @@
 import errno
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,11 @@ def test_full_disk_is_explained(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("error", [OSError("2048 requested and 1024 written"), RuntimeError("unexpected pos 8 vs 4")])
 def test_full_disk_behind_another_error_is_explained(tmp_path: Path, monkeypatch, error: Exception) -> None:
-    monkeypatch.setattr("miner.engine.atomic._free_bytes", lambda path: 100)
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
     with pytest.raises(MinerError, match="disk is full"), committed(tmp_path / "file.bin"):
         raise error
-    monkeypatch.setattr("miner.engine.atomic._free_bytes", lambda path: 1 << 30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=1 << 30))
     with pytest.raises(type(error), match=str(error)), committed(tmp_path / "file.bin"):
         raise error
 

@@ -52,9 +52,12 @@ def test_a_file_is_digested_while_it_is_written(tmp_path: Path, size: int) -> No
     assert stream.record == file_record(tmp_path / "file")
 
 
-def test_a_file_of_another_size_than_planned_and_an_error_of_the_writer_come_through(tmp_path: Path) -> None:
+def test_digested_file_of_another_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="3 bytes, not 4"), DigestedFile(tmp_path / "file", 4) as stream:
         stream.write(b"abc")
+
+
+def test_error_of_the_writing_thread_is_raised() -> None:
     with pytest.raises(OSError, match="No space left"), DigestedFile(Path("/dev/full"), 3) as stream:
         stream.write(b"abc")
     with pytest.raises(OSError, match="No space left"), DigestedFile(Path("/dev/full"), 30 << 20) as stream:

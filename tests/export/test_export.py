@@ -37,7 +37,7 @@ def test_webdataset_reads_original_bytes_and_pairs(workspace, tmp_path) -> None:
     assert [sample["__key__"] for sample in found] != sorted(sample["__key__"] for sample in found)
 
 
-def test_pairs_of_one_image_do_not_stand_together_and_the_seed_decides_the_order(workspace) -> None:
+def test_seed_shuffles_the_pairs_of_one_image_apart(workspace) -> None:
     def order(seed: int) -> list[tuple[str, str]]:
         export(ExportOptions(seed=seed), workspace, force=True)
         records = [json.loads(sample["json"]) for sample in samples(workspace.shards, "pairs")]
@@ -84,7 +84,7 @@ def test_killed_export_goes_on_and_ends_with_the_same_bytes(workspace, twin) -> 
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
 
 
-def test_image_that_changed_or_went_since_embedding_stops_the_export(workspace, tmp_path) -> None:
+def test_image_that_changed_or_went_stops_the_export(workspace, tmp_path) -> None:
     victim = sorted((tmp_path / "photos").rglob("*.jpg"))[3]
     data = victim.read_bytes()
     victim.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))

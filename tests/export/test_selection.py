@@ -48,7 +48,7 @@ def test_rejected_pairs_are_left_out_and_a_tie_is_kept(workspace, tmp_path) -> N
     assert table["pair_key"][3].as_py() == "pair-000000004"  # the key of a pair does not depend on what is left out
 
 
-def test_new_decisions_are_another_request_and_the_same_ones_are_not(workspace, tmp_path) -> None:
+def test_other_rejected_pairs_are_another_request(workspace, tmp_path) -> None:
     pair = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()[0]
     one, other = tmp_path / "one.jsonl", tmp_path / "other.jsonl"
     one.write_text(line(pair, "different", "ann"))
@@ -69,7 +69,7 @@ def test_broken_decisions_stop_the_export_before_anything_goes(workspace, tmp_pa
     assert (workspace.shards / "manifest.json").exists()
 
 
-def test_no_image_has_more_pairs_than_allowed_and_the_most_similar_stay(workspace) -> None:
+def test_max_degree_keeps_the_most_similar_pairs(workspace) -> None:
     mined = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
     result = export(ExportOptions(max_degree=2), workspace)
     found = exported(workspace)

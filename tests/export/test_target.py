@@ -75,29 +75,6 @@ def test_upload_that_arrives_short_is_noticed(workspace, memory, monkeypatch) ->
         export(ExportOptions(to="memory://exported"), workspace)
 
 
-def test_store_without_whole_uploads_gets_files_aside_and_renamed(workspace, tmp_path, monkeypatch) -> None:
-    """`dir` wraps the local file system, so half a file would be seen under its own name."""
-    from miner.engine.remote import RemotePath
-
-    url = f"simplecache::file://{tmp_path}/x"
-    assert not RemotePath(url).shows_only_whole_files
-    place = RemotePath(f"local://{tmp_path}/aside/file.bin")
-    source = tmp_path / "source.bin"
-    source.write_bytes(b"content")
-    seen = []
-    local = fsspec.get_filesystem_class("file")
-    put_file = local.put_file
-
-    def watched(self, one: str, other: str, **more) -> None:
-        put_file(self, one, other, **more)
-        seen.append(sorted(path.name for path in (tmp_path / "aside").iterdir()))
-
-    monkeypatch.setattr(local, "put_file", watched)
-    place.receive(source)
-    assert seen == [[".file.bin.partial"]]
-    assert [path.name for path in (tmp_path / "aside").iterdir()] == ["file.bin"]
-
-
 @pytest.mark.parametrize("remote", [True, False])
 def test_force_removes_what_an_export_wrote_and_nothing_else(workspace, tmp_path, memory, remote: bool) -> None:
     to = "memory://exported" if remote else str(tmp_path / "out")
@@ -132,7 +109,7 @@ def test_targets_that_cannot_work_are_refused_before_work(workspace) -> None:
         export(ExportOptions(to="nonsense://exported"), workspace)
 
 
-def test_the_manifest_of_an_upload_holds_the_digests_taken_while_writing(workspace, memory) -> None:
+def test_manifest_of_an_upload_holds_the_digests(workspace, memory) -> None:
     import hashlib
 
     export(ExportOptions(to="memory://exported"), workspace)

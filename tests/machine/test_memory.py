@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from miner.machine.memory import default_bytes, free_bytes, parse_bytes, peak_bytes
+from miner.machine.memory import default_bytes, format_bytes, free_bytes, parse_bytes, peak_bytes
 
 MB = 1 << 20
 GB = 1 << 30
@@ -92,6 +92,11 @@ def test_peak_bytes_leave_out_the_parent_process() -> None:
 def test_sizes_are_parsed() -> None:
     sizes = {"512MB": 512 * 10**6, "8GB": 8 * 10**9, "1.5g": 1500000000, "2GiB": 2**31, "64 kib": 2**16, "1000": 1000}
     assert {text: parse_bytes(text) for text in sizes} == sizes
+
+
+def test_bytes_are_formatted_in_decimal_units() -> None:
+    texts = {0: "0 bytes", 999: "999 bytes", 1000: "1.0 kB", 1_234_567: "1.2 MB", 2 * 10**12: "2.0 TB"}
+    assert {number: format_bytes(number) for number in texts} == texts
 
 
 @pytest.mark.parametrize("text", ["", "much", "-1GB", "5ib", "5 MB or so"])

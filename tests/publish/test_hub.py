@@ -85,7 +85,7 @@ def test_interrupted_upload_continues(hub: FakeHub, publish: Miner, workspace: W
     assert files == contents(workspace.published)
 
 
-def test_files_of_others_are_refused_and_with_force_kept_or_replaced(hub: FakeHub, publish: Miner) -> None:
+def test_files_of_others_are_refused_unless_forced(hub: FakeHub, publish: Miner) -> None:
     theirs = {"README.md": b"# Mine", "notes.txt": b"keep me", "data/images-000009.tar": b"old"}
     hub.repositories[NAME] = Repository(private=False)
     hub.repositories[NAME].files |= theirs

@@ -1,6 +1,5 @@
 import pytest
 
-from miner.publish.card import size, size_category
 from miner.publish.provenance import public_encoder, public_source
 
 
@@ -31,14 +30,3 @@ def test_paths_of_the_machine_are_not_published(spec: str, shown: str) -> None:
 )
 def test_weights_are_named_without_their_folder(name: str, shown: str) -> None:
     assert public_encoder(name) == shown
-
-
-def test_sizes() -> None:
-    assert [size(number) for number in (0, 999, 1000, 1_234_567, 2 * 10**12)] == [
-        "0 bytes",
-        "999 bytes",
-        "1.0 kB",
-        "1.2 MB",
-        "2.0 TB",
-    ]
-    assert [size_category(rows) for rows in (999, 1000, 55_173, 10**12)] == ["n<1K", "1K<n<10K", "10K<n<100K", "n>1T"]

@@ -31,9 +31,7 @@ def front_matter(folder: Path) -> dict:
     return yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
 
 
-def test_large_files_are_the_same_files_and_the_bytes_are_the_same_everywhere(
-    published: Publisher, mined: Workspace
-) -> None:
+def test_data_files_are_links_and_bytes_are_the_same(published: Publisher, mined: Workspace) -> None:
     first, second = published("a/set"), published("b/set")
     for name in ("images-jpg-000000.tar", "pairs-jpg-jpg-000000.tar", "pairs.parquet"):
         assert (first / "data" / name).samefile(mined.shards / name)
@@ -198,7 +196,7 @@ def test_files_of_others_are_refused_and_with_force_kept(workspace: Workspace, t
     assert "pretty_name" in (folder / "README.md").read_text()
 
 
-def test_a_strange_shard_between_the_data_is_refused_even_with_force(workspace: Workspace, tmp_path: Path) -> None:
+def test_unlisted_shard_is_refused_even_with_force(workspace: Workspace, tmp_path: Path) -> None:
     shard = tmp_path / "set" / "data" / "images-000007.tar"
     shard.parent.mkdir(parents=True)
     shard.write_bytes(b"theirs")
