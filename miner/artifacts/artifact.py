@@ -6,7 +6,7 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, fingerprint, read_json
+from miner.engine.records import Record, fingerprint, read_json, same_file
 from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
@@ -66,6 +66,16 @@ class Artifact(Part):
     def identity(self) -> str:
         """Changes when a file changes. Stages that read the files keep it in their request."""
         return fingerprint(self.files)
+
+    def checked(self, folder: Path, name: str) -> Path:
+        """The path of a file that the stage wrote to `folder`.
+
+        Raises:
+            MinerError: the file is missing, or not the one that the stage wrote.
+        """
+        if not same_file(folder / name, self.files.get(name)):
+            raise MinerError(f"{folder / name} is missing or damaged. Run `{self.command} --force` again.")
+        return folder / name
 
 
 class StageArtifact(Artifact):

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.refined import RefinedManifest
+from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.records import Record, fingerprint
+from miner.engine.records import Record
 from miner.engine.result import Result
 from miner.engine.torchrun import is_follower
 from miner.errors import UsageError
@@ -41,7 +43,7 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broa
     refined = workspace.refined
     request = {**options.request(), "embeddings": embeddings.identity}
     if options.run is not None:
-        request["run_files"] = fingerprint(workspace.manifest(workspace.run(options.run))["files"])
+        request["run_files"] = RunManifest.read(workspace.run(options.run)).identity
     stage = Stage(refined.embeddings, request)
     if (manifest := broadcast(None if force else stage.finished())) is not None:
         return _result(manifest, refined, fresh=False)
@@ -121,7 +123,7 @@ def _views(options: RefineStageOptions, workspace: Workspace, store: "EmbeddingS
 
     if options.run is not None:
         run = workspace.run(options.run)
-        check_graphs(run, workspace.manifest(run))
+        check_graphs(run, RunManifest.read(run))
         return list(read_views(run, store.keys, options))
     if rank() == 0:
         NeighbourGraph(store.stored, options.neighbors).write(parts, parts)
@@ -138,19 +140,14 @@ def _encoder(options: RefineStageOptions, embeddings: EmbeddingsManifest) -> Rec
 
 
 def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
-    request = manifest["request"]
-    size = manifest["batch_size"]
-    steps = "all images at once" if size == manifest["count"] else f"batches of {size:,} with sampled neighbours"
+    made = RefinedManifest.of(manifest, refined.embeddings / "manifest.json")
+    asked, size = made.request, made.batch_size
+    steps = "all images at once" if size == made.count else f"batches of {size:,} with sampled neighbours"
+    edges = f"{asked.neighbors} neighbours" if asked.run is None else f"graphs of run {asked.run}"
     lines = [
-        f"refine: {manifest['count']:,} images as {manifest['dim']}-d vectors in {refined.root}, by {request['layers']} rounds of "
-        f"{request['conv']} on {manifest['messages']:,} edges ({_graph_name(request)}, {request['graph']})",
-        f"refine: loss {manifest['final_loss']:.3f}, feature spread {manifest['final_spread']:.2f} (1 is healthy, 0 is collapse), "
-        f"{steps}",
+        f"refine: {made.count:,} images as {made.dim}-d vectors in {refined.root}, by {asked.layers} rounds of {asked.conv} on "
+        f"{made.messages:,} edges ({edges}, {asked.graph})",
+        f"refine: loss {made.final_loss:.3f}, feature spread {made.final_spread:.2f} (1 is healthy, 0 is collapse), {steps}",
         f"refine: next, pairs of them: miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}",
     ]
-    return Result("refine", manifest, lines, fresh, [("refined", f"{manifest['count']:,} images, {manifest['dim']}-d")])
-
-
-def _graph_name(request: Record) -> str:
-    run = request.get("run")
-    return f"{request['neighbors']} neighbours" if run is None else f"graphs of run {run}"
+    return Result("refine", manifest, lines, fresh, [("refined", f"{made.count:,} images, {made.dim}-d")])

@@ -10,26 +10,25 @@ import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE, STREAMS
-from miner.engine.records import Record, same_file
-from miner.errors import MinerError, UsageError
+from miner.artifacts.runs.manifest import RunManifest
+from miner.errors import UsageError
 from miner.refine.graph.graph import from_edges
 from miner.refine.graph.neighbours import edge_weights
 from miner.refine.network.nodes import Nodes, standardised
 from miner.refine.options import RefineStageOptions
 
 
-def check_graphs(run: Path, manifest: Record) -> None:
+def check_graphs(run: Path, made: RunManifest) -> None:
     """Pass if a finished run has graphs, as it wrote them.
 
     Raises:
         UsageError: it is of another method.
         MinerError: a file is missing or damaged.
     """
-    if not set(GRAPH_FILES) <= manifest["files"].keys():
-        raise UsageError(f"--run {run.name} is of {manifest['method']}, which keeps no graphs; graphnnclr does.")
+    if not set(GRAPH_FILES) <= made.files.keys():
+        raise UsageError(f"--run {run.name} is of {made.method}, which keeps no graphs; graphnnclr does.")
     for name in GRAPH_FILES:
-        if not same_file(run / name, manifest["files"][name]):
-            raise MinerError(f"{run / name} is missing or damaged. Train again with --force.")
+        made.checked(run, name)
 
 
 def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> tuple[Nodes, Nodes]:

@@ -10,6 +10,7 @@ from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.refine.run_graphs import read_views
 from miner.train.methods.graphnnclr import GraphNNCLR
+from tests.artifacts.manifests import run_record
 from tests.refine.graphs import clusters
 from tests.train.methods.colours import graphnnclr, see_all
 from tests.train.methods.tiny import IMAGES
@@ -36,7 +37,7 @@ def workspace(make_embeddings) -> Workspace:
     run = workspace.run("graphs")
     run.mkdir(parents=True)
     seen().save(run, EmbeddingStore(workspace).keys[::-1])
-    finish_folder(run, method="graphnnclr")
+    finish_folder(run, **run_record("graphnnclr"))
     return workspace
 
 
@@ -70,6 +71,6 @@ def test_what_does_not_fit_is_refused(workspace: Workspace) -> None:
     with pytest.raises(MinerError, match="missing or damaged"):
         refine(OPTIONS, workspace)
     workspace.run("other").mkdir()
-    finish_folder(workspace.run("other"), method="dino")
+    finish_folder(workspace.run("other"), **run_record("dino"))
     with pytest.raises(UsageError, match="--run other is of dino"):
         refine(OPTIONS.model_copy(update={"run": "other"}), workspace, force=True)

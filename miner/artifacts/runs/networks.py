@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
 from miner.artifacts.runs.manifest import RunManifest
 from miner.engine import committed, write_json
-from miner.engine.records import Record, same_file
+from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
 
@@ -71,10 +71,10 @@ def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | Non
     from safetensors import safe_open
     from safetensors.torch import load_file
 
-    path = run / PROJECTOR_FILE
-    if PROJECTOR_FILE not in RunManifest.read(run).files:
+    made = RunManifest.read(run)
+    if PROJECTOR_FILE not in made.files:
         return None
-    _check(run, path)
+    path = made.checked(run, PROJECTOR_FILE)
     with safe_open(path, framework="pt") as file:
         activation = _ACTIVATIONS[file.metadata()["activation"]]
     return load_file(path), activation
@@ -125,8 +125,10 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
     from safetensors.torch import load_file
 
     config = read_config(run)
-    weights = run / name
-    _check(run, weights)
+    made = RunManifest.read(run)
+    if name in _WHY_MISSING and name not in made.files:
+        raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[name]}.")
+    weights = made.checked(run, name)
     module, _ = build_backbone(config)
     module.load_state_dict(load_file(weights), strict=True)
     return _described(module, config)
@@ -163,14 +165,6 @@ def read_config(run: Path) -> Record:
 def _described(module: nn.Module, config: Record) -> TrainedBackbone:
     module.eval().requires_grad_(False)
     return TrainedBackbone(module, int(config["image_size"]), tuple(config["mean"]), tuple(config["std"]), config)
-
-
-def _check(run: Path, weights: Path) -> None:
-    files = RunManifest.read(run).files
-    if weights.name in _WHY_MISSING and weights.name not in files:
-        raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[weights.name]}.")
-    if not same_file(weights, files.get(weights.name)):
-        raise MinerError(f"{weights} is missing or damaged. Train again with --force.")
 
 
 def _save(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:

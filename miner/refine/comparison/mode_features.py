@@ -127,7 +127,7 @@ def _networks(refined: RefinedEmbeddings, identity: Record, data: TrainAndTest, 
     modes, manifest = _fitted_with_test_images(refined, identity, data, force)
     embeddings = refined.workspace.refined.embeddings
     return {
-        "inductive": _checked(embeddings / NETWORK_FILE, refined.manifest.files),
+        "inductive": refined.manifest.checked(embeddings, NETWORK_FILE),
         **{mode: _checked(modes / _network_name(mode), manifest["files"]) for mode in _WITH_TEST_IMAGES},
     }
 

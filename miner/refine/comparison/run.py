@@ -103,17 +103,18 @@ def _score_arm(
 
 
 def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
-    from miner.artifacts.graph_table import verdict_sentences
+    from miner.artifacts.graph_table import GraphManifest, verdict_sentences
     from miner.refine.comparison.controls_table import row_name
     from miner.tables import interval_text
 
+    made = GraphManifest.of(manifest, folder / "manifest.json")
     lines = [
         f"eval graph: {row_name(row)}: linear {interval_text(row['linear'], 2)}, kNN {interval_text(row['knn'], 2)}"
-        for row in manifest["rows"]
+        for row in made.rows
     ]
-    sentences = verdict_sentences(manifest["verdict"])
+    sentences = verdict_sentences(made.verdict)
     lines += [f"eval graph: {line}" for line in sentences]
     lines.append(
-        f"eval graph: {manifest['n_train']:,} training and {manifest['n_test']:,} test images, accuracy in %; table in {folder}"
+        f"eval graph: {made.n_train:,} training and {made.n_test:,} test images, accuracy in %; table in {folder}"
     )
     return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in sentences])

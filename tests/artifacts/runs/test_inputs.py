@@ -6,12 +6,11 @@ from miner.artifacts.runs.inputs import check_shards_are_current, find_inputs, n
 from miner.artifacts.runs.training_data import open_images
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
+from tests.artifacts.manifests import pairs_record, shards_record
 from tests.train.mini_workspace import (
     finish_folder,
-    pairs_record,
     same_class_pairs,
     sample_entries,
-    shards_record,
     write_embedded,
     write_pairs,
     write_shards,
