@@ -1,5 +1,6 @@
 """What all records of finished stages have in common: they are JSON files, read as typed and frozen objects."""
 
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, Self
 
@@ -81,10 +82,13 @@ class Artifact(Part):
 class StageArtifact(Artifact):
     """The record of a stage that a workspace has once."""
 
+    folder: ClassVar[str]  # the attribute of `Workspace`
+
     @classmethod
     def path(cls, workspace: Workspace) -> Path:
         """Where the record is."""
-        raise NotImplementedError
+        folder: Path = attrgetter(cls.folder)(workspace)
+        return folder / "manifest.json"
 
     @classmethod
     def find(cls, workspace: Workspace, of: Artifact | None = None) -> Self | None:

@@ -1,11 +1,9 @@
 """What `miner eval graph` found: the manifest of `graph/`, and its verdict in words."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import ClassVar
 
 from miner.artifacts.artifact import StageArtifact
-from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
 from miner.tables import interval_text
 
@@ -22,15 +20,12 @@ class GraphManifest(StageArtifact):
     """
 
     command: ClassVar = "miner eval graph"
+    folder: ClassVar = "graph"
 
     rows: list[Record]
     verdict: dict[str, Record]
     n_train: int
     n_test: int
-
-    @classmethod
-    def path(cls, workspace: Workspace) -> Path:
-        return workspace.graph / "manifest.json"
 
 
 def verdict_sentences(verdict: Mapping[str, Record]) -> list[str]:

@@ -1,11 +1,9 @@
 """The manifest of `refined/embeddings/`, beyond what every folder of embeddings says."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from miner.artifacts.artifact import Part, StageArtifact
 from miner.artifacts.embeddings.manifest import SourceRecord
-from miner.artifacts.workspace import Workspace
 
 
 class RefineRequest(Part):
@@ -35,6 +33,7 @@ class RefinedManifest(StageArtifact):
     """
 
     command: ClassVar = "miner refine"
+    folder: ClassVar = "refined.embeddings"
 
     request: RefineRequest
     source: SourceRecord
@@ -44,7 +43,3 @@ class RefinedManifest(StageArtifact):
     batch_size: int
     final_loss: float
     final_spread: float
-
-    @classmethod
-    def path(cls, workspace: Workspace) -> Path:
-        return workspace.refined.embeddings / "manifest.json"

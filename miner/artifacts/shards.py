@@ -1,12 +1,10 @@
 """The manifest of `shards/`."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from miner.artifacts.artifact import Part, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.manifest import LabelStatistics, PairsManifest
-from miner.artifacts.workspace import Workspace
 
 
 class ExportRequest(Part):
@@ -38,6 +36,7 @@ class ShardsManifest(StageArtifact):
     """
 
     command: ClassVar = "miner export"
+    folder: ClassVar = "shards"
 
     request: ExportRequest
     source: str
@@ -50,10 +49,6 @@ class ShardsManifest(StageArtifact):
     labels: LabelStatistics | None
     samples: dict[str, int]
     sets: dict[str, ShardSet] | None = None
-
-    @classmethod
-    def path(cls, workspace: Workspace) -> Path:
-        return workspace.shards / "manifest.json"
 
     @property
     def image_shards(self) -> list[str]:

@@ -1,9 +1,4 @@
-"""The workspace: every path that a stage reads or writes, and the record of what made it.
-
-A stage owns one folder. It is *begun* when `request.json` states what was asked for, and *finished* when `manifest.json`
-repeats that request beside the results and the checksum of every file. A rerun with the same request continues or returns
-at once; another request is refused, unless the user says `--force`.
-"""
+"""The workspace: the folder of each stage, the lock, and run.json."""
 
 import fcntl
 import shlex
@@ -20,7 +15,6 @@ from miner.errors import MinerError
 from miner.machine.environment import environment
 
 DEFAULT_WORKSPACE = Path("datasets_out/default")
-_STAGE_COMMANDS = {"embeddings": "miner embed SOURCE", "pairs": "miner pairs", "shards": "miner export"}
 
 
 @dataclass(frozen=True)
@@ -79,23 +73,6 @@ class Workspace:
         """Folders of all training runs, by name."""
         folder = self.root / "runs"
         return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-
-    def manifest(self, folder: Path) -> Record:
-        """The manifest of a finished stage.
-
-        Raises:
-            MinerError: the stage has not been run, has not finished, or its manifest is damaged.
-        """
-        record = read_json(folder / "manifest.json")
-        if record is not None and not (
-            isinstance(record.get("files"), dict) and isinstance(record.get("request"), dict)
-        ):
-            raise MinerError(f"{folder / 'manifest.json'} is damaged. Delete it and run its stage again with --force.")
-        if record is None:
-            command = _STAGE_COMMANDS.get(folder.name, "miner train")
-            state = "has not finished" if (folder / "request.json").exists() else "is missing"
-            raise MinerError(f"{folder} {state}. Run `{command}` first (workspace {self.root}).")
-        return record
 
     @contextmanager
     def locked(self) -> Iterator[None]:

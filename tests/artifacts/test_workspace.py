@@ -5,26 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from miner.artifacts.stage import Stage
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.result import Result
 from miner.errors import MinerError
-
-
-def test_missing_and_unfinished_stages_say_what_to_run(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    with pytest.raises(MinerError, match=r"pairs is missing. Run `miner pairs` first"):
-        workspace.manifest(workspace.pairs)
-    Stage(workspace.pairs, {}).begin(force=False)
-    with pytest.raises(MinerError, match="has not finished"):
-        workspace.manifest(workspace.pairs)
 
 
 def test_refused_command_leaves_no_new_folder(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     for name in ("new", "old"):
         with pytest.raises(MinerError, match="is missing"), Workspace(tmp_path / name).locked():
-            Workspace(tmp_path / name).manifest(tmp_path / name / "pairs")
+            PairsManifest.read(Workspace(tmp_path / name))
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
 
 
@@ -42,10 +33,3 @@ def test_damaged_log_is_set_aside(tmp_path: Path) -> None:
     Workspace(tmp_path).log_stage("pairs", {}, Result("pairs", {}), 0.1)
     assert list(json.loads((tmp_path / "run.json").read_text())["stages"]) == ["pairs"]
     assert (tmp_path / "run.damaged.json").read_text() == "{"
-
-
-def test_manifest_without_its_parts_is_damaged(tmp_path: Path) -> None:
-    (tmp_path / "pairs").mkdir()
-    (tmp_path / "pairs" / "manifest.json").write_text("{}")
-    with pytest.raises(MinerError, match="damaged"):
-        Workspace(tmp_path).manifest(tmp_path / "pairs")

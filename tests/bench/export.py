@@ -24,6 +24,7 @@ import numpy as np
 from record import publish, summary
 
 from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
@@ -187,8 +188,8 @@ def main() -> None:
         identical = same_bytes(options.workspace, Path(scratch) / "bytes")
         measured = throughput(options.workspace, Path(scratch), options.repeats)
     name = options.workspace.resolve().name
-    manifest = Workspace(options.workspace).manifest(options.workspace / "pairs")
-    data = {"workspace": name, "images": manifest["images"], "pairs": manifest["pairs"]}
+    mined = PairsManifest.read(Workspace(options.workspace))
+    data = {"workspace": name, "images": mined.images, "pairs": mined.pairs}
     publish(f"export-{name}", {"data": data, "peer": version, "same_bytes": identical, **measured})
 
 

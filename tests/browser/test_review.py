@@ -14,6 +14,8 @@ import pytest
 import webdataset
 
 from miner.artifacts.decisions import read_decisions, rejected
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from tests.review.running import Server
 
@@ -129,7 +131,7 @@ def test_from_the_first_click_to_exported_shards(workspace, start_review, open_p
     records = [json.loads(sample["json"]) for sample in webdataset.WebDataset(shards, shardshuffle=False)]
     exported = {tuple(sorted((record["key_a"], record["key_b"]))) for record in records}
     assert len(out) >= 4 and not exported & out
-    assert len(exported) == len(records) == workspace.manifest(workspace.pairs)["pairs"] - len(out)
+    assert len(exported) == len(records) == PairsManifest.read(workspace).pairs - len(out)
 
 
 def test_undo_reload_and_more_than_was_asked_for(workspace, review_as) -> None:
@@ -173,7 +175,7 @@ def test_the_images_of_the_pair_are_shown_large_and_sharp(review_as) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--show-labels",)])
 def test_labels_are_only_seen_when_asked_for(workspace, review_as, flags) -> None:
-    names = workspace.manifest(workspace.embeddings)["source"]["classes"]
+    names = EmbeddingsManifest.read(workspace).source.classes
     _, page = review_as("Ada", *flags)
     told = page.inner_text("#stage")
     assert any(name in told for name in names) == bool(flags)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs import band_join as join
@@ -86,7 +87,7 @@ def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypa
     with pytest.raises(KeyboardInterrupt):
         pairs(options(), workspace)
     with pytest.raises(MinerError, match="has not finished"):
-        workspace.manifest(workspace.pairs)
+        PairsManifest.read(workspace)
     monkeypatch.undo()
     pairs(options(), workspace)
     at_once = make_embeddings(vectors, name="at once", blocks=[150, 100])

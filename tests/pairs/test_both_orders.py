@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.runs.inputs import check_shards_are_current, find_inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.artifacts.workspace import Workspace
@@ -67,7 +68,7 @@ def test_train_takes_both_as_items(workspaces) -> None:
     check_shards_are_current(inputs, both)
     _, entries = open_images(inputs)
     rows = pair_rows(inputs, [entry.key for entry in entries])
-    assert len(rows) == 2 * both.manifest(both.pairs)["pairs"]
+    assert len(rows) == 2 * PairsManifest.read(both).pairs
     listed = {tuple(pair) for pair in rows.tolist()}
     assert {(b, a) for a, b in listed} == listed
     assert not bool(torch.any(rows[:, 0] == rows[:, 1]))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from miner.artifacts.embeddings.store import vectors_path
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.cli import main
 
@@ -62,7 +63,7 @@ def test_an_empty_band_is_a_warning_with_a_band_that_is_not(miner, make_embeddin
     assert proposal is not None
     code, output, _ = miner(*proposal[1].split())
     assert code == 0 and "Warning" not in output
-    assert workspace.manifest(workspace.pairs)["pairs"] > 0
+    assert PairsManifest.read(workspace).pairs > 0
 
 
 def test_a_flooded_band_is_refused_and_names_the_images_it_comes_from(miner, make_embeddings) -> None:
@@ -79,7 +80,7 @@ def test_a_flooded_band_is_refused_and_names_the_images_it_comes_from(miner, mak
     assert not workspace.pairs.exists()
     code, _, _ = miner(*arguments, "--max-pairs", "1770", "--top-k", "2")
     assert code == 0
-    assert workspace.manifest(workspace.pairs)["degree"]["max"] == 2
+    assert PairsManifest.read(workspace).degree.max == 2
 
 
 @pytest.mark.parametrize(("value", "rows"), [(np.nan, 1), (np.inf, 1), (0.0, 12)])
@@ -123,10 +124,8 @@ def test_graph_and_groups_are_summed_up_in_a_line_each(miner, make_embeddings) -
     arguments = ["--min", "0.6", "--max", "0.9", "--neighbors", "4", "--groups", "-w", str(workspace.root)]
     code, output, _ = miner("pairs", *arguments)
     assert code == 0
-    record = workspace.manifest(workspace.pairs)
-    hub, groups = record["neighbours"]["hubs"][0], record["groups"]
-    assert (
-        f"{hub['key']} ({hub['in_degree']})" in output and f"skewness {record['neighbours']['skewness']:.2f}" in output
-    )
+    made = PairsManifest.read(workspace)
+    hub, groups = made.neighbours["hubs"][0], made.groups
+    assert f"{hub['key']} ({hub['in_degree']})" in output and f"skewness {made.neighbours['skewness']:.2f}" in output
     assert f"{groups['complete_link']['number']} groups" in output
     assert f"{groups['components']['number']} components" in output

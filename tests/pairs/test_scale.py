@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs import band_join as join
@@ -63,7 +64,7 @@ def test_memory_is_kept_to_and_changes_nothing(make_embeddings) -> None:
         used.append(int(run.stdout.split()[-1]))
     assert used[0] < 330e6 < used[1] < 4e9, used
     assert contents(workspaces[0]) == contents(workspaces[1])
-    assert workspaces[1].manifest(workspaces[1].pairs)["pairs"] >= 30_000
+    assert PairsManifest.read(workspaces[1]).pairs >= 30_000
 
 
 def test_memory_too_small_for_the_vectors_is_explained(make_embeddings) -> None:

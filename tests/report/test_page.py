@@ -259,9 +259,7 @@ def test_without_pairs_the_command_that_makes_them_is_named(tmp_path: Path, make
 
 
 def test_torch_is_not_imported(make_workspace):
-    code = (
-        "import sys; from miner.commands.app import app; app(sys.argv[1:], standalone_mode=False); print('torch' in sys.modules)"
-    )
+    code = "import sys; from miner.commands.app import app; app(sys.argv[1:], standalone_mode=False); print('torch' in sys.modules)"
     command = [sys.executable, "-c", code, "report", "-w", str(make_workspace().root)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("report: ") and answer.stdout.endswith("False\n")

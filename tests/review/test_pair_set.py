@@ -2,6 +2,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
@@ -46,8 +47,6 @@ def test_no_pairs_damage_and_foreign_embeddings_are_refused(workspace) -> None:
         with pytest.raises(MinerError, match=r"pairs\.parquet"):
             read_pair_set(workspace, 10)
     manifest = workspace.pairs / "manifest.json"
-    manifest.write_text(
-        manifest.read_text().replace(workspace.manifest(workspace.pairs)["request"]["embeddings"], "other")
-    )
+    manifest.write_text(manifest.read_text().replace(PairsManifest.read(workspace).request.embeddings, "other"))
     with pytest.raises(MinerError, match="other embeddings"):
         read_pair_set(workspace, 10)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.pairs.options import PairsOptions
 from miner.run_stages import run_stage
@@ -27,7 +28,7 @@ def mined(finished: Path, tmp_path: Path) -> Workspace:
 
 def test_both_orders_neighbours_and_groups_are_whole(mined: Workspace) -> None:
     verify(str(mined.root))
-    assert {"groups.parquet", "knn_ids.npy"} <= set(mined.manifest(mined.pairs)["files"])
+    assert {"groups.parquet", "knn_ids.npy"} <= set(PairsManifest.read(mined).files)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """The manifest of `embeddings/`."""
 
-from pathlib import Path
 from typing import ClassVar, Literal
 
 from miner.artifacts.artifact import Part, StageArtifact
-from miner.artifacts.workspace import Workspace
 
 
 class SourceRecord(Part):
@@ -52,6 +50,7 @@ class EmbeddingsManifest(StageArtifact):
     """
 
     command: ClassVar = "miner embed SOURCE"
+    folder: ClassVar = "embeddings"
 
     request: EmbedRequest
     source: SourceRecord
@@ -62,7 +61,3 @@ class EmbeddingsManifest(StageArtifact):
     count: int
     errors: dict[str, int]
     precision: str = "float32"
-
-    @classmethod
-    def path(cls, workspace: Workspace) -> Path:
-        return workspace.embeddings / "manifest.json"

@@ -1,6 +1,5 @@
 """The manifest of `pairs/`."""
 
-from pathlib import Path
 from typing import ClassVar
 
 from pydantic import Field
@@ -8,7 +7,6 @@ from pydantic import Field
 from miner.artifacts.artifact import Part, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import BandRecord
-from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record, fingerprint
 
 
@@ -72,6 +70,7 @@ class PairsManifest(StageArtifact):
     """
 
     command: ClassVar = "miner pairs"
+    folder: ClassVar = "pairs"
 
     request: PairsRequest
     encoder: EncoderRecord | None = None
@@ -96,7 +95,3 @@ class PairsManifest(StageArtifact):
     def table_identity(self) -> str:
         """Changes when `pairs.parquet` changes."""
         return fingerprint(self.files["pairs.parquet"])
-
-    @classmethod
-    def path(cls, workspace: Workspace) -> Path:
-        return workspace.pairs / "manifest.json"

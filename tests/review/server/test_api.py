@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from miner.artifacts.decisions import read_decisions, standing
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from tests.review.running import miner_review
 
@@ -211,7 +212,7 @@ def test_reviewers_are_blind_unless_told_otherwise(workspace, start_review) -> N
         card = client.get("/api/state?reviewer=Ada").json()["queue"][0]
     pair = _pairs(workspace)[card["pair"]]
     assert card["similarity"] == pytest.approx(pair["similarity"], abs=1e-4)
-    names = workspace.manifest(workspace.embeddings)["source"]["classes"]
+    names = EmbeddingsManifest.read(workspace).source.classes
     assert card["labels"] == [names[pair["label_a"]], names[pair["label_b"]]]
 
 
