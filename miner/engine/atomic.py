@@ -44,9 +44,9 @@ def committed(path: AnyPath) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield partial
-        _sync(partial)
+        sync(partial)
         partial.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except BaseException as error:
         explained = explain_write_error(error, path)
         partial.unlink(missing_ok=True)
@@ -92,7 +92,8 @@ def json_bytes(record: Any) -> bytes:
     return (text + "\n").encode()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -13,7 +13,9 @@ from markupsafe import Markup
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.report.charts import degree_chart, precision_chart, similarity_chart
+from miner.report.charts.degree import degree_chart
+from miner.report.charts.precision import precision_chart
+from miner.report.charts.similarity import similarity_chart
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album, open_album
 from miner.report.galleries.cards import cards, hub_cards, strip
@@ -139,13 +141,12 @@ def _galleries(
     images = album.images(uses)
     squares = album.squares(images)
     thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES)
-    paths = {row: image["path"] for row, image in images.items()}
-    gallery = cards(shown, paths, thumbnails, album.classes)
+    gallery = cards(shown, images, thumbnails, album.classes)
     return {
         "gallery": gallery,
         "strip": strip(gallery),
-        "random": cards(drawn, paths, thumbnails, album.classes),
-        "duplicates": cards(shown_duplicates, paths, thumbnails, album.classes),
+        "random": cards(drawn, images, thumbnails, album.classes),
+        "duplicates": cards(shown_duplicates, images, thumbnails, album.classes),
         "hubs": hub_cards(hubs, images, thumbnails, album.classes),
         "pair_count": len(pairs),
         "duplicate_count": len(duplicates),

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Pair
+from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.pairs.band import Band
@@ -65,10 +66,7 @@ class PairSet:
     def labels(self, pair: int) -> list[str | None]:
         """Class names of both images of a pair; None for an image without a label."""
         rows = [self.images["label"][int(side[pair])].as_py() for side in (self.a, self.b)]
-        return [None if label is None else self._class_name(label) for label in rows]
-
-    def _class_name(self, label: int) -> str:
-        return self.classes[label] if self.classes and label < len(self.classes) else f"class {label}"
+        return [None if label is None else class_name(label, self.classes) for label in rows]
 
     def find(self, pairs: Iterable[Pair]) -> list[int | None]:
         """The number of each pair, given by its keys in either order; None for a pair outside this set."""

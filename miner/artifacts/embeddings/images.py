@@ -48,6 +48,11 @@ class UnusableImage(NamedTuple):
     reason: str
 
 
+def class_name(label: int, classes: Sequence[str] | None) -> str:
+    """The name of a label, or "class" and its number where it has no name."""
+    return classes[label] if classes and label < len(classes) else f"class {label}"
+
+
 def embedded_images(table: pa.Table) -> list[EmbeddedImage]:
     """The rows of a metadata table."""
     columns = (table[name].to_pylist() for name in METADATA_SCHEMA.names)

@@ -4,9 +4,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from miner.report.charts.svg import ChartSize, Scale, line, log_ticks, path, rect, responsive, tag, text
-from miner.report.charts.svg import x_axis as draw_x_axis
-from miner.report.charts.svg import y_axis as draw_y_axis
+from miner.report.charts.svg import ChartSize, Scale, line, log_ticks, path, rect, responsive, tag, text, x_axis, y_axis
 from miner.report.text import percent, short_count
 
 _WIDE, _NARROW = ChartSize(760, 360), ChartSize(350, 330)
@@ -44,13 +42,13 @@ def _draw(size: ChartSize, points: list[dict[str, Any]], chance: float | None) -
     every = max(1, -(-len(points) // (_MOST_LABELS if size.width > 500 else 6)))
     named = points[::every]
     return [
-        *draw_y_axis(share, [0, 0.5, 1], right, "share", "{:.0%}".format),
+        *y_axis(share, [0, 0.5, 1], right, "share", "{:.0%}".format),
         path([(x(point["min"]), share(point["coverage"])) for point in points], class_="line coverage"),
         *(_coverage_labels(x, share, named) if chance is None else _precision(x, share, points, named, chance, right)),
-        *draw_y_axis(pairs, log_ticks(1, pairs.high, most=3), right, "pairs", short_count),
+        *y_axis(pairs, log_ticks(1, pairs.high, most=3), right, "pairs", short_count),
         *(_bar(x, pairs, point, half_step) for point in points),
         *(_label(x(point["min"]), pairs(point["pairs"]) - 6, f"{point['pairs']:,}") for point in named),
-        *draw_x_axis(x, [point["min"] for point in named], bottom, "at or above this cosine", "{:g}".format),
+        *x_axis(x, [point["min"] for point in named], bottom, "at or above this cosine", "{:g}".format),
     ]
 
 

@@ -6,9 +6,19 @@ from typing import Any, NamedTuple
 from markupsafe import Markup
 
 from miner.artifacts.pairs.band import Band
-from miner.report.charts.svg import ChartSize, Scale, line, linear_ticks, log_ticks, path, rect, responsive, text
-from miner.report.charts.svg import x_axis as draw_x_axis
-from miner.report.charts.svg import y_axis as draw_y_axis
+from miner.report.charts.svg import (
+    ChartSize,
+    Scale,
+    line,
+    linear_ticks,
+    log_ticks,
+    path,
+    rect,
+    responsive,
+    text,
+    x_axis,
+    y_axis,
+)
 from miner.report.text import count, short_count
 
 _LABEL_WIDTH = 130
@@ -70,10 +80,10 @@ def _draw(size: ChartSize, bins: list[Bin], band: Band) -> list[str]:
     narrow = size.width < 500
     return [
         *_band(x, band, top, bottom),
-        *draw_y_axis(y, log_ticks(y.low, y.high), right, "pairs", short_count),
+        *y_axis(y, log_ticks(y.low, y.high), right, "pairs", short_count),
         *(bar for each in bins if each.pairs > 0 for bar in _bars(x, y, each, band)),
         *_same_label(x, y, bins),
-        *draw_x_axis(x, linear_ticks(x.low, x.high, 6 if narrow else 10), bottom, "cosine similarity", "{:g}".format),
+        *x_axis(x, linear_ticks(x.low, x.high, 6 if narrow else 10), bottom, "cosine similarity", "{:g}".format),
     ]
 
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from PIL import Image
 
+from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.workspace import Workspace
 from miner.report.findings import Findings
@@ -36,12 +36,12 @@ class Album:
         """Labels of all images, int64 (n,), -1 where unknown."""
         return np.asarray(self.metadata["label"].fill_null(-1).to_numpy(), np.int64)
 
-    def images(self, rows: Iterable[int]) -> dict[int, Mapping[str, Any]]:
-        """Metadata of the images in these rows, by row."""
+    def images(self, rows: Iterable[int]) -> dict[int, EmbeddedImage]:
+        """The images in these rows, by row."""
         wanted = sorted(set(rows))
-        return dict(zip(wanted, self.metadata.take(pa.array(wanted, pa.int64())).to_pylist(), strict=True))
+        return dict(zip(wanted, embedded_images(self.metadata.take(pa.array(wanted, pa.int64()))), strict=True))
 
-    def squares(self, images: Mapping[int, Mapping[str, Any]]) -> dict[int, Image.Image]:
+    def squares(self, images: Mapping[int, EmbeddedImage]) -> dict[int, Image.Image]:
         """Central squares of images by row, without those that are gone or have changed since embedding."""
         return load_squares(self.source, images) if self.source else {}
 

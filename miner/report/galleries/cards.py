@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
+from miner.artifacts.embeddings.images import EmbeddedImage, class_name
 from miner.report.galleries.thumbnails import Thumbnail
 
 
@@ -56,7 +57,7 @@ class HubCard:
 
 def cards(
     pairs: Sequence[Mapping[str, Any]],
-    paths: Mapping[int, str],
+    images: Mapping[int, EmbeddedImage],
     thumbnails: Mapping[int, Thumbnail],
     classes: Sequence[str] | None,
 ) -> list[Card]:
@@ -64,7 +65,7 @@ def cards(
 
     Args:
         pairs: rows of a table of pairs.
-        paths: path of each image in its source, by row.
+        images: the images by row.
         thumbnails: thumbnails by row.
         classes: names of the labels.
     """
@@ -72,19 +73,23 @@ def cards(
     def side(pair: Mapping[str, Any], letter: str) -> CardImage:
         label = pair[f"label_{letter}"]
         name = None if label is None else class_name(label, classes)
-        file = PurePosixPath(paths[pair[letter]]).name
+        file = PurePosixPath(images[pair[letter]].path).name
         return CardImage(thumbnails.get(pair[letter]), name, f"{name}, {file}" if name else file)
 
-    def agree(pair: Mapping[str, Any]) -> bool | None:
-        labels = (pair["label_a"], pair["label_b"])
-        return None if None in labels else labels[0] == labels[1]
+    return [
+        Card(pair["similarity"], side(pair, "a"), side(pair, "b"), same_label(pair["label_a"], pair["label_b"]))
+        for pair in pairs
+    ]
 
-    return [Card(pair["similarity"], side(pair, "a"), side(pair, "b"), agree(pair)) for pair in pairs]
+
+def same_label(a: int | None, b: int | None) -> bool | None:
+    """Whether two labels are equal; None when one is unknown."""
+    return None if a is None or b is None else a == b
 
 
 def hub_cards(
     hubs: Sequence[Mapping[str, Any]],
-    images: Mapping[int, Mapping[str, Any]],
+    images: Mapping[int, EmbeddedImage],
     thumbnails: Mapping[int, Thumbnail],
     classes: Sequence[str] | None,
 ) -> list[HubCard]:
@@ -92,7 +97,7 @@ def hub_cards(
 
     Args:
         hubs: {"row", "key", "in_degree"}.
-        images: metadata by row.
+        images: the images by row.
         thumbnails: thumbnails by row.
         classes: names of the labels.
     """
@@ -101,10 +106,10 @@ def hub_cards(
     ]
 
 
-def card_image(image: Mapping[str, Any], thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> CardImage:
+def card_image(image: EmbeddedImage, thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> CardImage:
     """An image for a card, described by its class and key."""
-    name = None if image["label"] is None else class_name(image["label"], classes)
-    return CardImage(thumbnail, name, f"{name}, {image['key']}" if name else image["key"])
+    name = None if image.label is None else class_name(image.label, classes)
+    return CardImage(thumbnail, name, f"{name}, {image.key}" if name else image.key)
 
 
 def strip(gallery: Sequence[Card], count: int = 4) -> list[Card]:
@@ -113,8 +118,3 @@ def strip(gallery: Sequence[Card], count: int = 4) -> list[Card]:
     if len(usable) < 2 * count:
         return []
     return [usable[round((number + 0.5) * (len(usable) - 1) / count)] for number in range(count)]
-
-
-def class_name(label: int, classes: Sequence[str] | None) -> str:
-    """The name of a label, or "class" and its number where it has no name."""
-    return classes[label] if classes and label < len(classes) else f"class {label}"

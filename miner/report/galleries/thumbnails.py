@@ -5,10 +5,11 @@ import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from PIL import Image, ImageOps
 
+from miner.artifacts.embeddings.images import EmbeddedImage
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.source import Source, open_source
@@ -52,20 +53,15 @@ class Thumbnail:
     tiny: bool
 
 
-def load_squares(source: Source, images: Mapping[int, Mapping[str, Any]]) -> dict[int, Image.Image]:
-    """The central squares of images by row. Images that are gone or have changed since embedding are left out.
-
-    Args:
-        source: holds the images.
-        images: "key" and "sha256" by row.
-    """
-    wanted = {image["key"] for image in images.values()}
+def load_squares(source: Source, images: Mapping[int, EmbeddedImage]) -> dict[int, Image.Image]:
+    """The central squares of images of a source, by row. Images that are gone or have changed since embedding are left out."""
+    wanted = {image.key for image in images.values()}
     entries = {entry.key: entry for entry in source.entries if entry.key in wanted}
     squares = {}
     for row, image in images.items():
         try:
-            data = source.read(entries[image["key"]])
-            if hashlib.sha256(data).hexdigest() == image["sha256"]:
+            data = source.read(entries[image.key])
+            if hashlib.sha256(data).hexdigest() == image.sha256:
                 squares[row] = central_square(decode_image(data))
         except (KeyError, OSError, UnreadableImageError):
             continue

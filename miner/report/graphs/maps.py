@@ -7,9 +7,9 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.vectors import Rows
-from miner.report.charts import scatter_chart
-from miner.report.galleries.cards import class_name
+from miner.report.charts.scatter import scatter_chart
 from miner.report.graphs.features import NamedVectors
 from miner.report.text import counted, percent
 

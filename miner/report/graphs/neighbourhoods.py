@@ -9,7 +9,7 @@ import numpy as np
 from miner.artifacts.embeddings.vectors import Rows
 from miner.errors import MinerError
 from miner.report.galleries.album import Album
-from miner.report.galleries.cards import CardImage, card_image
+from miner.report.galleries.cards import CardImage, card_image, same_label
 from miner.report.galleries.thumbnails import SMALL_QUALITIES, make_thumbnails
 from miner.report.graphs.features import NamedVectors, nearest_images
 from miner.report.graphs.run_graphs import Neighbour, RunGraphs
@@ -90,21 +90,12 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, _Lists]) -> lis
     thumbnails = make_thumbnails(album.squares(images), uses, _THUMBNAIL_BYTES, SMALL_QUALITIES)
     sides = {row: card_image(image, thumbnails.get(row), album.classes) for row, image in images.items()}
 
-    def agree(row: int, other: int) -> bool | None:
-        labels = (images[row]["label"], images[other]["label"])
-        return None if None in labels else labels[0] == labels[1]
+    def card(row: int, neighbour: Neighbour) -> NeighbourCard:
+        agree = same_label(images[row].label, images[neighbour.row].label)
+        return NeighbourCard(sides[neighbour.row], neighbour.cosine, agree)
 
     return [
-        Neighbourhood(
-            sides[row],
-            {
-                name: [
-                    NeighbourCard(sides[neighbour.row], neighbour.cosine, agree(row, neighbour.row))
-                    for neighbour in graph[place]
-                ]
-                for name, graph in lists.items()
-            },
-        )
+        Neighbourhood(sides[row], {name: [card(row, each) for each in graph[place]] for name, graph in lists.items()})
         for place, row in enumerate(rows.tolist())
     ]
 

@@ -7,8 +7,8 @@ import pyarrow.compute as pc
 from markupsafe import Markup
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.report.charts import curve_chart, degree_chart
-from miner.report.charts.curves import Curve
+from miner.report.charts.curves import Curve, curve_chart
+from miner.report.charts.degree import degree_chart
 from miner.report.findings import Run, number
 from miner.report.graphs.run_graphs import RunGraphs, chance, homophily
 from miner.report.text import percent

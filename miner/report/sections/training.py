@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from miner.report.charts import curve_chart
-from miner.report.charts.curves import Curve
+from miner.report.charts.curves import Curve, curve_chart
 from miner.report.findings import Run, number
 from miner.report.text import count, percent
 

@@ -39,7 +39,7 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
         session: state of the review.
         images: images of the pairs.
         host: address that the server listens on.
-        token: access token to ask for; None on an address that only this machine can reach.
+        token: access token that requests need, if any.
     """
     page = (Path(__file__).parent / "page.html").read_text()
     image_path = f"/images/{session.pairs.identity}"

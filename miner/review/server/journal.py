@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from miner.artifacts.decisions import Decision, read_decisions
-from miner.engine.atomic import explain_write_error
+from miner.engine.atomic import explain_write_error, sync
 from miner.errors import MinerError
 
 
@@ -37,7 +37,7 @@ class Journal:
         try:
             self._lock_file()
             self._repair_end()
-            _sync_folder(path.parent)
+            sync(path.parent)
             self.decisions = read_decisions(path)
         except BaseException:
             os.close(self._file)
@@ -103,12 +103,3 @@ def _write_all(file: int, data: bytes) -> None:
     """Write all bytes: on a disk that is nearly full, one call may write only a part."""
     while data:
         data = data[os.write(file, data) :]
-
-
-def _sync_folder(path: Path) -> None:
-    """Bring the name of a new file to the disk."""
-    folder = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.artifacts.pairs.band import Band
-from miner.report.charts import curve_chart, degree_chart, precision_chart, similarity_chart
-from miner.report.charts.curves import thinned
-from miner.report.charts.degree import degree_steps
-from miner.report.charts.similarity import bins_of
+from miner.report.charts.curves import curve_chart, thinned
+from miner.report.charts.degree import degree_chart, degree_steps
+from miner.report.charts.precision import precision_chart
+from miner.report.charts.similarity import bins_of, similarity_chart
 from miner.report.charts.svg import Scale, linear_ticks, log_ticks, tag, text
 from miner.report.galleries.choose import spread_places
 
