@@ -7,10 +7,10 @@ from unittest import mock
 
 from miner.commands.app import app
 from miner.engine.result import Result
-from miner.options import read_config
-from miner.recipe import Recipe, RunOptions, parse_changes, plan_recipe, read_recipe
+from miner.options import read_yaml
+from miner.recipe import Recipe, RunOptions, plan_recipe, read_recipe
+from miner.study.definition import Study
 from miner.study.plan import plan_study
-from miner.study.definition import Study, chosen_arms, chosen_seeds
 from tests.docs.blocks import ROOT
 
 # Words in capitals that a reader replaces by his own.
@@ -76,14 +76,11 @@ def _no_work(target: str) -> Any:
 
 def check_recipe(options: RunOptions) -> None:
     """Validate a recipe, or a study, with all changes."""
-    path, content = options.recipe, read_config(options.recipe)
-    changes = parse_changes(options.set)
+    content = read_yaml(options.recipe)
     if "arms" in content:
-        study = read_recipe(Study, content, path)
-        seeds, arms = chosen_seeds(study, options.seeds), chosen_arms(study, options.arms)
-        plan_study(study, study.folder, changes, full=options.full, seeds=seeds, arms=arms, path=path)
+        plan_study(read_recipe(Study, content, options.recipe), options)
     else:
-        plan_recipe(read_recipe(Recipe, content, path), changes, options.full, path)
+        plan_recipe(read_recipe(Recipe, content, options.recipe), options)
 
 
 def _check_torchrun(arguments: list[str]) -> None:
