@@ -1,1 +1,1 @@
-"""What a trained backbone is worth -> runs/NAME/eval/."""
+"""Evaluates the frozen features of a trained backbone -> runs/NAME/eval/."""

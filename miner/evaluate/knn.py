@@ -15,7 +15,7 @@ def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record
     """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols.
 
     Args:
-        options: as asked.
+        options: of the evaluation.
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
     """

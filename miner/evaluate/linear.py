@@ -15,7 +15,7 @@ def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> 
     """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights.
 
     Args:
-        options: as asked.
+        options: of the evaluation.
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
     """

@@ -16,7 +16,7 @@ def measure_lbfgs(options: LinearOptions, setup: EvaluationSetup, validation: Te
     """Fit and test both backbones.
 
     Args:
-        options: as asked.
+        options: of the evaluation.
         setup: the run and its labelled images.
         validation: bool (n_gallery,), the images that the penalty is chosen on.
     """

@@ -1,4 +1,4 @@
-"""The published linear protocol: SGD on frozen features of random crops, with many learning rates at once."""
+"""The linear protocol of papers: SGD on frozen features of random crops, with several learning rates side by side."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ def measure_sgd(options: LinearOptions, setup: EvaluationSetup, validation: Tens
     """Train and test on both backbones.
 
     Args:
-        options: as asked.
+        options: of the evaluation.
         setup: the run and its labelled images.
         validation: bool (n_gallery,), on the device; the images that the learning rate is chosen on.
     """
@@ -60,17 +60,17 @@ def measure_sgd(options: LinearOptions, setup: EvaluationSetup, validation: Tens
 
 
 class CropFeatures:
-    """Frozen features of a random crop of each image, another one in each step."""
+    """Frozen features of random crops; every step has other crops."""
 
     def __init__(self, backbone: TrainedBackbone, images: Tensor, seed: int, device: torch.device) -> None:
         self.backbone, self.images, self.seed, self.device = backbone, images, seed, device
 
     @torch.no_grad()
     def __call__(self, rows: Tensor, step: int) -> Tensor:
-        """float32 (batch, width) of images (batch,) on the CPU."""
-        draw = generator_for(self.seed, "linear crops", step)
-        boxes = crop_boxes(len(rows), self.images.shape[-1], AREA, draw).to(self.device)
-        flipped = (torch.rand(len(rows), generator=draw) < 0.5).to(self.device)
+        """Features of the images in these rows: int64 (batch,) on the CPU -> float32 (batch, width)."""
+        generator = generator_for(self.seed, "linear crops", step)
+        boxes = crop_boxes(len(rows), self.images.shape[-1], AREA, generator).to(self.device)
+        flipped = (torch.rand(len(rows), generator=generator) < 0.5).to(self.device)
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
         views = crop_and_resize(pixels, boxes, flipped, self.backbone.image_size).div_(255.0)
         features: Tensor = self.backbone.module(normalise(views, self.backbone.mean, self.backbone.std))

@@ -12,7 +12,7 @@ AUGMENTED_ONLY = ("epochs", "schedule", "seed")
 
 
 class EvaluateOptions(Options):
-    """What every evaluation asks: which weights, and which labelled images."""
+    """Options of every evaluation: weights and labelled images."""
 
     panel = "basics"
 
@@ -55,14 +55,14 @@ class EvaluateOptions(Options):
         if self.refined and (foreign := sorted(self.model_fields_set - WITH_REFINED)):
             name = "RUN" if foreign[0] == "run" else flag_name(foreign[0])
             raise ValueError(
-                f"{name} has no meaning with --refined, which takes the embedded images and knows "
-                "--test, --limit and --device"
+                f"{name} has no meaning with --refined, which evaluates the embedded images and takes "
+                "--test, --limit and --device only"
             )
         return self
 
 
 class KnnOptions(EvaluateOptions):
-    """Nothing beyond what every evaluation asks: both protocols are always measured."""
+    """Both protocols are always measured, so kNN has no options of its own."""
 
 
 class LinearOptions(EvaluateOptions):

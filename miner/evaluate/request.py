@@ -1,4 +1,4 @@
-"""What all evaluations share: which run, which request, and where the result is kept."""
+"""The request of an evaluation: its run, what decides the result, and the file of the result."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ class EvaluationRequest:
     Attributes:
         run: folder of a finished run.
         inputs: the workspace's own images; None where a gallery is named.
-        record: all that decides the result.
+        record: everything that decides the result.
         path: of the result, in the run's folder.
     """
 
@@ -34,9 +34,9 @@ def make_request(name: str, options: EvaluateOptions, workspace: Workspace, igno
 
     Args:
         name: of the result.
-        options: as asked.
+        options: of the evaluation.
         workspace: that holds the run.
-        ignored: options that decide nothing in this evaluation.
+        ignored: options that do not change the result of this evaluation.
     Raises:
         MinerError: there is no finished run, or there are no images.
     """
@@ -73,7 +73,7 @@ def find_run(workspace: Workspace, name: str | None) -> Path:
 
 
 def context_lines(name: str, record: Record) -> list[str]:
-    """What one must know beside an accuracy, for people."""
+    """Lines for people that qualify an accuracy."""
     lines = [f"{name}: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes"]
     if record["weights"] == "best":
         lines.append(f"{name}: these are the weights with the best online kNN, an optimistic choice")

@@ -1,4 +1,4 @@
-"""`miner eval knn` and `miner eval linear`: what the frozen features of a run are worth, beside those of its random start."""
+"""`miner eval knn` and `miner eval linear`: accuracy on frozen features of a run, beside that of its random initial weights."""
 
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace

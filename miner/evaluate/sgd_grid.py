@@ -1,4 +1,4 @@
-"""Linear classifiers trained side by side on the same features, one pair for each learning rate."""
+"""Linear classifiers trained by SGD side by side on the same features, two for each learning rate."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from miner.evaluate.options import LinearOptions
 from miner.learning.randomness import generator_for
 from miner.learning.schedule import cosine
 
-# At batch 256. Published ones go from 0.1 (Barlow Twins) to 30 (MoCo, SimSiam).
+# At batch size 256. Published learning rates go from 0.1 (Barlow Twins) to 30 (MoCo, SimSiam).
 LRS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 LR_BATCH = 256
 MOMENTUM = 0.9
@@ -44,11 +44,11 @@ def train_grid(
     class_count: int,
     progress: Progress,
 ) -> ClassifierGrid:
-    """SGD with momentum and without weight decay. Each layer starts alike and learns by itself.
+    """Train all layers by SGD with momentum and without weight decay. They have equal initial weights and separate losses.
 
     Args:
         options: epochs, batch size, schedule and seed.
-        features_of: of (rows on the CPU, step) -> float32 (batch, width), on the device of the labels.
+        features_of: (rows on the CPU, step) -> float32 (batch, width), on the device of the labels.
         labels: int64 (n,).
         validation: bool (n,), on the device of the labels.
         width: of the features.
@@ -81,7 +81,7 @@ def train_grid(
 
 
 def new_layer(width: int, class_count: int, seed: int) -> nn.Linear:
-    """Weights from a normal distribution of deviation 0.01, bias 0, as MoCo's linear evaluation starts."""
+    """Initial layer of MoCo's linear evaluation: weights from a normal distribution of deviation 0.01, bias 0."""
     layer = nn.Linear(width, class_count)
     nn.init.normal_(layer.weight, std=_INITIAL_DEVIATION, generator=generator_for(seed, "linear layer"))
     nn.init.zeros_(layer.bias)
@@ -89,7 +89,7 @@ def new_layer(width: int, class_count: int, seed: int) -> nn.Linear:
 
 
 def lr_factors(schedule: str, steps: int) -> NDArray[np.float64]:
-    """The learning rate over its peak, by step: a cosine towards 0, or falls by 10 after 60 % and 80 %."""
+    """The learning rate over its peak, by step: a cosine towards 0, or divisions by 10 after 60 % and 80 % of the steps."""
     if schedule == "cosine":
         return cosine(1.0, steps)
     falls = sum(np.arange(steps) >= share * steps for share in _FALLS)
@@ -97,7 +97,7 @@ def lr_factors(schedule: str, steps: int) -> NDArray[np.float64]:
 
 
 def _loss(grid: ClassifierGrid, features: Tensor, labels: Tensor, held_out: Tensor) -> Tensor:
-    """The sum of all layers' losses, each a mean over the images that the layer may see."""
+    """The sum of all layers' losses. The loss of a layer is the mean over the images that it is trained on."""
     seen = (~held_out).float()
     weights = seen / seen.sum().clamp_min(1.0)
     choosing = [F.cross_entropy(layer(features), labels, reduction="none") @ weights for layer in grid.choosing]

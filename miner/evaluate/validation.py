@@ -1,4 +1,4 @@
-"""The training images that a setting of the classifier is chosen on. Test images choose nothing."""
+"""The training images on which a setting of the classifier is chosen. Test images choose nothing."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ RULE = "training images held out by sha256 of 'validation KEY'; the highest accu
 
 
 def validation_mask(images: LabelledImages, fraction: float) -> Tensor:
-    """Which training images a setting is chosen on: bool (n,), by key alone, and not by what chose the test images.
+    """The training images on which a setting is chosen: bool (n,), by key alone, independent of the choice of test images.
 
     Raises:
         MinerError: too few are left on one side.

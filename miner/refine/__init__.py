@@ -1,1 +1,1 @@
-"""Graph networks on embeddings -> refined/: messages between neighbours, learned without labels."""
+"""Graph networks that refine embeddings over their neighbour graph, without labels -> refined/, graph/."""

@@ -13,12 +13,12 @@ from miner.engine import committed, write_bytes
 
 
 def write_embeddings(folder: Path, vectors: NDArray[np.float32], store: EmbeddingStore) -> list[Path]:
-    """Write blocks as long as those of the store, its metadata, and an empty list of errors.
+    """Write vectors in blocks of the same sizes as in the store, its metadata, and an empty list of errors.
 
     Args:
         folder: of the new embeddings.
         vectors: unit rows, float32 (n, dim), in the order of the store.
-        store: the embeddings that they were made of.
+        store: the embeddings that were refined.
     Returns:
         The files.
     """

@@ -1,1 +1,1 @@
-"""`miner eval graph` and `--refined`: the graph network beside every simpler control."""
+"""`miner eval graph` and `--refined`: accuracy of refined features, beside every simpler control."""

@@ -1,4 +1,4 @@
-"""The graph network in three modes, and what it has to beat: features of training and test images by every arm."""
+"""The arms of `miner eval graph`: the graph network in three modes, and the simpler controls that it has to beat."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,12 @@ class GraphArm:
     """A row of the table.
 
     Attributes:
-        name: as the table says it.
-        kind: how features are made.
+        name: in the table.
+        kind: of features.
         mode: how test images join the graph.
         hops: of smoothing.
-        trained: whether the network is trained at all.
-        edges: whether it looks at any.
+        trained: whether the network is trained.
+        edges: whether the network receives anything from neighbours.
         by_chance: whether neighbours are drawn at random.
     """
 
@@ -54,16 +54,16 @@ GRAPH_ARMS = (
 def arm_features(
     arm: GraphArm, features: FeatureRows, lists: TrainTestNeighbours, options: RefineOptions, checkpoint: Path
 ) -> dict[float, FeatureRows]:
-    """Features of all images, training images first, as an arm makes them; no label is looked at.
+    """Features of all images by an arm, training images first, without labels.
 
     Args:
-        arm: which.
+        arm: of the table.
         features: unit rows, float32 (n + m, d).
         lists: neighbours.
         options: of the network, with the seed of this repetition.
-        checkpoint: where training is kept when it is interrupted.
+        checkpoint: where an interrupted training continues.
     Returns:
-        By share of an image's own features, for smoothing; else one entry.
+        For smoothing, features by the share of the image itself; else one entry.
     """
     if arm.kind == "raw":
         return {1.0: features}

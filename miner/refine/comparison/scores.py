@@ -1,4 +1,4 @@
-"""What features are worth to a linear classifier and to nearest neighbours; test labels only measure."""
+"""Accuracy of features with a linear classifier and with nearest neighbours. Test labels choose nothing."""
 
 import numpy as np
 import torch
@@ -24,12 +24,12 @@ def score(
     """Test accuracy in percent of the candidate that is best on held-out training images, for each classifier.
 
     Args:
-        candidates: by what sets them apart, unit rows float32 (n + m, d), training images first.
+        candidates: features by their setting: unit rows, float32 (n + m, d), training images first.
         labels: of the n training images.
         truth: of the m test images.
-        seed: of what is held out.
+        seed: of the choice of held-out images.
     Returns:
-        Under `linear` and `knn`: test, validation, own (the key of the candidate), and the penalty of linear.
+        For `linear` and `knn`: test, validation, own (the setting of the best candidate); for `linear` also its penalty.
     """
     train, test = (torch.from_numpy(part).to(device) for part in (labels, truth))
     classes = int(max(labels.max(), truth.max())) + 1
@@ -41,7 +41,7 @@ def score(
 
 
 def score_linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:
-    """The same for a linear classifier alone: test, validation, penalty, own."""
+    """The `linear` part of `score`."""
     count = len(labels)
     validation = held_out(count, seed).to(labels.device)
     chosen = {
@@ -78,6 +78,6 @@ def _knn(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes
 
 
 def held_out(count: int, seed: int) -> Tensor:
-    """Which training rows settings are chosen on, bool (count,): a random fifth."""
+    """The training rows on which settings are chosen, bool (count,): a random fifth."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
     return order < max(1, round(HELD_OUT * count))

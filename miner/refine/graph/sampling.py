@@ -10,17 +10,17 @@ _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 
 
 def sampled_block(graph: Graph, seeds: Rows, hops: int, fanout: int | None, step_seed: int) -> tuple[Graph, Rows]:
-    """The receptive field of the seeds over some rounds, with at most `fanout` sampled edges per node.
+    """The receptive field of the seeds over some hops, with at most `fanout` sampled edges per node.
 
-    With all edges, so many rounds on the block give the seeds what the whole graph gives them. With sampled edges, the sum that
-    a node receives in one round is the same in expectation, because the weights of the sampled edges grow. An edge from a node
-    to itself always stays. Which edges stay depends on `step_seed` and the edge alone, not on the other seeds.
+    With all edges, a network of `hops` layers gives the seeds the same output on the block as on the whole graph. With sampled
+    edges, the weights grow, so that the sum that a node receives in one layer is the same in expectation. An edge from a node to
+    itself always stays. Which edges stay depends on `step_seed` and the edge alone, not on the other seeds.
 
     Args:
         graph: with the weights of `adjacency.normalised`.
         seeds: int64 (b,), each once.
-        hops: rounds.
-        fanout: edges per node and round; None for all.
+        hops: from the seeds.
+        fanout: edges per node and hop; None for all.
         step_seed: random seed of this step, in [0, 2^63).
     Returns:
         The block, and the node of the graph behind each of its nodes, int64 (m,); the first b are the seeds.

@@ -1,1 +1,1 @@
-"""Three ways to bring test images into the graph; only the inductive one says what a new image would get."""
+"""Labelled test images, and the three ways to bring them into the graph."""

@@ -1,4 +1,4 @@
-"""Features of all images by a trained graph network, round by round, so that memory does not grow with the number of hops."""
+"""Features of all images by a trained graph network, layer by layer, so that memory does not grow with the number of hops."""
 
 import numpy as np
 import torch
@@ -23,17 +23,17 @@ def encode(network: GraphNetwork, nodes: Nodes, *, batch_size: int, device: torc
     """
     network.to(device).eval()
     graph = normalised(nodes.graph, network.conv)
-    hidden, rounds = torch.from_numpy(nodes.features), []
+    hidden, outputs = torch.from_numpy(nodes.features), []
     for number in range(len(network.convolutions)):
         if batch_size >= graph.nodes:
-            hidden = network.round(number, hidden.to(device), adjacency(graph, network.conv, device))
+            hidden = network.layer(number, hidden.to(device), adjacency(graph, network.conv, device))
         else:
             parts = []
             for start, stop in blocks(graph.nodes, batch_size):
                 block, rows = sampled_block(graph, np.arange(start, stop), 1, None, 0)
                 near = hidden[torch.from_numpy(rows)].to(device)
-                parts.append(network.round(number, near, adjacency(block, network.conv, device))[: stop - start].cpu())
+                parts.append(network.layer(number, near, adjacency(block, network.conv, device))[: stop - start].cpu())
             hidden = torch.cat(parts)
-        rounds.append(hidden)
-    refined = torch.nn.functional.normalize(network.jumped(rounds), dim=1)
+        outputs.append(hidden)
+    refined = torch.nn.functional.normalize(network.jumped(outputs), dim=1)
     return refined.cpu().numpy()

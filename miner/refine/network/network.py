@@ -16,15 +16,15 @@ Jump = Literal["last", "max", "concat"]
 
 
 class GraphNetwork(nn.Module):
-    """Rounds of graph convolutions, with a ReLU between rounds.
+    """Layers of graph convolutions, with a ReLU between layers.
 
-    Jumping knowledge (Xu et al. 2018, arXiv 1806.03536): the output is the last round, the maximum of all, or all side by side.
+    Jumping knowledge (Xu et al. 2018, arXiv 1806.03536): the output is that of the last layer, the maximum of all layers, or all side by side.
 
     Args:
         width: of the input.
-        dim: width of each round.
-        layers: rounds.
-        conv: gcn, sage, gat or gin; `none` is the control without edges, a linear layer per round.
+        dim: width of each layer.
+        layers: number of layers.
+        conv: gcn, sage, gat or gin; `none` is the control without edges, linear layers.
         jump: last, max or concat.
     """
 
@@ -38,22 +38,22 @@ class GraphNetwork(nn.Module):
 
     def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
         """Features float32 (n, width) and the `adjacency` of the graph -> float32 (n, self.width)."""
-        rounds: list[Tensor] = []
+        outputs: list[Tensor] = []
         for number in range(len(self.convolutions)):
-            rounds.append(self.round(number, rounds[-1] if rounds else features, adjacency))
-        return self.jumped(rounds)
+            outputs.append(self.layer(number, outputs[-1] if outputs else features, adjacency))
+        return self.jumped(outputs)
 
-    def round(self, number: int, hidden: Tensor, adjacency: Tensor) -> Tensor:
-        """Apply one round to the output of the round before: float32 (n, before) -> (n, dim)."""
+    def layer(self, number: int, hidden: Tensor, adjacency: Tensor) -> Tensor:
+        """Apply one layer to the output of the layer before: float32 (n, before) -> (n, dim)."""
         hidden = F.relu(hidden) if number else hidden
         convolution = self.convolutions[number]
         return convolution(hidden) if self.conv == "none" else convolution(hidden, adjacency)  # type: ignore[no-any-return]
 
-    def jumped(self, rounds: list[Tensor]) -> Tensor:
-        """Combine the outputs of all rounds as `jump` says: float32 (n, self.width)."""
+    def jumped(self, outputs: list[Tensor]) -> Tensor:
+        """Combine the outputs of all layers as `jump` says: float32 (n, self.width)."""
         if self.jump == "concat":
-            return torch.cat(rounds, dim=1)
-        return torch.stack(rounds).amax(dim=0) if self.jump == "max" else rounds[-1]
+            return torch.cat(outputs, dim=1)
+        return torch.stack(outputs).amax(dim=0) if self.jump == "max" else outputs[-1]
 
 
 def make_network(options: RefineOptions, width: int, conv: str | None = None) -> GraphNetwork:
@@ -69,7 +69,7 @@ def make_network(options: RefineOptions, width: int, conv: str | None = None) ->
 
 
 def _convolution(conv: str, before: int, after: int) -> nn.Module:
-    """One round. Weights of messages come with the adjacency, so nothing is normalised here."""
+    """One layer. The adjacency holds normalised weights, so the layer does not normalise."""
     if conv == "none":
         return nn.Linear(before, after)
     geometric = require_geometric()

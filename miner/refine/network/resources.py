@@ -8,7 +8,7 @@ from miner.refine.options import RefineOptions
 
 BATCH_SIZE = 4096
 _EDGE_BYTES = 24  # index and weight of an edge, twice for the backward pass
-# Measured copies at the peak of a step, all views and gradients together: of the features and of the output of each round, by
+# Measured copies at the peak of a step, all views and gradients together: of the features and of the output of each layer, by
 # convolution; and of the output of the network.
 _COPIES = {"gcn": (3, 5), "sage": (6, 7), "gin": (8, 8), "gat": (3, 5)}
 _OUTPUT_COPIES = 14
@@ -18,7 +18,7 @@ def whole_graph_bytes(options: RefineOptions, images: int, width: int, edges: in
     """Estimated memory of a step over all images; a test compares it with the peak of a process.
 
     It counts activations of both views and of the target, gradients, weights with Adam's moments, and edges, which gat copies
-    in every round. The C library of Linux keeps freed blocks below 32 MB, so a process with a few thousand images can grow to
+    in every layer. The C library of Linux keeps freed blocks below 32 MB, so a process with a few thousand images can grow to
     twice as much.
 
     Args:
@@ -26,13 +26,13 @@ def whole_graph_bytes(options: RefineOptions, images: int, width: int, edges: in
         width: of the features.
         edges: of the graph.
     """
-    features, of_a_round = _COPIES[options.conv]
-    rounds = options.layers * options.dim
-    out = rounds if options.jump == "concat" else options.dim
-    weights = 2 * (width + rounds) * options.dim + 4 * out**2
-    floats = images * (features * width + of_a_round * rounds + _OUTPUT_COPIES * out) + 5 * weights
+    features, of_a_layer = _COPIES[options.conv]
+    layers = options.layers * options.dim
+    out = layers if options.jump == "concat" else options.dim
+    weights = 2 * (width + layers) * options.dim + 4 * out**2
+    floats = images * (features * width + of_a_layer * layers + _OUTPUT_COPIES * out) + 5 * weights
     if options.conv == "gat":
-        floats += 2 * edges * (rounds + options.dim)
+        floats += 2 * edges * (layers + options.dim)
     return 4 * floats + 2 * _EDGE_BYTES * edges
 
 

@@ -27,7 +27,7 @@ def five() -> tuple[torch.Tensor, np.ndarray, np.ndarray]:
 
 
 @pytest.mark.parametrize("conv", ["gcn", "sage", "gin"])
-def test_one_round_is_the_sum_written_out(conv: str) -> None:
+def test_one_layer_is_the_sum_written_out(conv: str) -> None:
     features, matrix, chosen = five()
     graph = from_neighbours(chosen, np.ones((5, 1), np.float32))
     network = GraphNetwork(3, dim=2, layers=1, conv=conv, jump="last")
