@@ -18,7 +18,8 @@ Jump = Literal["last", "max", "concat"]
 class GraphNetwork(nn.Module):
     """Layers of graph convolutions, with a ReLU between layers.
 
-    Jumping knowledge (Xu et al. 2018, arXiv 1806.03536): the output is that of the last layer, the maximum of all layers, or all side by side.
+    Jumping knowledge (Xu et al. 2018, arXiv 1806.03536): the output is that of the last layer, the maximum of all layers, or all
+    of them side by side.
 
     Args:
         width: of the input.
