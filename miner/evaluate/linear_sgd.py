@@ -13,8 +13,8 @@ from miner.evaluate.setup import EvaluationSetup
 from miner.evaluate.sgd_grid import LR_BATCH, LRS, MOMENTUM, train_grid
 from miner.evaluate.validation import choice_record
 from miner.images.augment.crop import crop_and_resize, crop_boxes
-from miner.images.augment.views import normalise
 from miner.images.canvases import to_device
+from miner.images.normalise import normalise
 from miner.learning.knn import accuracy_percent
 from miner.learning.randomness import generator_for
 from miner.learning.selection import Candidate, best_candidate

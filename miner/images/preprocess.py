@@ -11,6 +11,7 @@ from PIL import Image
 
 from miner.images.decode import DecodedImage
 from miner.images.fast_resize import fast_resize_window
+from miner.images.normalise import normalise
 from miner.images.resize import PixelSize, Window, resize_window
 
 Triple = tuple[float, float, float]
@@ -94,12 +95,7 @@ class Preprocess:
 
     def normalise(self, pixels: torch.Tensor) -> torch.Tensor:
         """Pixels uint8 (n, crop, crop, 3) on any device as float32 (n, 3, crop, crop), channels last in memory."""
-        count, height, width, _ = pixels.shape
-        # Along whole rows of pixels, as one of three channels would be too short a loop for vector instructions.
-        mean = (torch.tensor(self.mean, device=pixels.device) * 255).repeat(width)
-        std = (torch.tensor(self.std, device=pixels.device) * 255).repeat(width)
-        rows = pixels.reshape(count, height, -1).float().sub_(mean).div_(std)
-        return rows.view(pixels.shape).permute(0, 3, 1, 2)
+        return normalise(pixels.permute(0, 3, 1, 2), self.mean, self.std, peak=255)
 
     def record(self) -> dict[str, Any]:
         """As JSON values; the usual mode goes without saying."""

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.engine import Progress
-from miner.images.augment.views import normalise
+from miner.images.normalise import normalise
 
 
 @torch.no_grad()

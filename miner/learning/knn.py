@@ -6,9 +6,10 @@ Legend: Q queries, N gallery rows, d dimensions, k neighbours, c classes.
 import torch
 from torch import Tensor
 
+from miner.learning.nearest import nearest_rows
+
 # k and temperature: the protocols of MoCo's CIFAR demo, and of DINO (Caron et al. 2021, arXiv 2104.14294).
 PROTOCOLS = ((200, 0.1), (20, 0.07))
-_SIMILARITIES_AT_ONCE = 1 << 24
 
 
 def knn_vote(
@@ -28,19 +29,8 @@ def knn_vote(
     Returns:
         int64 (Q,).
     """
-    similarities, neighbours = nearest(queries, gallery, k)
+    similarities, neighbours = nearest_rows(queries, gallery, k)
     return weighted_vote(similarities, labels[neighbours], temperature, class_count)
-
-
-def nearest(queries: Tensor, gallery: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k most similar gallery rows of each query, most similar first; memory stays bounded whatever Q is.
-
-    Returns:
-        Cosines float32 (Q, k) and row numbers int64 (Q, k).
-    """
-    chunk = max(1, _SIMILARITIES_AT_ONCE // len(gallery))
-    parts = [torch.topk(part @ gallery.T, k, dim=1) for part in torch.split(queries, chunk)]
-    return torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
 
 
 def weighted_vote(similarities: Tensor, labels: Tensor, temperature: float, class_count: int) -> Tensor:
@@ -78,7 +68,7 @@ def accuracies_by_protocol(
         class_count: c.
     """
     most = min(max(k for k, _ in PROTOCOLS), len(gallery))
-    similarities, neighbours = nearest(queries, gallery, most)
+    similarities, neighbours = nearest_rows(queries, gallery, most)
     voters = labels[neighbours]
     return [
         accuracy_percent(weighted_vote(similarities[:, :k], voters[:, :k], temperature, class_count), truth)

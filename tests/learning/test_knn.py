@@ -4,8 +4,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional as F
 
-from miner.learning import knn as vote
-from miner.learning.knn import accuracy_percent, knn_vote, nearest, weighted_vote
+from miner.learning.knn import accuracy_percent, knn_vote, weighted_vote
 from miner.learning.randomness import generator_for
 
 
@@ -39,16 +38,6 @@ def test_by_hand() -> None:
     near, far = ({"k": 3, "temperature": temperature, "class_count": 3} for temperature in (0.5, 0.65))
     assert knn_vote(query, gallery, labels, **near).item() == 0
     assert knn_vote(query, gallery, labels, **far).item() == 1
-
-
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    gallery, _ = clustered(50, "gallery")
-    queries, _ = clustered(33, "queries")
-    whole = nearest(queries, gallery, 7)
-    monkeypatch.setattr(vote, "_SIMILARITIES_AT_ONCE", 120)
-    parts = nearest(queries, gallery, 7)
-    torch.testing.assert_close(parts[0], whole[0])
-    assert torch.equal(parts[1], whole[1])
 
 
 def test_a_tiny_temperature_does_not_overflow() -> None:

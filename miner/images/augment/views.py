@@ -10,6 +10,7 @@ from miner.images.augment.colour import JitterParameters, draw_jitter, jitter, t
 from miner.images.augment.crop import crop_and_resize, crop_boxes
 from miner.images.augment.settings import PLAIN, ViewSettings
 from miner.images.augment.solarise import solarise
+from miner.images.normalise import normalise
 
 
 @dataclass(frozen=True)
@@ -100,10 +101,3 @@ class Augmentation:
         solarised = torch.nonzero(parameters.solarised).squeeze(1).to(device)
         views[solarised] = solarise(views[solarised])
         return normalise(views, self.mean, self.std)
-
-
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """(images - mean) / std by channel, for float32 (batch, 3, height, width) in [0, 1]; channels last in memory."""
-    centre = torch.tensor(mean, device=images.device).view(1, -1, 1, 1)
-    width = torch.tensor(std, device=images.device).view(1, -1, 1, 1)
-    return images.sub(centre).div_(width).contiguous(memory_format=torch.channels_last)

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from miner.images.augment.views import normalise
 from miner.images.canvases import Canvases
+from miner.images.normalise import normalise
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan

@@ -3,7 +3,7 @@ from dataclasses import replace
 import torch
 
 from miner.images.augment.settings import ViewSettings
-from miner.images.augment.views import Augmentation, normalise
+from miner.images.augment.views import Augmentation
 from miner.learning.randomness import generator_for
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
@@ -74,9 +74,3 @@ def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> No
         .sigma
     )
     assert (sigma > 0).tolist() == [False] * 3 + [True] * 7
-
-
-def test_normalise_by_hand() -> None:
-    pixel = torch.tensor([0.7, 0.4, 0.0]).view(1, 3, 1, 1)
-    expected = torch.tensor([1.0, 0.0, -1.0]).view(1, 3, 1, 1)
-    torch.testing.assert_close(normalise(pixel, MEAN, STD), expected)

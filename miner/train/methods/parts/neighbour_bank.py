@@ -1,24 +1,23 @@
-"""Features of the whole data set and, for every image, the lists of its nearest neighbours over the last epochs."""
+"""Features of all images of a data set and, for every image, lists of its nearest neighbours in the last epochs."""
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from miner.learning.precision import full_precision
+from miner.learning.nearest import nearest_by_blocks
 
-BLOCK_ENTRIES = 1 << 24  # of similarities at a time: 64 MiB
 SHARPNESS = 0.001  # temperature of the draw among votes
 _NEVER = torch.iinfo(torch.int32).min
 
 
 class Edges(NamedTuple):
-    """Directed edges, ascending by node, then by epoch, then from the most similar on.
+    """Directed edges, sorted by node, then by epoch, then by falling similarity.
 
     Attributes:
         nodes, neighbours: rows of images, int64 (edges,).
-        epochs: when the neighbour was found, from 0, int64 (edges,).
-        similarities: cosines then, float32 (edges,).
+        epochs: in which the neighbour was found, from 0, int64 (edges,).
+        similarities: cosines in that epoch, float32 (edges,).
     """
 
     nodes: Tensor
@@ -28,16 +27,16 @@ class Edges(NamedTuple):
 
 
 class NeighbourBank(nn.Module):
-    """One stream (student or teacher) of GraphNNCLR: N features, and N rings of `window` lists of `listed` neighbours.
+    """One stream (student or teacher) of GraphNNCLR: N features, and for each image `window` lists of `listed` neighbours.
 
-    A list may hold the image itself, as it was an epoch before: that vote tells whether its neighbourhood can be trusted. A node
-    writes one list an epoch, over its oldest one; empty places are -1 with similarity 0.
+    A list may hold the image itself, as it was an epoch before; this vote decides whether the neighbours can be trusted. An image
+    writes one list per epoch, over its oldest one. Empty places are -1 with similarity 0.
 
     Args:
-        images: N.
+        images: how many, N.
         width: of the features.
-        window: w, lists kept per image.
-        listed: k, neighbours in a list.
+        window: lists kept per image, w.
+        listed: neighbours in a list, k.
     """
 
     features: Tensor
@@ -50,7 +49,7 @@ class NeighbourBank(nn.Module):
         self.register_buffer("features", torch.zeros(images, width))
         self.register_buffer("ids", torch.full((images, window, listed), -1, dtype=torch.int32))
         self.register_buffer("similarities", torch.zeros(images, window, listed))
-        # Below 0: nothing there yet. All different, so that the oldest list is always one.
+        # Below 0 for a list that is still empty; all are different, so that there is always one oldest list.
         self.register_buffer("epochs", torch.arange(-window, 0, dtype=torch.int32).repeat(images, 1))
 
     @property
@@ -59,20 +58,21 @@ class NeighbourBank(nn.Module):
 
     @torch.no_grad()
     def take(self, rows: Tensor, features: Tensor, epoch: Tensor) -> Tensor:
-        """Look up the neighbours of some images, then put their features into the bank.
+        """Look up the neighbours of some images, then put the features of these images into the bank.
 
-        Of an image that is there twice, the first counts.
+        If an image occurs twice, its first row counts.
 
         Args:
             rows: of the images, int64 (batch,).
-            features: unit rows, float32 (batch, width).
+            features: of length 1, float32 (batch, width).
             epoch: from 0, int64 scalar on the device.
         Returns:
-            Churn, float32 scalar: share of the neighbours that were not in the image's list before; 1 for a first list.
+            Churn, float32 scalar: the share of neighbours that were not in the previous list of the image; 1 for a first list.
         """
         first = (rows.unsqueeze(1) == rows).int().argmax(dim=1)
         features = features[first].to(self.features.dtype)
-        found, ids = most_similar(features, self.features, self.epochs.amax(dim=1) >= 0, self.ids.shape[2])
+        filled = self.epochs.amax(dim=1) >= 0
+        found, ids = nearest_by_blocks(features, self.features, self.ids.shape[2], filled)
         found, ids = found[first], ids[first]
         churn = self._churn(rows, ids)
         written = self.epochs[rows]
@@ -85,12 +85,13 @@ class NeighbourBank(nn.Module):
 
     @torch.no_grad()
     def votes(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Candidates for a second view and their votes: the sum of their similarities over the lists.
+        """Candidates for a second view and their votes. The votes are sums of similarities over the lists.
 
         Args:
             rows: of images, int64 (batch,).
         Returns:
-            The `listed` candidates with most votes, int64 (batch, listed), -1 where there are fewer, and float32 votes, -inf there.
+            The `listed` candidates with most votes, int64 (batch, listed), and their votes, float32; -1 and -inf where there are
+            fewer candidates.
         """
         ids, similarities = self.ids[rows].flatten(1), self.similarities[rows].flatten(1)
         same = ids.unsqueeze(2) == ids.unsqueeze(1)
@@ -101,11 +102,11 @@ class NeighbourBank(nn.Module):
         return candidates.masked_fill(best.values == -torch.inf, -1), best.values
 
     def trusted(self, rows: Tensor, candidates: Tensor) -> Tensor:
-        """Whether an image has a list in each slot, and is first among its own candidates: bool (batch,)."""
+        """Whether an image has all its lists, and most votes among its own candidates: bool (batch,)."""
         return (self.epochs[rows] >= 0).all(dim=1) & (candidates[:, 0] == rows)
 
     def edges(self, per_list: int) -> Edges:
-        """The graph: from every image to the first `per_list` others of each of its lists."""
+        """The graph: edges from every image to the first `per_list` others of each of its lists."""
         order = self.epochs.argsort(dim=1)
         by_age = order.unsqueeze(2).expand_as(self.ids)
         ids, similarities = self.ids.gather(1, by_age), self.similarities.gather(1, by_age)
@@ -128,7 +129,7 @@ class NeighbourBank(nn.Module):
 
 
 def first_others(ids: Tensor, nodes: Tensor, count: int) -> Tensor:
-    """Where lists hold one of their first `count` images other than the node itself: bool like `ids`, (..., listed)."""
+    """Mask of the first `count` images in each list other than the node itself: bool like `ids`, (..., listed)."""
     others = (ids >= 0) & (ids != nodes)
     return others & (others.cumsum(dim=-1) <= count)
 
@@ -145,43 +146,18 @@ def edge_homophily(neighbours: Tensor, labels: Tensor) -> float:
     return (theirs == labels.unsqueeze(1))[known].float().mean().item()
 
 
-@full_precision
-def most_similar(queries: Tensor, bank: Tensor, filled: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The rows of a bank with the greatest inner products, by blocks of the bank.
-
-    Args:
-        queries: (batch, width).
-        bank: (n, width).
-        filled: which rows of the bank count, bool (n,).
-        count: of rows to find, at most n.
-    Returns:
-        (batch, count) inner products, descending, and int64 rows; 0 and -1 where fewer rows count.
-    """
-    block = max(count, BLOCK_ENTRIES // len(queries))
-    values, ids = queries.new_empty(len(queries), 0), filled.new_empty(len(queries), 0, dtype=torch.long)
-    for start in range(0, len(bank), block):
-        part = slice(start, start + block)
-        products = (queries @ bank[part].T).masked_fill(~filled[part], -torch.inf)
-        rows = torch.arange(start, start + products.shape[1], device=bank.device).expand_as(products)
-        values, ids = torch.cat([values, products], dim=1), torch.cat([ids, rows], dim=1)
-        best = values.topk(min(count, values.shape[1]))
-        values, ids = best.values, ids.gather(1, best.indices)
-    missing = values == -torch.inf
-    return values.masked_fill(missing, 0.0), ids.masked_fill(missing, -1)
-
-
 def draw_by_votes(candidates: Tensor, votes: Tensor, lists: int, uniform: Tensor) -> Tensor:
-    """One candidate each, by a softmax of the mean votes with temperature 0.001.
+    """One candidate for each image, drawn by a softmax of the mean votes with temperature 0.001.
 
     Args:
         candidates: int64 (batch, k).
         votes: sums over the lists, -inf for no candidate, float32 (batch, k).
-        lists: that votes are sums over.
-        uniform: in [0, 1), float32 (batch,).
+        lists: how many lists the votes are sums over.
+        uniform: random numbers in [0, 1), float32 (batch,).
     Returns:
         int64 (batch,).
     """
-    # Finite, so that rows without any candidate do no harm.
+    # Finite, so that rows without any candidate give no nan.
     means = votes.clamp_min(-1e6) / lists
     shares = torch.softmax(means / SHARPNESS, dim=1).cumsum(dim=1)
     place = (shares < uniform.unsqueeze(1) * shares[:, -1:]).sum(dim=1, keepdim=True)

@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from miner.train.methods.parts import neighbour_bank
-from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes, edge_homophily, most_similar
+from miner.train.methods.parts.neighbour_bank import NeighbourBank, draw_by_votes, edge_homophily
 
 DEGREES = (0.0, 10.0, 30.0, 64.0, 100.0)
 
@@ -137,17 +136,6 @@ def test_an_image_that_is_twice_in_a_step_is_taken_once() -> None:
     bank.take(torch.tensor([2, 2, 2]), on_circle(31, 50, 70), epoch(1))
     torch.testing.assert_close(bank.features[2:3], on_circle(31))
     assert bank.similarities[2, 1, 0] == pytest.approx(cosine(1), abs=1e-6)
-
-
-def test_search_by_blocks_is_search_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = torch.Generator().manual_seed(0)
-    bank, queries = torch.randn(50, 6, generator=draw), torch.randn(4, 6, generator=draw)
-    filled = torch.rand(50, generator=draw) < 0.8
-    products = (queries @ bank.T).masked_fill(~filled, -torch.inf).sort(dim=1, descending=True, stable=True)
-    monkeypatch.setattr(neighbour_bank, "BLOCK_ENTRIES", 4 * 7)
-    values, ids = most_similar(queries, bank, filled, 5)
-    assert torch.equal(ids, products.indices[:, :5])
-    torch.testing.assert_close(values, products.values[:, :5])
 
 
 def test_edge_homophily_is_the_share_of_edges_with_equal_labels() -> None:
