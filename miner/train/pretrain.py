@@ -79,7 +79,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     if index is not None:
         method.take_index(index)
     images = to_device(run.images, device) if isinstance(run.images, Tensor) else run.images
-    knn = KnnObserver(plan, labelled, options.knn_epochs, device, options.workers) if labelled else None
+    knn = KnnObserver(plan, labelled, device) if labelled else None
     items = run.pairs.rows if options.pairs_are_items else run.pairs.rows[:0]
     measured = run_loop(
         plan,
@@ -88,7 +88,6 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         CombinedSampler(plan.images, items, plan.batch_size, options.seed, run.pairs.anchors_only),
         folder,
         device=device,
-        checkpoint_steps=options.checkpoint_steps,
         index=index,
         observers=[RankMeObserver(plan, images, device), MethodObserver(run.labels), *([knn] if knn else [])],
     )

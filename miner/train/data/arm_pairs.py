@@ -17,20 +17,20 @@ class ArmPairs:
 
     Attributes:
         rows: int64 (pairs, 2), rows of images.
-        anchors_only: whether the anchor of each pair, drawn anew each epoch, meets itself instead of its partner.
+        anchors_only: whether the item of a pair shows its anchor twice. The direction of the pair is drawn anew each epoch.
     """
 
     rows: Tensor
     anchors_only: bool = False
 
     def facts(self, labels: Tensor) -> dict[str, float | int | None]:
-        """What the record tells of the pairs as they are trained.
+        """What the record of the run says of its pairs.
 
         Args:
             labels: int64 (images,), -1 where unknown.
         Returns:
-            pair_label_precision: share of pairs of different images whose labels agree, among those with two labels; None without
-            any. pair_images: distinct images in pairs. pair_max_degree: most pairs that one image is in.
+            `pair_label_precision`: the share of pairs with equal labels, among pairs of two images whose labels are known; None
+            without any. `pair_images`: distinct images in pairs. `pair_max_degree`: most pairs of one image.
         """
         pair_labels = labels[self.rows]
         is_known = (pair_labels >= 0).all(dim=1) & (self.rows[:, 0] != self.rows[:, 1])
@@ -51,10 +51,10 @@ def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPa
     Args:
         arm: which.
         mined: int64 (pairs, 2), rows of different images.
-        labels: int64 (images,), -1 where unknown; only arms that say so look at them.
-        seed: of everything drawn.
+        labels: int64 (images,), -1 where unknown; only arms with `uses_labels` read them.
+        seed: of everything that is drawn.
     Raises:
-        MinerError: the arm uses labels, and they are missing or name too few images.
+        MinerError: the arm uses labels, and labels are missing or a class is too small.
     """
     generator = generator_for(seed, "arm")
     if arm.precision is not None:
@@ -76,17 +76,17 @@ def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPa
 
 
 def draw_random_pairs(count: int, images: int, generator: torch.Generator) -> Tensor:
-    """Pairs of two different images, each pair as likely as any other: int64 (count, 2)."""
+    """Pairs of two different images, drawn uniformly: int64 (count, 2)."""
     first = torch.randint(images, (count,), generator=generator)
     shift = torch.randint(1, images, (count,), generator=generator)
     return torch.stack([first, (first + shift) % images], dim=1)
 
 
 def shuffled_partners(mined: Tensor, generator: torch.Generator) -> Tensor:
-    """The same anchors with the partners permuted among the pairs; each image stays in as many pairs, none with itself.
+    """The anchors of the mined pairs with permuted partners. Each image stays in as many pairs; no image is paired with itself.
 
-    A pair gets a random direction first. A pair of an image with itself is then undone by exchanging its partner with that of
-    a random pair that does not hold the image; there is one, since an image is in each mined pair once at most.
+    First, each pair gets a random direction. After the permutation, a pair of an image with itself exchanges its partner with a
+    random pair that does not hold the image. There is such a pair, since a mined pair holds an image once at most.
 
     Args:
         mined: int64 (pairs, 2), rows of different images.
@@ -106,6 +106,6 @@ def shuffled_partners(mined: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def _anchors(mined: Tensor, generator: torch.Generator) -> Tensor:
-    """One image of each pair, either as likely: int64 (pairs,)."""
+    """One image of each pair, drawn uniformly: int64 (pairs,)."""
     side = torch.randint(2, (len(mined), 1), generator=generator)
     return mined.gather(1, side).squeeze(1)

@@ -1,4 +1,4 @@
-"""What one step of training sees."""
+"""The input of one step of training."""
 
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -14,17 +14,17 @@ class Batch:
     """Views of the items of a step, and which images they show.
 
     Attributes:
-        first: normalised views of the first members of the items, float32 (batch, 3, size, size).
-        second: of their second members, and then of further positives, float32 (batch + partners, 3, size, size).
+        first: normalised views of the anchors, float32 (batch, 3, size, size).
+        second: normalised views of the positives, and then of the partners, float32 (batch + partners, 3, size, size).
         anchors: rows of the images that `first` shows, int64 (batch,).
-        positives: of those that `second` shows, int64 (batch + partners,); those of an own-view item are equal.
-        generator: CPU generator for anything random in this step.
-        crops: small views of each item beside the two, float32 (batch, 3, local size, local size) each.
-        partner_items: which item each further positive belongs to, int64 (partners,), ascending; None without any.
-        pair_weight: of the loss of a further positive, against 1 of the item's own.
-        known_positives: tells which images are no negatives of each other, on the device of the views; None where all are.
-        part, parts: which part of the step this is, and how many there are: gradients of all of them are summed up before the
-            weights change. What changes once a step (momentum encoders, queues, centres) does so in the first or the last part.
+        positives: rows of the images that `second` shows, int64 (batch + partners,). An own-view item shows its anchor twice.
+        generator: on the CPU, for everything random in this step.
+        crops: local crops of each item, float32 (batch, 3, local size, local size) each.
+        partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
+        pair_weight: of the loss of a partner, against 1 of the item's own positive.
+        known_positives: which images are no negatives of each other, on the device of the views; None if all others are negatives.
+        part, parts: which part of the step this is, and how many there are. Gradients of all parts are summed before the weights
+            change. What changes once a step (momentum encoders, queues, centres) does so in the first or the last part.
     """
 
     first: Tensor
@@ -51,12 +51,12 @@ class Batch:
 
     @property
     def partners_weight(self) -> float:
-        """Weight of the mean loss over the further positives, against 1 of that over the items: the sum of theirs counts."""
+        """Weight of the mean loss over all partners, against 1 of the mean loss over the items; the losses of partners add up."""
         partners = 0 if self.partner_items is None else len(self.partner_items)
         return self.pair_weight * partners / len(self.first)
 
     def known_positive_mask(self, queries: Tensor, others: Tensor) -> Tensor | None:
-        """Which images are positives of a query's image: bool (queries, others), or None if nobody asked.
+        """Whether an image is a known positive of the query: bool (queries, others); None if known positives are not masked.
 
         Args:
             queries, others: int64 (n,) and (m,), rows of images.
@@ -64,7 +64,7 @@ class Batch:
         return None if self.known_positives is None else self.known_positives.positives(queries, others)
 
     def split(self, parts: int) -> list["Batch"]:
-        """Equal, consecutive parts of the items, which share the generator; `parts` divides the batch."""
+        """Equal, consecutive parts of the items, with one generator in common; `parts` divides the batch."""
         items = len(self.first)
         own = replace(self, second=self.second[:items], positives=self.positives[:items], partner_items=None)
         pieces = {field.name: _pieces(getattr(own, field.name), parts) for field in fields(own)}
@@ -72,14 +72,11 @@ class Batch:
             replace(own, **{name: piece[part] for name, piece in pieces.items() if piece}, part=part, parts=parts)
             for part in range(parts)
         ]
-        return (
-            batches
-            if self.partner_items is None
-            else [self._with_partners(batch, self.partner_items) for batch in batches]
-        )
+        partner_items = self.partner_items
+        return batches if partner_items is None else [self._with_partners(batch, partner_items) for batch in batches]
 
     def _with_partners(self, part: "Batch", partner_items: Tensor) -> "Batch":
-        """A part of this batch with the further positives of its items."""
+        """A part of this batch with the partners of its items."""
         items, size = len(self.first), len(part.first)
         mine = (partner_items // size == part.part).nonzero().flatten()
         if len(mine) == 0:
@@ -93,7 +90,7 @@ class Batch:
 
 
 def _pieces(value: Any, parts: int) -> list[Any]:
-    """A tensor, or each tensor of a tuple, in parts along its rows; nothing for what all parts share."""
+    """A tensor, or each tensor of a tuple, in parts along its rows; an empty list for what all parts share."""
     if isinstance(value, Tensor):
         return list(value.chunk(parts))
     if isinstance(value, tuple):

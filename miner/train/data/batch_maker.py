@@ -1,4 +1,4 @@
-"""From a step's rows to its views."""
+"""From the rows of a step to its views."""
 
 import torch
 from torch import Tensor
@@ -17,44 +17,43 @@ from miner.train.settings.plan import RunPlan
 
 
 class BatchMaker:
-    """Makes the batch of any step; what is random in it depends on the seed and the step alone.
+    """Makes the batch of any step. Its random numbers depend on the seed and the step alone.
 
     Args:
         plan: of the run.
-        images: uint8 (images, 3, canvas, canvas), anywhere, or in their files.
+        images: uint8 (images, 3, canvas, canvas), on any device or in their files.
         device: of the views.
-        index: partners of the images, on the CPU; needed where the plan joins partners or masks known positives.
+        index: which images are partners, on the CPU; needed if partners join or known positives are masked.
     Raises:
-        UsageError: partners are to join on several processes, whose batches would differ in size.
+        UsageError: partners would join on several processes.
     """
 
     def __init__(self, plan: RunPlan, images: Canvases, device: torch.device, index: PairIndex | None) -> None:
         if plan.options.partners and world_size() > 1:
-            raise UsageError("--partners works on one process only: steps of several would differ in size.")
-        self.plan, self.images, self.device, self.index = plan, images, device, index
+            raise UsageError("--partners works on one process only: the batches of several would differ in size.")
+        self.plan, self.options, self.images, self.device, self.index = plan, plan.options, images, device, index
         self.augment = Augmentation(plan.image_size, plan.mean, plan.std, plan.views)
         crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.local_views)
         self.local_crops = LocalCrops(plan.options.local_crops, crop)
         self.known_positives = index.to(device) if index is not None and plan.options.mask_known_positives else None
 
     def __call__(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> Batch:
-        """This process's part of the batch of a step, with the views that it has in the whole.
+        """This process's part of the batch of a step. Its views are those that one process would make of these items.
 
         Args:
-            items: rows of the anchors in the whole batch, on the CPU, and of their positives, anywhere: int64 (2, batch).
+            items: rows of the whole batch, int64 (2, batch): anchors, on the CPU, and their positives, on any device.
             step: from 0.
         """
-        generator = generator_for(self.plan.options.seed, "step", step)
+        generator = generator_for(self.options.seed, "step", step)
         partner_items, rows = self._rows(items, step)
         pixels = self.images[rows].to(self.device, non_blocking=True)
         batch_size = len(items[0])
         own = own_columns(torch.arange(2 * batch_size).view(2, -1))
         count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(partner_items))
-        views = self.augment.draw_parameters(
-            2 * batch_size + len(partner_items), pixels.shape[-1], generator, batch_size
-        )
-        parameters = views[torch.cat([own.flatten(), partners])]
-        first, second = self.augment.apply(pixels, parameters).tensor_split([count])
+        all_views = 2 * batch_size + len(partner_items)
+        parameters = self.augment.draw_parameters(all_views, pixels.shape[-1], generator, firsts=batch_size)
+        own_parameters = parameters[torch.cat([own.flatten(), partners])]
+        first, second = self.augment.apply(pixels, own_parameters).tensor_split([count])
         crops = self.local_crops(pixels[:count], pixels[count : 2 * count], generator)
         anchors, positives = rows.to(self.device).tensor_split([count])
         return Batch(
@@ -65,21 +64,21 @@ class BatchMaker:
             generator,
             crops,
             partner_items=partner_items.to(self.device) if len(partner_items) else None,
-            pair_weight=self.plan.options.pair_weight,
+            pair_weight=self.options.pair_weight,
             known_positives=self.known_positives,
         )
 
     def look_ahead(self, sampler: CombinedSampler, start: int) -> None:
-        """Have images that are in their files decoded ahead of the steps from `start` on."""
+        """Let images in their files be decoded ahead of the steps from `start` on."""
         if isinstance(self.images, StreamedImages):
             items = enumerate(sampler.batches(start, self.plan.steps), start)
             self.images.expect(self._rows(of_step, step)[1] for step, of_step in items)
 
     def _rows(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> tuple[Tensor, Tensor]:
-        """The items that get a partner, and the images of this process's part of a step: anchors, positives, partners."""
+        """The item of each partner, and the rows of this process's part of a step: anchors, positives, partners."""
         anchors, positives = (own_rows(rows) for rows in items)
         partner_items = partners = anchors[:0]
-        if self.index is not None and self.plan.options.partners:
-            of_step = generator_for(self.plan.options.seed, "partners", step)
-            partner_items, partners = self.index.draw_partners(anchors, self.plan.options.partners, of_step)
+        if self.index is not None and self.options.partners:
+            of_step = generator_for(self.options.seed, "partners", step)
+            partner_items, partners = self.index.draw_partners(anchors, self.options.partners, of_step)
         return partner_items, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])

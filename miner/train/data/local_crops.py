@@ -1,4 +1,4 @@
-"""Small views beside the two of full size: multi-crop."""
+"""Local crops: smaller views beside the two of full size (multi-crop)."""
 
 from dataclasses import dataclass
 
@@ -14,8 +14,8 @@ class LocalCrops:
     """Views of small parts of the images (Caron et al. 2020, arXiv 2006.09882, section 3.3).
 
     Attributes:
-        count: of crops of each item; even numbers show the anchor, odd ones the positive.
-        augment: how one is made.
+        count: of each item; even ones show the anchor, odd ones the positive.
+        augment: makes one crop of each image.
     """
 
     count: int
@@ -25,10 +25,10 @@ class LocalCrops:
         """All crops of a batch.
 
         Args:
-            anchors, positives: images of this process's items, uint8 (batch, 3, canvas, canvas).
-            generator: CPU generator.
+            anchors, positives: images of the items of this process, uint8 (batch, 3, canvas, canvas).
+            generator: on the CPU.
         Returns:
-            `count` of float32 (batch, 3, size, size).
+            `count` tensors, float32 (batch, 3, size, size).
         """
         crops = []
         for number in range(self.count):

@@ -1,4 +1,4 @@
-"""Who is a partner of whom, to draw partners and to know negatives that are none."""
+"""Which images are partners of each other: to draw partners, and to mask negatives that are positives."""
 
 from typing import Self
 
@@ -7,10 +7,10 @@ from torch import Tensor
 
 
 class PairIndex:
-    """The partners of every image, in both directions: 8 bytes for each, on any device.
+    """The partners of every image, on any device. Each pair takes 16 bytes.
 
     Args:
-        keys: int64 (2 pairs,), anchor x images + partner, ascending; a pair that occurs twice is there twice.
+        keys: int64 (2 pairs,), anchor x images + partner, ascending; both directions of each pair.
         images: how many there are.
     """
 
@@ -25,7 +25,7 @@ class PairIndex:
         Args:
             rows: int64 (pairs, 2), rows of images.
             images: how many there are.
-            anchors_only: whether each image is its own partner instead, as often as it has one.
+            anchors_only: whether each image is its own partner instead, as often as it is in a pair.
         """
         anchors = rows.flatten()
         partners = anchors if anchors_only else rows.flip(1).flatten()
@@ -36,7 +36,7 @@ class PairIndex:
         return PairIndex(self.keys.to(device), self.images)
 
     def positives(self, anchors: Tensor, others: Tensor) -> Tensor:
-        """Which images are the anchor itself or a partner of it: bool (anchors, others).
+        """Whether an image is the anchor itself or a partner of the anchor: bool (anchors, others).
 
         Args:
             anchors, others: int64 (n,) and (m,), rows of images on the device of the index.
@@ -44,7 +44,7 @@ class PairIndex:
         return (anchors.unsqueeze(1) == others) | self.holds(anchors.unsqueeze(1), others)
 
     def holds(self, anchors: Tensor, others: Tensor) -> Tensor:
-        """Which images are partners, place by place: bool.
+        """Whether two images are partners, elementwise: bool.
 
         Args:
             anchors, others: int64, of shapes that broadcast, rows of images on the device of the index.
@@ -56,14 +56,14 @@ class PairIndex:
         return self.keys[places] == wanted
 
     def draw_partners(self, anchors: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Up to `most` partners of each anchor, all alike likely. The index must be on the CPU.
+        """Up to `most` partners of each anchor, drawn uniformly. The index must be on the CPU.
 
         Args:
             anchors: int64 (n,), rows of images.
             most: partners per anchor.
-            generator: of the choice among more.
+            generator: of the choice.
         Returns:
-            int64 (partners,) twice: the place of the anchor in `anchors`, ascending, and the row of the partner.
+            int64 (partners,) twice: the index into `anchors`, ascending, and the row of the partner.
         """
         bounds = torch.searchsorted(self.keys, torch.stack([anchors, anchors + 1]) * self.images)
         counts = bounds[1] - bounds[0]

@@ -1,4 +1,4 @@
-"""Pairs whose share within a class is what was asked for."""
+"""Pairs of which a given share lies within a class."""
 
 import torch
 from torch import Tensor
@@ -9,16 +9,16 @@ _LARGE = 1 << 62
 
 
 def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator: torch.Generator) -> Tensor:
-    """Each anchor with a random other image: of its class in the share `precision` of the pairs, else of another class.
+    """Each anchor with a random other image: of its own class in the share `precision` of the pairs, else of another class.
 
-    Of two shares drawn from equal states, the pairs of the smaller that agree are among those of the larger, with the same
-    partners: a series of shares differs by nothing else.
+    With generators in the same state, the pairs within a class of a smaller share are also pairs of a larger share. So a series of
+    shares differs only in the pairs that leave their class.
 
     Args:
         anchors: int64 (pairs,), rows of images.
         labels: int64 (images,), all known.
-        precision: within 0 and 1; the pairs that agree are the nearest whole number.
-        generator: of partners, and of which pairs agree.
+        precision: in [0, 1]; the number of pairs within a class is rounded.
+        generator: of partners, and of the pairs that lie within a class.
     Returns:
         int64 (pairs, 2), anchors and partners.
     Raises:
@@ -38,7 +38,7 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator:
     agrees = torch.randperm(len(anchors), generator=generator) < round(precision * len(anchors))
     _check_classes(agrees, size, images, labels[anchors])
     number = torch.randint(_LARGE, (len(anchors),), generator=generator)
-    # Sorted by class, the others of the class follow the anchor, cyclically; the rest follows the class, cyclically.
+    # In the order by class, the rest of the anchor's class follows the anchor, and the other classes follow its class, cyclically.
     within = first + (place[anchors] - first + 1 + number % (size - 1).clamp_min(1)) % size
     outside = (first + size + number % (images - size).clamp_min(1)) % images
     return torch.stack([anchors, by_class[torch.where(agrees, within, outside)]], dim=1)

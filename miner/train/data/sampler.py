@@ -1,4 +1,4 @@
-"""The combined data set: every image with itself, and every mined pair; its order in each epoch."""
+"""The combined data set of own-view items and mined pairs, and its order in each epoch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from miner.learning.randomness import generator_for
 class CombinedSampler:
     """Own-view items (i, i) and semantic items (i, j), after Algorithm 1 of SePP-ID (TMLR 2024).
 
-    A pair is one item an epoch, in a direction that is drawn anew each epoch; the paper's listing keeps both directions.
-    The order depends on the seed and the epoch alone, so a position in the run is only a step number.
+    A pair is one item per epoch, in a direction that is drawn anew each epoch; the paper's listing keeps both directions. The
+    order depends on the seed and the epoch alone, so the step number is enough to continue a run.
 
     Args:
-        image_count: N, of images.
+        image_count: number of images, N.
         pairs: int64 (P, 2), rows of images, a != b.
-        batch_size: items of a step; the rest of an epoch that fills no batch is left out, another one each epoch.
+        batch_size: items per step. The items of an epoch that fill no batch are left out; they are others in each epoch.
         seed: of the order.
-        anchors_only: whether a pair's item is its anchor with itself: same anchors in the same steps, without partners.
+        anchors_only: whether the item of a pair shows its anchor twice; the anchors and their steps are those of the pairs.
     """
 
     image_count: int
@@ -39,7 +39,7 @@ class CombinedSampler:
         return self.item_count // self.batch_size
 
     def batches(self, start: int, stop: int) -> Iterator[Tensor]:
-        """The batches of the steps of a run from `start` up to, and without, `stop`: int64 (2, batch)."""
+        """The batches of the steps from `start` up to, but without, `stop`: int64 (2, batch) each."""
         for step in range(start, stop):
             number, position = divmod(step, self.steps_per_epoch)
             if position == 0 or step == start:

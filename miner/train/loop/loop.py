@@ -1,4 +1,4 @@
-"""The training loop. It knows items, views, steps and files; what is learned is the method's business."""
+"""The training loop. It knows items, views, steps and files; the method alone knows what is learned."""
 
 import sys
 import time
@@ -37,7 +37,6 @@ def run_loop(
     folder: Path,
     *,
     device: torch.device,
-    checkpoint_steps: int,
     checkpoint_interval_s: float = 120.0,
     index: PairIndex | None = None,
     observers: Sequence[Observer] = (),
@@ -49,31 +48,30 @@ def run_loop(
     Args:
         plan: of the run.
         method: on `device`; it is trained in place.
-        images: uint8 (images, 3, canvas, canvas), anywhere, or in their files.
-        sampler: which rows meet in which step.
-        folder: of the run; it gets metrics.jsonl, TensorBoard events and checkpoints/last.pt.
+        images: uint8 (images, 3, canvas, canvas), on any device or in their files.
+        sampler: which images each step shows.
+        folder: of the run; metrics.jsonl, TensorBoard events and checkpoints/last.pt are written there.
         device: where to compute.
-        checkpoint_steps: most steps between checkpoints.
-        checkpoint_interval_s: most seconds between checkpoints, for slow machines.
-        index: partners of the images, where the plan needs them.
-        observers: measure the method when an epoch ends; their numbers join the metrics.
+        checkpoint_interval_s: most seconds between checkpoints, for machines that take long for `checkpoint_steps`.
+        index: which images are partners, if the plan needs it.
+        observers: measure the method at the end of each epoch; their numbers join the metrics.
     Returns:
-        Of this process: items per second (an item is two views), the share of its time that went into views rather than into
-        learning from them, and the most memory in use, in MB.
+        Of this process: `items_per_s` (an item is two views), `data_wait` (the share of its time that views took instead of
+        learning), and `peak_memory_mb`.
     Raises:
-        MinerError: the loss was not finite three times in a row, or at the end.
+        MinerError: the loss was not finite three times in a row, or in the last step.
     """
     checkpoint = folder / "checkpoints" / "last.pt"
-    updates = ScheduledOptimizer(plan, method)
+    optimizer = ScheduledOptimizer(plan, method)
     make_batch = BatchMaker(plan, images, device, index)
-    done = load_checkpoint(checkpoint, method, updates.optimizer, observers)
+    done = load_checkpoint(checkpoint, method, optimizer.optimizer, observers)
     make_batch.look_ahead(sampler, done)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
     guard = LossGuard(plan)
     precision = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16")
     saved_at = time.monotonic()
-    watch, waiting = Stopwatch(device), ""
+    watch, shown = Stopwatch(device), ""
     method.train()
     with (
         nullcontext() if rank() else MetricsLog(folder, done) as metrics,
@@ -85,17 +83,17 @@ def run_loop(
             if position == 0 or step == done:
                 batches = sampler.epoch(epoch)
             watch.lap("rest")
-            updates.prepare(step)
-            lr = float(updates.lrs[step])
-            anchors, dealt = batches[position]
-            positives = method.choose_positives(anchors, dealt, generator_for(plan.options.seed, "positives", step))
+            optimizer.prepare(step)
+            lr = float(optimizer.lrs[step])
+            anchors, sampled = batches[position]
+            positives = method.choose_positives(anchors, sampled, generator_for(plan.options.seed, "positives", step))
             batch = make_batch((anchors, positives), step)
             watch.lap("data")
             # Stochastic depth draws from torch's own generators.
             with precision, seeded(plan.options.seed, "layers", step, rank()):
                 outcome = sum_gradients(method, batch, plan.options.accumulate)
             average_step(method, outcome)
-            outcome |= updates.apply()
+            outcome |= optimizer.apply()
             watch.lap("learn")
 
             guard.check_previous(step + 1, lr, outcome["loss"])
@@ -109,13 +107,13 @@ def run_loop(
                 line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(lr), **numbers}
                 measured = _measured(progress.rate, watch.share("data", _LAPS), device)
                 metrics.add(line, measured)
-                waiting = f", {100 * measured['data_wait']:.0f} % data, {measured['peak_memory_mb']:,.0f} MB"
-            due = (step + 1) % checkpoint_steps == 0 or time.monotonic() - saved_at > checkpoint_interval_s
+                shown = f", {100 * measured['data_wait']:.0f} % data, {measured['peak_memory_mb']:,.0f} MB"
+            due = (step + 1) % plan.options.checkpoint_steps == 0 or time.monotonic() - saved_at > checkpoint_interval_s
             if (due or last) and guard.check_now() and metrics:
                 metrics.sync()
-                save_checkpoint(checkpoint, step + 1, method, updates.optimizer, observers)
+                save_checkpoint(checkpoint, step + 1, method, optimizer.optimizer, observers)
                 saved_at = time.monotonic()
-            progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{waiting}")
+            progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{shown}")
         return _measured(progress.rate, watch.share_of_all("data", _LAPS), device)
 
 

@@ -1,4 +1,4 @@
-"""What stops a run that has gone wrong."""
+"""What stops a run whose loss diverges."""
 
 import math
 
@@ -11,9 +11,9 @@ _MAX_BAD_LOSSES = 3
 
 
 class LossGuard:
-    """Stop a run whose loss is not finite any more.
+    """Stops a run whose loss is no longer finite.
 
-    A loss is looked at one step late, so that a GPU need not wait for the CPU.
+    The guard reads a loss one step late, so that the GPU need not wait for the CPU.
     """
 
     def __init__(self, plan: RunPlan) -> None:
@@ -24,26 +24,26 @@ class LossGuard:
 
     @property
     def note(self) -> str:
-        """The last loss that was looked at, for the progress display."""
+        """The last loss that was read, for the progress display."""
         return "" if math.isnan(self.last_loss) else f"loss {self.last_loss:.3f}, "
 
     def check_previous(self, step: int, lr: float, loss: Tensor) -> None:
-        """Look at the loss of the step before, and keep this one for later."""
+        """Read the loss of the step before, and keep this one for later."""
         self.check_now()
         self._pending = (step, lr, loss)
 
     def check_now(self) -> bool:
-        """Look at the loss that is kept; whether it and those just before it are finite.
+        """Read the loss that was kept, and return whether it is finite.
 
         Raises:
-            MinerError: it is the third in a row that is not, or the last of the run.
+            MinerError: it is the third loss in a row that is not finite, or the last one of the run.
         """
         if self._pending is not None:
             step, lr, loss = self._pending
             self._pending = None
             self.last_loss = loss.item()
             self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
-            # Weights that a bad last step may have spoilt must not become a result.
+            # A result must not hold weights that a bad last step may have damaged.
             if self.bad == _MAX_BAD_LOSSES or (self.bad and step == self.plan.steps):
                 raise MinerError(self._explanation(step, lr))
         return self.bad == 0

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one line now and then, the same bytes whether or not the run was interrupted."""
+"""metrics.jsonl: a line of numbers every few steps, with the same bytes whether or not the run was interrupted."""
 
 import json
 import math
@@ -16,13 +16,11 @@ Line = dict[str, Any]
 
 
 class MetricsLog:
-    """Append lines of numbers to a JSON-lines file and to TensorBoard.
-
-    Lines carry no time of day: what was trained decides them, not when or how fast.
+    """Appends lines of numbers to a JSON-lines file and to TensorBoard. The lines hold no times.
 
     Args:
-        folder: of the run; it gets metrics.jsonl and the TensorBoard events.
-        step: steps already done; later lines, from a run that was killed after its last checkpoint, are dropped.
+        folder: of the run; metrics.jsonl and the TensorBoard events are written there.
+        step: steps already done. Later lines, of a run that was killed after its last checkpoint, are dropped.
     """
 
     def __init__(self, folder: Path, step: int) -> None:
@@ -39,7 +37,7 @@ class MetricsLog:
         return self
 
     def add(self, line: Line, measured: Mapping[str, float]) -> None:
-        """Write one line; what was measured of this very process goes to TensorBoard only."""
+        """Write one line; what was measured of this process goes to TensorBoard only."""
         self._file.write(_encoded(line))
         self._file.flush()
         for name, value in {**line, **measured}.items():
@@ -47,7 +45,7 @@ class MetricsLog:
                 self._events.add_scalar(name, value, line["step"])
 
     def sync(self) -> None:
-        """Bring every line to the disk; a checkpoint must not be ahead of its lines."""
+        """Write every line to the disk. A checkpoint needs the lines of all its steps."""
         os.fsync(self._file.fileno())
 
     def __exit__(
@@ -58,14 +56,14 @@ class MetricsLog:
 
 
 def read_metrics(path: Path) -> list[Line]:
-    """All whole lines of a metrics file; none when there is no file. A last line that a kill cut short is left out."""
+    """All whole lines of a metrics file; none if there is no file. An incomplete last line is left out."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_bytes().split(b"\n")[:-1] if line]
 
 
 def finite(value: float) -> float | None:
-    """A number as JSON can hold it, to seven digits."""
+    """A number to seven digits; None, which JSON can hold, for nan and infinities."""
     return float(f"{value:.7g}") if math.isfinite(value) else None
 
 

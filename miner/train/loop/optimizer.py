@@ -1,4 +1,4 @@
-"""How gradients become new weights: the optimizer of a run, its schedules, and the limit on the gradient."""
+"""How gradients change the weights: the optimizer of a run, its schedules, and the longest gradient."""
 
 from typing import Any
 
@@ -8,17 +8,18 @@ from torch import Tensor, nn
 from miner.learning.schedule import cosine, cosine_between
 from miner.train.data.batch import Batch
 from miner.train.methods import Method
+from miner.train.settings.options import TrainOptions
 from miner.train.settings.plan import RunPlan
 
 MOMENTUM = 0.9
 
 
 class ScheduledOptimizer:
-    """The optimizer with learning rate and weight decay by step.
+    """An optimizer whose learning rate and weight decay depend on the step.
 
     - sgd: torch's, momentum 0.9.
-    - lars: timm's, momentum 0.9 (You et al. 2017, arXiv 1708.03888). Parameters that do not decay are
-      not adapted either, as in the authors' code of VICReg and Barlow Twins.
+    - lars: timm's, momentum 0.9 (You et al. 2017, arXiv 1708.03888). It does not adapt the steps of parameters that do not
+      decay, as in the authors' code of VICReg and Barlow Twins.
     - adamw: torch's, betas 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
     Args:
@@ -26,41 +27,39 @@ class ScheduledOptimizer:
         method: whose parameters are updated.
 
     Attributes:
-        optimizer: its state is what a checkpoint must hold; learning rates and decays follow from the step.
+        optimizer: torch's. A checkpoint needs its state only, since learning rate and weight decay follow from the step.
         lrs: learning rate by step, float64 (steps,).
     """
 
     def __init__(self, plan: RunPlan, method: Method) -> None:
+        options, decay = plan.options, plan.options.weight_decay
+        final = decay if options.final_weight_decay is None else options.final_weight_decay
         self.lrs = cosine(plan.lr_peak, plan.steps, plan.warmup_steps)
-        final = (
-            plan.options.weight_decay if plan.options.final_weight_decay is None else plan.options.final_weight_decay
-        )
-        self._decays = cosine_between(plan.options.weight_decay, final, plan.steps)
-        self._lr_peak, self._clip_norm = plan.lr_peak, plan.options.clip_norm
+        self._decays = cosine_between(decay, final, plan.steps)
+        self._lr_peak, self._clip_norm = plan.lr_peak, options.clip_norm
         self._parameters = method.trainable()
         groups: list[dict[str, Any]] = []
         self._traits: list[tuple[bool, bool]] = []
         for group in method.parameter_groups():
-            for parameters, decays in _by_decay(group.parameters, plan.options.decay_on):
-                adapted = _adaptation(plan, decays) if plan.options.optimizer == "lars" else {}
+            for parameters, decays in _by_decay(group.parameters, options.decay_on):
                 groups.append(
-                    {"params": parameters, "weight_decay": plan.options.weight_decay if decays else 0.0, **adapted}
+                    {"params": parameters, "weight_decay": decay if decays else 0.0, **_lars(options, decays)}
                 )
                 self._traits.append((group.constant_lr, decays))
-        self.optimizer = _build(plan.options.optimizer, groups, plan.lr_peak)
+        self.optimizer = _build(options.optimizer, groups, plan.lr_peak)
 
     def prepare(self, step: int) -> None:
-        """Forget the last gradients, and take on the learning rate and the weight decay of a step."""
+        """Forget the last gradients, and set the learning rate and the weight decay of a step."""
         self.optimizer.zero_grad()
         for (constant_lr, decays), state in zip(self._traits, self.optimizer.param_groups, strict=True):
             state["lr"] = self._lr_peak if constant_lr else float(self.lrs[step])
             state["weight_decay"] = float(self._decays[step]) if decays else 0.0
 
     def apply(self) -> dict[str, Tensor]:
-        """Change the weights by the gradients that have been summed up.
+        """Change the weights by the summed gradients.
 
         Returns:
-            "grad_norm" before it was limited, float32 scalar, when there is a limit. The norm is that of all gradients together.
+            "grad_norm" if `--clip-norm` is given: the norm of all gradients together before they are shortened, float32 scalar.
         """
         norms = {}
         if self._clip_norm is not None:
@@ -72,13 +71,13 @@ class ScheduledOptimizer:
 def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]:
     """Add the gradients of the mean loss of a batch to those of the parameters, part by part, to save memory.
 
-    Each part is a batch by itself: its negatives, correlations and batch statistics are its own. Batch normalisation counts
-    each part; momentum encoders, queues and centres move once.
+    Each part is a batch by itself, with its own negatives, correlations and batch statistics. The running statistics of batch
+    normalisation move with each part; momentum encoders, queues and centres move once.
 
     Args:
-        method: in train mode; under autocast, backward leaves it for a while, as torch asks for.
-        batch: a whole step's.
-        parts: they divide the batch.
+        method: in train mode. Under autocast, the backward pass runs outside autocast, as torch recommends.
+        batch: of the whole step.
+        parts: how many; a divisor of the batch.
     Returns:
         Means of the loss and the metrics over the parts, without graph.
     """
@@ -92,7 +91,7 @@ def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]
 
 
 def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[nn.Parameter], bool]]:
-    """Parameters apart that decay and that do not; biases and the scales of normalisations have one dimension at most."""
+    """Parameters that decay, and parameters that do not. Biases and the scales of normalisations have one dimension at most."""
     if decay_on == "all":
         return [(parameters, True)]
     weights = [parameter for parameter in parameters if parameter.ndim > 1]
@@ -100,13 +99,11 @@ def _by_decay(parameters: list[nn.Parameter], decay_on: str) -> list[tuple[list[
     return [(part, decays) for part, decays in ((weights, True), (others, False)) if part]
 
 
-def _adaptation(plan: RunPlan, decays: bool) -> dict[str, Any]:
-    """What timm's LARS calls these settings of a group of parameters."""
-    return {
-        "always_adapt": decays,
-        "trust_coeff": plan.options.trust_coefficient,
-        "trust_clip": plan.options.trust_clip,
-    }
+def _lars(options: TrainOptions, decays: bool) -> dict[str, Any]:
+    """The settings of a group of parameters that only timm's LARS knows."""
+    if options.optimizer != "lars":
+        return {}
+    return {"always_adapt": decays, "trust_coeff": options.trust_coefficient, "trust_clip": options.trust_clip}
 
 
 def _build(name: str, groups: list[dict[str, Any]], lr: float) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""Where the time and the memory of a run go."""
+"""How a run spends its time, and how much memory it takes."""
 
 import time
 
@@ -12,9 +12,9 @@ Mark = float | torch.cuda.Event
 
 
 class Stopwatch:
-    """Time by what it went into.
+    """Time by the parts of a step.
 
-    On a GPU, the times are those of its stream: events mark them, and nobody waits for one before `share` is asked for.
+    On a GPU, times are those of its stream: events mark them, and the CPU waits for events only when `share` is called.
 
     Args:
         device: that does the work.
@@ -27,16 +27,16 @@ class Stopwatch:
         self._whole: dict[str, float] = {}
 
     def lap(self, part: str) -> None:
-        """What has passed since the last lap went into `part`."""
+        """Count the time since the last lap as that of `part`."""
         self._laps.append((part, self._now()))
 
     def share(self, part: str, among: tuple[str, ...]) -> float:
-        """Time of one part over that of several, since this was last asked, in [0, 1]; 0 when none has passed."""
+        """Time of one part over that of the parts `among`, since the last call, in [0, 1]; 0 if no time has passed."""
         spent = self._take_laps()
         return spent.get(part, 0.0) / max(sum(spent.get(name, 0.0) for name in among), _MIN_S)
 
     def share_of_all(self, part: str, among: tuple[str, ...]) -> float:
-        """The same since the start."""
+        """Time of one part over that of the parts `among`, since the start, in [0, 1]."""
         self._take_laps()
         return self._whole.get(part, 0.0) / max(sum(self._whole.get(name, 0.0) for name in among), _MIN_S)
 
@@ -61,7 +61,7 @@ class Stopwatch:
 
 
 def peak_memory_mb(device: torch.device) -> int:
-    """The most memory that was in use at once: on a GPU that of torch's tensors, elsewhere that of this process."""
+    """Peak memory: on a GPU that of torch's tensors, elsewhere that of this process."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) >> 20
     return peak_bytes() >> 20

@@ -1,4 +1,4 @@
-"""kNN accuracy while a run goes on, and the weights where it was highest."""
+"""kNN accuracy during a run, and the weights with the highest accuracy."""
 
 from typing import Any
 
@@ -17,34 +17,36 @@ from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
 
-# Most images of each side, chosen by key: enough for a hundredth, and little beside an epoch of a large data set.
+# Most images of gallery and of test, chosen by key: accurate to a hundredth, and little work beside an epoch of a large data set.
 MAX_IMAGES = 50_000
 _K, _TEMPERATURE = PROTOCOLS[0]
 _CAUTION = "best is an optimistic number: it was chosen on the images that measure it. Report the last."
 
 
 class KnnObserver(Observer):
-    """Weighted kNN of the backbone on labelled images, as `miner eval knn` measures it with k = 200 and T = 0.1.
+    """Accuracy of the backbone by weighted kNN on labelled images, every `--knn-epochs` epochs and at the end.
+
+    It is what `miner eval knn` measures with k = 200 and T = 0.1.
 
     Args:
         plan: of the run.
         found: gallery and test images.
-        every: epochs from one measurement to the next; the last epoch is measured as well.
         device: where to compute.
-        workers: threads that decode.
     """
 
-    def __init__(self, plan: RunPlan, found: LabelledSplit, every: int, device: torch.device, workers: int) -> None:
-        self.plan, self.split, self.every, self.device = plan, found, every, device
+    def __init__(self, plan: RunPlan, found: LabelledSplit, device: torch.device) -> None:
+        self.plan, self.split, self.device = plan, found, device
         sides = found.gallery, found.test
-        self._gallery, self._test = (to_device(side.pixels(plan.image_size, workers), device) for side in sides)
+        self._gallery, self._test = (
+            to_device(side.pixels(plan.image_size, plan.options.workers), device) for side in sides
+        )
         self._labels, self._truth = (side.labels().to(device) for side in sides)
         self._last = self._best = 0.0
         self._best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
 
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
-        if epoch % self.every and step != self.plan.steps:
+        if epoch % self.plan.options.knn_epochs and step != self.plan.steps:
             return {}
         self._last = self._accuracy(method)
         if not self._best_epoch or self._last > self._best:
@@ -68,7 +70,7 @@ class KnnObserver(Observer):
             "best": self._best,
             "best_epoch": self._best_epoch,
             "caution": _CAUTION,
-            "every_epochs": self.every,
+            "every_epochs": self.plan.options.knn_epochs,
             "k": self._k,
             "temperature": _TEMPERATURE,
             "norm": "l2",
@@ -97,11 +99,12 @@ class KnnObserver(Observer):
 
 
 def labelled_part(inputs: Inputs, limit: int | None) -> LabelledSplit:
-    """Gallery and test images of a run: its own labelled images, and the built-in test set or a part held out by key.
+    """Gallery and test images of a run. The gallery holds its labelled images; the test images are those of the built-in test set,
+    or a part of the images that is held out by key.
 
     Args:
         inputs: of the run.
-        limit: the run takes only the first so many images, and so does the gallery.
+        limit: images of the run, the first ones; None for all.
     Raises:
         MinerError: the images have no labels, or too few.
     """

@@ -105,7 +105,13 @@ class KilledError(Exception):
 def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     """Twelve steps of the loop, or fewer if killed; the state in the end."""
     images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator_for(0, "images")).to(torch.uint8)
-    changes = {"images": 40, "epochs": 3, "batch_size": 10, "norm_splits": 2 if name == "moco" else 1}
+    changes = {
+        "images": 40,
+        "epochs": 3,
+        "batch_size": 10,
+        "checkpoint_steps": 5,
+        "norm_splits": 2 if name == "moco" else 1,
+    }
     chosen = plan(**{"method": name, **changes})
     torch.manual_seed(0)
     backbone = TinyBackbone()
@@ -124,7 +130,7 @@ def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
 
     method.register_forward_hook(count)
     sampler = CombinedSampler(40, torch.zeros(0, 2, dtype=torch.long), 10, 0)
-    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"), checkpoint_steps=5)
+    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"))
     return list(method.state_dict().values())
 
 

@@ -56,7 +56,6 @@ def run(
     folder: Path,
     method: Recorder,
     observers: Sequence[Observer] = (),
-    checkpoint_steps: int = 100,
     checkpoint_interval_s: float = 120.0,
     **changes: object,
 ) -> None:
@@ -69,7 +68,6 @@ def run(
         sampler,
         folder,
         device=torch.device("cpu"),
-        checkpoint_steps=checkpoint_steps,
         checkpoint_interval_s=checkpoint_interval_s,
         observers=observers,
     )
@@ -147,6 +145,6 @@ def test_speed_and_memory_are_told_but_not_written_among_the_metrics(tmp_path: P
     chosen = plan()
     sampler = CombinedSampler(20, torch.zeros(4, 2, dtype=torch.long), 5, 0)
     device = torch.device("cpu")
-    measured = run_loop(chosen, Recorder(), pictures(), sampler, tmp_path, device=device, checkpoint_steps=100)
+    measured = run_loop(chosen, Recorder(), pictures(), sampler, tmp_path, device=device)
     assert measured["items_per_s"] > 0 and 0 < measured["data_wait"] < 1 and measured["peak_memory_mb"] > 10
     assert not {*measured} & {name for line in read_metrics(tmp_path / "metrics.jsonl") for name in line}

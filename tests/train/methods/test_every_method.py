@@ -31,7 +31,7 @@ class KilledError(Exception):
 def run(folder: Path, name: str, killed_at: int | None = None, **changes: object) -> Method:
     """Train for 12 steps with checkpoints every 5, or until killed after some forward pass."""
     images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator_for(0, "images")).to(torch.uint8)
-    chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, **changes)
+    chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, checkpoint_steps=5, **changes)
     method = make(name)
     calls = 0
 
@@ -43,7 +43,7 @@ def run(folder: Path, name: str, killed_at: int | None = None, **changes: object
 
     method.register_forward_hook(count)
     sampler = CombinedSampler(40, torch.zeros(0, 2, dtype=torch.long), 10, 0)
-    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"), checkpoint_steps=5)
+    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"))
     return method
 
 

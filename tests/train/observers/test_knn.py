@@ -85,14 +85,14 @@ def test_the_best_weights_are_those_of_the_first_highest_accuracy(
     assert len(found.gallery.entries) + len(found.test.entries) == 40
     accuracies = iter([10.0, 30.0, 20.0, 30.0])
     monkeypatch.setattr("miner.train.observers.knn.accuracy_percent", lambda *_: next(accuracies))
-    chosen, cpu = plan(image_size=32, epochs=4), torch.device("cpu")
-    observer, method = KnnObserver(chosen, found, 1, cpu, 1), Still().train()
+    chosen, cpu = plan(image_size=32, epochs=4, knn_epochs=1, workers=1), torch.device("cpu")
+    observer, method = KnnObserver(chosen, found, cpu), Still().train()
     for epoch in range(1, 3):
         method.backbone[2].bias.data.fill_(epoch)
         assert observer.on_epoch_end(epoch, epoch, method) == {"knn": 10.0 if epoch == 1 else 30.0}
     assert method.backbone.training and method.backbone[3].training
     torch.save(observer.state_dict(), tmp_path / "state.pt")
-    resumed = KnnObserver(chosen, found, 1, cpu, 1)
+    resumed = KnnObserver(chosen, found, cpu)
     resumed.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     for epoch in range(3, 5):
         method.backbone[2].bias.data.fill_(epoch)
