@@ -1,4 +1,4 @@
-"""Pairs of a set of images that has grown: those of the old images are known, only the new ones are searched against all."""
+"""`--append`: the images have grown, the pairs among the old images are known, and only the new images are searched."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,16 +20,16 @@ _TABLES = ("pairs.parquet", "duplicates.parquet", DROPPED)
 
 
 def vectors_seen(embeddings: EmbeddingsManifest) -> Record:
-    """What a manifest of pairs holds of the embeddings, so that growth can be told from change."""
+    """The number and the files of the vectors, for the manifest of the pairs: a later run tells growth from change by them."""
     files = {name: record for name, record in embeddings.files.items() if name.startswith("img_emb/")}
     return {"count": embeddings.count, "files": files}
 
 
 def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManifest | None:
-    """The finished pairs that this request continues: the same request for fewer images. None if there are none at all.
+    """The finished pairs that this request continues, made by the same request for fewer images; None if there are no pairs.
 
     Raises:
-        MinerError: there are pairs, but of another request, or the vectors of the old images have changed.
+        MinerError: the pairs are those of another request, or the vectors of the old images have changed.
     """
     record = stage.earlier()
     if record is None:
@@ -46,13 +46,13 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
         )
     if base.vectors is None or any(embeddings.files.get(name) != file for name, file in base.vectors["files"].items()):
         raise MinerError(
-            "--append needs the vectors of the old images as they were, but they were embedded again. Mine again with --force."
+            "--append needs the old vectors of the old images, but these images were embedded again. Mine again with --force."
         )
     return base
 
 
 def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs) -> FoundPairs:
-    """The new pairs together with those among the first `old_images` rows that the tables hold, measured again."""
+    """The new pairs, and the pairs in the tables among the first `old_images` rows, whose cosines are measured again."""
     ends = list(_known_ends(folder, old_images))
     a = np.concatenate([*(a for a, _ in ends), np.empty(0, np.int64)])
     b = np.concatenate([*(b for _, b in ends), np.empty(0, np.int64)])
@@ -63,7 +63,7 @@ def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs)
 
 
 def _known_ends(folder: Path, old_images: int) -> Iterator[tuple[Rows, Rows]]:
-    """Of pairs a < b < old_images. A killed run may have replaced a table by one that holds new pairs too."""
+    """Row numbers of the known pairs a < b < old_images. A killed run may have written a table with new pairs too."""
     for name in _TABLES:
         if not (folder / name).exists():
             continue

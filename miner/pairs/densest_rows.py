@@ -1,4 +1,4 @@
-"""Which images a flood comes from."""
+"""The images with the most partners: where a flood of pairs comes from."""
 
 from collections.abc import Iterable
 
@@ -11,19 +11,20 @@ _SHOWN = 5
 
 
 def densest(ends: Iterable[Rows], vectors: Vectors, threshold: float) -> tuple[tuple[int, int], ...]:
-    """The rows named most often, and how many others are at or above the threshold, most first.
+    """The rows that occur most often, each with the number of its partners, most partners first.
 
     Args:
-        ends: row numbers of both sides of the pairs found so far.
+        ends: row numbers of both images of the pairs found so far.
         vectors: as stored.
         threshold: lowest cosine of a pair.
     """
-    named = np.zeros(len(vectors), np.int64)
+    occurrences = np.zeros(len(vectors), np.int64)
     for rows in ends:
-        named += np.bincount(rows, minlength=len(vectors))
-    crowds = []
-    for row in np.argsort(-named, kind="stable")[: min(_SHOWN, np.count_nonzero(named))].tolist():
+        occurrences += np.bincount(rows, minlength=len(vectors))
+    most_frequent = np.argsort(-occurrences, kind="stable")[: min(_SHOWN, np.count_nonzero(occurrences))]
+    counted = []
+    for row in most_frequent.tolist():
         others = np.delete(np.arange(len(vectors)), row)
         cosines = rescore(vectors, np.full_like(others, row), others)
-        crowds.append((row, int((cosines >= threshold).sum())))
-    return tuple(sorted(crowds, key=lambda crowd: -crowd[1]))
+        counted.append((row, int((cosines >= threshold).sum())))
+    return tuple(sorted(counted, key=lambda pair: -pair[1]))

@@ -40,7 +40,7 @@ def join(vectors: MemoryVectors, low: float) -> tuple[float, FoundPairs, str]:
     engine = ExactEngine(vectors, low)
     with tempfile.TemporaryDirectory() as folder:
         found = BandJoin(lambda: engine, vectors, Band(low, 1.0), 10**8).run(Path(folder))
-    passes = [sketch.vectors.shape[1] for sketch in (engine.first, engine.second) if sketch is not None]
+    passes = [sketch.vectors.shape[1] for sketch in (engine.first_sketch, engine.second_sketch) if sketch is not None]
     return time.perf_counter() - started, found, " then ".join(map(str, passes))
 
 

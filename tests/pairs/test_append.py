@@ -1,6 +1,4 @@
-"""New images: only they are searched, and every file is the one that mining all at once would have written."""
-
-from pathlib import Path
+"""New images: only they are searched, and every file has the bytes that mining all images at once gives."""
 
 import numpy as np
 import pytest
@@ -10,25 +8,22 @@ from hypothesis import strategies as st
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.pairs import band_join as join
+from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from tests.pairs.mined import contents
 
 
 def options(**change) -> PairsOptions:
     return PairsOptions(**{"min": 0.6, "max": 0.95, "append": True, **change})
 
 
-def crowd(count: int, seed: int = 0) -> np.ndarray:
+def with_copies(count: int, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(9, 12))
     vectors = centres[rng.integers(0, 9, count)] + 0.4 * rng.normal(size=(count, 12))
     vectors[rng.integers(0, count, 6)] = vectors[0]
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
-
-
-def contents(workspace: Workspace) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in workspace.pairs.rglob("*") if path.is_file()}
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -48,35 +43,28 @@ def contents(workspace: Workspace) -> dict[str, bytes]:
     seed=st.integers(0, 99),
 )
 def test_growth_ends_with_the_bytes_of_mining_at_once(make_embeddings, sizes, change, strip_rows, seed) -> None:
-    vectors = crowd(sum(sizes), seed)
-    before, join.STRIP_ROWS = join.STRIP_ROWS, strip_rows
-    try:
-        for end in np.cumsum(sizes):
-            count = int(np.searchsorted(np.cumsum(sizes), end)) + 1
-            grown = make_embeddings(vectors[:end], name="grown", blocks=sizes[:count], keep_pairs=count > 1)
-            pairs(options(**change), grown)
-        at_once = make_embeddings(vectors, name="at once", blocks=sizes)
-        pairs(options(append=False, **change), at_once)
-    finally:
-        join.STRIP_ROWS = before
+    vectors = with_copies(sum(sizes), seed)
+    for end in np.cumsum(sizes):
+        count = int(np.searchsorted(np.cumsum(sizes), end)) + 1
+        grown = make_embeddings(vectors[:end], name="grown", blocks=sizes[:count], keep_pairs=count > 1)
+        pairs(options(**change), grown, strip_rows=strip_rows)
+    at_once = make_embeddings(vectors, name="at once", blocks=sizes)
+    pairs(options(append=False, **change), at_once, strip_rows=strip_rows)
     assert contents(grown) == contents(at_once)
 
 
 def test_only_new_images_are_searched(make_embeddings, monkeypatch) -> None:
-    vectors = crowd(300)
+    vectors = with_copies(300)
     pairs(options(), make_embeddings(vectors[:200], blocks=[200]))
     searched = []
-    candidates = "miner.pairs.engines.exact_cpu.ExactEngine.candidates"
-    from miner.pairs.engines.exact_cpu import ExactEngine
-
     whole = ExactEngine.candidates
-    monkeypatch.setattr(candidates, lambda self, *rest: (searched.append(rest), whole(self, *rest))[1])
+    monkeypatch.setattr(ExactEngine, "candidates", lambda self, *rest: (searched.append(rest), whole(self, *rest))[1])
     pairs(options(), make_embeddings(vectors, blocks=[200, 100], keep_pairs=True))
-    assert {first for *_, first in searched} == {200}
+    assert {min_b for *_, min_b in searched} == {200}
 
 
 def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypatch) -> None:
-    vectors = crowd(250, 3)
+    vectors = with_copies(250, 3)
     pairs(options(), make_embeddings(vectors[:150], blocks=[150]))
     workspace = make_embeddings(vectors, blocks=[150, 100], keep_pairs=True)
 
@@ -95,8 +83,8 @@ def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypa
     assert contents(workspace) == contents(at_once)
 
 
-def test_a_flood_leaves_the_old_pairs(make_embeddings) -> None:
-    vectors = crowd(200)
+def test_flood_leaves_the_old_pairs(make_embeddings) -> None:
+    vectors = with_copies(200)
     workspace = make_embeddings(vectors[:100], blocks=[100])
     pairs(options(), workspace)
     before = contents(workspace)
@@ -111,7 +99,7 @@ def test_a_flood_leaves_the_old_pairs(make_embeddings) -> None:
     [({"min": 0.5}, "band differ"), ({"mutual": True}, "mutual differ"), ({"top_k": 3}, "top_k differ")],
 )
 def test_another_request_is_refused(make_embeddings, change, message) -> None:
-    vectors = crowd(100)
+    vectors = with_copies(100)
     pairs(options(), make_embeddings(vectors[:60], blocks=[60]))
     workspace = make_embeddings(vectors, blocks=[60, 40], keep_pairs=True)
     with pytest.raises(MinerError, match=message):
@@ -119,18 +107,21 @@ def test_another_request_is_refused(make_embeddings, change, message) -> None:
 
 
 def test_old_images_that_were_embedded_again_are_refused(make_embeddings) -> None:
-    vectors = crowd(100)
+    vectors = with_copies(100)
     pairs(options(), make_embeddings(vectors[:60], blocks=[60]))
     workspace = make_embeddings(-vectors, blocks=[60, 40], keep_pairs=True)
     with pytest.raises(MinerError, match="embedded again"):
         pairs(options(), workspace)
 
 
-def test_without_old_pairs_everything_is_searched_and_a_sample_is_refused(make_embeddings, tmp_path: Path) -> None:
-    vectors = crowd(80)
+def test_without_old_pairs_everything_is_searched(make_embeddings) -> None:
+    vectors = with_copies(80)
     workspace, whole = (make_embeddings(vectors, name=name) for name in ("a", "b"))
     pairs(options(), workspace)
     pairs(options(append=False), whole)
     assert contents(workspace) == contents(whole)
+
+
+def test_sample_of_grown_images_is_refused() -> None:
     with pytest.raises(ValueError, match="--append continues with all images"):
         options(sample=0.5)

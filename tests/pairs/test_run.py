@@ -1,37 +1,23 @@
-import hashlib
+"""`miner pairs` on vectors with known cosines."""
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from miner.artifacts.pairs.statistics import chance_precision, label_statistics
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
-from miner.errors import MinerError, UsageError
+from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-
-
-def fan(*degrees: float) -> np.ndarray:
-    """Unit vectors in the plane at these angles, so that each cosine is known."""
-    angles = np.radians(degrees)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
-
-
-def digests(workspace: Workspace) -> dict[str, str]:
-    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in workspace.pairs.iterdir()}
-
-
-def found(workspace: Workspace, name: str = "pairs") -> list[tuple[int, int]]:
-    table = pq.read_table(workspace.pairs / f"{name}.parquet")
-    return list(zip(table["a"].to_pylist(), table["b"].to_pylist(), strict=True))
+from tests.pairs.mined import contents, row_pairs, tables
+from tests.pairs.vectors import fan
 
 
 def test_band_duplicates_and_labels(make_embeddings) -> None:
     workspace = make_embeddings(fan(0, 1, 20, 45, 180), labels=[0, 0, 0, 1, 1])
     result = pairs(PairsOptions(min=0.85, max=0.99), workspace)
-    assert found(workspace) == [(0, 2), (1, 2), (2, 3)]
-    assert found(workspace, "duplicates") == [(0, 1)]
+    assert row_pairs(workspace) == [(0, 2), (1, 2), (2, 3)]
+    assert row_pairs(workspace, "duplicates") == [(0, 1)]
     table = pq.read_table(workspace.pairs / "pairs.parquet")
     assert table["key_a"].to_pylist() == ["k00000", "k00001", "k00002"]
     np.testing.assert_allclose(table["similarity"], np.cos(np.radians([20, 19, 25])), atol=1e-6)
@@ -56,9 +42,7 @@ def test_engines_give_the_same_bytes(make_embeddings) -> None:
     for engine in ("exact", "faiss"):
         workspace = make_embeddings(vectors, labels=(np.arange(300) % 3).tolist(), name=engine)
         record = pairs(options.model_copy(update={"engine": engine}), workspace).record
-        files = digests(workspace)
-        del files["manifest.json"]
-        results.append((files, record["pairs"], record["request"]))
+        results.append((tables(workspace), record["pairs"], record["request"]))
     assert results[0] == results[1]
     assert results[0][1] > 100
 
@@ -66,19 +50,19 @@ def test_engines_give_the_same_bytes(make_embeddings) -> None:
 def test_equal_bytes_are_duplicates_whatever_the_band(make_embeddings) -> None:
     workspace = make_embeddings(fan(0, 10, 20), hashes=["same", "same", "other"])
     pairs(PairsOptions(min=0.5, max=1.0), workspace)
-    assert found(workspace) == [(0, 2), (1, 2)]
-    assert found(workspace, "duplicates") == [(0, 1)]
+    assert row_pairs(workspace) == [(0, 2), (1, 2)]
+    assert row_pairs(workspace, "duplicates") == [(0, 1)]
 
 
 def test_mutual_and_cap_and_neighbours(make_embeddings) -> None:
     vectors = fan(0, 2, 5, 30, 33)
     workspace = make_embeddings(vectors)
     pairs(PairsOptions(min=0.5, max=1.0, mutual=True, neighbors=1), workspace)
-    assert found(workspace) == [(0, 1), (3, 4)]
+    assert row_pairs(workspace) == [(0, 1), (3, 4)]
     assert np.load(workspace.pairs / "knn_ids.npy").tolist() == [[1], [0], [1], [4], [3]]
     workspace = make_embeddings(vectors, name="capped")
     pairs(PairsOptions(min=0.5, max=1.0, top_k=1), workspace)
-    assert found(workspace) == [(0, 1), (3, 4)]
+    assert row_pairs(workspace) == [(0, 1), (3, 4)]
 
 
 @pytest.mark.parametrize("most", [1, 7, 10_000])
@@ -89,7 +73,7 @@ def test_most_similar_are_the_head_of_the_band(make_embeddings, most) -> None:
     record = pairs(PairsOptions(min=0.8, max=0.99, most_similar=most), some).record
     rows = pq.read_table(everything.pairs / "pairs.parquet").to_pylist()
     head = sorted(rows, key=lambda row: -row["similarity"])[:most]
-    assert found(some) == sorted((row["a"], row["b"]) for row in head)
+    assert row_pairs(some) == sorted((row["a"], row["b"]) for row in head)
     assert record["pairs"] == len(head) and record["request"]["most_similar"] == most
 
 
@@ -102,15 +86,15 @@ def test_sample_is_seeded_and_mines_among_itself(make_embeddings) -> None:
         workspace = make_embeddings(vectors, name=name)
         record = pairs(PairsOptions(min=0.5, max=0.9, sample=amount, seed=seed), workspace).record
         assert record["images"] == 40
-        chosen = found(workspace)
+        chosen = row_pairs(workspace)
         rows = {row for pair in chosen for row in pair}
-        assert chosen == [pair for pair in found(everything) if set(pair) <= rows]
+        assert chosen == [pair for pair in row_pairs(everything) if set(pair) <= rows]
         picks.append(chosen)
     assert picks[0] == picks[1] != picks[2]
 
 
 @pytest.mark.parametrize(("low", "high", "state"), [(0.99, 0.999999, "is empty"), (-1.0, 1.0, "floods")])
-def test_empty_and_flooded_bands_come_with_a_proposal_that_works(make_embeddings, low, high, state) -> None:
+def test_empty_and_flooded_bands_get_a_proposal_that_works(make_embeddings, low, high, state) -> None:
     vectors = np.random.default_rng(0).normal(size=(200, 24)).astype(np.float32)
     workspace = make_embeddings(vectors)
     result = pairs(PairsOptions(min=low, max=high), workspace)
@@ -119,6 +103,11 @@ def test_empty_and_flooded_bands_come_with_a_proposal_that_works(make_embeddings
     again = pairs(PairsOptions(min=proposal["min"], max=proposal["max"]), workspace, force=True)
     assert 150 <= again.record["pairs"] <= 300
     assert "proposal" not in again.record
+
+
+def test_missing_embeddings_are_explained(tmp_path) -> None:
+    with pytest.raises(MinerError, match="Run `miner embed SOURCE` first"):
+        pairs(PairsOptions(), Workspace(tmp_path))
 
 
 def test_auto_needs_a_calibration_of_these_embeddings(make_embeddings) -> None:
@@ -132,40 +121,13 @@ def test_auto_needs_a_calibration_of_these_embeddings(make_embeddings) -> None:
         pairs(PairsOptions(auto=True), workspace)
 
 
-def test_missing_stage_and_wrong_band_are_explained(tmp_path) -> None:
-    with pytest.raises(MinerError, match="Run `miner embed SOURCE` first"):
-        pairs(PairsOptions(), Workspace(tmp_path))
-    with pytest.raises(UsageError, match=r"--min 0.9 is above --max 0.8"):
-        PairsOptions.parse({"min": 0.9, "max": 0.8})
-
-
-def test_auto_and_a_band_contradict_each_other() -> None:
-    with pytest.raises(UsageError, match="leave out --auto"):
-        PairsOptions.parse({"auto": True, "min": 0.5})
-
-
-def test_label_curve_by_hand() -> None:
-    labels = np.array([0, 0, 1, -1, 1])
-    a, b = np.array([0, 0, 1, 2]), np.array([1, 2, 2, 3])
-    statistics = label_statistics(a, b, np.array([0.955, 0.93, 0.9299, 0.99]), labels)
-    assert statistics["pairs_with_labels"] == 3
-    curve = {point["min"]: (point["pairs"], point["precision"]) for point in statistics["by_threshold"]}
-    assert curve == {0.95: (1, 1.0), 0.94: (1, 1.0), 0.93: (2, 0.5), 0.92: (3, pytest.approx(1 / 3))}
-    coverage = {point["min"]: (point["images"], point["coverage"]) for point in statistics["by_threshold"]}
-    assert coverage == {0.95: (2, 0.5), 0.94: (2, 0.5), 0.93: (3, 0.75), 0.92: (3, 0.75)}
-    within = [(point["within"]["pairs"], point["within"]["precision"]) for point in statistics["by_threshold"]]
-    assert within == [(1, 1.0), (0, None), (1, 0.0), (1, 0.0)]
-    assert chance_precision(labels) == pytest.approx(1 / 3)
-    assert label_statistics(a, b, np.ones(4), None) is None
-
-
 def test_statistics_are_of_the_images_that_were_searched(make_embeddings) -> None:
     vectors = np.random.default_rng(0).normal(size=(200, 3)).astype(np.float32)
     workspace = make_embeddings(vectors, labels=[0] * 100 + [1] * 100)
     options = PairsOptions(min=0.9, max=0.999, sample=40, seed=3)
     record = pairs(options, workspace).record
     rows = np.sort(np.random.default_rng(3).permutation(200)[:40])
-    chosen = found(workspace)
+    chosen = row_pairs(workspace)
     images = {row for pair in chosen for row in pair}
     assert record["image_coverage"] == pytest.approx(len(images) / 40)
     assert record["labels"]["by_threshold"][-1]["coverage"] == pytest.approx(len(images) / 40)
@@ -184,8 +146,8 @@ def test_both_orders_are_the_same_pairs_written_twice(make_embeddings) -> None:
     one, both = make_embeddings(vectors, labels, "one"), make_embeddings(vectors, labels, "both")
     first = pairs(PairsOptions(min=0.8, max=0.99, top_k=2), one)
     second = pairs(PairsOptions(min=0.8, max=0.99, top_k=2, both_orders=True), both)
-    wanted = found(one)
-    assert found(both) == sorted([*wanted, *((b, a) for a, b in wanted)])
+    wanted = row_pairs(one)
+    assert row_pairs(both) == sorted([*wanted, *((b, a) for a, b in wanted)])
     rows = pq.read_table(both.pairs / "pairs.parquet").to_pylist()
     for row in rows:
         assert (row["key_a"], row["key_b"]) == (f"k{row['a']:05d}", f"k{row['b']:05d}")
@@ -197,16 +159,16 @@ def test_both_orders_are_the_same_pairs_written_twice(make_embeddings) -> None:
     assert second.record["both_orders"] and not first.record["both_orders"]
 
 
-def test_groups_hold_duplicates_and_do_not_depend_on_what_is_kept(make_embeddings) -> None:
+def test_groups_hold_duplicates_whatever_pairs_are_kept(make_embeddings) -> None:
     vectors = fan(0, 1, 12, 24, 36, 120, 121, 200)
-    tables = []
+    groups = []
     for name, change in (("all", {}), ("kept", {"top_k": 1, "mutual": True, "both_orders": True})):
         workspace = make_embeddings(vectors, labels=[0, 0, 0, 1, 1, 2, 2, 3], name=name)
         record = pairs(PairsOptions(min=0.97, max=0.99, groups=True, **change), workspace).record
-        tables.append(pq.read_table(workspace.pairs / "groups.parquet"))
+        groups.append(pq.read_table(workspace.pairs / "groups.parquet"))
         assert "groups.parquet" in record["files"]
-    assert tables[0] == tables[1]
-    rows = {row["row"]: row for row in tables[0].to_pylist()}
+    assert groups[0] == groups[1]
+    rows = {row["row"]: row for row in groups[0].to_pylist()}
     # 12 degrees are in the band, 24 are not: 0 to 36 degrees are a chain, whose ends are far below the band.
     assert [rows[row]["component"] for row in (0, 1, 2, 3, 4, 5, 6)] == [0, 0, 0, 0, 0, 1, 1]
     assert 7 not in rows
@@ -215,10 +177,9 @@ def test_groups_hold_duplicates_and_do_not_depend_on_what_is_kept(make_embedding
     assert rows[0]["size"] == 3 and rows[0]["lowest"] == pytest.approx(np.cos(np.radians(12)))
     assert rows[5]["lowest"] == pytest.approx(np.cos(np.radians(1)))
     assert (rows[3]["key"], rows[3]["label"]) == ("k00003", 1)
-    groups = record["groups"]
-    assert (groups["components"]["number"], groups["components"]["largest"]) == (2, 5)
-    assert groups["components"]["purity"] == pytest.approx(5 / 7)
-    assert (groups["complete_link"]["number"], groups["complete_link"]["purity"]) == (3, 1.0)
+    components, complete = record["groups"]["components"], record["groups"]["complete_link"]
+    assert (components["number"], components["largest"], components["purity"]) == (2, 5, pytest.approx(5 / 7))
+    assert (complete["number"], complete["purity"]) == (3, 1.0)
 
 
 def test_graph_is_of_all_images_and_its_hubs_are_named(make_embeddings) -> None:
@@ -244,15 +205,15 @@ def test_graph_is_of_all_images_and_its_hubs_are_named(make_embeddings) -> None:
         ({"device": "cuda:7"}, "no such device"),
     ],
 )
-def test_request_that_cannot_be_met_leaves_the_old_pairs_alone(make_embeddings, change, message) -> None:
+def test_request_that_cannot_be_met_leaves_the_old_pairs(make_embeddings, change, message) -> None:
     vectors = np.random.default_rng(0).normal(size=(40, 3)).astype(np.float32)
     workspace = make_embeddings(vectors)
     options = PairsOptions(min=0.5, max=0.9)
     pairs(options, workspace)
-    before = digests(workspace)
+    before = contents(workspace)
     with pytest.raises(MinerError, match=message):
         pairs(options.model_copy(update=change), workspace, force=True)
-    assert digests(workspace) == before
+    assert contents(workspace) == before
 
 
 def test_after_a_flood_a_better_band_needs_no_force(make_embeddings) -> None:

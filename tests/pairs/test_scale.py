@@ -12,9 +12,9 @@ import pytest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.pairs import band_join as join
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from tests.pairs.mined import contents
 
 MEASURE = """
 import re, sys
@@ -39,7 +39,7 @@ print(status("VmHWM") - before)
 """
 
 
-def spread(count: int, dim: int) -> np.ndarray:
+def near_pairs(count: int, dim: int) -> np.ndarray:
     """Unit rows, each near one other."""
     rng = np.random.default_rng(0)
     scale = 1 / (1 + np.arange(dim)) ** 0.5
@@ -48,13 +48,9 @@ def spread(count: int, dim: int) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16)
 
 
-def contents(workspace: Workspace) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in workspace.pairs.rglob("*") if path.is_file()}
-
-
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="peak memory is read from /proc, which is Linux")
 def test_memory_is_kept_to_and_changes_nothing(make_embeddings) -> None:
-    vectors = spread(60_000, 768)
+    vectors = near_pairs(60_000, 768)
     workspaces = [make_embeddings(vectors, name=name, blocks=7) for name in ("little", "much")]
     small = make_embeddings(vectors[:9000], name="small")
     used = []
@@ -68,23 +64,21 @@ def test_memory_is_kept_to_and_changes_nothing(make_embeddings) -> None:
 
 
 def test_memory_too_small_for_the_vectors_is_explained(make_embeddings) -> None:
-    workspace = make_embeddings(spread(9000, 64))
+    workspace = make_embeddings(near_pairs(9000, 64))
     with pytest.raises(MinerError, match=r"--memory 1MB is too small .* that takes at least \d+ MB"):
         pairs(PairsOptions(min=0.9, max=1.0, memory="1MB"), workspace)
     assert not workspace.pairs.exists()
 
 
 def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
-    vectors = spread(8000, 48)
+    vectors = near_pairs(8000, 48)
     killed, whole = (make_embeddings(vectors, name=name, blocks=2) for name in ("killed", "whole"))
     code = (
         "import sys, pathlib\n"
-        "from miner.pairs import band_join as join\n"
         "from miner.pairs.options import PairsOptions\n"
         "from miner.pairs.run import pairs\n"
         "from miner.artifacts.workspace import Workspace\n"
-        "join.STRIP_ROWS = 100\n"
-        "pairs(PairsOptions(min=0.85, max=1.0), Workspace(pathlib.Path(sys.argv[1])))\n"
+        "pairs(PairsOptions(min=0.85, max=1.0), Workspace(pathlib.Path(sys.argv[1])), strip_rows=100)\n"
     )
     parts = killed.pairs / "parts"
     for strips in (1, 30):
@@ -99,17 +93,16 @@ def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
     assert contents(killed) == contents(whole)
 
 
-def test_ray_gives_the_bytes_of_one_process(make_embeddings, monkeypatch) -> None:
+def test_ray_gives_the_bytes_of_one_process(make_embeddings) -> None:
     ray = pytest.importorskip("ray")
-    monkeypatch.setattr(join, "STRIP_ROWS", 500)
-    vectors = spread(3000, 24)
+    vectors = near_pairs(3000, 24)
     local, remote = (make_embeddings(vectors, name=name, blocks=3) for name in ("local", "remote"))
-    pairs(PairsOptions(min=0.9, max=1.0), local)
+    pairs(PairsOptions(min=0.9, max=1.0), local, strip_rows=500)
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        pairs(PairsOptions(min=0.9, max=1.0, engine_address="auto"), remote)
+        pairs(PairsOptions(min=0.9, max=1.0, engine_address="auto"), remote, strip_rows=500)
     finally:
         ray.shutdown()
     assert contents(local) == contents(remote)
     with pytest.raises(MinerError, match="floods"):
-        pairs(PairsOptions(min=0.9, max=1.0, max_pairs=10), local, force=True)
+        pairs(PairsOptions(min=0.9, max=1.0, max_pairs=10), local, force=True, strip_rows=500)

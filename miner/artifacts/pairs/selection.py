@@ -1,4 +1,4 @@
-"""Which pairs of the band to keep: mutual neighbours, a cap on the partners of one image, the most similar."""
+"""Choosing pairs: ranks of partners, the most similar pairs, and a cap on the partners of one image."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,30 +11,26 @@ Similarities = NDArray[np.float64]
 def partner_ranks(a: Rows, b: Rows, similarity: Similarities) -> tuple[Rows, Rows]:
     """Rank (from 0) of b among the listed partners of a, and of a among those of b.
 
-    If the list holds all pairs above some similarity, these are the ranks among all images: whoever is more similar is
-    in the list too. Equal similarities are ranked by row number.
+    If the list holds all pairs above some similarity, these are the ranks among all images, because every more similar partner
+    is in the list too. Equal similarities are ranked by row number.
     """
     count = len(a)
     anchors, partners = np.concatenate([a, b]), np.concatenate([b, a])
     order = np.lexsort((partners, -np.concatenate([similarity, similarity]), anchors))
     sorted_anchors = anchors[order]
-    first = np.searchsorted(sorted_anchors, sorted_anchors, side="left")
+    starts = np.searchsorted(sorted_anchors, sorted_anchors, side="left")
     ranks = np.empty(2 * count, np.int64)
-    ranks[order] = np.arange(2 * count) - first
+    ranks[order] = np.arange(2 * count) - starts
     return ranks[:count], ranks[count:]
 
 
 def most_similar_first(a: Rows, b: Rows, similarity: Similarities) -> Rows:
-    """The order of the pairs from the most similar on; equal similarities by row numbers."""
+    """The order of the pairs, the most similar first; equal similarities by row numbers."""
     return np.lexsort((b, a, -similarity))
 
 
 def capped(a: Rows, b: Rows, similarity: Similarities, cap: int) -> NDArray[np.bool_]:
-    """Pairs to keep so that no image has more than `cap` partners: greedily, the most similar first.
-
-    Returns:
-        bool (m,).
-    """
+    """Which pairs to keep so that no image has more than `cap` partners, greedily from the most similar pair on: bool (m,)."""
     degree: dict[int, int] = {}
     keep = np.zeros(len(a), bool)
     for pair in most_similar_first(a, b, similarity):

@@ -1,4 +1,4 @@
-"""What the pairs look like: counts, degrees, and, where labels exist, precision and coverage."""
+"""Statistics of pairs: counts, degrees and, where labels exist, precision and coverage."""
 
 from typing import Any
 
@@ -11,11 +11,11 @@ BIN_WIDTH = 0.01
 
 
 def pair_statistics(a: Rows, b: Rows, images: int) -> dict[str, Any]:
-    """Counts of pairs and images, kept apart because one image can be in many pairs.
+    """Counts of pairs, of the images in them, and of the partners of each image.
 
     Args:
         a, b: row numbers, each pair once, (pairs,).
-        images: how many were searched for pairs.
+        images: number of images that were searched for pairs.
     """
     degree = np.bincount(np.concatenate([a, b]), minlength=1)
     degree = degree[degree > 0]
@@ -39,9 +39,9 @@ def labels_of_searched(searched: Rows, labels: NDArray[np.int64] | None) -> NDAr
     """The labels of the images that were searched, -1 for all others, int64 (n,)."""
     if labels is None:
         return None
-    theirs = np.full_like(labels, -1)
-    theirs[searched] = labels[searched]
-    return theirs
+    searched_labels = np.full_like(labels, -1)
+    searched_labels[searched] = labels[searched]
+    return searched_labels
 
 
 def label_statistics(
@@ -49,13 +49,13 @@ def label_statistics(
 ) -> dict[str, Any] | None:
     """Share of pairs whose labels agree, and share of images in a pair, by similarity; None without labels.
 
-    Pairs with an unknown label (-1) are left out, and so are images without one: precision and coverage are of the same
-    images. Labels are only ever reported: no pair is chosen by them.
+    Pairs and images with an unknown label (-1) are left out, so that precision and coverage are of the same images. Labels are
+    only reported: no pair is chosen by its labels.
 
     Returns:
-        Overall numbers, and "by_threshold" in steps of `BIN_WIDTH` from the highest: the pairs at or above "min", their
-        precision, their images and the share of all labelled images that these are, and the pairs and the precision "within"
-        the step from "min" to the next.
+        Overall numbers, and "by_threshold" in steps of `BIN_WIDTH` from the highest threshold. A step has the pairs at or above
+        "min", their precision, the number of their images and its share of all labelled images; and "within", the pairs from
+        "min" to the next threshold and their precision.
     """
     if labels is None:
         return None

@@ -1,7 +1,7 @@
-"""The one similarity that counts: the cosine of the stored vectors in float64.
+"""The similarity of a pair: the cosine of the two stored vectors in float64.
 
-Engines propose candidates in any precision; what they propose is measured here, and only this number is compared with the
-band and written to disk. So every engine, tile size, device and restart gives the same pairs.
+Engines propose candidates in any precision. `rescore` measures each candidate, and only its cosine is compared with the band and
+written to disk. So every engine, tile size, device and restart gives the same pairs.
 """
 
 import numpy as np
@@ -14,27 +14,27 @@ from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Threads
 
 _BLOCK_ROWS = 2048
-_CHUNK_BYTES = 16 << 20  # of the rows of a chunk of pairs, as stored and in float64
+_CHUNK_BYTES = 16 << 20  # for the rows of a chunk of pairs, as stored and in float64
 _GATHERED_ROWS = 1024
 LONGEST_EXACT = 3.9
+ROUNDOFF = 2.0**-24  # of float32
 
 
 def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) -> NDArray[np.float64]:
     """Cosines of row pairs.
 
-    The sum over one pair does not depend on which other pairs are in the call. For float16 vectors of length near 1 it is
-    even exact, in any order: a product has at most 22 significant bits and is a multiple of 2**-48, so that sums below 16 fit
-    in float64.
+    The sum of one pair does not depend on the other pairs of the call. For float16 vectors of length near 1 the sum is exact
+    in any order: a product has at most 22 significant bits and is a multiple of 2**-48, so sums below 16 fit in float64.
 
     Args:
         vectors: float16 or float32 as stored; rows need not have length 1.
         a, b: row numbers, (m,).
-        threads: to share the work; the answer is the same.
+        threads: share the work; the cosines are the same without them.
     Returns:
         float64 (m,).
     """
     cosines = np.empty(len(a), np.float64)
-    # Pairs of one block of columns together, so that a row is converted once for many pairs.
+    # Pairs whose b lies in one block stay together, so that a row is converted once for many pairs.
     order = np.lexsort((b, a, b // _BLOCK_ROWS))
     pair_bytes = 2 * vectors.dim * (8 + vectors.dtype.itemsize)
     chunks = [order[start:stop] for start, stop in blocks(len(order), max(_CHUNK_BYTES // pair_bytes, 1))]
@@ -48,7 +48,7 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Euclidean length of each row (n, d), float64 (n,); every row on its own."""
+    """Euclidean length of each row (n, d), float64 (n,); it does not depend on the other rows."""
     doubles = float64(rows)
     lengths: NDArray[np.float64] = np.sqrt(doubles.mul_(doubles).numpy().sum(axis=1))
     return lengths
@@ -56,76 +56,75 @@ def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
     """Rows scaled to length 1 (n, d), each coordinate within a factor of 1 +- 2 u of the exact one, u = 2**-24."""
-    units = np.empty(rows.shape, np.float32)
+    unit_vectors = np.empty(rows.shape, np.float32)
     for start, stop in blocks(len(rows), _GATHERED_ROWS):
         part = rows[start:stop]
         lengths = row_lengths(part)
         check_lengths(lengths, start)
-        units[start:stop] = scaled(part, lengths).numpy()
-    return units
+        unit_vectors[start:stop] = scaled(part, lengths).numpy()
+    return unit_vectors
 
 
-def check_lengths(lengths: NDArray[np.float64], first: int | None = None) -> None:
+def check_lengths(lengths: NDArray[np.float64], first_row: int | None = None) -> None:
     """Refuse vectors that have no direction.
 
     Args:
-        lengths: of consecutive rows, or of any.
-        first: number of the first of consecutive rows, to name the bad one.
+        lengths: of some rows.
+        first_row: its number if the rows are consecutive, so that the error can name the bad row.
     Raises:
         MinerError: a vector is zero or not finite.
     """
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if len(bad):
-        where = "" if first is None else f" (the first is row {first + bad[0]} of those searched)"
+        where = "" if first_row is None else f" (the first is row {first_row + bad[0]} of those searched)"
         raise MinerError(f"The embeddings hold vectors that are zero or not finite{where}. Embed again with --force.")
 
 
 def scaled(rows: NDArray[np.floating], lengths: NDArray[np.float64]) -> torch.Tensor:
-    """Rows over their lengths, float32 (n, d), as `unit_rows` gives them."""
-    if rows.dtype == np.float16:  # float32 holds its numbers and lengths without underflow, and is faster
+    """Rows divided by their lengths, float32 (n, d), as `unit_rows` gives them."""
+    if rows.dtype == np.float16:  # float32 holds these numbers and lengths without underflow, and is faster
         return torch.from_numpy(np.ascontiguousarray(rows)).float().div_(torch.from_numpy(lengths).float()[:, None])
     return (float64(rows) / torch.from_numpy(lengths)[:, None]).float()
 
 
 def float64(rows: NDArray[np.floating]) -> torch.Tensor:
-    """A copy of the same numbers in float64; torch converts several times faster than numpy."""
+    """A copy of the rows in float64; torch converts several times faster than numpy."""
     return torch.from_numpy(np.ascontiguousarray(rows)).to(torch.float64, copy=True)
 
 
 def float32_margin(dim: int) -> float:
-    """How far a float32 inner product of two `unit_rows` can lie from the true cosine.
+    """Largest distance of a float32 inner product of two `unit_rows` from the true cosine.
 
     With u = 2**-24: changing each coordinate of x and y by a factor within 1 +- 2 u changes <x, y> by at most 4 u + 4 u**2
     (Cauchy-Schwarz, |x| = |y| = 1), and summing d products in float32 in any order, fused or not, adds at most
     d u / (1 - d u) times sum |x_i y_i| <= (1 + 2 u)**2. The bound below is their sum, with room for the float64 arithmetic of
     `rescore`.
     """
-    unit = 2.0**-24
-    if dim * unit > 0.01:
+    if dim * ROUNDOFF > 0.01:
         raise ValueError(f"dimension {dim} is too large for the float32 engines")
-    return (dim * unit / (1 - dim * unit) + 6 * unit) * 1.01
+    return (dim * ROUNDOFF / (1 - dim * ROUNDOFF) + 6 * ROUNDOFF) * 1.01
 
 
 def _cosines(vectors: Vectors, a: Rows, b: Rows) -> NDArray[np.float64]:
-    """Of pairs sorted by a within each block of columns."""
-    left_rows, left_places = np.unique(a, return_inverse=True)
-    right_rows, right_places = np.unique(b, return_inverse=True)
+    """Cosines of pairs whose b lie in few blocks of rows."""
+    left_rows, left_numbers = np.unique(a, return_inverse=True)
+    right_rows, right_numbers = np.unique(b, return_inverse=True)
     left, right = vectors.take(left_rows), vectors.take(right_rows)
     left_lengths, right_lengths = row_lengths(left), row_lengths(right)
     longest = max(left_lengths.max(), right_lengths.max())
     if vectors.dtype == np.float16 and longest < LONGEST_EXACT:
-        order = np.argsort(left_places, kind="stable")
+        order = np.argsort(left_numbers, kind="stable")
         products = np.empty(len(a), np.float64)
-        products[order] = products_at(float64(left), float64(right), left_places[order], right_places[order])
+        products[order] = products_at(float64(left), float64(right), left_numbers[order], right_numbers[order])
     else:
-        products = _summed_one_by_one(left, right, left_places, right_places)
-    return products / (left_lengths[left_places] * right_lengths[right_places])
+        products = _summed_one_by_one(left, right, left_numbers, right_numbers)
+    return products / (left_lengths[left_numbers] * right_lengths[right_numbers])
 
 
 def _summed_one_by_one(
     left: NDArray[np.floating], right: NDArray[np.floating], rows: Rows, columns: Rows
 ) -> NDArray[np.float64]:
-    """Inner products whose order of summation is numpy's, which is fixed."""
+    """Inner products, each summed by numpy in the same order of dimensions every time."""
     sums = np.empty(len(rows), np.float64)
     for start, stop in blocks(len(rows), _GATHERED_ROWS):
         products = float64(left[rows[start:stop]]) * float64(right[columns[start:stop]])

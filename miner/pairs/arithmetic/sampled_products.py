@@ -1,4 +1,4 @@
-"""Inner products at chosen places of a tile: what a full product would give there, without the rest."""
+"""Inner products at chosen positions of a tile, without the rest of the tile."""
 
 import warnings
 
@@ -7,30 +7,30 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Places = NDArray[np.int64]
+from miner.artifacts.embeddings.vectors import Rows
 
-# Sparse CSR tensors announce themselves as beta; `warnings.catch_warnings` around their use would not be safe in threads.
+# torch warns that sparse CSR tensors are beta; `warnings.catch_warnings` around their use would not be safe in threads.
 warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
 
 
-def products_at(left: Tensor, right: Tensor, rows: Places, columns: Places) -> NDArray[np.floating]:
+def products_at(left: Tensor, right: Tensor, rows: Rows, columns: Rows) -> NDArray[np.floating]:
     """<left[rows[i]], right[columns[i]]> for each i.
 
-    torch's sampled product (SDDMM) reads each row where it lies. Gathering both rows of every place first, which is what
-    remains where torch was built without it, took ten times as long on vectors of 1,280 dimensions.
+    The sampled product of torch (SDDMM) reads each row where it lies. A torch that was built without it gathers both rows of
+    each position first, which took ten times as long on vectors of 1,280 dimensions.
 
     Args:
         left, right: (m, d) and (n, d) of one dtype, float32 or float64.
         rows: row numbers of `left` in ascending order, (k,).
         columns: row numbers of `right`, (k,).
     Returns:
-        Sums of d products in the dtype, in an order that depends on the processor only; (k,).
+        Sums of d products in the dtype, (k,). The order of summation depends on the processor only.
     """
     if not len(rows):
         return np.empty(0, torch.empty(0, dtype=left.dtype).numpy().dtype)
     starts = np.zeros(len(left) + 1, np.int64)
     np.cumsum(np.bincount(rows, minlength=len(left)), out=starts[1:])
-    places = torch.sparse_csr_tensor(
+    positions = torch.sparse_csr_tensor(
         torch.from_numpy(starts),
         torch.from_numpy(np.ascontiguousarray(columns)),
         left.new_zeros(len(rows)),
@@ -38,14 +38,14 @@ def products_at(left: Tensor, right: Tensor, rows: Places, columns: Places) -> N
         check_invariants=False,
     )
     try:
-        sampled = torch.sparse.sampled_addmm(places, left, right.T, beta=0.0)
+        sampled = torch.sparse.sampled_addmm(positions, left, right.T, beta=0.0)
     except (RuntimeError, NotImplementedError):
         return _gathered(left, right, rows, columns)
     products: NDArray[np.floating] = sampled.values().numpy()
     return products
 
 
-def _gathered(left: Tensor, right: Tensor, rows: Places, columns: Places, chunk: int = 1024) -> NDArray[np.floating]:
+def _gathered(left: Tensor, right: Tensor, rows: Rows, columns: Rows, chunk: int = 1024) -> NDArray[np.floating]:
     a, b = torch.from_numpy(rows), torch.from_numpy(columns)
     parts = [
         (left[a[start : start + chunk]] * right[b[start : start + chunk]]).sum(dim=1)

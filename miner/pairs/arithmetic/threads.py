@@ -1,7 +1,7 @@
-"""Threads that each do the arithmetic of one tile.
+"""Threads that each compute one tile.
 
-On a CPU, several tiles at once with one thread each beat one tile at a time with all threads: no thread waits for the others
-inside a small product, and a busy machine slows down one tile, not all.
+On a CPU, several tiles with one thread each are faster than one tile with all threads: no thread waits for the others inside a
+small product, and other work on the machine slows down one tile only.
 """
 
 from collections import deque
@@ -16,28 +16,28 @@ Answer = TypeVar("Answer")
 
 
 class Threads:
-    """As many threads as torch would use, with one each inside.
+    """A pool of threads in which torch computes with one thread each.
 
     Args:
-        count: how many; by default torch's number.
+        count: of threads; by default, as many as torch uses.
     """
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or torch.get_num_threads()
-        # torch keeps this setting for the thread that makes it.
+        # torch keeps the number of threads for each thread that sets it.
         self._pool = ThreadPoolExecutor(self.count, "tiles", lambda: torch.set_num_threads(1))
 
     def start(self, work: Callable[[], Answer]) -> "Future[Answer]":
-        """Begin one piece of work beside what follows."""
+        """Start one piece of work on a thread."""
         return self._pool.submit(work)
 
     def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
-        """Answers in the order of the items. A failure, here or in the caller's loop, drops what has not begun."""
+        """The answers in the order of the items. After an error, here or in the loop of the caller, no further work starts."""
         futures: deque[Future[Answer]] = deque()
         try:
             for item in items:
                 futures.append(self._pool.submit(work, item))
-                if len(futures) > 2 * self.count:  # answers that nobody has asked for yet take memory
+                if len(futures) > 2 * self.count:  # waiting answers take memory
                     yield futures.popleft().result()
             while futures:
                 yield futures.popleft().result()

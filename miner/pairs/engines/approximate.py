@@ -1,50 +1,23 @@
-"""Approximate engines: built, set to look as far as the wanted recall needs, and measured."""
+"""Approximate engines: how one is built, how its effort is chosen for a wanted recall, and how its recall is measured."""
 
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.pairs.band import Band
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import unit_rows
-from miner.pairs.band_join import Engine, FloodError
-from miner.pairs.engines.faiss_search import Pairs, sorted_pairs
+from miner.pairs.engines.base import ApproximateEngine, FloodError, RowPairs
+from miner.pairs.engines.faiss_search import sorted_pairs
 from miner.pairs.engines.recall import anchor_rows, are_among, pair_keys, recall_record, true_pairs
 from miner.pairs.options import PairsOptions
 
 
-class ApproximateEngine(Engine, Protocol):
-    """Proposes most of the pairs, and more of them the harder it looks.
-
-    Attributes:
-        effort: how hard it looks.
-    """
-
-    effort: int
-
-    @property
-    def efforts(self) -> list[int]:
-        """What to choose from, ascending."""
-        ...
-
-    def search(self, rows: Rows, effort: int, limit: int) -> Pairs:
-        """Pairs a < b with a in ascending `rows`, sorted by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
-        ...
-
-    def record(self) -> Record:
-        """The settings of the index, as JSON values."""
-        ...
-
-
 class ApproximateSearch:
-    """Makes the engine of a join: in this process the one that was set up, in another process its equal.
+    """Makes the engine of a join. This process gets the engine that was set up; another process builds an equal one.
 
-    Unless the options say how hard to look, that is chosen on anchors that are not those on which recall is measured.
+    The effort is chosen on other anchors than those on which recall is measured, unless the options give the effort.
 
     Args:
         options: name an approximate engine.
@@ -66,11 +39,11 @@ class ApproximateSearch:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "engine": None}
 
-    def measured(self, found: Pairs) -> Record:
-        """What share of the pairs in the band was found, and with which settings.
+    def measured(self, found: RowPairs) -> Record:
+        """The recall of a join in the band, and the settings of the index.
 
         Args:
-            found: all pairs a < b that the join found, by (a, b).
+            found: all pairs a < b that the join found, sorted by (a, b).
         """
         images = len(self.vectors)
         anchors = anchor_rows(images, self.options.seed)[0]
@@ -78,15 +51,15 @@ class ApproximateSearch:
         return {"recall": recall_record(truth, found, anchors, images), "index": self().record()}
 
     def _built(self) -> ApproximateEngine:
-        units = unit_rows(self.vectors.read(0, len(self.vectors)))
+        unit_vectors = unit_rows(self.vectors.read(0, len(self.vectors)))
         options, threshold = self.options, self.band.low
         if options.engine == "ivf":
             from miner.pairs.engines.faiss_ivf import IvfEngine
 
-            return IvfEngine(units, threshold, options.nlist, options.seed)
+            return IvfEngine(unit_vectors, threshold, options.nlist, options.seed)
         from miner.pairs.engines.faiss_hnsw import HnswEngine
 
-        return HnswEngine(units, threshold, options.links, options.ef_construction)
+        return HnswEngine(unit_vectors, threshold, options.links, options.ef_construction)
 
     def _chosen_effort(self, engine: ApproximateEngine) -> int:
         options = self.options
@@ -97,15 +70,15 @@ class ApproximateSearch:
         try:
             return least_effort(engine, self._pairs_to_find(), options.recall, len(self.vectors), options.max_pairs)
         except FloodError:
-            return engine.efforts[-1]  # the join will find that out too, and say it better
+            return engine.efforts[-1]  # the join floods too, and its message names the densest images
 
-    def _pairs_to_find(self) -> Pairs:
-        """The pairs a < b whose first row is one of the anchors to choose on.
+    def _pairs_to_find(self) -> RowPairs:
+        """The pairs a < b of which a is an anchor for the choice of the effort.
 
         Raises:
-            FloodError: they alone are too many.
+            FloodError: there are more of them than --max-pairs.
         """
-        found: list[Pairs] = []
+        found: list[RowPairs] = []
         count = 0
         for a, b in true_pairs(self.vectors, anchor_rows(len(self.vectors), self.options.seed)[1], self.band):
             found.append((a[a < b], b[a < b]))
@@ -115,11 +88,13 @@ class ApproximateSearch:
         return sorted_pairs(*found)
 
 
-def least_effort(engine: ApproximateEngine, truth: Pairs, recall: float, images: int, limit: int) -> int:
-    """The first effort that finds that share of the true pairs a < b, else the last; as it is where there are no pairs.
+def least_effort(engine: ApproximateEngine, truth: RowPairs, recall: float, images: int, limit: int) -> int:
+    """The smallest effort that finds a share `recall` of the true pairs a < b; the largest one if no effort does.
+
+    Without true pairs, the effort that the engine has.
 
     Raises:
-        FloodError: the rows of the true pairs alone are in more than `limit` pairs.
+        FloodError: the first rows of the true pairs alone have more than `limit` pairs.
     """
     if not len(truth[0]):
         return engine.effort

@@ -10,9 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
+from miner.artifacts.embeddings.vectors import Vectors, blocks
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import LONGEST_EXACT, check_lengths
+from miner.pairs.engines.base import FloodError, RowPairs
 from miner.pairs.engines.sketch import Projection, Sketch, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, holds
 from miner.pairs.engines.tiles.select import tiles_for
@@ -21,11 +22,10 @@ _READ_ROWS = 16384
 _SAMPLE_ROWS = 16384
 _WIDTHS = (63, 127, 191, 255, 383, 511)
 _TIMED_PAIRS = 1 << 18
-# Candidates that are measured at once, and the memory for them and for the marks of tiles.
 _MOST_CANDIDATES = 1 << 24
-_SPARE_BYTES = 3 << 30
-# As fast as bfloat16 and eight times as precise. Below 2**-14 it is not: there the rests r of two rows, at most 1 and rounded
-# by 2**-25 each, may fall by so much in all.
+_SPARE_BYTES = 3 << 30  # for these candidates, and for the marks of tiles
+# As fast as bfloat16 and eight times as precise, but not below 2**-14: there the rests r of two rows, at most 1 and each
+# rounded by 2**-25, may lower a product by `_SMALL_RESTS` in all.
 _DTYPE = torch.float16
 _SMALL_RESTS = 2.0**-23
 
@@ -33,16 +33,17 @@ _SMALL_RESTS = 2.0**-23
 class GpuEngine:
     """Proposes every pair whose cosine may reach a threshold, a strip of rows at a time.
 
-    Whole tiles are multiplied as sketches (`miner.pairs.engines.sketch`) in float16; what may reach the threshold is measured in
-    float64 from the stored vectors where they fit on the device, so that nearly all that is proposed is a pair. What does not
-    fit stays where it is: then the sketches alone decide what is proposed.
+    Whole tiles are multiplied as sketches (`sketch.py`) in float16. If the stored vectors fit on the device, the candidates are
+    measured there in float64, so that nearly every proposed pair is a pair. If they do not fit, the sketches alone decide.
 
     Args:
         vectors: as stored; read once.
-        threshold: lowest cosine wanted.
-        device: where it all runs.
+        threshold: lowest cosine of a pair.
+        device: of all the arithmetic.
         projection: how rows become sketches, with its basis on the device; chosen by trial if not given.
-        tiles: how tiles are multiplied; the device's own way if not given.
+        tiles: how tiles are multiplied; the fastest way of the device if not given.
+        memory_bytes: most device memory for the stored vectors; the free memory less a reserve if not given.
+        most_candidates: that are measured at once.
 
     Raises:
         MinerError: a vector is zero or not finite, or this device's products are not as precise as they must be.
@@ -55,54 +56,52 @@ class GpuEngine:
         device: torch.device,
         projection: Projection | None = None,
         tiles: Tiles | None = None,
+        memory_bytes: float | None = None,
+        most_candidates: int = _MOST_CANDIDATES,
     ) -> None:
         self.threshold = threshold
         self.device = device
         self.tiles = tiles or tiles_for(device)
         self.count = len(vectors)
+        self.memory_bytes = _free_bytes(device) - _SPARE_BYTES if memory_bytes is None else memory_bytes
+        self.most_candidates = most_candidates
         projection = projection or self._plan(vectors)
         self.stored, self.lengths, self.sketch = self._prepare(vectors, projection)
         exact = vectors.dtype == np.float16 and float(self.lengths.max()) < LONGEST_EXACT
-        # Sums that are not exact may differ from the canonical ones in their last bits.
-        self.lowest = threshold if exact else threshold - vectors.dim * 2.0**-51
+        # Sums that are not exact may differ from those of `rescore` in their last bits.
+        self.lowest_cosine = threshold if exact else threshold - vectors.dim * 2.0**-51
         self.lowest_score = _lowest_score(self.sketch, threshold)
         if not holds(self.tiles, self.sketch.vectors, self.sketch.product_error):
             raise MinerError(f"Products on {device} are less precise than the search needs. Use --device cpu.")
 
-    def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> tuple[Rows, Rows]:
-        """Row numbers a < b with a in [start, stop) and b >= first of all pairs that may reach the threshold, by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
+    def candidates(self, start: int, stop: int, limit: int, min_b: int = 0) -> RowPairs:
+        """See `Engine.candidates`."""
         found, count = [torch.empty((0, 2), dtype=torch.int64)], 0
-        for pairs in self._strips(start, stop, first):
+        for pairs in self._strips(start, stop, min_b):
             count += len(pairs)
             if count > limit:
-                from miner.pairs.band_join import FloodError  # needs pyarrow, which the engine itself does not
-
                 raise FloodError
             found.append(pairs.cpu())
         a, b = torch.cat(found).numpy().T
         return np.ascontiguousarray(a), np.ascontiguousarray(b)
 
-    def _strips(self, start: int, stop: int, first: int) -> Iterator[Tensor]:
-        """Pairs of a strip, which is halved where its candidates are too many at once."""
+    def _strips(self, start: int, stop: int, min_b: int) -> Iterator[Tensor]:
+        """The pairs of a strip, in parts; a strip with too many candidates is halved."""
         whole = Block(self.sketch.vectors)
-        left, right = whole.rows(start, stop), whole.rows(max(start, first), self.count)
-        most = None if stop - start == 1 else _MOST_CANDIDATES
+        left, right = whole.rows(start, stop), whole.rows(max(start, min_b), self.count)
+        most = None if stop - start == 1 else self.most_candidates
         try:
             pairs = self.tiles.above(left, right, self.lowest_score, most)
         except TooManyPairsError:
             middle = (start + stop) // 2
-            yield from self._strips(start, middle, first)
-            yield from self._strips(middle, stop, first)
+            yield from self._strips(start, middle, min_b)
+            yield from self._strips(middle, stop, min_b)
             return
         if self.stored is not None:
             stored = Block(self.stored)
             cosines = self.tiles.measure(pairs, stored, stored)
             cosines /= self.lengths[pairs[:, 0]] * self.lengths[pairs[:, 1]]
-            pairs = pairs[cosines >= self.lowest]
+            pairs = pairs[cosines >= self.lowest_cosine]
         yield pairs
 
     def _prepare(self, vectors: Vectors, projection: Projection) -> tuple[Tensor | None, Tensor, Sketch]:
@@ -111,7 +110,7 @@ class GpuEngine:
         width = projection.width(vectors.dim)
         rows = torch.empty(self.count, width, dtype=projection.dtype, device=self.device)
         lengths = torch.empty(self.count, dtype=torch.float64, device=self.device)
-        held = self.count * vectors.dim * vectors.dtype.itemsize <= _free_bytes(self.device) - _SPARE_BYTES
+        held = self.count * vectors.dim * vectors.dtype.itemsize <= self.memory_bytes
         stored = torch.empty(self.count, vectors.dim, dtype=dtype, device=self.device) if held else None
         sketched = []
         for start, stop in blocks(self.count, _READ_ROWS):
@@ -123,26 +122,30 @@ class GpuEngine:
             sketched.append(replace(block, vectors=block.vectors[:0]))
         return stored, lengths, projection.sketch(rows, sketched)
 
-    def _read(self, rows: NDArray[np.floating], first: int | None) -> tuple[Tensor, Tensor]:
+    def _read(self, rows: NDArray[np.floating], first_row: int | None) -> tuple[Tensor, Tensor]:
         """Stored rows on the device, and their lengths in float64."""
         part = torch.from_numpy(np.ascontiguousarray(rows)).to(self.device)
-        # PyTorch's square root may round otherwise than numpy's, whose lengths are the canonical ones.
+        # The lengths are those of numpy on the CPU, because the square root of another device may round differently.
         lengths = np.sqrt(part.double().square().sum(dim=1).cpu().numpy())
-        check_lengths(lengths, first)
+        check_lengths(lengths, first_row)
         return part, torch.from_numpy(lengths).to(self.device)
 
     def _plan(self, vectors: Vectors) -> Projection:
-        """The width that promises the least time: that of the tiles of a sample, and of measuring what they leave."""
+        """The projection that promises the least time, for the tiles of a sample and for the candidates that they leave."""
         order = np.sort(np.random.default_rng(0).choice(self.count, min(_SAMPLE_ROWS, self.count), replace=False))
         stored, lengths = self._read(vectors.take(order), None)
-        units = (stored.double() / lengths[:, None]).float()
-        pairs = torch.randint(len(units), (_TIMED_PAIRS, 2), generator=torch.Generator().manual_seed(0)).to(self.device)
+        unit_vectors = (stored.double() / lengths[:, None]).float()
+        pairs = torch.randint(len(unit_vectors), (_TIMED_PAIRS, 2), generator=torch.Generator().manual_seed(0)).to(
+            self.device
+        )
         pair_s = self._seconds(partial(self.tiles.measure, pairs, Block(stored), Block(stored))) / _TIMED_PAIRS
         best, least = Projection(None, _DTYPE), float("inf")
-        for projection in _projections(units):
-            block = projection.block(units)
-            lowest = _lowest_score(projection.sketch(block.vectors, [block]), self.threshold)
-            search = partial(self.tiles.above, Block(block.vectors), Block(block.vectors), lowest, _MOST_CANDIDATES)
+        for projection in _projections(unit_vectors):
+            block = projection.block(unit_vectors)
+            lowest_score = _lowest_score(projection.sketch(block.vectors, [block]), self.threshold)
+            search = partial(
+                self.tiles.above, Block(block.vectors), Block(block.vectors), lowest_score, self.most_candidates
+            )
             try:
                 seconds = len(search()) * pair_s + self._seconds(search)
             except TooManyPairsError:
@@ -152,7 +155,7 @@ class GpuEngine:
         return best
 
     def _seconds(self, work: Callable[[], object]) -> float:
-        """Of the second call; the first may compile."""
+        """Seconds of the second call; the first call may compile."""
         for _ in range(2):
             _wait(self.device)
             started = time.perf_counter()
@@ -161,11 +164,11 @@ class GpuEngine:
         return time.perf_counter() - started
 
 
-def _projections(units: Tensor) -> Iterator[Projection]:
-    """On the main directions of a sample (m, d), shortest first, and none at all."""
-    widths = [width for width in _WIDTHS if width < units.shape[1]]
+def _projections(unit_vectors: Tensor) -> Iterator[Projection]:
+    """Projections on the main directions of a sample (m, d), shortest first, and the one that keeps the rows whole."""
+    widths = [width for width in _WIDTHS if width < unit_vectors.shape[1]]
     try:
-        directions = principal_directions(units, max(widths, default=1))
+        directions = principal_directions(unit_vectors, max(widths, default=1))
     except RuntimeError:  # the decomposition did not converge
         widths = []
     for width in widths:
@@ -175,7 +178,7 @@ def _projections(units: Tensor) -> Iterator[Projection]:
 
 
 def _lowest_score(sketch: Sketch, threshold: float) -> float:
-    """A float32 product of two sketches below this cannot belong to a pair of that cosine."""
+    """The lowest float32 product of two sketches whose rows are a pair."""
     return threshold - sketch.slack - sketch.product_error - _SMALL_RESTS
 
 

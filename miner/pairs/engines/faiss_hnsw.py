@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,44 +11,46 @@ from miner.artifacts.embeddings.vectors import Rows
 from miner.engine import Progress
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import float32_margin
-from miner.pairs.engines.faiss_search import Pairs, neighbour_hits, range_hits, sorted_pairs
+from miner.pairs.engines.base import ApproximateEngine, RowPairs
+from miner.pairs.engines.faiss_search import knn_pairs, range_search_pairs, sorted_pairs
 
-_MOST_NEIGHBOURS = 2048
 _ADDED_ROWS = 65_536
+_DEFAULT_EFFORT = 256
 
 
-class HnswEngine:
-    """Proposes pairs from the nearest neighbours of each row, as many as it takes to leave the band.
+class HnswEngine(ApproximateEngine):
+    """Proposes pairs from the nearest neighbours of each row. The effort is the length of the candidate list (efSearch).
 
-    For a row that has more than 2,048 of them, the graph costs more than looking at everything, so everything is looked at.
+    A row whose neighbour number `largest_k` still reaches the threshold is compared with all rows: the graph would cost more.
 
     The same rows give the same graph whatever the number of threads. FAISS before 1.15.1 links rows in the order in which its
-    threads come to them; there one thread builds the graph.
+    threads reach them, so one thread builds the graph there.
 
     Args:
-        units: float32 (n, d), rows of length 1 (`unit_rows`).
-        threshold: lowest cosine wanted.
+        unit_vectors: float32 (n, d), rows of length 1 (`unit_rows`).
+        threshold: lowest cosine of a pair.
         links: of a row in the graph (M).
         build_effort: candidates for the links of a row (efConstruction).
+        largest_k: most neighbours of a row that the graph is asked for.
     """
 
-    def __init__(self, units: NDArray[np.float32], threshold: float, links: int, build_effort: int) -> None:
-        import faiss
-
-        images, dim = units.shape
-        self.vectors = units
-        self.lowest = threshold - float32_margin(dim)
-        self.links, self.build_effort = links, build_effort
-        self.effort = 256
+    def __init__(
+        self, unit_vectors: NDArray[np.float32], threshold: float, links: int, build_effort: int, largest_k: int = 2048
+    ) -> None:
+        images, dim = unit_vectors.shape
+        self.vectors = unit_vectors
+        self.lowest_score = threshold - float32_margin(dim)
+        self.links, self.build_effort, self.largest_k = links, build_effort, largest_k
+        self.effort = _DEFAULT_EFFORT
         self.index: Any = faiss.IndexHNSWFlat(dim, links, faiss.METRIC_INNER_PRODUCT)
         self.index.hnsw.efConstruction = build_effort
         threads = faiss.omp_get_max_threads()
-        if not _orders_links():
+        if not _graph_ignores_threads():
             faiss.omp_set_num_threads(1)
         try:
             with Progress("index", images, "rows") as progress:
                 for start in range(0, images, _ADDED_ROWS):
-                    rows = units[start : start + _ADDED_ROWS]
+                    rows = unit_vectors[start : start + _ADDED_ROWS]
                     self.index.add(rows)
                     progress.advance(len(rows))
         finally:
@@ -59,34 +62,19 @@ class HnswEngine:
         """Lengths of the candidate list to choose from."""
         return [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 
-    def search(self, rows: Rows, effort: int, limit: int, first: int = 0) -> Pairs:
-        """Pairs a < b with a in `rows` and b >= first, with candidate lists of at least `effort` (efSearch), by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
-        import faiss
-
+    def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:
+        """See `ApproximateEngine.search`."""
         parameters = faiss.SearchParametersHNSW(efSearch=effort)  # type: ignore[attr-defined]
         search = partial(self.index.search, params=parameters)
-        near, rest = neighbour_hits(search, self.vectors, rows, self.lowest, limit, _MOST_NEIGHBOURS, first)
-        far = range_hits(self._flat.range_search, self.vectors, rest, self.lowest, limit - len(near[0]), first)
+        near, rows = knn_pairs(search, self.vectors, rows, self.lowest_score, limit, self.largest_k, min_b)
+        rest = limit - len(near[0])
+        far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, rest, min_b)
         return sorted_pairs(near, far)
-
-    def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> Pairs:
-        """Row numbers a < b with a in [start, stop) and b >= first of pairs that may reach the threshold, by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
-        return self.search(np.arange(start, stop, dtype=np.int64), self.effort, limit, first)
 
     def record(self) -> Record:
         return {"links": self.links, "ef_construction": self.build_effort, "ef_search": self.effort}
 
 
-def _orders_links() -> bool:
-    """Whether this FAISS builds the same graph with any number of threads."""
-    import faiss
-
+def _graph_ignores_threads() -> bool:
+    """Whether the installed FAISS builds the same graph with any number of threads."""
     return tuple(int(part) for part in faiss.__version__.split(".")[:3]) >= (1, 15, 1)

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,33 +14,32 @@ from miner.artifacts.embeddings.vectors import Rows
 from miner.engine import Progress
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import float32_margin
-from miner.pairs.engines.faiss_search import Pairs, range_hits
+from miner.pairs.engines.base import ApproximateEngine, RowPairs
+from miner.pairs.engines.faiss_search import range_search_pairs
 
 _POINTS_PER_CELL = 39
 _ADDED_ROWS = 16_384
 
 
-class IvfEngine:
-    """Proposes the pairs whose second image lies in one of the `effort` cells nearest to the first.
+class IvfEngine(ApproximateEngine):
+    """Proposes the pairs whose second image lies in a cell near the first. The effort is the number of cells to search.
 
-    Cells are those of spherical k-means. With as many cells searched as there are, it misses nothing.
+    The cells are those of spherical k-means. A search of all cells misses no pair.
 
-    The same rows and seed give the same pairs whatever the number of threads: every score is summed on its own
-    (`sums_one_by_one`), and FAISS adds up centroids in the order of the rows.
+    The same rows and seed give the same pairs whatever the number of threads: each score is summed by itself
+    (`sums_one_by_one`), and FAISS sums centroids in the order of the rows.
 
     Args:
-        units: float32 (n, d), rows of length 1 (`unit_rows`).
-        threshold: lowest cosine wanted.
-        cells: how many; 4 sqrt(n) by default.
+        unit_vectors: float32 (n, d), rows of length 1 (`unit_rows`).
+        threshold: lowest cosine of a pair.
+        cells: number of cells; 4 sqrt(n) by default.
         seed: of k-means.
     """
 
-    def __init__(self, units: NDArray[np.float32], threshold: float, cells: int | None, seed: int) -> None:
-        import faiss
-
-        images, dim = units.shape
-        self.vectors = units
-        self.lowest = threshold - float32_margin(dim)
+    def __init__(self, unit_vectors: NDArray[np.float32], threshold: float, cells: int | None, seed: int) -> None:
+        images, dim = unit_vectors.shape
+        self.vectors = unit_vectors
+        self.lowest_score = threshold - float32_margin(dim)
         self.cells = min(cells or round(4 * math.sqrt(images)), images)
         self.effort = max(1, self.cells // 8)
         self.index: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, self.cells, faiss.METRIC_INNER_PRODUCT)
@@ -47,40 +47,26 @@ class IvfEngine:
         self.index.cp.min_points_per_centroid = 1  # silences a warning; few images make few points
         self.index.cp.max_points_per_centroid = _POINTS_PER_CELL
         with sums_one_by_one(), Progress("index", images, "rows") as progress:
-            self.index.train(units)
+            self.index.train(unit_vectors)
             for start in range(0, images, _ADDED_ROWS):
-                rows = units[start : start + _ADDED_ROWS]
+                rows = unit_vectors[start : start + _ADDED_ROWS]
                 self.index.add(rows)
                 progress.advance(len(rows))
 
     @property
     def efforts(self) -> list[int]:
-        """Numbers of cells to choose from, up to all."""
+        """Numbers of cells to choose from, up to all cells."""
         steps = {math.ceil(1.3**power) for power in range(64)}
         return [*sorted(step for step in steps if step < self.cells), self.cells]
 
-    def search(self, rows: Rows, effort: int, limit: int, first: int = 0) -> Pairs:
-        """Pairs a < b with a in ascending `rows` and b >= first, looking at `effort` cells per row, sorted by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
-        import faiss
-
-        lowest = max(int(rows[0]) + 1, first) if len(rows) else 0
-        later = faiss.IDSelectorRange(lowest, len(self.vectors))
+    def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:
+        """See `ApproximateEngine.search`."""
+        smallest_b = max(int(rows[0]) + 1, min_b) if len(rows) else 0
+        later = faiss.IDSelectorRange(smallest_b, len(self.vectors))
         parameters = faiss.SearchParametersIVF(nprobe=effort, sel=later)  # type: ignore[call-arg]
         with sums_one_by_one():
             search = partial(self.index.range_search, params=parameters)
-            return range_hits(search, self.vectors, rows, self.lowest, limit, first)
-
-    def candidates(self, start: int, stop: int, limit: int, first: int = 0) -> Pairs:
-        """Row numbers a < b with a in [start, stop) and b >= first of pairs that may reach the threshold, by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
-        return self.search(np.arange(start, stop, dtype=np.int64), self.effort, limit, first)
+            return range_search_pairs(search, self.vectors, rows, self.lowest_score, limit, min_b)
 
     def record(self) -> Record:
         return {"nlist": self.cells, "nprobe": self.effort}
@@ -88,9 +74,7 @@ class IvfEngine:
 
 @contextmanager
 def sums_one_by_one() -> Iterator[None]:
-    """Make FAISS sum each inner product by itself, not by BLAS, whose rounding depends on the threads and the batch."""
-    import faiss
-
+    """Make FAISS sum each inner product by itself. BLAS would round by the number of threads and the size of the batch."""
     usual = faiss.cvar.distance_compute_blas_threshold
     faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
     try:

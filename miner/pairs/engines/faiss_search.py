@@ -1,4 +1,4 @@
-"""What a FAISS index finds for some rows, as pairs: by range search, or by nearest neighbours where an index has no ranges."""
+"""Pairs out of a FAISS index: by range search, or by nearest neighbours where an index has no range search."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -7,113 +7,120 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.pairs.band_join import FloodError
+from miner.pairs.engines.base import FloodError, RowPairs
 
-Pairs = tuple[Rows, Rows]
 RangeSearch = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[np.float32], Rows]]
 NeighbourSearch = Callable[[NDArray[np.float32], int], tuple[NDArray[np.float32], Rows]]
 
-_RANGE_ROWS = 512
-_FIRST_NEIGHBOURS = 32
-_HELD_SCORES = 1 << 22
+_SMALLEST_K = 32
 
 
-def range_hits(
-    search: RangeSearch, units: NDArray[np.float32], rows: Rows, lowest: float, limit: int, first: int = 0
-) -> Pairs:
-    """Pairs a < b, a in `rows` and b >= first, that `search` puts at or above a score.
+def range_search_pairs(
+    search: RangeSearch,
+    unit_vectors: NDArray[np.float32],
+    rows: Rows,
+    lowest_score: float,
+    limit: int,
+    min_b: int = 0,
+    batch_rows: int = 512,
+) -> RowPairs:
+    """Pairs a < b with a in `rows` and b >= min_b whose score is at least `lowest_score`, sorted by (a, b).
 
     Args:
-        search: `range_search` of an index of `units` by inner product.
-        units: float32 (n, d).
+        search: `range_search` of an index of `unit_vectors` by inner product.
+        unit_vectors: float32 (n, d).
         rows: row numbers to search for.
-        lowest: lowest score wanted.
+        lowest_score: of a pair.
         limit: most pairs to hold.
-        first: lowest b.
+        min_b: smallest b.
+        batch_rows: rows per call of `search`; changes the memory only.
     Raises:
         FloodError: there are more than `limit`.
     """
-    # range_search keeps what is strictly above its radius, so the radius is one step below the lowest score wanted.
-    radius = float(np.nextafter(np.float32(lowest), np.float32(-2)))
-    found = _Found(limit, first)
-    for block in _blocks(rows, _RANGE_ROWS):
-        limits, _, ids = search(units[block], radius)
+    # range_search keeps the scores strictly above its radius, so the radius lies one step below the lowest score.
+    radius = float(np.nextafter(np.float32(lowest_score), np.float32(-2)))
+    found = _Found(limit, min_b)
+    for batch in _batches(rows, batch_rows):
+        limits, _, ids = search(unit_vectors[batch], radius)
         counts = (limits[1:] - limits[:-1]).astype(np.int64)
-        found.add(np.repeat(block, counts), ids)
+        found.add(np.repeat(batch, counts), ids)
     return found.pairs()
 
 
-def neighbour_hits(
+def knn_pairs(
     search: NeighbourSearch,
-    units: NDArray[np.float32],
+    unit_vectors: NDArray[np.float32],
     rows: Rows,
-    lowest: float,
+    lowest_score: float,
     limit: int,
-    most: int,
-    first: int = 0,
-) -> tuple[Pairs, Rows]:
-    """Pairs a < b, a in `rows` and b >= first, at or above a score, from k nearest neighbours.
+    largest_k: int,
+    min_b: int = 0,
+    batch_scores: int = 1 << 22,
+) -> tuple[RowPairs, Rows]:
+    """Pairs a < b with a in `rows` and b >= min_b whose score is at least `lowest_score`, from k nearest neighbours.
 
-    k grows until the k-th neighbour is below the score. Nothing is cut off: rows whose k-th neighbour is still at or above it
-    when k cannot grow any more are returned, for another kind of search.
+    k grows until the k-th neighbour of a row is below the score. Nothing is cut off: a row is handed back, for another kind
+    of search, if its neighbour number `largest_k` still reaches the score.
 
     Args:
-        search: nearest neighbours in an index of `units` by inner product, best first; -1 where it finds no more.
-        units: float32 (n, d).
+        search: nearest neighbours in an index of `unit_vectors` by inner product, best first; -1 where it finds no more.
+        unit_vectors: float32 (n, d).
         rows: row numbers to search for.
-        lowest: lowest score wanted.
+        lowest_score: of a pair.
         limit: most pairs to hold.
-        most: highest k that the index answers.
-        first: lowest b.
+        largest_k: that the index answers.
+        min_b: smallest b.
+        batch_scores: scores per call of `search`; changes the memory only.
     Returns:
-        The pairs of the rows that are complete, and the rows that are not.
+        The pairs of the complete rows, sorted by (a, b), and the other rows.
     Raises:
         FloodError: there are more than `limit`.
     """
-    found = _Found(limit, first)
-    most = min(most, len(units))
-    k = min(_FIRST_NEIGHBOURS, most)
+    found = _Found(limit, min_b)
+    largest_k = min(largest_k, len(unit_vectors))
+    k = min(_SMALLEST_K, largest_k)
     while True:
         incomplete = [rows[:0]]
         waiting = 0
-        for block in _blocks(rows, max(1, _HELD_SCORES // k)):
-            scores, ids = search(units[block], k)
-            complete = (scores[:, -1] < lowest) | (ids[:, -1] < 0) | (k == len(units))
-            inside = (scores >= lowest) & (ids > block[:, None]) & (ids >= first)
-            waiting += int(inside[~complete].sum())
-            row, place = np.nonzero(inside & complete[:, None])
-            found.add(block[row], ids[row, place], waiting)
-            incomplete.append(block[~complete])
+        for batch in _batches(rows, max(1, batch_scores // k)):
+            scores, ids = search(unit_vectors[batch], k)
+            complete = (scores[:, -1] < lowest_score) | (ids[:, -1] < 0) | (k == len(unit_vectors))
+            wanted = (scores >= lowest_score) & (ids > batch[:, None]) & (ids >= min_b)
+            waiting += int(wanted[~complete].sum())
+            row, column = np.nonzero(wanted & complete[:, None])
+            found.add(batch[row], ids[row, column], waiting)
+            incomplete.append(batch[~complete])
         rows = np.concatenate(incomplete)
-        if not len(rows) or k == most:
+        if not len(rows) or k == largest_k:
             return found.pairs(), rows
-        k = min(4 * k, most)
+        k = min(4 * k, largest_k)
 
 
-def sorted_pairs(*parts: Pairs) -> Pairs:
-    """All parts together, sorted by (a, b)."""
+def sorted_pairs(*parts: RowPairs) -> RowPairs:
+    """All parts as one, sorted by (a, b)."""
     a, b = (np.concatenate(side) for side in zip(*parts, strict=True))
     order = np.lexsort((b, a))
     return a[order], b[order]
 
 
 class _Found:
-    """Pairs a < b so far; too many are noticed before they fill the memory."""
+    """Collects pairs a < b. More than the limit raise FloodError before they fill the memory."""
 
-    def __init__(self, limit: int, first: int) -> None:
-        self.limit, self.first, self.count = limit, first, 0
-        self.parts: list[Pairs] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
+    def __init__(self, limit: int, min_b: int) -> None:
+        self.limit, self.min_b, self.count = limit, min_b, 0
+        self.parts: list[RowPairs] = [(np.empty(0, np.int64), np.empty(0, np.int64))]
 
     def add(self, a: Rows, b: Rows, waiting: int = 0) -> None:
-        above = (b > a) & (b >= self.first)
-        self.parts.append((a[above], b[above].astype(np.int64)))
-        self.count += int(above.sum())
+        """Add candidates; `waiting` more are known, but their rows are not complete yet."""
+        wanted = (b > a) & (b >= self.min_b)
+        self.parts.append((a[wanted], b[wanted].astype(np.int64)))
+        self.count += int(wanted.sum())
         if self.count + waiting > self.limit:
             raise FloodError
 
-    def pairs(self) -> Pairs:
+    def pairs(self) -> RowPairs:
         return sorted_pairs(*self.parts)
 
 
-def _blocks(rows: Rows, size: int) -> Iterator[Rows]:
+def _batches(rows: Rows, size: int) -> Iterator[Rows]:
     return (rows[start : start + size] for start in range(0, len(rows), size))

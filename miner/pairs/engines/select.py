@@ -1,21 +1,47 @@
-"""A join on several devices: a worker process per device, which runs its units there."""
+"""Which engine searches: the choice behind `--engine` and `--device`."""
+
+from collections.abc import Callable
+from functools import partial
 
 from miner.artifacts.embeddings.vectors import Vectors
+from miner.artifacts.pairs.band import Band
 from miner.machine.device import worker_device
+from miner.pairs.engines.approximate import ApproximateSearch
+from miner.pairs.engines.base import Engine
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.exact_gpu import GpuEngine
+from miner.pairs.options import PairsOptions
 
 
-def exact_engine(vectors: Vectors, threshold: float, devices: str, memory_bytes: float) -> ExactEngine | GpuEngine:
+def engine_maker(options: PairsOptions, vectors: Vectors, band: Band, memory_bytes: float) -> Callable[[], Engine]:
+    """The function that makes the engine, in each process that searches.
+
+    Args:
+        options: of the run.
+        vectors: as stored.
+        band: of the pairs.
+        memory_bytes: for the search, with the vectors if they lie in memory.
+    """
+    if options.approximation():
+        return ApproximateSearch(options, vectors, band)
+    if options.engine == "faiss":
+        from miner.pairs.engines.faiss_flat import faiss_engine
+
+        return partial(faiss_engine, vectors, band.low, options.device)
+    held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
+    return partial(exact_engine, vectors, band.low, options.device, memory_bytes - held)
+
+
+def exact_engine(vectors: Vectors, threshold: float, device: str, memory_bytes: float) -> ExactEngine | GpuEngine:
     """The exact engine of this process: on its GPU if it has one, else on the CPU (Apple's GPUs have no float64).
 
     Args:
         vectors: as stored.
-        threshold: lowest cosine wanted.
-        devices: the option.
-        memory_bytes: what the engine on the CPU may hold; the other one goes by its device.
+        threshold: lowest cosine of a pair.
+        device: the value of --device.
+        memory_bytes: for the engine on the CPU; the engine on a GPU uses the free memory of its device.
     """
-    device = worker_device(devices)
-    if device.type == "cuda":
-        return GpuEngine(vectors, threshold, device)
+    chosen = worker_device(device)
+    if chosen.type == "cuda":
+        return GpuEngine(vectors, threshold, chosen)
     return ExactEngine(vectors, threshold, memory_bytes)

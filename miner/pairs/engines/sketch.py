@@ -2,8 +2,8 @@
 
 The bound (Cauchy-Schwarz on the part that a few directions miss; the dense cousin of the prefix bound of L2AP, Anastasiu and
 Karypis 2014). Legend: x, y rows (n, d) of length 1 up to 2 u whose inner product lies within 5 u of the cosine; Q a basis
-(d, p), nearly orthonormal; z the rounded projection of x that is stored; e = x - Q z what it misses; u = 2**-24; gamma(k) =
-k u / (1 - k u) bounds the relative error of a float32 sum of k terms.
+(d, p), nearly orthonormal; z the rounded projection of x that is stored; e = x - Q z what it misses; u = 2**-24 the unit
+roundoff of float32; gamma(k) = k u / (1 - k u) bounds the relative error of a float32 sum of k terms.
 
     <x, y> = <Q zx, Q zy> + <Q zx, ey> + <ex, Q zy> + <ex, ey>
 
@@ -26,7 +26,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-UNIT = 2.0**-24
+from miner.pairs.arithmetic.cosine import ROUNDOFF
+
 _BF16_STEP = 2.0**-8
 _ROUND_UP = 1 + 2.0**-7
 _OVERSAMPLING = 16
@@ -36,7 +37,7 @@ _LARGEST_SKEW = 1e-4
 
 @dataclass(frozen=True)
 class Sketch:
-    """Vectors whose products bound the cosines of the rows that they stand for.
+    """Vectors whose inner products bound the cosines of the rows that they stand for.
 
     Attributes:
         vectors: bfloat16 or float32 (n, p + 1), or (n, d) where nothing is left out.
@@ -49,16 +50,16 @@ class Sketch:
     product_error: float
 
     def lowest_score(self, threshold: float) -> float:
-        """A product as the device gives it below this cannot belong to a pair of that cosine."""
+        """The lowest product, as the device rounds it, of a pair whose cosine reaches the threshold."""
         lowest = threshold - self.slack - self.product_error
         return lowest - (_BF16_STEP * abs(lowest) if self.vectors.dtype == torch.bfloat16 else 0.0)
 
     def scores(self, rows: slice, columns: slice) -> Tensor:
-        """Products of two blocks, in the stored type."""
+        """Products of two blocks of rows, in the stored type."""
         return torch.mm(self.vectors[rows], self.vectors[columns].T)
 
     def holds(self, rows: int = 256) -> bool:
-        """Whether this device's products keep to `product_error`, checked in float64 on the first rows."""
+        """Whether the products of this device keep to `product_error`, checked in float64 on the first rows."""
         sample = self.vectors[:rows]
         exact = sample.double() @ sample.double().T
         error = (self.scores(slice(rows), slice(rows)).double() - exact).abs()
@@ -68,12 +69,12 @@ class Sketch:
 
 @dataclass(frozen=True)
 class SketchedBlock:
-    """The sketch of some rows, and what bounds its errors.
+    """The sketch of some rows, and the numbers that bound its errors.
 
     Attributes:
         vectors: as in `Sketch`.
-        rounding: largest distance between a float32 projection and what is stored.
-        longest: largest length of what is stored, without the rest.
+        rounding: largest distance between a float32 projection and its stored form z.
+        longest: largest |z|.
         largest_rest: largest r.
     """
 
@@ -108,7 +109,7 @@ class Projection:
 
     @cached_property
     def _skew(self) -> float:
-        """eps of the module's text."""
+        """The eps of the docstring of this module."""
         if self.basis is None:
             return 0.0
         moment = self.basis.T.double() @ self.basis.double()
@@ -116,22 +117,22 @@ class Projection:
 
     @cached_property
     def _projection_error(self) -> float:
-        """How far a float32 projection of a unit row can lie from the exact one."""
+        """Largest distance of a float32 projection of a unit vector from the exact projection."""
         if self.basis is None:
             return 0.0
         dim = len(self.basis)
-        return gamma(dim) * float(self.basis.double().norm()) * (1 + 4 * UNIT + gamma(dim + 8))
+        return gamma(dim) * float(self.basis.double().norm()) * (1 + 4 * ROUNDOFF + gamma(dim + 8))
 
-    def block(self, units: Tensor, projected: Tensor | None = None) -> SketchedBlock:
+    def block(self, unit_vectors: Tensor, projected: Tensor | None = None) -> SketchedBlock:
         """The sketch of rows.
 
         Args:
-            units: float32 (m, d), of length 1 up to 2 u.
-            projected: float32 (m, p), their product with the basis where it is known already.
+            unit_vectors: float32 (m, d), of length 1 up to 2 u.
+            projected: float32 (m, p), the product of these rows with the basis, if it is known already.
         """
-        relative = gamma(units.shape[1] + 8)
+        relative = gamma(unit_vectors.shape[1] + 8)
         if projected is None:
-            projected = units if self.basis is None else units @ self.basis
+            projected = unit_vectors if self.basis is None else unit_vectors @ self.basis
         stored = projected.to(self.dtype)
         exactly = stored.float()
         squares = exactly.square().sum(dim=1)
@@ -142,59 +143,46 @@ class Projection:
         if self.basis is None:
             return SketchedBlock(stored, rounding, longest, 0.0)
         delta = self._projection_error + rounding
-        missed = 1 + 8 * UNIT - squares * (1 - relative) + 2 * longest * delta + self._skew * longest**2
-        rest = (missed.clamp_min(0).sqrt() * (1 + 8 * UNIT) * _ROUND_UP).to(self.dtype)
+        missed = 1 + 8 * ROUNDOFF - squares * (1 - relative) + 2 * longest * delta + self._skew * longest**2
+        rest = (missed.clamp_min(0).sqrt() * (1 + 8 * ROUNDOFF) * _ROUND_UP).to(self.dtype)
         return SketchedBlock(torch.cat([stored, rest[:, None]], dim=1), rounding, longest, float(rest.max()))
 
     def sketch(self, vectors: Tensor, blocks: list[SketchedBlock]) -> Sketch:
-        """All blocks as one, of which `vectors` holds the rows."""
+        """One sketch of all blocks; `vectors` holds their rows."""
         rounding = max(block.rounding for block in blocks)
         longest = max(block.longest for block in blocks)
         rest = max(block.largest_rest for block in blocks)
         if self.basis is None:
             # <x, y> - <zx, zy> = <x - zx, y> + <zx, y - zy>.
-            slack = rounding * (1 + 2 * UNIT + longest) + 6 * UNIT
+            slack = rounding * (1 + 2 * ROUNDOFF + longest) + 6 * ROUNDOFF
         else:
             delta = self._projection_error + rounding
-            slack = self._skew * longest**2 + 2 * longest * (delta + self._skew * longest) + 6 * UNIT
+            slack = self._skew * longest**2 + 2 * longest * (delta + self._skew * longest) + 6 * ROUNDOFF
         most = longest**2 + rest**2
-        return Sketch(vectors, slack, gamma(2 * vectors.shape[1]) * most * (1 + 4 * UNIT))
+        return Sketch(vectors, slack, gamma(2 * vectors.shape[1]) * most * (1 + 4 * ROUNDOFF))
 
 
 def gamma(terms: int) -> float:
-    """Relative error bound of a float32 sum of products, in any order."""
-    return terms * UNIT / (1 - terms * UNIT)
+    """Bound on the relative error of a float32 sum of that many products, in any order."""
+    return terms * ROUNDOFF / (1 - terms * ROUNDOFF)
 
 
-def sketch(units: Tensor, basis: Tensor | None, dtype: torch.dtype) -> Sketch:
-    """The sketch of rows that fit in memory.
-
-    Args:
-        units: float32 (n, d), rows of length 1 up to 2 u.
-        basis: float32 (d, p), nearly orthonormal, or None to round the rows themselves.
-        dtype: of the stored vectors.
-    """
-    projection = Projection(basis, dtype)
-    block = projection.block(units)
-    return projection.sketch(block.vectors, [block])
-
-
-def principal_directions(units: Tensor, count: int) -> Tensor:
+def principal_directions(unit_vectors: Tensor, count: int) -> Tensor:
     """Orthonormal directions of a sample of unit rows (m, d) with the most energy, by falling energy: float32 (d, count).
 
-    Not centred, because the join is on raw cosines. A small part of all directions is found by subspace iteration, with
-    Rayleigh and Ritz's method at the end: faster than all eigenvectors, and as good where energy falls. Any orthonormal
-    directions would be right.
+    The sample is not centred, because the join is on raw cosines. Few directions are found by subspace iteration with a
+    Rayleigh-Ritz step, which is faster than all eigenvectors and as good where the energy falls. Any orthonormal directions
+    would give correct bounds.
 
     Raises:
         RuntimeError: a decomposition does not converge.
     """
-    moment = units.T @ units / len(units)
+    moment = unit_vectors.T @ unit_vectors / len(unit_vectors)
     width = count + _OVERSAMPLING
     if 3 * width > len(moment):
         return _eigenvectors(moment)[:, :count].contiguous()
-    draw = torch.Generator(device=units.device).manual_seed(0)
-    basis = torch.randn(len(moment), width, generator=draw, device=units.device)
+    generator = torch.Generator(device=unit_vectors.device).manual_seed(0)
+    basis = torch.randn(len(moment), width, generator=generator, device=unit_vectors.device)
     for _ in range(_ITERATIONS):
         basis = torch.linalg.qr(moment @ basis).Q
     inside = basis.T @ moment @ basis
@@ -202,7 +190,7 @@ def principal_directions(units: Tensor, count: int) -> Tensor:
 
 
 def _eigenvectors(symmetric: Tensor) -> Tensor:
-    """By falling eigenvalue: found in float32, or in float64 where that fails, as it does on data with many dead dimensions."""
+    """Eigenvectors by falling eigenvalue: in float32, or in float64 where float32 fails, as it does with many dead dimensions."""
     try:
         vectors: Tensor = torch.linalg.eigh(symmetric).eigenvectors
         skew = (vectors.T @ vectors - torch.eye(len(vectors), device=vectors.device)).abs().max()

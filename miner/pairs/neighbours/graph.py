@@ -1,4 +1,4 @@
-"""The exact graph of the k nearest neighbours, by blocks of rows: candidates from FAISS in float32, order from `rescore`."""
+"""The exact graph of the k nearest neighbours: FAISS proposes candidates in float32, `rescore` ranks them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,38 +13,44 @@ from miner.engine import Progress, Unit, committed, finished_items, run
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 
-_BLOCK_ROWS = 4096
-_BASE_ROWS = 1 << 15
-_DENSE_CANDIDATES = 1 << 22
-
 
 @dataclass
 class NeighbourGraph:
-    """The k most similar other rows of each row: by similarity, most similar first, then by row number.
+    """The k most similar other rows of each row, most similar first; equal similarities are ordered by row number.
 
-    FAISS ranks float32 scores, whose last bits depend on block sizes and threads, and cuts ties as it likes. A score lies
-    within `float32_margin` of the true cosine, so whatever belongs to the k nearest scores at least the k-th best score less
-    two margins. Everything above that floor is measured by `rescore`, which decides. Rows whose floor lies below what FAISS
-    returned are multiplied with all rows. So the graph does not depend on blocks, threads or the machine.
+    FAISS ranks float32 scores, whose last bits depend on block sizes and threads, and it cuts ties anywhere. A score lies within
+    `float32_margin` of the true cosine. So each of the k nearest rows has a score of at least the floor: the k-th best score less
+    two margins. `rescore` measures every row at or above the floor and decides. If the floor of a row is below all scores that
+    FAISS returned, some candidates may be missing, and the row is compared with the whole gallery. So the graph does not depend
+    on blocks, threads or the machine.
 
     Attributes:
-        vectors: as stored; they define the truth. Read by blocks.
-        k: neighbours per row; 0 < k < n, and k <= among where other rows ask.
-        among: only the first so many rows can be neighbours; all, if not given.
+        vectors: as stored; they define the truth. They are read by blocks.
+        k: neighbours per row; 0 < k < n, and at most `gallery_rows` for rows outside the gallery.
+        gallery_rows: only the first `gallery_rows` rows can be neighbours; all rows, if not given.
+        block_rows: rows of a unit of work.
+        gallery_block_rows: rows of the gallery that are compared at once.
+        dense_scores: most scores of rows that are compared with the whole gallery at once. These three change no byte.
     """
 
     vectors: Vectors
     k: int
-    among: int | None = None
+    gallery_rows: int | None = None
+    block_rows: int = 4096
+    gallery_block_rows: int = 1 << 15
+    dense_scores: int = 1 << 22
     threads: Threads = field(default_factory=Threads, init=False)
 
-    @property
-    def gallery(self) -> int:
-        """How many rows can be neighbours."""
-        return len(self.vectors) if self.among is None else self.among
+    def __post_init__(self) -> None:
+        self.gallery_size = len(self.vectors) if self.gallery_rows is None else self.gallery_rows
 
     def write(self, folder: Path, parts: Path) -> list[Path]:
-        """`knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), in `folder`; finished blocks in `parts` are kept."""
+        """Write `knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), into `folder`.
+
+        Args:
+            folder: of the two files.
+            parts: folder of finished blocks, which are kept if the work is interrupted.
+        """
         images = len(self.vectors)
         units = [
             Unit(
@@ -53,7 +59,7 @@ class NeighbourGraph:
                 work=partial(self._write_block, start, stop),
                 items=stop - start,
             )
-            for start, stop in blocks(images, _BLOCK_ROWS)
+            for start, stop in blocks(images, self.block_rows)
         ]
         with Progress("neighbours", images, "rows", finished_items(units)) as progress:
             run(units, progress=progress)
@@ -69,53 +75,55 @@ class NeighbourGraph:
         scores, ids = self._best_scores(start, stop)
         others = np.where(ids == rows[:, None], -np.inf, scores)
         floors = np.partition(others, -self.k, axis=1)[:, -self.k] - 2 * float32_margin(self.vectors.dim)
-        complete = (scores.min(axis=1) < floors) | (scores.shape[1] == self.gallery)
+        complete = (scores.min(axis=1) < floors) | (scores.shape[1] == self.gallery_size)
         found = np.empty((len(rows), self.k), np.int64)
         similarities = np.empty((len(rows), self.k), np.float64)
-        places, columns = np.nonzero((scores >= floors[:, None]) & complete[:, None])
-        found[complete], similarities[complete] = self._ranked(rows[places], ids[places, columns])
-        crowded = np.flatnonzero(~complete)
-        for first, last in blocks(len(crowded), max(1, _DENSE_CANDIDATES // self.gallery)):
-            some = crowded[first:last]
+        numbers, columns = np.nonzero((scores >= floors[:, None]) & complete[:, None])
+        found[complete], similarities[complete] = self._ranked(rows[numbers], ids[numbers, columns])
+        incomplete = np.flatnonzero(~complete)
+        for low, high in blocks(len(incomplete), max(1, self.dense_scores // self.gallery_size)):
+            some = incomplete[low:high]
             found[some], similarities[some] = self._ranked(*self._at_least(rows[some], floors[some]))
         return found, similarities
 
     def _best_scores(self, start: int, stop: int) -> tuple[NDArray[np.float64], Rows]:
-        """Of each row in [start, stop) more of its highest float32 scores than are wanted, and whose they are; in no order."""
+        """For each row in [start, stop), more of its highest float32 scores than are wanted, and their rows; in no order."""
         import faiss
 
         queries = unit_rows(self.vectors.read(start, stop))
-        width = min(2 * self.k + 16, self.gallery)
+        width = min(2 * self.k + 16, self.gallery_size)
         scores, ids = np.empty((stop - start, 0)), np.empty((stop - start, 0), np.int64)
-        for first, base in self._bases():
-            theirs, places = faiss.knn(queries, base, min(width, len(base)), metric=faiss.METRIC_INNER_PRODUCT)
-            scores, ids = np.hstack([scores, theirs]), np.hstack([ids, places.astype(np.int64) + first])
+        for first_row, block in self._gallery_blocks():
+            new_scores, columns = faiss.knn(queries, block, min(width, len(block)), metric=faiss.METRIC_INNER_PRODUCT)
+            scores, ids = np.hstack([scores, new_scores]), np.hstack([ids, columns.astype(np.int64) + first_row])
             if scores.shape[1] > width:
                 best = np.argpartition(scores, -width, axis=1)[:, -width:]
                 scores, ids = np.take_along_axis(scores, best, axis=1), np.take_along_axis(ids, best, axis=1)
         return scores, ids
 
     def _at_least(self, rows: Rows, floors: NDArray[np.float64]) -> tuple[Rows, Rows]:
-        """All pairs of a row and another whose float32 score reaches the floor of the row."""
+        """All pairs of a row and a gallery row whose float32 score reaches the floor of the row."""
         queries = unit_rows(self.vectors.take(rows))
-        found = [(np.nonzero(queries @ base.T >= floors[:, None]), first) for first, base in self._bases()]
+        found = [
+            (np.nonzero(queries @ block.T >= floors[:, None]), first_row) for first_row, block in self._gallery_blocks()
+        ]
         return (
-            np.concatenate([rows[places] for (places, _), _ in found]),
-            np.concatenate([columns + first for (_, columns), first in found]),
+            np.concatenate([rows[numbers] for (numbers, _), _ in found]),
+            np.concatenate([columns + first_row for (_, columns), first_row in found]),
         )
 
-    def _bases(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
-        """The unit rows that can be neighbours in float32, a block at a time, with the number of its first."""
-        for first, last in blocks(self.gallery, _BASE_ROWS):
-            yield first, unit_rows(self.vectors.read(first, last))
+    def _gallery_blocks(self) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The gallery as unit rows in float32, one block at a time, each with its first row number."""
+        for start, stop in blocks(self.gallery_size, self.gallery_block_rows):
+            yield start, unit_rows(self.vectors.read(start, stop))
 
     def _ranked(self, rows: Rows, ids: Rows) -> tuple[Rows, NDArray[np.float64]]:
-        """The k best of each row, in ascending order of the rows, among candidates with at least k others for each."""
+        """The k best candidates of each row, rows ascending; each row needs at least k candidates beside itself."""
         rows, ids = rows[rows != ids], ids[rows != ids]
         similarity = rescore(self.vectors, rows, ids, self.threads)
         order = np.lexsort((ids, -similarity, rows))
-        first = np.flatnonzero(np.diff(rows[order], prepend=-1))
-        best = order[first[:, None] + np.arange(self.k)]
+        starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
+        best = order[starts[:, None] + np.arange(self.k)]
         return ids[best], similarity[best]
 
     def _write_block(self, start: int, stop: int, ids_path: Path, similarities_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Hubness of a neighbour graph: images that are neighbours of very many others, and images that are nobody's neighbour."""
+"""Hubness of a neighbour graph: images in the neighbour lists of very many images, and images in no list."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ _STEP_ROWS = 1 << 16
 
 
 def in_degrees(ids: Rows) -> Rows:
-    """In how many of the lists of neighbours each image is, int64 (n,): N_k of the literature.
+    """The number of neighbour lists that each image is in, int64 (n,): N_k of the literature.
 
     Args:
         ids: int64 (n, k), the graph.
@@ -43,12 +43,3 @@ def hubness(in_degree: Rows, k: int, keys: Sequence[str]) -> dict[str, Any]:
         "in_degree": {"max": int(in_degree.max()), "lists": degrees.tolist(), "images": images.tolist()},
         "hubs": [{"row": int(row), "key": keys[row], "in_degree": int(in_degree[row])} for row in order[:_HUBS]],
     }
-
-
-def hub_line(record: dict[str, Any]) -> str:
-    """One line for people about a record of `hubness`."""
-    most = ", ".join(f"{hub['key']} ({hub['in_degree']:,})" for hub in record["hubs"][:3])
-    return (
-        f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
-        f"the images in no list; in most lists: {most}"
-    )

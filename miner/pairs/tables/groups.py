@@ -1,4 +1,4 @@
-"""Groups of images that belong together: connected components, and inside them groups by complete linkage."""
+"""Groups of similar images: connected components of the pairs, and groups by complete linkage inside the components."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,13 +26,13 @@ GROUP_SCHEMA = pa.schema(
 
 @dataclass(frozen=True)
 class Groups:
-    """Which images belong together, for every image that is in a pair.
+    """The component and the group of every image that is in a pair.
 
     Attributes:
         rows: row numbers of these images, ascending, int64 (m,).
-        component: number of the connected component of each, int64 (m,); numbered by their first row.
-        group: number of the complete-link group of each, int64 (m,); numbered by their first row. Inside one component.
-        lowest: lowest similarity of two images of its group, float64 (m,); NaN where the group is one image.
+        component: number of the connected component of each image, int64 (m,); components are numbered by their first row.
+        group: number of the complete-link group of each image, int64 (m,); groups are numbered by their first row.
+        lowest: lowest similarity of two images of the same group, float64 (m,); NaN where the group has one image.
     """
 
     rows: Rows
@@ -41,11 +41,11 @@ class Groups:
     lowest: NDArray[np.float64]
 
     def sizes(self) -> Rows:
-        """How many images the group of each image has, int64 (m,)."""
+        """Number of images in the group of each image, int64 (m,)."""
         return np.asarray(np.bincount(self.group)[self.group], np.int64)
 
     def table(self, keys: Sequence[str], labels: NDArray[np.int64] | None) -> pa.Table:
-        """The published form, `GROUP_SCHEMA`."""
+        """The published table, `GROUP_SCHEMA`."""
         columns = {
             "row": self.rows,
             "key": pa.array(keys, pa.string()).take(pa.array(self.rows)),
@@ -61,10 +61,10 @@ class Groups:
 def find_groups(a: Rows, b: Rows, similarity: NDArray[np.float64]) -> Groups:
     """Components and complete-link groups of the pairs at or above a similarity.
 
-    Complete linkage joins two groups at the lowest similarity of any two of their images, the most similar groups first.
-    The pairs must be all that reach some lowest similarity; the groups are then those of complete linkage cut there, because
-    two groups may join only if all pairs across them are in the list. Equal similarities are ordered by a XOR b, so that many
-    copies of one image join in few rounds.
+    Complete linkage joins two groups at the lowest similarity of any two of their images, the most similar groups first. The
+    list must hold every pair at or above some similarity. The groups are then those of complete linkage cut at that similarity,
+    because two groups may join only if all pairs across them are in the list. Equal similarities are ordered by a XOR b, so
+    that many copies of one image join in few rounds.
 
     Args:
         a, b: row numbers, a < b, each pair once, int64 (pairs,).
@@ -82,8 +82,8 @@ def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | Non
     """Number, sizes and label purity of components and groups.
 
     Args:
-        groups: as found.
-        pairs: how many they were found in.
+        groups: of `find_groups`.
+        pairs: number of pairs that the groups were found in.
         labels: of all images, -1 where unknown, or None.
     """
     known = None if labels is None else labels[groups.rows]
@@ -98,29 +98,16 @@ def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | Non
     }
 
 
-def group_line(record: dict[str, Any]) -> str:
-    """One line for people about a record of `group_statistics`."""
-
-    def described(part: dict[str, Any], name: str) -> str:
-        pure = "" if part["purity"] is None else f", {part['purity']:.1%} pure"
-        return f"{part['number']:,} {name} (largest {part['largest']:,}{pure})"
-
-    return (
-        f"{described(record['complete_link'], 'groups by complete linkage')} in "
-        f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
-    )
-
-
-def purity(group: Rows, labels: NDArray[np.int64]) -> float | None:
-    """Share of the labelled images whose label is the most frequent one of their group; None without labels."""
+def cluster_purity(group: Rows, labels: NDArray[np.int64]) -> float | None:
+    """Share of the labelled images that have the most frequent label of their group; None without labels."""
     group, labels = group[labels >= 0], labels[labels >= 0]
     if not len(labels):
         return None
     classes = int(labels.max()) + 1
     members, counts = np.unique(group * classes + labels, return_counts=True)
-    most = np.zeros(int(group.max()) + 1, np.int64)
-    np.maximum.at(most, members // classes, counts)
-    return float(most.sum() / len(labels))
+    most_frequent = np.zeros(int(group.max()) + 1, np.int64)
+    np.maximum.at(most_frequent, members // classes, counts)
+    return float(most_frequent.sum() / len(labels))
 
 
 def _summary(group: Rows, labels: NDArray[np.int64] | None) -> dict[str, Any]:
@@ -131,12 +118,12 @@ def _summary(group: Rows, labels: NDArray[np.int64] | None) -> dict[str, Any]:
         "images": len(group),
         "largest": int(sizes.max(initial=0)),
         "sizes": {"images": values.tolist(), "groups": counts.tolist()},
-        "purity": None if labels is None else purity(group, labels),
+        "purity": None if labels is None else cluster_purity(group, labels),
     }
 
 
 def _components(left: Rows, right: Rows, count: int) -> Rows:
-    """The connected component of each item, by its lowest member: every edge hooks the higher of two roots to the lower."""
+    """The connected component of each item, as its lowest member; each edge sets the higher of two roots to the lower root."""
     root = np.arange(count)
     while len(left):
         np.minimum.at(root, np.maximum(left, right), np.minimum(left, right))
@@ -148,7 +135,7 @@ def _components(left: Rows, right: Rows, count: int) -> Rows:
 
 
 def _numbered(group: NDArray[np.integer]) -> Rows:
-    """The same groups, numbered in the order of their first member."""
+    """The groups numbered in the order of their first member."""
     _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
     numbers = np.empty(len(first), np.int64)
     numbers[np.argsort(first)] = np.arange(len(first))
@@ -156,14 +143,14 @@ def _numbered(group: NDArray[np.integer]) -> Rows:
 
 
 def _complete_linkage(left: Rows, right: Rows, count: int) -> tuple[Rows, Rows]:
-    """Complete linkage of `count` items, whose listed pairs are sorted from the closest on; other pairs never join.
+    """Complete linkage of `count` items, whose pairs are listed from the closest on; items of other pairs never join.
 
-    An edge of two groups stands for all pairs across them, and its length is the place of the last one. If a pair is not
-    listed, the edge does not exist and never will. In each round all edges that are the shortest of both their ends are
-    contracted: complete linkage is reducible, so that their order does not matter (Murtagh, The Computer Journal 26, 1983).
+    An edge of two groups stands for all pairs across them, and its length is the number of the last of these pairs in the
+    list. Two groups with an unlisted pair never have an edge. Each round contracts all edges that are the shortest edge of
+    both their groups. Complete linkage is reducible, so the order does not matter (Murtagh, The Computer Journal 26, 1983).
 
     Returns:
-        The group of each item, as the number of one of its members, and the place of the last pair inside its group, -1 for
+        The group of each item, as the number of one of its members; and the number of the last pair inside its group, -1 for
         a single item.
     """
     group, last = np.arange(count), np.full(count, -1, np.int64)
@@ -184,7 +171,7 @@ def _complete_linkage(left: Rows, right: Rows, count: int) -> tuple[Rows, Rows]:
 
 
 def _contracted(left: Rows, right: Rows, length: Rows, parts: Rows) -> tuple[Rows, Rows, Rows]:
-    """Edges after a round: those between the same two groups become one, if all pairs of their parts have an edge."""
+    """Edges after a round: the edges between the same two groups become one edge, if all pairs of their parts have an edge."""
     low, high = np.minimum(left, right), np.maximum(left, right)
     touched = (parts[low] > 1) | (parts[high] > 1)
     keys = low[touched] * np.int64(len(parts)) + high[touched]

@@ -1,4 +1,4 @@
-"""What `miner pairs` writes of the pairs that it found."""
+"""The files of `miner pairs`: pairs, duplicates, groups and the neighbour graph, and what the manifest says about them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,13 +24,13 @@ from miner.pairs.tables.found import FoundPairs, write_rows
 DROPPED = "dropped.parquet"
 _MUTUAL_NEIGHBOURS = 5
 _FLOOD_PER_IMAGE = 50
-_HISTOGRAM_ANCHORS = 64  # for a picture; the calibration takes more
+_HISTOGRAM_ANCHORS = 64  # enough for a chart; the calibration takes more
 
 
 def write_tables(
     options: PairsOptions, store: EmbeddingStore, folder: Path, searched: Rows, found: FoundPairs, band: Band
 ) -> tuple[list[Path], Record]:
-    """Split the found pairs into the band and the duplicates, apply what chooses among them, and write the tables.
+    """Split the found pairs into the band and the duplicates, apply the options that choose pairs, and write the tables.
 
     Args:
         searched: row numbers of the images that were searched.
@@ -83,7 +83,7 @@ def write_tables(
 def write_neighbours(
     folder: Path, parts: Path, vectors: Vectors, keys: Sequence[str], k: int
 ) -> tuple[list[Path], Record]:
-    """The exact neighbour graph of all images, as two arrays (n, k), and what its hubs are."""
+    """Write the exact neighbour graph of all images as two arrays (n, k); returns the files and the record of its hubs."""
     from miner.pairs.neighbours.graph import NeighbourGraph
     from miner.pairs.neighbours.hubs import hubness, in_degrees
 
@@ -92,7 +92,7 @@ def write_neighbours(
 
 
 def add_histogram(record: Record, vectors: Vectors, labels: NDArray[np.int64] | None, seed: int) -> None:
-    """The spread of similarities and, where the band is empty or floods, a better band."""
+    """Add the histogram of similarities and, if the band is empty or floods, a better band."""
     histogram = sample_histogram(vectors, labels, seed, _HISTOGRAM_ANCHORS)
     record["histogram"] = histogram.record()
     if record["pairs"] == 0 or record["pairs"] > _FLOOD_PER_IMAGE * len(vectors):
@@ -102,7 +102,7 @@ def add_histogram(record: Record, vectors: Vectors, labels: NDArray[np.int64] | 
 
 
 def _equal_files(store: EmbeddingStore, found: FoundPairs) -> NDArray[np.bool_]:
-    """Whether both images of a pair are the same bytes."""
+    """Whether the two files of each pair have the same bytes: bool (m,)."""
     codes = pc.dictionary_encode(store.metadata["sha256"].combine_chunks()).indices.to_numpy()
     return np.asarray(codes[found.a] == codes[found.b], bool)
 

@@ -64,7 +64,7 @@ def test_mutual_pairs_are_those_of_the_neighbour_graph(count, k, low, seed) -> N
 
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(2, 15), cap=st.integers(1, 5), seed=st.integers(0, 999))
-def test_cap_does_not_depend_on_who_is_named_first_or_on_the_order_of_the_list(count, cap, seed) -> None:
+def test_cap_does_not_depend_on_the_order_of_the_pairs(count, cap, seed) -> None:
     rng = np.random.default_rng(seed)
     a, b = np.triu_indices(count, 1)
     similarity = rng.permutation(len(a)) / len(a)

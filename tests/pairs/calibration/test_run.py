@@ -1,4 +1,4 @@
-"""Calibration on real photographs: the budget, the ceiling, the picture, and the command that it prints."""
+"""Calibration on real photographs: the budget, the upper end of the band, the chart, and the command that it prints."""
 
 import shlex
 import subprocess
@@ -11,8 +11,6 @@ import torch
 from PIL import Image
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.embeddings.vectors import MemoryVectors
-from miner.artifacts.pairs.band import Band
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
@@ -20,14 +18,12 @@ from miner.embed.run import embed
 from miner.engine import write_json
 from miner.engine.records import read_json
 from miner.errors import MinerError
-from miner.images.decode import decode_image
-from miner.pairs.calibration.chart import precision_curve
-from miner.pairs.calibration.histogram import BINS, sample_histogram
+from miner.pairs.calibration.histogram import BINS
 from miner.pairs.calibration.run import calibrate
 from miner.pairs.calibration.self_similarity import self_similarity
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.run import pairs
-from miner.source import open_source
+from tests.pairs.calibration.photos import sample_photos
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +47,7 @@ def cosines(workspace: Workspace) -> np.ndarray:
 
 
 @pytest.mark.parametrize("budget", [0.5, 3.0])
-def test_band_is_the_narrowest_below_the_ceiling_that_holds_the_budget(embedded, budget: float) -> None:
+def test_band_is_the_narrowest_that_holds_the_budget(embedded, budget: float) -> None:
     record, _ = calibrated(embedded, budget=budget)
     low, high = record["band"]["min"], record["band"]["max"]
     similarity = cosines(embedded)
@@ -62,20 +58,12 @@ def test_band_is_the_narrowest_below_the_ceiling_that_holds_the_budget(embedded,
     assert record["estimated_pairs_above"] == pytest.approx(np.sum(similarity > high), abs=2)
 
 
-def test_half_of_the_images_are_closer_to_themselves_than_the_ceiling(embedded) -> None:
-    ceiling = calibrated(embedded, images=60)[0]["band"]["max"]
+def test_half_of_the_images_are_closer_to_themselves(embedded) -> None:
+    high = calibrated(embedded, images=60)[0]["band"]["max"]
     encoder = load_encoder("efficientnet_lite0", torch.device("cpu"))
-    again = self_similarity(encoder, _photos(60), np.random.default_rng(7), precision=torch.bfloat16)
-    assert 0.3 <= np.mean(again > ceiling) <= 0.7
-    assert np.mean(cosines(embedded) > ceiling) < 0.01
-
-
-def test_self_similarity_does_not_depend_on_the_batch() -> None:
-    encoder = load_encoder("efficientnet_lite0", torch.device("cpu"))
-    photos = _photos(7)
-    small, large = (self_similarity(encoder, photos, np.random.default_rng(1), size) for size in (3, 64))
-    np.testing.assert_allclose(small, large, atol=1e-5)
-    assert len(small) == 7 and np.all(np.diff(small) >= 0)
+    again = self_similarity(encoder, sample_photos(60), np.random.default_rng(7), precision=torch.bfloat16)
+    assert 0.3 <= np.mean(again > high) <= 0.7
+    assert np.mean(cosines(embedded) > high) < 0.01
 
 
 def test_printed_command_works_as_it_is(embedded) -> None:
@@ -94,7 +82,7 @@ def test_budget_that_cannot_be_met_is_explained(embedded) -> None:
         calibrated(embedded, budget=60)
 
 
-def test_images_that_the_encoder_cannot_tell_apart_are_warned_about(make_photos, tmp_path: Path) -> None:
+def test_images_that_look_the_same_to_the_encoder_are_reported(make_photos, tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     folder = tmp_path / "twins"
     folder.mkdir()
@@ -122,33 +110,3 @@ def test_picture_and_record_with_and_without_labels(embedded, make_photos, tmp_p
         assert picture.size[1] < labelled[1]  # no panel of label precision
     assert record["labels"] is None and not any("precision" in line for line in lines)
     write_json(workspace.root / "copy.json", record)  # is JSON
-
-
-def test_precision_curve_by_hand() -> None:
-    counts, same = [0] * 10, [0] * 10
-    counts[4:9], same[4:9] = [100, 60, 30, 10, 999], [10, 30, 30, 10, 999]
-    histogram = {"low": -1.0, "high": 1.0, "counts": counts, "same_label": same}
-    record = {"histogram": histogram, "band": {"max": 0.6}}
-    assert precision_curve(record)[-3:] == [
-        (pytest.approx(-0.2), 80 / 200),
-        (pytest.approx(0.0), 70 / 100),
-        (pytest.approx(0.2), 1.0),
-    ]
-    assert precision_curve({"histogram": {**histogram, "same_label": [0] * 10}, "band": {"max": 0.6}})[-1][1] == 0
-    del histogram["same_label"]
-    assert precision_curve(record) == []
-
-
-def test_histogram_from_some_anchors_is_that_of_all() -> None:
-    rng = np.random.default_rng(0)
-    units = rng.normal(size=(3000, 8)).astype(np.float32)
-    units /= np.linalg.norm(units, axis=1, keepdims=True)
-    everything, some = (sample_histogram(MemoryVectors(units), None, 0, anchors) for anchors in (3000, 300))
-    assert everything.pairs_in(Band(-1, 1)) == pytest.approx(3000 * 2999 / 2, rel=1e-3)
-    for low in (0.0, 0.3, 0.6):
-        assert some.pairs_in(Band(low, 1)) == pytest.approx(everything.pairs_in(Band(low, 1)), rel=0.05)
-
-
-def _photos(count: int) -> list[Image.Image]:
-    source = open_source("sample")
-    return [decode_image(source.read(entry)) for entry in source.entries[:count]]

@@ -15,19 +15,17 @@ from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.band import Band
-from miner.errors import MinerError, UsageError
-from miner.pairs import band_join as join
+from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import unit_rows
-from miner.pairs.engines import faiss_hnsw as hnsw
 from miner.pairs.engines.approximate import ApproximateSearch, least_effort
-from miner.pairs.engines.faiss_flat import FaissEngine, flat_index
+from miner.pairs.engines.faiss_flat import FaissEngine
 from miner.pairs.engines.faiss_hnsw import HnswEngine
-from miner.pairs.engines.faiss_ivf import IvfEngine, sums_one_by_one
+from miner.pairs.engines.faiss_ivf import IvfEngine
 from miner.pairs.engines.recall import anchor_rows, true_pairs
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from tests.pairs.test_band_join import adversarial, band_join, clustered, ends
-from tests.pairs.test_run import digests, found
+from tests.pairs.mined import contents, row_pairs, tables
+from tests.pairs.vectors import adversarial, band_join, clustered, listed
 
 ENGINES = {
     "ivf": lambda units, threshold: IvfEngine(units, threshold, None, 0),
@@ -35,19 +33,11 @@ ENGINES = {
 }
 
 
-@pytest.fixture
-def threads():
-    """Sets the threads of FAISS for one test."""
-    usual = faiss.omp_get_max_threads()
-    yield faiss.omp_set_num_threads
-    faiss.omp_set_num_threads(usual)
-
-
-def joined(engine, vectors: np.ndarray, threshold: float, folder) -> dict[tuple[int, int], float]:
-    found = band_join(engine, vectors, threshold).run(folder)
+def joined(engine, vectors: np.ndarray, threshold: float, folder, **settings) -> dict[tuple[int, int], float]:
+    found = band_join(engine, vectors, threshold, **settings).run(folder)
     assert (found.a < found.b).all()
     assert np.array_equal(np.lexsort((found.b, found.a)), np.arange(len(found)))
-    return dict(zip(ends(found), found.similarity.tolist(), strict=True))
+    return dict(zip(listed(found), found.similarity.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -61,7 +51,7 @@ def joined(engine, vectors: np.ndarray, threshold: float, folder) -> dict[tuple[
     effort=st.integers(1, 20),
     seed=st.integers(0, 2**16),
 )
-def test_every_pair_found_is_a_true_pair_with_its_true_similarity(
+def test_every_found_pair_is_true_with_its_true_similarity(
     name, kind, count, dim, dtype, threshold, effort, seed, tmp_path_factory
 ) -> None:
     vectors = adversarial(kind, count, dim, dtype, seed)
@@ -73,16 +63,14 @@ def test_every_pair_found_is_a_true_pair_with_its_true_similarity(
     assert some.items() <= truth.items()
 
 
-def test_every_cell_searched_is_the_exact_result_to_the_byte(make_embeddings) -> None:
+def test_search_of_every_cell_gives_the_bytes_of_exact(make_embeddings) -> None:
     vectors = clustered(900, 32).astype(np.float16)
     labels = (np.arange(900) % 3).tolist()
     results = []
     for name, change in {"exact": {}, "ivf": {"engine": "ivf", "nprobe": 12, "nlist": 12}}.items():
         workspace = make_embeddings(vectors, labels=labels, name=name)
         record = pairs(PairsOptions(min=0.6, max=0.8, **change), workspace).record
-        files = digests(workspace)
-        del files["manifest.json"]
-        results.append((files, record["pairs"], record["degree"]))
+        results.append((tables(workspace), record["pairs"], record["degree"]))
         assert record["exact"] is (name == "exact")
     assert results[0] == results[1]
     assert record["index"] == {"nlist": 12, "nprobe": 12}
@@ -91,7 +79,7 @@ def test_every_cell_searched_is_the_exact_result_to_the_byte(make_embeddings) ->
 
 
 @pytest.mark.parametrize(("name", "effort"), [("ivf", "nprobe"), ("hnsw", "ef_search")])
-def test_recall_of_a_run_is_what_comparing_with_the_exact_run_gives(make_embeddings, name, effort) -> None:
+def test_recall_is_the_share_of_the_pairs_of_an_exact_run(make_embeddings, name, effort) -> None:
     vectors = clustered(900, 32).astype(np.float16)  # fewer than 1,000, so that every image is an anchor
     band = {"min": 0.45, "max": 0.6}
     exact = make_embeddings(vectors, name="exact")
@@ -99,7 +87,7 @@ def test_recall_of_a_run_is_what_comparing_with_the_exact_run_gives(make_embeddi
     workspace = make_embeddings(vectors, name=name)
     options = {"engine": name, effort: 1} | ({"links": 2, "ef_construction": 1} if name == "hnsw" else {})
     result = pairs(PairsOptions(**band, **options), workspace)
-    some, everything = set(found(workspace)), set(found(exact))
+    some, everything = set(row_pairs(workspace)), set(row_pairs(exact))
     assert some < everything
     recall = result.record["recall"]
     assert recall["value"] == len(some) / len(everything) < 1
@@ -109,7 +97,7 @@ def test_recall_of_a_run_is_what_comparing_with_the_exact_run_gives(make_embeddi
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_wanted_recall_is_reached_without_looking_everywhere(name) -> None:
+def test_wanted_recall_is_reached_by_part_of_the_effort(name) -> None:
     vectors = clustered(2500, 32, seed=5)
     band = Band(0.6, 0.8)
     efforts = []
@@ -143,16 +131,16 @@ def test_another_process_makes_the_same_engine(name) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_pairs_before_the_first_wanted_are_left_out(name) -> None:
+def test_pairs_below_min_b_are_left_out(name) -> None:
     units = clustered(1500, 32, seed=3)
     engine = ENGINES[name](units, 0.5)
     a, b = engine.candidates(0, 1500, 10**6)
-    some = engine.candidates(0, 1500, 10**6, first=900)
+    some = engine.candidates(0, 1500, 10**6, min_b=900)
     assert 0 < len(some[0]) < len(a)
     np.testing.assert_array_equal(some, (a[b >= 900], b[b >= 900]))
 
 
-def test_effort_stays_where_there_is_nothing_to_choose_it_on() -> None:
+def test_effort_stays_without_true_pairs_to_choose_it_on() -> None:
     engine = ENGINES["ivf"](clustered(500, 16), 0.999999)
     nothing = np.empty(0, np.int64)
     before = engine.effort
@@ -178,37 +166,20 @@ def test_threads_change_nothing(name, threads) -> None:
 
 @pytest.mark.parametrize("name", ENGINES)
 @pytest.mark.parametrize("strip_rows", [37, 2048])
-def test_strips_and_restarts_change_nothing(name, strip_rows, monkeypatch, tmp_path) -> None:
+def test_strips_and_restarts_change_nothing(name, strip_rows, tmp_path) -> None:
     vectors = clustered(1500, 32)
-    monkeypatch.setattr(join, "STRIP_ROWS", 500)
     engine = ENGINES[name](vectors, 0.4)
     engine.effort = 3
-    whole = joined(engine, vectors, 0.4, tmp_path / "whole")
+    whole = joined(engine, vectors, 0.4, tmp_path / "whole", strip_rows=500)
     (tmp_path / "whole" / "strip-000000500.parquet").unlink()
     again = ENGINES[name](vectors, 0.4)
     again.effort = 3
-    assert joined(again, vectors, 0.4, tmp_path / "whole") == whole
-    monkeypatch.setattr(join, "STRIP_ROWS", strip_rows)
-    assert joined(again, vectors, 0.4, tmp_path / "strips") == whole
-
-
-def test_sums_one_by_one_depend_on_neither_threads_nor_batch(threads) -> None:
-    rows = clustered(2000, 100)
-    index = flat_index(rows[:300])
-    results = []
-    usual = faiss.cvar.distance_compute_blas_threshold
-    with sums_one_by_one():
-        for count, batch in ((1, 2000), (3, 2000), (7, 640), (2, 33)):
-            threads(count)
-            parts = [index.search(rows[start : start + batch], 5)[0] for start in range(0, 2000, batch)]
-            results.append(np.concatenate(parts))
-    for other in results[1:]:
-        np.testing.assert_array_equal(other, results[0])
-    assert faiss.cvar.distance_compute_blas_threshold == usual
+    assert joined(again, vectors, 0.4, tmp_path / "whole", strip_rows=500) == whole
+    assert joined(again, vectors, 0.4, tmp_path / "strips", strip_rows=strip_rows) == whole
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_killed_run_continues_to_the_same_bytes_with_other_threads(name, make_embeddings) -> None:
+def test_killed_run_ends_with_the_same_bytes(name, make_embeddings) -> None:
     vectors = clustered(5000, 32).astype(np.float16)
     whole, killed = (make_embeddings(vectors, name=folder) for folder in ("whole", "killed"))
     command = [sys.executable, "-m", "miner", "pairs", "--min", "0.6", "--max", "0.8", "--engine", name, "-w"]
@@ -220,27 +191,7 @@ def test_killed_run_continues_to_the_same_bytes_with_other_threads(name, make_em
     assert process.wait() == -signal.SIGKILL
     assert not (killed.pairs / "manifest.json").exists()
     subprocess.run([*command, str(killed.root)], env={**os.environ, "OMP_NUM_THREADS": "3"}, check=True)
-    assert digests(whole) == digests(killed)
-
-
-def test_faiss_sums_as_usual_after_an_error() -> None:
-    usual = faiss.cvar.distance_compute_blas_threshold
-    with pytest.raises(KeyError), sums_one_by_one():
-        raise KeyError
-    assert faiss.cvar.distance_compute_blas_threshold == usual
-
-
-def test_rows_with_more_partners_than_the_graph_should_follow_are_searched_in_full(monkeypatch) -> None:
-    monkeypatch.setattr(hnsw, "_MOST_NEIGHBOURS", 40)
-    units = clustered(1200, 24)
-    engine = ENGINES["hnsw"](units, 0.3)
-    crowded = np.flatnonzero((units @ units.T >= 0.3).sum(axis=1) > 60)
-    assert len(crowded) > 100
-    got = engine.search(crowded, 16, 10**6)
-    wanted_a, wanted_b = FaissEngine(units, 0.3).candidates(0, 1200, 10**6)
-    wanted = np.isin(wanted_a, crowded)
-    np.testing.assert_array_equal(got[0], wanted_a[wanted])
-    np.testing.assert_array_equal(got[1], wanted_b[wanted])
+    assert contents(whole) == contents(killed)
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -252,14 +203,14 @@ def test_flood_is_explained(name, make_embeddings) -> None:
 
 
 @pytest.mark.parametrize("name", ENGINES)
-def test_empty_band_says_that_recall_could_not_be_measured(name, make_embeddings) -> None:
+def test_empty_band_says_that_recall_is_unknown(name, make_embeddings) -> None:
     workspace = make_embeddings(clustered(300, 32))
     result = pairs(PairsOptions(min=0.99999, max=1.0, engine=name), workspace)
     assert result.record["recall"] == {"value": None, "low": None, "high": None, "anchors": 300, "pairs": 0}
     assert "recall could not be measured (no pair of 300 sampled images lies in the band)" in result.lines[0]
 
 
-def test_approximate_pairs_are_another_request_and_exact_engines_are_one(make_embeddings) -> None:
+def test_exact_engines_share_a_request_approximate_ones_do_not(make_embeddings) -> None:
     vectors = clustered(300, 16)
     workspace = make_embeddings(vectors)
     pairs(PairsOptions(min=0.7, max=0.9), workspace)
@@ -271,24 +222,3 @@ def test_approximate_pairs_are_another_request_and_exact_engines_are_one(make_em
     assert not pairs(PairsOptions(min=0.7, max=0.9, engine="ivf"), workspace).fresh
     with pytest.raises(MinerError, match="nprobe was None and is now 3"):
         pairs(PairsOptions(min=0.7, max=0.9, engine="ivf", nprobe=3), workspace)
-
-
-def test_all_options_of_a_run_can_be_given_again() -> None:
-    options = PairsOptions(min=0.5, max=0.9, engine="faiss")
-    assert PairsOptions.parse(options.plain()) == options
-
-
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"nprobe": 3}, "--nprobe belongs to --engine ivf, not to exact"),
-        ({"engine": "hnsw", "nlist": 3}, "--nlist belongs to --engine ivf, not to hnsw"),
-        ({"engine": "ivf", "ef_search": 3}, "--ef-search belongs to --engine hnsw, not to ivf"),
-        ({"engine": "faiss", "recall": 0.9}, "--recall belongs to --engine ivf or hnsw, not to faiss"),
-        ({"engine": "annoy"}, "--engine"),
-        ({"engine": "ivf", "append": True}, "--append needs an exact engine"),
-    ],
-)
-def test_options_of_another_engine_are_refused(values, message) -> None:
-    with pytest.raises(UsageError, match=message):
-        PairsOptions.parse(values)

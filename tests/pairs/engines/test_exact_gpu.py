@@ -16,29 +16,32 @@ from miner.errors import MinerError
 from miner.machine.device import worker_device
 from miner.machine.executor import executor_for
 from miner.pairs.arithmetic.cosine import rescore, row_lengths, unit_rows
-from miner.pairs.band_join import BandJoin, FloodError
-from miner.pairs.engines import exact_gpu as gpu
+from miner.pairs.band_join import BandJoin
+from miner.pairs.engines.base import FloodError
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.engines.tiles.base import Block
 from miner.pairs.engines.tiles.pytorch import TorchTiles
+from tests.pairs.vectors import listed
 
 CPU = torch.device("cpu")
 
 
-def clustered(count: int, dim: int, seed: int = 0, dtype: str = "float16") -> np.ndarray:
+def unequal_clusters(count: int, dim: int, seed: int = 0, dtype: str = "float16") -> np.ndarray:
     rng = np.random.default_rng(seed)
     centres = rng.normal(size=(max(count // 20, 1), dim))
     noise = rng.normal(size=(count, dim)) * rng.uniform(0.05, 1, (count, 1))
     return (centres[rng.integers(len(centres), size=count)] + noise).astype(dtype)
 
 
-def engine(vectors: np.ndarray, threshold: float, width: int | None, dtype: torch.dtype = torch.float16) -> GpuEngine:
+def engine(
+    vectors: np.ndarray, threshold: float, width: int | None, dtype: torch.dtype = torch.float16, **settings
+) -> GpuEngine:
     basis = None
     if width is not None:
         basis = principal_directions(torch.from_numpy(unit_rows(vectors)), width)
-    return GpuEngine(MemoryVectors(vectors), threshold, CPU, Projection(basis, dtype), TorchTiles(64, 100))
+    return GpuEngine(MemoryVectors(vectors), threshold, CPU, Projection(basis, dtype), TorchTiles(64, 100), **settings)
 
 
 def similarities(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -58,64 +61,63 @@ def similarities(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarra
     data=st.data(),
 )
 def test_no_pair_is_missed_and_only_pairs_are_proposed(count, dim, width, sketch, dtype, scale, seed, data) -> None:
-    vectors = clustered(count, dim, seed)
+    vectors = unequal_clusters(count, dim, seed)
     vectors = (vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True) * scale).astype(dtype)
     a, b, similarity = similarities(vectors)
     threshold = data.draw(st.sampled_from([-1.0, 0.0, 0.9, *similarity[:40].tolist()]))
     start = data.draw(st.integers(0, count - 1))
     stop = data.draw(st.integers(start + 1, count))
-    first = data.draw(st.sampled_from([0, count // 2]))
+    min_b = data.draw(st.sampled_from([0, count // 2]))
     found = engine(vectors, threshold, None if width is None or width >= dim else width, sketch).candidates(
-        start, stop, 10**6, first
+        start, stop, 10**6, min_b
     )
-    strip = (a >= start) & (a < stop) & (b >= first)
+    strip = (a >= start) & (a < stop) & (b >= min_b)
     rounding = 0 if dtype == "float16" else 1e-12
     wanted, allowed = strip & (similarity >= threshold), strip & (similarity >= threshold - rounding)
-    pairs = list(zip(*(rows.tolist() for rows in found), strict=True))
+    pairs = listed(found)
     assert pairs == sorted(set(pairs))
     assert set(zip(a[wanted].tolist(), b[wanted].tolist(), strict=True)) <= set(pairs)
     assert set(pairs) <= set(zip(a[allowed].tolist(), b[allowed].tolist(), strict=True))
 
 
 def test_lengths_are_the_canonical_ones_to_the_last_bit() -> None:
-    vectors = clustered(2000, 96)
+    vectors = unequal_clusters(2000, 96)
     vectors = (vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)).astype(np.float16)
     np.testing.assert_array_equal(engine(vectors, 0.9, 8).lengths.numpy(), row_lengths(vectors))
 
 
 def test_planned_sketch_finds_the_pairs_of_the_cpu_engine() -> None:
-    vectors = clustered(3000, 96)
+    vectors = unequal_clusters(3000, 96)
     planned = GpuEngine(MemoryVectors(vectors), 0.8, CPU)
     exact = ExactEngine(MemoryVectors(vectors), 0.8)
     wanted = np.stack(exact.candidates(0, 3000, 10**6))
     wanted = wanted[:, rescore(MemoryVectors(vectors), *wanted) >= 0.8]
     np.testing.assert_array_equal(np.stack(planned.candidates(0, 3000, 10**6)), wanted)
     assert wanted.shape[1] > 100
-    hits = planned.tiles.above(Block(planned.sketch.vectors), Block(planned.sketch.vectors), planned.lowest_score)
-    assert len(hits) < 0.2 * 3000 * 2999 / 2
+    candidates = planned.tiles.above(Block(planned.sketch.vectors), Block(planned.sketch.vectors), planned.lowest_score)
+    assert len(candidates) < 0.2 * 3000 * 2999 / 2
 
 
-def test_vectors_that_do_not_fit_leave_more_candidates_and_no_fewer(monkeypatch) -> None:
-    vectors = clustered(300, 64)
+def test_vectors_that_do_not_fit_leave_more_candidates() -> None:
+    vectors = unequal_clusters(300, 64)
     a, b, similarity = similarities(vectors)
-    monkeypatch.setattr(gpu, "_free_bytes", lambda device: 0)
-    found = set(zip(*(rows.tolist() for rows in engine(vectors, 0.8, 16).candidates(0, 300, 10**6)), strict=True))
+    found = set(listed(engine(vectors, 0.8, 16, memory_bytes=0).candidates(0, 300, 10**6)))
     wanted = similarity >= 0.8
     assert set(zip(a[wanted].tolist(), b[wanted].tolist(), strict=True)) < found
 
 
-def test_crowded_strips_are_halved(monkeypatch) -> None:
-    vectors = np.concatenate([clustered(80, 32), np.ones((40, 32), np.float16)])
+def test_strips_with_too_many_candidates_are_halved() -> None:
+    vectors = np.concatenate([unequal_clusters(80, 32), np.ones((40, 32), np.float16)])
     whole = engine(vectors, 0.7, 8).candidates(0, 120, 10**6)
-    monkeypatch.setattr(gpu, "_MOST_CANDIDATES", 50)
-    np.testing.assert_array_equal(engine(vectors, 0.7, 8).candidates(0, 120, 10**6), whole)
+    halved = engine(vectors, 0.7, 8, most_candidates=50)
+    np.testing.assert_array_equal(halved.candidates(0, 120, 10**6), whole)
     assert len(whole[0]) >= 780
 
 
 def test_floods_and_bad_vectors_are_refused() -> None:
     with pytest.raises(FloodError):
         engine(np.ones((30, 8), np.float16), 0.5, None).candidates(0, 30, 434)
-    vectors = clustered(30, 8)
+    vectors = unequal_clusters(30, 8)
     vectors[17] = 0
     with pytest.raises(MinerError, match="row 17"):
         engine(vectors, 0.5, None)
@@ -126,7 +128,7 @@ def test_imprecise_device_is_refused(monkeypatch) -> None:
         TorchTiles, "above", lambda self, left, right, lowest, most=None: torch.empty((0, 2), dtype=int)
     )
     with pytest.raises(MinerError, match="less precise"):
-        engine(clustered(100, 16), 0.5, None)
+        engine(unequal_clusters(100, 16), 0.5, None)
 
 
 def make_engine(vectors: MemoryVectors, devices: str, log: Path) -> GpuEngine:
@@ -137,13 +139,11 @@ def make_engine(vectors: MemoryVectors, devices: str, log: Path) -> GpuEngine:
 
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu:0,cpu:1"])
-def test_join_on_several_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, devices: str) -> None:
-    monkeypatch.setattr("miner.pairs.band_join.STRIP_ROWS", 20)
-    vectors = clustered(130, 24)
+def test_join_on_several_devices(tmp_path: Path, devices: str) -> None:
+    vectors = unequal_clusters(130, 24)
     make: Callable[[], GpuEngine] = partial(make_engine, MemoryVectors(vectors), devices, tmp_path / "log")
-    found = BandJoin(make, MemoryVectors(vectors), Band(0.6, 1.0), 10**6).run(
-        tmp_path / "parts", executor_for(None, devices)
-    )
+    join = BandJoin(make, MemoryVectors(vectors), Band(0.6, 1.0), 10**6, strip_rows=20)
+    found = join.run(tmp_path / "parts", executor_for(None, devices))
     a, b, similarity = similarities(vectors)
     wanted = similarity >= 0.6
     np.testing.assert_array_equal(np.stack([found.a, found.b]), np.stack([a[wanted], b[wanted]]))

@@ -8,9 +8,8 @@ from scipy.stats import binomtest
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.band import Band
-from miner.pairs.engines import recall
-from miner.pairs.engines.recall import anchor_rows, are_among, pair_keys, recall_in_words, recall_record, true_pairs
-from tests.pairs.test_band_join import adversarial, brute_force
+from miner.pairs.engines.recall import anchor_rows, are_among, pair_keys, recall_record, true_pairs
+from tests.pairs.vectors import adversarial, brute_force
 
 
 @settings(max_examples=60, deadline=None)
@@ -31,11 +30,10 @@ def test_true_pairs_are_those_of_a_brute_force(kind, count, seed, data) -> None:
     assert sorted(zip(*(side.tolist() for side in found), strict=True)) == wanted
 
 
-def test_true_pairs_by_blocks_are_those_in_one(monkeypatch) -> None:
+def test_true_pairs_by_blocks_are_those_in_one() -> None:
     vectors = MemoryVectors(adversarial("random", 100, 8, "float16", 0))
     (whole,) = true_pairs(vectors, np.array([3, 50, 99]), Band(0.1, 0.9))
-    monkeypatch.setattr(recall, "_SCANNED_ROWS", 7)
-    parts = list(true_pairs(vectors, np.array([3, 50, 99]), Band(0.1, 0.9)))
+    parts = list(true_pairs(vectors, np.array([3, 50, 99]), Band(0.1, 0.9), block_rows=7))
     assert len(parts) == 15
     assert sorted((a, b) for part in parts for a, b in zip(*part, strict=True)) == sorted(zip(*whole, strict=True))
 
@@ -61,10 +59,9 @@ def test_recall_by_hand() -> None:
     assert (record["value"], record["anchors"], record["pairs"]) == (0.5, 2, 4)
     wilson = binomtest(2, 4).proportion_ci(method="wilson")  # 4 independent pairs spread as these do: by hand
     assert (record["low"], record["high"]) == pytest.approx((wilson.low, wilson.high))
-    assert recall_in_words(record) == "recall 50 % (15 % to 84.99 %, on 4 pairs of 2 sampled images)"
 
 
-def test_nothing_missed_on_a_sample_is_not_certainty_but_on_all_images_it_is() -> None:
+def test_full_recall_of_a_sample_is_uncertain_of_all_it_is_not() -> None:
     truth = [(np.array([1, 1, 4]), np.array([0, 2, 1]))]
     everything = np.array([0, 1, 1]), np.array([1, 2, 4])
     nothing = np.array([2]), np.array([3])
@@ -78,8 +75,8 @@ def test_nothing_missed_on_a_sample_is_not_certainty_but_on_all_images_it_is() -
     assert whole["low"] == whole["value"] == whole["high"] == 1
 
 
-def test_interval_covers_the_truth_where_misses_come_in_clusters() -> None:
-    """An image in a bad place misses all its pairs at once, so pairs are far from independent."""
+def test_interval_covers_the_truth_if_misses_are_clustered() -> None:
+    """An image misses all its pairs or none, so the pairs are far from independent."""
     rng = np.random.default_rng(0)
     images = 5_000
     degree = rng.geometric(0.1, images)
@@ -99,12 +96,7 @@ def test_interval_covers_the_truth_where_misses_come_in_clusters() -> None:
     assert narrow > 120  # what an interval for independent pairs would have missed
 
 
-def test_recall_is_rounded_down_in_words() -> None:
-    record = {"value": 0.99999, "low": 0.98765, "high": 1.0, "anchors": 1000, "pairs": 5}
-    assert recall_in_words(record).startswith("recall 99.99 % (98.76 % to 100 %, on 5 pairs")
-
-
-def test_anchors_that_judge_are_not_those_that_choose() -> None:
+def test_anchors_of_recall_are_not_those_of_the_choice() -> None:
     judges, choosers = anchor_rows(5000, 3)
     assert len(judges) == len(choosers) == 1000 == len(np.unique(judges))
     assert not set(judges) & set(choosers)

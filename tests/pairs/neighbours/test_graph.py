@@ -10,20 +10,17 @@ from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.arithmetic.cosine import rescore
-from miner.pairs.neighbours import graph
 from miner.pairs.neighbours.graph import NeighbourGraph
+from tests.pairs.vectors import brute_force
 
 
 def neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     return NeighbourGraph(MemoryVectors(vectors), k).nearest(0, len(vectors))
 
 
-def brute_force(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """All cosines in float64, each summed on its own, and a stable sort: equal ones stay in the order of their numbers."""
-    rows = vectors.astype(np.float64)
-    lengths = [np.sqrt((row * row).sum()) for row in rows]
-    scaled = list(zip(rows, lengths, strict=True))
-    cosines = np.array([[(x * y).sum() / (lx * ly) for y, ly in scaled] for x, lx in scaled])
+def sorted_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """A stable sort of all cosines in float64: equal cosines stay in the order of their row numbers."""
+    cosines = brute_force(vectors)
     np.fill_diagonal(cosines, -np.inf)
     ids = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
     return ids, np.take_along_axis(cosines, ids, axis=1)
@@ -58,35 +55,33 @@ def test_neighbours_equal_a_float64_sort_with_ties_by_number(kind, count, dim, d
     vectors = vectors_with_ties(kind, count, dim, dtype, seed)
     k = data.draw(st.integers(1, count - 1))
     ids, similarities = neighbours(vectors, k)
-    wanted_ids, wanted = brute_force(vectors, k)
+    wanted_ids, wanted = sorted_neighbours(vectors, k)
     np.testing.assert_array_equal(ids, wanted_ids)
     np.testing.assert_array_equal(similarities, wanted)
 
 
-def test_ties_that_faiss_cuts_are_settled_among_all_rows() -> None:
+def test_ties_that_faiss_cuts_are_compared_with_all_rows() -> None:
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(300, 16)).astype(np.float32)
     vectors[rng.permutation(300)[:200]] = vectors[0]  # far more equals than FAISS is asked for
-    wanted = brute_force(vectors, 2)
+    wanted = sorted_neighbours(vectors, 2)
     ids, similarities = neighbours(vectors, 2)
     np.testing.assert_array_equal(ids, wanted[0])
     np.testing.assert_array_equal(similarities, wanted[1])
 
 
 @pytest.mark.parametrize(
-    ("block_rows", "base_rows", "dense_candidates"), [(7, 50, 1), (64, 3, 3000), (1000, 20, 1), (30, 1000, 3000)]
+    ("block_rows", "gallery_block_rows", "dense_scores"), [(7, 50, 1), (64, 3, 3000), (1000, 20, 1), (30, 1000, 3000)]
 )
-def test_block_sizes_change_no_byte(monkeypatch, tmp_path, block_rows, base_rows, dense_candidates) -> None:
+def test_block_sizes_change_no_byte(tmp_path, block_rows, gallery_block_rows, dense_scores) -> None:
     vectors = np.concatenate([vectors_with_ties(kind, 60, 9, "float16", 1) for kind in ("random", "copies", "grid")])
     whole = NeighbourGraph(MemoryVectors(vectors), 5).write(tmp_path / "whole", tmp_path / "parts")
-    monkeypatch.setattr(graph, "_BLOCK_ROWS", block_rows)
-    monkeypatch.setattr(graph, "_BASE_ROWS", base_rows)
-    monkeypatch.setattr(graph, "_DENSE_CANDIDATES", dense_candidates)
-    blocks = NeighbourGraph(MemoryVectors(vectors), 5).write(tmp_path / "blocks", tmp_path / "more parts")
+    sizes = {"block_rows": block_rows, "gallery_block_rows": gallery_block_rows, "dense_scores": dense_scores}
+    blocks = NeighbourGraph(MemoryVectors(vectors), 5, **sizes).write(tmp_path / "blocks", tmp_path / "more parts")
     assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in blocks]
     ids, similarities = (np.load(path) for path in blocks)
     assert (ids.dtype, ids.shape, similarities.dtype, similarities.shape) == (np.int64, (180, 5), np.float32, (180, 5))
-    np.testing.assert_array_equal(ids, brute_force(vectors, 5)[0])
+    np.testing.assert_array_equal(ids, sorted_neighbours(vectors, 5)[0])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -103,19 +98,18 @@ def test_thread_counts_change_no_byte(tmp_path, threads) -> None:
         "NeighbourGraph(MemoryVectors(vectors), 7).write(folder, folder / 'parts')\n"
     )
     subprocess.run([sys.executable, "-c", code, str(tmp_path), str(threads)], check=True, capture_output=True)
-    ids, similarities = brute_force(vectors, 7)
+    ids, similarities = sorted_neighbours(vectors, 7)
     np.testing.assert_array_equal(np.load(tmp_path / "knn_ids.npy"), ids)
     np.testing.assert_array_equal(np.load(tmp_path / "knn_sims.npy"), similarities.astype(np.float32))
 
 
-def test_finished_blocks_are_not_searched_again(monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(graph, "_BLOCK_ROWS", 10)
+def test_finished_blocks_are_not_searched_again(tmp_path) -> None:
     vectors = vectors_with_ties("random", 40, 5, "float32", 0)
-    whole = NeighbourGraph(MemoryVectors(vectors), 3)
+    whole = NeighbourGraph(MemoryVectors(vectors), 3, block_rows=10)
     before = [path.read_bytes() for path in whole.write(tmp_path, tmp_path / "parts")]
     (tmp_path / "parts" / "sims-000000020.npy").unlink()
     searched = []
-    again = NeighbourGraph(MemoryVectors(vectors), 3)
+    again = NeighbourGraph(MemoryVectors(vectors), 3, block_rows=10)
     nearest = again.nearest
     again.nearest = lambda start, stop: (searched.append(start), nearest(start, stop))[1]
     assert [path.read_bytes() for path in again.write(tmp_path, tmp_path / "parts")] == before

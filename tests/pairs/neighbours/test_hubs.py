@@ -1,6 +1,7 @@
 import numpy as np
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.pairs.neighbours.hubs import hubness, in_degrees
 
 
@@ -16,13 +17,10 @@ def test_in_degrees_and_hubs_by_hand() -> None:
 
 def test_hubs_grow_with_the_dimension() -> None:
     """The finding of Radovanovic et al.: the in-degrees of independent directions get skewed as dimensions are added."""
-    from miner.pairs.neighbours.graph import NeighbourGraph
-
     found = []
     for dim in (3, 100):
         vectors = np.random.default_rng(0).normal(size=(1500, dim)).astype(np.float32)
-        # Off the origin, so that some are nearer to the mean than others.
-        vectors += 1
+        vectors += 1  # away from the origin, so that some vectors are nearer to the mean than others
         units = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         ids, _ = NeighbourGraph(MemoryVectors(units), 10).nearest(0, len(units))
         found.append(hubness(in_degrees(ids), 10, [str(row) for row in range(len(units))]))

@@ -9,7 +9,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import squareform
 
-from miner.pairs.tables.groups import find_groups, group_statistics, purity
+from miner.pairs.tables import groups as module
+from miner.pairs.tables.groups import cluster_purity, find_groups, group_statistics
 
 
 def pairs_above(similarity: np.ndarray, low: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -67,7 +68,7 @@ def test_groups_equal_scipy(count, kind, low, seed) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(2, 30), seed=st.integers(0, 999), steps=st.integers(1, 4))
-def test_groups_hold_all_their_pairs_and_none_of_them_could_join(count, seed, steps) -> None:
+def test_groups_hold_all_their_pairs_and_cannot_join(count, seed, steps) -> None:
     """With many equal similarities the groups are not unique, but these hold for any of them."""
     rng = np.random.default_rng(seed)
     similarity = rng.integers(0, steps + 1, (count, count)) / steps
@@ -112,8 +113,6 @@ def test_chains_are_one_component_and_many_groups() -> None:
 
 
 def test_many_copies_join_in_few_rounds(monkeypatch) -> None:
-    from miner.pairs.tables import groups as module
-
     rounds = []
     contracted = module._contracted
     monkeypatch.setattr(module, "_contracted", lambda *state: (rounds.append(1), contracted(*state))[1])
@@ -136,7 +135,7 @@ def test_statistics_by_hand() -> None:
     assert components["purity"] == pytest.approx(3 / 5)
     assert (complete["number"], complete["images"], complete["largest"], complete["lowest"]) == (2, 5, 3, 0.95)
     assert complete["purity"] == pytest.approx(3 / 4)
-    assert purity(np.zeros(2, np.int64), np.array([-1, -1])) is None
+    assert cluster_purity(np.zeros(2, np.int64), np.array([-1, -1])) is None
 
 
 def test_nothing_found_gives_an_empty_table() -> None:

@@ -1,7 +1,7 @@
-"""Finding the large products of two blocks of vectors: what an engine asks of a device, whoever does it there.
+"""What an engine asks of a device: the large products of two blocks of vectors.
 
-A block times a block is a tile of scores, far too many to keep. `Tiles.above` gives the places of the large ones only,
-`Tiles.measure` multiplies the rows of chosen places again, in float64. Scores are summed in float32 in any order.
+The product of two blocks is a tile of scores, far too many to keep. `Tiles.above` gives the row numbers of the large scores only;
+`Tiles.measure` multiplies chosen rows again, in float64. Scores are summed in float32 in any order.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,11 @@ from torch import Tensor
 
 
 class TooManyPairsError(Exception):
-    """More places than the caller can take; `count` of them were seen by then."""
+    """There are more pairs than the caller can take.
+
+    Attributes:
+        count: pairs that were found by then.
+    """
 
     def __init__(self, count: int) -> None:
         super().__init__(f"at least {count:,} pairs")
@@ -36,7 +40,7 @@ class Block:
         return self.start + len(self.vectors)
 
     def rows(self, start: int, stop: int) -> "Block":
-        """The part of it with row numbers in [start, stop), without a copy; empty where there is none."""
+        """The rows of this block with numbers in [start, stop), without a copy; empty if there are none."""
         start = min(max(start, self.start), self.stop)
         stop = min(max(stop, start), self.stop)
         return Block(self.vectors[start - self.start : stop - self.start], start)
@@ -46,14 +50,14 @@ class Tiles(Protocol):
     """Products of two blocks on one device."""
 
     def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
-        """Row numbers a of the left block, b of the right one, of all pairs a < b whose product reaches a value.
+        """Row numbers of all pairs a < b, a of the left block and b of the right block, whose product reaches a value.
 
-        Nothing that reaches it in float32 is missing. Where a device rounds its products to the type of the vectors, what
-        reaches it only by that rounding comes too.
+        No pair whose float32 product reaches the value is missing. If a device rounds its products to the type of the vectors,
+        pairs that reach the value by that rounding only are there too.
 
         Args:
-            left, right: of the same width, type and device. They may be the same rows, overlap, or be far apart.
-            lowest: product from which on a pair is wanted.
+            left, right: blocks of the same width, type and device. They may be the same rows, overlap, or be far apart.
+            lowest: the value.
             most: pairs that the caller can take; any number if not given.
         Returns:
             int64 (m, 2) on the device of the blocks, sorted by (a, b).
@@ -65,12 +69,12 @@ class Tiles(Protocol):
     def measure(self, pairs: Tensor, left: Block, right: Block) -> Tensor:
         """Products of chosen rows in float64.
 
-        For float16 vectors of length near 1 every order of summation gives the exact sum (see `similarity.rescore`), so these
-        are the bits that every device gives; otherwise the last ones may differ.
+        For float16 vectors of length near 1 every order of summation gives the exact sum (see `rescore`), so every device gives
+        the same bits. For other vectors the last bits may differ.
 
         Args:
-            pairs: int64 (m, 2), a in the left block, b in the right one.
-            left, right: of the same width and device.
+            pairs: int64 (m, 2), a in the left block, b in the right block.
+            left, right: blocks of the same width and device.
         Returns:
             float64 (m,).
         """
@@ -78,18 +82,19 @@ class Tiles(Protocol):
 
 
 def upper_part(left: Block, right: Block) -> tuple[Block, Block]:
-    """The blocks without the rows that have no partner in the other one with a < b."""
+    """The blocks without the rows that have no partner with a < b in the other block."""
     left = left.rows(left.start, right.stop - 1)
     return left, right.rows(left.start + 1, right.stop)
 
 
 def holds(tiles: Tiles, vectors: Tensor, error: float, rows: int = 256, tries: int = 16) -> bool:
-    """Whether this device finds what it must and nothing else, checked in float64 on the first rows.
+    """Whether this device finds the right pairs and no others, checked in float64 on the first rows.
 
     Args:
         vectors: (n, p).
-        error: how far a product may lie from the exact one.
-        tries: values, spread over all products of these rows, that are asked for.
+        error: most distance of a product from the exact product.
+        rows: first rows to check.
+        tries: number of values to check, spread over all products of these rows.
     """
     sample = Block(vectors[:rows])
     exact = (sample.vectors.double() @ sample.vectors.double().T).cpu()
@@ -97,7 +102,7 @@ def holds(tiles: Tiles, vectors: Tensor, error: float, rows: int = 256, tries: i
     ordered = exact[a, b].sort().values
     if not len(ordered):
         return True
-    # Above the float32 sum, a score may be rounded once to the type of the vectors.
+    # After the float32 sum, a score may be rounded once to the type of the vectors.
     rounding = 0.0 if vectors.dtype == torch.float32 else torch.finfo(vectors.dtype).eps
     for lowest in ordered[torch.linspace(0, len(ordered) - 1, tries).long()].tolist():
         found = torch.zeros(exact.shape, dtype=torch.bool)

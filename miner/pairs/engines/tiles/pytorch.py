@@ -1,4 +1,4 @@
-"""Tiles by PyTorch's own matrix product: every device has it, but each score goes through memory."""
+"""Tiles by the matrix product of PyTorch: every device has it, but each score goes through memory."""
 
 from dataclasses import dataclass
 
@@ -52,16 +52,16 @@ class TorchTiles:
 def _tile(left: Block, right: Block, lowest: float) -> Tensor:
     """Pairs a < b of one tile whose score reaches a value: int64 (m, 2)."""
     scores = _products(left.vectors, right.vectors)
-    # Rounding keeps the order of numbers: what reached the value before the score was rounded reaches the rounded value.
+    # Rounding keeps the order of numbers: a score that reaches the value before it is rounded reaches the rounded value.
     bound = float(torch.tensor(lowest, dtype=torch.float64).to(scores.dtype))
-    rows = (scores.amax(dim=1) >= bound).nonzero().squeeze(1)  # most rows have no hit
-    hits = (scores[rows] >= bound).nonzero()
-    pairs = torch.stack([rows[hits[:, 0]] + left.start, hits[:, 1] + right.start], dim=1)
+    rows = (scores.amax(dim=1) >= bound).nonzero().squeeze(1)  # most rows have no pair
+    found = (scores[rows] >= bound).nonzero()
+    pairs = torch.stack([rows[found[:, 0]] + left.start, found[:, 1] + right.start], dim=1)
     return pairs[pairs[:, 1] > pairs[:, 0]]
 
 
 def _products(left: Tensor, right: Tensor) -> Tensor:
-    """Scores (m, n): float32 on a CUDA device, which else may also add in the short type; elsewhere of the type given."""
+    """Scores (m, n): float32 on a CUDA device, which may otherwise sum in the short type; elsewhere of the type of the vectors."""
     if left.device.type == "cuda" and left.dtype != torch.float32:
         return torch.mm(left, right.T, out_dtype=torch.float32)
     return torch.mm(left, right.T)

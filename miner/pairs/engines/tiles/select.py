@@ -1,4 +1,4 @@
-"""Which implementation of tiles a device gets."""
+"""The implementation of tiles for a device."""
 
 import importlib.util
 
@@ -10,7 +10,7 @@ _FIRST_TENSOR_CORES_WITH_BF16 = (8, 0)
 
 
 def tiles_for(device: torch.device) -> Tiles:
-    """The fastest way that this device has: Triton on NVIDIA's GPUs since Ampere, else PyTorch's own products."""
+    """The fastest implementation on this device: Triton on NVIDIA GPUs since Ampere, else PyTorch."""
     if _has_triton(device):
         from miner.pairs.engines.tiles.triton import TritonTiles
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from triton import cdiv, knobs
 
 from miner.pairs.engines.tiles.base import Block, TooManyPairsError, upper_part
-from miner.pairs.engines.tiles.triton_kernels import mark_hits, multiply_pairs, write_pairs
+from miner.pairs.engines.tiles.triton_kernels import mark_pairs, multiply_pairs, write_marked_pairs
 
 _ENTRIES = 32
 _PAIRS, _PAIR_DEPTH = 16, 128
@@ -16,10 +16,10 @@ _PAIRS, _PAIR_DEPTH = 16, 128
 
 @dataclass(frozen=True)
 class TileShape:
-    """How one GPU program multiplies its tile; changes the speed only.
+    """The shape of the tile of one GPU program; changes the speed only.
 
     Attributes:
-        rows, columns: of the tile; powers of two, columns from 32 to 128 because a row's hits are counted in one byte.
+        rows, columns: of the tile; powers of two, columns from 32 to 128 because one byte counts the pairs of a row.
         depth: dimensions that are loaded at a time, a power of two of 16 or more.
         warps, stages: Triton's `num_warps` and `num_stages`.
     """
@@ -31,25 +31,25 @@ class TileShape:
     stages: int
 
 
-# Without spills on compute capability 8.0 to 12.0, and in the shared memory that all of them have (99 KiB).
+# These shapes spill no register on compute capability 8.0 to 12.0, and fit in the shared memory that all have (99 KiB).
 HALF_PRECISION = TileShape(rows=128, columns=128, depth=64, warps=8, stages=3)
 FULL_PRECISION = TileShape(rows=64, columns=64, depth=32, warps=4, stages=2)
 
 
 @dataclass(frozen=True)
 class TritonTiles:
-    """See `Tiles`. In Triton's interpreter (TRITON_INTERPRET=1) it takes tensors on the CPU.
+    """See `Tiles`. The interpreter of Triton (TRITON_INTERPRET=1) takes tensors on the CPU.
 
     Attributes:
         shape: of the tiles; by the type of the vectors if not given.
-        marks_bytes: device memory for marks, one bit a score; as many rows as fit are multiplied by one launch.
+        marks_bytes: device memory for marks, one bit per score; one launch multiplies as many rows as fit.
     """
 
     shape: TileShape | None = None
     marks_bytes: int = 1 << 30
 
     def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
-        """See `Tiles.above`. Fastest where the width is a multiple of 64; a multiple of 16 at least loads in whole words."""
+        """See `Tiles.above`. A width that is a multiple of 64 is fastest; a multiple of 16 still loads in whole words."""
         left, right = upper_part(left, right)
         shape = self.shape or (FULL_PRECISION if left.vectors.dtype == torch.float32 else HALF_PRECISION)
         tiles = cdiv(len(right.vectors), shape.columns)
@@ -94,7 +94,7 @@ def _pairs(left: Block, right: Block, lowest: float, shape: TileShape, most: int
     counts = torch.zeros((tiles, len(x)), dtype=torch.uint8, device=x.device)
     words = torch.empty((tiles, len(x), shape.columns // 32), dtype=torch.int32, device=x.device)
     with _current(x.device):
-        mark_hits[(tiles * cdiv(len(x), shape.rows),)](
+        mark_pairs[(tiles * cdiv(len(x), shape.rows),)](
             x,
             y,
             counts,
@@ -110,25 +110,25 @@ def _pairs(left: Block, right: Block, lowest: float, shape: TileShape, most: int
             block_columns=shape.columns,
             block_depth=shape.depth,
             even_depth=x.shape[1] % shape.depth == 0,
-            # The interpreter takes bfloat16 for integers in a product; products of the widened numbers are the same.
+            # The interpreter multiplies bfloat16 as integers; products of the widened numbers are the same.
             widen=bool(knobs.runtime.interpret) and x.dtype == torch.bfloat16,
             num_warps=shape.warps,
             num_stages=shape.stages,
         )
-        places = counts.T.nonzero().contiguous()  # PyTorch gives it by columns
-        ends = counts[places[:, 1], places[:, 0]].cumsum(0, dtype=torch.int64)
+        entries = counts.T.nonzero().contiguous()  # PyTorch gives it by columns
+        ends = counts[entries[:, 1], entries[:, 0]].cumsum(0, dtype=torch.int64)
         total = int(ends[-1]) if len(ends) else 0
         if most is not None and seen + total > most:
             raise TooManyPairsError(seen + total)
         pairs = torch.empty((total, 2), dtype=torch.int64, device=x.device)
         if total:
             offsets = torch.cat([ends.new_zeros(1), ends[:-1]])
-            write_pairs[(cdiv(len(places), _ENTRIES),)](
+            write_marked_pairs[(cdiv(len(entries), _ENTRIES),)](
                 words,
-                places,
+                entries,
                 offsets,
                 pairs,
-                len(places),
+                len(entries),
                 len(x),
                 left.start,
                 right.start,

@@ -1,9 +1,9 @@
-"""The GPU kernels of the join. Imported only where Triton is; `miner.pairs.engines.tiles.triton` calls them.
+"""The GPU kernels of the join. They are imported only where Triton is installed; `triton.py` calls them.
 
-Scores stay in registers. What leaves a tile is one bit a score, and only from tiles with a hit: an eighth of a byte where the
-score itself would be four bytes, so that writing them costs a few percent of the product. From the bits and a count per row of
-a tile, the pairs are then written at their final, sorted places: no atomics, no guess at how many there are, no second product.
-Legend: n columns of a tile, w = n / 32 words; bit i of word j stands for column i * w + j, which is how a thread holds them.
+Scores stay in registers. A tile with a pair writes one bit per score, an eighth of a byte instead of the four bytes of the score,
+so that writing costs a few percent of the product. From the bits and a count per row of a tile, a second kernel writes the pairs
+at their final, sorted positions: without atomics, without a guess at their number, and without a second product.
+Legend: n columns of a tile, w = n / 32 words; bit i of word j stands for column i * w + j, the order in which a thread holds them.
 """
 
 import triton
@@ -11,7 +11,7 @@ import triton.language as tl
 
 
 @triton.jit(do_not_specialize=["lefts", "rights", "shift"])
-def mark_hits(
+def mark_pairs(
     left,  # (lefts, dims)
     right,  # (rights, dims)
     counts,  # uint8 (tiles, lefts), zeros
@@ -30,7 +30,7 @@ def mark_hits(
     widen: tl.constexpr,  # multiply as float32
 ):
     """Count and mark the scores of one tile that reach a value, above the diagonal."""
-    # All row blocks of a column block follow each other, so that it is read from memory once.
+    # All row blocks of a column block follow each other, so that the column block is read from memory once.
     row_blocks = tl.cdiv(lefts, block_rows)
     tile = (tl.program_id(0) // row_blocks).to(tl.int64)
     first_row = (tl.program_id(0) % row_blocks) * block_rows
@@ -59,26 +59,26 @@ def mark_hits(
             x_at += block_depth
             y_at += block_depth
         if tl.max(tl.max(scores, 1), 0) >= lowest:
-            # Per row in int64, then per score in int32: the last column of the tile that is not above the diagonal.
+            # The last column of the tile that is not above the diagonal: per row in int64, then per score in int32.
             diagonal = tl.minimum(tl.maximum(rows + shift - first_column, -1), block_columns).to(tl.int32)
             ends = tl.minimum(rights - first_column, block_columns).to(tl.int32)
-            hits = (scores >= lowest) & (inside[None, :] > diagonal[:, None]) & (inside < ends)[None, :]
+            reached = (scores >= lowest) & (inside[None, :] > diagonal[:, None]) & (inside < ends)[None, :]
             per_row: tl.constexpr = block_columns // 32
-            bits = tl.reshape(hits.to(tl.uint32), (block_rows, 32, per_row))
+            bits = tl.reshape(reached.to(tl.uint32), (block_rows, 32, per_row))
             bits = bits << tl.arange(0, 32).to(tl.uint32)[None, :, None]
             packed = tl.sum(bits, 1).to(tl.int32, bitcast=True)
-            places = tile * lefts + rows
+            entries = tile * lefts + rows
             real = rows < lefts
-            tl.store(counts + places, tl.sum(hits.to(tl.int32), 1).to(tl.uint8), mask=real)
-            words_at = words + places[:, None] * per_row + tl.arange(0, per_row)[None, :]
+            tl.store(counts + entries, tl.sum(reached.to(tl.int32), 1).to(tl.uint8), mask=real)
+            words_at = words + entries[:, None] * per_row + tl.arange(0, per_row)[None, :]
             tl.store(words_at, packed, mask=real[:, None])
 
 
 @triton.jit(do_not_specialize=["entries", "lefts", "left_start", "right_start"])
-def write_pairs(
+def write_marked_pairs(
     words,  # int32 (tiles, lefts, w)
-    places,  # int64 (entries, 2): row and tile of each count that is not zero, sorted
-    offsets,  # int64 (entries,): where the pairs of each begin
+    nonzero,  # int64 (entries, 2): row and tile of each count that is not zero, sorted
+    offsets,  # int64 (entries,): position of the first pair of each
     pairs,  # int64 (m, 2)
     entries,
     lefts,
@@ -87,21 +87,21 @@ def write_pairs(
     block_columns: tl.constexpr,
     block_entries: tl.constexpr,
 ):
-    """Turn the marks into row numbers, each at its sorted place."""
+    """Turn the marks into row numbers, each pair at its sorted position."""
     entry = tl.program_id(0) * block_entries + tl.arange(0, block_entries)
     real = entry < entries
-    row = tl.load(places + 2 * entry, mask=real, other=0)
-    tile = tl.load(places + 2 * entry + 1, mask=real, other=0)
+    row = tl.load(nonzero + 2 * entry, mask=real, other=0)
+    tile = tl.load(nonzero + 2 * entry + 1, mask=real, other=0)
     first = tl.load(offsets + entry, mask=real, other=0)
     inside = tl.arange(0, block_columns)
     per_row: tl.constexpr = block_columns // 32
     words_at = words + (tile * lefts + row)[:, None] * per_row + (inside % per_row)[None, :]
     bit = (tl.load(words_at, mask=real[:, None], other=0) >> (inside // per_row)[None, :]) & 1
-    place = first[:, None] + tl.cumsum(bit, 1) - 1
-    a = (row + left_start)[:, None] + tl.zeros_like(place)
+    position = first[:, None] + tl.cumsum(bit, 1) - 1
+    a = (row + left_start)[:, None] + tl.zeros_like(position)
     b = (tile * block_columns + right_start)[:, None] + inside[None, :]
-    tl.store(pairs + 2 * place, a, mask=bit == 1)
-    tl.store(pairs + 2 * place + 1, b, mask=bit == 1)
+    tl.store(pairs + 2 * position, a, mask=bit == 1)
+    tl.store(pairs + 2 * position + 1, b, mask=bit == 1)
 
 
 @triton.jit(do_not_specialize=["count", "left_start", "right_start"])
@@ -119,7 +119,7 @@ def multiply_pairs(
     block_pairs: tl.constexpr,
     block_depth: tl.constexpr,
 ):
-    """Products of chosen rows; as memory is what it waits for, float64 costs nothing more."""
+    """Products of chosen rows in float64, which costs no time: the kernel waits for memory."""
     pair = tl.program_id(0).to(tl.int64) * block_pairs + tl.arange(0, block_pairs)
     real = pair < count
     a = tl.load(pairs + 2 * pair, mask=real, other=left_start) - left_start

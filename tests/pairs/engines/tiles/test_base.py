@@ -1,4 +1,4 @@
-"""Tiles against a float64 brute force. `test_triton_tiles.py` runs this file again on Triton's kernels, in its interpreter."""
+"""Tiles against a float64 brute force. `test_triton.py` runs this file again with the kernels in the interpreter of Triton."""
 
 import math
 import os
@@ -39,7 +39,7 @@ TILES = implementations()
 all_tiles = pytest.mark.parametrize("tiles", TILES, ids=[str(number) for number in range(len(TILES))])
 
 
-def adversarial(kind: str, count: int, width: int, dtype: torch.dtype, seed: int) -> Tensor:
+def difficult(kind: str, count: int, width: int, dtype: torch.dtype, seed: int) -> Tensor:
     draw = torch.Generator().manual_seed(seed)
     vectors = torch.nn.functional.normalize(torch.randn(count, width, generator=draw))
     if kind == "duplicates":
@@ -89,7 +89,7 @@ def check(tiles: Tiles, left: Block, right: Block, lowest: float) -> None:
     data=st.data(),
 )
 def test_all_pairs_of_a_strip(tiles, kind, count, width, dtype, seed, data) -> None:
-    whole = Block(adversarial(kind, count, width, dtype, seed))
+    whole = Block(difficult(kind, count, width, dtype, seed))
     start = data.draw(st.integers(0, count - 1))
     left = whole.rows(start, data.draw(st.integers(start + 1, count)))
     some = exact_products(left, whole).flatten()
@@ -104,7 +104,7 @@ def test_all_pairs_of_a_strip(tiles, kind, count, width, dtype, seed, data) -> N
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("count", "width"), [(17, 2), (129, 33), (129, 64), (40, 200)])
 def test_products_at_the_bound_count(tiles, count, width, dtype) -> None:
-    whole = Block(adversarial("grid", count, width, dtype, count + width))
+    whole = Block(difficult("grid", count, width, dtype, count + width))
     exact = exact_products(whole, whole)
     for lowest in (-1.0, 0.0, 1.0, float(exact.max())):
         assert tiles.above(whole, whole, lowest).tolist() == pairs_of(exact >= lowest, whole, whole) != []
@@ -122,8 +122,8 @@ def test_products_at_the_bound_count(tiles, count, width, dtype) -> None:
 @example(starts=(0, 39), far=2**31 - 30, seed=1)
 @example(starts=(60, 0), far=0, seed=2)
 def test_blocks_may_lie_anywhere(tiles, starts, far, seed) -> None:
-    left = Block(adversarial("grid", 37, 20, torch.float16, seed), starts[0] + far)
-    right = Block(adversarial("grid", 50, 20, torch.float16, seed + 1), starts[1] + far)
+    left = Block(difficult("grid", 37, 20, torch.float16, seed), starts[0] + far)
+    right = Block(difficult("grid", 50, 20, torch.float16, seed + 1), starts[1] + far)
     wanted = pairs_of(exact_products(left, right) >= 2, left, right)
     assert tiles.above(left, right, 2.0).tolist() == wanted
 
@@ -140,8 +140,8 @@ def test_more_pairs_than_the_caller_can_take(tiles) -> None:
 @all_tiles
 @pytest.mark.parametrize("width", [3, 127, 128, 300])
 def test_float64_products_of_float16_vectors_are_exact(tiles, width) -> None:
-    left = Block(adversarial("random", 30, width, torch.float16, 8), 2**33)
-    right = Block(adversarial("random", 50, width, torch.float16, 9), 2**34)
+    left = Block(difficult("random", 30, width, torch.float16, 8), 2**33)
+    right = Block(difficult("random", 50, width, torch.float16, 9), 2**34)
     pairs = torch.cartesian_prod(torch.arange(30), torch.arange(50))[torch.randperm(1500)[:201]]
     products = tiles.measure(pairs + torch.tensor([left.start, right.start]), left, right)
     rows = zip(left.vectors[pairs[:, 0]].tolist(), right.vectors[pairs[:, 1]].tolist(), strict=True)
@@ -151,7 +151,7 @@ def test_float64_products_of_float16_vectors_are_exact(tiles, width) -> None:
 @all_tiles
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_float64_products_of_other_vectors_are_close(tiles, dtype) -> None:
-    whole = Block(100 * adversarial("random", 30, 77, dtype, 8))
+    whole = Block(100 * difficult("random", 30, 77, dtype, 8))
     pairs = torch.triu_indices(30, 30).T
     exact = (whole.vectors.double() @ whole.vectors.double().T)[pairs[:, 0], pairs[:, 1]]
     torch.testing.assert_close(tiles.measure(pairs, whole, whole), exact, rtol=0, atol=1e-10)
@@ -160,19 +160,19 @@ def test_float64_products_of_other_vectors_are_close(tiles, dtype) -> None:
 
 @all_tiles
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_device_that_holds_its_bound_is_believed(tiles, dtype) -> None:
-    vectors = adversarial("random", 100, 40, dtype, 3)
+def test_device_that_holds_its_bound_passes_the_check(tiles, dtype) -> None:
+    vectors = difficult("random", 100, 40, dtype, 3)
     assert holds(tiles, vectors, gamma(80), rows=64, tries=5)
 
 
-def test_a_device_that_rounds_too_much_is_not() -> None:
+def test_device_that_rounds_too_much_fails_the_check() -> None:
     class Rounding(TorchTiles):
-        """As a device does that multiplies float32 in tf32."""
+        """A device that multiplies float32 in a shorter type."""
 
         def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
             return super().above(*(Block(b.vectors.bfloat16().float(), b.start) for b in (left, right)), lowest, most)
 
-    vectors = adversarial("random", 256, 40, torch.float32, 3)
+    vectors = difficult("random", 256, 40, torch.float32, 3)
     assert not holds(Rounding(), vectors, gamma(80))
 
 

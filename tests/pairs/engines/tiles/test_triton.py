@@ -1,4 +1,4 @@
-"""Triton's kernels without a GPU: their results in Triton's interpreter, and that they compile for the GPUs they are meant for."""
+"""The Triton kernels without a GPU: their results in the interpreter, and that they compile for the supported GPUs."""
 
 import json
 import os
@@ -19,7 +19,7 @@ import triton
 from triton.backends import nvidia
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from miner.pairs.engines.tiles.triton_kernels import mark_hits, multiply_pairs, write_pairs
+from miner.pairs.engines.tiles.triton_kernels import mark_pairs, multiply_pairs, write_marked_pairs
 from miner.pairs.engines.tiles.triton import FULL_PRECISION, HALF_PRECISION
 
 WORDS = [["tt.divisibility", 16]]
@@ -49,13 +49,13 @@ rows = {"left_start": "i64", "right_start": "i64"}
 report = {}
 for name, shape in (("fp16", HALF_PRECISION), ("bf16", HALF_PRECISION), ("fp32", FULL_PRECISION)):
     for even in (True, False):
-        report[f"{name} {even}"] = resources(mark_hits, {
+        report[f"{name} {even}"] = resources(mark_pairs, {
             "left": "*" + name, "right": "*" + name, "counts": "*u8", "words": "*i32", "shift": "i64", "lowest": "fp32",
             "block_rows": shape.rows, "block_columns": shape.columns, "block_depth": shape.depth,
             "even_depth": even, "widen": False,
         }, {"num_warps": shape.warps, "num_stages": shape.stages})
-report["write"] = resources(write_pairs, {
-    "words": "*i32", "places": "*i64", "offsets": "*i64", "pairs": "*i64", **rows,
+report["write"] = resources(write_marked_pairs, {
+    "words": "*i32", "nonzero": "*i64", "offsets": "*i64", "pairs": "*i64", **rows,
     "block_columns": 128, "block_entries": 32}, {})
 report["measure"] = resources(multiply_pairs, {
     "left": "*fp16", "right": "*fp16", "pairs": "*i64", "products": "*fp64", **rows,

@@ -54,7 +54,7 @@ def change_block(workspace: Workspace, block: int, change: Callable[[np.ndarray]
     np.save(path, change(np.load(path)))
 
 
-def test_an_empty_band_is_a_warning_with_a_band_that_is_not(miner, make_embeddings) -> None:
+def test_empty_band_is_a_warning_with_a_better_band(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     code, output, _ = miner("pairs", "--min", "0.99", "--max", "0.999", "-w", str(workspace.root))
     assert code == 0
@@ -66,7 +66,7 @@ def test_an_empty_band_is_a_warning_with_a_band_that_is_not(miner, make_embeddin
     assert PairsManifest.read(workspace).pairs > 0
 
 
-def test_a_flooded_band_is_refused_and_names_the_images_it_comes_from(miner, make_embeddings) -> None:
+def test_flooded_band_is_refused_and_names_its_images(miner, make_embeddings) -> None:
     crowded = vectors(200)
     crowded[50:110] = crowded[50]
     workspace = make_embeddings(crowded, blocks=2)
@@ -105,14 +105,14 @@ def test_part_files_of_two_dimensions_are_refused(miner, make_embeddings) -> Non
     assert "img_emb_00002.npy" in message and "(30, 11)" in message and "(n, 12)" in message
 
 
-def test_a_missing_part_file_is_named(miner, make_embeddings) -> None:
+def test_missing_part_file_is_named(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     vectors_path(workspace.embeddings, 1).unlink()
     message = paragraph(miner("pairs", "-w", str(workspace.root)))
     assert "img_emb_00001.npy is missing" in message and "--force" in message
 
 
-def test_a_part_file_of_another_length_is_refused(miner, make_embeddings) -> None:
+def test_part_file_of_another_length_is_refused(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     change_block(workspace, 0, lambda block: block[:-2])
     message = paragraph(miner("pairs", "-w", str(workspace.root)))

@@ -1,0 +1,87 @@
+"""What `miner pairs` prints about the pairs of a manifest."""
+
+import math
+
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.engine.records import Record
+from miner.engine.result import Result
+
+
+def result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
+    """The result of the stage, with one line per fact."""
+    made = PairsManifest.of(manifest, PairsManifest.path(workspace))
+    band = f"[{made.request.band.low:g}, {made.request.band.high:g}]"
+    complete = "exact" if made.exact else recall_in_words(made.record["recall"])
+    facts = [
+        f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images with cosine in {band} among {made.images:,} images, "
+        f"{complete}, in {workspace.pairs}"
+    ]
+    if made.duplicates:
+        facts.append(
+            f"{made.duplicates:,} near-identical pairs (above {made.request.band.high:g}, or equal files) in duplicates.parquet"
+        )
+    headline = [("pairs", f"{made.pairs:,} with cosine in {band}")]
+    labels = made.labels
+    if labels and labels.precision is not None:
+        facts.append(
+            f"label precision {labels.precision:.1%} (random pairs: {labels.chance:.1%}), "
+            f"{made.image_coverage:.1%} of the images are in a pair"
+        )
+        headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
+    if made.neighbours:
+        facts.append(_hub_line(made.neighbours))
+    if made.groups:
+        facts.append(_group_line(made.groups))
+    lines = [f"pairs: {fact}" for fact in facts]
+    if made.proposal or not made.pairs:
+        lines.append(_warning(made, band, workspace_flag(workspace)))
+    return Result("pairs", manifest, lines, fresh, headline)
+
+
+def _warning(made: PairsManifest, band: str, flag: str) -> str:
+    """About a band that is empty or floods, with a better band if there is one."""
+    state = f"floods ({made.pairs / made.images:.0f} pairs per image)" if made.pairs else "is empty"
+    warning = f"Warning: the band {band} {state}."
+    if made.proposal is None:
+        return warning
+    return (
+        f"{warning} A band that suits one encoder means little for another. A band with about one pair per image: miner pairs "
+        f"--min {made.proposal.low:g} --max {made.proposal.high:g}{flag} --force (or run `miner calibrate{flag}`, then "
+        f"`miner pairs --auto{flag} --force`)."
+    )
+
+
+def _hub_line(record: Record) -> str:
+    """About a record of `hubness`."""
+    most = ", ".join(f"{hub['key']} ({hub['in_degree']:,})" for hub in record["hubs"][:3])
+    return (
+        f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
+        f"the images in no list; in most lists: {most}"
+    )
+
+
+def _group_line(record: Record) -> str:
+    """About a record of `group_statistics`."""
+
+    def described(part: Record, name: str) -> str:
+        pure = "" if part["purity"] is None else f", {part['purity']:.1%} pure"
+        return f"{part['number']:,} {name} (largest {part['largest']:,}{pure})"
+
+    return (
+        f"{described(record['complete_link'], 'groups by complete linkage')} in "
+        f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
+    )
+
+
+def recall_in_words(record: Record) -> str:
+    """The recall in the line that `miner pairs` prints."""
+    if record["value"] is None:
+        return f"recall could not be measured (no pair of {record['anchors']:,} sampled images lies in the band)"
+    value, low, high = (_percent(record[name]) for name in ("value", "low", "high"))
+    return f"recall {value} ({low} to {high}, on {record['pairs']:,} pairs of {record['anchors']:,} sampled images)"
+
+
+def _percent(share: float) -> str:
+    """A share in per cent, rounded down: 100 % means that no pair is missed."""
+    return f"{math.floor(share * 10_000 + 1e-9) / 100:g} %"

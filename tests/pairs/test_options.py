@@ -1,0 +1,35 @@
+import pytest
+
+from miner.errors import UsageError
+from miner.pairs.options import PairsOptions
+
+
+def test_band_in_the_wrong_order_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"--min 0.9 is above --max 0.8"):
+        PairsOptions.parse({"min": 0.9, "max": 0.8})
+
+
+def test_auto_and_a_band_contradict_each_other() -> None:
+    with pytest.raises(UsageError, match="leave out --auto"):
+        PairsOptions.parse({"auto": True, "min": 0.5})
+
+
+def test_all_options_of_a_run_can_be_given_again() -> None:
+    options = PairsOptions(min=0.5, max=0.9, engine="faiss")
+    assert PairsOptions.parse(options.plain()) == options
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"nprobe": 3}, "--nprobe belongs to --engine ivf, not to exact"),
+        ({"engine": "hnsw", "nlist": 3}, "--nlist belongs to --engine ivf, not to hnsw"),
+        ({"engine": "ivf", "ef_search": 3}, "--ef-search belongs to --engine hnsw, not to ivf"),
+        ({"engine": "faiss", "recall": 0.9}, "--recall belongs to --engine ivf or hnsw, not to faiss"),
+        ({"engine": "annoy"}, "--engine"),
+        ({"engine": "ivf", "append": True}, "--append needs an exact engine"),
+    ],
+)
+def test_options_of_another_engine_are_refused(values, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        PairsOptions.parse(values)
