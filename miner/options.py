@@ -19,7 +19,11 @@ PANELS = (
 
 
 class Options(BaseModel):
-    """Base of the options of every command. Each field is made by `option`, and is a flag, a YAML key and an argument in Python."""
+    """Base of the options of every command.
+
+    Each field is made by `option`, and is a flag, a YAML key and an argument in Python. The docstring of the class is the text
+    above the options in `--help`; paragraphs after a line `\\b` keep their lines.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 

@@ -32,7 +32,16 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class RunOptions(Options):
-    """Options of `miner run`."""
+    """Run all stages of a recipe, or all runs of a study. What is done is skipped.
+
+    A recipe is a list of stages with their options. A study trains several arms, each with several seeds, and compares them in one
+    table. Examples are in the folder pipelines/.
+
+    \b
+      miner run pipelines/demo.yaml
+      miner run pipelines/demo.yaml --set train.epochs=20 -w datasets_out/longer
+      miner run pipelines/studies/pairs_cpu.yaml --seeds 0,1,2
+    """
 
     recipe: Path = option(..., "A recipe or a study, as YAML, such as pipelines/demo.yaml.", argument=True)
     workspace: Path | None = option(
@@ -51,7 +60,10 @@ class RunOptions(Options):
         metavar="NAME,...",
     )
     engine_address: str | None = option(
-        None, "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.", panel="studies"
+        None,
+        "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
+        panel="studies",
+        metavar="ADDRESS",
     )
 
     def changes(self) -> dict[str, StageOptions]:

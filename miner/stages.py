@@ -26,8 +26,7 @@ class StageCommand:
 
     Attributes:
         target: "module:function", imported only when it runs, so that `miner --help` stays quick.
-        options: the class of its options.
-        help: one sentence.
+        options: the class of its options, whose docstring is the help.
         parallel: whether several processes that torchrun starts work on it together.
         exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
         refined: the target instead, for options with `refined`; None for a stage that evaluates no run.
@@ -37,7 +36,6 @@ class StageCommand:
 
     target: str
     options: type[Options]
-    help: str
     exclusive: bool = True
     parallel: bool = False
     refined: str | None = None
@@ -72,80 +70,30 @@ def _embed_like_others(images: Mapping[str, Any], workspace: Workspace, force: b
 
 
 STAGES = {
-    "embed": StageCommand(
-        "miner.embed.run:embed", EmbedOptions, "Encode every image of SOURCE once with a frozen encoder."
-    ),
-    "calibrate": StageCommand(
-        "miner.pairs.calibration.run:calibrate",
-        CalibrateOptions,
-        "Propose a similarity band for this encoder and these images: a pair budget below a duplicate ceiling.",
-    ),
-    "pairs": StageCommand(
-        "miner.pairs.run:pairs",
-        PairsOptions,
-        "Find every pair of different images with --min <= cosine <= --max; exactly, unless --engine says otherwise.",
-    ),
-    "export": StageCommand(
-        "miner.export.run:export",
-        ExportOptions,
-        "Write images and pairs as WebDataset shards: original bytes, and the same shards on every run.\n\n"
-        "images-*.tar holds every embedded image once, pairs-*.tar holds PAIRKEY.a.jpg, PAIRKEY.b.jpg and PAIRKEY.json, "
-        "shuffled. They open with webdataset, datasets, wids (index.json) and tar. A run that was killed continues; nothing "
-        "is replaced without --force. Usual next steps: `miner verify`, `miner train`.\n\n"
-        "Without reviewers' rejects: `miner export --exclude decisions.jsonl`. Large images in many pairs: `--references`. To a "
-        "bucket, by four processes: `miner export --to s3://BUCKET/NAME --workers 4`.",
-    ),
-    "publish": StageCommand(
-        "miner.publish.run:publish",
-        PublishOptions,
-        "Make a data set repository of the shards: card, Croissant, checksums; in a folder, or on the Hugging Face Hub.",
-    ),
-    "train": StageCommand(
-        "miner.train.run:train", TrainOptions, "Pretrain a backbone on own views and semantic pairs.", parallel=True
-    ),
-    "refine": StageCommand(
-        "miner.refine.run:refine",
-        RefineStageOptions,
-        "Refine embeddings by a graph network on their neighbour graph, without labels -> refined/, a workspace to mine from again "
-        "(`miner pairs -w WORKSPACE/refined`). `miner eval knn --refined` says what they are worth, "
-        "`miner eval graph` whether it helps. Needs the extra `graph`.",
-        parallel=True,
-    ),
+    "embed": StageCommand("miner.embed.run:embed", EmbedOptions),
+    "calibrate": StageCommand("miner.pairs.calibration.run:calibrate", CalibrateOptions),
+    "pairs": StageCommand("miner.pairs.run:pairs", PairsOptions),
+    "export": StageCommand("miner.export.run:export", ExportOptions),
+    "publish": StageCommand("miner.publish.run:publish", PublishOptions),
+    "train": StageCommand("miner.train.run:train", TrainOptions, parallel=True),
+    "refine": StageCommand("miner.refine.run:refine", RefineStageOptions, parallel=True),
     "eval knn": StageCommand(
         "miner.evaluate.run:knn",
         KnnOptions,
-        "Classify by weighted nearest neighbours on frozen features.",
         refined="miner.refine.comparison.evaluate_refined:knn_of_refined",
         test_images="miner.refine.comparison.evaluate_refined:test_images_of_refined",
     ),
     "eval linear": StageCommand(
         "miner.evaluate.run:linear",
         LinearOptions,
-        "Train a linear classifier on frozen features; what it needs chosen is chosen on training images.\n\n"
-        "--mode fast (logistic regression on features without augmentation) and --mode augmented (SGD over random crops, the "
-        "protocol of papers) keep their results beside each other.",
         refined="miner.refine.comparison.evaluate_refined:linear_of_refined",
         test_images="miner.refine.comparison.evaluate_refined:test_images_of_refined",
     ),
     "eval graph": StageCommand(
-        "miner.refine.comparison.run:eval_graph",
-        GraphOptions,
-        "Say what refinement by a graph network adds: three modes and all controls in one table, for several seeds.",
-        test_images="miner.refine.comparison.run:test_images",
+        "miner.refine.comparison.run:eval_graph", GraphOptions, test_images="miner.refine.comparison.run:test_images"
     ),
-    "review": StageCommand(
-        "miner.review.run:review",
-        ReviewOptions,
-        "Open a page where people judge pairs: same, different, unsure. A few hundred labels estimate the precision of all "
-        "pairs, with an interval; `miner export --exclude` leaves out what was called different.",
-        exclusive=False,
-    ),
-    "report": StageCommand(
-        "miner.report.run:report",
-        ReportOptions,
-        "Write one self-contained HTML page about the workspace: pairs, graphs, refinement, training, accuracy.",
-        exclusive=False,
-    ),
+    "review": StageCommand("miner.review.run:review", ReviewOptions, exclusive=False),
+    "report": StageCommand("miner.report.run:report", ReportOptions, exclusive=False),
 }
 
 

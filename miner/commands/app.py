@@ -28,7 +28,7 @@ class Commands(GroupWithPanels):
         "From images to pairs": ("embed", "calibrate", "pairs", "review"),
         "Publish pairs": ("export", "verify", "publish"),
         "Train and measure": ("train", "eval", "refine", "report"),
-        "Whole recipes, and this machine": ("run", "doctor"),
+        "Recipes, and this machine": ("run", "doctor"),
     }
 
 
@@ -70,13 +70,12 @@ def add_stage(name: str, stage: StageCommand) -> None:
     def run(options: Options, general: GeneralStageOptions) -> Result:
         return run_stage(name, options, Workspace(general.workspace), general.force)
 
-    add_command(name, stage.options, stage.help, run, GeneralStageOptions)
+    add_command(name, stage.options, run, GeneralStageOptions)
 
 
 def add_command(
     name: str,
     options_class: type[Options],
-    help: str,
     run: Callable[[Any, Any], Result],
     general_class: type[GeneralOptions] = GeneralOptions,
 ) -> None:
@@ -84,8 +83,7 @@ def add_command(
 
     Args:
         name: of the command; one that begins with "eval " joins that group.
-        options_class: of the command.
-        help: the text above the options.
+        options_class: of the command; its docstring is the text above the options.
         run: does the work, from the options and the general ones.
         general_class: of the general options.
     """
@@ -106,7 +104,7 @@ def add_command(
     vars(command)["__signature__"] = inspect.Signature(flags)
     command.__annotations__ = {flag.name: flag.annotation for flag in flags}
     group = evaluation if name.startswith("eval ") else app
-    group.command(name.removeprefix("eval "), cls=CommandWithPanels, help=help)(command)
+    group.command(name.removeprefix("eval "), cls=CommandWithPanels, help=inspect.getdoc(options_class))(command)
 
 
 def show(result: Result, as_json: bool) -> None:
@@ -124,33 +122,6 @@ def show(result: Result, as_json: bool) -> None:
 
 for _name, _stage in STAGES.items():
     add_stage(_name, _stage)
-add_command(
-    "verify",
-    VerifyOptions,
-    """Check that what miner wrote is whole and says what it says; exit code 1 on damage.
-
-    Every file is compared with the checksum in its manifest, and every manifest with its own digest. A damaged file is
-    named with the bytes where the damage begins. Files that are missing, or that no manifest lists, are named too.
-
-    Then the content: vectors have length 1, pairs are sorted and inside the band, and some similarities are computed again.
-    In shards every key is unique, every image decodes and is the one that was embedded, and every pair is two different
-    images.
-    """,
-    lambda options, general: load("miner.verify.run:verify")(options.path),
-)
-add_command(
-    "run",
-    RunOptions,
-    """Run all stages of a recipe, or all runs of a study; what is done is skipped.
-
-    A recipe is a list of stages with their options. A study trains several arms, each with several seeds, and compares
-    them in one table. Examples are in the folder pipelines/.
-    """,
-    lambda options, general: load("miner.commands.run:run_recipe")(options, quiet=general.as_json),
-)
-add_command(
-    "doctor",
-    DoctorOptions,
-    "Say what works on this machine: devices, FAISS build, decoders, disk.",
-    lambda options, general: load("miner.commands.doctor:doctor")(options.encoder),
-)
+add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
+add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))
+add_command("doctor", DoctorOptions, lambda options, _: load("miner.commands.doctor:doctor")(options.encoder))

@@ -61,4 +61,4 @@ def metavar(kind: Any) -> str:
 def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
-    return f"{default:,}" if isinstance(default, int) else str(default)
+    return f"{default:,}" if isinstance(default, int) and default >= 100_000 else str(default)

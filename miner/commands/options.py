@@ -32,7 +32,14 @@ class GeneralStageOptions(GeneralOptions):
 
 
 class VerifyOptions(Options):
-    """Options of `miner verify`."""
+    """Check that what miner wrote is whole and says what it says; exit code 1 on damage.
+
+    Every file is compared with the checksum in its manifest, and every manifest with its own digest. A damaged file is named with
+    the bytes where the damage begins. Files that are missing, or that no manifest lists, are named too.
+
+    Then the content: vectors have length 1, pairs are sorted and inside the band, and some similarities are computed again. In
+    shards every key is unique, every image decodes and is the one that was embedded, and every pair is two different images.
+    """
 
     path: str = option(
         ...,
@@ -44,6 +51,11 @@ class VerifyOptions(Options):
 
 
 class DoctorOptions(Options):
-    """Options of `miner doctor`."""
+    """Say what works on this machine: devices, FAISS build, decoders, disk.
 
-    encoder: str | None = option(None, "Measure this encoder with several batch sizes, instead of all checks.")
+    With --encoder, try several batch sizes with this encoder, and name the one to use.
+    """
+
+    encoder: str | None = option(
+        None, "Measure this encoder with several batch sizes, instead of all checks.", metavar="NAME"
+    )

@@ -11,6 +11,15 @@ Pool = Literal["auto", "avg", "cls", "max"]
 
 
 class EmbedOptions(Options):
+    """Encode every image of SOURCE once, with a frozen encoder.
+
+    Images that cannot be read are listed and left out. If SOURCE has grown, the same command encodes only the new images.
+
+    \b
+      miner embed photos/                       a folder of images
+      miner embed cifar10 --encoder resnet50    a data set by name, and another encoder
+    """
+
     panel = "basics"
 
     source: str = option(
@@ -23,6 +32,7 @@ class EmbedOptions(Options):
         "efficientnet_lite0",
         "The frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, "
         "run:FOLDER or onnx:FILE. See docs/encoders.md for all.",
+        metavar="NAME",
     )
     layer: Layer = option(
         "backbone",
@@ -50,6 +60,7 @@ class EmbedOptions(Options):
         "auto",
         "auto (every GPU, or else the CPU), cpu, cuda, mps, or a list such as cuda:0,cuda:1.",
         decides_result=False,
+        metavar="DEVICE",
     )
     workers: int = option(
         0,
@@ -87,6 +98,7 @@ class EmbedOptions(Options):
         "Encode on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
         panel="processes",
         decides_result=False,
+        metavar="ADDRESS",
     )
     dtype: Literal["float16", "float32"] = option("float16", "Type of the stored vectors.", panel="expert")
     block_size: int = option(

@@ -29,11 +29,13 @@ class EvaluateOptions(Options):
         None,
         "Labelled images that vote, or that train the linear classifier, as a source. If not given: the "
         "workspace's own images.",
+        metavar="SOURCE",
     )
     test: str | None = option(
         None,
         "Labelled images to classify, as a source. If not given: the test set of a built-in source, or else a "
         "held-out part of the gallery.",
+        metavar="SOURCE",
     )
     test_fraction: Fraction = option(
         TEST_FRACTION, "Share of the gallery that is held out if there is no test set. It is chosen by key.", gt=0, lt=1
@@ -45,7 +47,9 @@ class EvaluateOptions(Options):
         "embedded images are the gallery, --test is classified, and --limit takes the first test images.",
     )
     batch_size: int = option(256, "Images per forward pass.", ge=1, panel="processes", short="-b")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="processes", decides_result=False)
+    device: str = option(
+        "auto", "auto, cpu, cuda, cuda:1, mps.", panel="processes", decides_result=False, metavar="DEVICE"
+    )
     workers: int = option(
         0, "Threads that decode images. 0: one per core, at most 8.", ge=0, panel="processes", decides_result=False
     )
@@ -62,11 +66,18 @@ class EvaluateOptions(Options):
 
 
 class KnnOptions(EvaluateOptions):
-    """Both protocols are always measured, so kNN has no options of its own."""
+    """Classify test images by a vote of their nearest neighbours, on frozen features.
+
+    Images need labels: class folders, or a --gallery that has them. The result compares the trained backbone with random weights,
+    for k = 200 and k = 20. Test images choose no setting.
+    """
 
 
 class LinearOptions(EvaluateOptions):
-    """Options that belong to `augmented` alone are refused in the other mode."""
+    """Train a linear classifier on frozen features, and classify test images.
+
+    The learning rate, or the penalty, is chosen on held-out training images. The two modes keep their results beside each other.
+    """
 
     mode: Literal["fast", "augmented"] = option(
         "fast",

@@ -9,6 +9,18 @@ from miner.options import Options, option
 
 
 class ExportOptions(Options):
+    """Write images and pairs as WebDataset shards.
+
+    images-*.tar holds every embedded image once, with its original bytes. pairs-*.tar holds PAIRKEY.a.jpg, PAIRKEY.b.jpg and
+    PAIRKEY.json of every pair, shuffled. Every run writes the same bytes. webdataset, datasets, wids (index.json) and tar open the
+    shards. Next: `miner verify`, `miner publish`, `miner train`.
+
+    \b
+      miner export --exclude decisions.jsonl              without the pairs that reviewers rejected
+      miner export --references                           smaller, if an image is in many pairs
+      miner export --to s3://BUCKET/NAME --workers 4      to a bucket, by four processes
+    """
+
     panel = "basics"
 
     shard_size: int = option(
@@ -37,12 +49,14 @@ class ExportOptions(Options):
         None,
         "decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out.",
         decides_result=False,
+        metavar="FILE",
     )
     to: str | None = option(
         None,
         "Write to another folder or any fsspec URL (s3://BUCKET/NAME, gs://, hf://, sftp://...) instead of shards/ "
         "in the workspace. Object stores show only whole files; elsewhere a file is uploaded aside and renamed.",
         decides_result=False,
+        metavar="PLACE",
     )
     workers: int = option(
         1,
@@ -56,6 +70,7 @@ class ExportOptions(Options):
         "Write the shards on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
         panel="processes",
         decides_result=False,
+        metavar="ADDRESS",
     )
 
     @model_validator(mode="after")

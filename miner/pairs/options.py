@@ -13,6 +13,17 @@ _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links"
 
 
 class PairsOptions(Options):
+    """Find every pair of different images whose cosine similarity lies in a band.
+
+    The result is exact, unless --engine is ivf or hnsw. The right band depends on the encoder and on the images; `miner calibrate`
+    proposes one.
+
+    \b
+      miner pairs --auto                     the band of `miner calibrate`
+      miner pairs --min 0.8 --max 0.95       a band of your own
+      miner pairs --auto --neighbors 10      also the graph of nearest neighbours
+    """
+
     panel = "basics"
 
     min: Cosine = option(0.97, "Lowest cosine similarity of a pair.", decides_result=False)
@@ -82,7 +93,9 @@ class PairsOptions(Options):
     ef_search: int | None = option(
         None, "hnsw: candidates while the graph is searched, instead of --recall.", ge=1, panel="expert"
     )
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="engine", decides_result=False)
+    device: str = option(
+        "auto", "auto, cpu, cuda, cuda:1, mps.", panel="engine", decides_result=False, metavar="DEVICE"
+    )
     seed: int = option(0, "Seed of --sample, and of the random choices of ivf and hnsw.", panel="expert")
     memory: str | None = option(
         None,
@@ -90,6 +103,7 @@ class PairsOptions(Options):
         "are read again from disk. If not given: 60 % of the free memory.",
         panel="engine",
         decides_result=False,
+        metavar="SIZE",
     )
     append: bool = option(
         False,
@@ -101,6 +115,7 @@ class PairsOptions(Options):
         "Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
         panel="engine",
         decides_result=False,
+        metavar="ADDRESS",
     )
     max_pairs: int = option(
         50_000_000,
@@ -160,6 +175,12 @@ class PairsOptions(Options):
 
 
 class CalibrateOptions(Options):
+    """Propose a band: the lowest and the highest similarity of a pair.
+
+    The highest is the similarity above which images count as duplicates. The lowest is set so that the band holds --budget
+    pairs per image. Labels are not used. Next: `miner pairs --auto`.
+    """
+
     budget: float = option(1.0, "Wanted number of pairs, per image.", gt=0)
     images: int = option(
         256,
@@ -167,5 +188,5 @@ class CalibrateOptions(Options):
         ge=8,
     )
     batch_size: int = option(64, "Images per forward pass.", ge=1, short="-b", decides_result=False)
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False, metavar="DEVICE")
     seed: int = option(0, "Seed of the augmentations and of the sampled images.")

@@ -68,9 +68,15 @@ class RefineOptions(Options):
         ge=1,
         panel="expert",
     )
-    memory: str = option("8GB", "Memory that a step over all images may take; see --batch-size.", panel="processes")
+    memory: str = option(
+        "8GB", "Memory that a step over all images may take; see --batch-size.", panel="processes", metavar="SIZE"
+    )
     device: str = option(
-        "auto", "auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.", panel="processes", decides_result=False
+        "auto",
+        "auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.",
+        panel="processes",
+        decides_result=False,
+        metavar="DEVICE",
     )
     seed: int = option(0, "Seed of weights, views and batches.")
 
@@ -88,10 +94,17 @@ class RefineOptions(Options):
 
 
 class RefineStageOptions(RefineOptions):
+    """Refine embeddings with a graph network over their nearest neighbours, without labels.
+
+    The folder refined/ is a workspace: `miner pairs -w WORKSPACE/refined` mines from it. `miner eval knn --refined` measures its
+    accuracy, and `miner eval graph` whether the network helps. Needs the extra `graph`.
+    """
+
     run: str | None = option(
         None,
         "Refine the features that this graphnnclr run has learned of the same images, instead of the "
         "embeddings. Teacher and student are the two views, each with its own graph; --neighbors is not used.",
+        metavar="NAME",
     )
     processes: int = option(
         1,
@@ -104,10 +117,17 @@ class RefineStageOptions(RefineOptions):
 
 
 class GraphOptions(RefineOptions):
+    """Compare refinement by a graph network with simpler controls, for several seeds, in one table.
+
+    The controls include the raw features, smoothing over neighbours, and the network before training. Test images meet the graph in
+    three modes. Needs the extra `graph`.
+    """
+
     test: str | None = option(
         None,
         "Labelled images to classify, as a source. If not given: the test set that belongs to a built-in source.",
         decides_result=False,
+        metavar="SOURCE",
     )
     test_limit: int | None = option(None, "Use only this many test images, the first ones.", ge=2, decides_result=False)
     seeds: int = option(3, "Number of repetitions, with the seeds --seed, --seed + 1, and so on.", ge=1)

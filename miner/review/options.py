@@ -4,6 +4,12 @@ from miner.options import Fraction, Options, option
 
 
 class ReviewOptions(Options):
+    """Show pairs to people on a local page, who judge them: same, different, unsure.
+
+    A few hundred answers estimate the precision of all pairs, with an interval. `miner export --exclude` leaves out the pairs that
+    reviewers called different.
+    """
+
     panel = "basics"
 
     labels: int = option(200, "Pairs that each reviewer is asked to judge. The page offers more at the end.", ge=1)
@@ -26,6 +32,7 @@ class ReviewOptions(Options):
         "Address to listen on. If other machines can reach it, the page needs an access token, which the "
         "printed link contains.",
         panel="server",
+        metavar="ADDRESS",
     )
     token: str | None = option(
         None,

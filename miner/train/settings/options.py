@@ -14,7 +14,16 @@ from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS
 
 
 class TrainOptions(ProcessOptions, OptimizerOptions, ViewOptions, MethodOptions, PairOptions):
-    """All options. Those not given have the defaults of the method and of the optimizer."""
+    """Pretrain a backbone on random views of the images and on the mined pairs.
+
+    It needs `miner embed` and `miner pairs`, or --source with --pairs-arm none. An interrupted run continues from its last
+    checkpoint. Next: `miner eval knn`.
+
+    \b
+      miner train                                  MoCo with a ResNet-18
+      miner train --method simclr --epochs 200     another method, for longer
+      miner train --pairs-arm none --name own      a control: own views only, without pairs
+    """
 
     @model_validator(mode="before")
     @classmethod

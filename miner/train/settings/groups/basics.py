@@ -23,6 +23,7 @@ class BasicOptions(Options):
         "Name of the run (letters, digits, . _ -); the method's name if not given.",
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
         decides_result=False,
+        metavar="NAME",
     )
     epochs: int = option(100, "Passes over own-view items and semantic pairs.", ge=1, short="-e")
     batch_size: int = option(256, "Items per step. The run lowers it for few images, and says so.", ge=2, short="-b")
@@ -56,12 +57,14 @@ class BasicOptions(Options):
         None,
         "Start from the backbone of a finished run (its name or folder) or of a file (.safetensors, .pt), with fresh "
         "heads and a new schedule. To continue an interrupted run, give its command again instead.",
+        metavar="RUN",
     )
     source: str | None = option(
         None,
         "Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. "
         "Such a run has used no label and no other image; it can be the encoder of a first round.",
         decides_result=False,
+        metavar="SOURCE",
     )
     limit: int | None = option(
         None, "Train on this many images only, the first ones, and on the pairs among them.", ge=2

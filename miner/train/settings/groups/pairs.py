@@ -21,6 +21,7 @@ class PairOptions(BasicOptions):
         "semantic",
         "What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm "
         f"but none takes as many steps as semantic. {_ARMS}.",
+        metavar="ARM",
     )
     pairs_per_anchor: int | None = option(
         None,
