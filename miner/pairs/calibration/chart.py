@@ -1,4 +1,4 @@
-"""The picture of a calibration: how similar all pairs are, the band, and, where labels exist, how many pairs are right."""
+"""The chart of a calibration: all similarities, the band and, where labels exist, the label precision."""
 
 from pathlib import Path
 
@@ -6,15 +6,15 @@ from miner.artifacts.pairs.band import Band
 from miner.engine import committed
 from miner.engine.records import Record
 
-_LEAST_PAIRS = 20  # sampled pairs that a point of the precision curve must rest on
+_LEAST_PAIRS = 20  # sampled pairs that a point of the precision curve needs
 
 
 def draw_calibration(path: Path, record: Record) -> None:
-    """All similarities on a logarithmic scale, the band, the similarity of images to themselves, and label precision.
+    """Draw all similarities on a logarithmic scale, the band, and label precision.
 
     Args:
-        path: PNG to write.
-        record: of calibration.json: histogram, band, self_similarity.
+        path: of the PNG file.
+        record: of calibration.json; histogram and band are drawn.
     """
     from matplotlib.figure import Figure
 

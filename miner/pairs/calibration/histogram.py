@@ -1,4 +1,4 @@
-"""How similarities are spread over all pairs, estimated from some anchors against all images."""
+"""The histogram of the similarities of all pairs, estimated from some anchors against all images."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -22,9 +22,9 @@ class SimilarityHistogram:
     """Counts of similarities in `BINS` equal bins over [-1, 1].
 
     Attributes:
-        counts: of the sampled pairs, int64 (BINS,).
-        same_label: those of them whose labels agree, or None without labels.
-        scale: pairs in the data set per sampled pair.
+        counts: of sampled pairs, int64 (BINS,).
+        same_label: counts of the sampled pairs whose labels agree; None without labels.
+        scale: pairs of the data set per sampled pair.
     """
 
     counts: NDArray[np.int64]
@@ -56,7 +56,7 @@ class SimilarityHistogram:
         return edge(int(np.flatnonzero(self.counts)[-1]) + 1)
 
     def record(self) -> dict[str, Any]:
-        """As JSON values, in 200 bins."""
+        """The histogram as JSON values, in 200 bins."""
         record: dict[str, Any] = {
             "low": -1.0,
             "high": 1.0,
@@ -71,13 +71,13 @@ class SimilarityHistogram:
 def sample_histogram(
     vectors: Vectors, labels: NDArray[np.int64] | None, seed: int, anchors: int = _ANCHORS
 ) -> SimilarityHistogram:
-    """Similarities of random anchors to all other images; exact when there are no more images than `anchors`.
+    """Similarities of random anchors to all other images; exact if there are at most `anchors` images.
 
     Args:
         vectors: as stored, (n, d).
         labels: int64 (n,), -1 where unknown, or None.
         seed: chooses the anchors.
-        anchors: how many.
+        anchors: number of anchors.
     """
     images = len(vectors)
     chosen = np.sort(np.random.default_rng(seed).permutation(images)[:anchors])
@@ -98,12 +98,12 @@ def sample_histogram(
         if same is not None and labels is not None:
             agree = (labels[chosen, None] == labels[slice(*block)]) & (labels[chosen, None] >= 0)
             same += np.bincount(bins[agree], minlength=BINS + 1)[:BINS]
-    # Each unordered pair of two anchors is counted twice, of an anchor and another image once: n/2 per anchor on average.
+    # A pair of two anchors is counted twice, a pair of an anchor and another image once: n/2 pairs per anchor on average.
     return SimilarityHistogram(counts, same, scale=images / 2 / len(chosen))
 
 
 def bin_of(similarity: Any) -> Any:
-    """Bin number of similarities."""
+    """Bin numbers of similarities."""
     return np.clip(((np.asarray(similarity) + 1) * (BINS / 2) + 1e-6).astype(np.int64), 0, BINS - 1)
 
 

@@ -1,52 +1,101 @@
-"""Mild augmentations: how close an image is to itself when it is photographed almost the same way."""
+"""Self-similarity: how similar two mild augmentations of the same image are to the encoder."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-if TYPE_CHECKING:
-    from miner.embed.encoders import Encoder
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.embed.encoders import Encoder, load_encoder
+from miner.errors import MinerError
+from miner.images.decode import UnreadableImageError, decode_image
+from miner.machine.device import resolve_device, resolve_precision
+from miner.pairs.options import CalibrateOptions
+from miner.source import Entry, Source, open_source
 
-AREA = (0.8, 1.0)
-BRIGHTNESS = (0.9, 1.1)
+_AREA = (0.8, 1.0)
+_BRIGHTNESS = (0.9, 1.1)
+_LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+def measure_self_similarity(options: CalibrateOptions, store: EmbeddingStore) -> NDArray[np.float64]:
+    """Cosines of two mild augmentations of the same image, for a sample of the embedded images.
+
+    Returns:
+        One cosine per image, ascending, float64 (n,).
+    Raises:
+        MinerError: no encoder made the embeddings, or the encoder or the images have changed since.
+    """
+    embeddings, request = store.manifest, store.manifest.request
+    if request.encoder is None:
+        raise MinerError(
+            f"{store.folder} holds refined embeddings. No encoder computes them from an image, which calibration needs. Run "
+            "`miner pairs` with --min and --max."
+        )
+    device = resolve_device(options.device)
+    encoder = load_encoder(request.encoder, device, request.layer, request.pool)
+    if embeddings.encoder.weights_sha256 not in (None, encoder.record()["weights_sha256"]):
+        raise MinerError(
+            f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
+        )
+    source = open_source(embeddings.source.spec)
+    keys = set(store.keys)
+    entries = [entry for entry in source.entries if entry.key in keys]
+    if len(entries) < 2:
+        raise MinerError(
+            f"The images of {embeddings.source.spec} are gone since they were embedded. Embed again with --force."
+        )
+    rng = np.random.default_rng(options.seed)
+    chosen = np.sort(rng.permutation(len(entries))[: options.images])
+    return self_similarity(
+        encoder,
+        (_decoded(source, entries[row]) for row in chosen),
+        rng,
+        options.batch_size,
+        device,
+        resolve_precision(request.precision, device),
+    )
+
+
+def quantiles(similarity: NDArray[np.float64]) -> dict[str, float]:
+    """Quantiles by name: `q05` is the 5 % quantile, `q50` the median."""
+    return {f"q{round(level * 100):02d}": float(np.quantile(similarity, level)) for level in _LEVELS}
 
 
 def mild_augmentation(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """An RGB image with a random crop of 80 to 100 % of its area, a flip half of the time, and brightness and contrast +-10 %."""
+    """A random crop of 80 to 100 % of the area of an RGB image, flipped half of the time, with brightness and contrast +-10 %."""
     width, height = image.size
-    side = np.sqrt(rng.uniform(*AREA))
+    side = np.sqrt(rng.uniform(*_AREA))
     crop_width, crop_height = max(1, round(width * side)), max(1, round(height * side))
     left, top = rng.integers(0, width - crop_width + 1), rng.integers(0, height - crop_height + 1)
     image = image.crop((int(left), int(top), int(left) + crop_width, int(top) + crop_height))
     if rng.random() < 0.5:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    image = ImageEnhance.Brightness(image).enhance(rng.uniform(*BRIGHTNESS))
-    return ImageEnhance.Contrast(image).enhance(rng.uniform(*BRIGHTNESS))
+    image = ImageEnhance.Brightness(image).enhance(rng.uniform(*_BRIGHTNESS))
+    return ImageEnhance.Contrast(image).enhance(rng.uniform(*_BRIGHTNESS))
 
 
 def self_similarity(
-    encoder: "Encoder",
+    encoder: Encoder,
     images: Iterable[Image.Image],
     rng: np.random.Generator,
     batch_size: int = 64,
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
 ) -> NDArray[np.float64]:
-    """Cosine of two mild augmentations of the same image.
+    """Cosines of two mild augmentations of the same image.
 
     Args:
         encoder: on `device`, the CPU if not given.
-        images: RGB; read one batch at a time.
-        rng: draws the augmentations.
+        images: RGB images; read one batch at a time.
+        rng: of the augmentations.
         batch_size: images per forward pass.
         device, precision: of the arithmetic.
     Returns:
-        one per image, ascending, float64 (n,).
+        One cosine per image, ascending, float64 (n,).
     """
     vectors = []
     for batch in _batches(iter(images), batch_size):
@@ -55,6 +104,20 @@ def self_similarity(
         vectors.append(encoder.encode(pixels, precision).cpu().numpy())
     both = np.concatenate(vectors).astype(np.float64)
     return np.sort((both[0::2] * both[1::2]).sum(axis=1))
+
+
+def _decoded(source: Source, entry: Entry) -> Image.Image:
+    """An embedded image, decoded again.
+
+    Raises:
+        MinerError: the image has changed since it was embedded.
+    """
+    try:
+        return decode_image(source.read(entry))
+    except (OSError, UnreadableImageError) as error:
+        raise MinerError(
+            f"The image {entry.path} of {source.spec} has changed since it was embedded ({error})."
+        ) from error
 
 
 def _batches(images: Iterator[Image.Image], size: int) -> Iterator[list[Image.Image]]:
