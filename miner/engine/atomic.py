@@ -34,10 +34,8 @@ def committed(path: AnyPath) -> Iterator[Path]:
     if isinstance(path, RemotePath):
         with tempfile.TemporaryDirectory(prefix="miner-") as scratch:
             local = Path(scratch) / path.name
-            try:
-                yield local
-            except OSError as error:
-                raise explain_write_error(error, local) from error
+            with committed(local) as partial:
+                yield partial
             path.receive(local)
         return
     partial = partial_path(path)

@@ -5,10 +5,13 @@ agree up to the first block whose digits differ. One pass over the bytes gives t
 """
 
 import hashlib
+import os
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
+
+from miner.engine.remote import AnyPath
 
 _SMALLEST_BLOCK_BYTES = 4096
 _MOST_BLOCKS = 256
@@ -55,7 +58,7 @@ class RunningDigest:
         return {"bytes": self._bytes, "sha256": sha256, "blocks": "".join([*self._blocks, *rest])}
 
 
-def file_record(path: Path, size_bytes: int | None = None) -> dict[str, Any]:
+def file_record(path: AnyPath, size_bytes: int | None = None) -> dict[str, Any]:
     """The record of a file.
 
     Args:
@@ -63,14 +66,11 @@ def file_record(path: Path, size_bytes: int | None = None) -> dict[str, Any]:
         size_bytes: of the whole file, if this one may be a damaged copy; by default the size that the file has.
     """
     with path.open("rb") as stream:
-        return stream_record(stream, path.stat().st_size if size_bytes is None else size_bytes)
-
-
-def stream_record(stream: IO[bytes], size_bytes: int) -> dict[str, Any]:
-    """The record of the rest of a stream; `size_bytes` as in `file_record`."""
-    digest = RunningDigest(size_bytes)
-    while chunk := stream.read(_CHUNK_BYTES):
-        digest.update(chunk)
+        found_bytes = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        digest = RunningDigest(found_bytes if size_bytes is None else size_bytes)
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
     return digest.record()
 
 

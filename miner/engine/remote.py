@@ -45,19 +45,14 @@ class RemotePath:
         with self._explained("reached"):
             return bool(files.exists(path))
 
-    def open(self) -> IO[bytes]:
+    def open(self, mode: str = "rb") -> IO[bytes]:
         files, path = file_system(self.url)
         with self._explained("read"):
-            return files.open(path, "rb")  # type: ignore[no-any-return]
+            return files.open(path, mode)  # type: ignore[no-any-return]
 
     def read_bytes(self) -> bytes:
         with self.open() as stream:
             return stream.read()
-
-    def size_bytes(self) -> int:
-        files, path = file_system(self.url)
-        with self._explained("read"):
-            return int(files.size(path))
 
     def unlink(self, missing_ok: bool = False) -> None:
         files, path = file_system(self.url)

@@ -6,6 +6,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -73,10 +74,11 @@ class LocalExecutor:
                 yield unit
             return
         context = get_context("spawn")
-        free: Any = context.SimpleQueue()
+        free: SimpleQueue[str] = context.SimpleQueue()
         for device in self.devices:
             free.put(device)
-        with ProcessPoolExecutor(self.workers, context, _take_device, (free if self.devices else None,)) as pool:
+        start: Any = (_take_device, (free,)) if self.devices else ()
+        with ProcessPoolExecutor(self.workers, context, *start) as pool:
             futures = {pool.submit(unit.execute): unit for unit in units}
             try:
                 for future in as_completed(futures):
@@ -94,9 +96,8 @@ class LocalExecutor:
 _assigned: list[str] = []
 
 
-def _take_device(free: Any) -> None:
-    if free is not None:
-        _assigned.append(free.get())
+def _take_device(free: "SimpleQueue[str]") -> None:
+    _assigned.append(free.get())
 
 
 def assigned_device() -> str | None:

@@ -10,7 +10,7 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, finished_items, run
-from miner.engine.digest import file_record, stream_record
+from miner.engine.digest import file_record
 from miner.engine.records import Record, fingerprint
 from miner.engine.remote import AnyPath
 from miner.engine.result import Result
@@ -80,12 +80,7 @@ def _shard_record(note: AnyPath, shard: AnyPath) -> Record:
         record = json.loads(note.read_bytes())
     except (FileNotFoundError, ValueError):
         record = None
-    if isinstance(record, dict):
-        return record
-    if isinstance(shard, Path):
-        return file_record(shard)
-    with shard.open() as stream:
-        return stream_record(stream, shard.size_bytes())
+    return record if isinstance(record, dict) else file_record(shard)
 
 
 def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsManifest) -> Record:

@@ -16,22 +16,16 @@ _NARROW = {
     "label_a": "int32",
     "label_b": "int32",
 }
+_DTYPES = {name: name for name in ("string", "bool", "int8", "int16", "int32", "int64")}
+_DTYPES |= {"large_string": "string", "float": "float32", "double": "float64"}
 _BY_TYPE = ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"))
 
 
 def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Feature] | None:
     """Features of a table; None if a column has a type that a card cannot state."""
-    names = {
-        pa.string(): "string",
-        pa.large_string(): "string",
-        pa.bool_(): "bool",
-        pa.float32(): "float32",
-        pa.float64(): "float64",
-    }
-    names |= {integer: str(integer) for integer in (pa.int8(), pa.int16(), pa.int32(), pa.int64())}
-    if any(field.type not in names for field in schema):
-        return None
-    return [_feature(field.name, names[field.type], classes) for field in schema]
+    types = [_DTYPES.get(str(field.type)) for field in schema]
+    named = [_feature(name, dtype, classes) for name, dtype in zip(schema.names, types, strict=True) if dtype]
+    return named if len(named) == len(schema) else None
 
 
 def sample_features(fields: Sequence[str], record: Mapping[str, Any], classes: Sequence[str] | None) -> list[Feature]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class DataSet:
+class Draft:
     """What will be published, before anything is written.
 
     Attributes:
@@ -51,20 +51,20 @@ def publish(options: PublishOptions, workspace: Workspace, *, force: bool = Fals
         MinerError: a stage is missing, stages do not belong together, a file is damaged, or the target is not free.
     """
     target = destination(options.to, workspace)
-    dataset = _data_set(options, workspace, target)
+    draft = _draft(options, workspace, target)
     if options.dry_run:
-        return _rehearsal(dataset, target)
-    stage = Stage(target.folder, dataset.request)
+        return _rehearsal(draft, target)
+    stage = Stage(target.folder, draft.request)
     manifest = None if force else stage.finished()
     fresh = manifest is None
     if manifest is None:
-        manifest = _write(dataset, stage, force)
+        manifest = _write(draft, stage, force)
     if target.repository is None:
-        return _result(dataset, manifest, target, fresh)
-    return _uploaded(dataset, manifest, target, options.private, force, fresh)
+        return _result(draft, manifest, target, fresh)
+    return _uploaded(draft, manifest, target, options.private, force, fresh)
 
 
-def _data_set(options: PublishOptions, workspace: Workspace, target: Destination) -> DataSet:
+def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -> Draft:
     from miner.publish.about import describe
     from miner.publish.card import card
     from miner.publish.contents import DATA, read_contents
@@ -98,7 +98,7 @@ def _data_set(options: PublishOptions, workspace: Workspace, target: Destination
         "date": date,
         "files": sorted([*texts, *(file.name for file in contents.files)]),
     }
-    return DataSet(about, texts, json.loads(json.dumps(request)))
+    return Draft(about, texts, json.loads(json.dumps(request)))
 
 
 def _shard_manifest(shards: Record) -> bytes:
@@ -114,53 +114,49 @@ def _checksums(texts: Mapping[str, bytes], files: "Sequence[DataFile]") -> bytes
     return "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items())).encode()
 
 
-def _write(dataset: DataSet, stage: Stage, force: bool) -> Record:
+def _write(draft: Draft, stage: Stage, force: bool) -> Record:
     from miner.publish.link_files import link_or_copy, prepare_folder
 
-    prepare_folder(stage.folder, dataset.request, force)
-    write_json(stage.folder / "request.json", dataset.request)
-    units = [Unit(file.name, (stage.folder / file.name,), partial(link_or_copy, file)) for file in dataset.files]
+    prepare_folder(stage.folder, draft.request, force)
+    write_json(stage.folder / "request.json", draft.request)
+    units = [Unit(file.name, (stage.folder / file.name,), partial(link_or_copy, file)) for file in draft.files]
     with Progress("publish", len(units), "files", finished_items(units)) as progress:
         run(units, progress=progress)
-    for name, content in dataset.texts.items():
+    for name, content in draft.texts.items():
         write_bytes(stage.folder / name, content)
-    configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in dataset.about.contents.configs}
-    digests = {name: file_record(stage.folder / name) for name in dataset.texts}
-    digests |= {file.name: file.record for file in dataset.files}
-    return write_manifest(stage.folder, dataset.request, digests, {"title": dataset.about.title, "configs": configs})
+    configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in draft.about.contents.configs}
+    digests = {name: file_record(stage.folder / name) for name in draft.texts}
+    digests |= {file.name: file.record for file in draft.files}
+    return write_manifest(stage.folder, draft.request, digests, {"title": draft.about.title, "configs": configs})
 
 
-def _uploaded(
-    dataset: DataSet, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool
-) -> Result:
+def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool) -> Result:
     from miner.publish.hub import upload
 
     assert target.repository is not None
     files = {**manifest["files"], "manifest.json": file_record(target.folder / "manifest.json")}
-    done = upload(target.folder, files, target.repository, title=dataset.about.title, private=private, force=force)
-    local = _result(dataset, manifest, target, fresh)
+    done = upload(target.folder, files, target.repository, title=draft.about.title, private=private, force=force)
+    local = _result(draft, manifest, target, fresh)
     record = {**manifest, "repository": target.repository, "url": done.url, "commit": done.commit}
     state = "uploaded to" if done.fresh else "all of it was already at"
     line = f"publish: {state} {done.url} (commit {done.commit[:12]})"
     return Result("publish", record, [*local.lines, line], fresh or done.fresh, [("published", done.url)])
 
 
-def _result(dataset: DataSet, manifest: Record, target: Destination, fresh: bool) -> Result:
+def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) -> Result:
     sizes = ", ".join(f"{name} {config['rows']:,} rows" for name, config in manifest["configs"].items())
-    line = f"publish: {dataset.about.title}: {sizes}; {_total(dataset)}, in {target.folder}"
+    line = f"publish: {draft.about.title}: {sizes}; {_total(draft)}, in {target.folder}"
     return Result("publish", manifest, [line], fresh, [("published", str(target.folder))])
 
 
-def _rehearsal(dataset: DataSet, target: Destination) -> Result:
-    sizes = {file.name: file.bytes for file in dataset.files} | {
-        name: len(text) for name, text in dataset.texts.items()
-    }
+def _rehearsal(draft: Draft, target: Destination) -> Result:
+    sizes = {file.name: file.bytes for file in draft.files} | {name: len(text) for name, text in draft.texts.items()}
     where = f"https://huggingface.co/datasets/{target.repository}" if target.repository else str(target.folder)
-    lines = [f"publish: would write {len(sizes) + 1} files, {_total(dataset)}, to {where}:"]
+    lines = [f"publish: would write {len(sizes) + 1} files, {_total(draft)}, to {where}:"]
     lines += [f"  {format_bytes(count):>12}  {name}" for name, count in sorted(sizes.items())]
-    record = {"request": dataset.request, "sizes": sizes, "to": target.repository or str(target.folder)}
+    record = {"request": draft.request, "sizes": sizes, "to": target.repository or str(target.folder)}
     return Result("publish", record, [*lines, "publish: nothing was written (--dry-run)"], rehearsal=True)
 
 
-def _total(dataset: DataSet) -> str:
-    return format_bytes(sum(file.bytes for file in dataset.files) + sum(map(len, dataset.texts.values())))
+def _total(draft: Draft) -> str:
+    return format_bytes(sum(file.bytes for file in draft.files) + sum(map(len, draft.texts.values())))

@@ -1,12 +1,9 @@
 """The folder that is verified: local, or behind any fsspec URL. Its files are fetched when they are looked at."""
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from miner.engine.explain import explained, one_line
 from miner.engine.remote import file_system, is_local
@@ -18,7 +15,7 @@ _KNOWN_FOLDERS = ("", "embeddings/", "pairs/", "shards/", "report/")
 
 
 class Location:
-    """A folder and everything below it; use as a context manager.
+    """A folder and everything below it.
 
     Attributes:
         files: paths of all files below the folder, sorted.
@@ -26,30 +23,23 @@ class Location:
 
     Args:
         where: path or URL.
+        scratch: an empty folder of this machine for fetched files.
     Raises:
         UsageError: there is no such folder, or the URL cannot be opened at all.
         MinerError: the server does not answer.
     """
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, scratch: Path) -> None:
         self.where = where.rstrip("/") or "/"
         self._system, root = file_system(self.where)
         self._root = root.rstrip("/")
         self._local = is_local(self._system)
         self._web = self.where.startswith(("http://", "https://"))
+        self._scratch = scratch
         self._fetched: dict[str, Path] = {}
         self.complete = True
         found = _walk(Path(self._root)) if self._local else self._listed()
         self.files = dict.fromkeys(sorted(found))  # in order, and quick to search
-
-    def __enter__(self) -> Self:
-        self._scratch = tempfile.TemporaryDirectory(prefix="miner-verify-")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._scratch.cleanup()
 
     def full_path(self, path: str) -> str:
         """Path or URL of a file, for messages."""
@@ -71,7 +61,7 @@ class Location:
         if self._local:
             return Path(self._root) / path
         if path not in self._fetched:
-            target = Path(self._scratch.name) / f"{len(self._fetched)}-{path.rpartition('/')[2]}"
+            target = self._scratch / f"{len(self._fetched)}-{path.rpartition('/')[2]}"
             with self._explained(path):
                 self._system.get_file(f"{self._root}/{path}", str(target))
             self._fetched[path] = target

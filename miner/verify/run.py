@@ -1,5 +1,8 @@
 """`miner verify`: whether what miner wrote is whole, and says what it says."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 from miner.engine.records import Record
 from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
@@ -17,7 +20,8 @@ def verify(where: str) -> Result:
         UsageError: nothing there was written by miner.
         MinerError: a file is missing, damaged, extra, or does not fit the others; the message names the first one.
     """
-    with Location(str(where)) as location:
+    with TemporaryDirectory(prefix="miner-verify-") as scratch:
+        location = Location(where, Path(scratch))
         found = survey(location)
         if not found.folders:
             raise UsageError(f"{where} holds no folder that miner finished (no manifest.json with checksums).")
