@@ -44,6 +44,8 @@ def before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str,
 def nearest_images(vectors: Vectors, rows: Rows, count: int) -> list[list[Neighbour]]:
     """The nearest neighbours of some images, as a neighbour graph lists them: by cosine in float64, then by row number.
 
+    In NumPy, because the report imports no torch.
+
     Args:
         vectors: vectors of all images.
         rows: rows of the images whose neighbours are wanted.
