@@ -44,7 +44,11 @@ def _draw(size: ChartSize, points: list[dict[str, Any]], chance: float | None) -
     return [
         *y_axis(share, [0, 0.5, 1], right, "share", "{:.0%}".format),
         path([(x(point["min"]), share(point["coverage"])) for point in points], class_="line coverage"),
-        *(_coverage_labels(x, share, named) if chance is None else _precision(x, share, points, named, chance, right)),
+        *(
+            _labels(x, share, named, "coverage")
+            if chance is None
+            else _precision(x, share, points, named, chance, right)
+        ),
         *y_axis(pairs, log_ticks(1, pairs.high, most=3), right, "pairs", short_count),
         *(_bar(x, pairs, point, half_step) for point in points),
         *(_label(x(point["min"]), pairs(point["pairs"]) - 6, f"{point['pairs']:,}") for point in named),
@@ -60,12 +64,12 @@ def _precision(
         *_chance(share, chance, right),
         path(places, class_="line"),
         *(tag("circle", cx=across, cy=down, r=3.2, class_="dot") for across, down in places),
-        *(_label(x(point["min"]), share(point["precision"]) - 9, f"{point['precision']:.0%}") for point in named),
+        *_labels(x, share, named, "precision"),
     ]
 
 
-def _coverage_labels(x: Scale, share: Scale, named: list[dict[str, Any]]) -> list[str]:
-    return [_label(x(point["min"]), share(point["coverage"]) - 9, f"{point['coverage']:.0%}") for point in named]
+def _labels(x: Scale, share: Scale, named: list[dict[str, Any]], key: str) -> list[str]:
+    return [_label(x(point["min"]), share(point[key]) - 9, f"{point[key]:.0%}") for point in named]
 
 
 def _coverage_in_words(point: dict[str, Any]) -> str:

@@ -32,27 +32,19 @@ class Map:
 
 
 @dataclass(frozen=True)
-class Colour:
-    """A style of dots and the class that it stands for."""
-
-    style: str
-    name: str
-
-
-@dataclass(frozen=True)
 class Maps:
     """Maps of the same images by several features.
 
     Attributes:
         shown: number of images drawn.
         images: number of images in all.
-        legend: empty without labels.
+        legend: the name of the class by the style of its dots; empty without labels.
     """
 
     shown: int
     images: int
     maps: list[Map]
-    legend: list[Colour]
+    legend: dict[str, str]
 
 
 def make_maps(features: Sequence[NamedVectors], labels: Rows, classes: Sequence[str] | None) -> Maps:
@@ -95,16 +87,16 @@ def principal_map(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], t
     return points * np.where(farthest < 0, -1.0, 1.0), (first / whole, second / whole)
 
 
-def _kinds(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], list[Colour]]:
+def _kinds(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], dict[str, str]]:
     """The dots of each style, and the legend. The most frequent classes have a colour each, all others share one."""
     known, images = np.unique(labels[labels >= 0], return_counts=True)
     if not len(known):
-        return {"plain": np.ones(len(labels), bool)}, []
+        return {"plain": np.ones(len(labels), bool)}, {}
     coloured = np.sort(known[np.argsort(-images, kind="stable")[:_COLOURS]])
     kinds = {f"class-{number}": labels == label for number, label in enumerate(coloured)}
-    legend = [Colour(style, class_name(int(label), classes)) for style, label in zip(kinds, coloured, strict=True)]
+    legend = {style: class_name(int(label), classes) for style, label in zip(kinds, coloured, strict=True)}
     rest = ~np.isin(labels, coloured)
     if rest.any():
-        legend.append(Colour("rest", "other classes, or none"))
+        legend["rest"] = "other classes, or none"
         kinds = {"rest": rest, **kinds}
     return kinds, legend

@@ -33,14 +33,6 @@ class AccuracyRow:
     majority: str
 
 
-@dataclass(frozen=True)
-class EvaluationSettings:
-    """The settings that some evaluations share, in one or two sentences."""
-
-    runs: str
-    text: str
-
-
 def accuracy_rows(runs: Iterable[Run]) -> list[AccuracyRow]:
     """A row for each evaluated run and protocol."""
     return [
@@ -51,14 +43,14 @@ def accuracy_rows(runs: Iterable[Run]) -> list[AccuracyRow]:
     ]
 
 
-def evaluation_settings(runs: Iterable[Run]) -> list[EvaluationSettings]:
-    """The settings of all evaluations; evaluations with equal settings share an entry."""
+def evaluation_settings(runs: Iterable[Run]) -> dict[str, str]:
+    """The settings of all evaluations in one or two sentences, by the names of the evaluations that share them."""
     names: dict[str, list[str]] = {}
     for run in runs:
         for name, record in run.evaluations.items():
             if any(_results(record)):
                 names.setdefault(_settings(record), []).append(f"{run.name} ({name})")
-    return [EvaluationSettings(", ".join(group), text) for text, group in names.items()]
+    return {", ".join(group): text for text, group in names.items()}
 
 
 def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:

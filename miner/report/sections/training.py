@@ -54,11 +54,11 @@ class MethodCurves:
 
 def run_rows(runs: Iterable[Run]) -> list[RunRow]:
     """A row for each run, without the columns that are empty in all rows."""
-    rows = [RunRow(run.name, index % _MOST_COLOURS, _cells(run)) for index, run in enumerate(runs)]
-    filled = {column for row in rows for column, cell in row.cells.items() if cell}
+    cells = {run.name: _cells(run) for run in runs}
+    filled = {column for row in cells.values() for column, cell in row.items() if cell}
     return [
-        RunRow(row.name, row.colour, {column: cell for column, cell in row.cells.items() if column in filled})
-        for row in rows
+        RunRow(name, index % _MOST_COLOURS, {column: row[column] for column in row if column in filled})
+        for index, (name, row) in enumerate(cells.items())
     ]
 
 
