@@ -25,7 +25,7 @@ def miner(*arguments: str, **environment: str) -> subprocess.CompletedProcess[st
         (["pairs"], 1, "Run `miner embed SOURCE` first"),
         (["calibrate"], 1, "Run `miner embed SOURCE` first"),
         (["export"], 1, "Run `miner embed SOURCE` first"),
-        (["publish", "--license", "mit"], 1, "Run `miner export` first"),
+        (["publish", "--license", "mit"], 1, "Run `miner embed SOURCE` first"),
         (["embed", "nowhere"], 2, "There is no source 'nowhere'"),
         (["embed", "sample", "--encoder", "resnet49"], 2, "Did you mean"),
         (["embed", "sample", "--device", "cuda:7"], 2, "no such device"),
