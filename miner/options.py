@@ -32,8 +32,8 @@ class Options(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         for name in cls.__annotations__.keys() & cls.model_fields.keys() if cls.panel else ():
-            field = cls.model_fields[name]
-            field.json_schema_extra = {"panel": cls.panel, **marks(field)}
+            said = marks(cls.model_fields[name])
+            said["panel"] = said["panel"] or cls.panel
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -62,7 +62,7 @@ class Options(BaseModel):
 
     def _decides_result(self, name: str) -> bool:
         field = type(self).model_fields[name]
-        decides = marks(field).get("decides_result", True)
+        decides = marks(field)["decides_result"]
         return getattr(self, name) != field.default if decides == "if changed" else bool(decides)
 
 
@@ -95,18 +95,15 @@ def option(
         variable: the environment variable that is read where no flag is given.
         checks: of the value, as in pydantic's `Field`.
     """
-    said: dict[str, Any] = {
-        "decides_result": None if decides_result is True else decides_result,
-        "argument": argument or None,
-        **{"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable},
-    }
-    given = {name: value for name, value in said.items() if value is not None}
-    return Field(default, description=description, json_schema_extra=given, **checks)
+    said: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
+    said |= {"argument": argument, "decides_result": decides_result}
+    return Field(default, description=description, json_schema_extra=said, **checks)
 
 
 def marks(field: FieldInfo) -> dict[str, Any]:
-    """What `option` was told of a field beside its default, its description and its checks, if anything."""
-    return field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+    """What `option` was told of a field beside its default, its description and its checks."""
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
 
 
 def flag_name(field: str) -> str:

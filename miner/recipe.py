@@ -60,10 +60,7 @@ class RunOptions(Options):
         metavar="NAME,...",
     )
     engine_address: str | None = option(
-        None,
-        "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
-        panel="studies",
-        metavar="ADDRESS",
+        None, "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.", panel="studies"
     )
 
     def changes(self) -> dict[str, StageOptions]:

@@ -11,7 +11,13 @@ from pydantic_core import PydanticUndefined
 
 from miner.options import Options, flag_name, marks
 
-_WORDS = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+# What a value looks like, by the name of the field, or else by its type.
+_BY_NAME = {
+    **dict.fromkeys(("source", "gallery", "test"), "SOURCE"),
+    **dict.fromkeys(("encoder", "name", "run"), "NAME"),
+    **{"device": "DEVICE", "engine_address": "ADDRESS", "host": "ADDRESS", "memory": "SIZE", "to": "PLACE"},
+}
+_BY_TYPE = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 
 def flags_of(options: type[Options]) -> list[inspect.Parameter]:
@@ -24,16 +30,16 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     required = field.default is PydanticUndefined
     shown: dict[str, Any] = {
         "help": field.description,
-        "metavar": said.get("metavar") or (name.upper() if said.get("argument") else metavar(kind)),
+        "metavar": said["metavar"] or (name.upper() if said["argument"] else metavar(name, kind)),
         "show_default": False if required or field.default in (None, []) else _shown(field.default),
-        "envvar": said.get("variable"),
-        "rich_help_panel": said.get("panel"),
+        "envvar": said["variable"],
+        "rich_help_panel": said["panel"],
     }
-    if said.get("argument"):
+    if said["argument"]:
         marker = typer.Argument(**shown)
     else:
-        flag = said.get("flag") or flag_name(name)
-        names = [f"{flag}/--no{flag[1:]}" if kind is bool else flag, *filter(None, [said.get("short")])]
+        flag = said["flag"] or flag_name(name)
+        names = [f"{flag}/--no{flag[1:]}" if kind is bool else flag, *filter(None, [said["short"]])]
         marker = typer.Option(*names, **shown)
     return inspect.Parameter(
         name,
@@ -53,9 +59,9 @@ def plain_type(annotation: Any) -> Any:
     return annotation
 
 
-def metavar(kind: Any) -> str:
+def metavar(name: str, kind: Any) -> str:
     """What a value looks like, for people."""
-    return "|".join(get_args(kind)) if get_origin(kind) is Literal else _WORDS.get(kind, "")
+    return "|".join(get_args(kind)) if get_origin(kind) is Literal else _BY_NAME.get(name) or _BY_TYPE.get(kind, "")
 
 
 def _shown(default: Any) -> str:

@@ -56,6 +56,4 @@ class DoctorOptions(Options):
     With --encoder, try several batch sizes with this encoder, and name the one to use.
     """
 
-    encoder: str | None = option(
-        None, "Measure this encoder with several batch sizes, instead of all checks.", metavar="NAME"
-    )
+    encoder: str | None = option(None, "Measure this encoder with several batch sizes, instead of all checks.")

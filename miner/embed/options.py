@@ -32,7 +32,6 @@ class EmbedOptions(Options):
         "efficientnet_lite0",
         "The frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, "
         "run:FOLDER or onnx:FILE. See docs/encoders.md for all.",
-        metavar="NAME",
     )
     layer: Layer = option(
         "backbone",
@@ -57,15 +56,11 @@ class EmbedOptions(Options):
         decides_result=False,
     )
     device: str = option(
-        "auto",
-        "auto (every GPU, or else the CPU), cpu, cuda, mps, or a list such as cuda:0,cuda:1.",
-        decides_result=False,
-        metavar="DEVICE",
+        "auto", "auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1.", decides_result=False
     )
     workers: int = option(
         0,
-        "Threads that decode images, and on a CPU also encode them. 0: one per core, at most 8 with a GPU and 32 on a "
-        "CPU.",
+        "Threads that decode images, and on a CPU encode them. 0: one per core, at most 32, or 8 with a GPU.",
         ge=0,
         panel="processes",
         decides_result=False,
@@ -88,17 +83,13 @@ class EmbedOptions(Options):
         decides_result="if changed",
     )
     max_errors: Fraction = option(
-        0.01,
-        "Stop when a larger share of the images cannot be used. 10 unusable images are always allowed.",
-        panel="expert",
-        decides_result=False,
+        0.01, "Share of unusable images at which to stop; 10 are always allowed.", panel="expert", decides_result=False
     )
     engine_address: str | None = option(
         None,
         "Encode on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
         panel="processes",
         decides_result=False,
-        metavar="ADDRESS",
     )
     dtype: Literal["float16", "float32"] = option("float16", "Type of the stored vectors.", panel="expert")
     block_size: int = option(

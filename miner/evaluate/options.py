@@ -29,16 +29,14 @@ class EvaluateOptions(Options):
         None,
         "Labelled images that vote, or that train the linear classifier, as a source. If not given: the "
         "workspace's own images.",
-        metavar="SOURCE",
     )
     test: str | None = option(
         None,
         "Labelled images to classify, as a source. If not given: the test set of a built-in source, or else a "
         "held-out part of the gallery.",
-        metavar="SOURCE",
     )
     test_fraction: Fraction = option(
-        TEST_FRACTION, "Share of the gallery that is held out if there is no test set. It is chosen by key.", gt=0, lt=1
+        TEST_FRACTION, "Share of the gallery to hold out if there is no test set.", gt=0, lt=1
     )
     limit: int | None = option(None, "Use only this many images of each source, chosen by key.", ge=2)
     refined: bool = option(
@@ -47,9 +45,7 @@ class EvaluateOptions(Options):
         "embedded images are the gallery, --test is classified, and --limit takes the first test images.",
     )
     batch_size: int = option(256, "Images per forward pass.", ge=1, panel="processes", short="-b")
-    device: str = option(
-        "auto", "auto, cpu, cuda, cuda:1, mps.", panel="processes", decides_result=False, metavar="DEVICE"
-    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="processes", decides_result=False)
     workers: int = option(
         0, "Threads that decode images. 0: one per core, at most 8.", ge=0, panel="processes", decides_result=False
     )

@@ -24,10 +24,7 @@ class ExportOptions(Options):
     panel = "basics"
 
     shard_size: int = option(
-        256,
-        "Largest size of a shard, in MB. A sample that is larger gets a shard of its own.",
-        ge=1,
-        panel="expert",
+        256, "Largest size of a shard, in MB. A sample that is larger gets a shard of its own.", ge=1, panel="expert"
     )
     shard_count: int | None = option(
         None, "Most samples in a shard. Default: no limit but the size.", ge=1, panel="expert"
@@ -56,7 +53,6 @@ class ExportOptions(Options):
         "Write to another folder or any fsspec URL (s3://BUCKET/NAME, gs://, hf://, sftp://...) instead of shards/ "
         "in the workspace. Object stores show only whole files; elsewhere a file is uploaded aside and renamed.",
         decides_result=False,
-        metavar="PLACE",
     )
     workers: int = option(
         1,
@@ -70,7 +66,6 @@ class ExportOptions(Options):
         "Write the shards on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
         panel="processes",
         decides_result=False,
-        metavar="ADDRESS",
     )
 
     @model_validator(mode="after")

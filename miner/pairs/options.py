@@ -34,9 +34,7 @@ class PairsOptions(Options):
         False, "Take the band that `miner calibrate` has proposed, instead of --min and --max.", decides_result=False
     )
     sample: float | None = option(
-        None,
-        "Mine among a random part of the images only: a fraction up to 1, or a number of images. SePP-ID takes 0.1.",
-        gt=0,
+        None, "Mine among random images only: a fraction up to 1, or their number. SePP-ID: 0.1.", gt=0
     )
     top_k: int | None = option(None, "Most partners of one image. The most similar ones are kept.", ge=1)
     most_similar: int | None = option(
@@ -47,22 +45,16 @@ class PairsOptions(Options):
         "Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5.",
     )
     neighbors: int | None = option(
-        None,
-        "Also write the exact graph of this many nearest neighbours of every image, and report its hubs.",
-        ge=1,
-        panel="output",
+        None, "Also write the exact graph of this many nearest neighbours, and report its hubs.", ge=1, panel="output"
     )
     groups: bool = option(
         False,
-        "Also write which images belong together: connected components, and groups by complete linkage.",
+        "Also write connected components, and groups by complete linkage.",
         panel="output",
         decides_result="if changed",
     )
     both_orders: bool = option(
-        False,
-        "Write each pair twice, as (a, b) and as (b, a), like SePP-ID. Later stages read both forms.",
-        panel="output",
-        decides_result="if changed",
+        False, "Write each pair as (a, b) and as (b, a), like SePP-ID.", panel="output", decides_result="if changed"
     )
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = option(
         "exact",
@@ -80,10 +72,7 @@ class PairsOptions(Options):
         panel="engine",
     )
     nlist: int | None = option(
-        None,
-        "ivf: number of cells. If not given: 4 times the square root of the number of images.",
-        ge=1,
-        panel="expert",
+        None, "ivf: number of cells. If not given: 4 times the square root of the images.", ge=1, panel="expert"
     )
     nprobe: int | None = option(None, "ivf: cells to search for each image, instead of --recall.", ge=1, panel="expert")
     links: int = option(
@@ -93,9 +82,7 @@ class PairsOptions(Options):
     ef_search: int | None = option(
         None, "hnsw: candidates while the graph is searched, instead of --recall.", ge=1, panel="expert"
     )
-    device: str = option(
-        "auto", "auto, cpu, cuda, cuda:1, mps.", panel="engine", decides_result=False, metavar="DEVICE"
-    )
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="engine", decides_result=False)
     seed: int = option(0, "Seed of --sample, and of the random choices of ivf and hnsw.", panel="expert")
     memory: str | None = option(
         None,
@@ -103,26 +90,18 @@ class PairsOptions(Options):
         "are read again from disk. If not given: 60 % of the free memory.",
         panel="engine",
         decides_result=False,
-        metavar="SIZE",
     )
     append: bool = option(
-        False,
-        "Search only the images that were embedded since, against all images. The old pairs are kept.",
-        decides_result=False,
+        False, "Search only the images that were embedded since, and keep the old pairs.", decides_result=False
     )
     engine_address: str | None = option(
         None,
         "Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
         panel="engine",
         decides_result=False,
-        metavar="ADDRESS",
     )
     max_pairs: int = option(
-        50_000_000,
-        "Stop with an explanation if the band holds more pairs than this. No pair is left out silently.",
-        ge=1,
-        panel="engine",
-        decides_result=False,
+        50_000_000, "Stop with an explanation if the band holds more pairs.", ge=1, panel="engine", decides_result=False
     )
 
     @property
@@ -182,11 +161,7 @@ class CalibrateOptions(Options):
     """
 
     budget: float = option(1.0, "Wanted number of pairs, per image.", gt=0)
-    images: int = option(
-        256,
-        "Images whose mild augmentations are encoded, to find the similarity above which images are duplicates.",
-        ge=8,
-    )
+    images: int = option(256, "Images whose mild augmentations show where duplicates begin.", ge=8)
     batch_size: int = option(64, "Images per forward pass.", ge=1, short="-b", decides_result=False)
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False, metavar="DEVICE")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
     seed: int = option(0, "Seed of the augmentations and of the sampled images.")

@@ -18,7 +18,6 @@ class PublishOptions(Options):
         None,
         "A folder, or hf://ORG/NAME for the Hugging Face Hub. Default: publish/ in the workspace.",
         decides_result=False,
-        metavar="PLACE",
     )
     license: str | None = option(
         None,

@@ -21,36 +21,22 @@ class RefineOptions(Options):
         "left without an edge.",
         panel="graph",
     )
-    cosine_weights: bool = option(
-        False,
-        "Weight each edge by its cosine (0 if negative), instead of all edges equally. Not for gat.",
-        panel="graph",
-    )
+    cosine_weights: bool = option(False, "Weight edges by their cosine (0 if negative). Not for gat.", panel="graph")
     conv: Literal["gcn", "sage", "gat", "gin"] = option(
         "gcn", "Graph convolution. gcn and sage are fast; gat is several times slower on a CPU.", panel="network"
     )
     layers: int = option(
-        2,
-        "Layers of the network: an image receives from images at most this many edges away.",
-        ge=1,
-        le=3,
-        panel="network",
+        2, "Layers; an image receives from images at most this many edges away.", ge=1, le=3, panel="network"
     )
     dim: int = option(512, "Width of each layer.", ge=1, panel="network")
     jump: Literal["last", "max", "concat"] = option(
-        "max",
-        "How the layers become one output: the last layer, the maximum over all layers, or all of them concatenated.",
-        panel="network",
+        "max", "Output of the layers: the last one, their maximum, or all of them concatenated.", panel="network"
     )
     epochs: int = option(100, "Passes over all images. If the whole graph fits into memory, a pass is one step.", ge=1)
     lr: float = option(1e-3, "Learning rate of Adam, constant.", gt=0, panel="optimizer")
     momentum: Fraction = option(0.99, "Momentum of the target network, per step.", panel="optimizer")
     feature_mask: float = option(
-        0.2,
-        "Share of the features that a view sets to 0, drawn anew for each view and step.",
-        ge=0,
-        lt=1,
-        panel="views",
+        0.2, "Share of the features that a view sets to 0, drawn for each view and step.", ge=0, lt=1, panel="views"
     )
     edge_drop: float = option(
         0.2, "Share of the edges that a view leaves out, drawn anew for each view and epoch.", ge=0, lt=1, panel="views"
@@ -63,20 +49,11 @@ class RefineOptions(Options):
         short="-b",
     )
     fanout: int = option(
-        10,
-        "Neighbours to sample per image and layer, where a step is a batch and not the whole graph.",
-        ge=1,
-        panel="expert",
+        10, "Neighbours that are sampled per image and layer, if a step is a batch.", ge=1, panel="expert"
     )
-    memory: str = option(
-        "8GB", "Memory that a step over all images may take; see --batch-size.", panel="processes", metavar="SIZE"
-    )
+    memory: str = option("8GB", "Memory that a step over all images may take; see --batch-size.", panel="processes")
     device: str = option(
-        "auto",
-        "auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.",
-        panel="processes",
-        decides_result=False,
-        metavar="DEVICE",
+        "auto", "auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.", panel="processes", decides_result=False
     )
     seed: int = option(0, "Seed of weights, views and batches.")
 
@@ -104,7 +81,6 @@ class RefineStageOptions(RefineOptions):
         None,
         "Refine the features that this graphnnclr run has learned of the same images, instead of the "
         "embeddings. Teacher and student are the two views, each with its own graph; --neighbors is not used.",
-        metavar="NAME",
     )
     processes: int = option(
         1,
@@ -127,7 +103,6 @@ class GraphOptions(RefineOptions):
         None,
         "Labelled images to classify, as a source. If not given: the test set that belongs to a built-in source.",
         decides_result=False,
-        metavar="SOURCE",
     )
     test_limit: int | None = option(None, "Use only this many test images, the first ones.", ge=2, decides_result=False)
     seeds: int = option(3, "Number of repetitions, with the seeds --seed, --seed + 1, and so on.", ge=1)

@@ -32,7 +32,6 @@ class ReviewOptions(Options):
         "Address to listen on. If other machines can reach it, the page needs an access token, which the "
         "printed link contains.",
         panel="server",
-        metavar="ADDRESS",
     )
     token: str | None = option(
         None,

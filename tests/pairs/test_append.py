@@ -6,7 +6,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.options import PairsOptions

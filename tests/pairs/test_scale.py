@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs

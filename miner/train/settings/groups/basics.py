@@ -23,7 +23,6 @@ class BasicOptions(Options):
         "Name of the run (letters, digits, . _ -); the method's name if not given.",
         pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
         decides_result=False,
-        metavar="NAME",
     )
     epochs: int = option(100, "Passes over own-view items and semantic pairs.", ge=1, short="-e")
     batch_size: int = option(256, "Items per step. The run lowers it for few images, and says so.", ge=2, short="-b")
@@ -64,7 +63,6 @@ class BasicOptions(Options):
         "Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. "
         "Such a run has used no label and no other image; it can be the encoder of a first round.",
         decides_result=False,
-        metavar="SOURCE",
     )
     limit: int | None = option(
         None, "Train on this many images only, the first ones, and on the pairs among them.", ge=2

@@ -11,7 +11,7 @@ class ProcessOptions(BasicOptions):
 
     panel = "processes"
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False, metavar="DEVICE")
+    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
     precision: Literal["auto", "fp32", "bf16"] = option(
         "auto", "auto: bf16 where the device computes it natively, else fp32."
     )
@@ -27,7 +27,6 @@ class ProcessOptions(BasicOptions):
         "Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the "
         "workspace under the same path.",
         decides_result=False,
-        metavar="ADDRESS",
     )
     sync_norm: bool = option(
         True,
