@@ -47,7 +47,7 @@ class RunOptions(Options):
     workspace: Path | None = option(
         None, "Work in this folder, instead of the recipe's own.", short="-w", metavar="FOLDER"
     )
-    full: bool = option(False, "Use the recipe's `full` settings, which mostly want a GPU.")
+    full: bool = option(False, "Use the recipe's `full` settings, which mostly need a GPU.")
     set: list[str] = option(
         [], "Change an option of the recipe. May be given several times.", metavar="STAGE.OPTION=VALUE"
     )

@@ -34,7 +34,7 @@ def doctor(encoder: str | None = None) -> Result:
         ("hub (extra)", lambda: _optional("huggingface_hub", "hub")),
         (
             "npm",
-            lambda: shutil.which("npm") or "not found; only used to fetch CIFAR-10 where its own host is out of reach",
+            lambda: shutil.which("npm") or "not found; only needed to fetch CIFAR-10 if its own host cannot be reached",
         ),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
@@ -64,7 +64,7 @@ def _measure_encoder(name: str) -> Result:
 def _answer(check: Callable[[], str]) -> str:
     try:
         return check()
-    except Exception as error:  # a doctor reports every fault and goes on
+    except Exception as error:  # every fault is reported, and the other checks go on
         return f"FAILS: {type(error).__name__}: {error}"
 
 
