@@ -5,16 +5,10 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.artifact import StageArtifact
 from miner.artifacts.pairs.band import BandRecord
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Record
-
-
-class CalibrationLabels(Part):
-    """Label precision of the proposed band, estimated."""
-
-    precision: float
 
 
 class CalibrationRecord(StageArtifact):
@@ -24,7 +18,7 @@ class CalibrationRecord(StageArtifact):
         band: that it proposes.
         images: that are embedded.
         estimated_pairs, estimated_pairs_above: in the band, and above it.
-        labels: None where images have no labels.
+        labels: estimated precision of the band; None where images have no labels.
     """
 
     command: ClassVar = "miner calibrate"
@@ -34,7 +28,7 @@ class CalibrationRecord(StageArtifact):
     images: int
     estimated_pairs: int
     estimated_pairs_above: int = 0
-    labels: CalibrationLabels | None = None
+    labels: Record | None = None
 
     @classmethod
     def path(cls, workspace: Workspace) -> Path:

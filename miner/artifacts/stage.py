@@ -9,8 +9,10 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from miner import __version__
+from miner.artifacts.artifact import Artifact
 from miner.engine import write_json
 from miner.engine.digest import file_record
 from miner.engine.records import Record, read_json, write_signed
@@ -18,6 +20,7 @@ from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 _PREVIOUS = "previous.json"
+_Manifest = TypeVar("_Manifest", bound=Artifact)
 
 
 class Stage:
@@ -93,11 +96,15 @@ class GrowingStage(Stage):
     While it works, the old manifest is kept as `previous.json`, so that a killed run can go on.
     """
 
-    def earlier(self) -> Record | None:
-        """The manifest of the result that may be continued; None if there is none."""
-        return read_json(self.folder / "manifest.json") or read_json(self.folder / _PREVIOUS)
+    def earlier(self, manifest: type[_Manifest]) -> _Manifest | None:
+        """The manifest of the result that may be continued; None if there is none.
 
-    def begin_growth(self, earlier: Record, remove_new: Callable[[], None]) -> None:
+        Raises:
+            MinerError: it is damaged.
+        """
+        return manifest.at(self.folder / "manifest.json") or manifest.at(self.folder / _PREVIOUS)
+
+    def begin_growth(self, earlier: Artifact, remove_new: Callable[[], None]) -> None:
         """Make the folder ready to continue an earlier result.
 
         Args:
@@ -106,13 +113,13 @@ class GrowingStage(Stage):
         """
         if read_json(self.folder / "request.json") != self.request:
             remove_new()
-        write_json(self.folder / _PREVIOUS, earlier)
+        write_json(self.folder / _PREVIOUS, earlier.record)
         write_json(self.folder / "request.json", self.request)
         (self.folder / "manifest.json").unlink(missing_ok=True)
 
-    def give_up_growth(self, earlier: Record) -> None:
+    def give_up_growth(self, earlier: Artifact) -> None:
         """Go back to the earlier result, whose files have not been touched."""
-        write_json(self.folder / "manifest.json", earlier)
+        write_json(self.folder / "manifest.json", earlier.record)
         (self.folder / "request.json").unlink(missing_ok=True)
         (self.folder / _PREVIOUS).unlink(missing_ok=True)
 

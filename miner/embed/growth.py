@@ -16,10 +16,9 @@ def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManif
     They do if everything in the request but the source is the same, and every old image is still there, unchanged and with
     its old label.
     """
-    record = stage.earlier()
-    if record is None or not _continues(record["request"], stage.request):
+    base = stage.earlier(EmbeddingsManifest)
+    if base is None or not _continues(base.asked, stage.request):
         return None
-    base = EmbeddingsManifest.of(record, stage.folder / "manifest.json")
     old = known_keys(stage.folder, base)
     if source_fingerprint([entry for entry in entries if entry.key in old]) != base.request.source_fingerprint:
         return None
@@ -28,11 +27,10 @@ def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManif
 
 def known_keys(folder: Path, manifest: EmbeddingsManifest) -> set[str]:
     """Keys of all images that finished embeddings have seen, usable or not."""
-    import pyarrow.parquet as pq
-
     from miner.artifacts.embeddings.store import read_metadata
+    from miner.artifacts.parquet import read_columns
 
-    errors = pq.read_table(folder / "errors.parquet", columns=["key"])
+    errors = read_columns(folder / "errors.parquet", ["key"], manifest.command)
     return {*read_metadata(folder, manifest.blocks)["key"].to_pylist(), *errors["key"].to_pylist()}
 
 

@@ -62,7 +62,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     # The encoder loads before anything is replaced. If loading fails, the old embeddings are still there.
     worker = worker_of(options, source)
     if base is not None:
-        stage.begin_growth(base.record, partial(remove_blocks, stage.folder, base.blocks))
+        stage.begin_growth(base, partial(remove_blocks, stage.folder, base.blocks))
     else:
         stage.begin(force)
     return _encode(options, source, entries, worker, workspace, stage, base)

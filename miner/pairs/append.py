@@ -31,10 +31,9 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
     Raises:
         MinerError: the pairs are those of another request, or the vectors of the old images have changed.
     """
-    record = stage.earlier()
-    if record is None:
+    base = stage.earlier(PairsManifest)
+    if base is None:
         return None
-    base = PairsManifest.of(record, stage.folder / "manifest.json")
     old, new = base.asked, stage.request
     changed = sorted(
         name for name in old.keys() | new.keys() if name != "embeddings" and old.get(name) != new.get(name)

@@ -138,7 +138,7 @@ def _search(
     if earlier is None:
         stage.begin(force)
     else:
-        stage.begin_growth(earlier.record, partial(shutil.rmtree, parts, ignore_errors=True))
+        stage.begin_growth(earlier, partial(shutil.rmtree, parts, ignore_errors=True))
     try:
         return join.run(parts, executor)
     except FloodError as flood:
@@ -146,7 +146,7 @@ def _search(
             stage.discard()
         else:
             shutil.rmtree(parts, ignore_errors=True)
-            stage.give_up_growth(earlier.record)
+            stage.give_up_growth(earlier)
         keys = store.keys
         densest = ", ".join(f"{keys[rows[row]]} ({count:,})" for row, count in flood.densest)
         raise MinerError(f"{flood} The images with most partners there: {densest}.") from None

@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from miner import __version__
+from miner.artifacts.published import PublishedManifest
 from miner.artifacts.stage import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_bytes, write_json
@@ -144,8 +145,9 @@ def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool
 
 
 def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) -> Result:
-    sizes = ", ".join(f"{name} {config['rows']:,} rows" for name, config in manifest["configs"].items())
-    line = f"publish: {draft.about.title}: {sizes}; {_total(draft)}, in {target.folder}"
+    made = PublishedManifest.of(manifest, target.folder / "manifest.json")
+    sizes = ", ".join(f"{name} {config.rows:,} rows" for name, config in made.configs.items())
+    line = f"publish: {made.title}: {sizes}; {_total(draft)}, in {target.folder}"
     return Result("publish", manifest, [line], fresh, [("published", str(target.folder))])
 
 

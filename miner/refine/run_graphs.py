@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE, STREAMS
+from miner.artifacts.runs.files import GRAPH_FILES, NODES_FILE, STREAMS
 from miner.artifacts.runs.manifest import RunManifest
 from miner.errors import UsageError
 from miner.refine.graph.graph import from_edges

@@ -20,6 +20,7 @@ from miner.engine.records import Record, fingerprint, read_json
 from miner.errors import MinerError
 
 _OWN_STAGE = "report"
+_LATER = ("calibration", "shards", "refined", "controls")
 
 
 @dataclass(frozen=True)
@@ -81,23 +82,22 @@ def read_findings(workspace: Workspace) -> Findings:
             f"{workspace.pairs / 'manifest.json'} was written by an earlier version of miner and lacks numbers that the page "
             "shows. Run `miner pairs --force` with the same options first."
         )
-    calibration = CalibrationRecord.find(workspace, of=embeddings)
-    shards = ShardsManifest.find(workspace, of=embeddings)
-    refined = _refined(workspace, embeddings)
-    controls = GraphManifest.find(workspace, of=embeddings)
+    later = (
+        CalibrationRecord.find(workspace, of=embeddings),
+        ShardsManifest.find(workspace, of=embeddings),
+        _refined(workspace, embeddings),
+        GraphManifest.find(workspace, of=embeddings),
+    )
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
     stages = _stages(workspace)
     identity = {
         "embeddings": fingerprint(embeddings.record),
         "pairs": fingerprint(pairs.record),
-        "calibration": fingerprint(calibration and calibration.record),
-        "shards": fingerprint(shards and shards.record),
-        "refined": fingerprint(refined and refined.record),
-        "controls": fingerprint(controls and controls.record),
+        **{name: fingerprint(made and made.record) for name, made in zip(_LATER, later, strict=True)},
         "runs": {run.name: _run_identity(workspace.run(run.name), run) for run in runs},
         "stages": fingerprint(stages),
     }
-    return Findings(embeddings, pairs, calibration, shards, refined, controls, runs, stages, identity)
+    return Findings(embeddings, pairs, *later, runs, stages, identity)
 
 
 def _refined(workspace: Workspace, embeddings: EmbeddingsManifest) -> RefinedManifest | None:

@@ -11,6 +11,7 @@ from miner.artifacts.decisions import read_decisions
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.published import PublishedManifest
 from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
@@ -47,6 +48,7 @@ def test_old_manifests_are_read_and_not_written(workspace: Workspace) -> None:
     assert CalibrationRecord.read(workspace, of=embeddings).band == PairsManifest.read(workspace).request.band
     assert ShardsManifest.read(workspace, of=embeddings).was_made_of(PairsManifest.read(workspace, of=embeddings))
     assert RefinedManifest.read(workspace, of=embeddings).dim == EmbeddingStore(workspace.refined).stored.dim == 16
+    assert PublishedManifest.read(workspace, of=embeddings).configs["pairs"].rows == 60
     assert {path: path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()} == before
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from miner.artifacts.embeddings.vectors import ChosenVectors, MemoryVectors, Rows
 from miner.artifacts.parquet import read_columns
-from miner.artifacts.runs.graphs import GRAPH_FILES, NODES_FILE, STREAMS
+from miner.artifacts.runs.files import GRAPH_FILES, NODES_FILE, STREAMS
 from miner.errors import MinerError
 from miner.report.findings import Run
 

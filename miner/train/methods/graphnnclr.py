@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from miner.artifacts.runs.files import TEACHER_FILE
-from miner.artifacts.runs.graphs import STREAMS
+from miner.artifacts.runs.files import STREAMS, TEACHER_FILE
 from miner.artifacts.runs.networks import save_backbone
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.unit_rows import l2_normalise

@@ -1,0 +1,26 @@
+"""The manifest of a data set repository."""
+
+from typing import ClassVar
+
+from miner.artifacts.artifact import Part, StageArtifact
+
+
+class ConfigSize(Part):
+    """Size of a configuration of the data set."""
+
+    rows: int
+    bytes: int
+
+
+class PublishedManifest(StageArtifact):
+    """What is in `publish/`, or in the folder that `miner publish --to` names.
+
+    Attributes:
+        configs: by name, as `load_dataset` takes it.
+    """
+
+    command: ClassVar = "miner publish"
+    folder: ClassVar = "published"
+
+    title: str
+    configs: dict[str, ConfigSize]
