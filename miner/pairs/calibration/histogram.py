@@ -31,13 +31,9 @@ class SimilarityHistogram:
     same_label: NDArray[np.int64] | None
     scale: float
 
-    def pairs_above(self) -> NDArray[np.float64]:
-        """Estimated number of pairs at or above the lower edge of each bin, float64 (BINS,)."""
-        return np.asarray(np.cumsum(self.counts[::-1])[::-1] * self.scale, np.float64)
-
     def band_of(self, pairs: float, high: float) -> Band | None:
         """The narrowest band below `high` that holds about so many pairs; None if no band does."""
-        above = self.pairs_above()
+        above = np.cumsum(self.counts[::-1])[::-1] * self.scale  # pairs at or above the lower edge of each bin
         top = min(bin_of(high), BINS - 1)
         enough = np.flatnonzero(above[:top] - above[top] >= pairs)
         return Band(edge(int(enough[-1])), high) if len(enough) else None

@@ -41,15 +41,12 @@ class ApproximateEngine(ABC):
     """Proposes most of the pairs: the higher the effort, the more of them.
 
     Attributes:
-        effort: how far the engine searches; one of `efforts`.
+        effort: of `candidates`.
+        efforts: to choose from, ascending.
     """
 
     effort: int
-
-    @property
-    @abstractmethod
-    def efforts(self) -> list[int]:
-        """The efforts to choose from, ascending."""
+    efforts: list[int]
 
     @abstractmethod
     def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:

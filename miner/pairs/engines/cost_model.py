@@ -56,14 +56,7 @@ class Costs:
 
 @dataclass(frozen=True)
 class _Trial:
-    """What sketches of one length did on the sample.
-
-    Attributes:
-        projection: of the sketches.
-        width: numbers per row.
-        score_s: seconds per score of a tile.
-        share: of the pairs that became candidates.
-    """
+    """Sketches of one length on the sample: the seconds per score of a tile, and the share of pairs that are candidates."""
 
     projection: Projection
     width: int

@@ -4,7 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -20,7 +20,7 @@ from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS, FloodError, RowPairs
 from miner.pairs.engines.cost_model import SHORTEST, Cascade, Costs, best_cascade
-from miner.pairs.engines.sketch import Projection, Sketch, SketchedBlock
+from miner.pairs.engines.sketch import Sketch, SketchMaker
 
 TILE_ROWS = 2048
 _SAMPLE_ROWS = 4096
@@ -45,23 +45,6 @@ class _Buffer(threading.local):
         if self.numbers is None or len(self.numbers) < count or self.numbers.dtype != dtype:
             self.numbers = torch.empty(count, dtype=dtype)
         return self.numbers[:count].view(shape)
-
-
-class _SketchMaker:
-    """Collects the sketch of all rows, block by block and on several threads."""
-
-    def __init__(self, projection: Projection, vectors: Vectors) -> None:
-        self.projection = projection
-        self.rows = torch.empty(len(vectors), projection.width(vectors.dim), dtype=projection.dtype)
-        self.blocks: list[SketchedBlock] = []
-
-    def add(self, rows: slice, unit_vectors: Tensor) -> None:
-        block = self.projection.block(unit_vectors)
-        self.rows[rows] = block.vectors
-        self.blocks.append(replace(block, vectors=block.vectors[:0]))
-
-    def sketch(self) -> Sketch:
-        return self.projection.sketch(self.rows, self.blocks)
 
 
 @dataclass(frozen=True)
@@ -179,7 +162,11 @@ class ExactEngine:
     def _sketches(self, cascade: Cascade | None) -> tuple[Sketch | None, Sketch | None]:
         """The sketches of all vectors for each pass; none where the processor does not keep to their bounds."""
         projections = [cascade.first, cascade.second] if cascade else []
-        makers = [_SketchMaker(projection, self.vectors) for projection in projections if projection is not None]
+        makers = [
+            SketchMaker(projection, len(self.vectors), self.vectors.dim)
+            for projection in projections
+            if projection is not None
+        ]
 
         def sketch(block: tuple[int, int]) -> None:
             unit_vectors = self._rows(*block)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -14,7 +13,7 @@ from miner.artifacts.embeddings.vectors import Vectors, blocks
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import LONGEST_EXACT, check_lengths
 from miner.pairs.engines.base import FloodError, RowPairs
-from miner.pairs.engines.sketch import Projection, Sketch, principal_directions
+from miner.pairs.engines.sketch import Projection, Sketch, SketchMaker, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, holds
 from miner.pairs.engines.tiles.select import tiles_for
 
@@ -107,20 +106,16 @@ class GpuEngine:
     def _prepare(self, vectors: Vectors, projection: Projection) -> tuple[Tensor | None, Tensor, Sketch]:
         """Stored vectors if they fit, their lengths float64 (n,), and their sketches, all on the device."""
         dtype = torch.from_numpy(np.empty(0, vectors.dtype)).dtype
-        width = projection.width(vectors.dim)
-        rows = torch.empty(self.count, width, dtype=projection.dtype, device=self.device)
+        maker = SketchMaker(projection, self.count, vectors.dim, self.device)
         lengths = torch.empty(self.count, dtype=torch.float64, device=self.device)
         held = self.count * vectors.dim * vectors.dtype.itemsize <= self.memory_bytes
         stored = torch.empty(self.count, vectors.dim, dtype=dtype, device=self.device) if held else None
-        sketched = []
         for start, stop in blocks(self.count, _READ_ROWS):
             part, lengths[start:stop] = self._read(vectors.read(start, stop), start)
             if stored is not None:
                 stored[start:stop] = part
-            block = projection.block((part.double() / lengths[start:stop, None]).float())
-            rows[start:stop] = block.vectors
-            sketched.append(replace(block, vectors=block.vectors[:0]))
-        return stored, lengths, projection.sketch(rows, sketched)
+            maker.add(slice(start, stop), (part.double() / lengths[start:stop, None]).float())
+        return stored, lengths, maker.sketch()
 
     def _read(self, rows: NDArray[np.floating], first_row: int | None) -> tuple[Tensor, Tensor]:
         """Stored rows on the device, and their lengths in float64."""

@@ -8,14 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.engine import Progress
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import float32_margin
 from miner.pairs.engines.base import ApproximateEngine, RowPairs
-from miner.pairs.engines.faiss_search import knn_pairs, range_search_pairs, sorted_pairs
+from miner.pairs.engines.faiss_search import add_rows, knn_pairs, range_search_pairs, sorted_pairs
 
 _ADDED_ROWS = 65_536
-_DEFAULT_EFFORT = 256
 
 
 class HnswEngine(ApproximateEngine):
@@ -37,30 +35,21 @@ class HnswEngine(ApproximateEngine):
     def __init__(
         self, unit_vectors: NDArray[np.float32], threshold: float, links: int, build_effort: int, largest_k: int = 2048
     ) -> None:
-        images, dim = unit_vectors.shape
+        dim = unit_vectors.shape[1]
         self.vectors = unit_vectors
         self.lowest_score = threshold - float32_margin(dim)
         self.links, self.build_effort, self.largest_k = links, build_effort, largest_k
-        self.effort = _DEFAULT_EFFORT
+        self.effort, self.efforts = 256, [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
         self.index: Any = faiss.IndexHNSWFlat(dim, links, faiss.METRIC_INNER_PRODUCT)
         self.index.hnsw.efConstruction = build_effort
         threads = faiss.omp_get_max_threads()
         if not _graph_ignores_threads():
             faiss.omp_set_num_threads(1)
         try:
-            with Progress("index", images, "rows") as progress:
-                for start in range(0, images, _ADDED_ROWS):
-                    rows = unit_vectors[start : start + _ADDED_ROWS]
-                    self.index.add(rows)
-                    progress.advance(len(rows))
+            add_rows(self.index, unit_vectors, _ADDED_ROWS)
         finally:
             faiss.omp_set_num_threads(threads)
         self._flat = faiss.downcast_index(self.index.storage)
-
-    @property
-    def efforts(self) -> list[int]:
-        """Lengths of the candidate list to choose from."""
-        return [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024]
 
     def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:
         """See `ApproximateEngine.search`."""

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.engine import Progress
 from miner.engine.records import Record
 from miner.pairs.arithmetic.cosine import float32_margin
 from miner.pairs.engines.base import ApproximateEngine, RowPairs
-from miner.pairs.engines.faiss_search import range_search_pairs
+from miner.pairs.engines.faiss_search import add_rows, range_search_pairs
 
 _POINTS_PER_CELL = 39
 _ADDED_ROWS = 16_384
@@ -42,22 +41,15 @@ class IvfEngine(ApproximateEngine):
         self.lowest_score = threshold - float32_margin(dim)
         self.cells = min(cells or round(4 * math.sqrt(images)), images)
         self.effort = max(1, self.cells // 8)
+        steps = {math.ceil(1.3**power) for power in range(64)}
+        self.efforts = [*sorted(step for step in steps if step < self.cells), self.cells]
         self.index: Any = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, self.cells, faiss.METRIC_INNER_PRODUCT)
         self.index.cp.seed = seed
         self.index.cp.min_points_per_centroid = 1  # silences a warning; few images make few points
         self.index.cp.max_points_per_centroid = _POINTS_PER_CELL
-        with sums_one_by_one(), Progress("index", images, "rows") as progress:
+        with sums_one_by_one():
             self.index.train(unit_vectors)
-            for start in range(0, images, _ADDED_ROWS):
-                rows = unit_vectors[start : start + _ADDED_ROWS]
-                self.index.add(rows)
-                progress.advance(len(rows))
-
-    @property
-    def efforts(self) -> list[int]:
-        """Numbers of cells to choose from, up to all cells."""
-        steps = {math.ceil(1.3**power) for power in range(64)}
-        return [*sorted(step for step in steps if step < self.cells), self.cells]
+            add_rows(self.index, unit_vectors, _ADDED_ROWS)
 
     def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:
         """See `ApproximateEngine.search`."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
+from miner.engine import Progress
 from miner.pairs.engines.base import FloodError, RowPairs
 
 RangeSearch = Callable[[NDArray[np.float32], float], tuple[NDArray[Any], NDArray[np.float32], Rows]]
@@ -96,6 +97,14 @@ def knn_pairs(
         k = min(4 * k, largest_k)
 
 
+def add_rows(index: Any, unit_vectors: NDArray[np.float32], step: int) -> None:
+    """Add rows to an index, `step` at a time, and show the progress."""
+    with Progress("index", len(unit_vectors), "rows") as progress:
+        for batch in _batches(unit_vectors, step):
+            index.add(batch)
+            progress.advance(len(batch))
+
+
 def sorted_pairs(*parts: RowPairs) -> RowPairs:
     """All parts as one, sorted by (a, b)."""
     a, b = (np.concatenate(side) for side in zip(*parts, strict=True))
@@ -122,5 +131,5 @@ class _Found:
         return sorted_pairs(*self.parts)
 
 
-def _batches(rows: Rows, size: int) -> Iterator[Rows]:
+def _batches(rows: NDArray[Any], size: int) -> Iterator[NDArray[Any]]:
     return (rows[start : start + size] for start in range(0, len(rows), size))

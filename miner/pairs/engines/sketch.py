@@ -20,7 +20,7 @@ Rows are projected by blocks; delta and |z| are the largest of a block for its r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -160,6 +160,30 @@ class Projection:
             slack = self._skew * longest**2 + 2 * longest * (delta + self._skew * longest) + 6 * ROUNDOFF
         most = longest**2 + rest**2
         return Sketch(vectors, slack, gamma(2 * vectors.shape[1]) * most * (1 + 4 * ROUNDOFF))
+
+
+class SketchMaker:
+    """Collects the sketch of many rows, block by block.
+
+    Args:
+        projection: of the rows.
+        count, dim: shape of the rows.
+        device: of the sketch.
+    """
+
+    def __init__(self, projection: Projection, count: int, dim: int, device: torch.device | None = None) -> None:
+        self.projection = projection
+        self.vectors = torch.empty(count, projection.width(dim), dtype=projection.dtype, device=device)
+        self.blocks: list[SketchedBlock] = []
+
+    def add(self, rows: slice, unit_vectors: Tensor) -> None:
+        """Sketch some rows. Several threads may add rows at once."""
+        block = self.projection.block(unit_vectors)
+        self.vectors[rows] = block.vectors
+        self.blocks.append(replace(block, vectors=block.vectors[:0]))
+
+    def sketch(self) -> Sketch:
+        return self.projection.sketch(self.vectors, self.blocks)
 
 
 def gamma(terms: int) -> float:

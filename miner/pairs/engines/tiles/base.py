@@ -12,11 +12,7 @@ from torch import Tensor
 
 
 class TooManyPairsError(Exception):
-    """There are more pairs than the caller can take.
-
-    Attributes:
-        count: pairs that were found by then.
-    """
+    """There are more pairs than the caller can take; `count` of them were found by then."""
 
     def __init__(self, count: int) -> None:
         super().__init__(f"at least {count:,} pairs")
