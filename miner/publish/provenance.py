@@ -138,8 +138,9 @@ def _flags(options: type[Options], values: Mapping[str, Any], always: tuple[str,
 def _search(pairs: PairsManifest) -> str:
     if pairs.exact:
         return f"exact: no pair of the band was missed (engine {pairs.engine})"
-    found = f"{pairs.recall:.2%} of the pairs of the band were found, measured"
-    return f"approximate: {found if isinstance(pairs.recall, float) else 'recall unknown'} (engine {pairs.engine})"
+    measured = isinstance(pairs.recall, float)
+    found = f"{pairs.recall:.2%} of the pairs of the band were found, measured" if measured else "recall unknown"
+    return f"approximate: {found} (engine {pairs.engine})"
 
 
 def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,6 +119,13 @@ def test_card_says_how_the_pairs_were_mined(published: Publisher, mined: Workspa
     ):
         assert words in text, words
     assert str(mined.root) not in text and str(mined.root.parent) not in text
+
+
+def test_card_says_that_the_search_was_approximate(workspace: Workspace, tmp_path: Path) -> None:
+    pairs(PairsOptions(min=0.5, max=0.93, engine="hnsw"), workspace, force=True)
+    export(ExportOptions(), workspace, force=True)
+    publish_to(tmp_path / "set", workspace)
+    assert re.search(r"Search \| approximate: .*\(engine hnsw\)", (tmp_path / "set" / "README.md").read_text())
 
 
 @pytest.mark.parametrize(("form", "kinds"), [("references", {"images"}), ("pairs_only", {"pairs"})])
