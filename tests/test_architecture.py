@@ -232,6 +232,17 @@ def test_rooms_have_a_sentence_on_the_door():
     assert not silent, "\n".join(silent)
 
 
+def test_one_public_name_is_one_thing():
+    places = defaultdict(list)
+    for name, path in modules().items():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                places[node.name].append(name)
+    double = [f"{public}: {', '.join(names)}" for public, names in places.items() if len(names) > 1]
+
+    assert not double, "\n".join(double)
+
+
 def test_stages_are_found_in_run():
     elsewhere = [f"{name}: {stage.target}" for name, stage in STAGES.items() if ".run:" not in stage.target]
 

@@ -55,7 +55,7 @@ def test_the_grid_is_every_arm_with_every_seed() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_the_studies_of_the_repository_hold_the_arms_that_a_claim_needs(path: Path) -> None:
+def test_studies_of_the_repository_hold_the_arms_of_a_claim(path: Path) -> None:
     study = read_recipe(Study, read_yaml(path), path)
     found = plan_study(study, RunOptions(recipe=path, seeds="0", arms=",".join(study.arms)))
     needed = {"equal-steps", "random-added", "anchor-oversample", "semantic", "partner-shuffle", "oracle"}

@@ -41,7 +41,7 @@ CELLS = [
 ]
 
 
-def test_the_gain_is_over_the_control_with_the_highest_mean_seed_by_seed() -> None:
+def test_gain_is_over_the_best_control_seed_by_seed() -> None:
     arms = {arm["arm"]: arm for arm in summarise_cells(CELLS)}
     first, second = arms["semantic"]["knn"]
     # Means are 45 and 45.5, so anchor-oversample is the best control, though equal-steps has the best seed.
