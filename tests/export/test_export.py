@@ -17,7 +17,7 @@ from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from tests.export.conftest import BAND, digests, samples
+from tests.export.folders import BAND, digests, samples
 
 
 def test_webdataset_reads_original_bytes_and_pairs(workspace, tmp_path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from miner.export.options import ExportOptions
 from miner.export.run import export
-from tests.export.conftest import digests
+from tests.export.folders import digests
 
 
 @pytest.mark.parametrize("references", [False, True])

@@ -12,7 +12,7 @@ import wids
 
 from miner.export.options import ExportOptions
 from miner.export.run import export
-from tests.export.conftest import samples
+from tests.export.folders import samples
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,7 @@ from miner.artifacts.decisions import Decision
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
-from tests.export.conftest import samples
+from tests.export.folders import samples
 
 
 def line(pair: dict, decision: str, reviewer: str) -> str:

@@ -7,7 +7,7 @@ import pytest
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
 from miner.export.run import export
-from tests.export.conftest import digests
+from tests.export.folders import digests
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.review.pair_set import read_pair_set
 from miner.verify.run import verify
-from tests.export.conftest import samples
+from tests.export.folders import samples
 
 BAND = {"min": 0.7, "max": 0.95}
 

@@ -2,8 +2,6 @@
 
 import io
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,15 +10,13 @@ from PIL import Image
 
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
-from miner.engine.result import Result
 from miner.export.options import ExportOptions
 from miner.pairs.options import PairsOptions
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
 from miner.run_stages import run_stage
 from miner.source import open_source
-
-LICENCES = {"license": "cc-by-4.0", "image_license": "mit"}
+from tests.publish.folders import LICENCES
 
 
 @pytest.fixture(scope="session")
@@ -57,18 +53,3 @@ def published(mined: Workspace, tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return to
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """Every file of a folder."""
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def publish_to(folder: Path, workspace: Workspace, force: bool = False, **options: object) -> Result:
-    return publish(PublishOptions(to=str(folder), **{**LICENCES, **options}), workspace, force=force)
-
-
-def miner_verify(folder: Path) -> subprocess.CompletedProcess[str]:
-    """`miner verify` as a person runs it."""
-    command = [sys.executable, "-m", "miner", "verify", str(folder), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from miner.artifacts.workspace import Workspace
-
-from .conftest import contents
-from .fake_hub import TOKEN, FakeHub, Repository, serving
+from tests.publish.fake_hub import TOKEN, FakeHub, Repository, serving
+from tests.publish.folders import contents
 
 Miner = Callable[..., subprocess.CompletedProcess[str]]
 NAME = "someone/pairs"

@@ -23,8 +23,7 @@ from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-
-from .conftest import miner_verify, publish_to
+from tests.publish.folders import miner_verify, publish_to
 
 Publisher = Callable[..., Path]
 

@@ -22,8 +22,7 @@ from miner.pairs.run import pairs
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
 from miner.run_stages import run_stage
-
-from .conftest import LICENCES, contents, miner_verify, publish_to
+from tests.publish.folders import LICENCES, contents, miner_verify, publish_to
 
 Publisher = Callable[..., Path]
 
