@@ -8,7 +8,7 @@ from miner.engine.result import Result
 from miner.errors import MinerError, UsageError
 from miner.verify.checksums import check_files
 from miner.verify.location import Location
-from miner.verify.survey import Folder, Survey, check_unlisted, survey
+from miner.verify.survey import Survey, check_unlisted, survey
 
 
 def verify(where: str) -> Result:
@@ -47,42 +47,34 @@ def verify(where: str) -> Result:
 
 
 def _check_content(found: Survey) -> dict[str, Record]:
-    """What each stage holds beyond the right bytes, by its folder; embeddings come first, because the others name them."""
+    """What each folder holds beyond the right bytes; embeddings come first, because other stages name them.
+
+    The manifest tells what a folder holds, because a folder may have been renamed.
+    """
     from miner.verify.embeddings import VerifiedEmbeddings, check_embeddings
     from miner.verify.pairs import check_pairs
     from miner.verify.shards import check_shards
 
     counts: dict[str, Record] = {folder.full_path(): {} for folder in found.folders}
     stores: dict[str, VerifiedEmbeddings] = {}
-    for folder in sorted(found.folders, key=_order):
-        manifest = folder.manifest
+    for folder in sorted(found.folders, key=lambda folder: "blocks" not in folder.manifest):
+        manifest, where = folder.manifest, folder.full_path()
         try:
-            embeddings = stores.get(str(manifest.get("request", {}).get("embeddings")))
-            kind = _order(folder)
-            if kind == 0:
+            request, files = manifest.get("request", {}), manifest["files"]
+            embeddings = stores.get(str(request.get("embeddings")))
+            if "samples" in manifest:
+                counts[where] = check_shards(folder, embeddings)
+            elif "blocks" in manifest and "errors.parquet" in files:
                 store = check_embeddings(folder)
                 stores[store.identity] = store
-                counts[folder.full_path()] = {"images": len(store.metadata)}
-            elif kind == 1:
-                checked = check_pairs(folder, embeddings)
-                counts[folder.full_path()] = {"pairs": manifest["pairs"], "similarities": checked}
-            elif kind == 2:
-                counts[folder.full_path()] = check_shards(folder, embeddings)
+                counts[where] = {"images": len(store.metadata)}
+            elif "band" in request and "pairs.parquet" in files:
+                counts[where] = {"pairs": manifest["pairs"], "similarities": check_pairs(folder, embeddings)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise MinerError(
                 f"{folder.full_path('manifest.json')} does not describe what is there ({type(error).__name__}: {error})."
             ) from error
     return counts
-
-
-def _order(folder: Folder) -> int:
-    """0 for embeddings, 1 for pairs, 2 for shards, 3 for anything else: by what the manifest lists, not by a name."""
-    files = folder.manifest["files"]
-    if "samples" in folder.manifest:
-        return 2
-    if "errors.parquet" in files and "blocks" in folder.manifest:
-        return 0
-    return 1 if "pairs.parquet" in files and "band" in folder.manifest.get("request", {}) else 3
 
 
 def _in_words(counts: Record) -> str:
