@@ -125,4 +125,4 @@ def _search(join: BandJoin, start: int, stop: int, path: Path) -> None:
 
 
 def _pairs_in(unit: Unit) -> int:
-    return int(pq.read_metadata(unit.outputs[0]).num_rows)
+    return int(pq.read_metadata(unit.files[0]).num_rows)

@@ -81,7 +81,9 @@ def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> l
             "encoder hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
         )
     if made.labels:
-        lines.append(f"calibrate: label precision in the band about {made.labels['precision']:.1%} (reported, not used)")
+        lines.append(
+            f"calibrate: label precision in the band about {made.labels['precision']:.1%} (reported, not used)"
+        )
     return [
         *lines,
         f"calibrate: next, {_next_command(made, options, workspace)}  "
