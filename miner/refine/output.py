@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from torch import nn
 
 from miner.artifacts.embeddings.images import error_table
 from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
@@ -35,12 +34,3 @@ def write_embeddings(folder: Path, vectors: NDArray[np.float32], store: Embeddin
         files += [vectors_path(folder, block), metadata_path(folder, block)]
         start = stop
     return files
-
-
-def write_network(path: Path, network: nn.Module) -> Path:
-    """The weights, to be read by safetensors."""
-    from safetensors.torch import save
-
-    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
-    write_bytes(path, save(weights))
-    return path

@@ -74,12 +74,13 @@ def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) ->
     import numpy as np
 
     from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.learning.networks.weights import save_weights
     from miner.learning.parallel.collectives import own_device, rank
     from miner.refine.network.encode import encode
     from miner.refine.network.fit import fit
     from miner.refine.network.network import make_network
     from miner.refine.network.resources import graph_device, images_per_step
-    from miner.refine.output import write_embeddings, write_network
+    from miner.refine.output import write_embeddings
 
     device = own_device(graph_device(options.device))
     store = EmbeddingStore(workspace)
@@ -94,7 +95,8 @@ def _refined(options: RefineStageOptions, workspace: Workspace, folder: Path) ->
         return {}, []
     encoded = [encode(network, view, batch_size=batch_size, device=device) for view in views]
     refined = np.concatenate(encoded, axis=1) / np.float32(len(encoded) ** 0.5)
-    files = [*write_embeddings(folder, refined, store), write_network(folder / NETWORK_FILE, network)]
+    save_weights(folder / NETWORK_FILE, network)
+    files = [*write_embeddings(folder, refined, store), folder / NETWORK_FILE]
     return {
         "source": store.manifest.record["source"],
         "encoder": _encoder(options, store.manifest),
@@ -145,7 +147,7 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
     steps = "all images at once" if size == made.count else f"batches of {size:,} with sampled neighbours"
     edges = f"{asked.neighbors} neighbours" if asked.run is None else f"graphs of run {asked.run}"
     lines = [
-        f"refine: {made.count:,} images as {made.dim}-d vectors in {refined.root}, by {asked.layers} rounds of {asked.conv} on "
+        f"refine: {made.count:,} images as {made.dim}-d vectors in {refined.root}, by {asked.layers} layers of {asked.conv} on "
         f"{made.messages:,} edges ({edges}, {asked.graph})",
         f"refine: loss {made.final_loss:.3f}, feature spread {made.final_spread:.2f} (1 is healthy, 0 is collapse), {steps}",
         f"refine: next, pairs of them: miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}",

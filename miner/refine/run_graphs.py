@@ -1,4 +1,4 @@
-"""The two views that a GraphNNCLR run has kept: features and graph of its teacher and of its student."""
+"""The two views in the files of a GraphNNCLR run: features and graph of its teacher and of its student."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,10 +19,10 @@ from miner.refine.options import RefineStageOptions
 
 
 def check_graphs(run: Path, made: RunManifest) -> None:
-    """Pass if a finished run has graphs, as it wrote them.
+    """Check that a finished run has graphs, and that its files are whole.
 
     Raises:
-        UsageError: it is of another method.
+        UsageError: the run is of another method.
         MinerError: a file is missing or damaged.
     """
     if not set(GRAPH_FILES) <= made.files.keys():
@@ -32,12 +32,12 @@ def check_graphs(run: Path, made: RunManifest) -> None:
 
 
 def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> tuple[Nodes, Nodes]:
-    """Teacher and student of a run, in the order of some embeddings.
+    """Teacher and student of a run, in the order of the embeddings.
 
     Args:
         run: its folder.
         keys: of the embedded images.
-        options: what to make of the edges.
+        options: kind and weights of the edges.
     Raises:
         UsageError: the run was on other images.
     """

@@ -8,10 +8,11 @@ from torch import Tensor, nn
 
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
 from miner.artifacts.runs.manifest import RunManifest
-from miner.engine import committed, write_json
+from miner.engine import write_json
 from miner.engine.records import Record
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
+from miner.learning.networks.weights import save_weights
 
 _STEMS: dict[str, dict[str, Any]] = {
     "imagenet": {
@@ -53,13 +54,13 @@ def save_backbone(path: Path, backbone: nn.Module) -> None:
 
     They load strictly into the networks that `build_resnet` and `build_vit` name.
     """
-    _save(path, backbone, {})
+    save_weights(path, backbone)
 
 
 def save_projector(path: Path, projector: nn.Sequential) -> None:
     """Write a projector: layers by their index, and in the header which activation stands between them."""
     used = {type(layer).__name__ for layer in projector} & _ACTIVATIONS.keys()
-    _save(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
+    save_weights(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
 
 
 def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | None:
@@ -165,11 +166,3 @@ def read_config(run: Path) -> Record:
 def _described(module: nn.Module, config: Record) -> TrainedBackbone:
     module.eval().requires_grad_(False)
     return TrainedBackbone(module, int(config["image_size"]), tuple(config["mean"]), tuple(config["std"]), config)
-
-
-def _save(path: Path, module: nn.Module, metadata: dict[str, str]) -> None:
-    from safetensors.torch import save
-
-    state = {name: value.detach().cpu().contiguous() for name, value in module.state_dict().items()}
-    with committed(path) as partial:
-        partial.write_bytes(save(state, metadata or None))

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from miner.engine import write_bytes
 from miner.errors import MinerError
 
 State = dict[str, torch.Tensor]
@@ -34,6 +35,14 @@ def read_plain(path: Path) -> Any:
             f"The checkpoint {path} could not be read as plain tensors ({' '.join(str(error).split())[:200]}). miner never runs "
             "code from a checkpoint; save the state dict alone (torch.save(model.state_dict()) or safetensors)."
         ) from error
+
+
+def save_weights(path: Path, network: nn.Module, metadata: dict[str, str] | None = None) -> None:
+    """Write the weights and running statistics of a network as safetensors, atomically."""
+    from safetensors.torch import save
+
+    state = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    write_bytes(path, save(state, metadata or None))
 
 
 def load_state(path: Path) -> State:

@@ -163,14 +163,14 @@ def _network_name(mode: "GraphMode") -> str:
 
 
 def _fit_network(data: TrainAndTest, options: RefineOptions, mode: "GraphMode", checkpoint: Path, path: Path) -> None:
+    from miner.learning.networks.weights import save_weights
     from miner.refine.modes.mode_network import fit_in_mode
     from miner.refine.modes.modes import mode_graphs
     from miner.refine.network.network import make_network
-    from miner.refine.output import write_network
 
     network = make_network(options, data.features.shape[1])
     fit_in_mode(network, data.features, mode_graphs(mode, data.lists, options), options, checkpoint)
-    write_network(path, network)
+    save_weights(path, network)
 
 
 def _checked(path: Path, files: dict[str, Record]) -> Path:
