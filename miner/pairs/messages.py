@@ -46,7 +46,7 @@ def _warning(made: PairsManifest, band: str, flag: str) -> str:
     if made.proposal is None:
         return warning
     return (
-        f"{warning} A band that suits one encoder means little for another. A band with about one pair per image: miner pairs "
+        f"{warning} A band that suits one encoder means little for another. To mine about one pair per image: miner pairs "
         f"--min {made.proposal.low:g} --max {made.proposal.high:g}{flag} --force (or run `miner calibrate{flag}`, then "
         f"`miner pairs --auto{flag} --force`)."
     )
