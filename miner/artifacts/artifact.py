@@ -12,13 +12,13 @@ from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 
-class Part(BaseModel):
+class RecordPart(BaseModel):
     """A part of a record. Keys without a field here, such as those of other versions, are passed over."""
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
 
 
-class Artifact(Part):
+class Artifact(RecordPart):
     """The record of a finished stage.
 
     Attributes:

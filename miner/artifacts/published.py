@@ -2,10 +2,10 @@
 
 from typing import ClassVar
 
-from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.artifact import RecordPart, StageArtifact
 
 
-class ConfigSize(Part):
+class ConfigSize(RecordPart):
     """Size of a configuration of the data set."""
 
     rows: int

@@ -2,11 +2,11 @@
 
 from typing import ClassVar
 
-from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import SourceRecord
 
 
-class RefineRequest(Part):
+class RefineRequest(RecordPart):
     """What `miner refine` was asked for.
 
     Attributes:

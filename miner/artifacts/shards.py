@@ -2,12 +2,12 @@
 
 from typing import ClassVar
 
-from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.manifest import LabelStatistics, PairsManifest
 
 
-class ExportRequest(Part):
+class ExportRequest(RecordPart):
     """What `miner export` was asked for.
 
     Attributes:
@@ -19,7 +19,7 @@ class ExportRequest(Part):
     pairs_only: bool = False
 
 
-class ShardSet(Part):
+class ShardSet(RecordPart):
     """Shards whose samples have the same fields, such as `images` or `pairs-jpg-png`."""
 
     fields: list[str]

@@ -37,12 +37,12 @@ class Stage:
         self.request = json.loads(json.dumps(request))
 
     def finished(self) -> Record | None:
-        """The manifest, if this very request has been finished."""
+        """The manifest, if this request has been finished; else None."""
         manifest = read_json(self.folder / "manifest.json")
         return manifest if manifest is not None and manifest.get("request") == self.request else None
 
     def begin(self, force: bool) -> None:
-        """Make the folder ready: empty, or holding finished units of the same request.
+        """Make the folder ready. Afterwards it is empty, or holds finished units of this request.
 
         Raises:
             MinerError: it holds the result of another request, and `force` is False.
@@ -54,10 +54,10 @@ class Stage:
         write_json(self.folder / "request.json", self.request)
 
     def refuse_another(self) -> None:
-        """Pass if the folder is free for this request.
+        """Check that the folder is free for this request.
 
         Raises:
-            MinerError: it holds the result of another one, or part of it.
+            MinerError: the folder holds the result of another request, or a part of it.
         """
         old = request_of(self.folder)
         if old is None and self._holds_work():
@@ -75,7 +75,7 @@ class Stage:
         return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
 
     def finish(self, record: Record, files: Iterable[Path]) -> Record:
-        """Write manifest.json with the record and the checksum of each file. The stage is done from here on.
+        """Write manifest.json with the record and the checksum of each file, after which the stage is done.
 
         Args:
             record: what the stage found.
@@ -93,7 +93,7 @@ class Stage:
 class GrowingStage(Stage):
     """A stage that continues a finished result when its input has grown.
 
-    While it works, the old manifest is kept as `previous.json`, so that a killed run can go on.
+    The old manifest is kept as `previous.json` while the stage works, so that a killed run can continue.
     """
 
     def earlier(self, manifest: type[_Manifest]) -> _Manifest | None:
@@ -151,12 +151,12 @@ def request_of(folder: AnyPath) -> Record | None:
 
 
 def finished_file(path: Path, request: Record, force: bool) -> Record | None:
-    """The record in `path` if it answers this very request, None if there is work to do.
+    """The record in a file if it was made by this request; None if there is work to do.
 
-    For stages whose whole result is one JSON file that holds its `request`.
+    This is the stage of a result that is one JSON file with its `request`.
 
     Raises:
-        MinerError: the file answers another request, and `force` is False.
+        MinerError: the file was made by another request, and `force` is False.
     """
     record = read_json(path)
     wanted = json.loads(json.dumps(request))

@@ -19,7 +19,7 @@ DEFAULT_WORKSPACE = Path("datasets_out/default")
 
 @dataclass(frozen=True)
 class Workspace:
-    """One folder with everything that the pipeline makes of one source."""
+    """A folder with everything that the stages make of one source."""
 
     root: Path
 
@@ -76,10 +76,10 @@ class Workspace:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the workspace for this process.
+        """Lock the workspace for this process.
 
         Raises:
-            MinerError: another process holds it.
+            MinerError: another process has locked the workspace, or the folder cannot be written.
         """
         existed = self.root.exists()
         try:
@@ -103,7 +103,7 @@ class Workspace:
                     shutil.rmtree(self.root)  # a command that was refused leaves no folder behind
 
     def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
-        """Add one stage to run.json: options, result, time, versions and machine."""
+        """Write a stage to run.json: options, result, time, versions and machine."""
         entry = {
             "options": options,
             "record": result.record,
@@ -119,12 +119,12 @@ class Workspace:
             write_signed(self.root / "run.json", log)
 
     def logged(self) -> dict[str, Record]:
-        """What run.json says of each stage."""
+        """The entries of run.json, by stage."""
         stages: dict[str, Record] = (read_json(self.root / "run.json") or {}).get("stages", {})
         return stages
 
     def _log(self) -> Record:
-        """run.json; a damaged one is set aside, because no result depends on it."""
+        """The content of run.json. A damaged file is set aside, because no result depends on it."""
         path = self.root / "run.json"
         try:
             log = read_json(path) or {}
@@ -135,5 +135,5 @@ class Workspace:
 
 
 def workspace_flag(workspace: Workspace) -> str:
-    """What a command that is printed for copying needs to work in this workspace."""
+    """The flag that a printed command needs to work in this workspace; empty for the default workspace."""
     return "" if workspace.root == DEFAULT_WORKSPACE else f" -w {shlex.quote(str(workspace.root))}"

@@ -2,10 +2,10 @@
 
 from typing import ClassVar, Literal
 
-from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.artifact import RecordPart, StageArtifact
 
 
-class SourceRecord(Part):
+class SourceRecord(RecordPart):
     """The source of the images.
 
     Attributes:
@@ -19,7 +19,7 @@ class SourceRecord(Part):
     classes: list[str] | None = None
 
 
-class EncoderRecord(Part):
+class EncoderRecord(RecordPart):
     """The encoder of the images."""
 
     name: str
@@ -28,7 +28,7 @@ class EncoderRecord(Part):
     weights_sha256: str | None = None
 
 
-class EmbedRequest(Part):
+class EmbedRequest(RecordPart):
     """What `miner embed` was asked for. Refined embeddings have another request: they have no encoder here."""
 
     encoder: str | None = None

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.vectors import FileVectors, VectorFile
+from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 
-# By dtype: the bits that are all set in infinities and NaN, and those that are all clear in zero. Looking at bits is fast.
+# By dtype: the bits that are all set in infinities and NaN, and the bits that are all clear in zero. Testing bits is fast.
 _EXPONENT_BITS = {
     "float16": (np.uint16(0x7C00), np.uint16(0x7FFF)),
     "float32": (np.uint32(0x7F800000), np.uint32(0x7FFFFFFF)),
@@ -40,10 +40,10 @@ def error_part_path(folder: Path, block: int) -> Path:
 
 
 class EmbeddingStore:
-    """A finished `embeddings/` folder. Its shape is checked when it is opened, its numbers when they are loaded.
+    """A finished `embeddings/` folder. Opening checks the shapes, loading checks the numbers.
 
     Attributes:
-        manifest: what it says about itself.
+        manifest: manifest of the folder.
         metadata: one row per vector, columns of `METADATA_SCHEMA`.
         stored: the vectors on disk, in row order.
 
@@ -103,18 +103,14 @@ class EmbeddingStore:
 
 
 def read_metadata(folder: Path, blocks: int) -> pa.Table:
-    """One row per vector, in row order; `METADATA_SCHEMA`.
+    """The metadata of all vectors, in row order: columns of `METADATA_SCHEMA`.
 
     Raises:
         MinerError: a file is missing or damaged.
     """
     paths = [metadata_path(folder, block) for block in range(blocks)]
-    try:
-        return pa.concat_tables([pq.read_table(path, schema=METADATA_SCHEMA) for path in paths])
-    except (OSError, pa.ArrowException) as error:
-        raise MinerError(
-            f"The metadata in {folder} is missing or damaged ({error}). Embed again with --force."
-        ) from error
+    command = EmbeddingsManifest.command
+    return pa.concat_tables([read_columns(path, METADATA_SCHEMA.names, command, METADATA_SCHEMA) for path in paths])
 
 
 def check_vectors(vectors: NDArray[np.floating], where: str) -> None:

@@ -29,7 +29,7 @@ class Vectors(Protocol):
     def __len__(self) -> int: ...
 
     def read(self, start: int, stop: int) -> NDArray[np.floating]:
-        """Rows [start, stop). Not to be written to."""
+        """Rows [start, stop). The caller must not write to them."""
         ...
 
     def take(self, rows: Rows) -> NDArray[np.floating]:
@@ -37,40 +37,44 @@ class Vectors(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class MemoryVectors:
-    """Vectors of an array."""
+    """Vectors of arrays (n, dim) in memory or mapped from files, one array after another."""
 
-    array: NDArray[np.floating]
     in_memory: ClassVar = True
 
-    @property
-    def dim(self) -> int:
-        return int(self.array.shape[1])
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        return self.array.dtype
+    def __init__(self, *arrays: NDArray[np.floating]) -> None:
+        self.arrays = arrays
+        self.dim = int(arrays[0].shape[1])
+        self.dtype = arrays[0].dtype
 
     def __len__(self) -> int:
-        return len(self.array)
+        return sum(map(len, self.arrays))
 
     def read(self, start: int, stop: int) -> NDArray[np.floating]:
-        return self.array[start:stop]
+        """Rows [start, stop), as a view where they lie in one array."""
+        firsts = np.cumsum([0, *map(len, self.arrays)])
+        parts = [
+            part
+            for array, first in zip(self.arrays, firsts, strict=False)
+            if len(part := array[max(start - first, 0) : max(stop - first, 0)])
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate([self.arrays[0][:0], *parts])
 
     def take(self, rows: Rows) -> NDArray[np.floating]:
-        return self.array[rows]
+        if len(self.arrays) == 1:
+            return self.arrays[0][rows]
+        taken = np.empty((len(rows), self.dim), self.dtype)
+        ends = np.cumsum([len(array) for array in self.arrays])
+        numbers = np.searchsorted(ends, rows, side="right")
+        for number in np.unique(numbers):
+            here = numbers == number
+            taken[here] = self.arrays[number][rows[here] - (ends[number] - len(self.arrays[number]))]
+        return taken
 
 
 @dataclass(frozen=True)
 class VectorFile:
-    """Rows of a file in C order, after a header.
-
-    Attributes:
-        path: the file.
-        rows: how many.
-        header_bytes: where the first begins.
-    """
+    """A file with rows in C order after a header of `header_bytes`."""
 
     path: Path
     rows: int
@@ -79,7 +83,7 @@ class VectorFile:
 
 @dataclass(frozen=True)
 class FileVectors:
-    """Vectors in files, one after the other. Read, not mapped: mapped pages would count as memory of the process."""
+    """Vectors in files, one file after another. Files are read, not mapped: mapped pages count as memory of the process."""
 
     files: tuple[VectorFile, ...]
     dim: int
@@ -103,64 +107,28 @@ class FileVectors:
         taken = np.empty((len(rows), self.dim), self.dtype)
         row_bytes = self.dim * self.dtype.itemsize
         ends = np.cumsum([file.rows for file in self.files])
-        places = np.searchsorted(ends, rows, side="right")
-        for number in np.unique(places):
+        numbers = np.searchsorted(ends, rows, side="right")
+        for number in np.unique(numbers):
             file = self.files[number]
             first = int(ends[number]) - file.rows
             with file.path.open("rb", buffering=0) as stream:
-                for place in np.flatnonzero(places == number):
+                for place in np.flatnonzero(numbers == number):
                     offset = file.header_bytes + (int(rows[place]) - first) * row_bytes
                     if os.preadv(stream.fileno(), [taken[place]], offset) != row_bytes:
                         raise OSError(f"{file.path} ends early")
         return taken
 
-    def mapped(self) -> "MappedVectors":
-        """The same, as memory that the operating system fills when it is looked at."""
-        arrays = tuple(
-            np.memmap(file.path, self.dtype, "c", file.header_bytes, (file.rows, self.dim))
-            for file in self.files
-            if file.rows
+    def mapped(self) -> MemoryVectors:
+        """The vectors as mapped files: the operating system reads a page into memory when the page is used."""
+        shapes = [(file, (file.rows, self.dim)) for file in self.files if file.rows]
+        return MemoryVectors(
+            *(np.memmap(file.path, self.dtype, "c", file.header_bytes, shape) for file, shape in shapes)
         )
-        return MappedVectors(arrays, self.dim, self.dtype)
-
-
-@dataclass(frozen=True)
-class MappedVectors:
-    """Vectors of arrays, one after the other."""
-
-    arrays: tuple[NDArray[np.floating], ...]
-    dim: int
-    dtype: np.dtype[np.floating]
-    in_memory: ClassVar = True
-
-    def __len__(self) -> int:
-        return sum(map(len, self.arrays))
-
-    def read(self, start: int, stop: int) -> NDArray[np.floating]:
-        parts = []
-        first = 0
-        for array in self.arrays:
-            part = array[max(start - first, 0) : max(stop - first, 0)]
-            if len(part):
-                parts.append(part)
-            first += len(array)
-        if len(parts) == 1:
-            return parts[0]  # no copy
-        return np.concatenate(parts) if parts else np.empty((0, self.dim), self.dtype)
-
-    def take(self, rows: Rows) -> NDArray[np.floating]:
-        taken = np.empty((len(rows), self.dim), self.dtype)
-        ends = np.cumsum([len(array) for array in self.arrays])
-        places = np.searchsorted(ends, rows, side="right")
-        for number in np.unique(places):
-            here = places == number
-            taken[here] = self.arrays[number][rows[here] - (ends[number] - len(self.arrays[number]))]
-        return taken
 
 
 @dataclass(frozen=True)
 class ChosenVectors:
-    """Some rows of other vectors, by ascending number."""
+    """The vectors in some rows of other vectors. The row numbers ascend."""
 
     whole: Vectors
     rows: Rows
@@ -201,5 +169,5 @@ def _fill(rows: NDArray[np.floating], file: VectorFile, start: int) -> None:
 
 
 def blocks(count: int, rows: int) -> Sequence[tuple[int, int]]:
-    """[start, stop) of consecutive runs of so many rows."""
+    """Intervals [start, stop) of at most `rows` rows that cover `count` rows."""
     return [(start, min(start + rows, count)) for start in range(0, count, rows)]

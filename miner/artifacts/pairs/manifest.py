@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from pydantic import Field
 
-from miner.artifacts.artifact import Part, StageArtifact
+from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import BandRecord
 from miner.engine.records import Record, fingerprint
 
 
-class PairsRequest(Part):
+class PairsRequest(RecordPart):
     """What `miner pairs` was asked for.
 
     Attributes:
@@ -24,7 +24,7 @@ class PairsRequest(Part):
     both_orders: bool = False
 
 
-class Degree(Part):
+class Degree(RecordPart):
     """Numbers of partners of the images that are in a pair.
 
     Attributes:
@@ -38,7 +38,7 @@ class Degree(Part):
     images: list[int] = Field(default_factory=list)
 
 
-class LabelStatistics(Part):
+class LabelStatistics(RecordPart):
     """How well labels agree; `label_statistics` in `miner/pairs` says how each number is measured.
 
     Attributes:

@@ -1,4 +1,4 @@
-"""What a run trains on: the exported shards when there are any, else the source and the pairs themselves."""
+"""The images and pairs that a run trains on: the exported shards if there are any, else the source and `pairs/`."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +14,15 @@ from miner.errors import MinerError
 
 @dataclass(frozen=True)
 class Inputs:
-    """Where images and pairs are, before anything is opened.
+    """Where the images and the pairs of a run are. Nothing is opened yet.
 
     Attributes:
         origin: "shards" or "source".
         spec: the source as the user named it when it was embedded.
         location: what to open to read the images.
-        classes: class names, if known here.
-        usable: files that list the usable keys; None when every image is usable.
-        pairs: the file of pairs, or None when they are not asked for.
+        classes: class names, if the manifest names them.
+        usable: metadata tables with the keys of the usable images; None if every image is usable.
+        pairs: the table of pairs; None for a run without pairs.
         fingerprint: changes when an image or a pair changes.
     """
 
@@ -86,7 +86,7 @@ def _embedded(workspace: Workspace, embeddings: EmbeddingsManifest, with_pairs: 
 
 
 def named_source(name: str) -> Inputs:
-    """The images of a source as the user names it: all of them, without pairs.
+    """All images of a source that the user names, without pairs.
 
     Raises:
         MinerError: the source cannot be opened.
@@ -107,7 +107,7 @@ def named_source(name: str) -> Inputs:
 
 
 def check_shards_are_current(inputs: Inputs, workspace: Workspace) -> None:
-    """Refuse shards whose pairs were not chosen from those of `pairs/`.
+    """Refuse shards whose pairs are not those of `pairs/`.
 
     Raises:
         MinerError: pairs were mined anew after the export.

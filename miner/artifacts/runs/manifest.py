@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import ClassVar, Self
 
-from miner.artifacts.artifact import Artifact, Part
+from miner.artifacts.artifact import Artifact, RecordPart
 from miner.errors import MinerError
 
 
-class RunRequest(Part):
+class RunRequest(RecordPart):
     """What `miner train` was asked for.
 
     Attributes:
@@ -17,7 +17,7 @@ class RunRequest(Part):
     inputs: str
 
 
-class OnlineKnn(Part):
+class OnlineKnn(RecordPart):
     """Accuracy of nearest neighbours on test images, in percent, measured while the run went on."""
 
     k: int

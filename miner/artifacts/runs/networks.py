@@ -1,4 +1,4 @@
-"""The trained network as files that other tools read."""
+"""The trained networks of a run: files that torchvision, timm and other tools read."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,7 @@ _ACTIVATIONS = {"ReLU": nn.ReLU, "GELU": nn.GELU}
 
 @dataclass(frozen=True)
 class TrainedBackbone:
-    """A backbone in eval mode and how to feed it.
+    """A backbone in eval mode, and the images that it takes.
 
     Attributes:
         module: float32 (batch, 3, image_size, image_size), normalised -> float32 (batch, width), pooled features.
@@ -58,7 +58,7 @@ def save_backbone(path: Path, backbone: nn.Module) -> None:
 
 
 def save_projector(path: Path, projector: nn.Sequential) -> None:
-    """Write a projector: layers by their index, and in the header which activation stands between them."""
+    """Write a projector: its layers by index, and in the header the activation between them."""
     used = {type(layer).__name__ for layer in projector} & _ACTIVATIONS.keys()
     save_weights(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
 
@@ -82,7 +82,7 @@ def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | Non
 
 
 def save_description(path: Path, config: Record) -> None:
-    """Write config.json: what the backbone is and how to feed it, under the names that timm uses.
+    """Write config.json: the architecture of the backbone and the images that it takes, in timm's words.
 
     `timm.create_model(architecture, num_classes=0, **model_args)` takes the weights strictly, and so does
     `torchvision.models.get_model(architecture)` with `fc = Identity()`. Where the stem is not the usual one, put in `conv1`
@@ -119,7 +119,7 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
 
     Args:
         run: its folder.
-        name: of the file: the last weights, `BEST_FILE` for those with the best online kNN, `TEACHER_FILE` for the teacher's.
+        name: `BACKBONE_FILE` for the last weights, `BEST_FILE` for the best online kNN, `TEACHER_FILE` for the teacher.
     Raises:
         MinerError: the run has not finished, kept no such weights, or its weights are not those it wrote.
     """
@@ -136,7 +136,7 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
 
 
 def starting_backbone(run: Path) -> TrainedBackbone:
-    """The same backbone with the random weights of the run's seed, from which it started unless it had `--init-from`."""
+    """The backbone of a run with the random weights of the run's seed. A run starts from them unless it has `--init-from`."""
     config = read_config(run)
     module, _ = build_backbone(config)
     return _described(module, config)
