@@ -10,7 +10,7 @@ from typing import NoReturn
 import typer
 
 from miner.commands.app import app
-from miner.engine.atomic import explain_write_error
+from miner.engine import explain_write_error
 from miner.engine.heap import share_one_heap
 from miner.errors import MinerError
 

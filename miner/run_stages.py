@@ -5,8 +5,7 @@ import time
 from contextlib import nullcontext
 
 from miner.artifacts.workspace import Workspace
-from miner.engine.result import Result
-from miner.engine.torchrun import is_follower
+from miner.engine import Result, is_follower
 from miner.options import Options
 from miner.recipe import Planned
 from miner.stages import STAGES

@@ -8,7 +8,7 @@ from typing import Any
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
-from miner.engine.result import Result
+from miner.engine import Result
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
 from miner.options import Options

@@ -7,8 +7,7 @@ from typing import ClassVar, Self
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, fingerprint, read_json, same_file
-from miner.engine.remote import AnyPath
+from miner.engine import AnyPath, Record, fingerprint, read_json, same_file
 from miner.errors import MinerError
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from miner.artifacts.artifact import StageArtifact
 from miner.artifacts.pairs.band import BandRecord
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
+from miner.engine import Record
 
 
 class CalibrationRecord(StageArtifact):

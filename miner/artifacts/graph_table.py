@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from miner.artifacts.artifact import StageArtifact
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.tables import interval_text
 
 CLASSIFIERS = ("linear", "knn")

@@ -13,10 +13,7 @@ from typing import TypeVar
 
 from miner import __version__
 from miner.artifacts.artifact import Artifact
-from miner.engine import write_json
-from miner.engine.digest import file_record
-from miner.engine.records import Record, read_json, write_signed
-from miner.engine.remote import AnyPath
+from miner.engine import AnyPath, Record, file_record, read_json, write_json, write_signed
 from miner.errors import MinerError
 
 _PREVIOUS = "previous.json"

@@ -9,8 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from miner.engine.records import Record, read_json, write_signed
-from miner.engine.result import Result
+from miner.engine import Record, Result, read_json, write_signed
 from miner.errors import MinerError
 from miner.machine.environment import environment
 

@@ -13,8 +13,7 @@ from miner.artifacts.workspace import Workspace
 from miner.commands.flags import flags_of
 from miner.commands.help import CommandWithPanels, GroupWithPanels
 from miner.commands.options import DoctorOptions, GeneralOptions, GeneralStageOptions, VerifyOptions
-from miner.engine.result import Result
-from miner.engine.torchrun import is_follower
+from miner.engine import Result, is_follower
 from miner.options import Options, read_yaml
 from miner.recipe import RunOptions
 from miner.run_stages import run_stage

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from miner.engine.result import Result
+from miner.engine import Result
 from miner.machine.environment import environment
 from miner.machine.processor import processor_name
 from miner.source.named.builtin import cache_folder

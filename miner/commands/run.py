@@ -3,8 +3,7 @@
 from collections import Counter
 
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
-from miner.engine.result import Result
+from miner.engine import Record, Result
 from miner.errors import UsageError
 from miner.options import read_yaml
 from miner.recipe import Recipe, RunOptions, plan_recipe, read_recipe

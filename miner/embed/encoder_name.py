@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.embed.options import EmbedOptions
-from miner.engine.digest import file_record
+from miner.engine import file_record
 
 FAMILIES = ("timm", "moco", "run", "onnx", "script")
 FAMILIES_HELP = (

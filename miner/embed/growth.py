@@ -5,7 +5,7 @@ from pathlib import Path
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.stage import GrowingStage
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.source import Entry
 from miner.source.base import source_fingerprint
 

@@ -12,9 +12,7 @@ from miner.artifacts.stage import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request
 from miner.embed.options import EmbedOptions
-from miner.engine import LocalExecutor, Progress, Unit, finished_items, run
-from miner.engine.records import Record
-from miner.engine.result import Result
+from miner.engine import LocalExecutor, Progress, Record, Result, Unit, finished_items, run
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
 from miner.machine.memory import peak_bytes

@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from miner.engine import json_bytes, write_json
+from miner.engine.atomic import json_bytes, write_json
 from miner.engine.digest import file_record
 from miner.engine.remote import AnyPath
 from miner.errors import MinerError

@@ -5,7 +5,7 @@ from pathlib import Path
 from torch.nn import functional as F
 
 from miner.artifacts.runs.inputs import Inputs
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.setup import open_setup
 from miner.learning.knn import PROTOCOLS, accuracies_by_protocol

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.evaluate.linear_lbfgs import measure_lbfgs
 from miner.evaluate.linear_sgd import measure_sgd
 from miner.evaluate.options import LinearOptions

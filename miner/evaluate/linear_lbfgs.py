@@ -2,8 +2,7 @@
 
 from torch import Tensor
 
-from miner.engine import Progress
-from miner.engine.records import Record
+from miner.engine import Progress, Record
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup
 from miner.evaluate.validation import choice_record

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.artifacts.runs.networks import TrainedBackbone
-from miner.engine import Progress
-from miner.engine.records import Record
+from miner.engine import Progress, Record
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup
 from miner.evaluate.sgd_grid import LR_BATCH, LRS, MOMENTUM, train_grid

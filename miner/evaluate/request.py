@@ -7,7 +7,7 @@ from miner.artifacts.runs.inputs import Inputs, find_inputs
 from miner.artifacts.runs.labelled import source_identity
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 

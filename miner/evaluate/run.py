@@ -2,8 +2,7 @@
 
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, write_signed
-from miner.engine.result import Result
+from miner.engine import Record, Result, write_signed
 from miner.evaluate.options import AUGMENTED_ONLY, KnnOptions, LinearOptions
 from miner.evaluate.request import context_lines, make_request
 

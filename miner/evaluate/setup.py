@@ -10,7 +10,7 @@ from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledSplit, split_labelled
 from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, starting_backbone
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.evaluate.options import EvaluateOptions
 from miner.learning.features import pooled_features
 from miner.learning.knn import accuracy_percent

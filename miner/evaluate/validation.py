@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from miner.artifacts.runs.labelled import LabelledImages, is_held_out
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.learning.selection import Candidate, best_candidate
 

@@ -12,8 +12,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.workspace import Workspace
-from miner.engine import Unit
-from miner.engine.remote import AnyPath
+from miner.engine import AnyPath, Unit
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
 from miner.export.originals import Original, open_originals

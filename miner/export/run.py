@@ -9,11 +9,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine import Progress, finished_items, run
-from miner.engine.digest import file_record
-from miner.engine.records import Record, fingerprint
-from miner.engine.remote import AnyPath
-from miner.engine.result import Result
+from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerprint, finished_items, run
 from miner.export.options import ExportOptions
 from miner.export.target import ExportTarget, open_target
 from miner.machine.executor import executor_for

@@ -6,10 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from miner.engine import committed, json_bytes
-from miner.engine.digest import file_record
-from miner.engine.records import Record
-from miner.engine.remote import AnyPath
+from miner.engine import AnyPath, Record, committed, file_record, json_bytes
 from miner.export.plan import Shard, image_offsets
 
 IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "extension", "label", "width", "height", "sha256")

@@ -6,9 +6,7 @@ from pathlib import Path
 
 from miner.artifacts.stage import differences, request_of, write_manifest
 from miner.artifacts.workspace import Workspace
-from miner.engine import write_json
-from miner.engine.records import Record, read_json
-from miner.engine.remote import AnyPath, local_or_remote
+from miner.engine import AnyPath, Record, local_or_remote, read_json, write_json
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions
 

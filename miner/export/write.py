@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from miner.artifacts.embeddings.images import EmbeddedImage
 from miner.artifacts.embeddings.vectors import Rows
-from miner.engine.digest import DigestedFile
+from miner.engine import DigestedFile
 from miner.engine.tar import write_tar
 from miner.export.originals import Original, read_original
 from miner.export.plan import JSON_BYTES

@@ -2,7 +2,7 @@
 
 import torch
 
-from miner.engine.units import assigned_device
+from miner.engine import assigned_device
 from miner.errors import UsageError
 from miner.machine.processor import processor_flags
 

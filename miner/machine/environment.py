@@ -7,7 +7,7 @@ from importlib import metadata
 from pathlib import Path
 
 from miner import __version__
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.machine.processor import processor_name
 
 

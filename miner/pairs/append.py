@@ -9,7 +9,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import GrowingStage
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads

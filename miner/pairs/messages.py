@@ -4,8 +4,7 @@ import math
 
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.records import Record
-from miner.engine.result import Result
+from miner.engine import Record, Result
 
 
 def result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:

@@ -11,9 +11,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import GrowingStage
 from miner.artifacts.workspace import Workspace
-from miner.engine import LocalExecutor
-from miner.engine.records import Record
-from miner.engine.result import Result
+from miner.engine import LocalExecutor, Record, Result
 from miner.errors import MinerError, UsageError
 from miner.machine.executor import executor_for
 from miner.machine.memory import default_bytes, parse_bytes

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.publish.features import Feature, sample_features, table_features
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.publish.about import CITATIONS, About
 from miner.publish.contents import Config, DataFile
 

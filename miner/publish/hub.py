@@ -7,8 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from miner.engine.explain import explained
-from miner.engine.records import Record
+from miner.engine import Record, explained
 from miner.errors import MinerError
 
 _OWN_OF_THE_HUB = {".gitattributes"}

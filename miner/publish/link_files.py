@@ -7,8 +7,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from miner.artifacts.stage import differences, request_of
-from miner.engine.digest import file_record
-from miner.engine.records import Record
+from miner.engine import Record, file_record
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
 

@@ -12,7 +12,7 @@ from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.options import Options, flag_name

@@ -10,9 +10,7 @@ from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.records import Record
-from miner.engine.result import Result
-from miner.engine.torchrun import is_follower
+from miner.engine import Record, Result, is_follower
 from miner.errors import UsageError
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
 from miner.refine.options import RefineStageOptions

@@ -15,8 +15,7 @@ from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.stage import request_of
 from miner.artifacts.workspace import Workspace
-from miner.engine.digest import file_record
-from miner.engine.records import Record, fingerprint, read_json
+from miner.engine import Record, file_record, fingerprint, read_json
 from miner.errors import MinerError
 
 _OWN_STAGE = "report"

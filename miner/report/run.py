@@ -3,9 +3,7 @@
 from miner import __version__
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine import write_bytes
-from miner.engine.records import Record, same_file
-from miner.engine.result import Result
+from miner.engine import Record, Result, same_file, write_bytes
 from miner.report.findings import Findings, read_findings
 from miner.report.options import ReportOptions
 

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.decisions import read_decisions
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.records import Record, write_signed
-from miner.engine.result import Result
+from miner.engine import Record, Result, write_signed
 from miner.errors import MinerError, UsageError
 from miner.review.estimation.judgements import judgements
 from miner.review.estimation.summary import summarise_judgements, summary_lines

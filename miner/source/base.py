@@ -5,8 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from miner.engine.explain import explained, one_line
-from miner.engine.records import fingerprint
+from miner.engine import explained, fingerprint, one_line
 
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
 MAX_FILE_BYTES = 1 << 30

@@ -5,7 +5,7 @@ from functools import partial
 
 import fsspec
 
-from miner.engine.explain import explained
+from miner.engine import explained
 from miner.errors import MinerError, UsageError
 from miner.source.base import Source
 from miner.source.folder import FolderSource, is_image

@@ -5,8 +5,7 @@ import sys
 from pathlib import Path
 
 from miner.artifacts.workspace import Workspace
-from miner.engine import write_json
-from miner.engine.records import Record
+from miner.engine import Record, write_json
 from miner.errors import MinerError
 from miner.run_stages import run_logged
 from miner.study.plan import ArmRun

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from miner.engine import committed
-from miner.engine.records import Record
+from miner.engine import Record, committed
 from miner.study.summary import CONTROLS
 from miner.tables import plot_intervals
 

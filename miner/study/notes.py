@@ -5,7 +5,7 @@ from pathlib import Path
 
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.study.plan import StudyPlan
 from miner.study.summary import CONTROLS
 

@@ -6,8 +6,7 @@ from functools import partial
 from typing import Any
 
 from miner.artifacts.workspace import Workspace
-from miner.engine import Executor, LocalExecutor, Progress, Unit, run, write_bytes
-from miner.engine.records import Record, read_json, write_signed
+from miner.engine import Executor, LocalExecutor, Progress, Record, Unit, read_json, run, write_bytes, write_signed
 from miner.engine.result import Result
 from miner.errors import MinerError
 from miner.machine.executor import executor_for

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.tables import interval_record
 
 CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")

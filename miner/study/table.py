@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.tables import csv_text, interval_text, markdown_lines
 
 _SHOWN = 1  # digits after the point

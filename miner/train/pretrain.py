@@ -12,9 +12,8 @@ from torch import Tensor
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.networks import save_backbone, save_description, save_projector
-from miner.engine import write_bytes
+from miner.engine import Record, write_bytes
 from miner.engine.heap import keep_freed_memory
-from miner.engine.records import Record
 from miner.images.canvases import to_device
 from miner.learning.checkpoint import previous
 from miner.learning.parallel.collectives import own_device, rank

@@ -7,10 +7,7 @@ from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_i
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.digest import file_record
-from miner.engine.records import Record, write_signed
-from miner.engine.result import Result
-from miner.engine.torchrun import is_follower
+from miner.engine import Record, Result, file_record, is_follower, write_signed
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.init_from import InitialWeights, find_initial_weights

@@ -3,7 +3,7 @@
 from pathlib import PurePosixPath
 from typing import Any
 
-from miner.engine.digest import file_record, first_difference
+from miner.engine import file_record, first_difference
 from miner.errors import MinerError
 from miner.verify.location import Location
 from miner.verify.survey import Folder, Survey, parent, read_record

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.store import check_vectors, metadata_path, vectors_path
-from miner.engine.records import fingerprint
+from miner.engine import fingerprint
 from miner.errors import MinerError
 from miner.verify.reading import check_count, check_keys, read_array, read_table
 from miner.verify.survey import Folder

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from miner.engine.explain import explained, one_line
-from miner.engine.remote import file_system, is_local
+from miner.engine import explained, file_system, is_local, one_line
 from miner.errors import MinerError
 
 # Where a server lists no folders, these are tried.

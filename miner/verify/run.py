@@ -3,8 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from miner.engine.records import Record
-from miner.engine.result import Result
+from miner.engine import Record, Result
 from miner.errors import MinerError, UsageError
 from miner.verify.checksums import check_files
 from miner.verify.location import Location

@@ -7,8 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from miner.engine import Progress
-from miner.engine.records import Record
+from miner.engine import Progress, Record
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.verify.checksums import check_file

@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from miner.engine.records import Record, is_signed
+from miner.engine import Record, is_signed
 from miner.errors import MinerError
 from miner.verify.location import Location
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import BandRecord
-from miner.engine.records import Record, fingerprint
+from miner.engine import Record, fingerprint
 
 
 class PairsRequest(RecordPart):

@@ -8,7 +8,7 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import read_pairs
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import fingerprint
+from miner.engine import fingerprint
 from miner.errors import MinerError
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
 from miner.source.named.builtin import BUILTIN, HELD_OUT

@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
 from miner.artifacts.runs.manifest import RunManifest
-from miner.engine import write_json
-from miner.engine.records import Record
+from miner.engine import Record, write_json
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
 from miner.learning.networks.weights import save_weights

@@ -16,7 +16,7 @@ from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.images.preprocess import Preprocess
 

@@ -2,9 +2,7 @@
 
 from collections.abc import Callable
 
-from miner.engine.records import Record
-from miner.engine.result import Result
-from miner.engine.torchrun import is_launched
+from miner.engine import Record, Result, is_launched
 from miner.errors import UsageError
 
 # What the first process has, given to all: a manifest, or None.

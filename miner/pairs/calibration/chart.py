@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from miner.artifacts.pairs.band import Band
-from miner.engine import committed
-from miner.engine.records import Record
+from miner.engine import Record, committed
 
 _LEAST_PAIRS = 20  # sampled pairs that a point of the precision curve needs
 

@@ -13,9 +13,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine.digest import file_record
-from miner.engine.records import Record, write_signed
-from miner.engine.result import Result
+from miner.engine import Record, Result, file_record, write_signed
 from miner.errors import MinerError
 from miner.pairs.options import CalibrateOptions
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.pairs.band import Band
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.engines.base import ApproximateEngine, FloodError, RowPairs
 from miner.pairs.engines.faiss_search import sorted_pairs

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 
 STRIP_ROWS = 8192  # rows that a join asks an engine for at once

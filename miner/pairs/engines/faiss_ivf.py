@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.pairs.arithmetic.cosine import float32_margin
 from miner.pairs.engines.base import ApproximateEngine, RowPairs
 from miner.pairs.engines.faiss_search import add_rows, range_search_pairs

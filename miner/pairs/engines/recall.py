@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.artifacts.pairs.band import Band
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import RowPairs

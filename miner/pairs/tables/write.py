@@ -15,8 +15,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
 from miner.artifacts.pairs.statistics import label_statistics, labels_of_searched, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
-from miner.engine import committed
-from miner.engine.records import Record
+from miner.engine import Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs, write_rows

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, write_signed
-from miner.engine.result import Result
+from miner.engine import Record, Result, write_signed
 from miner.evaluate.options import EvaluateOptions
 from miner.refine.comparison.mode_features import RefinedEmbeddings, open_refined
 from miner.refine.modes.held_out import test_source

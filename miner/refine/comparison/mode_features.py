@@ -11,7 +11,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, same_file
+from miner.engine import Record, same_file
 from miner.errors import MinerError, UsageError
 from miner.refine.modes.held_out import TrainAndTest, read_train_and_test
 from miner.refine.options import RefineOptions

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record, signed
-from miner.engine.result import Result
+from miner.engine import Record, Result, signed
 from miner.refine.modes.held_out import TrainAndTest, read_train_and_test, test_source
 from miner.refine.options import GraphOptions, RefineOptions
 

@@ -5,7 +5,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.learning.knn import PROTOCOLS, accuracy_percent, knn_vote
 from miner.learning.logistic import classify
 from miner.learning.selection import best_candidate, try_penalties

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError, UsageError
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.report.findings import Run, number
 from miner.report.text import count
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.report.findings import Findings
 
 

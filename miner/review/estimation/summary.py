@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.review.estimation.agreement import agreements
 from miner.review.estimation.judgements import Judgements, verdicts
 from miner.review.estimation.precision import METHOD, Estimate, Stratum, stratified, wilson

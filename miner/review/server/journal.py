@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from miner.artifacts.decisions import Decision, read_decisions
-from miner.engine.atomic import explain_write_error, sync
+from miner.engine import explain_write_error, sync
 from miner.errors import MinerError
 
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import cast, get_args
 
 from miner.artifacts.decisions import Decision, ReviewAnswer
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import UsageError
 from miner.review.estimation.judgements import judgements
 from miner.review.estimation.sampling import Sampler

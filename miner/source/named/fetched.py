@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from miner.engine import write_json
-from miner.engine.records import Record, read_json
+from miner.engine import Record, read_json, write_json
 from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 from miner.source.named.file_list import FileListSource

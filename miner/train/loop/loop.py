@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from miner.engine import Progress
-from miner.engine.records import Record
+from miner.engine import Progress, Record
 from miner.images.canvases import Canvases
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.parallel.collectives import average_step, rank

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledSplit, NoLabelsError, split_labelled
-from miner.engine.records import Record
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.images.canvases import to_device
 from miner.learning.features import pooled_features

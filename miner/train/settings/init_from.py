@@ -6,7 +6,7 @@ from pathlib import Path
 from miner.artifacts.runs.files import BACKBONE_FILE
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.digest import file_record
+from miner.engine import file_record
 from miner.errors import UsageError
 
 
