@@ -1,10 +1,13 @@
 """Records of finished stages, read as typed objects."""
 
+import importlib
 import json
+import re
 from pathlib import Path
 
 import pytest
 
+from miner.artifacts.artifact import Artifact, StageArtifact
 from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
@@ -103,3 +106,13 @@ def test_files_are_checked_against_the_record(tmp_path: Path) -> None:
     for name in ("backbone.safetensors", "unlisted"):
         with pytest.raises(MinerError, match=rf"{name} is missing or damaged\. Run `miner train --force`"):
             made.checked(stage.folder, name)
+
+
+def test_docs_name_the_type_of_every_record() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "formats.md").read_text()
+    named = re.findall(r"^\| [^|]*\.json`? \| `([\w.]+)` \|$", page, re.MULTILINE)
+    modules = [f"miner.artifacts.{name}" for name in named]
+    types = {
+        getattr(importlib.import_module(module.rpartition(".")[0]), module.rpartition(".")[2]) for module in modules
+    }
+    assert types == {*Artifact.__subclasses__(), *StageArtifact.__subclasses__()} - {StageArtifact}

@@ -10,7 +10,7 @@ from tests.artifacts.class_folders import class_folders
 from tests.train.mini_workspace import write_shards
 
 
-def test_the_held_out_part_is_disjoint_covers_all_and_depends_on_keys_alone(tmp_path: Path) -> None:
+def test_held_out_part_depends_on_keys_alone(tmp_path: Path) -> None:
     keys = []
     for images in (150, 200):
         inputs = find_inputs(write_shards(tmp_path / str(images), images=images), with_pairs=False)
@@ -36,7 +36,7 @@ def test_limit_takes_images_of_all_classes_from_sorted_folders(tmp_path: Path) -
     assert not found.seen_in_training
 
 
-def test_labels_of_a_test_set_with_fewer_classes_follow_the_names(tmp_path: Path) -> None:
+def test_labels_of_fewer_classes_follow_the_names(tmp_path: Path) -> None:
     gallery = class_folders(tmp_path / "gallery", {0: "a", 1: "b", 2: "c"})
     test = class_folders(tmp_path / "test", {1: "b", 2: "c"})
     found = split_labelled(None, "sample", gallery=gallery, test=test)

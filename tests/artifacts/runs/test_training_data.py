@@ -52,7 +52,7 @@ def test_limit_keeps_the_pairs_among_the_first_images(tmp_path: Path) -> None:
     assert 0 < len(expected) < 30 and limited.tolist() == expected
 
 
-def test_the_cap_keeps_the_most_similar_pairs_of_an_image_among_the_first_images(tmp_path: Path) -> None:
+def test_cap_keeps_the_most_similar_pairs_of_an_image(tmp_path: Path) -> None:
     workspace = write_shards(tmp_path, images=60, pairs=10)
     _, entries = sample_entries(60)
     ends = [(0, 1), (0, 2), (0, 3), (2, 3), (0, 50)]
