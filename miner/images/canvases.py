@@ -1,4 +1,4 @@
-"""Images as square canvases; in memory when each is decoded once."""
+"""Canvases: images as squares of pixels, all of one size, from which views are cropped."""
 
 import io
 import os
@@ -29,7 +29,7 @@ _STATISTICS_PART = 250
 
 
 def typical_side(source: Source, entries: Sequence[Entry]) -> int:
-    """Median of the images' shorter side in pixels, over up to 64 of them; only headers are decoded.
+    """Median of the short sides of up to 64 images, in pixels; only their headers are read.
 
     Raises:
         MinerError: an image cannot be read.
@@ -38,8 +38,10 @@ def typical_side(source: Source, entries: Sequence[Entry]) -> int:
     return int(median(_short_side(source, entry) for entry in probed))
 
 
-def load_canvases(source: Source, entries: Sequence[Entry], side: int, workers: int, title: str) -> Tensor:
-    """Decode every image, resize it so that its shorter side is `side`, and keep the central square.
+def load_canvases(
+    source: Source, entries: Sequence[Entry], side: int, workers: int, title: str, *, memory_bytes: int | None = None
+) -> Tensor:
+    """Decode every image and resize its central square to `side`.
 
     Args:
         source: of the entries.
@@ -47,18 +49,19 @@ def load_canvases(source: Source, entries: Sequence[Entry], side: int, workers: 
         side: of the canvas in pixels.
         workers: threads; 0 means one per core, at most 8.
         title: for the progress display.
+        memory_bytes: free memory; measured if not given.
     Returns:
         uint8 (n, 3, side, side).
     Raises:
         MinerError: the images would fill more than half of the free memory, or one cannot be decoded.
     """
-    _check_memory(len(entries) * 3 * side * side, side)
+    _check_memory(len(entries) * 3 * side * side, side, free_bytes() if memory_bytes is None else memory_bytes)
     canvas = np.empty((len(entries), 3, side, side), np.uint8)
 
     def fill(start: int) -> int:
         chunk = entries[start : start + _PER_TASK]
         for row, entry in enumerate(chunk, start):
-            canvas[row] = canvas_pixels(source, entry, side)
+            canvas[row] = load_canvas(source, entry, side)
         return len(chunk)
 
     threads = ThreadPoolExecutor(decoding_threads(workers))
@@ -72,10 +75,10 @@ def load_canvases(source: Source, entries: Sequence[Entry], side: int, workers: 
     return torch.from_numpy(canvas)
 
 
-def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
-    """One image as `load_canvases` makes it: uint8 (3, side, side).
+def load_canvas(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
+    """The canvas of one image: uint8 (3, side, side).
 
-    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size where that leaves twice the pixels of the canvas in each direction.
+    A JPEG is decoded at 1/2, 1/4 or 1/8 of its size if that leaves twice the pixels of the canvas in each direction.
 
     Raises:
         MinerError: it cannot be decoded.
@@ -89,7 +92,7 @@ def canvas_pixels(source: Source, entry: Entry, side: int) -> NDArray[np.uint8]:
 
 
 def decoding_threads(workers: int) -> int:
-    """As many as asked; 0 means one per core, at most 8."""
+    """The number of threads as given; for 0 one per core, at most 8."""
     return workers or min(8, os.cpu_count() or 1)
 
 
@@ -120,21 +123,20 @@ def channel_statistics(images: Canvases) -> tuple[tuple[float, ...], tuple[float
     for share in counts / counts.sum(dim=1, keepdim=True):
         mean = (share * levels).sum()
         means.append(round(float(mean), 4))
-        # One image of a single colour has no width to divide by.
+        # Not 0, which images of a single colour would give.
         widths.append(max(round(float((share * (levels - mean) ** 2).sum().sqrt()), 4), 1 / 255))
     return tuple(means), tuple(widths)
 
 
 def to_device(images: Tensor, device: torch.device) -> Tensor:
-    """The images on the device when they fill at most half of its free memory, else where they are."""
+    """The images on the device if they take at most half of its free memory; else where they are."""
     if device.type != "cuda":
         return images
     free, _ = torch.cuda.mem_get_info(device)
     return images.to(device) if images.nbytes <= free // 2 else images
 
 
-def _check_memory(needed_bytes: int, side: int) -> None:
-    free = free_bytes()
+def _check_memory(needed_bytes: int, side: int, free: int) -> None:
     if needed_bytes > free // 2:
         raise MinerError(
             f"The images at {side} x {side} pixels take {needed_bytes / 1e9:.1f} GB of memory, more than half of the "

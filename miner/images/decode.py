@@ -1,4 +1,4 @@
-"""Encoded bytes to RGB, the same way in every stage."""
+"""From encoded bytes to RGB, in the same way for every stage."""
 
 import io
 import os
@@ -29,7 +29,7 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 class UnreadableImageError(Exception):
-    """Bytes that are no usable image; the message is the reason, in few words."""
+    """The bytes are not a usable image; the message is the reason, in few words."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,9 @@ class DecodedImage:
     Attributes:
         image: RGB, upright.
         size: width and height of the upright original, in pixels.
-        shrink: 1, or 2, 4 or 8 where a JPEG was decoded at that fraction; `image` has `size` over `shrink`, rounded up.
-        origin: where the upper left corner of the original lies in `image`: not at 0 where a rotation has brought the side
-            that was rounded up there.
+        shrink: 2, 4 or 8 if a JPEG was decoded at 1/2, 1/4 or 1/8, else 1; `image` has `size` over `shrink`, rounded up.
+        origin: position in `image` of the upper left corner of the original. It is not 0 if the side that was rounded up has
+            become the left or the upper side by a rotation.
     """
 
     image: Image.Image
@@ -58,18 +58,17 @@ def decode_image(data: bytes) -> Image.Image:
 def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None = None) -> DecodedImage:
     """Decode JPEG (and MPO), PNG, WebP, GIF, BMP, TIFF or PPM as RGB, whatever the file is called.
 
-    EXIF rotation is applied; a damaged EXIF block is ignored. Alpha and transparent colours are laid on white. Of several
-    frames or pages the first is taken. 16-bit grey is scaled to 8 bits (values that all fit 8 bits already are kept), 16-bit
-    colour loses its low byte. CMYK is read inverted, as Adobe writes it and all viewers expect; colour profiles are not
-    applied.
+    EXIF rotation is applied; a damaged EXIF block is ignored. Transparent pixels are put on white. Of several frames or pages
+    the first is used. 16-bit grey is scaled to 8 bits, unless all values fit 8 bits; 16-bit colour loses its low byte. CMYK is
+    read inverted, as Adobe writes it and all viewers expect. Colour profiles are not applied.
 
     Args:
         data: the encoded file.
-        needed: the least width and height that will do, given those of the upright original. A JPEG is then decoded at the
-            smallest of 1/8, 1/4, 1/2 of its size that has them, which leaves out most of the inverse cosine transform.
+        needed: gives the least width and height that are enough, from those of the upright original. A JPEG is then decoded at
+            the smallest of 1/8, 1/4, 1/2 of its size that has them, which saves most of the inverse cosine transform.
     Raises:
-        UnreadableImageError: empty, truncated, damaged, of another format, larger than `MAX_PIXELS` (or the environment's
-            MINER_MAX_PIXELS), or of a kind without an agreed range (floating point, 32-bit integers).
+        UnreadableImageError: empty, truncated, damaged, of another format, larger than `MAX_PIXELS` (or the environment variable
+            MINER_MAX_PIXELS), or of a type without an agreed range (floating point, 32-bit integers).
         UsageError: MINER_MAX_PIXELS is not a positive number.
     """
     limit = _max_pixels()
@@ -102,7 +101,7 @@ def _max_pixels() -> int:
 
 @cache
 def _chosen_limit(text: str) -> int:
-    """MINER_MAX_PIXELS as a number; Pillow's own limit is lifted to it once."""
+    """MINER_MAX_PIXELS as a number; Pillow's own limit is raised to it once."""
     if not text.isdecimal() or int(text) == 0:
         raise UsageError(f"MINER_MAX_PIXELS is {text!r}; it must be a number of pixels such as {MAX_PIXELS}.")
     limit = int(text)
@@ -116,7 +115,7 @@ def _what_else(data: bytes) -> str:
 
 
 def _draft(image: Image.Image, needed: Callable[[PixelSize], PixelSize]) -> DecodedImage:
-    """Have a JPEG decoded at a fraction of its size; gives what is known of it before."""
+    """Prepare a JPEG to be decoded at a fraction of its size; the result describes it, but is not decoded yet."""
     orientation, full = _orientation(image), image.size
     size = full[::-1] if orientation >= 5 else full
     width, height = needed(size)[::-1] if orientation >= 5 else needed(size)
@@ -128,10 +127,10 @@ def _draft(image: Image.Image, needed: Callable[[PixelSize], PixelSize]) -> Deco
 
 
 def _orientation(image: Image.Image) -> int:
-    """1 to 8; 1, which is upright, if there is none or none that can be read."""
+    """The EXIF orientation, 1 to 8; 1, which is upright, if it is missing or damaged."""
     try:
         found = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # EXIF is a side note: its damage says nothing about the pixels
+    except Exception:  # damaged EXIF says nothing about the pixels
         return 1
     return found if found in range(2, 9) else 1
 
@@ -157,7 +156,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _from_wide_grey(grey: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Image.Image:
-    """RGB of 16-bit grey; 8-bit values in a wider type are kept, because scaled they would be black."""
+    """RGB of 16-bit grey; 8-bit values in a wider type are not scaled, because they would become black."""
     if grey.max(initial=0) > 65535:
         raise UnreadableImageError("32-bit pixels have no agreed range")
     scale = 257.0 if grey.max(initial=0) > 255 else 1.0

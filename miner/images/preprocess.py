@@ -1,4 +1,4 @@
-"""From a decoded image to the pixels that an encoder was trained to see."""
+"""From a decoded image to the pixels that an encoder was trained on."""
 
 from dataclasses import asdict, dataclass
 from math import ceil
@@ -33,13 +33,13 @@ class Preprocess:
     """Resize, crop the centre, normalise: the evaluation transform of nearly every encoder.
 
     Attributes:
-        resize: length of the side that `mode` speaks of, after resizing, in pixels.
-        crop: side of the centre crop, in pixels.
+        resize: length in pixels of the side that `mode` resizes.
+        crop: side of the centre crop in pixels.
         interpolation: a name in `RESAMPLING`; Pillow's antialiased resampling.
-        mean, std: per channel, of pixels scaled to 0..1.
-        mode: `center` resizes the short side, as torchvision and timm do; `squash` both sides, so that the shape changes;
-            `border` the long side, and fills up with the mean colour (both as timm's crop modes of that name); `square`
-            the central square alone, as `miner train` does.
+        mean, std: of the channels, on the scale [0, 1].
+        mode: which side is resized. `center`: the short side, as torchvision and timm do. `squash`: both sides, so that the shape
+            changes. `border`: the long side; the rest is filled with the mean colour (both as timm's crop modes of these names).
+            `square`: the central square alone, as `miner train` does.
     """
 
     resize: int
@@ -54,16 +54,16 @@ class Preprocess:
         return self.pixels_of(DecodedImage(image, image.size))
 
     def pixels_of(self, picture: DecodedImage, fast: bool = False) -> NDArray[np.uint8]:
-        """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if it was decoded smaller.
+        """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if the file was decoded smaller.
 
         Args:
-            fast: with pixels that are nearly the same; see `fast_resize_window`.
+            fast: whether to resize by `fast_resize_window`, with nearly the same pixels.
         """
         fill = tuple(round(255 * level) for level in self.mean) if self.mode == "border" else (0, 0, 0)
         return padded(self._cropped(picture, fast), self.crop, fill)
 
     def resized(self, size: PixelSize) -> PixelSize:
-        """Width and height after resizing of an image of `size`; the crop comes after that."""
+        """Width and height of an image of `size` after resizing and before the crop."""
         width, height = size
         if self.mode == "center":
             return short_side_size(size, self.resize)
@@ -73,14 +73,14 @@ class Preprocess:
         return self.resize, self.resize
 
     def needed(self, size: PixelSize, factor: float) -> PixelSize:
-        """The least width and height of a smaller version of an image that has `factor` pixels per pixel of the result."""
+        """The least size of a smaller version of an image that still has `factor` pixels per pixel of the result."""
         width, height = self.resized(size)
         if self.mode == "square":
             width, height = (ceil(side * self.resize / min(size)) for side in size)
         return ceil(factor * width), ceil(factor * height)
 
     def _cropped(self, picture: DecodedImage, fast: bool) -> NDArray[np.uint8]:
-        """Resized, and of each side that is longer than the crop the middle."""
+        """The resized image, and of each side that is longer than the crop its middle."""
         image, resampling = picture.image, RESAMPLING[self.interpolation]
         width, height = self.resized(picture.size)
         left, top = max(0, round((width - self.crop) / 2)), max(0, round((height - self.crop) / 2))
@@ -98,12 +98,12 @@ class Preprocess:
         return normalise(pixels.permute(0, 3, 1, 2), self.mean, self.std, peak=255)
 
     def record(self) -> dict[str, Any]:
-        """As JSON values; the usual mode goes without saying."""
+        """As JSON values; without the mode if it is `center`."""
         return {name: value for name, value in asdict(self).items() if (name, value) != ("mode", "center")}
 
 
 def short_side_size(size: PixelSize, length: int) -> PixelSize:
-    """Width and height when the short side has `length` pixels; the long side is rounded down, as torchvision does."""
+    """Width and height if the short side has `length` pixels; the long side is rounded down, as torchvision does."""
     width, height = size
     if width <= height:
         return length, max(length, int(length * height / width))
@@ -111,7 +111,7 @@ def short_side_size(size: PixelSize, length: int) -> PixelSize:
 
 
 def padded(pixels: NDArray[np.uint8], side: int, fill: tuple[int, ...] = (0, 0, 0)) -> NDArray[np.uint8]:
-    """(height, width, 3), neither longer than `side`, in the middle of (side, side, 3), as torchvision's centre crop does."""
+    """Pixels (height, width, 3), not longer than `side`, in the middle of (side, side, 3), as torchvision's centre crop pads."""
     height, width = pixels.shape[:2]
     if height == width == side:
         return pixels
@@ -125,7 +125,7 @@ def padded(pixels: NDArray[np.uint8], side: int, fill: tuple[int, ...] = (0, 0, 
 def _source_box(
     picture: DecodedImage, square: bool, size: PixelSize, window: Window
 ) -> tuple[float, float, float, float]:
-    """Where the window of the resized image lies in the decoded one, which may be smaller than the original."""
+    """The box in the decoded image, which may be smaller than the original, of a window of the resized image."""
     width, height = picture.size
     left = top = 0.0
     if square:

@@ -1,4 +1,4 @@
-"""The middle of a resized image without computing the rest: the same pixels as resizing and then cropping."""
+"""A window of a resized image without computing the rest: the same pixels as resizing and then cropping."""
 
 from dataclasses import dataclass
 from math import ceil, floor, gcd
@@ -8,7 +8,7 @@ from PIL import Image
 PixelSize = tuple[int, int]
 Window = tuple[int, int, int, int]  # left, top, right, bottom
 
-_MAX_PIXELS = 1 << 26  # 256 MB as RGB; a photograph of a usual shape is far smaller once it is resized
+MAX_PIXELS = 1 << 26  # 256 MB as RGB; a resized photograph of a usual shape is far smaller
 _SUPPORT = {
     Image.Resampling.BOX: 0.5,
     Image.Resampling.BILINEAR: 1.0,
@@ -29,16 +29,16 @@ class _Axis:
 
     @property
     def exact(self) -> bool:
-        """Whether Pillow computes the window alone with the same weights.
+        """Whether Pillow computes the window alone with the same weights as the whole.
 
-        It does if the step between centres, length / resized, is a dyadic fraction, because then none of its arithmetic on
-        the edges of the box rounds (float32, 24 bits: 16 of a length, 8 of the fraction).
+        It does if the step between centres, length / resized, is a dyadic fraction. Then no arithmetic on the edges of the box
+        rounds (float32 has 24 bits: 16 of a length, 8 of the fraction).
         """
         step = self.resized // gcd(self.length, self.resized)
         return step & (step - 1) == 0 and step <= 256 and self.length < 1 << 16
 
     def box(self) -> tuple[float, float]:
-        """Where the window lies in the source."""
+        """Start and end of the window in the source."""
         return self.start * self.length / self.resized, self.stop * self.length / self.resized
 
     def source(self, resampling: Image.Resampling) -> tuple[int, int]:
@@ -49,34 +49,37 @@ class _Axis:
 
 
 def columns_first(size: PixelSize, resized: PixelSize) -> bool:
-    """Whether Pillow certainly resizes columns before rows: it may turn round when the height shrinks much more."""
+    """Whether Pillow certainly resizes columns before rows. If the height shrinks much more, it may resize rows first."""
     (width, height), (new_width, new_height) = size, resized
     grows = new_height >= height
     same_shape = abs(new_height * width - height * new_width) <= max(width, height)
     return grows or (same_shape and height < 1.9 * width)
 
 
-def fits_memory(size: PixelSize) -> bool:
-    """Whether an image of that size may be computed as a whole."""
-    return size[0] * size[1] <= _MAX_PIXELS
-
-
-def resize_window(image: Image.Image, size: PixelSize, resampling: Image.Resampling, window: Window) -> Image.Image:
+def resize_window(
+    image: Image.Image,
+    size: PixelSize,
+    resampling: Image.Resampling,
+    window: Window,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> Image.Image:
     """`image.resize(size, resampling).crop(window)`, bit for bit, for less work.
 
-    Pillow resizes columns and then rows, with 8 bits in between. Here the first pass gets only the rows that the second will
-    look at, the second only the columns that are wanted; and either computes only what is wanted where `_Axis.exact`.
+    Pillow resizes columns and then rows, and rounds to 8 bits in between. Here, the first pass gets only the rows that the second
+    pass reads, and the second pass only the columns of the window. Where `_Axis.exact`, a pass computes only the window.
 
-    A strip so long that the whole would have more than `_MAX_PIXELS` is the exception: its window is computed alone, and
-    rounding may then differ by a level.
+    There is one exception: if the whole would have more than `max_pixels`, the window is computed alone, and pixels may differ by
+    one level.
 
     Args:
         image: RGB.
         size: width and height that the whole image is resized to.
         window: inside that size.
+        max_pixels: of an image that may be computed as a whole.
     """
     left, top, right, bottom = window
-    if not fits_memory(size):
+    if size[0] * size[1] > max_pixels:
         across, down = image.width / size[0], image.height / size[1]
         box = (left * across, top * down, right * across, bottom * down)
         return image.resize((right - left, bottom - top), resampling, box=box)

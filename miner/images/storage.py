@@ -9,8 +9,10 @@ from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
 
 
-def hold_images(data: str, source: Source, entries: Sequence[Entry], side: int, workers: int) -> Canvases:
-    """Keep the images as `--data` asks; auto keeps them in memory where they take at most half of what is free.
+def hold_images(
+    data: str, source: Source, entries: Sequence[Entry], side: int, workers: int, *, memory_bytes: int | None = None
+) -> Canvases:
+    """Hold images in memory or in their files, as `--data` says. auto is memory if they take half of the free memory at most.
 
     Args:
         data: auto, memory or stream.
@@ -18,12 +20,14 @@ def hold_images(data: str, source: Source, entries: Sequence[Entry], side: int, 
         entries: the images by row.
         side: of a canvas in pixels.
         workers: threads that decode.
+        memory_bytes: free memory; measured if not given.
     Raises:
-        MinerError: they are to be in memory and do not fit, or one of them cannot be decoded.
+        MinerError: memory is asked for and too small, or an image cannot be decoded.
     """
     size_bytes = len(entries) * 3 * side * side
-    if data == "memory" or (data == "auto" and size_bytes <= free_bytes() // 2):
-        return load_canvases(source, entries, side, workers, "decode")
+    free = free_bytes() if memory_bytes is None else memory_bytes
+    if data == "memory" or (data == "auto" and size_bytes <= free // 2):
+        return load_canvases(source, entries, side, workers, "decode", memory_bytes=free)
     print(
         f"images are decoded step by step: all of them would take {size_bytes / 1e9:.1f} GB of memory", file=sys.stderr
     )

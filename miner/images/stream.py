@@ -1,4 +1,4 @@
-"""Images that stay in their files: a step's images are decoded while the steps before it are computed."""
+"""Images that stay in their files: the images of a step are decoded while the steps before it are computed."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from miner.images.canvases import canvas_pixels, decoding_threads
+from miner.images.canvases import decoding_threads, load_canvas
 from miner.source import Entry, Source
 
 _STEPS_AHEAD = 2
@@ -15,12 +15,11 @@ _PER_TASK = 16
 
 
 class StreamedImages:
-    """Rows of pixels like a tensor of all canvases, which is never made: rows are read at random and decoded when asked for.
+    """The canvases of images, by row, like a tensor that holds all of them; rows are decoded when they are needed.
 
-    Memory holds three steps of pixels at most, however many images there are. Rows may come in any order, so the order of a
-    run is a global shuffle: every order of all items is equally likely, and images that lie side by side in a shard, such as
-    mined neighbours, do not meet in a batch more often than others. Nothing is drawn here and nothing depends on the threads,
-    so that a run gives the same bytes as one with all its images in memory.
+    Memory holds the pixels of three steps at most, for any number of images. Rows may come in any order, so a run can shuffle
+    globally: images that lie side by side in a shard, such as mined neighbours, share a batch no more often than others. Nothing is
+    random here and nothing depends on the threads, so a run ends with the same bytes as with all images in memory.
 
     Args:
         source: of the entries.
@@ -35,41 +34,41 @@ class StreamedImages:
         self._source, self._entries, self._side = source, entries, side
         self._pool = ThreadPoolExecutor(decoding_threads(workers))
         self._expected: Iterator[Tensor] = iter(())
-        self._begun: deque[_Step] = deque()
+        self._started: deque[_Step] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __getitem__(self, rows: Tensor) -> Tensor:
-        """Pixels of some images: uint8 (rows, 3, side, side), on the CPU, pinned where there is a GPU.
+        """Canvases of some images: uint8 (rows, 3, side, side), on the CPU; in pinned memory if there is a GPU.
 
         Args:
             rows: int64 (rows,), on the CPU.
         Raises:
             MinerError: one of them cannot be decoded.
         """
-        if not self._begun or not torch.equal(self._begun[0].rows, rows):
-            return self._begin(rows).pixels()
-        step = self._begun.popleft()
-        self._begin_expected()
+        if not self._started or not torch.equal(self._started[0].rows, rows):
+            return self._start(rows).pixels()
+        step = self._started.popleft()
+        self._start_expected()
         return step.pixels()
 
     def expect(self, steps: Iterable[Tensor]) -> None:
-        """Decode what will be asked for before it is: two steps ahead. Other rows may be asked for in between.
+        """Decode the rows of future steps, two steps ahead. Other rows may be read in between.
 
         Args:
             steps: rows of each step, int64 (rows,), on the CPU.
         """
         self._expected = iter(steps)
-        self._begun.clear()
-        self._begin_expected()
+        self._started.clear()
+        self._start_expected()
 
-    def _begin_expected(self) -> None:
-        while len(self._begun) <= _STEPS_AHEAD and (rows := next(self._expected, None)) is not None:
-            self._begun.append(self._begin(rows))
+    def _start_expected(self) -> None:
+        while len(self._started) <= _STEPS_AHEAD and (rows := next(self._expected, None)) is not None:
+            self._started.append(self._start(rows))
 
-    def _begin(self, rows: Tensor) -> "_Step":
-        # Both views of an item without a pair show one image, which is decoded once.
+    def _start(self, rows: Tensor) -> "_Step":
+        # Both views of an own-view item show one image, which is decoded once.
         distinct, places = torch.unique(rows, return_inverse=True)
         canvases = torch.empty(len(distinct), 3, self._side, self._side, dtype=torch.uint8)
         parts = zip(torch.split(distinct, _PER_TASK), torch.split(canvases, _PER_TASK), strict=True)
@@ -77,7 +76,7 @@ class StreamedImages:
 
     def _decode(self, rows: Tensor, canvases: Tensor) -> None:
         for row, canvas in zip(rows.tolist(), canvases.numpy(), strict=True):
-            canvas[:] = canvas_pixels(self._source, self._entries[row], self._side)
+            canvas[:] = load_canvas(self._source, self._entries[row], self._side)
 
 
 class _Step:

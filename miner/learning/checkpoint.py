@@ -1,7 +1,7 @@
-"""One file that holds all a run needs to go on, and the one before it.
+"""Checkpoints: one file that holds all a run needs to continue, and the file before it.
 
-Order, augmentation and whatever layers draw depend on the seed and the step alone, so the step number stands for the state of
-every random generator and for the position in the epoch. Training in bfloat16 scales no gradients; there is no scaler to keep.
+Order, augmentation and the random numbers of layers depend on the seed and the step alone. So the step number stands for the state
+of all random generators and for the position in the epoch. Training in bfloat16 scales no gradients, so there is no scaler to keep.
 """
 
 import sys
@@ -19,7 +19,7 @@ from miner.errors import MinerError
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before this one is: NAME.previous.pt, so that several trainings can keep theirs in one folder."""
+    """The path of the checkpoint before: NAME.previous.pt, so that several trainings can have checkpoints in one folder."""
     return path.with_suffix(".previous.pt")
 
 
@@ -30,10 +30,10 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     observers: Sequence[Stateful] = (),
 ) -> None:
-    """Write the state after `step` steps, atomically. What was there becomes `previous(path)` once the new one has been read back.
+    """Write the state after `step` steps, atomically. The old file becomes `previous(path)` after the new one has been read back.
 
     Raises:
-        MinerError: the disk is full, or gives back other bytes than were written; the last good checkpoint is still there.
+        MinerError: the disk is full, or returns other bytes than were written; the last good checkpoint remains.
     """
     state = {
         "step": step,
@@ -51,12 +51,12 @@ def save_checkpoint(
 def load_checkpoint(
     path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, observers: Sequence[Stateful] = ()
 ) -> int:
-    """Put a saved state back, and return how many steps it had seen; 0 when there is none.
+    """Restore a saved state, and return the number of its steps; 0 if there is no checkpoint.
 
-    A damaged file is passed over, with a warning, for the one before it.
+    If the file is damaged, the file before it is used, with a warning.
 
     Raises:
-        MinerError: there is no undamaged file, or it belongs to another kind of run.
+        MinerError: all files are damaged, or belong to another kind of run.
     """
     problem: MinerError | None = None
     for candidate in (path, previous(path)):
@@ -91,7 +91,7 @@ def _load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, obser
 
 
 def _verify(written: Path, path: Path) -> None:
-    """Read a file of torch back and compare the checksums that it holds of its parts."""
+    """Read a file of torch and compare the checksums that it holds of its parts."""
     try:
         with zipfile.ZipFile(written) as archive:
             damaged = archive.testzip()

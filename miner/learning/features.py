@@ -18,13 +18,13 @@ def pooled_features(
     *,
     batch_size: int,
     device: torch.device,
-    title: str | None,
+    title: str | None = None,
 ) -> Tensor:
     """Pooled features in eval mode, without augmentation and in float32.
 
     Args:
-        backbone: (batch, 3, side, side) -> (batch, width), on `device`; it is left in eval mode.
-        images: uint8 (n, 3, side, side), anywhere.
+        backbone: (batch, 3, side, side) -> (batch, width), on `device`; its mode is restored.
+        images: uint8 (n, 3, side, side), on any device.
         mean, std: of the channels, on the scale [0, 1].
         batch_size: images per forward pass.
         device: where to compute.
@@ -32,12 +32,13 @@ def pooled_features(
     Returns:
         float32 (n, width), on `device`.
     """
+    was_training, rows = backbone.training, []
     backbone.eval()
-    rows = []
     with Progress(title, total=len(images), item="images") if title else nullcontext() as progress:
         for batch in torch.split(images, batch_size):
             pixels = batch.to(device).float().div_(255.0)
             rows.append(backbone(normalise(pixels, mean, std)).float())
             if progress is not None:
                 progress.advance(len(batch))
+    backbone.train(was_training)
     return torch.cat(rows)

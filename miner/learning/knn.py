@@ -20,8 +20,8 @@ def knn_vote(
     After Wu et al. 2018 (arXiv 1805.01978, section 3.4). Equal votes go to the lower class.
 
     Args:
-        queries: unit rows, float32 (Q, d).
-        gallery: unit rows, float32 (N, d).
+        queries: rows of length 1, float32 (Q, d).
+        gallery: rows of length 1, float32 (N, d).
         labels: int64 (N,), in [0, class_count).
         k: at most N.
         temperature: above 0.
@@ -61,8 +61,8 @@ def accuracies_by_protocol(
     """Accuracy in percent under each of `PROTOCOLS`; one search for the greatest k serves all.
 
     Args:
-        queries: unit rows, float32 (Q, d).
-        gallery: unit rows, float32 (N, d).
+        queries: rows of length 1, float32 (Q, d).
+        gallery: rows of length 1, float32 (N, d).
         labels: of the gallery, int64 (N,), in [0, class_count).
         truth: of the queries, int64 (Q,).
         class_count: c.

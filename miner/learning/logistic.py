@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-_LOGITS_AT_ONCE = 1 << 24
 _MAX_STEPS = 500
 _GRADIENT_TOLERANCE = 1e-5
 
 
 @dataclass(frozen=True)
 class Scaler:
-    """Gives every dimension mean 0 and deviation 1 on the rows it was made of.
+    """Scales every dimension to mean 0 and deviation 1 on the rows that it was made from.
 
     Attributes:
         mean, deviation: (d,).
@@ -27,7 +26,7 @@ class Scaler:
 
     @classmethod
     def of(cls, features: Tensor) -> "Scaler":
-        """A dimension that does not vary is only shifted."""
+        """The scaler of these rows; it only shifts a dimension that does not vary."""
         deviation, mean = torch.std_mean(features, dim=0, correction=0)
         return cls(mean, torch.where(deviation > 0, deviation, 1.0))
 
@@ -36,7 +35,13 @@ class Scaler:
 
 
 def fit_logistic(
-    features: Tensor, labels: Tensor, class_count: int, l2: float, *, start: Tensor | None = None
+    features: Tensor,
+    labels: Tensor,
+    class_count: int,
+    l2: float,
+    *,
+    start: Tensor | None = None,
+    logits_at_once: int = 1 << 24,
 ) -> Tensor:
     """The minimum of mean cross-entropy + l2 / 2 |W|^2; the bias is not penalised.
 
@@ -48,8 +53,9 @@ def fit_logistic(
         class_count: c.
         l2: above 0.
         start: (c, d + 1), such as the solution for a similar penalty; zeros if not given.
+        logits_at_once: most logits in memory.
     Returns:
-        (c, d + 1), W and the bias, like `features` in type and place.
+        (c, d + 1), W and the bias, with the dtype and on the device of `features`.
     """
     if start is None:
         start = features.new_zeros(class_count, features.shape[1] + 1)
@@ -61,7 +67,7 @@ def fit_logistic(
         history_size=20,
         line_search_fn="strong_wolfe",
     )
-    chunk = max(1, _LOGITS_AT_ONCE // class_count)
+    chunk = max(1, logits_at_once // class_count)
 
     def loss_and_gradient() -> Tensor:
         optimizer.zero_grad()

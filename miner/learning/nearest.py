@@ -32,16 +32,13 @@ def nearest_rows(
 def nearest_by_blocks(
     queries: Tensor, gallery: Tensor, k: int, filled: Tensor, *, at_once: int = SIMILARITIES_AT_ONCE
 ) -> tuple[Tensor, Tensor]:
-    """The k most similar rows of a large gallery of which only some count, for a batch of queries: by blocks of the gallery.
+    """`nearest_rows` for few queries and a large gallery of which only some rows count: by blocks of the gallery.
 
     Args:
-        queries: float32 (Q, d).
-        gallery: float32 (N, d).
-        k: at most N.
+        queries, gallery, k, at_once: as there.
         filled: which rows count, bool (N,).
-        at_once: most inner products in memory.
     Returns:
-        Inner products, float32 (Q, k), descending, and row numbers, int64 (Q, k); 0 and -1 where fewer rows count.
+        As there, with 0 and -1 where fewer rows count.
     """
     block = max(k, at_once // len(queries))
     values, ids = queries.new_empty(len(queries), 0), filled.new_empty(len(queries), 0, dtype=torch.long)

@@ -12,7 +12,7 @@ R = TypeVar("R")
 
 
 def full_precision(function: Callable[P, R]) -> Callable[P, R]:
-    """Run a function of tensors outside autocast, with its 16-bit tensors widened to float32; float64 stays as it is.
+    """Run a function of tensors outside autocast, with 16-bit tensors converted to float32; float64 is not changed.
 
     Normalisation, softmax, variances and covariances lose too much otherwise: at temperature 0.1, the bfloat16 rounding of a
     cosine is a step of 0.04 in the logits.
@@ -29,7 +29,7 @@ def full_precision(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """A tensor of 16 bits as float32; others as they are."""
+    """A tensor of 16 bits as float32; other tensors unchanged."""
     return tensor.float() if tensor.dtype in (torch.bfloat16, torch.float16) else tensor
 
 

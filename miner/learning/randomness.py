@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, not on what was drawn before: a resumed run needs no saved state."""
+"""Random numbers that depend on their purpose, and not on earlier draws: a resumed run needs no saved state."""
 
 import hashlib
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ def generator_for(seed: int, *purpose: str | int) -> torch.Generator:
 
 @contextmanager
 def seeded(seed: int, *purpose: str | int) -> Iterator[None]:
-    """Inside, torch's global CPU generator (which layers initialise from) is seeded for one purpose; then it is put back."""
+    """Seed torch's global CPU generator, from which layers are initialised, for one purpose; its state is restored at the end."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, *purpose))
         yield

@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 def cosine(peak: float, steps: int, warmup_steps: int = 0) -> NDArray[np.float64]:
     """A straight rise to `peak`, then half a cosine towards 0 after the last step (Loshchilov & Hutter 2017, arXiv 1608.03983).
 
-    The rise (Goyal et al. 2017, arXiv 1706.02677) begins at peak / warmup_steps, so that no step is lost, and arrives at the
-    last step of the warm-up.
+    The rise (Goyal et al. 2017, arXiv 1706.02677) begins at peak / warmup_steps, so that no step is lost, and reaches the peak at
+    the last step of the warm-up.
 
     Args:
-        peak: the highest value; without warm-up that of step 0.
+        peak: the highest value; without warm-up the value of step 0.
         steps: of the whole run.
         warmup_steps: of the rise, below `steps`.
     Returns:

@@ -1,4 +1,4 @@
-"""Rows of length 1, and how far they spread over the sphere."""
+"""Rows of length 1, and their spread over the sphere."""
 
 import torch
 from torch import Tensor
@@ -8,19 +8,19 @@ from miner.learning.precision import widened
 
 
 def l2_normalise(features: Tensor) -> Tensor:
-    """Rows of length 1, float32 (batch, dim); float64 stays as it is."""
+    """Rows scaled to length 1, float32 (batch, dim); float64 if they are float64."""
     return F.normalize(widened(features), dim=1)
 
 
 @torch.no_grad()
 def spread(features: Tensor) -> Tensor:
-    """Standard deviation of unit features over the batch, times sqrt(dim): about 1 when spread over the sphere, 0 at collapse.
+    """Standard deviation of features over the batch, times sqrt(dim): about 1 for features all over the sphere, 0 at collapse.
 
-    The deviation of a dimension is sqrt(1 / dim) when healthy (SimSiam, Chen & He 2021, arXiv 2011.10566, figure 2); the factor
-    makes widths comparable.
+    The deviation of a healthy dimension is sqrt(1 / dim) (SimSiam, Chen & He 2021, arXiv 2011.10566, figure 2); the factor makes
+    features of different widths comparable.
 
     Args:
-        features: unit rows, float32 (batch, dim).
+        features: rows of length 1, float32 (batch, dim).
     Returns:
         float32 scalar.
     """

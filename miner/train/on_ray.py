@@ -1,4 +1,4 @@
-"""A run on the workers of a Ray cluster, by Ray Train."""
+"""A run on the workers of a Ray cluster, with Ray Train."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,17 +10,17 @@ from miner.errors import MinerError, UsageError
 from miner.train.pretrain import Pretrained, pretrain
 from miner.train.settings.options import TrainOptions
 
-_PATIENCE_S = 7200
+_TIMEOUT_S = 7200
 
 
 def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> Pretrained:
-    """`pretrain` on `--processes` workers, with a GPU each where the cluster has any.
+    """`pretrain` on `--processes` workers, each with a GPU if the cluster has any.
 
-    All machines must see the workspace and the images under the same paths, since the first worker writes the run's files.
+    All machines must see the workspace and the images under the same paths. The first worker writes the files of the run.
 
     Raises:
         UsageError: Ray is not installed.
-        MinerError: there is no cluster at the address, a worker died, or what the first worker to fail raised.
+        MinerError: there is no cluster at the address, a worker died, or the first worker that failed raised one.
     """
     try:
         import ray
@@ -36,7 +36,7 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: 
         trainer = TorchTrainer(
             _work,  # type: ignore[arg-type]  # what it returns is the result's return_value
             train_loop_config={"arguments": (options, inputs, folder.absolute(), start and start.absolute())},
-            torch_config=TorchConfig(timeout_s=_PATIENCE_S),
+            torch_config=TorchConfig(timeout_s=_TIMEOUT_S),
             scaling_config=ScalingConfig(num_workers=options.processes, use_gpu=wants_gpu),
             run_config=RunConfig(storage_path=storage),
         )
@@ -54,7 +54,7 @@ def _work(config: dict[str, Any]) -> Pretrained:
 
 
 def _reason(failures: dict[int, Exception]) -> Exception:
-    """The error of the worker that failed by itself, rather than of those that lost it."""
+    """The error of the worker that failed first, rather than of those that lost the connection to it."""
     for failure in failures.values():
         cause = getattr(failure, "cause", failure)
         if isinstance(cause, MinerError):

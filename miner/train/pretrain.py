@@ -2,8 +2,8 @@
 
 import statistics
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import yaml
@@ -34,14 +34,10 @@ CONFIG_FILE = "config.yaml"
 _NOT_MEASURED = ("step", "epoch", "lr", "knn")
 
 
-@dataclass(frozen=True)
-class Pretrained:
-    """What one process of a run has done. Only the first of several processes writes; the others have no record and no files.
+class Pretrained(NamedTuple):
+    """The result of a run, without anything that differs between equal runs, and what `run_loop` measured of this process.
 
-    Attributes:
-        record: of the run, without anything that differs between equal runs.
-        files: whose bytes are the same on every run, by their path in the folder of the run.
-        measured: what `run_loop` measured of this process.
+    Only the first of several processes has a record and files; files are paths in the folder of the run.
     """
 
     record: Record

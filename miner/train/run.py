@@ -1,7 +1,8 @@
-"""`miner train`: the life of a run's folder. What needs torch is imported when there is work to do."""
+"""`miner train`: the life of a run's folder. Modules that need torch are imported when there is work to do."""
 
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_inputs, named_source
 from miner.artifacts.runs.manifest import RunManifest
@@ -14,25 +15,30 @@ from miner.train.settings.init_from import InitialWeights, find_initial_weights
 from miner.train.settings.method_defaults import METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
 
+if TYPE_CHECKING:
+    from miner.train.pretrain import Pretrained
+
 _STATE_FILE = "state.json"
 
 _COLLAPSED_SPREAD = 0.1
 _COLLAPSED = (
-    "train: the features have collapsed: all images have nearly the same. Train again with --force and a lower --lr, a larger "
-    "--batch-size, or another --method."
+    "train: the features have collapsed: all images have nearly the same features. Train again with --force and a lower --lr, a "
+    "larger --batch-size, or another --method."
 )
 
-_USED_LABELS = "train: the pairs were drawn by label (--pairs-arm {arm}): a bound to compare with, not self-supervised."
+_USED_LABELS = (
+    "train: the pairs were drawn by label (--pairs-arm {arm}): the run is an upper bound, and not self-supervised."
+)
 
 
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Pretrain a backbone on own views and semantic pairs -> runs/NAME/.
 
-    A run that was interrupted continues from its last checkpoint and ends with the same bytes. A longer schedule is another run:
-    each step of a cosine depends on the last; start it from the weights of this one with `init_from`.
+    A run that was interrupted continues from its last checkpoint and ends with the same bytes. A longer schedule is another run,
+    because each step of a cosine depends on the last step; `init_from` starts that run from the weights of this one.
 
     Raises:
-        UsageError: the weights to start from are not there.
+        UsageError: the weights to start from are missing.
         MinerError: there are no images or pairs, an image cannot be decoded, or the loss diverges.
     """
     work = partial(_train, options, workspace, force)
@@ -51,9 +57,7 @@ def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: 
         check_shards_are_current(inputs, workspace)
         stage.begin(force)
 
-    from miner.train.launch import launch
-
-    trained = launch(options, inputs, stage.folder, start.file if start else None)
+    trained = _pretrain(options, inputs, stage.folder, start.file if start else None)
     if not is_follower():
         _cover_the_rest(stage.folder, set(trained.files))
         manifest = stage.finish(trained.record, [stage.folder / name for name in trained.files])
@@ -67,6 +71,18 @@ def _result(name: str, made: RunManifest, measured: Record | None) -> Result:
     headline = f"run {name}, {made.steps:,} steps on {made.images:,} images and {made.pairs:,} pairs"
     lines = [*run_lines(name, made), *([_speed(measured)] if measured else [])]
     return Result("train", made.record, lines, measured is not None, [("trained", headline)], measured or {})
+
+
+def _pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> "Pretrained":
+    """`pretrain` here, or on Ray workers or processes that are started for it."""
+    if options.engine_address:
+        from miner.train.on_ray import pretrain_on_ray
+
+        return pretrain_on_ray(options, inputs, folder, start)
+    from miner.learning.parallel.processes import run_on_processes
+    from miner.train.pretrain import pretrain
+
+    return run_on_processes(options.processes, pretrain, options, inputs, folder, start)
 
 
 def _speed(measured: Record) -> str:

@@ -76,14 +76,12 @@ def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
         typical_side(source, source.entries)
 
 
-def test_more_than_half_of_the_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_than_half_of_the_memory_is_refused() -> None:
     source, entries = sample_entries(10)
     needed = 10 * 3 * 28 * 28
-    monkeypatch.setattr(module, "free_bytes", lambda: 2 * needed)
-    assert len(load_canvases(source, entries, 28, 1, "decode")) == 10
-    monkeypatch.setattr(module, "free_bytes", lambda: 2 * needed - 2)
+    assert len(load_canvases(source, entries, 28, 1, "decode", memory_bytes=2 * needed)) == 10
     with pytest.raises(MinerError, match="more than half"):
-        load_canvases(source, entries, 28, 1, "decode")
+        load_canvases(source, entries, 28, 1, "decode", memory_bytes=2 * needed - 2)
 
 
 def test_channel_statistics_equal_numpy() -> None:

@@ -7,13 +7,14 @@ from PIL import Image
 
 from miner.embed.options import EmbedOptions
 from miner.embed.worker import Worker
-from miner.images import fast_resize, resize
+from miner.images import fast_resize
 from miner.images.decode import DecodedImage, decode_at_least
 from miner.images.fast_resize import fast_resize_window
 from miner.images.preprocess import Preprocess
+from miner.images.resize import resize_window
 from miner.source import open_source
 from tests.embed.photographs import clothing
-from tests.images.test_resize import METHODS, noise
+from tests.images.noise import METHODS, noise
 
 CENTRE = [((160, 213), (256, 340)), ((32, 32), (256, 256)), ((600, 800), (232, 309)), ((64, 64), (64, 64))]
 
@@ -59,11 +60,10 @@ def test_random_sizes() -> None:
 
 
 def test_a_long_strip_is_left_to_the_one_that_bounds_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resize, "_MAX_PIXELS", 1000)
     monkeypatch.setattr(fast_resize, "functional", None)
-    image, window = noise(4, 400), (0, 0, 8, 8)
-    ours = fast_resize_window(image, (16, 1600), Image.Resampling.BILINEAR, window)
-    theirs = np.asarray(resize.resize_window(image, (16, 1600), Image.Resampling.BILINEAR, window))
+    arguments = noise(4, 400), (16, 1600), Image.Resampling.BILINEAR, (0, 0, 8, 8)
+    ours = fast_resize_window(*arguments, max_pixels=1000)
+    theirs = np.asarray(resize_window(*arguments, max_pixels=1000))
     np.testing.assert_array_equal(ours, theirs)
 
 

@@ -12,11 +12,7 @@ from miner.embed.encoders.torchvision_zoo import torchvision_encoder
 from miner.images.canvases import load_canvases
 from miner.images.preprocess import Preprocess
 from miner.source import open_source
-
-
-def noise(width: int, height: int) -> Image.Image:
-    rng = np.random.default_rng(width * height)
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+from tests.images.noise import noise
 
 
 @pytest.mark.parametrize("size", [(50, 80), (81, 50), (32, 32), (64, 64), (300, 20)])

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from miner.images.resize import resize_window
+from tests.images.noise import METHODS, noise
 
-METHODS = [Image.Resampling.BILINEAR, Image.Resampling.BICUBIC, Image.Resampling.LANCZOS, Image.Resampling.NEAREST]
 SIZES = [
     ((160, 213), (256, 340)),
     ((213, 160), (340, 256)),
@@ -20,11 +20,6 @@ SIZES = [
     ((64, 64), (64, 64)),
     ((1, 400), (16, 6400)),
 ]
-
-
-def noise(width: int, height: int) -> Image.Image:
-    rng = np.random.default_rng(width * height)
-    return Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -4,7 +4,6 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from miner.learning import logistic
 from miner.learning.logistic import Scaler, fit_logistic, logits
 from miner.learning.randomness import generator_for
 from tests.learning.clusters import clustered
@@ -25,9 +24,9 @@ def test_the_solution_is_sklearns(l2: float) -> None:
     torch.testing.assert_close(torch.softmax(logits(again, scaled), dim=1), probabilities, atol=2e-3, rtol=0)
 
 
-def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_change_nothing() -> None:
     features, labels = clustered(100, "train")
     scaled = Scaler.of(features)(features)
     whole = fit_logistic(scaled, labels, 5, 0.1)
-    monkeypatch.setattr(logistic, "_LOGITS_AT_ONCE", 60)
-    torch.testing.assert_close(fit_logistic(scaled, labels, 5, 0.1), whole, atol=1e-4, rtol=1e-4)
+    parts = fit_logistic(scaled, labels, 5, 0.1, logits_at_once=60)
+    torch.testing.assert_close(parts, whole, atol=1e-4, rtol=1e-4)

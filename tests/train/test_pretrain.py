@@ -68,7 +68,7 @@ def test_a_run_with_partners_in_the_step_takes_the_steps_of_own_views(
     record = train(options("semantic", **changes), workspace).record
     assert (record["pairs"], record["items"], record["steps"], record["steps_per_epoch"]) == (60, 64, 8, 8)
     assert (record["partners"], record["pair_weight"], record["mask_known_positives"]) == (2, 0.5, True)
-    assert "up to 2 partners join each image in its step, with the weight 0.5" in capsys.readouterr().err
+    assert "up to 2 partners join each image in its step, each with weight 0.5" in capsys.readouterr().err
     own = prepare_run(options("equal-steps", partners=2), find_inputs(workspace, True), torch.device("cpu")).plan
     assert (own.steps, own.epochs) == (16, 2)
 

@@ -1,11 +1,11 @@
-"""Gaussian blur with another width for each sample."""
+"""Gaussian blur with its own width for each sample."""
 
 import torch
 from torch import Tensor
 
 
 def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
-    """Blur with a Gaussian that is not cut off; at the border its weights inside the image sum to 1.
+    """Blur with a Gaussian that is not cut off; the weights inside the image sum to 1, also at its border.
 
     Args:
         images: float32 (batch, 3, side, side).

@@ -11,12 +11,12 @@ _GREY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 @dataclass(frozen=True)
 class JitterParameters:
-    """What happens to each of B samples.
+    """The colour jitter of B samples.
 
     Attributes:
         factors: float32 (B, 4): brightness, contrast and saturation factors, and hue shift in turns.
-        order: int64 (B, 4): which of the four comes first, second, third and last.
-        applied: bool (B,): whether anything happens at all.
+        order: int64 (B, 4): which of the four is first, second, third and last.
+        applied: bool (B,): whether the sample is changed at all.
     """
 
     factors: Tensor
@@ -27,7 +27,7 @@ class JitterParameters:
 def draw_jitter(
     count: int, strength: tuple[float, float, float, float], probability: float, generator: torch.Generator
 ) -> JitterParameters:
-    """Factors uniform in 1 +- strength (hue: 0 +- strength), in a random order for each sample."""
+    """Factors drawn uniformly in 1 +- strength (hue: 0 +- strength), in a random order for each sample."""
     middle = torch.tensor([1.0, 1.0, 1.0, 0.0])
     noise = torch.rand(count, 4, generator=generator) * 2.0 - 1.0
     order = torch.rand(count, 4, generator=generator).argsort(dim=1)
@@ -67,7 +67,7 @@ def _saturation(images: Tensor, factor: Tensor) -> Tensor:
 
 
 def _hue(images: Tensor, turns: Tensor) -> Tensor:
-    """Turn the hue in HSV, without leaving for HSV: value and chroma stay, each channel follows from the turned hue."""
+    """Turn the hue as in HSV, but stay in RGB: value and chroma do not change, and each channel follows from the new hue."""
     red, green, blue = images[:, 0:1], images[:, 1:2], images[:, 2:3]
     value = torch.maximum(torch.maximum(red, green), blue)
     chroma = value - torch.minimum(torch.minimum(red, green), blue)
@@ -77,7 +77,7 @@ def _hue(images: Tensor, turns: Tensor) -> Tensor:
         (green - blue) / divisor,
         torch.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
     )
-    # A whole turn more keeps the sum positive, so that `frac` is the remainder, at a fraction of the time.
+    # With one more turn the sum is positive, so that `frac` is the remainder, which is much faster than `remainder`.
     offsets = torch.tensor([11.0, 9.0, 7.0], device=images.device).view(1, 3, 1, 1)
     position = ((sextant + offsets) / 6.0 + turns).frac_().mul_(6.0)
     return value - chroma * torch.minimum(position, 4.0 - position).clamp_(0.0, 1.0)

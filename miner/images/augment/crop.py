@@ -1,4 +1,4 @@
-"""Random resized crop and flip as one resampling: two small matrices per sample.
+"""Random resized crop and flip as one resampling by two small matrices per sample.
 
 Legend: B samples, C side of the canvas, S side of a view.
 """
@@ -18,10 +18,10 @@ def crop_boxes(count: int, canvas: int, scale: tuple[float, float], generator: t
     Args:
         count: B.
         canvas: C, side of the square image in pixels.
-        scale: least and greatest share of the area.
-        generator: CPU generator.
+        scale: smallest and largest share of the area.
+        generator: on the CPU.
     Returns:
-        int64 (B, 4): top, left, height, width in pixels. A sample without a fitting try gets the whole canvas.
+        int64 (B, 4): top, left, height, width in pixels; the whole canvas if none of the ten tries fits.
     """
     area = torch.empty(count, _TRIES).uniform_(*scale, generator=generator) * canvas**2
     aspect = torch.empty(count, _TRIES).uniform_(*map(math.log, _ASPECT), generator=generator).exp()
@@ -35,10 +35,10 @@ def crop_boxes(count: int, canvas: int, scale: tuple[float, float], generator: t
 
 
 def interpolation(start: Tensor, length: Tensor, canvas: int, size: int, flipped: Tensor | None = None) -> Tensor:
-    """Rows that resample part of a line: a triangle around each output pixel, widened when shrinking (antialias).
+    """Weights that resample part of a line: a triangle around each output pixel, wider if the part shrinks (antialias).
 
-    The weights inside the part sum to 1 and nothing outside is read, so this equals torchvision's crop, then bilinear
-    resize with antialias.
+    The weights inside the part sum to 1, and all others are 0. So the result equals torchvision's crop, and then a bilinear resize
+    with antialias.
 
     Args:
         start, length: of the part in pixels, (B,).
@@ -61,7 +61,7 @@ def interpolation(start: Tensor, length: Tensor, canvas: int, size: int, flipped
 
 
 def crop_and_resize(images: Tensor, boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
-    """Crop each image to its box, resize it to a square, and mirror it where asked.
+    """Crop each image to its box, resize it to a square, and mirror those that are flipped.
 
     Args:
         images: uint8 or float (B, 3, C, C).
@@ -75,7 +75,7 @@ def crop_and_resize(images: Tensor, boxes: Tensor, flipped: Tensor, size: int) -
     top, left, height, width = boxes.unbind(1)
     rows = interpolation(top, height, canvas, size)
     columns = interpolation(left, width, canvas, size, flipped)
-    # Height first in memory, then channel: both products are then plain batched matrix products without another copy.
+    # With height first in memory, then channel, both products are batched matrix products without another copy.
     lines = images.permute(0, 2, 1, 3).float().reshape(count, canvas, channels * canvas)
     lines = torch.bmm(rows, lines).view(count, size * channels, canvas)
     return torch.bmm(lines, columns.transpose(1, 2)).view(count, size, channels, size).permute(0, 2, 1, 3)

@@ -13,10 +13,10 @@ class ViewSettings:
     """Random resized crop, flip, colour jitter (four of five views), grey (one of five), blur and solarise.
 
     Attributes:
-        area: least and greatest share of the image that a view shows.
+        area: smallest and largest share of the image that a view shows.
         jitter: of brightness, contrast, saturation and hue.
-        blur: how often the first and the second view are blurred.
-        solarise: how often the first and the second view are solarised.
+        blur: shares of first and of second views that are blurred.
+        solarise: shares of first and of second views that are solarised.
     """
 
     area: tuple[float, float] = (0.08, 1.0)
@@ -37,7 +37,7 @@ AUGMENTATIONS: Mapping[str, ViewSettings] = MappingProxyType(
         "simclr": ViewSettings(jitter=(0.8, 0.8, 0.8, 0.2), blur=(0.5, 0.5)),
         # Grill et al. 2020, arXiv 2006.07733, table 6; Barlow Twins, VICReg, DINO.
         "byol": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), blur=(1.0, 0.1), solarise=(0.0, 0.2)),
-        # The same as solo-learn uses it for images of 32 pixels.
+        # The byol views without blur, as solo-learn uses them for images of 32 pixels.
         "solarise": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), solarise=(0.0, 0.2)),
     }
 )

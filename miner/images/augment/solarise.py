@@ -1,4 +1,4 @@
-"""Solarise: light turned dark."""
+"""Solarise: light values become dark."""
 
 from torch import Tensor
 

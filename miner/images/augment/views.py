@@ -1,4 +1,4 @@
-"""The whole augmentation of a self-supervised view."""
+"""The whole augmentation that makes a view."""
 
 from dataclasses import dataclass
 
@@ -15,15 +15,15 @@ from miner.images.normalise import normalise
 
 @dataclass(frozen=True)
 class ViewParameters:
-    """What happens to each of B images. It is on the CPU, and is drawn for a whole batch: a process that holds a part of the
-    batch takes the rows of that part, and makes the views that one process would.
+    """The random parameters of B views, on the CPU. They are drawn for a whole batch: a process that has a part of the batch takes
+    the rows of that part, and makes the same views as one process would.
 
     Attributes:
         boxes: int64 (B, 4): top, left, height and width of the crop in pixels.
         flipped: bool (B,).
         jitter: of the colours.
         grey: bool (B,).
-        sigma: of the blur in pixels, float32 (B,), 0 where there is none.
+        sigma: of the blur in pixels, float32 (B,); 0 without blur.
         solarised: bool (B,).
     """
 
@@ -43,8 +43,9 @@ class ViewParameters:
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random resized crop, flip, colour jitter, grey, blur, solarise, normalise. All parameters are drawn on the CPU, so views do
-    not depend on the device.
+    """Random resized crop, flip, colour jitter, grey, blur, solarise, normalise.
+
+    All parameters are drawn on the CPU, so views do not depend on the device.
 
     Attributes:
         size: side of a view in pixels.
@@ -64,7 +65,7 @@ class Augmentation:
     def draw_parameters(
         self, count: int, canvas: int, generator: torch.Generator, firsts: int | None = None
     ) -> ViewParameters:
-        """What happens to each of `count` images on a canvas of so many pixels. The first `firsts`, or half, are first views."""
+        """Parameters of `count` views of canvases with this side. The first `firsts` of them, or half, are first views."""
         second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
         boxes = crop_boxes(count, canvas, self.settings.area, generator)
         flipped = torch.rand(count, generator=generator) < 0.5

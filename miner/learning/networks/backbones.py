@@ -1,4 +1,4 @@
-"""Encoders to pretrain: torchvision's residual networks and timm's vision transformers, without their classifier."""
+"""Backbones: torchvision's residual networks and timm's vision transformers, without their classifiers."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -12,11 +12,11 @@ from miner.learning.randomness import seeded
 
 
 def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Module, int]:
-    """The backbone that a run's config.yaml describes, with the weights that the run starts from.
+    """The backbone that the config.yaml of a run describes, with the random weights of the run's seed.
 
     Args:
         config: `RunPlan.plain()`, or config.yaml.
-        splits: parts of the batch that are normalised apart while training; a vision transformer has nothing to split.
+        splits: parts of the batch that are normalised apart during training; a vision transformer has no batch normalisation.
     Returns:
         The network, (batch, 3, height, width) -> features (batch, width), and that width.
     """
@@ -27,7 +27,7 @@ def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Modul
 
 
 def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.Module, int]:
-    """A residual network (He et al. 2016) with fresh weights that depend on `seed` alone.
+    """A residual network (He et al. 2016) with random weights that depend on `seed` alone.
 
     Its state dict is that of `torchvision.models.<name>(weights=None)` with `fc = Identity()` and, for the cifar stem,
     `conv1 = Conv2d(3, 64, 3, padding=1, bias=False)` and `maxpool = Identity()` (He et al. 2020, CIFAR demo).
@@ -36,7 +36,7 @@ def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.M
         name: resnet18, resnet34 or resnet50.
         stem: cifar or imagenet.
         seed: of the weights.
-        splits: parts of the batch that are normalised apart while training.
+        splits: parts of the batch that are normalised apart during training.
     Returns:
         The network, (batch, 3, height, width) -> pooled features (batch, width), and that width.
     """
@@ -59,17 +59,17 @@ def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.M
 
 
 def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path: float = 0.0) -> tuple[nn.Module, int]:
-    """A vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) with fresh weights that depend on `seed` alone.
+    """A vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) with random weights that depend on `seed` alone.
 
     Its state dict is that of `timm.create_model("<name>_patch16_224", num_classes=0, img_size=image_size,
-    patch_size=patch_size)`. Views of another size, such as small crops, get interpolated positions.
+    patch_size=patch_size)`. Views of another size, such as local crops, get interpolated positions.
 
     Args:
         name: vit_tiny, vit_small or vit_base.
-        image_size: in pixels, a multiple of the patch; it decides how many positions there are.
+        image_size: in pixels, a multiple of the patch; it decides the number of positions.
         patch_size: side of a patch in pixels.
         seed: of the weights.
-        drop_path: how often a training image skips the last block; earlier ones are skipped less (stochastic depth).
+        drop_path: share of training images that skip the last block (stochastic depth); fewer skip earlier blocks.
     Returns:
         The network, (batch, 3, height, width) -> the class token after the last norm (batch, width), and that width.
     """

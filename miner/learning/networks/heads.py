@@ -16,8 +16,8 @@ def mlp(
 
     Args:
         widths: of the input, the hidden layers and the output.
-        last: what follows the last linear layer, such as a batch normalisation.
-        bias: of the last linear layer; the others have one where no normalisation follows.
+        last: layer after the last linear layer, such as a batch normalisation.
+        bias: whether the last linear layer has one; the others have one if no normalisation follows.
         activation: of the hidden layers.
         normalised: whether there is batch normalisation at all.
     Returns:

@@ -1,4 +1,4 @@
-"""Encoders that follow another one slowly."""
+"""Momentum encoders: exponential moving averages of another network."""
 
 from collections.abc import Iterable
 from copy import deepcopy
@@ -12,7 +12,7 @@ _Network = TypeVar("_Network", bound=nn.Module)
 
 
 def slow_copy(network: _Network) -> _Network:
-    """A copy that takes no gradient and, as the authors of DINO have it, skips no block where the original does."""
+    """A copy without gradients. As in the code of DINO, the copy skips no block where the original has stochastic depth."""
     copy = deepcopy(network).requires_grad_(False)
     for module in copy.modules():
         if isinstance(module, DropPath):
@@ -22,11 +22,11 @@ def slow_copy(network: _Network) -> _Network:
 
 @torch.no_grad()
 def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: float | Tensor) -> None:
-    """average <- momentum average + (1 - momentum) online, for parameters only; normalisation keeps its own statistics.
+    """average <- momentum average + (1 - momentum) online, for parameters only; normalisation has its own statistics.
 
     Args:
-        average: a copy of the online network.
-        online: its parameters, in the order of the copy's.
+        average: the momentum encoder.
+        online: parameters of the network that it follows, in the same order.
         momentum: in [0, 1]; a float32 scalar on the device if it is a tensor.
     """
     for slow, fast in zip(average.parameters(), online, strict=True):
@@ -38,7 +38,7 @@ def growing_momentum(base: float, step: Tensor, steps: int) -> Tensor:
 
     Args:
         base: in [0, 1].
-        step: int64 scalar, so that no device waits for the CPU.
+        step: int64 scalar, on the device, which then need not wait for the CPU.
         steps: of the whole run.
     Returns:
         float32 scalar on the device of `step`.

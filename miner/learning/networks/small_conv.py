@@ -1,4 +1,4 @@
-"""Convolution of inputs that are smaller than the kernel, without the arithmetic on padding."""
+"""Convolution of inputs that are smaller than the kernel, without arithmetic on padding."""
 
 import torch
 from torch import Tensor, nn
@@ -6,16 +6,16 @@ from torch.nn import functional as F
 
 
 class SmallInputConv2d(nn.Conv2d):
-    """`nn.Conv2d` that is one matrix product where the kernel covers the whole input at every position.
+    """`nn.Conv2d`, computed as one matrix product if the kernel covers the whole input at every position.
 
-    Small images leave a residual network 2x2 and 1x1 inputs for its last 3x3 kernels, where five and eight of nine taps see
-    padding only. The product has 4/9 and 1/9 of the multiplications, and the same result up to rounding. Its state, and what
-    it does with larger inputs, are those of `nn.Conv2d`.
+    On small images, the last 3x3 kernels of a residual network get inputs of 2x2 and 1x1, where five and eight of nine taps see
+    padding only. The matrix product has 4/9 and 1/9 of the multiplications, and the same result up to rounding. The state, and the
+    result for larger inputs, are those of `nn.Conv2d`.
     """
 
     @classmethod
     def of(cls, other: nn.Conv2d) -> "SmallInputConv2d":
-        """The same convolution with the same parameters; only symmetric zero padding given in pixels is known."""
+        """A convolution as this one, with the same parameters; it must have symmetric zero padding in pixels."""
         assert isinstance(other.padding, tuple) and other.padding_mode == "zeros"
         made = cls(
             other.in_channels,
@@ -45,7 +45,7 @@ class SmallInputConv2d(nn.Conv2d):
         return out.view(len(x), len(rows), len(columns), -1).permute(0, 3, 1, 2)
 
     def _places(self, axis: int, length: int) -> list[slice] | None:
-        """For each output position along an axis the taps that lie on the input, if they cover it at every position."""
+        """For each output position along an axis the taps that lie on the input; None if they do not cover it everywhere."""
         kernel, stride, padding = self.kernel_size[axis], self.stride[axis], int(self.padding[axis])
         if self.dilation[axis] != 1:
             return None

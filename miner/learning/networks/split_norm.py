@@ -1,4 +1,4 @@
-"""Batch normalisation over parts of the batch, as several devices would do it."""
+"""Batch normalisation over parts of the batch, as on several devices."""
 
 import torch
 from torch import Tensor, nn
@@ -8,13 +8,13 @@ from torch.nn import functional as F
 class SplitBatchNorm2d(nn.BatchNorm2d):
     """Batch normalisation whose training statistics are taken over `splits` equal, consecutive parts of the batch.
 
-    With statistics over the whole batch, an encoder can tell the positive from the negatives by what they share in them
-    (MoCo, He et al. 2020, section 3.3, "shuffling BN"); parts on one device stand in for several devices. The running
-    statistics follow the mean over the parts. In eval mode, and in its state, this is `nn.BatchNorm2d`.
+    With statistics over the whole batch, an encoder can recognise the positive by the statistics that it shares with the query
+    (MoCo, He et al. 2020, section 3.3, "shuffling BN"). The parts on one device take the place of several devices. The running
+    statistics follow the mean over the parts. The eval mode and the state are those of `nn.BatchNorm2d`.
 
     Args:
         features: channels.
-        splits: parts; of nearly equal size where the batch is no multiple of it.
+        splits: number of parts; of nearly equal size if it does not divide the batch.
     """
 
     def __init__(self, features: int, splits: int) -> None:

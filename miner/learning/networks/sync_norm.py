@@ -1,4 +1,4 @@
-"""Batch normalisation over the batch of all processes."""
+"""Batch normalisation over the batch of all processes, also on CPUs, so that tests without GPUs can run it."""
 
 from typing import TypeVar, cast
 
@@ -12,10 +12,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):
-    """torch's SyncBatchNorm, which works on GPUs only, and the same arithmetic for the CPU.
+    """torch's SyncBatchNorm, which works on GPUs only, with the same arithmetic for the CPU.
 
-    The variance of the whole batch is the mean of the parts' variances and the variance of the parts' means, since all parts are
-    of one size; means of squares would lose digits.
+    All parts have one size. So the variance of the whole batch is the mean of the variances of the parts plus the variance of their
+    means; means of squares would lose digits.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ class SyncBatchNorm(nn.SyncBatchNorm):
 
 
 def synchronised(module: M) -> M:
-    """The module with every batch normalisation replaced by one over all processes; names and weights stay."""
+    """The module with every batch normalisation replaced by one over all processes, with the same names and weights."""
     module = cast(M, nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
     for layer in module.modules():
         if type(layer) is nn.SyncBatchNorm:

@@ -1,4 +1,4 @@
-"""Weights from files and hubs, without ever unpickling code."""
+"""Weights from files and hubs, without unpickling code."""
 
 import os
 import pickle
@@ -19,7 +19,7 @@ _FORCE_PLAIN = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
 
 
 def read_plain(path: Path) -> Any:
-    """What a checkpoint holds: safetensors, or a torch file with nothing but tensors and plain values.
+    """The content of a checkpoint: safetensors, or a torch file with tensors and plain values only.
 
     Raises:
         MinerError: the file is damaged, or needs code to load.
@@ -48,7 +48,7 @@ def save_weights(path: Path, network: nn.Module, metadata: dict[str, str] | None
 def load_state(path: Path) -> State:
     """The tensors of a checkpoint.
 
-    A state dict nested under `state_dict`, `model` or `backbone`, and the prefix `module.` on every name, are seen through.
+    A state dict may be nested under `state_dict`, `model` or `backbone`, and all names may have the prefix `module.`.
 
     Raises:
         MinerError: the file is damaged, needs code to load, or holds no tensors.
@@ -66,7 +66,7 @@ def load_state(path: Path) -> State:
 
 
 def load_backbone_state(network: nn.Module, path: Path) -> None:
-    """Load a checkpoint into a network whose classifier has been removed; what else the file holds is passed over.
+    """Load a checkpoint into a network without classifier; other tensors of the file are ignored.
 
     Raises:
         MinerError: a weight of the network is missing from the file, or has another shape.
@@ -75,10 +75,10 @@ def load_backbone_state(network: nn.Module, path: Path) -> None:
 
 
 def fit_state(network: nn.Module, found: State, origin: str) -> None:
-    """Give a network its weights out of a state dict that may hold more: classifiers, projectors, a second encoder.
+    """Load a network's weights from a state dict that may also hold classifiers, projectors or a second encoder.
 
-    The names may carry a common prefix (`backbone.`, `encoder_q.`). Only `num_batches_tracked`, which evaluation does not
-    use, may be missing.
+    The names may have a common prefix (`backbone.`, `encoder_q.`). Only `num_batches_tracked`, which evaluation does not use, may
+    be missing.
 
     Raises:
         MinerError: a weight is missing, has another shape, or there are several networks that fit.
@@ -103,7 +103,7 @@ def fit_state(network: nn.Module, found: State, origin: str) -> None:
 
 
 def _prefix(wanted: State, found: State, origin: str) -> str:
-    """What all wanted names have before them in `found`; "" also when nothing fits."""
+    """The prefix of all wanted names in `found`; "" also if nothing fits."""
     first = next(iter(wanted))
     endings = [name.removesuffix(first) for name in found if name == first or name.endswith(f".{first}")]
     fitting = [prefix for prefix in endings if all(prefix + name in found for name in wanted)]
@@ -116,10 +116,10 @@ def _prefix(wanted: State, found: State, origin: str) -> str:
 
 @contextmanager
 def fetching(name: str) -> Iterator[None]:
-    """Turn the failure of a download into one paragraph, and let no loader inside unpickle code.
+    """Explain the failure of a download in one paragraph, and keep loaders from unpickling code.
 
     Raises:
-        MinerError: the hub cannot be reached, or what it gave is not plain tensors.
+        MinerError: the hub cannot be reached, or its file holds more than plain tensors.
     """
     before = os.environ.get(_FORCE_PLAIN)
     os.environ[_FORCE_PLAIN] = "1"

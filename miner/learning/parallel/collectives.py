@@ -1,8 +1,8 @@
-"""One run on several processes: who this one is, and what all of them exchange.
+"""A run on several processes: the rank of this one, and what the processes exchange.
 
 Each process holds an equal, consecutive part of every batch, in the order of the ranks. The loss of the run is the mean of the
-processes' losses, so gradients are averaged; what a loss takes from the whole batch is gathered with its gradient. Alone, or
-outside a run on several processes, everything here is the identity.
+processes' losses, so gradients are averaged. A loss that needs the whole batch gathers it with its gradient. In a run on one
+process, all functions here are the identity.
 """
 
 import os
@@ -16,17 +16,17 @@ from miner.learning.precision import widened
 
 
 def world_size() -> int:
-    """Processes of this run."""
+    """The number of processes of this run."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
 
 def rank() -> int:
-    """The number of this process among them, from 0."""
+    """The rank of this process, from 0."""
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
 def wait_for_all() -> None:
-    """Go on when every process has come here."""
+    """Continue when every process has come here."""
     if world_size() > 1:
         distributed.barrier()
 
@@ -34,7 +34,7 @@ def wait_for_all() -> None:
 def gather_rows(rows: Tensor) -> Tensor:
     """The rows of all processes, in the order of the ranks.
 
-    The gradient of a row is the sum over all processes that used it; without that sum, it would shrink with their number.
+    The gradient of a row is the sum over all processes that used it; without this sum, it would shrink with their number.
 
     Args:
         rows: (batch, ...), of one shape on all processes.
@@ -71,10 +71,10 @@ def own_columns(columns: Tensor) -> Tensor:
 
 
 def average_step(method: nn.Module, numbers: Mapping[str, Tensor]) -> None:
-    """After the backward pass: replace gradients, running statistics of normalisations, and numbers by their means.
+    """After the backward pass, replace gradients, running statistics of normalisations, and numbers by their means.
 
-    This takes the place of DistributedDataParallel: that rebuilds its buckets after the first step, so a resumed run would add in
-    another order than an unbroken one; its wrapper renames what checkpoints hold; and here one exchange takes the rest along.
+    This replaces DistributedDataParallel, which rebuilds its buckets after the first step: a resumed run would add in another order
+    than an unbroken one. Its wrapper also renames the state in checkpoints. Here, one exchange serves all.
 
     Args:
         method: with gradients.
@@ -102,7 +102,7 @@ def average_in_place(tensors: Iterable[Tensor]) -> None:
 
 
 def _running_statistics(module: nn.Module) -> list[Tensor]:
-    """What batch normalisation keeps for eval mode, all layers; a part of the batch knows only its own."""
+    """The running statistics of all batch normalisations; each process has those of its part of the batch."""
     return [
         buffer for name, buffer in module.named_buffers() if name.rpartition(".")[2] in ("running_mean", "running_var")
     ]

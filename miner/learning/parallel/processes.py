@@ -1,4 +1,4 @@
-"""How a run gets onto several processes: torchrun has started them, or this one starts them."""
+"""Runs on several processes, which torchrun or this process has started."""
 
 import os
 import sys
@@ -20,24 +20,24 @@ from miner.errors import MinerError, UsageError
 
 T = TypeVar("T")
 
-# Others wait for what only the first process does, such as an evaluation.
-_PATIENCE = timedelta(hours=2)
+# The other processes wait while the first one works alone, such as on an evaluation.
+_TIMEOUT = timedelta(hours=2)
 _DIED = "A process of the run died (killed, or out of memory). What was finished is kept; the same command continues."
 
 
 @contextmanager
 def joined(meeting: str, rank: int = -1, count: int = -1) -> Iterator[None]:
-    """Be one of the processes of a run. Only the first of them writes to standard error, and only the first error is raised.
+    """Join the other processes of a run. Only the first process writes to standard error, and only the first error is raised.
 
     Args:
-        meeting: URL where the processes meet: env:// takes all from torchrun's environment.
-        rank, count: of this process and of all, where the URL does not tell them.
+        meeting: URL where the processes meet; env:// reads everything from torchrun's environment.
+        rank, count: rank of this process and number of processes, if the URL does not say them.
     Raises:
         SystemExit: another process was the first to fail.
     """
-    store, rank, count = next(iter(rendezvous(meeting, rank, count, timeout=_PATIENCE)))
+    store, rank, count = next(iter(rendezvous(meeting, rank, count, timeout=_TIMEOUT)))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_PATIENCE)
+    distributed.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=_TIMEOUT)
     try:
         with ExitStack() as stack:
             if rank > 0:
@@ -52,14 +52,14 @@ def joined(meeting: str, rank: int = -1, count: int = -1) -> Iterator[None]:
 
 
 def broadcast_from_rank0(value: T) -> T:
-    """What the first process of a run has; any value that pickles."""
+    """The value that the first process of a run has, on every process; it must pickle."""
     box = [value]
     distributed.broadcast_object_list(box)
     return box[0]
 
 
 def run_on_processes(count: int, work: Callable[..., T], *arguments: Any) -> T:
-    """`start_processes`, or a call in this process where one was asked for or it is one of several already."""
+    """`start_processes`; or a call in this process, if one is enough or this is one of several already."""
     if count == 1 or distributed.is_initialized():
         return work(*arguments)
     return start_processes(count, work, *arguments)
@@ -72,9 +72,9 @@ def start_processes(count: int, work: Callable[..., T], *arguments: Any) -> T:
         count: of processes.
         work: a function of a module, called with the arguments; all of them must pickle.
     Returns:
-        What it returns on the first process.
+        The result of the first process.
     Raises:
-        MinerError: a process was killed; anything else that the function raises on the first one to fail.
+        MinerError: a process was killed; and the error of the first process that failed.
     """
     if torch.cuda.is_available() and torch.cuda.device_count() < count:
         raise UsageError(

@@ -1,22 +1,22 @@
-"""A stage that several processes of torchrun work on together. Without them, nothing here imports torch."""
+"""A stage on several processes that torchrun has started. Without torchrun, nothing here imports torch."""
 
 from collections.abc import Callable
 
 from miner.engine import Record, Result, is_launched
 from miner.errors import UsageError
 
-# What the first process has, given to all: a manifest, or None.
+# Gives every process the manifest, or None, that the first process has.
 BroadcastFromRank0 = Callable[[Record | None], Record | None]
 
 
 def run_joined(work: Callable[[BroadcastFromRank0], Result], *, starts_own: bool) -> Result:
-    """Do the work of a stage, joined with the other processes if torchrun has started several.
+    """Do the work of a stage, together with the other processes if torchrun has started several.
 
     Args:
-        work: the stage; it is called with what broadcasts from the first process.
-        starts_own: whether the stage was asked to start processes by itself.
+        work: the stage, called with a function that broadcasts from the first process.
+        starts_own: whether the stage starts processes by itself.
     Raises:
-        UsageError: both have been asked for.
+        UsageError: the stage starts processes, and torchrun has started some.
     """
     if not is_launched():
         return work(lambda manifest: manifest)

@@ -1,4 +1,4 @@
-"""Barlow Twins: the cross-correlation of two views shall be the identity."""
+"""Barlow Twins: the cross-correlation of two views should be the identity."""
 
 from torch import Tensor
 
@@ -11,9 +11,9 @@ _VARIANCE_EPSILON = 1e-5
 
 @full_precision
 def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
-    """Correlation over the batch of each dimension of one view with each of the other (eq. 2).
+    """Correlation over the batch of each dimension of one view with each dimension of the other (eq. 2).
 
-    As the authors' code, it standardises as batch normalisation does: population variance, plus 1e-5.
+    As in the authors' code, features are standardised as by batch normalisation, with the population variance plus 1e-5.
 
     Args:
         first, second: float32 (batch, dim), batch > 1.
@@ -25,7 +25,7 @@ def cross_correlation(first: Tensor, second: Tensor) -> Tensor:
 
 @full_precision
 def barlow_twins(first: Tensor, second: Tensor) -> dict[str, Tensor]:
-    """on_diagonal + 0.0051 off_diagonal (Zbontar et al. 2021, arXiv 2103.03230, eq. 1), and the two terms.
+    """The loss on_diagonal + 0.0051 off_diagonal (Zbontar et al. 2021, arXiv 2103.03230, eq. 1), and its two terms.
 
     Args:
         first, second: embeddings, float32 (batch, dim), batch > 1; not normalised.

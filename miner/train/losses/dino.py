@@ -16,7 +16,7 @@ def teacher_targets(logits: Tensor, centre: Tensor, temperature: float | Tensor)
     Args:
         logits: of the teacher, float32 (batch, prototypes).
         centre: float32 (prototypes,).
-        temperature: of the teacher, above 0 and below the student's; a float32 scalar on the device if it is a tensor.
+        temperature: of the teacher, above 0 and below the student's; or a float32 scalar on the device.
     Returns:
         float32 (batch, prototypes); rows sum to 1.
     """
@@ -40,9 +40,9 @@ def dino(student: Tensor, targets: Tensor, temperature: float) -> Tensor:
 
 @full_precision
 def with_crops(views_loss: Tensor, crops: Sequence[Tensor], targets: Sequence[Tensor], temperature: float) -> Tensor:
-    """The mean over all pairs of one of the teacher's two views and another view or crop of the student (eq. 3).
+    """The mean loss over all pairs of a view of the teacher and another view or crop of the student (eq. 3).
 
-    Of the 2 + 2n pairs, 2 are among the views, and each of n crops is in 2; a crop follows the mean of both targets.
+    There are 2 + 2n pairs: 2 of two views, and 2 for each of n crops. The loss of a crop is that with the mean of both targets.
 
     Args:
         views_loss: mean over the two pairs of views, float32 scalar.

@@ -11,14 +11,14 @@ from miner.learning.precision import full_precision
 def info_nce_logits(
     query: Tensor, positive: Tensor, negatives: Tensor, temperature: float, absent: Tensor | None = None
 ) -> Tensor:
-    """Similarities over temperature: of each query to its positive (column 0) and to every negative.
+    """Cosines over temperature: of each query with its positive (column 0) and with every negative.
 
     Args:
-        query: unit rows, float32 (batch, dim).
-        positive: unit rows, float32 (batch, dim); row i belongs to query i.
-        negatives: unit rows, float32 (count, dim), shared by all queries.
+        query: rows of length 1, float32 (batch, dim).
+        positive: rows of length 1, float32 (batch, dim); row i belongs to query i.
+        negatives: rows of length 1, float32 (count, dim), for all queries.
         temperature: above 0.
-        absent: bool (count,) or (batch, count), negatives that do not count; their logits are -inf.
+        absent: negatives that do not count, bool (count,) or (batch, count); their logits are -inf.
     Returns:
         float32 (batch, 1 + count).
     """
@@ -42,7 +42,7 @@ def info_nce(logits: Tensor) -> Tensor:
 
 
 def without_negatives(logits: Tensor, absent: Tensor) -> Tensor:
-    """Logits with -inf where a negative does not count; the positive in column 0 always does. Both (batch, 1 + count)."""
+    """Logits with -inf for negatives that do not count; the positive in column 0 always counts. Both (batch, 1 + count)."""
     is_negative = torch.arange(logits.shape[1], device=logits.device) > 0
     return logits.masked_fill(absent & is_negative, -torch.inf)
 

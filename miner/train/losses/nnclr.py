@@ -9,14 +9,14 @@ from miner.train.losses.info_nce import without_negatives
 
 @full_precision
 def nearest_supports(projections: Tensor, supports: Tensor, absent: Tensor) -> Tensor:
-    """The most similar support of each projection, without gradient; while there is none, the projection itself.
+    """The most similar support of each projection, without gradient; the projection itself if there is no support.
 
     Args:
-        projections: unit rows, float32 (batch, dim).
-        supports: unit rows, float32 (count, dim).
-        absent: bool (count,), rows of `supports` that do not count.
+        projections: rows of length 1, float32 (batch, dim).
+        supports: rows of length 1, float32 (count, dim).
+        absent: rows of `supports` that do not count, bool (count,).
     Returns:
-        Unit rows, float32 (batch, dim).
+        Rows of length 1, float32 (batch, dim).
     """
     projections = projections.detach()
     similarities = (projections @ supports.T).masked_fill(absent, -torch.inf)
@@ -25,15 +25,15 @@ def nearest_supports(projections: Tensor, supports: Tensor, absent: Tensor) -> T
 
 @full_precision
 def nnclr_logits(neighbours: Tensor, predictions: Tensor, temperature: float, absent: Tensor | None = None) -> Tensor:
-    """Similarities over temperature of each neighbour to the prediction of its item, and to those of the other items.
+    """Cosines over temperature of each neighbour with the prediction of its item, and with those of the other items.
 
     `info_nce` of them is NNCLR's loss in one direction (Dwibedi et al. 2021, arXiv 2104.14548, eq. 3).
 
     Args:
-        neighbours: of one view, unit rows, float32 (batch, dim).
-        predictions: from the other view, unit rows, float32 (batch, dim).
+        neighbours: of one view, rows of length 1, float32 (batch, dim).
+        predictions: from the other view, rows of length 1, float32 (batch, dim).
         temperature: above 0.
-        absent: bool (batch, batch), predictions that are no negatives of a neighbour; their logits are -inf.
+        absent: predictions that are no negatives of a neighbour, bool (batch, batch); their logits are -inf.
     Returns:
         float32 (batch, batch) with the positive in column 0, then batch - 1 negatives.
     """

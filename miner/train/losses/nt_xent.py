@@ -9,14 +9,14 @@ from miner.train.losses.info_nce import without_negatives
 
 @full_precision
 def nt_xent_logits(first: Tensor, second: Tensor, temperature: float, absent: Tensor | None = None) -> Tensor:
-    """Similarities over temperature of each view to the other view of its item, and to all views of the other items.
+    """Cosines over temperature of each view with the other view of its item, and with all views of the other items.
 
     `info_nce` of them is NT-Xent (SimCLR, Chen et al. 2020, arXiv 2002.05709, eq. 1), the mean over all 2B views.
 
     Args:
-        first, second: unit rows, float32 (batch, dim); row i of both belongs to item i.
+        first, second: rows of length 1, float32 (batch, dim); row i of both belongs to item i.
         temperature: above 0.
-        absent: bool (2 batch, 2 batch), views that are no negatives of a view; their logits are -inf.
+        absent: views that are no negatives of a view, bool (2 batch, 2 batch); their logits are -inf.
     Returns:
         float32 (2 batch, 2 batch - 1): rows of `first`, then of `second`; the positive in column 0, then 2 (batch - 1) negatives.
     """

@@ -1,4 +1,4 @@
-"""What two losses ask of a square matrix."""
+"""The off-diagonal entries of a square matrix, for the losses of VICReg and Barlow Twins."""
 
 import torch
 from torch import Tensor

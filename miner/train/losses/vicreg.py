@@ -17,7 +17,7 @@ _STD_EPSILON = 1e-4
 def invariance(first: Tensor, second: Tensor) -> Tensor:
     """Mean squared difference over items and dimensions.
 
-    The paper sums over dimensions (eq. 5); the authors' code takes this mean, and the weights belong to it.
+    The paper sums over dimensions (eq. 5). The authors' code takes this mean, and the weights are made for the mean.
 
     Args:
         first, second: float32 (batch, dim).
@@ -29,9 +29,9 @@ def invariance(first: Tensor, second: Tensor) -> Tensor:
 
 @full_precision
 def variance(first: Tensor, second: Tensor) -> Tensor:
-    """How far the standard deviation of each dimension is below 1, the mean over dimensions and both views.
+    """By how much the standard deviation of a dimension is below 1: the mean over dimensions and both views.
 
-    The paper adds the views (eq. 6); the authors' code halves the sum, and the weights belong to that.
+    The paper adds both views (eq. 6). The authors' code halves the sum, and the weights are made for the half.
 
     Args:
         first, second: float32 (batch, dim), batch > 1.
@@ -44,7 +44,7 @@ def variance(first: Tensor, second: Tensor) -> Tensor:
 
 @full_precision
 def covariance(first: Tensor, second: Tensor) -> Tensor:
-    """Squares of the covariances between different dimensions over the number of dimensions, the sum of both views (eq. 4).
+    """Squared covariances of different dimensions, divided by the number of dimensions: the sum over both views (eq. 4).
 
     Args:
         first, second: float32 (batch, dim), batch > 1.
@@ -58,7 +58,7 @@ def covariance(first: Tensor, second: Tensor) -> Tensor:
 
 
 def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:
-    """25 invariance + 25 variance + covariance (Bardes et al. 2022, arXiv 2105.04906), and the three terms.
+    """The loss 25 invariance + 25 variance + covariance (Bardes et al. 2022, arXiv 2105.04906), and its three terms.
 
     Args:
         first, second: embeddings, float32 (batch, dim), batch > 1; not normalised.

@@ -83,16 +83,12 @@ class KnnObserver(Observer):
 
     @torch.no_grad()
     def _accuracy(self, method: Method) -> float:
-        plan, backbone = self.plan, method.backbone
-        was_training = backbone.training
+        plan = self.plan
         gallery, test = (
-            F.normalize(
-                pooled_features(backbone, images, plan.mean, plan.std, batch_size=256, device=self.device, title=None),
-                dim=1,
-            )
+            pooled_features(method.backbone, images, plan.mean, plan.std, batch_size=256, device=self.device)
             for images in (self._gallery, self._test)
         )
-        backbone.train(was_training)
+        gallery, test = F.normalize(gallery, dim=1), F.normalize(test, dim=1)
         classes = len(self.split.classes)
         predicted = knn_vote(test, gallery, self._labels, k=self._k, temperature=_TEMPERATURE, class_count=classes)
         return accuracy_percent(predicted, self._truth)

@@ -1,10 +1,10 @@
-"""RankMe: how many dimensions the features really use. It needs no labels."""
+"""RankMe: the effective number of dimensions of the features. It needs no labels."""
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from miner.images.canvases import Canvases
-from miner.images.normalise import normalise
+from miner.learning.features import pooled_features
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
@@ -21,7 +21,7 @@ def rankme(features: Tensor) -> Tensor:
     Args:
         features: float32 (n, d).
     Returns:
-        float32 scalar, from about 1 (all features on one line) to min(n, d) (all directions alike); nan if a feature is not finite.
+        float32 scalar, from about 1 (all features on one line) to min(n, d) (all directions equal); nan if a feature is not finite.
     """
     if not features.isfinite().all():
         return features.new_full((), torch.nan)
@@ -31,11 +31,14 @@ def rankme(features: Tensor) -> Tensor:
 
 
 class RankMeObserver(Observer):
-    """RankMe of the backbone at the end of each epoch, in the precision of the run.
+    """RankMe of the backbone at the end of each epoch, in eval mode, without augmentation, and in the precision of the run.
+
+    It is measured on up to 1,024 images at equal distances, a quarter of all at most, which costs a few percent of an epoch. The
+    number of images bounds the rank, so only runs with equally many images compare.
 
     Args:
         plan: of the run.
-        images: uint8 (images, 3, canvas, canvas), anywhere.
+        images: uint8 (images, 3, canvas, canvas), on any device or in their files; the backbone sees the centre of the canvas.
         device: where to compute.
     """
 
@@ -44,43 +47,13 @@ class RankMeObserver(Observer):
 
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
         plan = self.plan
+        count = max(1, min(MAX_IMAGES, len(self.images) // _SHARE_OF_IMAGES))
+        rows = torch.linspace(0, len(self.images) - 1, count).long()
+        edge = (plan.canvas - plan.image_size) // 2
+        centre = slice(edge, edge + plan.image_size)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
-            rank = backbone_rankme(method.backbone, self.images, plan.image_size, plan.mean, plan.std, self.device)
-        return {"rankme": rank.item()}
-
-
-@torch.no_grad()
-def backbone_rankme(
-    backbone: nn.Module,
-    images: Canvases,
-    image_size: int,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    device: torch.device,
-) -> Tensor:
-    """RankMe of a backbone's features, in eval mode and without augmentation; the mode is put back.
-
-    The images are up to 1,024 at equal distances, a quarter of all at most: that costs a few percent of an epoch. Their number
-    bounds the rank, so only runs on equally many images compare.
-
-    Args:
-        backbone: (batch, 3, image_size, image_size) -> (batch, width), on `device`.
-        images: uint8 (images, 3, canvas, canvas), anywhere; the centre of the canvas is seen.
-        image_size: in pixels.
-        mean, std: of the channels, on the scale [0, 1].
-        device: where to compute.
-    Returns:
-        float32 scalar.
-    """
-    count = max(1, min(MAX_IMAGES, len(images) // _SHARE_OF_IMAGES))
-    rows = torch.linspace(0, len(images) - 1, count).long()
-    was_training = backbone.training
-    backbone.eval()
-    features = []
-    for part in torch.split(rows, _BATCH):
-        canvases = images[part]
-        edge = (canvases.shape[-1] - image_size) // 2
-        pixels = canvases[:, :, edge : edge + image_size, edge : edge + image_size].to(device)
-        features.append(backbone(normalise(pixels.float().div_(255.0), mean, std)).float())
-    backbone.train(was_training)
-    return rankme(torch.cat(features))
+            features = [
+                pooled_features(method.backbone, images, plan.mean, plan.std, batch_size=_BATCH, device=self.device)
+                for images in (self.images[part][:, :, centre, centre] for part in torch.split(rows, _BATCH))
+            ]
+            return {"rankme": rankme(torch.cat(features)).item()}

@@ -7,68 +7,52 @@ from miner.train.settings.plan import RunPlan
 
 
 def announcements(plan: RunPlan) -> list[str]:
-    """The plan in lines for the screen; what differs from the options comes first."""
-    options = plan.options
+    """The plan in lines for the screen."""
+    options, queue_size = plan.options, plan.settings.get("queue_size")
     first_layers = f"the {plan.stem} stem" if plan.stem else f"patches of {plan.patch_size} px"
-    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plan.settings.items())
     warmup = f", {plan.warmup_steps:,} steps of warm-up" if plan.warmup_steps else ""
-    return [
-        *_lowered_batch(plan),
+    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plan.settings.items())
+    crops = f", {options.local_crops} local crops of less at {plan.local_size} px" if options.local_crops else ""
+    lines = [
         f"{plan.images:,} images and {plan.pairs:,} pairs: {plan.items:,} items, {plan.steps_per_epoch:,} steps per epoch, "
         f"{plan.steps:,} steps",
-        *_arm(plan),
+        *_about_pairs(plan),
         f"{options.backbone} with {first_layers} at {plan.image_size} px in {plan.precision}, "
         f"lr {options.lr:g} x {plan.batch_size}/{LR_BATCH} = {plan.lr_peak:g}{warmup}",
-        _updates(plan),
+        _about_updates(plan),
         f"{options.method}: {settings}; {METHOD_DEFAULTS[options.method].expect}",
-        *_parts(plan),
-        _views(plan),
-        *_cut_queue(plan),
     ]
+    if options.accumulate > 1:
+        part_size = plan.batch_size // options.accumulate
+        lines.append(f"a step in {options.accumulate} parts of {part_size} items, each a batch by itself")
+    lines.append(f"{plan.augmentation} views of {100 * plan.least_area:g} % of an image or more{crops}")
+    if plan.batch_size < options.batch_size:
+        lines.insert(
+            0,
+            f"batch lowered from {options.batch_size} to {plan.batch_size}, for {MIN_STEPS_PER_EPOCH} steps per epoch or more, "
+            "each on at most a quarter of the images",
+        )
+    if options.queue_size and queue_size and queue_size < options.queue_size:
+        lines.append(f"queue cut from {options.queue_size:,} to {queue_size:,} keys, a quarter of the images")
+    return lines
 
 
-def _lowered_batch(plan: RunPlan) -> list[str]:
-    asked = plan.options.batch_size
-    if plan.batch_size == asked:
-        return []
-    return [
-        f"batch lowered from {asked} to {plan.batch_size}, for {MIN_STEPS_PER_EPOCH} steps per epoch or more, each on at most "
-        "a quarter of the images"
-    ]
-
-
-def _arm(plan: RunPlan) -> list[str]:
+def _about_pairs(plan: RunPlan) -> list[str]:
     options, lines = plan.options, []
     if plan.epochs != options.epochs:
         lines.append(f"{plan.epochs:,} epochs instead of {options.epochs:,}, for the steps of a run on the mined pairs")
     if options.partners:
         lines.append(
-            f"up to {options.partners:,} partners join each image in its step, with the weight {options.pair_weight:g} each"
+            f"up to {options.partners:,} partners join each image in its step, each with weight {options.pair_weight:g}"
         )
     if options.pairs_arm not in ("none", "semantic"):
         lines.append(f"arm {options.pairs_arm}: {PairsArm.parse(options.pairs_arm).meaning}")
     return lines
 
 
-def _updates(plan: RunPlan) -> str:
+def _about_updates(plan: RunPlan) -> str:
     options = plan.options
     final = "" if options.final_weight_decay is None else f" to {options.final_weight_decay:g}"
     which = "all parameters" if options.decay_on == "all" else "weights, not on biases and normalisations"
     limit = "" if options.clip_norm is None else f", gradients no longer than {options.clip_norm:g}"
     return f"{options.optimizer}, weight decay {options.weight_decay:g}{final} on {which}{limit}"
-
-
-def _parts(plan: RunPlan) -> list[str]:
-    parts = plan.options.accumulate
-    return [f"a step in {parts} parts of {plan.batch_size // parts} items, each a batch by itself"] if parts > 1 else []
-
-
-def _views(plan: RunPlan) -> str:
-    crops = plan.options.local_crops
-    local = f", {crops} local crops of less at {plan.local_size} px" if crops else ""
-    return f"{plan.augmentation} views of {100 * plan.least_area:g} % of an image or more{local}"
-
-
-def _cut_queue(plan: RunPlan) -> list[str]:
-    asked, size = plan.options.queue_size or 0, plan.settings.get("queue_size", 0)
-    return [f"queue cut from {asked:,} to {size:,} keys, a quarter of the images"] if size < asked else []

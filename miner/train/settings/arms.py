@@ -1,4 +1,4 @@
-"""The arms by name, without torch: the command line shows them."""
+"""Arms: what a run trains on besides own views, by name."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,7 +9,7 @@ PAIRS_ARMS = {
     "random-added": "instead of each mined pair, a random image with itself",
     "anchor-oversample": "instead of each mined pair, its anchor with itself",
     "equal-steps": "own views only, for more epochs",
-    "partner-shuffle": "the images of the mined pairs, each as often as there, with partners exchanged at random",
+    "partner-shuffle": "the images of the mined pairs, each equally often, with partners exchanged at random",
     "random-wrong": "instead of each mined pair, two random images",
     "oracle": "each anchor with a random image of its class; uses labels, an upper bound",
     "precision=P": "each anchor with a random image, of its class in the share P of the pairs; uses labels",
@@ -22,8 +22,8 @@ class PairsArm:
     """One arm.
 
     Attributes:
-        name: as typed, with the share of `precision=P` in its shortest form.
-        precision: share of pairs to draw within a class; None for arms that never see a label.
+        name: as given, with the share of `precision=P` in its shortest form.
+        precision: share of pairs to draw within a class; None for arms that use no labels.
     """
 
     name: str
@@ -50,7 +50,7 @@ class PairsArm:
 
     @property
     def reads_pairs(self) -> bool:
-        """Whether the arm needs mined pairs, if only to know how many there are."""
+        """Whether the arm needs mined pairs, or at least their number."""
         return self.name != "none"
 
     @property
@@ -59,5 +59,5 @@ class PairsArm:
 
     @property
     def meaning(self) -> str:
-        """What the arm trains on, in words."""
+        """What the arm trains on."""
         return PAIRS_ARMS["precision=P" if self.name.startswith(_PRECISION) else self.name]

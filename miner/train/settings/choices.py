@@ -1,11 +1,10 @@
-"""What `auto` and few images come to: the choices that make a plan out of options, one function each."""
+"""The choices that make a plan out of options: what `auto` means for these images, and what few images limit."""
 
 from math import ceil
 from typing import Any
 
 from miner.errors import MinerError, UsageError
 from miner.images.augment.settings import AUGMENTATIONS, SMALL_SIDE
-from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
 IMAGE_SIZES = (32, 64, 96, 128, 224)
@@ -77,9 +76,8 @@ def choose_augmentation(asked: str, method: str, image_size: int) -> str:
 def choose_crops(options: TrainOptions, image_size: int, stem: str | None, patch_size: int | None) -> dict[str, Any]:
     """`augmentation`, `least_area` and `local_size` of the plan, as asked or as the authors of DINO have them.
 
-    Without local crops, the augmentation decides which share a view shows. With them, views show more and local crops show less
-    than 40 % of the image for a ViT and 14 % for a ResNet. Local crops have 3/7 of the side, in whole patches or multiples of 16
-    pixels.
+    With local crops, views show more and local crops show less than 40 % of the image for a ViT, and 14 % for a ResNet. Local crops
+    have 3/7 of the side, in whole patches or multiples of 16 pixels.
 
     Raises:
         UsageError: a local crop is not made of whole patches, or not smaller than a view, or too small for the stem.
@@ -96,11 +94,8 @@ def choose_crops(options: TrainOptions, image_size: int, stem: str | None, patch
             f"Local crops of {local_size} px do not fit. Set --local-size to less than {image_size} px"
             + (f", in multiples of {patch_size}." if patch_size else f" and at least {min_size} for this stem.")
         )
-    return {
-        "augmentation": augmentation,
-        "least_area": options.least_area or (0.4 if patch_size else 0.14),
-        "local_size": local_size,
-    }
+    least_area = options.least_area or (0.4 if patch_size else 0.14)
+    return {"augmentation": augmentation, "least_area": least_area, "local_size": local_size}
 
 
 def limit_batch_size(asked: int, images: int, pairs: int) -> int:
@@ -141,13 +136,6 @@ def limit_queue_size(asked: int, images: int, keys_per_step: int) -> int:
     A queue as large as the data set would hold, as a negative, each query's own key of an earlier step.
     """
     return max(keys_per_step, min(asked, images // MIN_IMAGES_PER_KEY) // keys_per_step * keys_per_step)
-
-
-def choose_norm_splits(options: TrainOptions, part_size: int, processes: int) -> int:
-    """The parts of `part_size` items that are normalised apart: eight at most for moco, else one, or one per process."""
-    if METHOD_DEFAULTS[options.method].split_norm and not options.is_vit:
-        return count_splits(part_size, processes)
-    return 1 if options.sync_norm else processes
 
 
 def count_splits(batch_size: int, processes: int = 1, most: int = 8, smallest_part: int = 16) -> int:

@@ -24,14 +24,14 @@ class InitialWeights:
 
 
 def find_initial_weights(asked: str | None, workspace: Workspace, folder: Path) -> InitialWeights | None:
-    """The file behind `--init-from`; without torch.
+    """The file that `--init-from` names.
 
     Args:
         asked: the name of a run of the workspace, the folder of a run, or a file of weights.
         workspace: of the run.
-        folder: of the run that is going to start.
+        folder: of the run that will start.
     Raises:
-        UsageError: there is no such file, the run that it is of has not finished, or it is the run itself.
+        UsageError: there is no such file, its run has not finished, or it is the run itself.
     """
     if asked is None:
         return None
@@ -40,7 +40,7 @@ def find_initial_weights(asked: str | None, workspace: Workspace, folder: Path) 
     file = place if run is None else run / BACKBONE_FILE
     if run is not None and run.resolve() == folder.resolve():
         raise UsageError(
-            f"--init-from {asked} is this very run. Give the new run a --name of its own; to go on with an interrupted one, leave "
+            f"--init-from {asked} is this very run. Give the new run another --name. To continue an interrupted run, leave "
             "--init-from as it was and run the same command."
         )
     if run is not None and RunManifest.find(run) is None:

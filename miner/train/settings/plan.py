@@ -53,13 +53,10 @@ class RunPlan:
         settings: of the method, by the names of its constructor's arguments.
         stem: first layers of a ResNet; None for a ViT.
         patch_size: side of a ViT's patches in pixels; None for a ResNet.
-        image_size: side of a view in pixels.
-        canvas: side in pixels of the squares that the images are kept as.
+        image_size, canvas: sides in pixels of a view, and of the squares that the images are kept as.
         mean, std: of the channels of the images, on the scale [0, 1]; empty until the images have been read.
-        images: how many there are.
-        pairs: how many pairs the arm has.
-        epochs: passes over the items; the last one may end early, with the last of `steps`.
-        batch_size: items per step.
+        images, pairs: how many there are; pairs are those of the arm.
+        epochs: passes over the items; the last one ends with the last of `steps`.
         lr_peak: the highest learning rate.
         warmup_steps: steps in which the learning rate rises; the same number in all arms.
         norm_splits: parts of the batch that are normalised apart.
@@ -127,22 +124,14 @@ class RunPlan:
 
 
 def make_plan(
-    options: TrainOptions,
-    *,
-    images: int,
-    mined: int,
-    pairs: int,
-    side: int,
-    precision: str,
-    processes: int,
+    options: TrainOptions, *, images: int, mined: int, pairs: int, side: int, precision: str, processes: int
 ) -> RunPlan:
     """The plan for images that are still to be read.
 
     Args:
         options: as given.
-        images: how many are trained on.
-        mined: pairs that were mined among them; they decide how many steps any arm takes.
-        pairs: pairs of the arm.
+        images, pairs: how many there are; pairs are those of the arm.
+        mined: number of mined pairs, which decides how many steps any arm takes.
         side: typical short side of the images in pixels.
         precision: fp32 or bf16.
         processes: that share each batch.
@@ -158,6 +147,9 @@ def make_plan(
     image_size = options.image_size or choices.nearest_image_size(side)
     stem = None if options.is_vit else choices.choose_stem(options.stem, image_size)
     patch_size = choices.choose_patch_size(options.patch_size, image_size) if options.is_vit else None
+    norm_splits = 1 if options.sync_norm else processes
+    if METHOD_DEFAULTS[options.method].split_norm and not options.is_vit:
+        norm_splits = choices.count_splits(batch_size // options.accumulate, processes)
     return RunPlan(
         options=options,
         settings=_settings(options, batch_size, images),
@@ -173,7 +165,7 @@ def make_plan(
         steps=steps,
         lr_peak=choices.peak_lr(options.lr, batch_size),
         warmup_steps=options.warmup_epochs * (steps // options.epochs),
-        norm_splits=choices.choose_norm_splits(options, batch_size // options.accumulate, processes),
+        norm_splits=norm_splits,
         precision=precision,
         **choices.choose_crops(options, image_size, stem, patch_size),
     )

@@ -6,7 +6,9 @@ import torch
 from torch import nn
 
 from miner.learning.randomness import generator_for
-from miner.train.observers.rankme import backbone_rankme, rankme
+from miner.train.observers.rankme import RankMeObserver, rankme
+from tests.train.methods.tiny import make
+from tests.train.plans import CPU, plan
 
 
 def test_equals_the_papers_formula() -> None:
@@ -28,21 +30,21 @@ def test_features_that_are_not_finite_have_no_rank() -> None:
     assert rankme(torch.tensor([[1.0, float("nan")], [0.0, 1.0]])).isnan()
 
 
-def test_a_backbones_rank_is_taken_in_eval_mode_and_changes_nothing() -> None:
+def test_the_backbone_is_measured_in_eval_mode_and_unchanged() -> None:
     torch.manual_seed(0)
     backbone = nn.Sequential(nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     backbone[1].running_mean.normal_()
     images = torch.randint(0, 256, (64, 3, 10, 10), generator=generator_for(2)).to(torch.uint8)
     state = {name: value.clone() for name, value in backbone.state_dict().items()}
-    backbone.train()
-    arguments = (8, (0.5, 0.4, 0.3), (0.2, 0.3, 0.25), torch.device("cpu"))
-    found = backbone_rankme(backbone, images, *arguments)
+    method, chosen = make("simclr", backbone, 6).train(), plan(canvas=10, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
+    observer = RankMeObserver(chosen, images, CPU)
+    found = observer.on_epoch_end(1, 1, method)["rankme"]
     assert backbone.training and backbone[1].training
     assert all(torch.equal(state[name], value) for name, value in backbone.state_dict().items())
     # A quarter of the images, the centre of each, normalised by channel, through the running statistics.
     rows = torch.linspace(0, 63, 16).long()
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in arguments[1:3])
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (chosen.mean, chosen.std))
     with torch.no_grad():
         expected = rankme(backbone.eval()((images[rows, :, 1:9, 1:9] / 255 - mean) / std))
-    torch.testing.assert_close(found, expected)
-    assert torch.equal(backbone_rankme(backbone, images, *arguments), found) and not backbone.training
+    assert found == pytest.approx(expected.item(), rel=1e-5)
+    assert observer.on_epoch_end(2, 2, method)["rankme"] == found and not backbone.training
