@@ -11,8 +11,8 @@ Similarities = NDArray[np.float64]
 def partner_ranks(a: Rows, b: Rows, similarity: Similarities) -> tuple[Rows, Rows]:
     """Rank (from 0) of b among the listed partners of a, and of a among those of b.
 
-    If the list holds all pairs above some similarity, these are the ranks among all images, because every more similar partner
-    is in the list too. Equal similarities are ranked by row number.
+    If the list holds all pairs above some similarity, these are the ranks among all images: every more similar partner is in
+    the list too. Equal similarities are ranked by row number.
     """
     count = len(a)
     anchors, partners = np.concatenate([a, b]), np.concatenate([b, a])

@@ -66,7 +66,7 @@ def quantiles(similarity: NDArray[np.float64]) -> dict[str, float]:
 
 
 def mild_augmentation(image: Image.Image, rng: np.random.Generator) -> Image.Image:
-    """A random crop of 80 to 100 % of the area of an RGB image, flipped half of the time, with brightness and contrast +-10 %."""
+    """A random crop of 80 to 100 % of the area, flipped half of the time, with brightness and contrast changed by +-10 %."""
     width, height = image.size
     side = np.sqrt(rng.uniform(*_AREA))
     crop_width, crop_height = max(1, round(width * side)), max(1, round(height * side))

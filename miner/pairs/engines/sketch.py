@@ -13,8 +13,8 @@ roundoff of float32; gamma(k) = k u / (1 - k u) bounds the relative error of a f
 3. <ex, ey> <= |ex| |ey|, and |ex|**2 <= |x|**2 - |zx|**2 + 2 |zx| delta + eps |zx|**2 =: r**2.
 
 So <x, y> <= <zx, zy> + rx ry + slack, which is one inner product of the (p + 1)-vectors (z, r), plus the slack of 1 and 2.
-r is rounded up. The product is summed in float32 (error gamma(2 (p + 1)) times the largest |z|**2 + r**2) and may be rounded to
-the stored type once more (2**-8 of it for bfloat16). Both are taken off the threshold in `lowest_score`.
+r is rounded up. The product is summed in float32, with an error of gamma(2 (p + 1)) times the largest |z|**2 + r**2. It may be
+rounded to the stored type once more, by 2**-8 of it for bfloat16. Both errors are taken off the threshold in `lowest_score`.
 
 Rows are projected by blocks; delta and |z| are the largest of a block for its r, and the largest of all for the slack.
 """

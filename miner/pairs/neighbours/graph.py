@@ -20,8 +20,8 @@ class NeighbourGraph:
 
     FAISS ranks float32 scores, whose last bits depend on block sizes and threads, and it cuts ties anywhere. A score lies within
     `float32_margin` of the true cosine. So each of the k nearest rows has a score of at least the floor: the k-th best score less
-    two margins. `rescore` measures every row at or above the floor and decides. If the floor of a row is below all scores that
-    FAISS returned, some candidates may be missing, and the row is compared with the whole gallery. So the graph does not depend
+    two margins. `rescore` measures every row at or above the floor and decides. If all scores that FAISS returned for a row
+    reach its floor, candidates may be missing: then the row is compared with the whole gallery. So the graph does not depend
     on blocks, threads or the machine.
 
     Attributes:

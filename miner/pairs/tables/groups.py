@@ -62,9 +62,9 @@ def find_groups(a: Rows, b: Rows, similarity: NDArray[np.float64]) -> Groups:
     """Components and complete-link groups of the pairs at or above a similarity.
 
     Complete linkage joins two groups at the lowest similarity of any two of their images, the most similar groups first. The
-    list must hold every pair at or above some similarity. The groups are then those of complete linkage cut at that similarity,
-    because two groups may join only if all pairs across them are in the list. Equal similarities are ordered by a XOR b, so
-    that many copies of one image join in few rounds.
+    list must hold every pair at or above some similarity. The groups are then those of complete linkage cut at that similarity:
+    two groups may join only if all pairs across them are in the list. Equal similarities are ordered by a XOR b, so that many
+    copies of one image join in few rounds.
 
     Args:
         a, b: row numbers, a < b, each pair once, int64 (pairs,).
@@ -136,18 +136,18 @@ def _components(left: Rows, right: Rows, count: int) -> Rows:
 
 def _numbered(group: NDArray[np.integer]) -> Rows:
     """The groups numbered in the order of their first member."""
-    _, first, inverse = np.unique(group, return_index=True, return_inverse=True)
-    numbers = np.empty(len(first), np.int64)
-    numbers[np.argsort(first)] = np.arange(len(first))
+    _, starts, inverse = np.unique(group, return_index=True, return_inverse=True)
+    numbers = np.empty(len(starts), np.int64)
+    numbers[np.argsort(starts)] = np.arange(len(starts))
     return numbers[inverse]
 
 
 def _complete_linkage(left: Rows, right: Rows, count: int) -> tuple[Rows, Rows]:
     """Complete linkage of `count` items, whose pairs are listed from the closest on; items of other pairs never join.
 
-    An edge of two groups stands for all pairs across them, and its length is the number of the last of these pairs in the
-    list. Two groups with an unlisted pair never have an edge. Each round contracts all edges that are the shortest edge of
-    both their groups. Complete linkage is reducible, so the order does not matter (Murtagh, The Computer Journal 26, 1983).
+    An edge of two groups stands for all pairs across them. Its length is the number of the last of these pairs in the list.
+    Two groups with an unlisted pair never have an edge. Each round contracts all edges that are the shortest edge of both
+    their groups. Complete linkage is reducible, so the order does not matter (Murtagh, The Computer Journal 26, 1983).
 
     Returns:
         The group of each item, as the number of one of its members; and the number of the last pair inside its group, -1 for
@@ -177,10 +177,10 @@ def _contracted(left: Rows, right: Rows, length: Rows, parts: Rows) -> tuple[Row
     keys = low[touched] * np.int64(len(parts)) + high[touched]
     order = np.argsort(keys, kind="stable")
     keys, lengths = keys[order], length[touched][order]
-    first = np.flatnonzero(np.diff(keys, prepend=-1))
-    count = np.diff(first, append=len(keys))
-    new_low, new_high = np.divmod(keys[first], len(parts))
-    longest = np.maximum.reduceat(lengths, first) if len(first) else lengths
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    count = np.diff(starts, append=len(keys))
+    new_low, new_high = np.divmod(keys[starts], len(parts))
+    longest = np.maximum.reduceat(lengths, starts) if len(starts) else lengths
     whole = count == parts[new_low] * parts[new_high]
     kept = ~touched
     return (

@@ -1,7 +1,7 @@
 """The GPU kernels of the join. They are imported only where Triton is installed; `triton.py` calls them.
 
-Scores stay in registers. A tile with a pair writes one bit per score, an eighth of a byte instead of the four bytes of the score,
-so that writing costs a few percent of the product. From the bits and a count per row of a tile, a second kernel writes the pairs
+Scores stay in registers. A tile with a pair writes one bit per score, where the score itself would take four bytes. So writing
+costs a few percent of the product. From the bits and a count per row of a tile, a second kernel writes the pairs
 at their final, sorted positions: without atomics, without a guess at their number, and without a second product.
 Legend: n columns of a tile, w = n / 32 words; bit i of word j stands for column i * w + j, the order in which a thread holds them.
 """
