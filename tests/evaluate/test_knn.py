@@ -1,5 +1,4 @@
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +10,6 @@ from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.evaluate.options import KnnOptions
-from miner.evaluate.request import find_run
 from miner.evaluate.run import knn
 from miner.images.canvases import load_canvases
 from miner.train.run import train
@@ -103,19 +101,3 @@ def test_a_named_gallery_needs_no_images_in_the_workspace(workspace: Workspace, 
     record = knn(options, lonely, force=True).record
     assert record["n_gallery"] + record["n_test"] == 100 and record["queries_seen_unlabelled"]
     knn(KnnOptions(device="cpu"), workspace, force=True)
-
-
-def test_the_latest_finished_run_is_taken(tmp_path: Path) -> None:
-    workspace = Workspace(tmp_path)
-    with pytest.raises(MinerError, match="miner train"):
-        find_run(workspace, None)
-    for number, name in enumerate(("b", "a", "unfinished")):
-        folder = workspace.run(name)
-        folder.mkdir(parents=True)
-        if name != "unfinished":
-            (folder / "manifest.json").write_text("{}")
-            os.utime(folder / "manifest.json", ns=(number, number))
-    assert find_run(workspace, None).name == "a"
-    assert find_run(workspace, "b").name == "b"
-    with pytest.raises(MinerError, match=r"no finished run 'unfinished'.*finished: a, b"):
-        find_run(workspace, "unfinished")

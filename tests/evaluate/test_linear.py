@@ -90,7 +90,7 @@ def test_the_fast_accuracy_is_sklearns_on_the_same_features(workspace: Workspace
     assert result["test"] > record["majority"]
 
 
-def test_crops_are_those_of_torchvision_through_the_backbone_in_eval_mode(workspace: Workspace) -> None:
+def test_crops_are_those_of_torchvision_in_eval_mode(workspace: Workspace) -> None:
     from torchvision.transforms.v2 import functional as tv
 
     from miner.images.augment.crop import crop_boxes
@@ -141,7 +141,7 @@ def test_a_rerun_skips_and_gives_the_same_bytes(workspace: Workspace) -> None:
     assert not linear(FAST.model_copy(update={"batch_size": 8}), workspace).fresh
 
 
-def test_what_belongs_to_the_augmented_mode_is_refused_in_the_fast_one() -> None:
+def test_augmented_options_are_refused_in_fast_mode() -> None:
     with pytest.raises(UsageError, match="--epochs belongs to --mode augmented"):
         LinearOptions.parse({"epochs": 5})
     assert LinearOptions.parse({"mode": "augmented", "epochs": 5, "schedule": "step"}).epochs == 5

@@ -8,7 +8,7 @@ from miner.learning.selection import PENALTIES, best_candidate, try_penalties
 from tests.learning.clusters import clustered
 
 
-def test_the_penalty_is_the_one_that_sklearn_finds_best_on_the_validation_rows() -> None:
+def test_penalty_is_the_one_that_sklearn_finds_best() -> None:
     features, labels = clustered(240, "train")
     queries, truth = clustered(200, "test")
     validation = torch.arange(240) % 3 == 0

@@ -41,7 +41,7 @@ def workspace(make_embeddings) -> Workspace:
     return workspace
 
 
-def test_views_are_features_and_edges_of_each_stream_in_the_order_of_the_embeddings(workspace: Workspace) -> None:
+def test_views_are_streams_in_the_order_of_the_embeddings(workspace: Workspace) -> None:
     run = workspace.run("graphs")
     teacher, student = read_views(run, EmbeddingStore(workspace).keys, OPTIONS)
     method = seen()

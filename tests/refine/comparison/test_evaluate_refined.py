@@ -84,7 +84,7 @@ def test_stopped_fitting_keeps_the_finished_network(refined, monkeypatch) -> Non
     assert not (workspace.root / "refined" / "modes" / "parts").exists()
 
 
-def test_inductive_network_is_the_kept_one_and_ignores_test_images(refined) -> None:
+def test_inductive_network_is_kept_and_ignores_test_images(refined) -> None:
     workspace, test = refined
     train = []
     for limit in (20, 60):
