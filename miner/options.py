@@ -21,11 +21,11 @@ PANELS = (
 class Options(BaseModel):
     """Base of the options of every command.
 
-    Each field is made by `option`, and is a flag, a YAML key and an argument in Python. The docstring of the class is the text
-    above the options in `--help`; paragraphs after a line `\\b` keep their lines.
+    Each field is made by `option`, and is a flag, a YAML key and an argument in Python. The docstring below a field is its text
+    in `--help`. The docstring of the class is the text above the options; paragraphs after a line `\\b` keep their lines.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
 
     panel: ClassVar[str | None] = None
 
@@ -68,7 +68,6 @@ class Options(BaseModel):
 
 def option(
     default: Any,
-    description: str,
     *,
     panel: str | None = None,
     decides_result: bool | Literal["if changed"] = True,
@@ -83,7 +82,6 @@ def option(
 
     Args:
         default: `...` if the option must be given.
-        description: the help.
         panel: the heading under which `--help` shows it, one of PANELS; if not said, the `panel` of the class that defines it.
         decides_result: whether a request holds it. False for what changes only the speed or the place of a result, and for
             what the request holds in another form, such as a fingerprint. "if changed" for an option that is younger than
@@ -93,11 +91,11 @@ def option(
         flag: the long flag, if it is not named after the field.
         metavar: what a value looks like in `--help`, if not by its type.
         variable: the environment variable that is read where no flag is given.
-        checks: of the value, as in pydantic's `Field`.
+        checks: of the value, as in pydantic's `Field`; also `description`, where the text in `--help` is computed.
     """
     said: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
     said |= {"argument": argument, "decides_result": decides_result}
-    return Field(default, description=description, json_schema_extra=said, **checks)
+    return Field(default, json_schema_extra=said, **checks)
 
 
 def marks(field: FieldInfo) -> dict[str, Any]:

@@ -43,25 +43,22 @@ class RunOptions(Options):
       miner run pipelines/studies/pairs_cpu.yaml --seeds 0,1,2
     """
 
-    recipe: Path = option(..., "A recipe or a study, as YAML, such as pipelines/demo.yaml.", argument=True)
-    workspace: Path | None = option(
-        None, "Work in this folder, instead of the recipe's own.", short="-w", metavar="FOLDER"
-    )
-    full: bool = option(False, "Use the recipe's `full` settings, which mostly need a GPU.")
-    set: list[str] = option(
-        [], "Change an option of the recipe. May be given several times.", metavar="STAGE.OPTION=VALUE"
-    )
-    force: bool = option(False, "Replace what earlier, different requests made.")
-    seeds: str | None = option(None, "Seeds of the study, instead of its own.", panel="studies", metavar="0,1,...")
-    arms: str | None = option(
-        None,
-        "Arms of the study, instead of all. An optional arm runs only if it is named here.",
-        panel="studies",
-        metavar="NAME,...",
-    )
-    engine_address: str | None = option(
-        None, "Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.", panel="studies"
-    )
+    recipe: Path = option(..., argument=True)
+    """A recipe or a study, as YAML, such as pipelines/demo.yaml."""
+    workspace: Path | None = option(None, short="-w", metavar="FOLDER")
+    """Work in this folder, instead of the recipe's own."""
+    full: bool = option(False)
+    """Use the recipe's `full` settings, which mostly need a GPU."""
+    set: list[str] = option([], metavar="STAGE.OPTION=VALUE")
+    """Change an option of the recipe. May be given several times."""
+    force: bool = option(False)
+    """Replace what earlier, different requests made."""
+    seeds: str | None = option(None, panel="studies", metavar="0,1,...")
+    """Seeds of the study, instead of its own."""
+    arms: str | None = option(None, panel="studies", metavar="NAME,...")
+    """Arms of the study, instead of all. An optional arm runs only if it is named here."""
+    engine_address: str | None = option(None, panel="studies")
+    """Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
 
     def changes(self) -> dict[str, StageOptions]:
         """What --set changes: options by stage.

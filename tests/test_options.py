@@ -64,8 +64,8 @@ def test_option_says_itself_what_a_flag_needs() -> None:
     class Some(Options):
         panel = "basics"
 
-        required: str = option(..., "A text.", argument=True)
-        number: int = option(3, "A number.", ge=1, short="-n", decides_result=False, panel="expert")
+        required: str = option(..., argument=True)
+        number: int = option(3, ge=1, short="-n", decides_result=False, panel="expert")
 
     required, number = (marks(field) for field in Some.model_fields.values())
     assert (required["panel"], required["argument"], required["short"]) == ("basics", True, None)

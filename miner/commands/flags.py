@@ -29,7 +29,7 @@ def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
     kind, said = plain_type(field.annotation), marks(field)
     required = field.default is PydanticUndefined
     shown: dict[str, Any] = {
-        "help": field.description,
+        "help": " ".join((field.description or "").split()),
         "metavar": said["metavar"] or (name.upper() if said["argument"] else metavar(name, kind)),
         "show_default": False if required or field.default in (None, []) else _shown(field.default),
         "envvar": said["variable"],

@@ -11,24 +11,21 @@ class GeneralOptions(Options):
 
     panel = "general"
 
-    as_json: bool = option(False, "Print the result as JSON on standard output.", flag="--json")
-    debug: bool = option(False, "Show the traceback of an error.")
+    as_json: bool = option(False, flag="--json")
+    """Print the result as JSON on standard output."""
+    debug: bool = option(False)
+    """Show the traceback of an error."""
 
 
 class GeneralStageOptions(GeneralOptions):
     """Options of every stage."""
 
-    workspace: Path = option(
-        DEFAULT_WORKSPACE,
-        "Folder that all stages read and write.",
-        short="-w",
-        metavar="FOLDER",
-        variable="MINER_WORKSPACE",
-    )
-    config: Path | None = option(
-        None, "YAML file with options. Flags win over it; --no-NAME turns a switch off.", metavar="FILE"
-    )
-    force: bool = option(False, "Replace what an earlier, different request made.")
+    workspace: Path = option(DEFAULT_WORKSPACE, short="-w", metavar="FOLDER", variable="MINER_WORKSPACE")
+    """Folder that all stages read and write."""
+    config: Path | None = option(None, metavar="FILE")
+    """YAML file with options. Flags win over it; --no-NAME turns a switch off."""
+    force: bool = option(False)
+    """Replace what an earlier, different request made."""
 
 
 class VerifyOptions(Options):
@@ -41,13 +38,9 @@ class VerifyOptions(Options):
     shards every key is unique, every image decodes and is the one that was embedded, and every pair is two different images.
     """
 
-    path: str = option(
-        ...,
-        "A folder that miner wrote, or a copy of it under any name: a workspace, or embeddings/, pairs/, shards/ "
-        "or runs/NAME in one. Or a URL of one: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME.",
-        argument=True,
-        metavar="PATH|URL",
-    )
+    path: str = option(..., argument=True, metavar="PATH|URL")
+    """A folder that miner wrote, or a copy of it under any name: a workspace, or embeddings/, pairs/, shards/ or runs/NAME in
+    one. Or a URL of one: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME."""
 
 
 class DoctorOptions(Options):
@@ -56,4 +49,5 @@ class DoctorOptions(Options):
     With --encoder, try several batch sizes with this encoder, and name the one to use.
     """
 
-    encoder: str | None = option(None, "Measure this encoder with several batch sizes, instead of all checks.")
+    encoder: str | None = option(None)
+    """Measure this encoder with several batch sizes, instead of all checks."""

@@ -22,80 +22,43 @@ class EmbedOptions(Options):
 
     panel = "basics"
 
-    source: str = option(
-        ...,
-        "A folder of images, WebDataset shards (data-{000000..000009}.tar), Parquet files, hf://datasets/ORG/NAME, or "
-        "a name: sample, cifar10, cifar100, stl10, fashion-mnist, flowers102, oxford-pets, food101. See docs/sources.md.",
-        argument=True,
-    )
-    encoder: str = option(
-        "efficientnet_lite0",
-        "The frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, "
-        "run:FOLDER or onnx:FILE. See docs/encoders.md for all.",
-    )
-    layer: Layer = option(
-        "backbone",
-        "backbone: the features of the network. projector: the output of the head that was trained on top. streams: "
-        "the features of teacher and student of a graphnnclr run, side by side.",
-        panel="expert",
-        decides_result="if changed",
-    )
-    pool: Pool = option(
-        "auto",
-        "How a feature map or tokens become one vector: the average, the class token, or the maximum. auto: as the "
-        "encoder was trained.",
-        panel="expert",
-        decides_result="if changed",
-    )
-    batch_size: int | None = option(
-        None,
-        "Images per forward pass. Without it: 16 on a CPU, 512 on a GPU, and half of that where memory runs out. "
-        "`miner doctor --encoder NAME` tries several sizes.",
-        ge=1,
-        short="-b",
-        decides_result=False,
-    )
-    device: str = option(
-        "auto", "auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1.", decides_result=False
-    )
-    workers: int = option(
-        0,
-        "Threads that decode images, and on a CPU encode them. 0: one per core, at most 32, or 8 with a GPU.",
-        ge=0,
-        panel="processes",
-        decides_result=False,
-    )
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "Arithmetic of the encoder. auto: bf16 where the device has it natively, or else fp32.", panel="expert"
-    )
-    draft: float | None = option(
-        None,
-        "Decode JPEGs at 1/2, 1/4 or 1/8 of their size, if that leaves at least this many pixels per pixel of the "
-        "resized image (for example 2). Large photographs then decode several times faster; the vectors change slightly.",
-        ge=1,
-        decides_result="if changed",
-    )
-    compile: bool = option(
-        False,
-        "Compile the encoder with torch.compile. It takes a minute, and encoding is faster after it; the vectors may "
-        "change slightly. Needs a C++ compiler on a CPU, Triton on a GPU.",
-        panel="expert",
-        decides_result="if changed",
-    )
-    max_errors: Fraction = option(
-        0.01, "Share of unusable images at which to stop; 10 are always allowed.", panel="expert", decides_result=False
-    )
-    engine_address: str | None = option(
-        None,
-        "Encode on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
-        panel="processes",
-        decides_result=False,
-    )
-    dtype: Literal["float16", "float32"] = option("float16", "Type of the stored vectors.", panel="expert")
-    block_size: int = option(
-        2048, "Images per output file. An interrupted run continues after its last finished file.", ge=1, panel="expert"
-    )
-    limit: int | None = option(None, "Use only this many images, from the start of the source.", ge=2)
+    source: str = option(..., argument=True)
+    """A folder of images, WebDataset shards (data-{000000..000009}.tar), Parquet files, hf://datasets/ORG/NAME, or a name:
+    sample, cifar10, cifar100, stl10, fashion-mnist, flowers102, oxford-pets, food101. See docs/sources.md."""
+    encoder: str = option("efficientnet_lite0")
+    """The frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, run:FOLDER or
+    onnx:FILE. See docs/encoders.md for all."""
+    layer: Layer = option("backbone", panel="expert", decides_result="if changed")
+    """backbone: the features of the network. projector: the output of the head that was trained on top. streams: the features
+    of teacher and student of a graphnnclr run, side by side."""
+    pool: Pool = option("auto", panel="expert", decides_result="if changed")
+    """How a feature map or tokens become one vector: the average, the class token, or the maximum. auto: as the encoder was
+    trained."""
+    batch_size: int | None = option(None, ge=1, short="-b", decides_result=False)
+    """Images per forward pass. Without it: 16 on a CPU, 512 on a GPU, and half of that where memory runs out. `miner doctor
+    --encoder NAME` tries several sizes."""
+    device: str = option("auto", decides_result=False)
+    """auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1."""
+    workers: int = option(0, ge=0, panel="processes", decides_result=False)
+    """Threads that decode images, and on a CPU encode them. 0: one per core, at most 32, or 8 with a GPU."""
+    precision: Literal["auto", "fp32", "bf16"] = option("auto", panel="expert")
+    """Arithmetic of the encoder. auto: bf16 where the device has it natively, or else fp32."""
+    draft: float | None = option(None, ge=1, decides_result="if changed")
+    """Decode JPEGs at 1/2, 1/4 or 1/8 of their size, if that leaves at least this many pixels per pixel of the resized image
+    (for example 2). Large photographs then decode several times faster; the vectors change slightly."""
+    compile: bool = option(False, panel="expert", decides_result="if changed")
+    """Compile the encoder with torch.compile. It takes a minute, and encoding is faster after it; the vectors may change
+    slightly. Needs a C++ compiler on a CPU, Triton on a GPU."""
+    max_errors: Fraction = option(0.01, panel="expert", decides_result=False)
+    """Share of unusable images at which to stop; 10 are always allowed."""
+    engine_address: str | None = option(None, panel="processes", decides_result=False)
+    """Encode on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
+    dtype: Literal["float16", "float32"] = option("float16", panel="expert")
+    """Type of the stored vectors."""
+    block_size: int = option(2048, ge=1, panel="expert")
+    """Images per output file. An interrupted run continues after its last finished file."""
+    limit: int | None = option(None, ge=2)
+    """Use only this many images, from the start of the source."""
 
     @field_validator("batch_size", mode="before")
     @classmethod

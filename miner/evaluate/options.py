@@ -16,39 +16,29 @@ class EvaluateOptions(Options):
 
     panel = "basics"
 
-    run: str | None = option(
-        None, "Name of the run. If not given: the latest run.", argument=True, decides_result=False
-    )
-    best: bool = option(
-        False,
-        "Evaluate the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last "
-        "weights. If the same test images chose them, the accuracy is optimistic. Both results are kept.",
-        decides_result=False,
-    )
-    gallery: str | None = option(
-        None,
-        "Labelled images that vote, or that train the linear classifier, as a source. If not given: the "
-        "workspace's own images.",
-    )
-    test: str | None = option(
-        None,
-        "Labelled images to classify, as a source. If not given: the test set of a built-in source, or else a "
-        "held-out part of the gallery.",
-    )
-    test_fraction: Fraction = option(
-        TEST_FRACTION, "Share of the gallery to hold out if there is no test set.", gt=0, lt=1
-    )
-    limit: int | None = option(None, "Use only this many images of each source, chosen by key.", ge=2)
-    refined: bool = option(
-        False,
-        "Evaluate the features of `miner refine` in three modes, beside the raw ones, instead of a run. The "
-        "embedded images are the gallery, --test is classified, and --limit takes the first test images.",
-    )
-    batch_size: int = option(256, "Images per forward pass.", ge=1, panel="processes", short="-b")
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="processes", decides_result=False)
-    workers: int = option(
-        0, "Threads that decode images. 0: one per core, at most 8.", ge=0, panel="processes", decides_result=False
-    )
+    run: str | None = option(None, argument=True, decides_result=False)
+    """Name of the run. If not given: the latest run."""
+    best: bool = option(False, decides_result=False)
+    """Evaluate the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last weights. If the same
+    test images chose them, the accuracy is optimistic. Both results are kept."""
+    gallery: str | None = option(None)
+    """Labelled images that vote, or that train the linear classifier, as a source. If not given: the workspace's own images."""
+    test: str | None = option(None)
+    """Labelled images to classify, as a source. If not given: the test set of a built-in source, or else a held-out part of the
+    gallery."""
+    test_fraction: Fraction = option(TEST_FRACTION, gt=0, lt=1)
+    """Share of the gallery to hold out if there is no test set."""
+    limit: int | None = option(None, ge=2)
+    """Use only this many images of each source, chosen by key."""
+    refined: bool = option(False)
+    """Evaluate the features of `miner refine` in three modes, beside the raw ones, instead of a run. The embedded images are
+    the gallery, --test is classified, and --limit takes the first test images."""
+    batch_size: int = option(256, ge=1, panel="processes", short="-b")
+    """Images per forward pass."""
+    device: str = option("auto", panel="processes", decides_result=False)
+    """auto, cpu, cuda, cuda:1, mps."""
+    workers: int = option(0, ge=0, panel="processes", decides_result=False)
+    """Threads that decode images. 0: one per core, at most 8."""
 
     @model_validator(mode="after")
     def _refuse_what_refined_has_not(self) -> Self:
@@ -75,26 +65,18 @@ class LinearOptions(EvaluateOptions):
     The learning rate, or the penalty, is chosen on held-out training images. The two modes keep their results beside each other.
     """
 
-    mode: Literal["fast", "augmented"] = option(
-        "fast",
-        "fast: logistic regression on features that are computed once. It takes minutes, and suits "
-        "comparisons of runs. augmented: the published protocol, SGD over random crops. It takes --epochs "
-        "forward passes, and suits comparisons with papers.",
-    )
-    validation_fraction: Fraction = option(
-        0.1,
-        "Share of the gallery, chosen by key, on which the learning rate or the L2 penalty is chosen. Test "
-        "images choose nothing.",
-        gt=0,
-        lt=1,
-    )
-    epochs: int = option(100, "Passes over the gallery.", ge=1, panel="augmented mode", short="-e")
-    schedule: Literal["cosine", "step"] = option(
-        "cosine",
-        "The learning rate falls along a cosine, or by a factor of 10 after 60 % and after 80 % of the steps.",
-        panel="augmented mode",
-    )
-    seed: int = option(0, "Seed of the order of the images and of the crops.", panel="augmented mode")
+    mode: Literal["fast", "augmented"] = option("fast")
+    """fast: logistic regression on features that are computed once. It takes minutes, and suits comparisons of runs. augmented:
+    the published protocol, SGD over random crops. It takes --epochs forward passes, and suits comparisons with papers."""
+    validation_fraction: Fraction = option(0.1, gt=0, lt=1)
+    """Share of the gallery, chosen by key, on which the learning rate or the L2 penalty is chosen. Test images choose
+    nothing."""
+    epochs: int = option(100, ge=1, panel="augmented mode", short="-e")
+    """Passes over the gallery."""
+    schedule: Literal["cosine", "step"] = option("cosine", panel="augmented mode")
+    """The learning rate falls along a cosine, or by a factor of 10 after 60 % and after 80 % of the steps."""
+    seed: int = option(0, panel="augmented mode")
+    """Seed of the order of the images and of the crops."""
 
     @model_validator(mode="after")
     def _refuse_what_fast_has_not(self) -> Self:

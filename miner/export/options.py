@@ -23,50 +23,28 @@ class ExportOptions(Options):
 
     panel = "basics"
 
-    shard_size: int = option(
-        256, "Largest size of a shard, in MB. A sample that is larger gets a shard of its own.", ge=1, panel="expert"
-    )
-    shard_count: int | None = option(
-        None, "Most samples in a shard. Default: no limit but the size.", ge=1, panel="expert"
-    )
-    seed: int = option(
-        0,
-        "Seed of the order of the pairs. Pairs are shuffled over all shards, so that pairs of one image do not "
-        "meet in one batch.",
-        panel="expert",
-    )
-    pairs_only: bool = option(False, "Write no image shards. Each pair sample holds both of its images.")
-    references: bool = option(
-        False,
-        "Pair samples name their images by key and shard, without their bytes. An image in many pairs is then "
-        "stored once.",
-    )
-    max_degree: int | None = option(None, "Most pairs of one image in the export; the most similar ones stay.", ge=1)
-    exclude: Path | None = option(
-        None,
-        "decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out.",
-        decides_result=False,
-        metavar="FILE",
-    )
-    to: str | None = option(
-        None,
-        "Write to another folder or any fsspec URL (s3://BUCKET/NAME, gs://, hf://, sftp://...) instead of shards/ "
-        "in the workspace. Object stores show only whole files; elsewhere a file is uploaded aside and renamed.",
-        decides_result=False,
-    )
-    workers: int = option(
-        1,
-        "Processes that write shards. Any number gives the same bytes.",
-        ge=1,
-        panel="processes",
-        decides_result=False,
-    )
-    engine_address: str | None = option(
-        None,
-        "Write the shards on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
-        panel="processes",
-        decides_result=False,
-    )
+    shard_size: int = option(256, ge=1, panel="expert")
+    """Largest size of a shard, in MB. A sample that is larger gets a shard of its own."""
+    shard_count: int | None = option(None, ge=1, panel="expert")
+    """Most samples in a shard. Default: no limit but the size."""
+    seed: int = option(0, panel="expert")
+    """Seed of the order of the pairs. Pairs are shuffled over all shards, so that pairs of one image do not meet in one
+    batch."""
+    pairs_only: bool = option(False)
+    """Write no image shards. Each pair sample holds both of its images."""
+    references: bool = option(False)
+    """Pair samples name their images by key and shard, without their bytes. An image in many pairs is then stored once."""
+    max_degree: int | None = option(None, ge=1)
+    """Most pairs of one image in the export; the most similar ones stay."""
+    exclude: Path | None = option(None, decides_result=False, metavar="FILE")
+    """decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out."""
+    to: str | None = option(None, decides_result=False)
+    """Write to another folder or any fsspec URL (s3://BUCKET/NAME, gs://, hf://, sftp://...) instead of shards/ in the
+    workspace. Object stores show only whole files; elsewhere a file is uploaded aside and renamed."""
+    workers: int = option(1, ge=1, panel="processes", decides_result=False)
+    """Processes that write shards. Any number gives the same bytes."""
+    engine_address: str | None = option(None, panel="processes", decides_result=False)
+    """Write the shards on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
 
     @model_validator(mode="after")
     def _references_need_images(self) -> Self:

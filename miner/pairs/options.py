@@ -26,83 +26,56 @@ class PairsOptions(Options):
 
     panel = "basics"
 
-    min: Cosine = option(0.97, "Lowest cosine similarity of a pair.", decides_result=False)
-    max: Cosine = option(
-        0.99, "Highest cosine similarity of a pair. Images above it count as duplicates.", decides_result=False
-    )
-    auto: bool = option(
-        False, "Take the band that `miner calibrate` has proposed, instead of --min and --max.", decides_result=False
-    )
-    sample: float | None = option(
-        None, "Mine among random images only: a fraction up to 1, or their number. SePP-ID: 0.1.", gt=0
-    )
-    top_k: int | None = option(None, "Most partners of one image. The most similar ones are kept.", ge=1)
-    most_similar: int | None = option(
-        None, "Most pairs in all. The most similar ones are kept.", ge=1, decides_result="if changed"
-    )
-    mutual: bool = option(
-        False,
-        "Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5.",
-    )
-    neighbors: int | None = option(
-        None, "Also write the exact graph of this many nearest neighbours, and report its hubs.", ge=1, panel="output"
-    )
-    groups: bool = option(
-        False,
-        "Also write connected components, and groups by complete linkage.",
-        panel="output",
-        decides_result="if changed",
-    )
-    both_orders: bool = option(
-        False, "Write each pair as (a, b) and as (b, a), like SePP-ID.", panel="output", decides_result="if changed"
-    )
-    engine: Literal["exact", "faiss", "ivf", "hnsw"] = option(
-        "exact",
-        "exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS "
-        "index. ivf: most of the pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, "
-        "from a graph, for bands with few pairs per image. ivf and hnsw measure their recall and report it.",
-        panel="engine",
-    )
-    recall: float = option(
-        0.98,
-        "ivf, hnsw: share of the pairs to find. The engine chooses its effort on 1,000 random images, and "
-        "measures the recall on 1,000 others.",
-        gt=0,
-        le=1,
-        panel="engine",
-    )
-    nlist: int | None = option(
-        None, "ivf: number of cells. If not given: 4 times the square root of the images.", ge=1, panel="expert"
-    )
-    nprobe: int | None = option(None, "ivf: cells to search for each image, instead of --recall.", ge=1, panel="expert")
-    links: int = option(
-        32, "hnsw: links of an image in the graph (M). More links find more and cost memory.", ge=2, panel="expert"
-    )
-    ef_construction: int = option(100, "hnsw: candidates for the links while the graph is built.", ge=1, panel="expert")
-    ef_search: int | None = option(
-        None, "hnsw: candidates while the graph is searched, instead of --recall.", ge=1, panel="expert"
-    )
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", panel="engine", decides_result=False)
-    seed: int = option(0, "Seed of --sample, and of the random choices of ivf and hnsw.", panel="expert")
-    memory: str | None = option(
-        None,
-        "exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit "
-        "are read again from disk. If not given: 60 % of the free memory.",
-        panel="engine",
-        decides_result=False,
-    )
-    append: bool = option(
-        False, "Search only the images that were embedded since, and keep the old pairs.", decides_result=False
-    )
-    engine_address: str | None = option(
-        None,
-        "Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`.",
-        panel="engine",
-        decides_result=False,
-    )
-    max_pairs: int = option(
-        50_000_000, "Stop with an explanation if the band holds more pairs.", ge=1, panel="engine", decides_result=False
-    )
+    min: Cosine = option(0.97, decides_result=False)
+    """Lowest cosine similarity of a pair."""
+    max: Cosine = option(0.99, decides_result=False)
+    """Highest cosine similarity of a pair. Images above it count as duplicates."""
+    auto: bool = option(False, decides_result=False)
+    """Take the band that `miner calibrate` has proposed, instead of --min and --max."""
+    sample: float | None = option(None, gt=0)
+    """Mine among random images only: a fraction up to 1, or their number. SePP-ID: 0.1."""
+    top_k: int | None = option(None, ge=1)
+    """Most partners of one image. The most similar ones are kept."""
+    most_similar: int | None = option(None, ge=1, decides_result="if changed")
+    """Most pairs in all. The most similar ones are kept."""
+    mutual: bool = option(False)
+    """Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5."""
+    neighbors: int | None = option(None, ge=1, panel="output")
+    """Also write the exact graph of this many nearest neighbours, and report its hubs."""
+    groups: bool = option(False, panel="output", decides_result="if changed")
+    """Also write connected components, and groups by complete linkage."""
+    both_orders: bool = option(False, panel="output", decides_result="if changed")
+    """Write each pair as (a, b) and as (b, a), like SePP-ID."""
+    engine: Literal["exact", "faiss", "ivf", "hnsw"] = option("exact", panel="engine")
+    """exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS index. ivf: most of the
+    pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, from a graph, for bands with few pairs per
+    image. ivf and hnsw measure their recall and report it."""
+    recall: float = option(0.98, gt=0, le=1, panel="engine")
+    """ivf, hnsw: share of the pairs to find. The engine chooses its effort on 1,000 random images, and measures the recall on
+    1,000 others."""
+    nlist: int | None = option(None, ge=1, panel="expert")
+    """ivf: number of cells. If not given: 4 times the square root of the images."""
+    nprobe: int | None = option(None, ge=1, panel="expert")
+    """ivf: cells to search for each image, instead of --recall."""
+    links: int = option(32, ge=2, panel="expert")
+    """hnsw: links of an image in the graph (M). More links find more and cost memory."""
+    ef_construction: int = option(100, ge=1, panel="expert")
+    """hnsw: candidates for the links while the graph is built."""
+    ef_search: int | None = option(None, ge=1, panel="expert")
+    """hnsw: candidates while the graph is searched, instead of --recall."""
+    device: str = option("auto", panel="engine", decides_result=False)
+    """auto, cpu, cuda, cuda:1, mps."""
+    seed: int = option(0, panel="expert")
+    """Seed of --sample, and of the random choices of ivf and hnsw."""
+    memory: str | None = option(None, panel="engine", decides_result=False)
+    """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
+    disk. If not given: 60 % of the free memory."""
+    append: bool = option(False, decides_result=False)
+    """Search only the images that were embedded since, and keep the old pairs."""
+    engine_address: str | None = option(None, panel="engine", decides_result=False)
+    """Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
+    max_pairs: int = option(50_000_000, ge=1, panel="engine", decides_result=False)
+    """Stop with an explanation if the band holds more pairs."""
 
     @property
     def band(self) -> Band:
@@ -160,8 +133,13 @@ class CalibrateOptions(Options):
     pairs per image. Labels are not used. Next: `miner pairs --auto`.
     """
 
-    budget: float = option(1.0, "Wanted number of pairs, per image.", gt=0)
-    images: int = option(256, "Images whose mild augmentations show where duplicates begin.", ge=8)
-    batch_size: int = option(64, "Images per forward pass.", ge=1, short="-b", decides_result=False)
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
-    seed: int = option(0, "Seed of the augmentations and of the sampled images.")
+    budget: float = option(1.0, gt=0)
+    """Wanted number of pairs, per image."""
+    images: int = option(256, ge=8)
+    """Images whose mild augmentations show where duplicates begin."""
+    batch_size: int = option(64, ge=1, short="-b", decides_result=False)
+    """Images per forward pass."""
+    device: str = option("auto", decides_result=False)
+    """auto, cpu, cuda, cuda:1, mps."""
+    seed: int = option(0)
+    """Seed of the augmentations and of the sampled images."""

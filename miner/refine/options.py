@@ -11,51 +11,41 @@ from miner.options import Fraction, Options, option
 class RefineOptions(Options):
     panel = "basics"
 
-    neighbors: int = option(
-        10, "Nearest neighbours of each image, by exact cosine, that become its edges.", ge=1, panel="graph"
-    )
-    graph: Literal["symmetric", "directed", "mutual"] = option(
-        "symmetric",
-        "directed: an image receives from its own nearest neighbours. symmetric: it also receives from the "
-        "images that have it as a neighbour. mutual: only edges that both images have; some images are then "
-        "left without an edge.",
-        panel="graph",
-    )
-    cosine_weights: bool = option(False, "Weight edges by their cosine (0 if negative). Not for gat.", panel="graph")
-    conv: Literal["gcn", "sage", "gat", "gin"] = option(
-        "gcn", "Graph convolution. gcn and sage are fast; gat is several times slower on a CPU.", panel="network"
-    )
-    layers: int = option(
-        2, "Layers; an image receives from images at most this many edges away.", ge=1, le=3, panel="network"
-    )
-    dim: int = option(512, "Width of each layer.", ge=1, panel="network")
-    jump: Literal["last", "max", "concat"] = option(
-        "max", "Output of the layers: the last one, their maximum, or all of them concatenated.", panel="network"
-    )
-    epochs: int = option(100, "Passes over all images. If the whole graph fits into memory, a pass is one step.", ge=1)
-    lr: float = option(1e-3, "Learning rate of Adam, constant.", gt=0, panel="optimizer")
-    momentum: Fraction = option(0.99, "Momentum of the target network, per step.", panel="optimizer")
-    feature_mask: float = option(
-        0.2, "Share of the features that a view sets to 0, drawn for each view and step.", ge=0, lt=1, panel="views"
-    )
-    edge_drop: float = option(
-        0.2, "Share of the edges that a view leaves out, drawn anew for each view and epoch.", ge=0, lt=1, panel="views"
-    )
-    batch_size: int | None = option(
-        None,
-        "Images per step; their neighbours are sampled. If not given: all images if they fit into --memory, else 4096.",
-        ge=2,
-        panel="processes",
-        short="-b",
-    )
-    fanout: int = option(
-        10, "Neighbours that are sampled per image and layer, if a step is a batch.", ge=1, panel="expert"
-    )
-    memory: str = option("8GB", "Memory that a step over all images may take; see --batch-size.", panel="processes")
-    device: str = option(
-        "auto", "auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1.", panel="processes", decides_result=False
-    )
-    seed: int = option(0, "Seed of weights, views and batches.")
+    neighbors: int = option(10, ge=1, panel="graph")
+    """Nearest neighbours of each image, by exact cosine, that become its edges."""
+    graph: Literal["symmetric", "directed", "mutual"] = option("symmetric", panel="graph")
+    """directed: an image receives from its own nearest neighbours. symmetric: it also receives from the images that have it as
+    a neighbour. mutual: only edges that both images have; some images are then left without an edge."""
+    cosine_weights: bool = option(False, panel="graph")
+    """Weight edges by their cosine (0 if negative). Not for gat."""
+    conv: Literal["gcn", "sage", "gat", "gin"] = option("gcn", panel="network")
+    """Graph convolution. gcn and sage are fast; gat is several times slower on a CPU."""
+    layers: int = option(2, ge=1, le=3, panel="network")
+    """Layers; an image receives from images at most this many edges away."""
+    dim: int = option(512, ge=1, panel="network")
+    """Width of each layer."""
+    jump: Literal["last", "max", "concat"] = option("max", panel="network")
+    """Output of the layers: the last one, their maximum, or all of them concatenated."""
+    epochs: int = option(100, ge=1)
+    """Passes over all images. If the whole graph fits into memory, a pass is one step."""
+    lr: float = option(1e-3, gt=0, panel="optimizer")
+    """Learning rate of Adam, constant."""
+    momentum: Fraction = option(0.99, panel="optimizer")
+    """Momentum of the target network, per step."""
+    feature_mask: float = option(0.2, ge=0, lt=1, panel="views")
+    """Share of the features that a view sets to 0, drawn for each view and step."""
+    edge_drop: float = option(0.2, ge=0, lt=1, panel="views")
+    """Share of the edges that a view leaves out, drawn anew for each view and epoch."""
+    batch_size: int | None = option(None, ge=2, panel="processes", short="-b")
+    """Images per step; their neighbours are sampled. If not given: all images if they fit into --memory, else 4096."""
+    fanout: int = option(10, ge=1, panel="expert")
+    """Neighbours that are sampled per image and layer, if a step is a batch."""
+    memory: str = option("8GB", panel="processes")
+    """Memory that a step over all images may take; see --batch-size."""
+    device: str = option("auto", panel="processes", decides_result=False)
+    """auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1."""
+    seed: int = option(0)
+    """Seed of weights, views and batches."""
 
     @field_validator("memory")
     @classmethod
@@ -77,19 +67,12 @@ class RefineStageOptions(RefineOptions):
     accuracy, and `miner eval graph` whether the network helps. Needs the extra `graph`.
     """
 
-    run: str | None = option(
-        None,
-        "Refine the features that this graphnnclr run has learned of the same images, instead of the "
-        "embeddings. Teacher and student are the two views, each with its own graph; --neighbors is not used.",
-    )
-    processes: int = option(
-        1,
-        "Processes that share the images of each step, one per GPU. The result is that of one process, up to "
-        "rounding. torchrun --nproc-per-node N -m miner refine ... does the same.",
-        ge=1,
-        panel="processes",
-        decides_result=False,
-    )
+    run: str | None = option(None)
+    """Refine the features that this graphnnclr run has learned of the same images, instead of the embeddings. Teacher and
+    student are the two views, each with its own graph; --neighbors is not used."""
+    processes: int = option(1, ge=1, panel="processes", decides_result=False)
+    """Processes that share the images of each step, one per GPU. The result is that of one process, up to rounding. torchrun
+    --nproc-per-node N -m miner refine ... does the same."""
 
 
 class GraphOptions(RefineOptions):
@@ -99,10 +82,9 @@ class GraphOptions(RefineOptions):
     three modes. Needs the extra `graph`.
     """
 
-    test: str | None = option(
-        None,
-        "Labelled images to classify, as a source. If not given: the test set that belongs to a built-in source.",
-        decides_result=False,
-    )
-    test_limit: int | None = option(None, "Use only this many test images, the first ones.", ge=2, decides_result=False)
-    seeds: int = option(3, "Number of repetitions, with the seeds --seed, --seed + 1, and so on.", ge=1)
+    test: str | None = option(None, decides_result=False)
+    """Labelled images to classify, as a source. If not given: the test set that belongs to a built-in source."""
+    test_limit: int | None = option(None, ge=2, decides_result=False)
+    """Use only this many test images, the first ones."""
+    seeds: int = option(3, ge=1)
+    """Number of repetitions, with the seeds --seed, --seed + 1, and so on."""

@@ -9,7 +9,7 @@ class ReportOptions(Options):
     The page loads nothing from other places, so it can be sent to others.
     """
 
-    gallery: int = option(
-        60, "Pairs to show, evenly spread over the band from the lowest to the highest similarity.", ge=1, le=400
-    )
-    random: int = option(24, "Further pairs to show, drawn at random from all pairs.", ge=0, le=400)
+    gallery: int = option(60, ge=1, le=400)
+    """Pairs to show, evenly spread over the band from the lowest to the highest similarity."""
+    random: int = option(24, ge=0, le=400)
+    """Further pairs to show, drawn at random from all pairs."""

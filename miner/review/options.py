@@ -12,32 +12,24 @@ class ReviewOptions(Options):
 
     panel = "basics"
 
-    labels: int = option(200, "Pairs that each reviewer is asked to judge. The page offers more at the end.", ge=1)
-    overlap: Fraction = option(
-        0.2,
-        "Share of the pairs that every reviewer judges, in the same order, to measure agreement. "
-        "Each of the other pairs is judged by one person.",
-    )
-    slices: int = option(
-        10, "Number of slices of equal width that the band is cut into. Reviewers get pairs from each.", ge=1, le=100
-    )
-    seed: int = option(0, "Seed of the order in which pairs are shown.", ge=0)
-    show_labels: bool = option(False, "Show class labels and similarity. Otherwise reviewers see only the images.")
-    summary: bool = option(False, "Print the summary of all decisions so far, without a server.")
-    port: int = option(
-        8471, "Port of the page. If it is taken, the next free port is used.", ge=0, le=65535, panel="server"
-    )
-    host: str = option(
-        "127.0.0.1",
-        "Address to listen on. If other machines can reach it, the page needs an access token, which the "
-        "printed link contains.",
-        panel="server",
-    )
-    token: str | None = option(
-        None,
-        "Your own access token, so that a link stays valid after a restart. By default a new one is made when needed.",
-        min_length=16,
-        exclude=True,
-        panel="server",
-    )
-    open: bool = option(False, "Open the page in a browser of this machine.", panel="server")
+    labels: int = option(200, ge=1)
+    """Pairs that each reviewer is asked to judge. The page offers more at the end."""
+    overlap: Fraction = option(0.2)
+    """Share of the pairs that every reviewer judges, in the same order, to measure agreement. Each of the other pairs is judged
+    by one person."""
+    slices: int = option(10, ge=1, le=100)
+    """Number of slices of equal width that the band is cut into. Reviewers get pairs from each."""
+    seed: int = option(0, ge=0)
+    """Seed of the order in which pairs are shown."""
+    show_labels: bool = option(False)
+    """Show class labels and similarity. Otherwise reviewers see only the images."""
+    summary: bool = option(False)
+    """Print the summary of all decisions so far, without a server."""
+    port: int = option(8471, ge=0, le=65535, panel="server")
+    """Port of the page. If it is taken, the next free port is used."""
+    host: str = option("127.0.0.1", panel="server")
+    """Address to listen on. If other machines can reach it, the page needs an access token, which the printed link contains."""
+    token: str | None = option(None, min_length=16, exclude=True, panel="server")
+    """Your own access token, so that a link stays valid after a restart. By default a new one is made when needed."""
+    open: bool = option(False, panel="server")
+    """Open the page in a browser of this machine."""

@@ -16,65 +16,41 @@ class BasicOptions(Options):
     panel = "basics"
 
     method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "graphnnclr"] = option(
-        "moco", f"Self-supervised method. {_METHODS}."
+        "moco", description=f"Self-supervised method. {_METHODS}."
     )
-    name: str | None = option(
-        None,
-        "Name of the run (letters, digits, . _ -); the method's name if not given.",
-        pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$",
-        decides_result=False,
-    )
-    epochs: int = option(100, "Passes over own-view items and semantic pairs.", ge=1, short="-e")
-    batch_size: int = option(256, "Items per step. The run lowers it for few images, and says so.", ge=2, short="-b")
-    backbone: Literal["resnet18", "resnet34", "resnet50", "vit_tiny", "vit_small", "vit_base"] = option(
-        "resnet18",
-        "Encoder to pretrain. A ResNet learns faster from small data. A ViT (of timm; its features are the class "
-        "token) needs --optimizer adamw, warm-up and many epochs.",
-    )
-    stem: Literal["auto", "cifar", "imagenet"] = option(
-        "auto",
-        "First layers of a ResNet: cifar (3x3, no pooling) or imagenet (7x7 and pooling). auto: cifar up to 64 px, "
-        "imagenet above.",
-    )
-    patch_size: int | None = option(
-        None,
-        "Side in pixels of a ViT's patches. If not given: the power of two that makes 8 x 8 patches or more, at "
-        "most 16 (4 at 32 px, 16 at 224 px). Half the side makes four times the tokens and more than four times the work.",
-        ge=1,
-    )
-    drop_path: float = option(
-        0.0,
-        "Stochastic depth of a ViT: the share of images that skip the last block. DINO uses 0.1.",
-        ge=0,
-        lt=1,
-        panel="expert",
-    )
-    image_size: int | None = option(
-        None, "Side of a training view in pixels. If not given: chosen by the size of the images.", ge=16
-    )
-    init_from: str | None = option(
-        None,
-        "Start from the backbone of a finished run (its name or folder) or of a file (.safetensors, .pt), with fresh "
-        "heads and a new schedule. To continue an interrupted run, give its command again instead.",
-        metavar="RUN",
-    )
-    source: str | None = option(
-        None,
-        "Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. "
-        "Such a run has used no label and no other image; it can be the encoder of a first round.",
-        decides_result=False,
-    )
-    limit: int | None = option(
-        None, "Train on this many images only, the first ones, and on the pairs among them.", ge=2
-    )
-    knn_epochs: int = option(
-        0,
-        "Measure the kNN accuracy of labelled images every so many epochs and at the end; 0: never. Each time costs a "
-        "forward pass over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. Their accuracy is "
-        "optimistic, because it was chosen on the images that measure it: report the last one.",
-        ge=0,
-    )
-    seed: int = option(0, "Seed of weights, order and augmentations.")
+    name: str | None = option(None, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", decides_result=False)
+    """Name of the run (letters, digits, . _ -); the method's name if not given."""
+    epochs: int = option(100, ge=1, short="-e")
+    """Passes over own-view items and semantic pairs."""
+    batch_size: int = option(256, ge=2, short="-b")
+    """Items per step. The run lowers it for few images, and says so."""
+    backbone: Literal["resnet18", "resnet34", "resnet50", "vit_tiny", "vit_small", "vit_base"] = option("resnet18")
+    """Encoder to pretrain. A ResNet learns faster from small data. A ViT (of timm; its features are the class token) needs
+    --optimizer adamw, warm-up and many epochs."""
+    stem: Literal["auto", "cifar", "imagenet"] = option("auto")
+    """First layers of a ResNet: cifar (3x3, no pooling) or imagenet (7x7 and pooling). auto: cifar up to 64 px, imagenet
+    above."""
+    patch_size: int | None = option(None, ge=1)
+    """Side in pixels of a ViT's patches. If not given: the power of two that makes 8 x 8 patches or more, at most 16 (4 at 32
+    px, 16 at 224 px). Half the side makes four times the tokens and more than four times the work."""
+    drop_path: float = option(0.0, ge=0, lt=1, panel="expert")
+    """Stochastic depth of a ViT: the share of images that skip the last block. DINO uses 0.1."""
+    image_size: int | None = option(None, ge=16)
+    """Side of a training view in pixels. If not given: chosen by the size of the images."""
+    init_from: str | None = option(None, metavar="RUN")
+    """Start from the backbone of a finished run (its name or folder) or of a file (.safetensors, .pt), with fresh heads and a
+    new schedule. To continue an interrupted run, give its command again instead."""
+    source: str | None = option(None, decides_result=False)
+    """Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. Such a run has
+    used no label and no other image; it can be the encoder of a first round."""
+    limit: int | None = option(None, ge=2)
+    """Train on this many images only, the first ones, and on the pairs among them."""
+    knn_epochs: int = option(0, ge=0)
+    """Measure the kNN accuracy of labelled images every so many epochs and at the end; 0: never. Each time costs a forward pass
+    over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. Their accuracy is optimistic, because
+    it was chosen on the images that measure it: report the last one."""
+    seed: int = option(0)
+    """Seed of weights, order and augmentations."""
 
     @property
     def run_name(self) -> str:

@@ -11,7 +11,7 @@ from miner.train.settings.method_defaults import METHOD_DEFAULTS, defaults_of
 
 def _by_method(name: str, description: str, default: Any = None, **checks: Any) -> Any:
     """An option whose help ends with the default of each method."""
-    return option(default, f"{description} By method: {defaults_of(name)}.", **checks)
+    return option(default, description=f"{description} By method: {defaults_of(name)}.", **checks)
 
 
 class MethodOptions(BasicOptions):
@@ -44,9 +44,8 @@ class MethodOptions(BasicOptions):
         "Temperature of the loss; a lower one puts more weight on the hardest negatives. For dino that of the student.",
         gt=0,
     )
-    symmetric: bool | None = option(
-        None, "moco: use both views as query and key, with twice the work per step; the other methods always do."
-    )
+    symmetric: bool | None = option(None)
+    """moco: use both views as query and key, with twice the work per step; the other methods always do."""
     teacher_temperature: float | None = _by_method(
         "teacher_temperature", "Temperature of dino's teacher, below the student's.", gt=0
     )

@@ -16,53 +16,41 @@ class OptimizerOptions(BasicOptions):
 
     panel = "optimizer"
 
-    optimizer: Literal["sgd", "lars", "adamw"] = option(
-        "sgd",
-        "sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. lars and "
-        "adamw have their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10.",
-    )
+    optimizer: Literal["sgd", "lars", "adamw"] = option("sgd")
+    """sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. lars and adamw have
+    their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10."""
     lr: float = option(
         METHOD_DEFAULTS["moco"].lr,
-        "Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it. By "
+        description="Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it. By "
         f"method: {defaults_of('lr')}; with lars {_LARS['lr']:g}, with adamw {_ADAMW['lr']:g}.",
         gt=0,
     )
-    warmup_epochs: int = option(
-        0, "Epochs in which the learning rate rises to its peak before it falls along a cosine.", ge=0
-    )
+    warmup_epochs: int = option(0, ge=0)
+    """Epochs in which the learning rate rises to its peak before it falls along a cosine."""
     weight_decay: float = option(
-        5e-4, f"Weight decay. With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}.", ge=0
+        5e-4,
+        description=f"Weight decay. With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}.",
+        ge=0,
     )
-    final_weight_decay: float | None = option(
-        None, "Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers.", ge=0
-    )
-    decay_on: Literal["all", "weights"] = option(
-        "all",
-        "Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the "
-        "default with lars and adamw.",
-        panel="expert",
-    )
+    final_weight_decay: float | None = option(None, ge=0)
+    """Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers."""
+    decay_on: Literal["all", "weights"] = option("all", panel="expert")
+    """Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the default with
+    lars and adamw."""
     trust_coefficient: float | None = option(
         None,
-        "lars: length of a step over that of the weight, before the learning rate. If not given: "
+        description="lars: length of a step over that of the weight, before the learning rate. If not given: "
         f"{_LARS['trust_coefficient']:g}. solo-learn takes 0.02 with --trust-clip.",
         gt=0,
         panel="expert",
     )
-    trust_clip: bool = option(
-        False,
-        "lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient.",
-        panel="expert",
-    )
-    clip_norm: float | None = option(
-        None, "Longest gradient, of all parameters together; a longer one is shortened. 3 for transformers.", gt=0
-    )
-    accumulate: int = option(
-        1,
-        "Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and "
-        "batch statistics are those of a part, so methods that need large batches gain little.",
-        ge=1,
-    )
+    trust_clip: bool = option(False, panel="expert")
+    """lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient."""
+    clip_norm: float | None = option(None, gt=0)
+    """Longest gradient, of all parameters together; a longer one is shortened. 3 for transformers."""
+    accumulate: int = option(1, ge=1)
+    """Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and batch
+    statistics are those of a part, so methods that need large batches gain little."""
 
     @model_validator(mode="after")
     def _fit_the_optimizer(self) -> Self:

@@ -19,34 +19,24 @@ class PairOptions(BasicOptions):
 
     pairs_arm: str = option(
         "semantic",
-        "What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm "
+        description="What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm "
         f"but none takes as many steps as semantic. {_ARMS}.",
         metavar="ARM",
     )
-    pairs_per_anchor: int | None = option(
-        None,
-        "Most pairs per image; the most similar are kept. Without a limit, hubs are seen more often than others.",
-        ge=1,
-    )
-    partners: int = option(
-        0,
-        "Partners of an image that join its own two views in one step, as further positives, drawn anew each epoch. "
-        "0 makes each pair an item of its own: more steps, each of the usual size.",
-        ge=0,
-    )
-    pair_weight: float = option(
-        1.0,
-        "Weight of each of the --partners in the loss, against 1 of the own view. Below 1 if many pairs are wrong.",
-        gt=0,
-    )
+    pairs_per_anchor: int | None = option(None, ge=1)
+    """Most pairs per image; the most similar are kept. Without a limit, hubs are seen more often than others."""
+    partners: int = option(0, ge=0)
+    """Partners of an image that join its own two views in one step, as further positives, drawn anew each epoch. 0 makes each
+    pair an item of its own: more steps, each of the usual size."""
+    pair_weight: float = option(1.0, gt=0)
+    """Weight of each of the --partners in the loss, against 1 of the own view. Below 1 if many pairs are wrong."""
     mask_known_positives: bool = option(
         False,
-        f"{', '.join(CONTRASTIVE)}: other views and partners of an image are not used as its negatives. Try it where "
+        description=f"{', '.join(CONTRASTIVE)}: other views and partners of an image are not used as its negatives. Try it where "
         "the queue or the batch holds a large share of all images.",
     )
-    graph_prior: bool | None = option(
-        None, "graphnnclr: use the pairs as known neighbours from the first epoch on, instead of as items of their own."
-    )
+    graph_prior: bool | None = option(None)
+    """graphnnclr: use the pairs as known neighbours from the first epoch on, instead of as items of their own."""
 
     @property
     def pairs_are_items(self) -> bool:

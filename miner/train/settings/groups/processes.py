@@ -11,41 +11,27 @@ class ProcessOptions(BasicOptions):
 
     panel = "processes"
 
-    device: str = option("auto", "auto, cpu, cuda, cuda:1, mps.", decides_result=False)
-    precision: Literal["auto", "fp32", "bf16"] = option(
-        "auto", "auto: bf16 where the device computes it natively, else fp32."
-    )
-    processes: int = option(
-        1,
-        "Processes that share each batch, one per GPU. The result is that of one process, up to rounding. torchrun "
-        "--nproc-per-node N -m miner train ... does the same, also on several machines.",
-        ge=1,
-        decides_result=False,
-    )
-    engine_address: str | None = option(
-        None,
-        "Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the "
-        "workspace under the same path.",
-        decides_result=False,
-    )
-    sync_norm: bool = option(
-        True,
-        "Several processes normalise over the whole batch, as one process does. Off, each normalises over its own "
-        "part, which saves exchanges and costs most methods accuracy. moco always normalises parts of the batch apart.",
-    )
-    data: Literal["auto", "memory", "stream"] = option(
-        "auto",
-        "memory: decode every image once, before the first step. stream: decode the images of a step shortly before "
-        "it, for data sets larger than memory. auto: memory if the images take at most half of the free memory. The result is "
-        "the same, byte for byte.",
-        decides_result=False,
-    )
-    workers: int = option(0, "Threads that decode images; 0: one per core, at most 8.", ge=0, decides_result=False)
-    compile: bool = option(
-        False,
-        "Compile the backbone by torch.compile: minutes of compiling, then faster steps, with slightly other numbers. "
-        "For long runs.",
-    )
-    checkpoint_steps: int = option(
-        500, "Most steps between checkpoints. The same command continues from the last one.", ge=1, decides_result=False
-    )
+    device: str = option("auto", decides_result=False)
+    """auto, cpu, cuda, cuda:1, mps."""
+    precision: Literal["auto", "fp32", "bf16"] = option("auto")
+    """auto: bf16 where the device computes it natively, else fp32."""
+    processes: int = option(1, ge=1, decides_result=False)
+    """Processes that share each batch, one per GPU. The result is that of one process, up to rounding. torchrun
+    --nproc-per-node N -m miner train ... does the same, also on several machines."""
+    engine_address: str | None = option(None, decides_result=False)
+    """Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the workspace under the
+    same path."""
+    sync_norm: bool = option(True)
+    """Several processes normalise over the whole batch, as one process does. Off, each normalises over its own part, which
+    saves exchanges and costs most methods accuracy. moco always normalises parts of the batch apart."""
+    data: Literal["auto", "memory", "stream"] = option("auto", decides_result=False)
+    """memory: decode every image once, before the first step. stream: decode the images of a step shortly before it, for data
+    sets larger than memory. auto: memory if the images take at most half of the free memory. The result is the same, byte for
+    byte."""
+    workers: int = option(0, ge=0, decides_result=False)
+    """Threads that decode images; 0: one per core, at most 8."""
+    compile: bool = option(False)
+    """Compile the backbone by torch.compile: minutes of compiling, then faster steps, with slightly other numbers. For long
+    runs."""
+    checkpoint_steps: int = option(500, ge=1, decides_result=False)
+    """Most steps between checkpoints. The same command continues from the last one."""

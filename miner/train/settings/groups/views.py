@@ -15,26 +15,18 @@ class ViewOptions(BasicOptions):
 
     panel = "views"
 
-    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "solarise"] = option(
-        "auto",
-        "How views are made. plain: crops and colours; moco: with blur, for 96 px or more; simclr: twice the colour "
-        "jitter, and blur; byol: one view is blurred, the other solarised at times; solarise: byol without blur. auto: plain "
-        "below 96 px, else byol for byol, vicreg, barlow, dino and graphnnclr, and moco for the others.",
-    )
-    least_area: Share | None = option(
-        None,
-        "Smallest share of an image that a view shows. If not given: 0.08, 0.2 for moco views, and with local crops "
-        "0.4 for a ViT and 0.14 for a ResNet. A larger share keeps more of the object in both views.",
-    )
-    local_crops: int = option(
-        0,
-        "dino: local crops of each item, which the student sees beside the two views and the teacher does not. The "
-        "authors take 8, about twice the work.",
-        ge=0,
-    )
-    local_size: int | None = option(
-        None, "Side of a local crop in pixels. If not given: 3/7 of the view (96 at 224 px).", ge=1
-    )
+    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "solarise"] = option("auto")
+    """How views are made. plain: crops and colours; moco: with blur, for 96 px or more; simclr: twice the colour jitter, and
+    blur; byol: one view is blurred, the other solarised at times; solarise: byol without blur. auto: plain below 96 px, else
+    byol for byol, vicreg, barlow, dino and graphnnclr, and moco for the others."""
+    least_area: Share | None = option(None)
+    """Smallest share of an image that a view shows. If not given: 0.08, 0.2 for moco views, and with local crops 0.4 for a ViT
+    and 0.14 for a ResNet. A larger share keeps more of the object in both views."""
+    local_crops: int = option(0, ge=0)
+    """dino: local crops of each item, which the student sees beside the two views and the teacher does not. The authors take 8,
+    about twice the work."""
+    local_size: int | None = option(None, ge=1)
+    """Side of a local crop in pixels. If not given: 3/7 of the view (96 at 224 px)."""
 
     @model_validator(mode="after")
     def _give_crops_to_dino(self) -> Self:
