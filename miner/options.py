@@ -25,7 +25,7 @@ class Options(BaseModel):
     in `--help`. The docstring of the class is the text above the options; paragraphs after a line `\\b` keep their lines.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     panel: ClassVar[str | None] = None
 

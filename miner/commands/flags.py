@@ -1,6 +1,10 @@
 """Flags from options: one parameter of the command line for each field of an options class."""
 
+import ast
 import inspect
+import sys
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -22,14 +26,30 @@ _BY_TYPE = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
 
 def flags_of(options: type[Options]) -> list[inspect.Parameter]:
     """The parameters of a command that takes these options. A flag that is not given is None: a config file may set it."""
-    return [_flag(name, field) for name, field in options.model_fields.items()]
+    texts: dict[str, str] = {}
+    for base in reversed(options.__mro__[: options.__mro__.index(Options)]):
+        texts |= _docstrings(base.__module__).get(base.__name__, {})
+    return [_flag(name, field, field.description or texts[name]) for name, field in options.model_fields.items()]
 
 
-def _flag(name: str, field: FieldInfo) -> inspect.Parameter:
+@cache
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """The docstrings below fields, by class. pydantic reads them too, but takes as long as all the rest of a help page."""
+    found: dict[str, dict[str, str]] = {}
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for field, text in pairwise(owner.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(said))):
+                    found.setdefault(owner.name, {})[name] = " ".join(said.split())
+    return found
+
+
+def _flag(name: str, field: FieldInfo, text: str) -> inspect.Parameter:
     kind, said = plain_type(field.annotation), marks(field)
     required = field.default is PydanticUndefined
     shown: dict[str, Any] = {
-        "help": " ".join((field.description or "").split()),
+        "help": text,
         "metavar": said["metavar"] or (name.upper() if said["argument"] else metavar(name, kind)),
         "show_default": False if required or field.default in (None, []) else _shown(field.default),
         "envvar": said["variable"],
