@@ -39,7 +39,7 @@ class Degree(RecordPart):
 
 
 class LabelStatistics(RecordPart):
-    """How well labels agree; `label_statistics` in `miner/pairs` says how each number is measured.
+    """How well labels agree; `label_statistics` in `statistics.py` says how each number is measured.
 
     Attributes:
         precision: share of the pairs whose labels agree; None where no pair has labels.

@@ -21,7 +21,7 @@ def draw_calibration(path: Path, record: Record) -> None:
     counts = [count * histogram["pairs_per_count"] for count in histogram["counts"]]
     width = (histogram["high"] - histogram["low"]) / len(counts)
     edges = [histogram["low"] + number * width for number in range(len(counts))]
-    curve = precision_curve(record)
+    curve = precision_curve(histogram, band.high)
     figure = Figure(figsize=(7, 5 if curve else 3.5), layout="constrained")
     panels = figure.subplots(
         2 if curve else 1, squeeze=False, sharex=True, height_ratios=[3, 2] if curve else [1]
@@ -43,14 +43,13 @@ def draw_calibration(path: Path, record: Record) -> None:
         figure.savefig(partial, format="png", dpi=120)
 
 
-def precision_curve(record: Record) -> list[tuple[float, float]]:
+def precision_curve(histogram: Record, high: float) -> list[tuple[float, float]]:
     """Share of the sampled pairs from each similarity up to the upper end of the band whose labels agree; empty without labels."""
-    histogram = record["histogram"]
     if "same_label" not in histogram:
         return []
     bins = len(histogram["counts"])
     width = (histogram["high"] - histogram["low"]) / bins
-    top = min(round((record["band"]["max"] - histogram["low"]) / width), bins)
+    top = min(round((high - histogram["low"]) / width), bins)
     pairs = right = 0
     curve = []
     for number in range(top - 1, -1, -1):

@@ -7,12 +7,11 @@ def test_precision_curve_by_hand() -> None:
     counts, same = [0] * 10, [0] * 10
     counts[4:9], same[4:9] = [100, 60, 30, 10, 999], [10, 30, 30, 10, 999]
     histogram = {"low": -1.0, "high": 1.0, "counts": counts, "same_label": same}
-    record = {"histogram": histogram, "band": {"max": 0.6}}
-    assert precision_curve(record)[-3:] == [
+    assert precision_curve(histogram, 0.6)[-3:] == [
         (pytest.approx(-0.2), 80 / 200),
         (pytest.approx(0.0), 70 / 100),
         (pytest.approx(0.2), 1.0),
     ]
-    assert precision_curve({"histogram": {**histogram, "same_label": [0] * 10}, "band": {"max": 0.6}})[-1][1] == 0
+    assert precision_curve({**histogram, "same_label": [0] * 10}, 0.6)[-1][1] == 0
     del histogram["same_label"]
-    assert precision_curve(record) == []
+    assert precision_curve(histogram, 0.6) == []
