@@ -17,13 +17,7 @@ NORMAL_QUANTILE = 1.959963984540054  # a normal variable lies between -1.96 and 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """A mean and its 95 % interval.
-
-    Attributes:
-        values: that the mean is taken of, such as one per seed.
-        mean: of the values.
-        half_width: of the interval around the mean; None for a single value.
-    """
+    """The mean of some values and half the width of its 95 % interval, which a single value has not."""
 
     values: tuple[float, ...]
     mean: float
@@ -31,25 +25,15 @@ class MeanInterval:
 
 
 def mean_interval(values: Sequence[float]) -> MeanInterval:
-    """The mean and its 95 % interval by Student's t, for values from a normal distribution of unknown width.
-
-    Args:
-        values: at least one.
-    """
-    mean = fmean(values)
-    if len(values) < 2:
-        return MeanInterval(tuple(values), mean, None)
-    error = stdev(values) / math.sqrt(len(values))
-    return MeanInterval(tuple(values), mean, student_quantile(len(values) - 1, CONFIDENCE) * error)
+    """The mean of at least one value and its 95 % interval by Student's t, for a normal distribution of unknown width."""
+    count, half_width = len(values), None
+    if count > 1:
+        half_width = student_quantile(count - 1, CONFIDENCE) * (stdev(values) / math.sqrt(count))
+    return MeanInterval(tuple(values), fmean(values), half_width)
 
 
 def student_quantile(nu: int, confidence: float) -> float:
-    """The t such that a variable of Student's distribution lies between -t and t with this probability.
-
-    Args:
-        nu: degrees of freedom, at least 1.
-        confidence: above 0 and below 1.
-    """
+    """The t such that a variable of Student's distribution lies between -t and t with this probability; `nu` is 1 or more."""
     low, high = 0.0, 1.0
     while student_probability(high, nu) < confidence:
         low, high = high, 2 * high

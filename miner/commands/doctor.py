@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.engine import Result
-from miner.machine.environment import environment
-from miner.machine.processor import processor_name
+from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
 
 

@@ -29,11 +29,7 @@ def block_bytes(size_bytes: int) -> int:
 
 
 class RunningDigest:
-    """The record of a file whose bytes come piece by piece.
-
-    Args:
-        size_bytes: of the whole file; the size decides the length of a block.
-    """
+    """The record of a file whose bytes come piece by piece. The size of the whole file decides the length of a block."""
 
     def __init__(self, size_bytes: int) -> None:
         self._block = block_bytes(size_bytes)
@@ -59,12 +55,7 @@ class RunningDigest:
 
 
 def file_record(path: AnyPath, size_bytes: int | None = None) -> dict[str, Any]:
-    """The record of a file.
-
-    Args:
-        path: of the file.
-        size_bytes: of the whole file, if this one may be a damaged copy; by default the size that the file has.
-    """
+    """The record of a file. Its whole size in bytes is given if the file may be a damaged copy."""
     with path.open("rb") as stream:
         found_bytes = stream.seek(0, os.SEEK_END)
         stream.seek(0)
@@ -75,14 +66,12 @@ def file_record(path: AnyPath, size_bytes: int | None = None) -> dict[str, Any]:
 
 
 def first_difference(expected: dict[str, Any], found: dict[str, Any]) -> range | None:
-    """The block of bytes in which two files first differ, from their records; None if the records have no blocks.
+    """The bytes of the first block in which a copy differs from the whole file; None if `expected` has no blocks.
 
-    Args:
-        expected: record of the whole file.
-        found: record of the copy, made with the size of the whole file.
+    The record of the copy (`found`) was made with the size of the whole file.
     """
-    blocks, other = str(expected.get("blocks", "")), str(found["blocks"])
-    length, size = block_bytes(int(expected["bytes"])), int(expected["bytes"])
+    blocks, other, size = str(expected.get("blocks", "")), str(found["blocks"]), int(expected["bytes"])
+    length = block_bytes(size)
     for start in range(0, len(blocks), _DIGITS):
         if blocks[start : start + _DIGITS] != other[start : start + _DIGITS]:
             first = start // _DIGITS * length
@@ -93,18 +82,12 @@ def first_difference(expected: dict[str, Any], found: dict[str, Any]) -> range |
 class DigestedFile:
     """A file that is written and digested in a thread of its own; use as a context manager.
 
-    Attributes:
-        record: of the file, once the context has ended.
-
-    Args:
-        path: of the file.
-        size_bytes: of the finished file.
+    `record` is the record of the file once the context has ended; `size_bytes` is the size that the file must have then.
     """
 
     def __init__(self, path: Path, size_bytes: int) -> None:
         self.record: dict[str, Any] = {}
-        self._path, self._digest = path, RunningDigest(size_bytes)
-        self._size_bytes = size_bytes
+        self._path, self._digest, self._size_bytes = path, RunningDigest(size_bytes), size_bytes
         self._pieces: list[bytes] = []
         self._waiting = 0
         self._writes: list[Future[None]] = []

@@ -16,7 +16,6 @@ class Progress:
     """Counts the items of one piece of work, and shows rate and time left on standard error.
 
     Args:
-        title: name of the work.
         total: number of items in all.
         item: kind of the items, in the plural.
         finished: items that an earlier run has done; they do not count for the rate.

@@ -71,8 +71,6 @@ class RayExecutor:
 
 
 class _Worker:
-    """The code of an actor."""
-
     def execute(self, unit: Unit) -> None:
         unit.execute()
 
@@ -84,13 +82,12 @@ def connect(ray: Any, address: str) -> None:
         MinerError: no cluster answers.
     """
     try:
-        if address == "auto":
-            try:
-                ray.init(address="auto", log_to_driver=False)
-            except ConnectionError:
-                ray.init(log_to_driver=False)
-        else:
+        try:
             ray.init(address=address, log_to_driver=False)
+        except ConnectionError:
+            if address != "auto":
+                raise
+            ray.init(log_to_driver=False)
     except Exception as error:  # Ray raises many kinds
         raise MinerError(
             f"No Ray cluster answers at {address} ({' '.join(str(error).split())[:200]}). Start one with `ray start --head`, or "

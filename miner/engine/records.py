@@ -1,7 +1,8 @@
-"""JSON records on disk: read, signed, and digests of files."""
+"""JSON records: read, signed, and as the result of a stage."""
 
 import hashlib
 import json
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,27 @@ from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Result:
+    """The result of a stage, for programs and for people.
+
+    Attributes:
+        lines: the result for people, one fact a line.
+        fresh: False if an earlier run had done everything.
+        headline: the few (name, value) facts that sum up a whole recipe.
+        measured: rates and memory of this run; they go to run.json, not to a manifest.
+        rehearsal: True if the user asked to write nothing; such a run is not logged.
+    """
+
+    stage: str
+    record: Record
+    lines: list[str] = field(default_factory=list)
+    fresh: bool = True
+    headline: list[tuple[str, str]] = field(default_factory=list)
+    measured: Record = field(default_factory=dict)
+    rehearsal: bool = False
 
 
 def read_json(path: AnyPath) -> Record | None:
@@ -24,16 +46,16 @@ def read_json(path: AnyPath) -> Record | None:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise MinerError(
-            f"{path} is damaged ({error}). Delete this file and run its stage again with --force."
-        ) from error
+        raise _damaged(path, str(error)) from error
     except OSError as error:
         raise MinerError(f"{path} cannot be read: {error.strerror}.") from error
     if not isinstance(record, dict):
-        raise MinerError(
-            f"{path} is damaged (not a JSON object). Delete this file and run its stage again with --force."
-        )
+        raise _damaged(path, "not a JSON object")
     return record
+
+
+def _damaged(path: AnyPath, reason: str) -> MinerError:
+    return MinerError(f"{path} is damaged ({reason}). Delete this file and run its stage again with --force.")
 
 
 def write_signed(path: AnyPath, record: Record) -> Record:

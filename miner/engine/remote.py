@@ -1,4 +1,4 @@
-"""Files on any fsspec file system, with the methods of `pathlib.Path` that a stage needs.
+"""Files on any fsspec file system, with the methods of `pathlib.Path` that a stage needs. Errors of stores, for people.
 
 Object stores (s3, gs, az, hf and their like, and `memory`) show an object when its upload has ended, so files are uploaded under
 their own names. On other stores (sftp, hdfs, smb, ...) a file is uploaded under a partial name and renamed. Renaming is one step
@@ -6,13 +6,13 @@ if the server can rename; otherwise fsspec copies and deletes.
 """
 
 import posixpath
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
-from miner.engine.explain import explained, one_line
 from miner.errors import MinerError, UsageError
 
 _OBJECT_STORES = frozenset(
@@ -20,13 +20,31 @@ _OBJECT_STORES = frozenset(
 )
 
 
+@contextmanager
+def explained(explain: Callable[[Exception], Exception], *keep: type[Exception]) -> Iterator[None]:
+    """Raise an error for people in place of what a store raises inside. Every store raises exceptions of its own.
+
+    Args:
+        explain: gives the error for people; an exception that it returns as it is passes.
+        keep: kinds of exceptions that pass; a `MinerError` always does.
+    """
+    try:
+        yield
+    except Exception as error:
+        message = error if isinstance(error, (MinerError, *keep)) else explain(error)
+        if message is error:
+            raise
+        raise message from error
+
+
+def one_line(error: Exception, length: int = 200) -> str:
+    """Kind and message of an exception on one line: `TimeoutError: no answer`."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:length]}"
+
+
 @dataclass(frozen=True)
 class RemotePath:
-    """A file or folder behind a URL.
-
-    Attributes:
-        url: with its protocol, without a slash at the end.
-    """
+    """A file or folder behind a URL with a protocol, without a slash at the end."""
 
     url: str
 
@@ -41,13 +59,11 @@ class RemotePath:
         return posixpath.basename(self.url)
 
     def exists(self) -> bool:
-        files, path = file_system(self.url)
-        with self._explained("reached"):
+        with self._store("reached") as (files, path):
             return bool(files.exists(path))
 
     def open(self, mode: str = "rb") -> IO[bytes]:
-        files, path = file_system(self.url)
-        with self._explained("read"):
+        with self._store("read") as (files, path):
             return files.open(path, mode)  # type: ignore[no-any-return]
 
     def read_bytes(self) -> bytes:
@@ -55,26 +71,22 @@ class RemotePath:
             return stream.read()
 
     def unlink(self, missing_ok: bool = False) -> None:
-        files, path = file_system(self.url)
-        with self._explained("removed"):
+        with self._store("removed") as (files, path):
             if not missing_ok or files.exists(path):
                 files.rm_file(path)
 
     def names(self) -> list[str]:
         """Paths of all files below this folder, relative to it, sorted."""
-        files, root = file_system(self.url)
-        root = root.rstrip("/")
-        with self._explained("listed"):
+        with self._store("listed") as (files, root):
             files.invalidate_cache()
             found = files.find(root) if files.isdir(root) else []
-        return sorted(path[len(root) + 1 :] for path in found)
+        return sorted(path[len(root.rstrip("/")) + 1 :] for path in found)
 
     def receive(self, local: Path) -> None:
         """Upload a file to this path; see the top of this file for how atomic that is."""
-        files, path = file_system(self.url)
-        folder, name = posixpath.split(path)
-        partial = path if self.shows_only_whole_files else posixpath.join(folder, f".{name}.partial")
-        with self._explained("written"):
+        with self._store("written") as (files, path):
+            folder, name = posixpath.split(path)
+            partial = path if self.shows_only_whole_files else posixpath.join(folder, f".{name}.partial")
             files.makedirs(folder, exist_ok=True)
             files.put_file(str(local), partial)
             if partial != path:
@@ -92,13 +104,17 @@ class RemotePath:
         """Whether the store itself makes a file appear only when it is complete."""
         return self.protocol in _OBJECT_STORES
 
-    def _explained(self, verb: str) -> AbstractContextManager[None]:
+    @contextmanager
+    def _store(self, verb: str) -> Iterator[tuple[Any, str]]:
+        """The file system and the path in it; its errors say that this path could not be `verb`."""
+
         def explain(error: Exception) -> MinerError:
             return MinerError(
                 f"{self} could not be {verb} ({one_line(error)}). What was finished is kept; the same command continues."
             )
 
-        return explained(explain, FileNotFoundError)
+        with explained(explain, FileNotFoundError):
+            yield file_system(self.url)
 
 
 AnyPath = Path | RemotePath

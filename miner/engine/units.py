@@ -1,5 +1,6 @@
 """A long stage is a list of independent units; a unit whose output exists is never run again."""
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -59,9 +60,7 @@ class Executor(Protocol):
 class LocalExecutor:
     """Runs units on this machine.
 
-    Args:
-        workers: processes of the pool; 0 runs the units in this process.
-        devices: one per worker, if the workers are to work on devices of their own.
+    `workers` is the number of processes; 0 runs the units in this process. `devices` has one device per worker, or none.
     """
 
     workers: int = 0
@@ -103,6 +102,16 @@ def _take_device(free: "SimpleQueue[str]") -> None:
 def assigned_device() -> str | None:
     """The device that the executor gave to this worker process; None in other processes."""
     return _assigned[0] if _assigned else None
+
+
+def is_launched() -> bool:
+    """Whether this is one of several processes of a command (torchrun's RANK and WORLD_SIZE say so)."""
+    return "RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def is_follower() -> bool:
+    """Whether another process holds the workspace and prints the messages."""
+    return is_launched() and int(os.environ["RANK"]) > 0
 
 
 def run(

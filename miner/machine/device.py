@@ -4,7 +4,7 @@ import torch
 
 from miner.engine import assigned_device
 from miner.errors import UsageError
-from miner.machine.processor import processor_flags
+from miner.machine.environment import processor_flags
 
 
 def resolve_device(name: str) -> torch.device:

@@ -1,14 +1,14 @@
-"""Versions, commit and hardware that a result was made with."""
+"""Versions, commit and hardware that a result was made with; the processor of this machine."""
 
 import os
 import platform
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
 from miner import __version__
 from miner.engine import Record
-from miner.machine.processor import processor_name
 
 
 def environment() -> Record:
@@ -44,3 +44,21 @@ def _git_commit() -> str | None:
     except OSError:  # no git here
         return None
     return answer.stdout.strip() or None
+
+
+def processor_name() -> str:
+    """The processor as the operating system names it."""
+    return _cpuinfo().get("model name") or platform.processor() or platform.machine()
+
+
+def processor_flags() -> frozenset[str]:
+    """The instruction sets of the processor, as Linux names them; empty on other systems."""
+    return frozenset((_cpuinfo().get("flags") or _cpuinfo().get("Features", "")).split())
+
+
+@cache
+def _cpuinfo() -> dict[str, str]:
+    """What Linux says about the first core: name -> value."""
+    path = Path("/proc/cpuinfo")
+    first_core = path.read_text().split("\n\n")[0] if path.exists() else ""
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first_core.splitlines())}

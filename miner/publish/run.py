@@ -11,10 +11,9 @@ from miner import __version__
 from miner.artifacts.published import PublishedManifest
 from miner.artifacts.stage import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
-from miner.engine import Progress, Unit, finished_items, json_bytes, run, write_bytes, write_json
+from miner.engine import Progress, Result, Unit, finished_items, json_bytes, run, write_bytes, write_json
 from miner.engine.digest import file_record
 from miner.engine.records import Record, fingerprint, signed
-from miner.engine.result import Result
 from miner.machine.memory import format_bytes
 from miner.publish.destination import Destination, destination
 from miner.publish.options import PublishOptions

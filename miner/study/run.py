@@ -7,7 +7,7 @@ from typing import Any
 
 from miner.artifacts.workspace import Workspace
 from miner.engine import Executor, LocalExecutor, Progress, Record, Unit, read_json, run, write_bytes, write_signed
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
 from miner.recipe import RunOptions, read_recipe

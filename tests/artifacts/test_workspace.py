@@ -7,7 +7,7 @@ import pytest
 
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.errors import MinerError
 
 

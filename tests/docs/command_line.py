@@ -6,7 +6,7 @@ from typing import Any
 from unittest import mock
 
 from miner.commands.app import app
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.options import read_yaml
 from miner.recipe import Recipe, RunOptions, plan_recipe, read_recipe
 from miner.study.definition import Study

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from miner.artifacts.workspace import Workspace
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
 

@@ -7,7 +7,7 @@ import pytest
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from tests.report.workspaces import mine

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from miner.commands.run import run_recipe
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.errors import MinerError
 from miner.recipe import RunOptions
 

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from miner.engine import Record, Result, is_launched
+from miner.engine import Record, Result
+from miner.engine.units import is_launched
 from miner.errors import UsageError
 
 # Gives every process the manifest, or None, that the first process has.

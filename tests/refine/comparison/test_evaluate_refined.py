@@ -11,7 +11,7 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
-from miner.engine.result import Result
+from miner.engine.records import Result
 from miner.errors import MinerError, UsageError
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.refine.comparison.mode_features import mode_features, open_refined
