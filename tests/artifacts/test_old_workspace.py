@@ -17,6 +17,14 @@ from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
+from miner.errors import MinerError
+from miner.export.options import ExportOptions
+from miner.export.run import export
+from miner.pairs.calibration.run import calibrate
+from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.pairs.run import pairs
+from miner.publish.options import PublishOptions
+from miner.publish.run import publish
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.review.options import ReviewOptions
@@ -83,3 +91,14 @@ def test_a_run_trains_on_old_images_and_pairs(origin: str, workspace: Workspace)
     assert (inputs.origin, len(keys), pair_rows(inputs, keys).shape) == (origin, 60, (60, 2))
     record = train(TrainOptions(**{**TINY_RUN, "epochs": 1, "batch_size": 32}), workspace).record
     assert (record["images"], record["pairs"]) == (60, 60)
+
+
+def test_pairs_of_refined_embeddings_go_on_to_the_page(workspace: Workspace) -> None:
+    refined = workspace.refined
+    mined = pairs(PairsOptions.parse({"min": 0.9, "max": 0.99}), refined).record
+    assert export(ExportOptions(), refined).record["images"] == mined["images"] == 60
+    assert report(ReportOptions(), refined).fresh and verify(str(refined.root)).record["folders"]
+    with pytest.raises(MinerError, match=r"refined embeddings.*--min and --max"):
+        calibrate(CalibrateOptions(), refined)
+    with pytest.raises(MinerError, match=r"refined embeddings.*cannot be published"):
+        publish(PublishOptions.parse({"license": "mit", "image_license": "mit"}), refined)
