@@ -163,13 +163,7 @@ class Projection:
 
 
 class SketchMaker:
-    """Collects the sketch of many rows, block by block.
-
-    Args:
-        projection: of the rows.
-        count, dim: shape of the rows.
-        device: of the sketch.
-    """
+    """Collects the sketch of `count` rows of `dim` numbers, block by block."""
 
     def __init__(self, projection: Projection, count: int, dim: int, device: torch.device | None = None) -> None:
         self.projection = projection
