@@ -18,7 +18,6 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, file_record, fingerprint, read_json
 from miner.errors import MinerError
 
-_OWN_STAGE = "report"
 _LATER = ("calibration", "shards", "refined", "controls")
 
 
@@ -27,9 +26,7 @@ class Run:
     """A training run, finished or not.
 
     Attributes:
-        name: name of its folder.
         manifest: None while the run is not finished.
-        request: its request.
         metrics: lines of metrics.jsonl.
         evaluations: records of eval/*.json, by name.
     """
@@ -43,15 +40,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Findings:
-    """The records of all stages.
+    """The records of all stages; None for a stage that was not run on these embeddings.
 
     Attributes:
-        embeddings, pairs: manifests.
-        calibration: None if there is no calibration of these embeddings.
-        shards: manifest; None if these embeddings were not exported.
-        refined: manifest of refined/embeddings/; None if it was made of other embeddings, or of a run that was trained again.
-        controls: manifest of graph/; None if it was made of other embeddings.
-        runs: by name.
+        refined: None also if it was made of a run that was trained again.
+        controls: manifest of graph/.
         stages: {stage: {"options", "environment"}} from run.json, without this stage.
         identity: fingerprints of all inputs of the page.
     """
@@ -88,7 +81,11 @@ def read_findings(workspace: Workspace) -> Findings:
         GraphManifest.find(workspace, of=embeddings),
     )
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
-    stages = _stages(workspace)
+    stages = {
+        name: {"options": stage.get("options", {}), "environment": stage.get("environment", {})}
+        for name, stage in sorted(workspace.logged().items())
+        if name != "report"
+    }
     identity = {
         "embeddings": fingerprint(embeddings.record),
         "pairs": fingerprint(pairs.record),
@@ -134,14 +131,6 @@ def _run_identity(folder: Path, run: Run) -> Record:
         "record": fingerprint(run.manifest.record if run.manifest else run.request),
         "metrics": file_record(metrics)["sha256"] if metrics.exists() else None,
         "evaluations": fingerprint(run.evaluations),
-    }
-
-
-def _stages(workspace: Workspace) -> dict[str, Record]:
-    return {
-        name: {"options": stage.get("options", {}), "environment": stage.get("environment", {})}
-        for name, stage in sorted(workspace.logged().items())
-        if name != _OWN_STAGE
     }
 
 

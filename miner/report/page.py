@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,25 +11,21 @@ from markupsafe import Markup
 
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.report.charts.degree import degree_chart
-from miner.report.charts.precision import precision_chart
+from miner.report.charts.precision import coverage_points, precision_chart
 from miner.report.charts.similarity import similarity_chart
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album, open_album
-from miner.report.galleries.cards import cards, hub_cards, strip
-from miner.report.galleries.choose import drawn_pairs, pairs_to_show, spread_pairs
+from miner.report.galleries.cards import card_image, cards, drawn_pairs, pairs_to_show, spread_pairs, strip
 from miner.report.galleries.thumbnails import make_thumbnails
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
-from miner.report.sections.accuracy import accuracy_rows, evaluation_settings
-from miner.report.sections.coverage import coverage_points
 from miner.report.sections.head import headline, key_numbers
 from miner.report.sections.settings import environment_tables, request_tables
-from miner.report.sections.training import curves_by_method, run_rows
+from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows
 from miner.report.text import count, counted, percent, source_name
-
-Context = dict[str, Any]
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _DUPLICATES_SHOWN = 12
@@ -59,9 +54,8 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         title=f"Semantic pairs of {source_name(findings.embeddings.source.spec)}",
         headline=headline(findings),
         key_numbers=key_numbers(findings),
-        **_similarity(findings),
+        **_similarity(findings, pairs),
         **_degree(findings, pairs),
-        **_neighbours(findings),
         groups=findings.pairs.groups,
         **_galleries(options, workspace, findings, pairs, album),
         **graph_sections(workspace, findings, album),
@@ -73,63 +67,55 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
         **_failures(workspace, findings),
         requests=request_tables(findings),
         environments=environment_tables(findings),
-        coverage_chart=_coverage(findings, pairs),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def _coverage(findings: Findings, pairs: pa.Table) -> Markup | None:
-    """The chart of coverage alone; None if there are labels, or no pairs."""
-    if findings.pairs.labels is not None or not len(pairs):
-        return None
-    return precision_chart(coverage_points(pairs, findings.pairs.images), None)
-
-
-def _similarity(findings: Findings) -> Context:
-    pairs, calibration = findings.pairs, findings.calibration
+def _similarity(findings: Findings, table: pa.Table) -> Record:
+    pairs = findings.pairs
     labels = pairs.labels
     points = labels.by_threshold if labels else []
+    coverage = None
+    if labels is None and len(table):
+        coverage = precision_chart(coverage_points(table, pairs.images), None)
     return {
         "band": pairs.request.band,
         "similarity": similarity_chart(pairs.histogram, pairs.request.band),
         "same_label": any(pairs.histogram.get("same_label") or []),
         "estimated": pairs.histogram["pairs_per_count"] > 0.5,
-        "calibration": calibration,
+        "calibration": findings.calibration,
         "proposal": pairs.proposal,
         "labels": labels,
         "points": points,
         "precision": precision_chart(points, labels.chance) if labels and points else None,
+        "coverage_chart": coverage,
     }
 
 
-def _degree(findings: Findings, pairs: pa.Table) -> Context:
+def _degree(findings: Findings, pairs: pa.Table) -> Record:
     images = findings.embeddings.count
     ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])
     if len(ends) and not 0 <= ends.min() <= ends.max() < images:
         raise MinerError("pairs.parquet names images that are not embedded. Run `miner pairs --force` again.")
-    degree = findings.pairs.degree
+    degree, neighbours = findings.pairs.degree, findings.pairs.neighbours
+    in_degree = neighbours["in_degree"] if neighbours else None
     return {
         "degree": degree,
         "images": findings.pairs.images,
         "images_in_pairs": findings.pairs.images_in_pairs,
         "coverage": findings.pairs.image_coverage,
         "degree_chart": degree_chart(np.repeat(degree.partners, degree.images)) if len(ends) else None,
+        "neighbours": neighbours,
+        "in_degree_chart": degree_chart(np.repeat(in_degree["lists"], in_degree["images"]), "lists")
+        if in_degree
+        else None,
     }
-
-
-def _neighbours(findings: Findings) -> Context:
-    record = findings.pairs.neighbours
-    chart = None
-    if record:
-        in_degree = record["in_degree"]
-        chart = degree_chart(np.repeat(in_degree["lists"], in_degree["images"]), "lists")
-    return {"neighbours": record, "in_degree_chart": chart}
 
 
 def _galleries(
     options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table, album: Album
-) -> Context:
+) -> Record:
     """The cards of all galleries, whose thumbnails together keep to `_THUMBNAIL_BYTES`."""
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
@@ -142,19 +128,23 @@ def _galleries(
     squares = album.squares(images)
     thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES)
     gallery = cards(shown, images, thumbnails, album.classes)
+
+    def hub_image(row: int) -> Record:
+        return card_image(images[row].key, images[row].label, thumbnails.get(row), album.classes)
+
     return {
         "gallery": gallery,
         "strip": strip(gallery),
         "random": cards(drawn, images, thumbnails, album.classes),
         "duplicates": cards(shown_duplicates, images, thumbnails, album.classes),
-        "hubs": hub_cards(hubs, images, thumbnails, album.classes),
+        "hubs": [{"image": hub_image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
         "pair_count": len(pairs),
         "duplicate_count": len(duplicates),
         "missing_images": len(images) - len(squares),
     }
 
 
-def _failures(workspace: Workspace, findings: Findings) -> Context:
+def _failures(workspace: Workspace, findings: Findings) -> Record:
     errors = read_columns(workspace.embeddings / "errors.parquet", ["path", "reason"], "miner embed SOURCE")
     return {
         "reasons": sorted(findings.embeddings.errors.items(), key=lambda item: (-item[1], item[0])),

@@ -4,7 +4,7 @@ from miner import __version__
 from miner.artifacts.stage import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, same_file, write_bytes
-from miner.report.findings import Findings, read_findings
+from miner.report.findings import read_findings
 from miner.report.options import ReportOptions
 
 PAGE = "index.html"
@@ -27,7 +27,12 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
     page = build_page(options, workspace, findings).encode()
     stage.begin(force=True)
     write_bytes(stage.folder / PAGE, page)
-    manifest = stage.finish(_record(options, findings), [stage.folder / PAGE])
+    record = {
+        "pairs_shown": min(options.gallery, findings.pairs.pairs),
+        "runs": [run.name for run in findings.runs],
+        "evaluated": [run.name for run in findings.runs if run.evaluations],
+    }
+    manifest = stage.finish(record, [stage.folder / PAGE])
     return _result(manifest, workspace)
 
 
@@ -35,14 +40,6 @@ def _written(stage: Stage) -> Record | None:
     """The manifest, if the page is still the one that this request wrote."""
     manifest, page = stage.finished(), stage.folder / PAGE
     return manifest if manifest is not None and same_file(page, manifest["files"].get(PAGE)) else None
-
-
-def _record(options: ReportOptions, findings: Findings) -> Record:
-    return {
-        "pairs_shown": min(options.gallery, findings.pairs.pairs),
-        "runs": [run.name for run in findings.runs],
-        "evaluated": [run.name for run in findings.runs if run.evaluations],
-    }
 
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:

@@ -2,13 +2,41 @@
 
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from markupsafe import Markup
 
+from miner.artifacts.pairs.statistics import BIN_WIDTH
 from miner.report.charts.svg import ChartSize, Scale, line, log_ticks, path, rect, responsive, tag, text, x_axis, y_axis
 from miner.report.text import percent, short_count
 
 _WIDE, _NARROW = ChartSize(760, 360), ChartSize(350, 330)
 _MOST_LABELS = 12
+
+
+def coverage_points(pairs: pa.Table, images: int) -> list[dict[str, Any]]:
+    """Points of the curve of coverage, which needs no labels, in steps of `BIN_WIDTH` from the lowest similarity of a pair.
+
+    Args:
+        pairs: columns a, b (rows of images) and similarity, at least one pair.
+        images: number of images searched.
+    Returns:
+        {"min", "pairs", "coverage"}: number of pairs at or above min, and share of the images in these pairs.
+    """
+    similarity = np.asarray(pairs["similarity"].to_numpy(), np.float64)
+    ends = np.concatenate([pairs["a"].to_numpy(), pairs["b"].to_numpy()])
+    highest = np.full(int(ends.max()) + 1, -np.inf)
+    np.maximum.at(highest, ends, np.tile(similarity, 2))
+    per_unit = round(1 / BIN_WIDTH)
+    steps = np.arange(np.floor(similarity.min() * per_unit), np.floor(similarity.max() * per_unit) + 1) / per_unit
+    return [
+        {
+            "min": round(float(least), 4),
+            "pairs": int((similarity >= least).sum()),
+            "coverage": float((highest >= least).sum() / images),
+        }
+        for least in steps
+    ]
 
 
 def precision_chart(points: list[dict[str, Any]], chance: float | None) -> Markup:

@@ -1,6 +1,8 @@
 """The images of a workspace: their metadata, and access to a few of them."""
 
+import hashlib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +13,11 @@ from PIL import Image
 from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.workspace import Workspace
+from miner.errors import MinerError
+from miner.images.decode import UnreadableImageError, decode_image
 from miner.report.findings import Findings
-from miner.report.galleries.thumbnails import load_squares, source_if_there
-from miner.source import Source
+from miner.report.galleries.thumbnails import central_square
+from miner.source import Source, open_source
 from miner.source.webdataset.shards import ShardSource
 
 
@@ -43,7 +47,17 @@ class Album:
 
     def squares(self, images: Mapping[int, EmbeddedImage]) -> dict[int, Image.Image]:
         """Central squares of images by row, without those that are gone or have changed since embedding."""
-        return load_squares(self.source, images) if self.source else {}
+        if self.source is None:
+            return {}
+        wanted = {image.key for image in images.values()}
+        entries = {entry.key: entry for entry in self.source.entries if entry.key in wanted}
+        squares = {}
+        for row, image in images.items():
+            with suppress(KeyError, OSError, UnreadableImageError):
+                data = self.source.read(entries[image.key])
+                if hashlib.sha256(data).hexdigest() == image.sha256:
+                    squares[row] = central_square(decode_image(data))
+        return squares
 
 
 def open_album(workspace: Workspace, findings: Findings) -> Album:
@@ -53,7 +67,10 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
         MinerError: the metadata is missing or damaged.
     """
     embeddings, shards = findings.embeddings, findings.shards
-    exported = shards is not None and bool(shards.image_shards)
-    shard_files = str(workspace.shards / "images-*.tar")
-    source = ShardSource(shard_files) if exported else source_if_there(embeddings.source.spec)
+    source: Source | None = None
+    if shards is not None and shards.image_shards:
+        source = ShardSource(str(workspace.shards / "images-*.tar"))
+    else:
+        with suppress(MinerError, OSError):
+            source = open_source(embeddings.source.spec)
     return Album(read_metadata(workspace.embeddings, embeddings.blocks), embeddings.source.classes, source)

@@ -1,85 +1,106 @@
-"""Cards: a pair, or a hub, with thumbnails and class names."""
+"""Which pairs the page shows, and their cards: thumbnails and class names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import EmbeddedImage, class_name
+from miner.artifacts.pairs.table import one_order, read_pairs
+from miner.engine import Record
 from miner.report.galleries.thumbnails import Thumbnail
 
+_LOOK_AHEAD = 1000
 
-@dataclass(frozen=True)
-class CardImage:
-    """An image on a card.
 
-    Attributes:
-        thumbnail: its thumbnail; None when the image cannot be shown.
-        class_name: name of its class; None when the label is unknown.
-        description: text for screen readers.
+def pairs_to_show(path: Path) -> pa.Table:
+    """The pairs of a table, each once even if the table lists both orders.
+
+    Raises:
+        MinerError: the file is missing or damaged.
     """
-
-    thumbnail: Thumbnail | None
-    class_name: str | None
-    description: str
+    return one_order(read_pairs(path, ("a", "b", "similarity", "label_a", "label_b")))
 
 
-@dataclass(frozen=True)
-class Card:
-    """A pair on the page.
+def spread_pairs(pairs: pa.Table, count: int) -> list[Record]:
+    """At most `count` pairs, evenly spread over the similarity, in ascending order.
 
-    Attributes:
-        agree: whether both labels are equal; None when a label is unknown.
+    Near each step the first pair is taken whose images have not been shown yet. Otherwise one image with many partners would
+    fill the gallery. Labels are not used.
     """
+    similarity = np.asarray(pairs["similarity"].to_numpy(), np.float64)
+    order = np.argsort(similarity, kind="stable")
+    a, b = pairs["a"].to_numpy()[order], pairs["b"].to_numpy()[order]
+    places = spread_places(similarity[order], count).tolist()
+    chosen, seen = [], set[int]()
+    for number, place in enumerate(places):
+        limit = places[number + 1] if number + 1 < len(places) else place + 1
+        # The first and the last pair stay the least and the most similar one.
+        nearby = range(place, place + 1 if number == 0 else min((place + limit + 1) // 2, place + _LOOK_AHEAD))
+        free = (rank for rank in nearby if a[rank] not in seen and b[rank] not in seen)
+        rank = next(free, place)
+        seen |= {int(a[rank]), int(b[rank])}
+        chosen.append(rank)
+    return pairs.take(pa.array(order[chosen], pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
-    similarity: float
-    a: CardImage
-    b: CardImage
-    agree: bool | None
 
-    @property
-    def classes(self) -> list[str]:
-        """Names of the known classes of its images, without repetition."""
-        return list(dict.fromkeys(side.class_name for side in (self.a, self.b) if side.class_name is not None))
+def drawn_pairs(pairs: pa.Table, count: int) -> list[Record]:
+    """At most `count` pairs, drawn uniformly at random, the same ones at every call."""
+    chosen = np.random.default_rng(0).permutation(len(pairs))[:count]
+    return pairs.take(pa.array(chosen, pa.int64())).to_pylist()  # type: ignore[no-any-return]
 
 
-@dataclass(frozen=True)
-class HubCard:
-    """An image that is among the nearest neighbours of very many other images.
+def spread_places(ascending: NDArray[np.float64], count: int) -> NDArray[np.int64]:
+    """Up to `count` different positions in an ascending array, at values that are evenly spread.
 
-    Attributes:
-        in_degree: number of neighbour lists that contain it.
+    The first and the last position are always among them if `count` > 1.
     """
-
-    image: CardImage
-    in_degree: int
+    total = len(ascending)
+    if total <= count:
+        return np.arange(total)
+    targets = np.linspace(ascending[0], ascending[-1], count)
+    places = np.minimum(np.searchsorted(ascending, targets), total - 1)
+    steps = np.arange(count)
+    places = np.maximum.accumulate(places - steps) + steps
+    places = np.minimum(places, total - count + steps)
+    places[-1] = total - 1
+    places[0] = 0
+    return np.asarray(places, np.int64)
 
 
 def cards(
-    pairs: Sequence[Mapping[str, Any]],
+    pairs: Sequence[Record],
     images: Mapping[int, EmbeddedImage],
     thumbnails: Mapping[int, Thumbnail],
     classes: Sequence[str] | None,
-) -> list[Card]:
-    """Cards of pairs.
+) -> list[Record]:
+    """The variables of the cards of pairs.
 
     Args:
         pairs: rows of a table of pairs.
-        images: the images by row.
-        thumbnails: thumbnails by row.
+        images, thumbnails: by row of the image.
         classes: names of the labels.
     """
 
-    def side(pair: Mapping[str, Any], letter: str) -> CardImage:
-        label = pair[f"label_{letter}"]
-        name = None if label is None else class_name(label, classes)
-        file = PurePosixPath(images[pair[letter]].path).name
-        return CardImage(thumbnails.get(pair[letter]), name, f"{name}, {file}" if name else file)
+    def side(pair: Record, letter: str) -> Record:
+        row = pair[letter]
+        return card_image(PurePosixPath(images[row].path).name, pair[f"label_{letter}"], thumbnails.get(row), classes)
 
-    return [
-        Card(pair["similarity"], side(pair, "a"), side(pair, "b"), same_label(pair["label_a"], pair["label_b"]))
-        for pair in pairs
-    ]
+    def card(pair: Record) -> Record:
+        a, b = side(pair, "a"), side(pair, "b")
+        names = dict.fromkeys(side["class_name"] for side in (a, b) if side["class_name"] is not None)
+        agree = same_label(pair["label_a"], pair["label_b"])
+        return {"similarity": pair["similarity"], "a": a, "b": b, "agree": agree, "classes": list(names)}
+
+    return [card(pair) for pair in pairs]
+
+
+def card_image(file: str, label: int | None, thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> Record:
+    """The variables of an image on a card. Screen readers read its class and the name of its file."""
+    name = None if label is None else class_name(label, classes)
+    return {"thumbnail": thumbnail, "class_name": name, "description": f"{name}, {file}" if name else file}
 
 
 def same_label(a: int | None, b: int | None) -> bool | None:
@@ -87,34 +108,9 @@ def same_label(a: int | None, b: int | None) -> bool | None:
     return None if a is None or b is None else a == b
 
 
-def hub_cards(
-    hubs: Sequence[Mapping[str, Any]],
-    images: Mapping[int, EmbeddedImage],
-    thumbnails: Mapping[int, Thumbnail],
-    classes: Sequence[str] | None,
-) -> list[HubCard]:
-    """Cards of the hubs of a neighbour graph.
-
-    Args:
-        hubs: {"row", "key", "in_degree"}.
-        images: the images by row.
-        thumbnails: thumbnails by row.
-        classes: names of the labels.
-    """
-    return [
-        HubCard(card_image(images[hub["row"]], thumbnails.get(hub["row"]), classes), hub["in_degree"]) for hub in hubs
-    ]
-
-
-def card_image(image: EmbeddedImage, thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> CardImage:
-    """An image for a card, described by its class and key."""
-    name = None if image.label is None else class_name(image.label, classes)
-    return CardImage(thumbnail, name, f"{name}, {image.key}" if name else image.key)
-
-
-def strip(gallery: Sequence[Card], count: int = 4) -> list[Card]:
+def strip(gallery: Sequence[Record], count: int = 4) -> list[Record]:
     """`count` cards with thumbnails for the head of the page, evenly over the gallery; none when fewer than twice as many exist."""
-    usable = [card for card in gallery if card.a.thumbnail and card.b.thumbnail]
+    usable = [card for card in gallery if card["a"]["thumbnail"] and card["b"]["thumbnail"]]
     if len(usable) < 2 * count:
         return []
     return [usable[round((number + 0.5) * (len(usable) - 1) / count)] for number in range(count)]

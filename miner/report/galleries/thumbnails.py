@@ -1,18 +1,12 @@
-"""Thumbnails: images that are read, checked, cut to a central square, made small, and encoded as data URLs."""
+"""Thumbnails: images that are cut to a central square, made small, and encoded as data URLs."""
 
 import base64
-import hashlib
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from PIL import Image, ImageOps
-
-from miner.artifacts.embeddings.images import EmbeddedImage
-from miner.errors import MinerError
-from miner.images.decode import UnreadableImageError, decode_image
-from miner.source import Source, open_source
 
 TINY_SIDE = 64
 
@@ -40,40 +34,11 @@ SMALL_QUALITIES = (Quality(96, 70, True), Quality(64, 66, False), Quality(48, 50
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A square image inside the page.
-
-    Attributes:
-        url: a data URL.
-        side: in pixels.
-        tiny: whether the browser shows its pixels as sharp squares when it enlarges the image.
-    """
+    """A square image as a data URL, its side in pixels, and whether the browser enlarges its pixels to sharp squares."""
 
     url: str
     side: int
     tiny: bool
-
-
-def load_squares(source: Source, images: Mapping[int, EmbeddedImage]) -> dict[int, Image.Image]:
-    """The central squares of images of a source, by row. Images that are gone or have changed since embedding are left out."""
-    wanted = {image.key for image in images.values()}
-    entries = {entry.key: entry for entry in source.entries if entry.key in wanted}
-    squares = {}
-    for row, image in images.items():
-        try:
-            data = source.read(entries[image.key])
-            if hashlib.sha256(data).hexdigest() == image.sha256:
-                squares[row] = central_square(decode_image(data))
-        except (KeyError, OSError, UnreadableImageError):
-            continue
-    return squares
-
-
-def source_if_there(spec: str) -> Source | None:
-    """A source, or None when it cannot be opened any more."""
-    try:
-        return open_source(spec)
-    except (MinerError, OSError):
-        return None
 
 
 def central_square(image: Image.Image) -> Image.Image:

@@ -1,71 +1,45 @@
 """Maps of features by their first two principal components."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import class_name
-from miner.artifacts.embeddings.vectors import Rows
-from miner.report.charts.scatter import scatter_chart
-from miner.report.graphs.features import NamedVectors
+from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.engine import Record
+from miner.report.charts.svg import ChartSize, Scale, drawing, tag
 from miner.report.text import counted, percent
 
 _POINTS = 1500
 _COLOURS = 10
+_SIZE = ChartSize(700, 700)  # twice what is shown, so that whole numbers place dots well enough
+_MARGIN = 8
 
 
-@dataclass(frozen=True)
-class Map:
-    """Images as dots in a plane.
-
-    Attributes:
-        name: name of the features.
-        shares: shares of the variance that the first and the second component explain.
-    """
-
-    name: str
-    shares: tuple[float, float]
-    chart: Markup
-
-
-@dataclass(frozen=True)
-class Maps:
-    """Maps of the same images by several features.
-
-    Attributes:
-        shown: number of images drawn.
-        images: number of images in all.
-        legend: the name of the class by the style of its dots; empty without labels.
-    """
-
-    shown: int
-    images: int
-    maps: list[Map]
-    legend: dict[str, str]
-
-
-def make_maps(features: Sequence[NamedVectors], labels: Rows, classes: Sequence[str] | None) -> Maps:
+def make_maps(features: Mapping[str, Vectors], labels: Rows, classes: Sequence[str] | None) -> Record:
     """A map of each kind of features. All maps show the same images, drawn at random, the same ones at every call.
 
     Args:
-        features: features of all images, in the same order of rows.
+        features: features of all images by name, in the same order of rows.
         labels: labels of all images, -1 where unknown.
         classes: names of the labels.
+    Returns:
+        Numbers of images drawn and in all; charts, with the shares of the variance that each component explains; and a legend:
+        the name of the class by the style of its dots, empty without labels.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:_POINTS])
     kinds, legend = _kinds(labels[rows], classes)
     maps = []
-    for one in features:
-        points, shares = principal_map(one.vectors.take(rows))
+    for name, vectors in features.items():
+        points, shares = principal_map(vectors.take(rows))
         description = (
-            f"{one.name}: map of {counted(len(rows), 'image')} by the first two principal components, which explain "
+            f"{name}: map of {counted(len(rows), 'image')} by the first two principal components, which explain "
             f"{percent(shares[0])} and {percent(shares[1])} of the variance."
         )
-        maps.append(Map(one.name, shares, scatter_chart(points, kinds, description)))
-    return Maps(len(rows), len(labels), maps, legend)
+        maps.append({"name": name, "shares": shares, "chart": scatter_chart(points, kinds, description)})
+    return {"shown": len(rows), "images": len(labels), "maps": maps, "legend": legend}
 
 
 def principal_map(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], tuple[float, float]]:
@@ -85,6 +59,25 @@ def principal_map(vectors: NDArray[np.floating]) -> tuple[NDArray[np.float64], t
     farthest = np.take_along_axis(points, np.abs(points).argmax(axis=0, keepdims=True), axis=0)
     whole = float((centred**2).sum()) or 1.0
     return points * np.where(farthest < 0, -1.0, 1.0), (first / whole, second / whole)
+
+
+def scatter_chart(points: NDArray[np.floating], kinds: Mapping[str, NDArray[np.bool_]], description: str) -> Markup:
+    """Dots at one scale for both axes, centred.
+
+    Args:
+        points: x to the right and y upwards, (n, 2), at least one.
+        kinds: by style name, the points drawn in that style, bool (n,); later styles lie on top.
+        description: text for screen readers.
+    """
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    reach = float(np.abs(points - middle).max()) or 1.0
+    x, y = (Scale(centre - reach, centre + reach, _MARGIN, _SIZE.width - _MARGIN) for centre in map(float, middle))
+    layers = []
+    for style, chosen in kinds.items():
+        # A line of no length with round ends is a dot, and the shortest way to write one.
+        dots = (f"M{x(across):.0f} {_SIZE.height - y(up):.0f}h0" for across, up in points[chosen].tolist())
+        layers.append(tag("path", d="".join(dots), class_=f"point {style}"))
+    return Markup(tag("div", drawing(_SIZE, layers, "small"), class_="chart", role="img", aria_label=description))
 
 
 def _kinds(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], dict[str, str]]:

@@ -1,55 +1,29 @@
 """A few images and their nearest neighbours in several graphs, side by side."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
+from miner.engine import Record
 from miner.errors import MinerError
 from miner.report.galleries.album import Album
-from miner.report.galleries.cards import CardImage, card_image, same_label
+from miner.report.galleries.cards import card_image, same_label
 from miner.report.galleries.thumbnails import SMALL_QUALITIES, make_thumbnails
-from miner.report.graphs.features import NamedVectors, nearest_images
 from miner.report.graphs.run_graphs import Neighbour, RunGraphs
 
 _IMAGES = 6
 _NEIGHBOURS = 6
 _THUMBNAIL_BYTES = 330_000
+_BLOCK_ROWS = 4096
 
 _Lists = list[list[Neighbour]]
 
 
-@dataclass(frozen=True)
-class NeighbourCard:
-    """A neighbour of an image, on the page.
-
-    Attributes:
-        cosine: cosine of the neighbour and the image.
-        agree: whether both have the same label; None when a label is unknown.
-    """
-
-    image: CardImage
-    cosine: float
-    agree: bool | None
-
-
-@dataclass(frozen=True)
-class Neighbourhood:
-    """An image and its neighbours, the nearest first, by the name of the graph."""
-
-    image: CardImage
-    lists: dict[str, list[NeighbourCard]]
-
-
 def draw_images(count: int, graphs: Mapping[str, RunGraphs]) -> Rows:
-    """Rows of a few images that all runs have trained on, the same ones at every call.
-
-    Args:
-        count: number of embedded images.
-        graphs: by the name of the run.
-    """
+    """Rows of a few of `count` embedded images that all runs have trained on, the same ones at every call."""
     seen = np.ones(count, bool)
     for graph in graphs.values():
         seen &= np.isin(np.arange(count), graph.rows)
@@ -58,17 +32,16 @@ def draw_images(count: int, graphs: Mapping[str, RunGraphs]) -> Rows:
 
 
 def neighbour_lists(
-    rows: Rows, pairs: Path | None, features: Sequence[NamedVectors], graphs: Mapping[str, RunGraphs]
+    rows: Rows, pairs: Path | None, features: Mapping[str, Vectors], graphs: Mapping[str, RunGraphs]
 ) -> dict[str, _Lists]:
     """The first neighbours of some images in every graph of the workspace, by the name of the graph.
 
     Args:
-        rows: rows of the images.
         pairs: folder of the mined neighbour graph; used only without features.
-        features: features to find the nearest neighbours in.
+        features: features of all images by name.
         graphs: by the name of the run; the last lists of the teacher are used.
     """
-    lists = {one.name: nearest_images(one.vectors, rows, _NEIGHBOURS) for one in features}
+    lists = {name: nearest_images(vectors, rows, _NEIGHBOURS) for name, vectors in features.items()}
     if pairs is not None and not features:
         lists["Embeddings"] = _mined(pairs, rows)
     return lists | {
@@ -77,27 +50,49 @@ def neighbour_lists(
     }
 
 
-def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, _Lists]) -> list[Neighbourhood]:
-    """Images with their neighbours, in the order of `rows`.
-
-    Args:
-        album: gives metadata and thumbnails.
-        rows: rows of the images.
-        lists: by the name of the graph, a list of neighbours for each row.
-    """
+def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, _Lists]) -> list[Record]:
+    """The card of each image, and those of its neighbours, by the name of the graph that lists them for each of `rows`."""
     uses = [*rows.tolist(), *(neighbour.row for graph in lists.values() for of in graph for neighbour in of)]
     images = album.images(uses)
     thumbnails = make_thumbnails(album.squares(images), uses, _THUMBNAIL_BYTES, SMALL_QUALITIES)
-    sides = {row: card_image(image, thumbnails.get(row), album.classes) for row, image in images.items()}
+    sides = {
+        row: card_image(image.key, image.label, thumbnails.get(row), album.classes) for row, image in images.items()
+    }
 
-    def card(row: int, neighbour: Neighbour) -> NeighbourCard:
+    def card(row: int, neighbour: Neighbour) -> Record:
         agree = same_label(images[row].label, images[neighbour.row].label)
-        return NeighbourCard(sides[neighbour.row], neighbour.cosine, agree)
+        return {"image": sides[neighbour.row], "cosine": neighbour.cosine, "agree": agree}
 
     return [
-        Neighbourhood(sides[row], {name: [card(row, each) for each in graph[place]] for name, graph in lists.items()})
+        {
+            "image": sides[row],
+            "lists": {name: [card(row, each) for each in graph[place]] for name, graph in lists.items()},
+        }
         for place, row in enumerate(rows.tolist())
     ]
+
+
+def nearest_images(vectors: Vectors, rows: Rows, count: int) -> list[list[Neighbour]]:
+    """The nearest neighbours of some images, as a neighbour graph lists them: by cosine in float64, then by row number.
+
+    In NumPy, because the report imports no torch.
+
+    Args:
+        vectors: vectors of all images.
+        rows: rows of the images whose neighbours are wanted.
+        count: number of neighbours; all other images if there are fewer.
+    """
+    queries = _unit(vectors.take(rows))
+    cosines = np.hstack([queries @ _unit(vectors.read(*block)).T for block in blocks(len(vectors), _BLOCK_ROWS)])
+    cosines[np.arange(len(rows)), rows] = -np.inf
+    best = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(vectors) - 1)]
+    return [[Neighbour(int(row), float(of[row])) for row in chosen] for chosen, of in zip(best, cosines, strict=True)]
+
+
+def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    doubles = np.asarray(rows, np.float64)
+    units: NDArray[np.float64] = doubles / np.linalg.norm(doubles, axis=1, keepdims=True)
+    return units
 
 
 def _mined(pairs: Path, rows: Rows) -> _Lists:

@@ -1,21 +1,19 @@
 """The variables of `graphs.html`: neighbour graphs of runs, maps, controls, and neighbourhoods."""
 
-from collections.abc import Mapping
-from typing import Any
-
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.graph_table import CLASSIFIERS, GraphManifest, verdict_sentences
 from miner.artifacts.workspace import Workspace
+from miner.engine import Record
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album
-from miner.report.graphs.features import before_and_after
 from miner.report.graphs.maps import make_maps
 from miner.report.graphs.neighbourhoods import draw_images, neighbour_lists, neighbourhoods
-from miner.report.graphs.panels import graph_panel
-from miner.report.graphs.run_graphs import read_graphs
+from miner.report.graphs.run_graphs import RunGraphs, graph_panel, read_graphs
 from miner.tables import interval_text
 
 
-def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> dict[str, Any]:
+def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> Record:
     """The variables of `graphs.html`; a variable is empty or None if the workspace has nothing for it.
 
     Raises:
@@ -24,7 +22,7 @@ def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> di
     labels = album.labels
     found = {run.name: read_graphs(workspace.run(run.name), run, album.metadata["key"]) for run in findings.runs}
     graphs = {name: graph for name, graph in found.items() if graph is not None}
-    features = before_and_after(workspace, findings, graphs)
+    features = _before_and_after(workspace, findings, graphs)
     embedded = {name: graph for name, graph in graphs.items() if graph.embedded()}
     mined = workspace.pairs if "knn_ids.npy" in findings.pairs.files else None
     rows = draw_images(len(labels), embedded)
@@ -41,7 +39,21 @@ def graph_sections(workspace: Workspace, findings: Findings, album: Album) -> di
     }
 
 
-def _controls(made: GraphManifest | None) -> Mapping[str, Any] | None:
+def _before_and_after(workspace: Workspace, findings: Findings, graphs: dict[str, RunGraphs]) -> dict[str, Vectors]:
+    """The features of all images before and after refinement, by name; empty if nothing was refined.
+
+    `miner refine --run` refines the features of both streams of a run. The page shows those of its teacher.
+    """
+    if findings.refined is None:
+        return {}
+    after = {"After refinement": EmbeddingStore(workspace.refined).stored}
+    run = findings.refined.request.run
+    if run is not None:
+        return {f"Before: teacher of run {run}": graphs[run].bank("teacher"), **after}
+    return {"Before: embeddings": EmbeddingStore(workspace).stored, **after}
+
+
+def _controls(made: GraphManifest | None) -> Record | None:
     """The table of `miner eval graph`, and its verdict in words."""
     if made is None:
         return None

@@ -1,18 +1,7 @@
 """The head of the page: the main result in one sentence, and the key numbers."""
 
-from dataclasses import dataclass
-
 from miner.report.findings import Findings
 from miner.report.text import count, counted, percent, rate, source_name
-
-
-@dataclass(frozen=True)
-class KeyNumber:
-    """A number at the head of the page: its name, its value as text, and a short note."""
-
-    name: str
-    value: str
-    note: str = ""
 
 
 def headline(findings: Findings) -> str:
@@ -30,27 +19,23 @@ def headline(findings: Findings) -> str:
     return f"{found}; {agreeing} (random pairs: {percent(labels.chance)})."
 
 
-def key_numbers(findings: Findings) -> list[KeyNumber]:
-    """The key numbers of a workspace."""
+def key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
+    """The key numbers of a workspace: names, values as text, and short notes."""
     pairs, embeddings = findings.pairs, findings.embeddings
     unreadable = sum(embeddings.errors.values())
     mined = "" if pairs.images == embeddings.count else f"{count(pairs.images)} of them searched for pairs"
     encoder = embeddings.encoder
+    among = f"{percent(pairs.image_coverage)} of all{' searched' if mined else ''}"
     facts = [
-        KeyNumber("Images", count(embeddings.count), mined),
-        KeyNumber("Unreadable", count(unreadable), "listed below" if unreadable else "every image could be read"),
-        KeyNumber("Pairs", count(pairs.pairs), f"{rate(pairs.pairs / pairs.images)} per image"),
-        KeyNumber(
-            "Images in pairs",
-            count(pairs.images_in_pairs),
-            f"{percent(pairs.image_coverage)} of all{' searched' if mined else ''}",
-        ),
-        KeyNumber("Duplicates", count(pairs.duplicates), f"pairs above {pairs.request.band.high:g}, left out"),
+        ("Images", count(embeddings.count), mined),
+        ("Unreadable", count(unreadable), "listed below" if unreadable else "every image could be read"),
+        ("Pairs", count(pairs.pairs), f"{rate(pairs.pairs / pairs.images)} per image"),
+        ("Images in pairs", count(pairs.images_in_pairs), among),
+        ("Duplicates", count(pairs.duplicates), f"pairs above {pairs.request.band.high:g}, left out"),
     ]
     labels = pairs.labels
     if labels and labels.precision is not None:
-        chance = f"random pairs {percent(labels.chance)}"
-        facts.append(KeyNumber("Label precision", percent(labels.precision), chance))
-    facts.append(KeyNumber("Band", str(pairs.request.band), "cosine similarity"))
-    facts.append(KeyNumber("Encoder", encoder.name, f"labels seen in training: {encoder.labels_seen or 'unknown'}"))
+        facts.append(("Label precision", percent(labels.precision), f"random pairs {percent(labels.chance)}"))
+    facts.append(("Band", str(pairs.request.band), "cosine similarity"))
+    facts.append(("Encoder", encoder.name, f"labels seen in training: {encoder.labels_seen or 'unknown'}"))
     return facts

@@ -2,22 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from miner.engine import Record
 from miner.report.findings import Findings
 
-
-@dataclass(frozen=True)
-class Table:
-    """Rows (name, value) under a title."""
-
-    title: str
-    rows: list[tuple[str, str]]
+# Rows (name, value) by the title of their table.
+Tables = dict[str, list[tuple[str, str]]]
 
 
-def request_tables(findings: Findings) -> list[Table]:
+def request_tables(findings: Findings) -> Tables:
     """The request of each finished stage, as a table."""
     requests: dict[str, Record | None] = {
         "miner embed": findings.embeddings.asked,
@@ -29,16 +23,16 @@ def request_tables(findings: Findings) -> list[Table]:
         requests[f"miner train, run {run.name}"] = run.request
         for name, evaluation in run.evaluations.items():
             requests[f"miner eval {name}, run {run.name}"] = evaluation.get("request")
-    return [Table(title, _rows(record)) for title, record in requests.items() if record]
+    return {title: _rows(record) for title, record in requests.items() if record}
 
 
-def environment_tables(findings: Findings) -> list[Table]:
+def environment_tables(findings: Findings) -> Tables:
     """Versions and hardware as tables; stages with the same environment share a table."""
     stages: dict[str, list[str]] = {}
     for name, stage in findings.stages.items():
         stages.setdefault(json.dumps(stage["environment"], sort_keys=True), []).append(name)
-    tables = [Table(", ".join(names), _rows(json.loads(text))) for text, names in stages.items()]
-    return [table for table in tables if table.rows]
+    tables = {", ".join(names): _rows(json.loads(text)) for text, names in stages.items()}
+    return {title: rows for title, rows in tables.items() if rows}
 
 
 def _rows(record: Mapping[str, Any]) -> list[tuple[str, str]]:

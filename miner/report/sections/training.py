@@ -1,10 +1,9 @@
-"""Training runs: a table of their settings and results, and curves of their metrics."""
+"""Training runs: their settings and results, curves of their metrics, and accuracies on frozen features."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
-from markupsafe import Markup
-
+from miner.engine import Record
 from miner.report.charts.curves import Curve, curve_chart
 from miner.report.findings import Run, number
 from miner.report.text import count, percent
@@ -18,74 +17,50 @@ _KNOWN = {
     "rankme": ("RankMe", "effective number of dimensions of the features of the backbone"),
     "knn": ("kNN accuracy", "in percent, measured during training; the best of several values is optimistic"),
 }
+_ARMS = {"semantic": "semantic pairs", "none": "own views only"}  # a control goes by its name
 _MOST_COLOURS = 6
+_SETTINGS = (
+    *("classifier", "layer", "norm", "vote", "mode", "train_crops", "resize"),
+    *("chosen_by", "random_weights", "test_origin"),
+)
 
 
-@dataclass(frozen=True)
-class Panel:
-    """The curves of one metric over the steps."""
-
-    title: str
-    note: str
-    chart: Markup
-
-
-@dataclass(frozen=True)
-class RunRow:
-    """A run in the table.
-
-    Attributes:
-        colour: number of the colour of its curves.
-        cells: texts by column.
-    """
-
-    name: str
-    colour: int
-    cells: dict[str, str]
-
-
-@dataclass(frozen=True)
-class MethodCurves:
-    """The curves of the runs of one method: only losses of one method can be compared."""
-
-    name: str
-    panels: list[Panel]
-
-
-def run_rows(runs: Iterable[Run]) -> list[RunRow]:
-    """A row for each run, without the columns that are empty in all rows."""
+def run_rows(runs: Iterable[Run]) -> list[Record]:
+    """A row for each run, with the number of its colour, and without the columns that are empty in all rows."""
     cells = {run.name: _cells(run) for run in runs}
     filled = {column for row in cells.values() for column, cell in row.items() if cell}
     return [
-        RunRow(name, index % _MOST_COLOURS, {column: row[column] for column in row if column in filled})
+        {
+            "name": name,
+            "colour": index % _MOST_COLOURS,
+            "cells": {column: row[column] for column in row if column in filled},
+        }
         for index, (name, row) in enumerate(cells.items())
     ]
 
 
-def curves_by_method(runs: list[Run]) -> list[MethodCurves]:
-    """The curves of all runs with metrics, grouped by method."""
+def curves_by_method(runs: list[Run]) -> dict[str, list[Record]]:
+    """Charts of the metrics of all runs, by method: only losses of one method can be compared.
+
+    A run whose record names no method stands under its own name.
+    """
     by_method: dict[str, dict[int, Run]] = {}
     for index, run in enumerate(runs):
         if run.metrics:
-            by_method.setdefault(method_of(run), {})[index] = run
-    return [MethodCurves(name, _panels(group)) for name, group in by_method.items()]
+            by_method.setdefault(str(run.request.get("method") or run.name), {})[index] = run
+    return {name: _panels(group) for name, group in by_method.items()}
 
 
-def method_of(run: Run) -> str:
-    """The method of a run, or the name of the run where its record names no method."""
-    return str(run.request.get("method") or run.name)
-
-
-def series_names(runs: Iterable[Run]) -> list[str]:
+def _series_names(runs: Iterable[Run]) -> list[str]:
     """Names of the metrics to draw, the known ones first."""
     names = {name: None for run in runs for line in run.metrics for name in line}
     usable = [name for name in names if name not in _NEVER and any(mark in name.lower() for mark in _MARKS)]
     return [*(name for name in _KNOWN if name in usable), *(name for name in usable if name not in _KNOWN)]
 
 
-def _panels(runs: Mapping[int, Run]) -> list[Panel]:
+def _panels(runs: Mapping[int, Run]) -> list[Record]:
     panels = []
-    for name in series_names(runs.values()):
+    for name in _series_names(runs.values()):
         title, note = _KNOWN.get(name, (name.replace("_", " ").capitalize(), ""))
         curves = {index: curve for index, run in runs.items() if (curve := _curve(run, name))}
         chart = curve_chart(
@@ -95,7 +70,7 @@ def _panels(runs: Mapping[int, Run]) -> list[Panel]:
             as_percent="acc" in name.lower() and _are_shares(curves.values()),
         )
         if chart is not None:
-            panels.append(Panel(title, note, chart))
+            panels.append({"title": title, "note": note, "chart": chart})
     return panels
 
 
@@ -120,9 +95,10 @@ def _are_shares(curves: Iterable[Curve]) -> bool:
 def _cells(run: Run) -> dict[str, str]:
     made, request = run.manifest, run.request
     accuracy = made.final_accuracy if made else None
+    arm = str(request.get("pairs_arm", ""))
     return {
         "Method": str(request.get("method", "")),
-        "Trained on": _trained_on(str(request.get("pairs_arm", ""))),
+        "Trained on": _ARMS.get(arm, arm),
         "Backbone": str(request.get("backbone", "")),
         "Images": count(made.images) if made else "",
         "Pairs": count(made.pairs) if made else "",
@@ -134,6 +110,54 @@ def _cells(run: Run) -> dict[str, str]:
     }
 
 
-def _trained_on(arm: str) -> str:
-    """The arm of a run in words; a control goes by its name."""
-    return {"semantic": "semantic pairs", "none": "own views only"}.get(arm, arm)
+def accuracy_rows(runs: Iterable[Run]) -> list[tuple[str, ...]]:
+    """For each evaluated run and protocol: accuracies after training, at the random start, and of the majority class."""
+    return [
+        (run.name, protocol, _accuracy(trained), _accuracy(random), _accuracy(record.get("majority")))
+        for run in runs
+        for record in run.evaluations.values()
+        for protocol, trained, random in _results(record)
+    ]
+
+
+def evaluation_settings(runs: Iterable[Run]) -> dict[str, str]:
+    """The settings of all evaluations in one or two sentences, by the names of the evaluations that share them."""
+    names: dict[str, list[str]] = {}
+    for run in runs:
+        for name, record in run.evaluations.items():
+            if any(_results(record)):
+                names.setdefault(_settings(record), []).append(f"{run.name} ({name})")
+    return {", ".join(group): text for text, group in names.items()}
+
+
+def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
+    """Protocol, accuracy of the trained weights, accuracy of the initial random weights."""
+    results = record.get("results")
+    best = ", best weights" if record.get("weights") == "best" else ""
+    if isinstance(results, list):  # of kNN: a list by k and temperature
+        for result in results:
+            if isinstance(result, dict):
+                parts = [("k", result.get("k")), ("T", result.get("temperature"))]
+                protocol = ", ".join(f"{name} = {value}" for name, value in parts if value is not None)
+                yield protocol + best, result.get("trained"), result.get("random")
+    elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier: a record by weights
+        trained, random = (results.get(name, {}).get("test") for name in ("trained", "random"))
+        yield f"linear, {record['protocol']}{best}", trained, random
+
+
+def _accuracy(value: Any) -> str:
+    known = number(value)
+    return "–" if known is None else f"{known:.1f}%"  # noqa: RUF001  a dash, as an empty cell of a table
+
+
+def _settings(record: Record) -> str:
+    sizes = [
+        f"{count(size)} {what}"
+        for key, what in (("n_gallery", "gallery images"), ("n_test", "test images"), ("classes", "classes"))
+        if (size := number(record.get(key))) is not None
+    ]
+    details = [f"{name.replace('_', ' ')}: {record[name]}" for name in _SETTINGS if record.get(name)]
+    sentences = [", ".join(sizes), "; ".join(details)]
+    if record.get("queries_seen_unlabelled"):
+        sentences.append("The test images were among the images trained on, without their labels")
+    return "".join(f"{sentence[0].upper()}{sentence[1:]}. " for sentence in sentences if sentence).strip()

@@ -13,7 +13,7 @@ from miner.report.charts.degree import degree_chart, degree_steps
 from miner.report.charts.precision import precision_chart
 from miner.report.charts.similarity import bins_of, similarity_chart
 from miner.report.charts.svg import Scale, linear_ticks, log_ticks, tag, text
-from miner.report.galleries.choose import spread_places
+from miner.report.galleries.cards import spread_places
 
 
 def histogram(counts: list[int]) -> dict:

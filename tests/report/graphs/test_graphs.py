@@ -24,9 +24,8 @@ from miner.refine.comparison.controls_table import arm_key, control_rows, verdic
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.report.charts.degree import degree_steps
-from miner.report.charts.scatter import scatter_chart
 from miner.report.galleries.thumbnails import SMALL_QUALITIES, make_thumbnails
-from miner.report.graphs.maps import principal_map
+from miner.report.graphs.maps import principal_map, scatter_chart
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.train.loop.metrics import read_metrics
