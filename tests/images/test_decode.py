@@ -97,7 +97,7 @@ def test_ppm_with_16_bits_is_scaled() -> None:
     assert np.asarray(decode_image(data))[0, :, 0].tolist() == [255, 128]
 
 
-def test_palette_keeps_its_colours_and_its_transparent_one_is_white() -> None:
+def test_palette_keeps_colours_and_transparency_is_white() -> None:
     image = Image.new("P", (2, 1))
     image.putpalette([10, 20, 30, 40, 50, 60])
     image.putpixel((1, 0), 1)
@@ -170,7 +170,7 @@ def test_first_picture_of_an_mpo() -> None:
     )
 
 
-def test_eps_is_refused_although_pillow_could_run_ghostscript_on_it() -> None:
+def test_eps_is_refused_because_ghostscript_would_run_it() -> None:
     data = encoded(Image.new("RGB", (8, 8)), "EPS")
     assert Image.open(io.BytesIO(data)).format == "EPS"
     with pytest.raises(UnreadableImageError, match="no known image format"):

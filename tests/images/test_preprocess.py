@@ -35,7 +35,7 @@ def test_whole_transform_agrees_with_the_one_of_the_weights(tmp_path) -> None:
     torch.testing.assert_close(ours[0], weights.transforms()(image), atol=1e-5, rtol=1e-5)
 
 
-def test_crop_larger_than_the_image_is_padded_as_torchvision_does() -> None:
+def test_a_crop_larger_than_the_image_is_padded_as_torchvision() -> None:
     image = noise(21, 30)
     ours = Preprocess(20, 29, "bilinear", (0.5,) * 3, (0.5,) * 3).pixels(image)
     reference = transforms.Compose([transforms.Resize(20), transforms.CenterCrop(29)])

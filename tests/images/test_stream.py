@@ -34,7 +34,7 @@ class Counting:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_every_step_is_what_memory_would_give_at_any_number_of_threads(workers: int) -> None:
+def test_every_step_is_that_of_memory_with_any_threads(workers: int) -> None:
     source, entries = sample_entries(90)
     in_memory = load_canvases(source, entries, 36, 1, "decode")
     wanted = steps(90, 6, 20)

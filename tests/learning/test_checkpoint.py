@@ -65,7 +65,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     assert ("going on from last.previous.pt" in capsys.readouterr().err) == (damage != "gone")
 
 
-def test_trainings_in_one_folder_do_not_take_each_others_checkpoints(tmp_path: Path) -> None:
+def test_trainings_in_one_folder_have_their_own_checkpoints(tmp_path: Path) -> None:
     model, optimizer = training()
     for step in (1, 2):
         save_checkpoint(tmp_path / "one.pt", step, model, optimizer)

@@ -3,7 +3,7 @@ import torch
 from lightly.loss import NegativeCosineSimilarity
 
 from miner.learning.negative_cosine import negative_cosine
-from tests.train.losses.numbers import features
+from tests.learning.numbers import features
 
 
 def test_equals_the_papers_formula_and_lightlys_loss() -> None:
@@ -21,7 +21,7 @@ def test_byols_error_is_twice_it_plus_two() -> None:
     torch.testing.assert_close(2 + 2 * negative_cosine(prediction, target), squared_error)
 
 
-def test_the_target_takes_no_gradient_and_the_prediction_the_right_one() -> None:
+def test_only_the_prediction_has_a_gradient() -> None:
     prediction, target = features(4, 3, "p").requires_grad_(), features(4, 3, "z").requires_grad_()
     negative_cosine(prediction, target).backward()
     assert target.grad is None

@@ -13,7 +13,7 @@ from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.losses.nt_xent import nt_xent_logits
 from miner.train.losses.vicreg import covariance, invariance, variance
 from miner.train.methods.dino import prototype_logits
-from tests.train.losses.numbers import unit_features
+from tests.learning.numbers import unit_features
 
 Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 

@@ -18,8 +18,8 @@ from miner.refine.network.fit import fit
 from miner.refine.network.network import make_network
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
+from tests.learning.parallel.spawned import TORCHRUN, on_processes
 from tests.refine.graphs import CPU, clusters, options, random_nodes
-from tests.train.processes import TORCHRUN, on_processes
 
 
 def trained() -> dict[str, torch.Tensor]:

@@ -35,7 +35,7 @@ def test_jitter_equals_torchvision_in_every_order() -> None:
         torch.testing.assert_close(after[row], expected, atol=1e-5, rtol=0)
 
 
-def test_each_order_is_equally_likely_and_factors_fill_their_ranges() -> None:
+def test_orders_are_equally_likely_and_factors_fill_the_range() -> None:
     parameters = draw_jitter(24_000, (0.4, 0.4, 0.4, 0.1), 0.8, generator_for(1))
     code = (parameters.order * torch.tensor([64, 16, 4, 1])).sum(1)
     counts = torch.unique(code, return_counts=True)[1]

@@ -13,7 +13,7 @@ def pictures(count: int, side: int) -> torch.Tensor:
     return torch.randint(0, 256, (count, 3, side, side), generator=generator_for(0), dtype=torch.uint8)
 
 
-def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
+def test_the_same_seed_gives_the_same_views_and_another_others() -> None:
     augment = Augmentation(32, MEAN, STD)
     images = pictures(16, 32)
     first, again, other = (augment(images, generator_for(0, "step", step)) for step in (1, 1, 2))
@@ -21,7 +21,7 @@ def test_the_same_draw_gives_the_same_views_and_another_gives_others() -> None:
     assert (first != other).flatten(1).any(1).all()
 
 
-def test_a_part_of_the_batch_gets_the_views_that_it_has_in_the_whole() -> None:
+def test_a_part_of_the_batch_has_the_views_of_the_whole() -> None:
     images, part = pictures(16, 120), torch.tensor([3, 8, 15])
     augment = Augmentation(96, MEAN, STD)
     parameters = augment.draw_parameters(16, 120, generator_for(0))
@@ -36,7 +36,7 @@ def test_two_copies_of_an_image_in_one_batch_get_different_views() -> None:
     assert not torch.equal(one, two)
 
 
-def test_views_have_the_asked_size_and_the_range_of_normalised_pixels() -> None:
+def test_views_have_the_size_and_range_of_normalised_pixels() -> None:
     for canvas, size in ((32, 32), (28, 16), (120, 96)):
         views = Augmentation(size, MEAN, STD)(pictures(64, canvas), generator_for(1))
         assert views.shape == (64, 3, size, size) and views.dtype == torch.float32
@@ -51,7 +51,7 @@ def test_a_fifth_of_the_views_is_grey() -> None:
     assert abs(grey.float().mean() - 0.2) < 0.03
 
 
-def test_each_view_is_blurred_and_solarised_as_often_as_the_settings_say() -> None:
+def test_views_are_blurred_and_solarised_as_often_as_said() -> None:
     noise = pictures(128, 48)
     whole = ViewSettings(area=(0.99, 1.0), jitter=(0.0,) * 4)
 

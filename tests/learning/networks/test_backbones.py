@@ -56,9 +56,7 @@ def test_every_normalisation_is_split() -> None:
     ("name", "image_size", "patch_size", "expected"),
     [("vit_tiny", 32, 4, 192), ("vit_small", 28, 14, 384), ("vit_base", 32, 16, 768)],
 )
-def test_a_vits_state_loads_strictly_into_timms_network_and_its_features_are_the_class_token(
-    name: str, image_size: int, patch_size: int, expected: int
-) -> None:
+def test_a_vits_state_loads_into_timms_network(name: str, image_size: int, patch_size: int, expected: int) -> None:
     backbone, width = build_vit(name, image_size, patch_size, seed=0, drop_path=0.1)
     twin = timm.create_model(f"{name}_patch16_224", num_classes=0, img_size=image_size, patch_size=patch_size).eval()
     twin.load_state_dict(backbone.state_dict(), strict=True)
@@ -70,7 +68,7 @@ def test_a_vits_state_loads_strictly_into_timms_network_and_its_features_are_the
         torch.testing.assert_close(features, twin.forward_features(images)[:, 0])
 
 
-def test_a_vit_sees_smaller_crops_and_its_weights_depend_on_the_seed_alone() -> None:
+def test_a_vit_takes_smaller_crops_and_its_weights_are_seeded() -> None:
     torch.manual_seed(5)
     one, _ = build_vit("vit_tiny", 32, 8, seed=0)
     torch.manual_seed(6)

@@ -1,70 +1,16 @@
-"""Two processes that share a batch do what one process does with all of it."""
+"""What processes exchange."""
 
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.cuda import _get_device_index
 
-from miner.learning.networks.split_norm import SplitBatchNorm2d
-from miner.learning.networks.sync_norm import synchronised
 from miner.learning.parallel import collectives
-from miner.learning.parallel.collectives import (
-    average_in_place,
-    average_step,
-    gather_rows,
-    own_device,
-    own_rows,
-    rank,
-    world_size,
-)
-from miner.learning.randomness import generator_for
+from miner.learning.parallel.collectives import average_in_place, gather_rows, own_device, own_rows, rank
 from miner.machine.device import resolve_device
-from miner.train.data.batch import Batch
-from miner.train.data.sampler import CombinedSampler
-from miner.train.loop.loop import run_loop
-from miner.train.loop.metrics import read_metrics
-from miner.train.settings.method_defaults import METHOD_DEFAULTS
-from tests.train.methods.tiny import BATCH, SIDE, WIDTH, TinyBackbone, make, views
-from tests.train.plans import plan
-from tests.train.processes import on_processes
-
-STEPS, LR = 5, 0.1  # so many steps of 8 keys go around a queue of 32
-NAMES = list(METHOD_DEFAULTS)
-CASES = [*NAMES, "moco symmetric"]
-LOOPED = ["moco", "simclr", "dino"]
-Outcome = dict[str, list[Tensor]]
-
-
-def train(case: str, processes: int) -> Outcome:
-    """A few steps of plain gradient descent; this process's part of each batch if there are several."""
-    torch.manual_seed(0)
-    name, _, symmetric = case.partition(" ")
-    backbone: nn.Module = TinyBackbone()
-    if name == "moco" and processes == 1:
-        backbone.norm = SplitBatchNorm2d(WIDTH, splits=2)
-    method = make(name, backbone, **({"symmetric": True} if symmetric else {})).train()
-    if name != "moco" and processes > 1:
-        method = synchronised(method)
-    # The momentum of these grows, in float32.
-    precision = torch.float32 if name in ("byol", "dino", "graphnnclr") else torch.float64
-    method.to(precision)
-    for step in range(STEPS):
-        first, second = (own_rows(view).to(precision) for view in views(step))
-        rows = own_rows(torch.arange(BATCH))
-        method.zero_grad()
-        outcome = method(Batch(first, second, rows, rows, generator_for(step)))
-        outcome["loss"].backward()
-        gradients = [parameter.grad for parameter in method.trainable()]
-        numbers = [value.detach() for value in outcome.values()]
-        average_step(method, outcome)
-        with torch.no_grad():
-            for parameter in method.trainable():
-                parameter.sub_(LR * parameter.grad)
-    return {"numbers": numbers, "gradients": gradients, "state": list(method.state_dict().values())}
+from tests.learning.parallel.spawned import on_processes
 
 
 def lopsided_gradient() -> list[Tensor]:
@@ -75,145 +21,12 @@ def lopsided_gradient() -> list[Tensor]:
     return [gathered.detach(), rows.grad]
 
 
-def first_keys() -> list[Tensor]:
-    """The views that the key encoder of MoCo sees, and which of them are this process's own."""
-    method, seen = make("moco"), []
-    method.key_encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
-    first, second = (own_rows(view) for view in views(0))
-    rows = own_rows(torch.arange(BATCH))
-    method(Batch(first, second, rows, rows, generator_for(0)))
-    return [seen[0], second]
-
-
-def in_bfloat16() -> bool:
-    """Whether every method gives finite numbers and gradients under autocast."""
-    for name in NAMES:
-        method = synchronised(make(name)) if name != "moco" else make(name)
-        first, second = (own_rows(view) for view in views(0))
-        rows = own_rows(torch.arange(BATCH))
-        with torch.autocast("cpu", torch.bfloat16):
-            loss = method(Batch(first, second, rows, rows, generator_for(0)))["loss"]
-        loss.backward()
-        assert all(parameter.grad.isfinite().all() for parameter in method.trainable() if parameter.grad is not None)
-    return True
-
-
-class KilledError(Exception):
-    pass
-
-
-def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
-    """Twelve steps of the loop, or fewer if killed; the state in the end."""
-    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator_for(0, "images")).to(torch.uint8)
-    changes = {
-        "images": 40,
-        "epochs": 3,
-        "batch_size": 10,
-        "checkpoint_steps": 5,
-        "norm_splits": 2 if name == "moco" else 1,
-    }
-    chosen = plan(**{"method": name, **changes})
-    torch.manual_seed(0)
-    backbone = TinyBackbone()
-    if name == "moco" and world_size() == 1:
-        backbone.norm = SplitBatchNorm2d(WIDTH, splits=2)
-    method = make(name, backbone)
-    if name != "moco" and world_size() > 1:
-        method = synchronised(method)
-    steps = 0
-
-    def count(*_: Any) -> None:
-        nonlocal steps
-        steps += 1
-        if steps == killed_at:
-            raise KilledError
-
-    method.register_forward_hook(count)
-    sampler = CombinedSampler(40, torch.zeros(0, 2, dtype=torch.long), 10, 0)
-    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"))
-    return list(method.state_dict().values())
-
-
-def runs(folder: Path) -> dict[str, tuple[list[Tensor], list[Tensor]]]:
-    """For each method the state after an unbroken run, and after one that was killed past its checkpoint and started again."""
-    states = {}
-    for name in LOOPED:
-        for kind in ("whole", "killed"):
-            (folder / name / kind).mkdir(parents=True, exist_ok=True)
-        unbroken = run(name, folder / name / "whole")
-        with pytest.raises(KilledError):
-            run(name, folder / name / "killed", killed_at=9)
-        states[name] = (unbroken, run(name, folder / name / "killed"))
-    return states
-
-
-def everything(folder: Path) -> dict[str, Any]:
-    return {
-        "runs": runs(folder),
-        "trained": {case: train(case, 2) for case in CASES},
-        "lopsided": lopsided_gradient(),
-        "keys": first_keys(),
-        "bfloat16": in_bfloat16(),
-    }
-
-
-@pytest.fixture(scope="module")
-def both(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
-    folder = tmp_path_factory.mktemp("processes")
-    outcomes = on_processes(2, partial(everything, folder / "runs"), folder)
-    return [{**outcome, "folder": folder / "runs"} for outcome in outcomes]
-
-
-@pytest.mark.parametrize("case", CASES)
-def test_loss_gradients_and_state_are_those_of_one_process(case: str, both: list[dict[str, Any]]) -> None:
-    whole = train(case, 1)
-    for name, values in whole.items():
-        for one, two, other in zip(values, *(outcome["trained"][case][name] for outcome in both), strict=True):
-            torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-6 if one.dtype == torch.float64 else 1e-5)
-            assert torch.equal(two, other), f"{name} differs between the processes"
-
-
-@pytest.mark.parametrize("name", LOOPED)
-def test_a_run_on_two_processes_is_the_run_on_one(name: str, both: list[dict[str, Any]], tmp_path: Path) -> None:
-    whole = run(name, tmp_path)
-    for one, two, other in zip(whole, *(outcome["runs"][name][0] for outcome in both), strict=True):
-        torch.testing.assert_close(one, two, atol=1e-4, rtol=1e-3)
-        assert torch.equal(two, other)
-    lines = [read_metrics(folder / "metrics.jsonl") for folder in (tmp_path, both[0]["folder"] / name / "whole")]
-    assert [line["step"] for line in lines[0]] == [4, 8, 10, 12]
-    for one, two in zip(*lines, strict=True):
-        assert one == pytest.approx(two, abs=1e-5, rel=1e-5)
-
-
-@pytest.mark.parametrize("name", LOOPED)
-def test_killed_and_resumed_on_two_processes_it_ends_with_the_same_bits(name: str, both: list[dict[str, Any]]) -> None:
-    metrics = [(both[0]["folder"] / name / kind / "metrics.jsonl").read_bytes() for kind in ("whole", "killed")]
-    assert metrics[0] == metrics[1] and len(metrics[0].splitlines()) == 4
-    for outcome in both:
-        unbroken, resumed = outcome["runs"][name]
-        assert all(torch.equal(one, two) for one, two in zip(unbroken, resumed, strict=True))
-
-
-def test_gathered_rows_collect_the_gradient_of_every_process(both: list[dict[str, Any]]) -> None:
-    rows = torch.arange(12.0).view(6, 2)
-    for gathered, _ in (outcome["lopsided"] for outcome in both):
+def test_gathered_rows_collect_the_gradient_of_every_process(tmp_path: Path) -> None:
+    rows, both = torch.arange(12.0).view(6, 2), on_processes(2, lopsided_gradient, tmp_path)
+    for gathered, _ in both:
         assert torch.equal(gathered, rows)
-    gradient = torch.cat([outcome["lopsided"][1] for outcome in both])
+    gradient = torch.cat([gradient for _, gradient in both])
     assert torch.equal(gradient, 2 * rows * (1 + 2))
-
-
-def test_the_key_encoder_sees_views_of_other_processes(both: list[dict[str, Any]]) -> None:
-    """A process that normalised its own positives could tell them by what they share."""
-    strangers = 0
-    for seen, own in (outcome["keys"] for outcome in both):
-        strangers += sum(not (own == view).flatten(1).all(1).any() for view in seen)
-    assert strangers >= 2
-    seen = torch.cat([outcome["keys"][0] for outcome in both])
-    assert torch.equal(seen[:, 0, 0, 0].sort().values, views(0)[1][:, 0, 0, 0].sort().values)
-
-
-def test_every_method_runs_in_bfloat16(both: list[dict[str, Any]]) -> None:
-    assert all(outcome["bfloat16"] for outcome in both)
 
 
 def test_alone_nothing_is_exchanged() -> None:

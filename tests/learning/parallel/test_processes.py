@@ -1,9 +1,8 @@
-"""`miner train` on two processes, by torchrun and by itself."""
+"""Functions on two real processes that this one starts."""
 
 import importlib
 import os
 import signal
-import subprocess
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,41 +14,6 @@ from torch import distributed
 from miner.errors import MinerError
 from miner.learning.parallel.collectives import rank
 from miner.learning.parallel.processes import joined, start_processes
-from miner.options import flag_name
-from miner.train.loop.metrics import read_metrics
-from miner.train.run import train
-from miner.train.settings.options import TrainOptions
-from tests.train.mini_workspace import write_shards
-from tests.train.processes import TORCHRUN
-
-RUN = {
-    **{"method": "simclr", "epochs": 1, "batch_size": 8, "image_size": 32, "backbone": "vit_tiny", "patch_size": 8},
-    **{"hidden_dim": 16, "dim": 16, "device": "cpu", "precision": "fp32", "lr": 0.1},
-}
-
-
-def test_torchrun_and_processes_train_what_one_process_does(tmp_path: Path) -> None:
-    one, two, launched = (write_shards(tmp_path / name, images=64, pairs=16) for name in ("one", "two", "launched"))
-    train(TrainOptions(**RUN), one)
-    train(TrainOptions(**RUN, processes=2), two)
-    flags = [word for name, value in RUN.items() for word in (flag_name(name), str(value))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    said = subprocess.run(
-        [*TORCHRUN, "train", *flags, "-w", str(launched.root)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
-    assert said.stdout.count("over the last epoch") == 1 and said.stderr.count("steps per epoch") == 1
-
-    runs = [workspace.run("simclr") for workspace in (one, two, launched)]
-    for name in ("metrics.jsonl", "backbone.safetensors", "config.yaml", "manifest.json"):
-        assert (runs[1] / name).read_bytes() == (runs[2] / name).read_bytes(), name
-    assert (runs[0] / "config.yaml").read_bytes() == (runs[1] / "config.yaml").read_bytes()
-    (line,), (other,) = (read_metrics(run / "metrics.jsonl") for run in runs[:2])
-    assert line == pytest.approx(other, rel=1e-4)
-    assert all(len(list(run.glob("events*"))) == 1 for run in runs)
 
 
 def share_work(trouble: str) -> None:

@@ -3,7 +3,7 @@ import torch
 from lightly.loss import BarlowTwinsLoss
 
 from miner.train.losses.barlow_twins import barlow_twins, cross_correlation
-from tests.train.losses.numbers import features
+from tests.learning.numbers import features
 
 
 def views() -> list[torch.Tensor]:

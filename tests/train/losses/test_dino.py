@@ -5,7 +5,7 @@ import torch
 from lightly.loss import DINOLoss
 
 from miner.train.losses.dino import dino, moved_centre, teacher_targets
-from tests.train.losses.numbers import features
+from tests.learning.numbers import features
 
 PROTOTYPES = 6
 

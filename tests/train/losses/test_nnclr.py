@@ -6,7 +6,7 @@ from lightly.models.modules import NNMemoryBankModule
 
 from miner.train.losses.info_nce import info_nce
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
-from tests.train.losses.numbers import unit_features
+from tests.learning.numbers import unit_features
 
 
 def test_equals_the_papers_formula() -> None:

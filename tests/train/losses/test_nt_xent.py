@@ -6,7 +6,7 @@ from lightly.loss import NTXentLoss
 
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce
 from miner.train.losses.nt_xent import nt_xent_logits
-from tests.train.losses.numbers import features, unit_features
+from tests.learning.numbers import features, unit_features
 
 
 def nt_xent(first: torch.Tensor, second: torch.Tensor, temperature: float) -> torch.Tensor:

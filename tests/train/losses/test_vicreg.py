@@ -3,7 +3,7 @@ import torch
 from lightly.loss import VICRegLoss
 
 from miner.train.losses.vicreg import covariance, invariance, variance, vicreg
-from tests.train.losses.numbers import features
+from tests.learning.numbers import features
 
 BATCH, DIM = 9, 5
 

@@ -60,7 +60,7 @@ def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_l
         torch.testing.assert_close(method.centre, oracle.center.flatten(), atol=1e-6, rtol=1e-6)
 
 
-def test_the_teacher_sees_no_small_crop() -> None:
+def test_the_teacher_sees_no_local_crop() -> None:
     method, seen = make("dino"), []
     method.teacher[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
     method(replace(batch(*views(0), generator_for(0)), crops=local_views(0, 2)))

@@ -1,7 +1,6 @@
 """What holds for all methods."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -10,40 +9,23 @@ from torch import nn
 
 from miner.learning.networks.split_norm import SplitBatchNorm2d
 from miner.learning.randomness import generator_for
-from miner.train.data.sampler import CombinedSampler
-from miner.train.loop.loop import run_loop
 from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method, build_method
 from miner.train.methods.build import METHODS
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
-from tests.train.methods.tiny import SIDE, SMALL, TinyBackbone, batch, make, views
+from tests.train.methods.tiny import SMALL, TinyBackbone, batch, make, views
 from tests.train.plans import plan
+from tests.train.runs import KilledError, run_killed
 
 NAMES = list(METHOD_DEFAULTS)
 TEACHERS = {"moco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}
 
 
-class KilledError(Exception):
-    pass
-
-
 def run(folder: Path, name: str, killed_at: int | None = None, **changes: object) -> Method:
-    """Train for 12 steps with checkpoints every 5, or until killed after some forward pass."""
-    images = torch.randint(0, 256, (40, 3, SIDE, SIDE), generator=generator_for(0, "images")).to(torch.uint8)
-    chosen = plan(method=name, images=40, epochs=3, batch_size=10, lr_peak=0.05, checkpoint_steps=5, **changes)
+    """A method after 12 steps, or after fewer if it is killed."""
     method = make(name)
-    calls = 0
-
-    def count(*_: Any) -> None:
-        nonlocal calls
-        calls += 1
-        if calls == killed_at:
-            raise KilledError
-
-    method.register_forward_hook(count)
-    sampler = CombinedSampler(40, torch.zeros(0, 2, dtype=torch.long), 10, 0)
-    run_loop(chosen, method, images, sampler, folder, device=torch.device("cpu"))
+    run_killed(folder, name, method, killed_at, lr_peak=0.05, **changes)
     return method
 
 

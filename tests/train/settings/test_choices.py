@@ -87,7 +87,7 @@ def test_patches_are_at_least_eight_by_eight_unless_named() -> None:
         (32, "cifar", None, 16, 0.14),
     ],
 )
-def test_small_crops_have_three_sevenths_of_the_side(
+def test_local_crops_have_three_sevenths_of_the_side(
     size: int, stem: str | None, patch_size: int | None, local_size: int, least_area: float
 ) -> None:
     options = TrainOptions(method="dino", local_crops=6)

@@ -10,7 +10,7 @@ from miner.train.settings.choices import choose_crops, choose_patch_size, choose
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
-FOLDER = Path(__file__).parents[2] / "pipelines/recipes"
+FOLDER = Path(__file__).parents[3] / "pipelines/recipes"
 FILES = sorted(FOLDER.glob("*/*.yaml"))
 
 
