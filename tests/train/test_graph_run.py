@@ -72,9 +72,7 @@ def test_purity_is_logged_where_epochs_end(workspace: Workspace) -> None:
     assert {"neighbour_views", "neighbour_churn"} <= lines[-1].keys()
 
 
-def test_pairs_of_a_prior_are_no_items_and_give_views_from_the_first_epoch(
-    workspace: Workspace, prior: Workspace
-) -> None:
+def test_pairs_of_a_prior_are_no_items_and_give_views_at_once(workspace: Workspace, prior: Workspace) -> None:
     as_items, as_prior = manifest(workspace), manifest(prior)
     assert (as_items["items"], as_prior["items"]) == (IMAGES + 10, IMAGES) and as_prior["pairs"] == 10
     lines = read_metrics(prior.run("graphnnclr") / "metrics.jsonl")

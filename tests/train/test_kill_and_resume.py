@@ -56,13 +56,13 @@ def run_whole_and_killed(folder: Path, command: list[str], *flags: str) -> tuple
     return folder / "whole/runs/run", folder / "killed/runs/run"
 
 
-def test_a_killed_run_that_streams_ends_with_the_bytes_of_an_unbroken_one_in_memory(tmp_path: Path) -> None:
+def test_killed_streaming_run_ends_with_the_bytes_of_a_whole_one(tmp_path: Path) -> None:
     whole, killed = run_whole_and_killed(tmp_path, MOCO, "--data", "stream", "--workers", "3")
     for name in ("metrics.jsonl", "backbone.safetensors", "backbone-best.safetensors", "config.yaml", "manifest.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 
 
-def test_a_killed_graphnnclr_ends_with_the_banks_and_graphs_of_an_unbroken_one(tmp_path: Path) -> None:
+def test_killed_graphnnclr_ends_with_the_graphs_of_a_whole_one(tmp_path: Path) -> None:
     whole, killed = run_whole_and_killed(tmp_path, GRAPHNNCLR)
     for name in (*GRAPH_FILES, "metrics.jsonl", "backbone.safetensors", "manifest.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name

@@ -147,7 +147,7 @@ def test_a_run_on_two_processes_is_the_run_on_one(name: str, both: list[dict[str
 
 
 @pytest.mark.parametrize("name", LOOPED)
-def test_killed_and_resumed_on_two_processes_it_ends_with_the_same_bits(name: str, both: list[dict[str, Any]]) -> None:
+def test_killed_on_two_processes_it_ends_with_the_same_bits(name: str, both: list[dict[str, Any]]) -> None:
     metrics = [(both[0]["folder"] / name / kind / "metrics.jsonl").read_bytes() for kind in ("whole", "killed")]
     assert metrics[0] == metrics[1] and len(metrics[0].splitlines()) == 4
     for outcome in both:

@@ -24,7 +24,7 @@ def options(arm: str, **changes: object) -> TrainOptions:
     return TrainOptions(**{**TINY_RUN, "pairs_arm": arm, "name": arm.replace("=", "-"), **changes})
 
 
-def test_all_arms_take_the_same_steps_and_only_own_views_need_more_epochs(workspace: Workspace) -> None:
+def test_all_arms_take_the_same_steps(workspace: Workspace) -> None:
     inputs = find_inputs(workspace, with_pairs=True)
     arms = (
         "semantic",
@@ -61,7 +61,7 @@ def test_a_run_of_equal_steps_ends_within_an_epoch(workspace: Workspace, capsys:
     )
 
 
-def test_a_run_with_partners_in_the_step_takes_the_steps_of_own_views(
+def test_a_run_with_partners_takes_the_steps_of_own_views(
     workspace: Workspace, capsys: pytest.CaptureFixture[str]
 ) -> None:
     changes = {"partners": 2, "pair_weight": 0.5, "mask_known_positives": True, "epochs": 1, "name": "joint"}

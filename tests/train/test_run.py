@@ -61,7 +61,7 @@ def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> No
     assert 0.2 < manifest["mean"][0] < 0.4 and manifest["mean"][0] == manifest["mean"][1]
 
 
-def test_the_backbone_loads_strictly_into_torchvision_and_has_learned(workspace: Workspace) -> None:
+def test_the_backbone_has_learned_and_loads_into_torchvision(workspace: Workspace) -> None:
     run = workspace.run("moco")
     network = torchvision.models.resnet18(weights=None)
     network.fc = torch.nn.Identity()
@@ -75,9 +75,7 @@ def test_the_backbone_loads_strictly_into_torchvision_and_has_learned(workspace:
 
 
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])
-def test_the_description_is_enough_to_load_the_backbone_elsewhere(
-    stem: str, workspace: Workspace, tmp_path: Path
-) -> None:
+def test_the_description_is_enough_to_load_the_backbone(stem: str, workspace: Workspace, tmp_path: Path) -> None:
     if stem == "cifar":
         workspace = write_shards(tmp_path, images=16, pairs=2)
         small = {"epochs": 1, "batch_size": 2, "image_size": 16, "stem": "cifar", "pairs_arm": "none"}
@@ -111,7 +109,7 @@ def test_the_start_is_what_training_started_from(workspace: Workspace, tmp_path:
         torch.testing.assert_close(untouched[name], parameter, atol=1e-20, rtol=0)
 
 
-def test_a_run_on_a_source_is_the_run_on_the_same_embedded_images(tmp_path: Path) -> None:
+def test_a_run_on_a_source_is_that_on_its_embedded_images(tmp_path: Path) -> None:
     options = {**TINY_RUN, "epochs": 1, "limit": 32, "pairs_arm": "none"}
     train(TrainOptions(**options), write_embedded(tmp_path / "embedded", "sample"))
     train(TrainOptions(**options, source="sample"), Workspace(tmp_path / "bare"))

@@ -35,9 +35,7 @@ def degrees(rows: Tensor) -> Tensor:
 
 @settings(max_examples=60, deadline=None)
 @given(mined=mined_pairs(), seed=st.integers(0, 99), name=st.sampled_from(DRAWING_ARMS))
-def test_every_arm_has_as_many_pairs_of_known_images_and_the_same_from_the_same_seed(
-    mined: Tensor, seed: int, name: str
-) -> None:
+def test_every_arm_has_as_many_pairs_and_repeats_them_by_seed(mined: Tensor, seed: int, name: str) -> None:
     arm, before = PairsArm.parse(name), mined.clone()
     drawn, again = (draw_pairs(arm, mined, labels_of(seed), seed) for _ in range(2))
     assert drawn.rows.shape == mined.shape and drawn.rows.dtype == torch.long
@@ -51,7 +49,7 @@ def test_every_arm_has_as_many_pairs_of_known_images_and_the_same_from_the_same_
 
 @settings(max_examples=100, deadline=None)
 @given(mined=mined_pairs(), seed=st.integers(0, 99))
-def test_shuffled_partners_keep_the_degree_of_each_image_even_of_a_hub(mined: Tensor, seed: int) -> None:
+def test_shuffled_partners_keep_the_degree_of_each_image(mined: Tensor, seed: int) -> None:
     rows = shuffled_partners(mined, generator_for(seed))
     assert torch.equal(degrees(rows), degrees(mined))
     assert (rows[:, 0] != rows[:, 1]).all()
@@ -72,9 +70,7 @@ def test_shuffled_partners_are_other_partners() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(mined=mined_pairs(), seed=st.integers(0, 99), share=st.floats(0, 1))
-def test_the_share_of_pairs_that_agree_is_within_one_pair_and_anchors_are_mined_images(
-    mined: Tensor, seed: int, share: float
-) -> None:
+def test_the_share_within_a_class_is_exact_to_one_pair(mined: Tensor, seed: int, share: float) -> None:
     labels = labels_of(seed)
     drawn = draw_pairs(PairsArm("precision", share), mined, labels, seed)
     agree = labels[drawn.rows[:, 0]] == labels[drawn.rows[:, 1]]
@@ -83,7 +79,7 @@ def test_the_share_of_pairs_that_agree_is_within_one_pair_and_anchors_are_mined_
     assert (drawn.rows[:, :1] == mined).any(dim=1).all()
 
 
-def test_a_series_of_shares_differs_only_in_the_pairs_that_stop_to_agree() -> None:
+def test_a_series_of_shares_differs_in_pairs_that_leave_a_class() -> None:
     mined, labels = draw_random_pairs(500, IMAGES, generator_for(0)), labels_of(0)
     half, most, oracle = (draw_pairs(PairsArm("", share), mined, labels, 3).rows for share in (0.5, 0.9, 1.0))
     for fewer, more, differing in ((half, most, 200), (most, oracle, 50)):
@@ -107,7 +103,7 @@ def test_partners_by_label_and_random_pairs_are_uniform() -> None:
     assert len(wrong) == 12 and all(abs(times - count / 12) < 5 * (count / 12) ** 0.5 for times in wrong.values())
 
 
-def test_the_oversampled_anchors_are_those_of_the_mined_pairs_in_the_same_steps() -> None:
+def test_oversampled_anchors_are_those_of_mined_pairs_by_step() -> None:
     mined = draw_random_pairs(50, IMAGES, generator_for(1))
     semantic, control = (
         CombinedSampler(IMAGES, drawn.rows, 8, 0, drawn.anchors_only).epoch(2)

@@ -89,7 +89,7 @@ def test_each_step_sees_two_views_of_its_items(tmp_path: Path, monkeypatch: pyte
     assert torch.equal(seen, pictures()[expected][..., 0, 0, 0].float())
 
 
-def test_metrics_come_every_ten_steps_and_at_each_epochs_end_with_what_observers_say(tmp_path: Path) -> None:
+def test_metrics_come_every_ten_steps_and_at_ends_of_epochs(tmp_path: Path) -> None:
     run(tmp_path, Recorder(), [Counter()], epochs=6)
     lines = read_metrics(tmp_path / "metrics.jsonl")
     assert [(line["step"], line["epoch"], line.get("seen")) for line in lines] == [
@@ -141,7 +141,7 @@ def test_a_single_bad_loss_is_forgiven() -> None:
     assert guard.check_now() and guard.last_loss == 2.0
 
 
-def test_speed_and_memory_are_told_but_not_written_among_the_metrics(tmp_path: Path) -> None:
+def test_speed_and_memory_are_returned_and_not_in_the_metrics(tmp_path: Path) -> None:
     chosen = plan()
     sampler = CombinedSampler(20, torch.zeros(4, 2, dtype=torch.long), 5, 0)
     device = torch.device("cpu")

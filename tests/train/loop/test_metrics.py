@@ -14,7 +14,7 @@ def write(folder: Path, done: int, steps: range) -> None:
         log.sync()
 
 
-def test_lines_after_the_checkpoint_are_dropped_and_written_again(tmp_path: Path) -> None:
+def test_lines_after_the_checkpoint_are_written_again(tmp_path: Path) -> None:
     write(tmp_path / "whole", 0, range(1, 9))
     write(tmp_path / "resumed", 0, range(1, 6))
     write(tmp_path / "resumed", 3, range(4, 9))

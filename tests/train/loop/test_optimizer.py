@@ -54,7 +54,7 @@ def test_sgd_is_todays_and_the_constant_group_stays_at_the_peak() -> None:
     assert outcomes == [{}, {}, {}]
 
 
-def test_lars_takes_steps_in_proportion_to_the_weights_and_leaves_biases_alone() -> None:
+def test_lars_adapts_the_steps_of_weights_and_not_of_biases() -> None:
     lr, decay = 0.5, 0.01
     before = {name: value.detach().clone() for name, value in Two().named_parameters()}
     twin = Two()
@@ -70,7 +70,7 @@ def test_lars_takes_steps_in_proportion_to_the_weights_and_leaves_biases_alone()
         torch.testing.assert_close(method.get_parameter(name), expected, msg=name)
 
 
-def test_a_clipped_rate_is_that_of_the_weight_or_the_learning_rate_whichever_is_less() -> None:
+def test_a_clipped_rate_never_exceeds_the_learning_rate() -> None:
     before = {name: value.detach().clone() for name, value in Two().named_parameters()}
     twin = Two()
     twin(None)["loss"].backward()

@@ -49,7 +49,7 @@ def test_gradients_go_through_the_statistics_of_the_whole_batch() -> None:
     )
 
 
-def test_equal_uncorrelated_views_cost_nothing_and_collapse_costs_the_width() -> None:
+def test_equal_uncorrelated_views_cost_0_and_collapse_costs_dim() -> None:
     corners = torch.tensor([[1.0, 1.0], [1.0, -1.0], [-1.0, 1.0], [-1.0, -1.0]], dtype=torch.float64)
     assert barlow_twins(corners, corners)["loss"].item() == pytest.approx(0.0, abs=1e-9)
     same = torch.ones(4, 3, dtype=torch.float64)

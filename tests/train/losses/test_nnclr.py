@@ -34,7 +34,7 @@ def test_neighbours_are_those_of_lightlys_memory_bank() -> None:
     torch.testing.assert_close(found, bank(rows))
 
 
-def test_absent_supports_are_never_found_and_without_any_a_view_stands_for_itself() -> None:
+def test_absent_supports_are_never_the_nearest() -> None:
     rows, supports = unit_features(5, 6, "rows"), unit_features(10, 6, "supports")
     supports[4:9] = rows
     found = nearest_supports(rows, supports, torch.arange(10) >= 4)
@@ -43,7 +43,7 @@ def test_absent_supports_are_never_found_and_without_any_a_view_stands_for_itsel
     assert torch.equal(nearest_supports(rows, 0 * supports, torch.ones(10, dtype=torch.bool)), rows)
 
 
-def test_neighbours_take_no_gradient_and_predictions_the_right_one() -> None:
+def test_only_predictions_have_a_gradient_and_it_is_the_oracles() -> None:
     rows = unit_features(5, 6, "rows").requires_grad_()
     for absent in (True, False):
         assert not nearest_supports(rows, rows.detach(), torch.full((5,), absent)).requires_grad

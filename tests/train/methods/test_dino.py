@@ -36,7 +36,7 @@ def test_loss_and_centre_are_lightlys_over_several_steps() -> None:
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_with_small_crops_the_loss_is_the_mean_over_all_pairs_of_two_views_and_lightlys(count: int) -> None:
+def test_with_local_crops_the_loss_is_lightlys_over_all_pairs(count: int) -> None:
     method = make("dino")
     oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     for step in range(2):

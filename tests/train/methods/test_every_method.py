@@ -56,7 +56,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, updates: str, 
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_number_is_a_finite_float32_scalar_and_only_the_loss_has_a_graph(name: str) -> None:
+def test_numbers_are_finite_scalars_and_the_loss_has_a_graph(name: str) -> None:
     for autocast in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             outcome = make(name)(batch(*views(0), generator_for(0)))
@@ -86,7 +86,7 @@ def test_all_that_is_trainable_learns_and_nothing_else(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEACHERS)
-def test_a_teacher_keeps_normalisation_statistics_of_its_own_in_train_mode(name: str) -> None:
+def test_a_teacher_has_its_own_normalisation_statistics(name: str) -> None:
     method = make(name).train()
     teacher = getattr(method, TEACHERS[name])[0]
     with torch.no_grad():
@@ -104,7 +104,7 @@ def test_a_teacher_skips_no_block_where_the_student_does(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TEACHERS)
-def test_a_teacher_follows_in_float32_even_with_a_momentum_near_one(name: str) -> None:
+def test_a_teacher_moves_in_float32_with_a_momentum_near_1(name: str) -> None:
     method = make(name, momentum=0.9999)
     weight = getattr(method, TEACHERS[name])[0].layer.weight
     before = weight.clone()

@@ -12,7 +12,7 @@ def test_before_the_window_is_full_every_image_meets_itself() -> None:
     assert torch.equal(method.choose_positives(ROWS, ROWS, generator_for(0)), ROWS)
 
 
-def test_banks_hold_unit_features_of_the_first_views_in_the_rows_of_their_images() -> None:
+def test_banks_hold_the_features_of_first_views_by_image() -> None:
     method, rows = graphnnclr().eval(), torch.tensor([7, 30, 2])
     pixels = images()
     expected = torch.nn.functional.normalize(method.backbone(pixels[torch.cat([rows, rows.flip(0)])])[:3], dim=1)
@@ -42,7 +42,7 @@ def test_a_mined_pair_that_was_dealt_stays() -> None:
     assert torch.equal(method.choose_positives(ROWS, dealt, generator_for(0)), dealt)
 
 
-def test_a_prior_gives_partners_before_the_first_step_and_adds_a_vote_later() -> None:
+def test_a_prior_gives_partners_first_and_a_vote_later() -> None:
     pairs = torch.tensor([[0, 3], [5, 8], [5, 13]])
     method = graphnnclr(graph_prior=True)
     method.take_index(PairIndex.of(pairs, IMAGES))

@@ -149,7 +149,7 @@ def test_the_key_encoders_normalisation_keeps_its_own_statistics() -> None:
     assert not torch.allclose(key_norm.running_var, query_norm.running_var)
 
 
-def test_keys_meet_the_normalisation_in_another_order_than_queries() -> None:
+def test_keys_are_normalised_in_another_order_than_queries() -> None:
     seen = {}
 
     class Recorder(Flat):

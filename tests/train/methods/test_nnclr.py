@@ -10,7 +10,7 @@ def projections(method: torch.nn.Module, view: torch.Tensor) -> torch.Tensor:
         return F.normalize(method.head(method.backbone(view)), dim=1)
 
 
-def test_the_loss_is_the_papers_and_the_queue_is_read_before_it_is_written() -> None:
+def test_the_loss_is_the_papers_with_the_queue_before_the_step() -> None:
     """With the step's own projections in the queue already, each view would be its own nearest neighbour."""
     method = make("nnclr")
     for step in range(3):

@@ -5,7 +5,7 @@ from miner.learning.randomness import generator_for
 from tests.train.methods.tiny import BATCH, batch, make, views
 
 
-def test_the_loss_is_lightlys_on_projections_of_one_batch_of_both_views() -> None:
+def test_the_loss_is_lightlys_on_one_batch_of_both_views() -> None:
     method, twin = make("simclr"), make("simclr")
     first, second = views(0)
     outcome = method(batch(first, second, generator_for(0)))

@@ -46,7 +46,7 @@ def test_it_is_measured_every_so_many_epochs_and_at_the_end(workspace: Workspace
     assert record["n_gallery"] + record["n_test"] == 64 and record["k"] == record["n_gallery"]
 
 
-def test_eval_knn_measures_the_same_on_the_last_and_on_the_best_weights(workspace: Workspace) -> None:
+def test_eval_knn_measures_the_same_on_last_and_best_weights(workspace: Workspace) -> None:
     online = json.loads((workspace.run("moco") / "manifest.json").read_text())["online_knn"]
     last, best = (knn(KnnOptions(device="cpu", best=best), workspace).record for best in (False, True))
     assert last["results"][0]["trained"] == online["last"] and best["results"][0]["trained"] == online["best"]
@@ -78,9 +78,7 @@ class Still(Method):
         raise NotImplementedError
 
 
-def test_the_best_weights_are_those_of_the_first_highest_accuracy(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_best_weights_are_those_of_the_first_highest_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     found = labelled_part(find_inputs(write_shards(tmp_path, images=48), with_pairs=False), 40)
     assert len(found.gallery.entries) + len(found.test.entries) == 40
     accuracies = iter([10.0, 30.0, 20.0, 30.0])

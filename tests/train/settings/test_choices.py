@@ -116,7 +116,7 @@ def test_crops_that_do_not_fit_are_refused() -> None:
         choose(32, "cifar", None, local_size=32)
 
 
-def test_without_small_crops_the_augmentation_decides_unless_asked() -> None:
+def test_without_local_crops_the_augmentation_decides_the_area() -> None:
     assert choose_crops(TrainOptions(), 224, "imagenet", None) == {
         "augmentation": "moco",
         "least_area": 0.2,

@@ -6,7 +6,7 @@ from miner.train.settings.options import TrainOptions
 
 
 @pytest.mark.parametrize("method", METHOD_DEFAULTS)
-def test_what_is_not_given_is_the_methods_default_and_what_it_has_not_is_none(method: str) -> None:
+def test_options_not_given_are_the_methods_defaults_or_none(method: str) -> None:
     options = TrainOptions.parse({"method": method})
     assert options.lr == METHOD_DEFAULTS[method].lr
     for name in METHOD_OPTIONS:
@@ -67,7 +67,7 @@ def test_the_help_tells_the_defaults_of_every_method() -> None:
         assert f"{method}: {defaults.summary}" in TrainOptions.model_fields["method"].description
 
 
-def test_an_optimizer_brings_its_rate_and_decay_which_given_values_replace() -> None:
+def test_given_values_replace_the_defaults_of_an_optimizer() -> None:
     lars, adamw = (TrainOptions(method="vicreg", optimizer=name) for name in ("lars", "adamw"))
     assert (lars.lr, lars.weight_decay, lars.decay_on) == (0.3, 1e-6, "weights")
     assert (adamw.lr, adamw.weight_decay, adamw.decay_on) == (5e-4, 0.04, "weights")

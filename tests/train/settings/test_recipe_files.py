@@ -42,7 +42,7 @@ def test_every_method_has_its_settings_spelt_out() -> None:
         assert set(METHOD_DEFAULTS[values["method"]].settings) - optional <= values.keys(), path
 
 
-def test_the_data_sets_have_the_methods_that_were_published_for_them() -> None:
+def test_data_sets_have_the_methods_published_for_them() -> None:
     found = {
         folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in FOLDER.iterdir() if folder.is_dir()
     }

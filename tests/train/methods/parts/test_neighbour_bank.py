@@ -55,7 +55,7 @@ def test_rings_write_over_their_oldest_list_and_once_an_epoch() -> None:
     torch.testing.assert_close(bank.features, on_circle(4, *DEGREES[1:]))
 
 
-def test_the_graph_is_the_first_others_of_every_list_in_the_window() -> None:
+def test_graph_edges_are_the_first_others_of_every_list() -> None:
     bank = five()
     bank.take(torch.arange(5), on_circle(*DEGREES), epoch(1))
     bank.take(torch.arange(2), on_circle(6, 10), epoch(2))

@@ -115,7 +115,7 @@ def test_simclr_contrasts_a_pair_with_the_views_of_other_items(masked: bool) -> 
 
 
 @pytest.mark.parametrize("masked", [False, True])
-def test_nnclr_contrasts_neighbours_with_the_predictions_of_other_items(masked: bool) -> None:
+def test_nnclr_contrasts_neighbours_with_other_items_predictions(masked: bool) -> None:
     batch, method = with_partners(), ready("nnclr")
     queue = method.queue[: int(method.queued)].clone()
     z = [method.head(method.backbone(view)) for view in (batch.first, batch.second)]
@@ -164,7 +164,7 @@ def cross(query: Tensor, key: Tensor, negatives: list[Tensor]) -> Tensor:
     return cross_entropy(2 * query, key, negatives)
 
 
-def test_the_images_of_the_queue_survive_a_checkpoint_and_partners_do_not_enter_it() -> None:
+def test_queue_images_survive_a_checkpoint_without_partners() -> None:
     method = ready("moco")
     method(with_partners())
     assert method.queued.item() == 3 * BATCH and method.queue_rows[:24].tolist() == [*range(8, 24), *range(8)]
@@ -174,7 +174,7 @@ def test_the_images_of_the_queue_survive_a_checkpoint_and_partners_do_not_enter_
 
 
 @pytest.mark.parametrize("name", [name for name in METHOD_DEFAULTS if name != "barlow"])
-def test_steps_with_partners_learn_in_bfloat16_with_parts_of_nearly_equal_size(name: str) -> None:
+def test_steps_with_partners_learn_in_bfloat16_in_uneven_parts(name: str) -> None:
     backbone = TinyBackbone()
     backbone.norm = SplitBatchNorm2d(WIDTH, splits=3)
     method = make(name, backbone)

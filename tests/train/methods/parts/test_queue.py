@@ -3,7 +3,7 @@ import torch
 from miner.train.methods.parts.queue import empty_slots, enqueue
 
 
-def test_a_queue_that_is_no_multiple_of_the_batch_wraps_around_without_losing_a_row() -> None:
+def test_a_queue_of_uneven_size_wraps_around_and_loses_no_row() -> None:
     queue, queued = torch.zeros(7, 1), torch.zeros((), dtype=torch.long)
     stream = torch.arange(1.0, 13.0).view(4, 3, 1)
     for step, rows in enumerate(stream, 1):
