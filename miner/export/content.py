@@ -1,24 +1,27 @@
-"""The content of an export: images, chosen pairs, and their shards."""
+"""The content of an export: images, the pairs that are chosen, and the shards of both."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.pairs.selection import capped
+from miner.artifacts.pairs.table import read_pairs
 from miner.artifacts.workspace import Workspace
 from miner.engine import AnyPath, Unit
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
-from miner.export.originals import Original, open_originals
 from miner.export.plan import JSON_BYTES, Shard, image_sample_sizes, pair_sample_sizes, plan_shards
-from miner.export.selection import choose_pairs, mined_pairs
-from miner.export.write import ImageShard, PairShard
+from miner.export.write import ImageShard, Original, PairShard, open_originals
 from miner.source import Source
 
 _MEGABYTE = 1_000_000
@@ -29,11 +32,9 @@ class Content:
     """Images and pairs of an export.
 
     Attributes:
-        options: of the export.
         images: the metadata table, by row.
         pairs: chosen pairs, in the order of the mined table.
         left_out: how many pairs were left out, by reason.
-        source: of the image bytes.
         originals: the images, by row.
     """
 
@@ -119,3 +120,38 @@ def read_content(
     pairs, left_out = choose_pairs(mined_pairs(workspace.pairs / "pairs.parquet"), reject, options.max_degree)
     source, originals = open_originals(embeddings.source.spec, images)
     return Content(options, images, pairs, left_out, source, originals)
+
+
+def mined_pairs(path: Path) -> pa.Table:
+    """The mined pairs, with a `pair_key` that does not depend on which pairs are exported.
+
+    Raises:
+        MinerError: the file is missing or damaged.
+    """
+    table = read_pairs(path)
+    return table.add_column(0, "pair_key", pa.array([f"pair-{row:09d}" for row in range(len(table))], pa.string()))
+
+
+def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> tuple[pa.Table, dict[str, int]]:
+    """The pairs to export, in the order of the table, and how many were left out for each reason.
+
+    Rejected pairs are left out first, so that they do not count under `max_degree`.
+    """
+    keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
+    keep = np.asarray([tuple(sorted(pair)) not in reject for pair in keys], bool)
+    left_out: dict[str, Any] = {"rejected": len(keep) - int(keep.sum()), "max_degree": 0}
+    if max_degree is not None and keep.any():
+        rows = np.flatnonzero(keep)
+        chosen = table.take(pa.array(rows))
+        a, b = chosen["a"].to_numpy(), chosen["b"].to_numpy()
+        under = _under_degree(a, b, chosen["similarity"].to_numpy().astype(np.float64), max_degree)
+        left_out["max_degree"] = len(rows) - int(under.sum())
+        keep[rows[~under]] = False
+    return table.filter(pa.array(keep)), left_out
+
+
+def _under_degree(a: Rows, b: Rows, similarity: NDArray[np.float64], max_degree: int) -> NDArray[np.bool_]:
+    """Whether `capped` keeps the pair of each row, bool (m,). A pair in both orders counts once and keeps both rows or none."""
+    codes = np.minimum(a, b) * (max(int(a.max()), int(b.max())) + 1) + np.maximum(a, b)
+    _, first, pair_of_row = np.unique(codes, return_index=True, return_inverse=True)
+    return np.asarray(capped(a[first], b[first], similarity[first], max_degree)[pair_of_row], bool)

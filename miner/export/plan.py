@@ -20,7 +20,6 @@ class Shard:
     Attributes:
         kind: "images" or "pairs".
         set_name: of the shard set it belongs to; all samples of a set have the same fields.
-        name: of the file.
         fields: of each sample, as readers name them: ("a.jpg", "b.jpg", "json").
         rows: int64, of the images (or of the pairs, in their table) that it holds, in order.
         size_bytes: of the file.
@@ -37,10 +36,7 @@ class Shard:
 def split_by_size(sizes: NDArray[np.int64], largest_bytes: int, most: int | None = None) -> list[range]:
     """Runs of consecutive samples that fit in a shard. A sample that is larger than a shard gets one of its own.
 
-    Args:
-        sizes: bytes of each sample inside a tar.
-        largest_bytes: of a shard.
-        most: samples in a shard; None for no limit.
+    `sizes` are the bytes of each sample inside a tar. `most` limits the samples of a shard.
     """
     shards, start, filled = [], 0, 0
     for number, size in enumerate(sizes.tolist()):

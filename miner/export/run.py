@@ -17,8 +17,6 @@ from miner.machine.executor import executor_for
 if TYPE_CHECKING:
     from miner.export.content import Content
 
-_MEGABYTE = 1_000_000
-
 
 def export(options: ExportOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Write `shards/`. Finished shards of an interrupted run are kept.
@@ -115,7 +113,6 @@ def _lines(manifest: Record, stage: ExportTarget) -> list[str]:
     left_out = {"rejected": "rejected by reviewers", "max_degree": "over --max-degree"}
     reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
     return [
-        f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, "
-        f"{total / _MEGABYTE:,.0f} MB, in {stage.folder}",
+        f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, {total / 1e6:,.0f} MB, in {stage.folder}",
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]

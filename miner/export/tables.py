@@ -13,12 +13,7 @@ IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "extension", "label", "width
 
 
 def image_table(shards: Sequence[Shard], images: pa.Table) -> pa.Table:
-    """One row per image. `shard` and `offset` say where its bytes begin; they are null if there are no image shards.
-
-    Args:
-        shards: of the export.
-        images: the metadata table.
-    """
+    """The metadata table with `shard` and `offset`, where the bytes of an image begin; null if there are no image shards."""
     sizes = images["bytes"].to_numpy()
     names = np.full(len(images), None, object)
     offsets = np.zeros(len(images), np.int64)

@@ -14,12 +14,8 @@ _OWN_NAMES = ("manifest.json", "request.json", "pairs.parquet", "images.parquet"
 
 
 def open_target(options: ExportOptions, workspace: Workspace, request: Record) -> "ExportTarget":
-    """The folder that an export writes to.
+    """The folder that an export writes to; `request` is all that decides its bytes.
 
-    Args:
-        options: of the export.
-        workspace: of the export.
-        request: all that decides its bytes.
     Raises:
         UsageError: the URL cannot be used at all, or not by several processes.
     """
@@ -36,10 +32,6 @@ class ExportTarget:
     """The folder of an export, on this machine or behind a URL. It is begun, continued, finished or refused as a `Stage` is.
 
     It may hold files of others: `--force` removes what an export wrote, and nothing else.
-
-    Args:
-        folder: need not exist.
-        request: all that decides the bytes of the export.
     """
 
     def __init__(self, folder: AnyPath, request: Record) -> None:
@@ -90,13 +82,12 @@ class ExportTarget:
 
     def _own_names(self) -> list[str]:
         """The files of exports in the folder, the manifest first."""
-        return sorted(filter(_is_own, _names_below(self.folder)), key=lambda name: (name != "manifest.json", name))
-
-
-def _names_below(folder: AnyPath) -> list[str]:
-    if isinstance(folder, Path):
-        return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return folder.names()
+        folder = self.folder
+        if isinstance(folder, Path):
+            names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+        else:
+            names = folder.names()
+        return sorted(filter(_is_own, names), key=lambda name: (name != "manifest.json", name))
 
 
 def _is_own(name: str) -> bool:

@@ -1,27 +1,77 @@
-"""Writing one shard, in this process or another. The bytes of a shard depend on the arguments only."""
+"""Reading original images and writing one shard, in this process or another.
 
+The bytes of an image are checked against the sha256 of the metadata table. The bytes of a shard depend on the arguments only.
+"""
+
+import copy
+import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 
-from miner.artifacts.embeddings.images import EmbeddedImage
+from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
 from miner.artifacts.embeddings.vectors import Rows
 from miner.engine import DigestedFile
 from miner.engine.tar import write_tar
-from miner.export.originals import Original, read_original
+from miner.errors import MinerError
 from miner.export.plan import JSON_BYTES
-from miner.source import Source
+from miner.source import Entry, Source, open_source
 from miner.source.keys import is_clean
 
 _READ_AHEAD_BYTES = 256_000_000
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False).encode
 
 Member = tuple[str, bytes]
+
+
+class Original(NamedTuple):
+    """An embedded image, and the entry of the source that holds its bytes."""
+
+    entry: Entry
+    image: EmbeddedImage
+
+
+def open_originals(spec: str, metadata: pa.Table) -> tuple[Source, list[Original]]:
+    """The source, ready to be sent to another process, and the images by row.
+
+    Raises:
+        MinerError: an image is no longer in the source.
+    """
+    source = open_source(spec)
+    entries = {entry.key: entry for entry in source.entries}
+    originals = []
+    for image in embedded_images(metadata):
+        if image.key not in entries:
+            raise MinerError(f"The image {image.path} of {spec} is gone since it was embedded.")
+        originals.append(Original(entries[image.key], image))
+    reader: Any = copy.copy(source)
+    reader.entries = []  # a worker gets the entries of its own shard
+    return reader, originals
+
+
+def read_original(source: Source, original: Original) -> bytes:
+    """The bytes of an image.
+
+    Raises:
+        MinerError: the image is gone, or has changed since it was embedded.
+    """
+    name = f"The image {original.entry.path} of {source.spec}"
+    try:
+        data = source.read(original.entry)
+    except OSError as error:
+        raise MinerError(f"{name} is gone since it was embedded ({error}).") from error
+    if hashlib.sha256(data).hexdigest() != original.image.sha256:
+        raise MinerError(
+            f"{name} has changed since it was embedded. Run `miner embed --force` and `miner pairs --force` again."
+        )
+    return data
+
+
 Originals = Sequence[Original] | Mapping[int, Original]
 
 
@@ -30,7 +80,6 @@ class ImageShard:
     """Images of a source as samples KEY.EXTENSION, KEY.json.
 
     Attributes:
-        source: to read from.
         originals: by row.
         rows: of the images, in order.
         size_bytes: of the shard.
@@ -63,7 +112,6 @@ class PairShard:
     """Pairs as samples PAIRKEY.a.EXTENSION, PAIRKEY.b.EXTENSION, PAIRKEY.json; by reference PAIRKEY.json alone.
 
     Attributes:
-        source: to read from.
         originals: by row.
         pairs: pair_key, a and b (rows of the images), similarity; in order.
         size_bytes: of the shard.
@@ -84,13 +132,9 @@ class PairShard:
         _write(record, shard, self.size_bytes, members)
 
     def __getstate__(self) -> dict[str, Any]:
-        rows = self._rows()
-        shard_of = self.shard_of
-        return {
-            **vars(self),
-            "originals": {row: self.originals[row] for row in rows},
-            "shard_of": None if shard_of is None else {row: shard_of[row] for row in rows},
-        }
+        rows, shard_of = self._rows(), self.shard_of
+        names = None if shard_of is None else {row: shard_of[row] for row in rows}
+        return {**vars(self), "originals": {row: self.originals[row] for row in rows}, "shard_of": names}
 
     def _with_images(self) -> Iterator[Member]:
         """Members part by part. Each image of a part is read once, in the order of the source, because a source may be slow."""

@@ -32,7 +32,6 @@ class About:
 
     Attributes:
         name: what a reader passes to `load_dataset`.
-        authors: may be empty.
         facts: how the pairs were mined.
         commands: that make the data set again.
         pairs: the manifest of the pairs, with the counts and the precision of those that were exported.
@@ -63,12 +62,7 @@ def describe(
     provenance: Provenance,
     command: str,
 ) -> About:
-    """What card and Croissant record say, from the options, with defaults from the manifests.
-
-    Args:
-        provenance: records of the workspace.
-        command: the `miner publish` that is running.
-    """
+    """What card and Croissant record say, from the options, with defaults from the manifests; `command` is the running one."""
     source = public_source(provenance.embeddings.source.spec)
     authors = [author.strip() for author in (options.author or "").split(";")]
     return About(
@@ -106,11 +100,8 @@ def _limits(provenance: Provenance) -> list[str]:
         heritage = (
             f"The encoder has seen labels ({seen}), and carries them into the pairs: they are not free of supervision"
         )
-    known = (
-        ""
-        if pairs.labels and pairs.labels.precision is not None
-        else ", and these images have no labels to measure it by"
-    )
+    measured = pairs.labels and pairs.labels.precision is not None
+    known = "" if measured else ", and these images have no labels to measure it by"
     return [
         f"{heritage}. Its blind spots and its biases (what its training images showed, and whom) are those of the pairs.",
         "The band belongs to this encoder and these images; the same numbers mean something else elsewhere.",

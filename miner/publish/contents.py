@@ -1,8 +1,8 @@
-"""The files of a data set: shards and tables as the workspace has them, and the configurations that they form."""
+"""The files of a data set, the configurations that they form, and the types of columns in a card's `dataset_info`."""
 
 import json
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,8 @@ from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.errors import MinerError
-from miner.publish.features import Feature, sample_features, table_features
+
+Feature = dict[str, Any]
 
 DATA = "data"
 _MINED = "mined"
@@ -30,18 +31,16 @@ _ABOUT = {
     "duplicates": "near-identical pairs above the band and pairs of equal files, which are not among the pairs",
     "groups": "which images belong together, by connected components and by complete linkage",
 }
+_LABELS = ("label", "label_a", "label_b")
+_NARROW = {"similarity": "float32", **dict.fromkeys(("width", "height", *_LABELS), "int32")}
+_DTYPES = {name: name for name in ("string", "bool", "int8", "int16", "int32", "int64")}
+_DTYPES |= {"large_string": "string", "float": "float32", "double": "float64"}
+_BY_TYPE = ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"))
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of the workspace, and its name in the repository.
-
-    Attributes:
-        path: in the workspace.
-        name: in the repository, with `/`.
-        record: {"bytes", "sha256"} as the manifest of its stage says.
-        rows: samples or rows that it holds; 0 for files without rows.
-    """
+    """A file of the workspace, its name in the repository, its record in the manifest of its stage, and its rows or samples."""
 
     path: Path
     name: str
@@ -62,7 +61,6 @@ class Config:
     """A configuration of the data set, as `load_dataset(NAME, config.name)` takes it.
 
     Attributes:
-        name: such as `pairs`.
         kind: the name without the image formats that `images-jpg` or `pairs-inline-jpg-png` add.
         files: in order, at least one.
         pattern: a glob of their names.
@@ -114,9 +112,6 @@ class Contents:
 def read_contents(workspace: Workspace, shards: ShardsManifest, pairs: PairsManifest) -> Contents:
     """The files that the export wrote, and the tables of `miner pairs` that belong to them.
 
-    Args:
-        workspace: that holds the stages.
-        shards, pairs: their manifests.
     Raises:
         MinerError: there is no pair, or a file is missing or damaged.
     """
@@ -180,3 +175,35 @@ def _first_record(path: Path) -> dict[str, Any]:
     except (tarfile.TarError, OSError, EOFError, ValueError) as error:
         raise MinerError(f"{path} is missing or damaged ({error}). Run `miner export --force` again.") from error
     raise MinerError(f"{path} holds no sample. Run `miner export --force` again.")
+
+
+def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Feature] | None:
+    """Features of a table; None if a column has a type that a card cannot state."""
+    types = [_DTYPES.get(str(field.type)) for field in schema]
+    named = [_feature(name, dtype, classes) for name, dtype in zip(schema.names, types, strict=True) if dtype]
+    return named if len(named) == len(schema) else None
+
+
+def sample_features(fields: Sequence[str], record: Mapping[str, Any], classes: Sequence[str] | None) -> list[Feature]:
+    """Features of a WebDataset.
+
+    Args:
+        fields: of each sample, as in ("a.jpg", "b.jpg", "json"); all but the last are images.
+        record: the JSON of one sample.
+        classes: names of the labels.
+    """
+    images = [{"name": field, "dtype": "image"} for field in fields if field != "json"]
+    struct = [_feature(name, _dtype(name, value), classes) for name, value in record.items()]
+    own = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]
+    return [*images, {"name": "json", "struct": struct}, *own]
+
+
+def _feature(name: str, dtype: str, classes: Sequence[str] | None) -> Feature:
+    if name in _LABELS and classes:
+        return {"name": name, "dtype": {"class_label": {"names": {str(n): label for n, label in enumerate(classes)}}}}
+    return {"name": name, "dtype": dtype}
+
+
+def _dtype(name: str, value: Any) -> str:
+    narrow = _NARROW.get(name)
+    return narrow or next((dtype for kind, dtype in _BY_TYPE if isinstance(value, kind)), "string")

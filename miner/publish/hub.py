@@ -9,21 +9,15 @@ from typing import Any
 
 from miner.engine import Record, explained
 from miner.errors import MinerError
+from miner.publish.link_files import first_names
 
 _OWN_OF_THE_HUB = {".gitattributes"}
 _HIDDEN = [".*", "*/.*", "request.json"]
-_NAMES_SHOWN = 3
 
 
 @dataclass(frozen=True)
 class Upload:
-    """Where the data set is on the Hub.
-
-    Attributes:
-        url: of its page.
-        commit: of its files.
-        fresh: False if the repository had every file already.
-    """
+    """Where the data set is on the Hub: its page and its commit. Not fresh if the repository had every file already."""
 
     url: str
     commit: str
@@ -36,7 +30,6 @@ def upload(
     """Upload the files of the folder that the repository lacks. An interrupted upload continues.
 
     Args:
-        folder: with these files.
         files: name in the folder -> {"bytes", "sha256"}.
         repository: ORG/NAME.
         title: of the data set, for the message of the commit.
@@ -60,9 +53,8 @@ def upload(
         url = f"{api.endpoint}/datasets/{repository}"
         remote = {file.rfilename: file for file in found.siblings or [] if file.rfilename not in _OWN_OF_THE_HUB}
         others = sorted(name for name in remote if name not in files)
-        changed = sorted(
-            name for name in remote.keys() & files.keys() if not _same(folder / name, files[name], remote[name])
-        )
+        both = sorted(remote.keys() & files.keys())
+        changed = [name for name in both if not _same(folder / name, files[name], remote[name])]
         if not force and (others or changed):
             raise MinerError(_refusal(url, others, changed))
         data_folders = {name.partition("/")[0] for name in files if "/" in name}
@@ -94,10 +86,7 @@ def _same(path: Path, record: Record, remote: Any) -> bool:
 
 
 def _refusal(url: str, others: list[str], changed: list[str]) -> str:
-    names = [f"{name} (another)" for name in changed] + others
-    shown = ", ".join(names[:_NAMES_SHOWN]) + (
-        f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    )
+    shown = first_names([f"{name} (another)" for name in changed] + others)
     return (
         f"{url} holds files that are not of this data set: {shown}. Choose another name, or use --force, which replaces files "
         "of the same names, removes those that lie between the data files, and leaves the rest."

@@ -51,17 +51,14 @@ class Licences:
         """The fields of a card: `license`, and name and link of a licence that the Hub does not know."""
         names = list(dict.fromkeys("other" if licence.is_url else licence.text for licence in self.all))
         fields: dict[str, object] = {"license": names[0] if len(names) == 1 else names}
-        links = [licence.text for licence in self.all if licence.is_url]
-        if links:
+        if links := [licence.text for licence in self.all if licence.is_url]:
             fields |= {"license_name": "see-license-link", "license_link": links[0]}
         return fields
 
 
 def licences(options: PublishOptions, *, images: bool) -> Licences:
-    """The licences that were given.
+    """The licences that were given; `images` says whether images are published.
 
-    Args:
-        images: whether images are published.
     Raises:
         UsageError: a licence is missing or unknown; the message names the option.
     """

@@ -3,7 +3,7 @@
 import errno
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from miner.artifacts.stage import differences, request_of
@@ -11,10 +11,9 @@ from miner.engine import Record, file_record
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
 
-STAGE = "publish"
 _RECORDS = {"manifest.json", "request.json"}
 _UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
-_NAMES_SHOWN = 3
+_REMEDY = "Run `miner pairs --force` and `miner export --force` again."
 
 
 def link_or_copy(file: DataFile, path: Path) -> None:
@@ -37,31 +36,26 @@ def link_or_copy(file: DataFile, path: Path) -> None:
         raise MinerError(f"{file.path} is damaged: its bytes are not those of its manifest. {_REMEDY}")
 
 
-_REMEDY = "Run `miner pairs --force` and `miner export --force` again."
-
-
 def prepare_folder(folder: Path, request: Record, force: bool) -> None:
-    """Pass if the folder is free for this request. With `force`, remove what publish wrote there, and nothing else.
+    """Pass if the folder is free for a request, whose `files` will be written. With `force`, remove what publish wrote there.
 
-    Args:
-        request: its `files` are the names that will be written.
     Raises:
         MinerError: the folder belongs to a workspace, holds files that publish did not write, or holds another data set and
             `force` is False.
     """
     old = _earlier_request(folder)
-    written = set(old["files"]) if old else set()
-    found = _files(folder)
+    written, found = set(old["files"]) if old else set(), _files(folder)
     unlisted = sorted(found - written)
     data_folders = {name.partition("/")[0] for name in request["files"] if "/" in name}
     between = [name for name in unlisted if name.partition("/")[0] in data_folders and name not in request["files"]]
     if between:
         raise MinerError(
-            f"{_shown(folder, between)} would be read as part of the data set, and publish did not write it. Move it away first."
+            f"{first_names([str(folder / name) for name in between])} would be read as part of the data set, and publish did "
+            "not write it. Move it away first."
         )
     if unlisted and not force:
         raise MinerError(
-            f"{folder} holds files that publish did not write: {_shown(Path(), unlisted)}. Choose an empty folder, or use "
+            f"{folder} holds files that publish did not write: {first_names(unlisted)}. Choose an empty folder, or use "
             "--force, which replaces files of the same names and leaves the others."
         )
     if old and old != request and not force:
@@ -74,15 +68,11 @@ def prepare_folder(folder: Path, request: Record, force: bool) -> None:
 
 
 def _earlier_request(folder: Path) -> Record | None:
-    """What an earlier publish was asked for, finished or not.
-
-    Raises:
-        MinerError: the folder is another stage's, or a workspace.
-    """
+    """What an earlier publish was asked for, finished or not. Refuse the folder of another stage, or of a workspace."""
     if folder.exists() and not folder.is_dir():
         raise MinerError(f"{folder} is a file. Choose a folder with --to.")
     old = request_of(folder)
-    foreign = (old or (folder / "manifest.json").exists()) and (old or {}).get("stage") != STAGE
+    foreign = (old or (folder / "manifest.json").exists()) and (old or {}).get("stage") != "publish"
     if foreign or (folder / "run.json").exists():
         raise MinerError(f"{folder} belongs to a workspace. Choose another folder with --to.")
     return old
@@ -105,6 +95,6 @@ def _remove(folder: Path, names: Collection[str]) -> None:
             parent.rmdir()
 
 
-def _shown(folder: Path, names: list[str]) -> str:
-    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
-    return ", ".join(str(folder / name) for name in names[:_NAMES_SHOWN]) + more
+def first_names(names: Sequence[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -39,12 +39,7 @@ def public_encoder(name: str) -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The records of the stages that a data set comes from.
-
-    Attributes:
-        embeddings, pairs, shards: manifests.
-        logged: run.json by stage, for dates and versions; may be empty.
-    """
+    """The manifests of the stages that a data set comes from, and by stage what run.json logged, which may be nothing."""
 
     embeddings: EmbeddingsManifest
     pairs: PairsManifest
@@ -84,8 +79,7 @@ class Provenance:
 
     def facts(self) -> list[tuple[str, str]]:
         """What decided which pairs were mined, as (name, value) rows of a table."""
-        embeddings, pairs = self.embeddings, self.pairs
-        encoder = embeddings.encoder
+        embeddings, pairs, encoder = self.embeddings, self.pairs, self.embeddings.encoder
         vectors = f"{embeddings.dim}-d, stored as {embeddings.dtype}, computed in {embeddings.precision}"
         duplicates = f"{pairs.duplicates:,} pairs above {pairs.request.band.high:g} or of equal files"
         return [

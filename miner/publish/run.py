@@ -2,44 +2,78 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from miner import __version__
 from miner.artifacts.published import PublishedManifest
 from miner.artifacts.stage import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
-from miner.engine import Progress, Result, Unit, finished_items, json_bytes, run, write_bytes, write_json
-from miner.engine.digest import file_record
-from miner.engine.records import Record, fingerprint, signed
+from miner.engine import Progress, Record, Result, Unit, file_record, fingerprint, finished_items, json_bytes, run
+from miner.engine.atomic import write_bytes, write_json
+from miner.engine.records import signed
+from miner.errors import UsageError
 from miner.machine.memory import format_bytes
-from miner.publish.destination import Destination, destination
+from miner.publish.about import About, describe
+from miner.publish.card import card
+from miner.publish.contents import DATA, DataFile, read_contents
+from miner.publish.croissant import croissant
+from miner.publish.hub import upload
+from miner.publish.licences import licences
+from miner.publish.link_files import link_or_copy, prepare_folder
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import public_encoder
+from miner.publish.provenance import Provenance, command_line, public_encoder
 
-if TYPE_CHECKING:
-    from miner.publish.about import About
-    from miner.publish.contents import DataFile
+_REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A folder of this machine, and the repository that the folder is uploaded to, if any."""
+
+    folder: Path
+    repository: str | None = None
+
+    @property
+    def name(self) -> str:
+        """What a reader passes to `load_dataset`."""
+        return self.repository or self.folder.name
+
+
+def destination(to: str | None, workspace: Workspace) -> Destination:
+    """The meaning of `--to`. A data set for the Hub is first written to the workspace.
+
+    Raises:
+        UsageError: `to` names neither a folder nor a data set repository.
+    """
+    if to is None:
+        return Destination(workspace.published)
+    if to.startswith("hf://"):
+        repository = to.removeprefix("hf://").removeprefix("datasets/").rstrip("/")
+        if not _REPOSITORY.fullmatch(repository):
+            raise UsageError(f"--to {to}: write hf://ORG/NAME, with letters, digits, '.', '_' and '-'.")
+        return Destination(workspace.published, repository)
+    if "://" in to:
+        raise UsageError(f"--to {to}: publish writes to a folder of this machine or to hf://ORG/NAME.")
+    return Destination(Path(to).expanduser())
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What will be published, before anything is written.
+    """What will be published: files of the workspace, and by name the texts that publish writes itself.
 
-    Attributes:
-        about: what card and Croissant record say.
-        texts: content of the files that publish writes itself, by name.
-        request: all that decides the bytes.
+    The request is all that decides the bytes.
     """
 
-    about: "About"
+    about: About
     texts: Mapping[str, bytes]
     request: Record
 
     @property
-    def files(self) -> "Sequence[DataFile]":
+    def files(self) -> Sequence[DataFile]:
         return self.about.contents.files
 
 
@@ -65,13 +99,6 @@ def publish(options: PublishOptions, workspace: Workspace, *, force: bool = Fals
 
 
 def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -> Draft:
-    from miner.publish.about import describe
-    from miner.publish.card import card
-    from miner.publish.contents import DATA, read_contents
-    from miner.publish.croissant import croissant
-    from miner.publish.licences import licences
-    from miner.publish.provenance import Provenance, command_line
-
     provenance = Provenance.read(workspace)
     shards = provenance.shards
     contents = read_contents(workspace, shards, provenance.pairs)
@@ -107,7 +134,7 @@ def _shard_manifest(shards: Record) -> bytes:
     return json_bytes(signed({**shards, "encoder": encoder}))
 
 
-def _checksums(texts: Mapping[str, bytes], files: "Sequence[DataFile]") -> bytes:
+def _checksums(texts: Mapping[str, bytes], files: Sequence[DataFile]) -> bytes:
     """The lines of SHA256SUMS, as `sha256sum -c` reads them."""
     sums = {name: hashlib.sha256(content).hexdigest() for name, content in texts.items()}
     sums |= {file.name: file.sha256 for file in files}
@@ -115,8 +142,6 @@ def _checksums(texts: Mapping[str, bytes], files: "Sequence[DataFile]") -> bytes
 
 
 def _write(draft: Draft, stage: Stage, force: bool) -> Record:
-    from miner.publish.link_files import link_or_copy, prepare_folder
-
     prepare_folder(stage.folder, draft.request, force)
     write_json(stage.folder / "request.json", draft.request)
     units = [Unit(file.name, (stage.folder / file.name,), partial(link_or_copy, file)) for file in draft.files]
@@ -131,8 +156,6 @@ def _write(draft: Draft, stage: Stage, force: bool) -> Record:
 
 
 def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool) -> Result:
-    from miner.publish.hub import upload
-
     assert target.repository is not None
     files = {**manifest["files"], "manifest.json": file_record(target.folder / "manifest.json")}
     done = upload(target.folder, files, target.repository, title=draft.about.title, private=private, force=force)

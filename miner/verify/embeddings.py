@@ -42,11 +42,7 @@ class VerifiedEmbeddings:
         return np.asarray(rows.fill_null(-1).to_numpy(), np.int64)
 
     def check_rows(self, where: str, column: str, rows: NDArray[np.int64], keys: pa.ChunkedArray) -> None:
-        """Refuse rows that a table calls by other keys than the embeddings do.
-
-        Raises:
-            MinerError: a row does not exist, or has another key.
-        """
+        """Refuse rows that do not exist, or that a table calls by other keys than the embeddings do."""
         if len(rows) and rows.max() >= len(self.metadata):
             raise MinerError(f"{where} names the row {rows.max()}, but there are {len(self.metadata)} images.")
         if len(wrong := np.flatnonzero(self.rows_of(keys) != rows)):
@@ -55,11 +51,7 @@ class VerifiedEmbeddings:
     def check_similarities(
         self, where: str, a: NDArray[np.int64], b: NDArray[np.int64], similarity: NDArray[np.float32]
     ) -> int:
-        """Compute the similarity of some pairs again, from the stored vectors; returns of how many.
-
-        Raises:
-            MinerError: one differs.
-        """
+        """Compute the similarity of some pairs again from the stored vectors, and refuse another; returns of how many."""
         chosen = np.sort(np.random.default_rng(0).permutation(len(a))[:SAMPLED_PAIRS])
         if not len(chosen):
             return 0

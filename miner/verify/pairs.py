@@ -15,13 +15,8 @@ _ROWS = 8192
 
 
 def check_pairs(folder: Folder, embeddings: VerifiedEmbeddings | None) -> int:
-    """Check every table of the stage; a sample of similarities is computed again.
+    """Check every table of the stage; returns how many similarities were computed again, from the embeddings if they are there.
 
-    Args:
-        folder: of the stage.
-        embeddings: that the pairs were mined from, if they are there.
-    Returns:
-        How many similarities were computed again.
     Raises:
         MinerError: something does not fit.
     """

@@ -1,6 +1,11 @@
-"""Tables and arrays of a stage, read with errors that name the file, and checks that several stages share."""
+"""Tables, arrays and samples of a stage, read with errors that name file and byte, and checks that several stages share."""
 
-from collections.abc import Sequence
+import json
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -8,8 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.errors import MinerError
+from miner.source.base import check_size
 from miner.source.keys import is_clean
+from miner.source.webdataset.tar_members import DamagedTarError, tar_members
 from miner.verify.survey import Folder
+
+_HEADER_BYTES = 512
 
 
 def read_table(folder: Folder, name: str, columns: Sequence[str] = (), schema: pa.Schema | None = None) -> pa.Table:
@@ -29,11 +38,7 @@ def read_table(folder: Folder, name: str, columns: Sequence[str] = (), schema: p
 
 
 def read_array(folder: Folder, name: str) -> NDArray[np.floating]:
-    """An array file, mapped from disk.
-
-    Raises:
-        MinerError: it cannot be read.
-    """
+    """An array file, mapped from disk."""
     try:
         array: NDArray[np.floating] = np.load(folder.fetch(name), mmap_mode="r", allow_pickle=False)
     except (OSError, EOFError, ValueError) as error:
@@ -53,22 +58,67 @@ def column(table: pa.Table, name: str, where: str) -> NDArray[np.generic]:
     return values
 
 
-def check_count(where: str, what: str, found: int, expected: int) -> None:
-    """Refuse another count than the manifest states.
+@dataclass
+class Sample:
+    """One sample of a shard.
+
+    Attributes:
+        where: shard, key and offset, for messages.
+        fields: content, and its offset in the shard in bytes, by field name.
+    """
+
+    where: str
+    key: str
+    fields: dict[str, tuple[bytes, int]]
+
+    def take_record(self) -> dict[str, Any]:
+        """Remove the JSON from the fields, and return it.
+
+        Raises:
+            MinerError: there is no JSON object.
+        """
+        try:
+            record = json.loads(self.fields.pop("json")[0])
+        except (KeyError, ValueError, RecursionError) as error:
+            raise MinerError(f"{self.where}: it has no readable JSON.") from error
+        if not isinstance(record, dict):
+            raise MinerError(f"{self.where}: its JSON is no object.")
+        return record
+
+
+def read_samples(path: Path, where: str) -> Iterator[Sample]:
+    """The samples of a shard in order, whose path or URL for messages is `where`; a sample's members stand side by side.
 
     Raises:
-        MinerError: the counts differ.
+        MinerError: it is no readable tar, or a field occurs twice.
     """
+    sample: Sample | None = None
+    try:
+        with path.open("rb") as stream:
+            for member in tar_members(stream):
+                key, _, field = member.name.partition(".")
+                if sample is None or sample.key != key:
+                    if sample is not None:
+                        yield sample
+                    sample = Sample(f"{where}, sample {key} at byte {member.offset - _HEADER_BYTES:,}", key, {})
+                if field in sample.fields:
+                    raise MinerError(f"{sample.where}: the field {field} occurs twice.")
+                check_size(member.size_bytes)
+                sample.fields[field] = (os.pread(stream.fileno(), member.size_bytes, member.offset), member.offset)
+    except (DamagedTarError, OSError) as error:
+        raise MinerError(f"{where} is no readable tar: {error}.") from error
+    if sample is not None:
+        yield sample
+
+
+def check_count(where: str, what: str, found: int, expected: int) -> None:
+    """Refuse another count than the manifest states."""
     if found != expected:
         raise MinerError(f"{where} holds {found:,} {what}, where the manifest says {expected:,}.")
 
 
 def check_keys(where: str, keys: Sequence[str]) -> None:
-    """Keys are clean, and unique.
-
-    Raises:
-        MinerError: one is not.
-    """
+    """Refuse keys that are not clean, or not unique."""
     if len(set(keys)) != len(keys):
         seen: set[str] = set()
         twice = next(key for key in keys if key in seen or seen.add(key))  # type: ignore[func-returns-value]

@@ -5,9 +5,8 @@ from tempfile import TemporaryDirectory
 
 from miner.engine import Record, Result
 from miner.errors import MinerError, UsageError
-from miner.verify.checksums import check_files
 from miner.verify.location import Location
-from miner.verify.survey import Survey, check_unlisted, survey
+from miner.verify.survey import Survey, check_files, check_unlisted, survey
 
 
 def verify(where: str) -> Result:

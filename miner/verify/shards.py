@@ -10,11 +10,9 @@ import numpy as np
 from miner.engine import Progress, Record
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
-from miner.verify.checksums import check_file
 from miner.verify.embeddings import VerifiedEmbeddings
-from miner.verify.reading import check_count, check_keys, read_table
-from miner.verify.samples import Sample, read_samples
-from miner.verify.survey import Folder
+from miner.verify.reading import Sample, check_count, check_keys, read_samples, read_table
+from miner.verify.survey import Folder, check_file
 
 _DECODING = 64  # images on their way through the decoders at once
 _IMAGE_COLUMNS = ("key", "shard", "offset", "bytes", "width", "height", "sha256")
@@ -24,9 +22,6 @@ _PAIR_COLUMNS = ("pair_key", "key_a", "key_b", "similarity")
 def check_shards(folder: Folder, embeddings: VerifiedEmbeddings | None) -> Record:
     """Keys are unique and resolve, every image decodes and is the one that was embedded, every pair is two different images.
 
-    Args:
-        folder: of the export.
-        embeddings: that it came from, if they are there.
     Returns:
         Counts of images, pairs, and similarities computed again.
     Raises:

@@ -1,11 +1,12 @@
-"""Which stages have finished at a location, and which of its files a checksum covers."""
+"""Which stages have finished at a location, which of its files a checksum covers, and whether those files have their bytes."""
 
 import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from miner.engine import Record, is_signed
+from miner.engine import Record, file_record, first_difference, is_signed
 from miner.errors import MinerError
 from miner.verify.location import Location
 
@@ -17,13 +18,7 @@ _SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/(runs/[^/]+|refin
 
 @dataclass
 class Folder:
-    """The folder of a finished stage.
-
-    Attributes:
-        location: that holds the folder.
-        path: below the location, with a slash at the end; empty for the location itself.
-        manifest: of the stage.
-    """
+    """The folder of a finished stage: its path below the location has a slash at the end, or is empty for the location itself."""
 
     location: Location
     path: str
@@ -43,7 +38,6 @@ class Survey:
     """What is there to be checked.
 
     Attributes:
-        folders: finished stages.
         unfinished: folders of stages that were begun and not finished.
         notes: what could not be checked, for people.
         covered: files that a checksum covers.
@@ -79,6 +73,56 @@ def survey(location: Location) -> Survey:
             if "digest" in record or _SIGNED.search(f"/{path}"):
                 _check_signature(location, path, record, _must_be_signed(path, record, found.folders), found)
     return found
+
+
+def check_files(location: Location, found: Survey) -> None:
+    """Check size and sha256 of every file that a manifest or another signed record lists; a shard only has to exist.
+
+    Raises:
+        MinerError: a file is missing or damaged; the message says which, and from which byte on.
+    """
+    signed = [path for path in sorted(found.covered) if path.endswith(".json") and not path.endswith("manifest.json")]
+    folders = found.folders + [Folder(location, parent(path), read_record(location, path)) for path in signed]
+    for folder in folders:
+        files = folder.manifest.get("files", {})
+        if not isinstance(files, dict):
+            raise MinerError(f"{folder.full_path('manifest.json')} is damaged: it lists no files.")
+        shards = folder.manifest.get("samples", {})
+        for name, expected in files.items():
+            check_file(folder, name, expected, exists_only=name in shards)
+            found.covered.add(folder.path + name)
+            found.size_bytes += expected["bytes"]
+
+
+def check_file(folder: Folder, name: str, expected: Any, *, exists_only: bool = False) -> None:
+    """Check one file of a folder against its record, or its existence only.
+
+    Raises:
+        MinerError: it is missing, damaged, or outside the folder.
+    """
+    manifest, path = folder.full_path("manifest.json"), folder.full_path(name)
+    parts = PurePosixPath(name)
+    if parts.is_absolute() or ".." in parts.parts:
+        raise MinerError(f"{manifest} names a file outside its folder: {name}.")
+    if not isinstance(expected, dict) or not isinstance(expected.get("bytes"), int) or "sha256" not in expected:
+        raise MinerError(f"{manifest} is damaged: it has no checksum of {name}.")
+    if not folder.location.has(folder.path + name):
+        raise MinerError(f"{path} is missing.")
+    if exists_only:
+        return
+    found = file_record(folder.fetch(name), expected["bytes"])
+    if found["bytes"] < expected["bytes"]:
+        raise MinerError(
+            f"{path} is cut short: it ends at byte {found['bytes']:,}, where the manifest says {expected['bytes']:,} bytes."
+        )
+    if found["bytes"] > expected["bytes"]:
+        raise MinerError(
+            f"{path} goes on after byte {expected['bytes']:,}, where it should end: it has {found['bytes']:,} bytes."
+        )
+    if found["sha256"] != expected["sha256"]:
+        where = first_difference(expected, found)
+        region = f" between byte {where.start:,} and byte {where.stop:,}" if where else ""
+        raise MinerError(f"{path} is damaged{region}: its sha256 is {found['sha256']}, not {expected['sha256']}.")
 
 
 def check_unlisted(location: Location, found: Survey) -> None:

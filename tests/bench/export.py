@@ -28,10 +28,9 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.tar import tar_member_bytes
 from miner.export.options import ExportOptions
-from miner.export.originals import Original, open_originals, read_original
 from miner.export.plan import Shard, image_sample_sizes, plan_shards
 from miner.export.run import export
-from miner.export.write import ImageShard
+from miner.export.write import ImageShard, Original, open_originals, read_original
 from miner.source import Entry, open_source
 
 MEGABYTE = 1_000_000
