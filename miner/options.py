@@ -76,6 +76,7 @@ def option(
     flag: str | None = None,
     metavar: str | None = None,
     variable: str | None = None,
+    note: str = "",
     **checks: Any,
 ) -> Any:
     """A field of an options class.
@@ -91,10 +92,11 @@ def option(
         flag: the long flag, if it is not named after the field.
         metavar: what a value looks like in `--help`, if not by its type.
         variable: the environment variable that is read where no flag is given.
-        checks: of the value, as in pydantic's `Field`; also `description`, where the text in `--help` is computed.
+        note: sentences that are computed, and follow the docstring in `--help`.
+        checks: of the value, as in pydantic's `Field`.
     """
     said: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
-    said |= {"argument": argument, "decides_result": decides_result}
+    said |= {"argument": argument, "decides_result": decides_result, "note": note}
     return Field(default, json_schema_extra=said, **checks)
 
 

@@ -29,7 +29,7 @@ def flags_of(options: type[Options]) -> list[inspect.Parameter]:
     texts: dict[str, str] = {}
     for base in reversed(options.__mro__[: options.__mro__.index(Options)]):
         texts |= _docstrings(base.__module__).get(base.__name__, {})
-    return [_flag(name, field, field.description or texts[name]) for name, field in options.model_fields.items()]
+    return [_flag(name, field, texts[name]) for name, field in options.model_fields.items()]
 
 
 @cache
@@ -49,7 +49,7 @@ def _flag(name: str, field: FieldInfo, text: str) -> inspect.Parameter:
     kind, said = plain_type(field.annotation), marks(field)
     required = field.default is PydanticUndefined
     shown: dict[str, Any] = {
-        "help": text,
+        "help": f"{text} {said['note']}".strip(),
         "metavar": said["metavar"] or (name.upper() if said["argument"] else metavar(name, kind)),
         "show_default": False if required or field.default in (None, []) else _shown(field.default),
         "envvar": said["variable"],

@@ -1,10 +1,15 @@
-"""The table of a study, in Markdown for people and in CSV for programs."""
+"""The results of a study for people: a table in Markdown with its notes, the same as CSV, and a figure."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from miner.engine import Record
-from miner.tables import csv_text, interval_text, markdown_lines
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.workspace import Workspace
+from miner.engine import Record, committed
+from miner.study.plan import StudyPlan
+from miner.study.summary import CONTROLS
+from miner.tables import csv_text, interval_text, markdown_lines, plot_intervals
 
 _SHOWN = 1  # digits after the point
 
@@ -72,3 +77,92 @@ def _protocols(arms: Sequence[Record]) -> list[tuple[int, float]]:
         if "knn" in arm:
             return [(result["k"], result["temperature"]) for result in arm["knn"]]
     return []
+
+
+def study_notes(plan: StudyPlan, arms: Sequence[Record], cells: Sequence[Record]) -> list[str]:
+    """Paragraphs that stand below the table.
+
+    Args:
+        plan: of the study.
+        arms: of `summarise_cells`.
+        cells: of the grid.
+    """
+    known = [arm for arm in arms if "knn" in arm]
+    first = next(cell for cell in cells if "error" not in cell)
+    return [
+        _about_intervals(known),
+        *_about_gains(known),
+        f"Top-1 accuracy in percent of nearest neighbours on frozen features: gallery {first['n_gallery']:,} images of "
+        f"{first['gallery']}, test {first['n_test']:,} of {first['test']}. {_random(known)}",
+        *_about_samplers(plan),
+        *[f"Failed: {arm['arm']}, seed {cell['seed']}: {cell['error']}" for arm in arms for cell in arm["failed"]],
+    ]
+
+
+def _about_intervals(arms: Sequence[Record]) -> str:
+    counts = {len(arm["seeds"]) for arm in arms}
+    one = "One seed, no interval." if 1 in counts else ""
+    more = "± is half of the 95 % interval over seeds (Student's t)." if counts - {1} else ""
+    return " ".join(part for part in (more, one) if part)
+
+
+def _about_gains(arms: Sequence[Record]) -> list[str]:
+    if not any(arm["knn"][0]["gain"] for arm in arms):
+        return []
+    controls = ", ".join(arm["arm"] for arm in arms if arm["pairs_arm"] in CONTROLS)
+    return [
+        f"The gain is over the best control ({controls}) of as many steps: the one with the highest mean, compared seed by seed."
+    ]
+
+
+def _random(arms: Sequence[Record]) -> str:
+    levels = [arm["knn"][0]["random_weights"] for arm in arms]
+    return f"The random weights that runs start from: {sum(levels) / len(levels):.1f} (k = {arms[0]['knn'][0]['k']})."
+
+
+def _about_samplers(plan: StudyPlan) -> list[str]:
+    """The encoder that chose the pairs of each workspace, and the labels that it has seen."""
+    lines = []
+    for name in plan.workspaces:
+        pairs = PairsManifest.find(Workspace(plan.root / name))
+        if pairs is not None and pairs.encoder is not None:
+            band, encoder = pairs.request.band, pairs.encoder.name
+            lines.append(
+                f"Pairs of `{name}`: {pairs.pairs:,} with cosine in [{band.low:g}, {band.high:g}] by "
+                f"{Path(encoder).name if ':' in encoder else encoder}; labels that it has seen: {pairs.encoder.labels_seen}."
+            )
+    return lines
+
+
+def plot_study(path: Path, title: str, arms: Sequence[Record]) -> None:
+    """Means with their 95 % intervals, one row per arm, and a line at the best control.
+
+    Args:
+        path: PNG to write.
+        title: above the figure.
+        arms: of `summarise_cells`; those without a result are left out.
+    """
+    from matplotlib.figure import Figure
+
+    known = [arm for arm in arms if "knn" in arm]
+    figure = Figure(figsize=(7, 1.4 + 0.4 * len(known)), layout="constrained")
+    axes = figure.subplots()
+    colours = ["#8a8a8a" if arm["pairs_arm"] in CONTROLS else "#1f5f99" for arm in known]
+    plot_intervals(
+        axes, [arm["arm"] for arm in known], [arm["knn"][0]["accuracy"] for arm in known], colours, capsize=4
+    )
+    for level, control in _best_controls(known):
+        axes.axvline(level, color="#8a8a8a", linestyle="--", linewidth=1, label=f"best control: {control}")
+        axes.legend(fontsize=8)
+    first = known[0]["knn"][0]
+    axes.set(title=title, xlabel=f"kNN accuracy in percent (k = {first['k']}, T = {first['temperature']:g})")
+    axes.margins(y=0.15)
+    with committed(path) as partial:
+        figure.savefig(partial, format="png", dpi=150)
+
+
+def _best_controls(arms: Sequence[Record]) -> list[tuple[float, str]]:
+    """Mean and name of the control that most arms are compared with; empty if there is none."""
+    named = [arm["knn"][0]["gain"]["control"] for arm in arms if arm["knn"][0]["gain"]]
+    best = max(sorted(set(named)), key=named.count, default=None)
+    return [(arm["knn"][0]["accuracy"]["mean"], arm["arm"]) for arm in arms if arm["arm"] == best]

@@ -16,8 +16,9 @@ class BasicOptions(Options):
     panel = "basics"
 
     method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "graphnnclr"] = option(
-        "moco", description=f"Self-supervised method. {_METHODS}."
+        "moco", note=f"{_METHODS}."
     )
+    """Self-supervised method."""
     name: str | None = option(None, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", decides_result=False)
     """Name of the run (letters, digits, . _ -); the method's name if not given."""
     epochs: int = option(100, ge=1, short="-e")

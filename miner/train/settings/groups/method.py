@@ -9,9 +9,9 @@ from miner.train.settings.groups.basics import BasicOptions
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, defaults_of
 
 
-def _by_method(name: str, description: str, default: Any = None, **checks: Any) -> Any:
+def _by_method(name: str, default: Any = None, **checks: Any) -> Any:
     """An option whose help ends with the default of each method."""
-    return option(default, description=f"{description} By method: {defaults_of(name)}.", **checks)
+    return option(default, note=f"By method: {defaults_of(name)}.", **checks)
 
 
 class MethodOptions(BasicOptions):
@@ -19,69 +19,36 @@ class MethodOptions(BasicOptions):
 
     panel = "method"
 
-    dim: int = _by_method(
-        "dim",
-        "Width of the projection; for dino the number of prototypes.",
-        METHOD_DEFAULTS["moco"].settings["dim"],
-        ge=2,
-    )
-    hidden_dim: int | None = _by_method("hidden_dim", "Width of the hidden layers of the projector.", ge=2)
-    predictor_dim: int | None = _by_method("predictor_dim", "Width of the hidden layer of the predictor.", ge=2)
-    queue_size: int | None = _by_method(
-        "queue_size",
-        "Features of earlier steps that are kept: for moco as negative keys, for nnclr as candidates for the nearest "
-        "neighbour. Cut to whole batches and to a quarter of the images.",
-        ge=1,
-    )
-    momentum: float | None = _by_method(
-        "momentum",
-        "Momentum of the momentum encoder (exponential moving average). For byol and dino it grows to 1.",
-        ge=0,
-        le=1,
-    )
-    temperature: float | None = _by_method(
-        "temperature",
-        "Temperature of the loss; a lower one puts more weight on the hardest negatives. For dino that of the student.",
-        gt=0,
-    )
+    dim: int = _by_method("dim", METHOD_DEFAULTS["moco"].settings["dim"], ge=2)
+    """Width of the projection; for dino the number of prototypes."""
+    hidden_dim: int | None = _by_method("hidden_dim", ge=2)
+    """Width of the hidden layers of the projector."""
+    predictor_dim: int | None = _by_method("predictor_dim", ge=2)
+    """Width of the hidden layer of the predictor."""
+    queue_size: int | None = _by_method("queue_size", ge=1)
+    """Features of earlier steps that are kept: for moco as negative keys, for nnclr as candidates for the nearest neighbour.
+    Cut to whole batches and to a quarter of the images."""
+    momentum: float | None = _by_method("momentum", ge=0, le=1)
+    """Momentum of the momentum encoder (exponential moving average). For byol and dino it grows to 1."""
+    temperature: float | None = _by_method("temperature", gt=0)
+    """Temperature of the loss; a lower one puts more weight on the hardest negatives. For dino that of the student."""
     symmetric: bool | None = option(None)
     """moco: use both views as query and key, with twice the work per step; the other methods always do."""
-    teacher_temperature: float | None = _by_method(
-        "teacher_temperature", "Temperature of dino's teacher, below the student's.", gt=0
-    )
-    teacher_warmup_temperature: float | None = _by_method(
-        "teacher_warmup_temperature",
-        "Temperature of dino's teacher in the first step. Lower it if the run collapses early.",
-        gt=0,
-        panel="expert",
-    )
-    teacher_warmup_epochs: int | None = _by_method(
-        "teacher_warmup_epochs",
-        "Epochs in which the temperature of dino's teacher rises to --teacher-temperature; 0 keeps it constant. The "
-        "authors reach 0.07 after 30.",
-        ge=0,
-        panel="expert",
-    )
-    frozen_epochs: int | None = _by_method(
-        "frozen_epochs",
-        "First epochs in which dino's prototypes do not learn. The authors take 1 in long runs.",
-        ge=0,
-        panel="expert",
-    )
-    graph_edges: int | None = _by_method(
-        "graph_edges",
-        "graphnnclr: edges per epoch from an image to its nearest others, in the graphs that the run keeps; training "
-        "does not use them.",
-        ge=1,
-        panel="expert",
-    )
-    graph_window: int | None = _by_method(
-        "graph_window",
-        "graphnnclr: epochs whose neighbours are kept, and that pass before neighbours give second views. A smaller "
-        "window starts earlier; a larger one is more reliable.",
-        ge=1,
-        panel="expert",
-    )
+    teacher_temperature: float | None = _by_method("teacher_temperature", gt=0)
+    """Temperature of dino's teacher, below the student's."""
+    teacher_warmup_temperature: float | None = _by_method("teacher_warmup_temperature", gt=0, panel="expert")
+    """Temperature of dino's teacher in the first step. Lower it if the run collapses early."""
+    teacher_warmup_epochs: int | None = _by_method("teacher_warmup_epochs", ge=0, panel="expert")
+    """Epochs in which the temperature of dino's teacher rises to --teacher-temperature; 0 keeps it constant. The authors reach
+    0.07 after 30."""
+    frozen_epochs: int | None = _by_method("frozen_epochs", ge=0, panel="expert")
+    """First epochs in which dino's prototypes do not learn. The authors take 1 in long runs."""
+    graph_edges: int | None = _by_method("graph_edges", ge=1, panel="expert")
+    """graphnnclr: edges per epoch from an image to its nearest others, in the graphs that the run keeps; training does not use
+    them."""
+    graph_window: int | None = _by_method("graph_window", ge=1, panel="expert")
+    """graphnnclr: epochs whose neighbours are kept, and that pass before neighbours give second views. A smaller window starts
+    earlier; a larger one is more reliable."""
 
     @model_validator(mode="after")
     def _sharpen_the_teacher(self) -> Self:

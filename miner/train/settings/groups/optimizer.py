@@ -21,29 +21,25 @@ class OptimizerOptions(BasicOptions):
     their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10."""
     lr: float = option(
         METHOD_DEFAULTS["moco"].lr,
-        description="Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it. By "
-        f"method: {defaults_of('lr')}; with lars {_LARS['lr']:g}, with adamw {_ADAMW['lr']:g}.",
         gt=0,
+        note=f"By method: {defaults_of('lr')}; with lars {_LARS['lr']:g}, with adamw {_ADAMW['lr']:g}.",
     )
+    """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it."""
     warmup_epochs: int = option(0, ge=0)
     """Epochs in which the learning rate rises to its peak before it falls along a cosine."""
     weight_decay: float = option(
-        5e-4,
-        description=f"Weight decay. With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}.",
-        ge=0,
+        5e-4, ge=0, note=f"With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}."
     )
+    """Weight decay."""
     final_weight_decay: float | None = option(None, ge=0)
     """Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers."""
     decay_on: Literal["all", "weights"] = option("all", panel="expert")
     """Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the default with
     lars and adamw."""
     trust_coefficient: float | None = option(
-        None,
-        description="lars: length of a step over that of the weight, before the learning rate. If not given: "
-        f"{_LARS['trust_coefficient']:g}. solo-learn takes 0.02 with --trust-clip.",
-        gt=0,
-        panel="expert",
+        None, gt=0, panel="expert", note=f"If not given: {_LARS['trust_coefficient']:g}."
     )
+    """lars: length of a step over that of the weight, before the learning rate. solo-learn takes 0.02 with --trust-clip."""
     trust_clip: bool = option(False, panel="expert")
     """lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient."""
     clip_norm: float | None = option(None, gt=0)

@@ -17,12 +17,9 @@ class PairOptions(BasicOptions):
 
     panel = "pairs"
 
-    pairs_arm: str = option(
-        "semantic",
-        description="What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm "
-        f"but none takes as many steps as semantic. {_ARMS}.",
-        metavar="ARM",
-    )
+    pairs_arm: str = option("semantic", metavar="ARM", note=f"{_ARMS}.")
+    """What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm but none takes
+    as many steps as semantic."""
     pairs_per_anchor: int | None = option(None, ge=1)
     """Most pairs per image; the most similar are kept. Without a limit, hubs are seen more often than others."""
     partners: int = option(0, ge=0)
@@ -30,11 +27,9 @@ class PairOptions(BasicOptions):
     pair an item of its own: more steps, each of the usual size."""
     pair_weight: float = option(1.0, gt=0)
     """Weight of each of the --partners in the loss, against 1 of the own view. Below 1 if many pairs are wrong."""
-    mask_known_positives: bool = option(
-        False,
-        description=f"{', '.join(CONTRASTIVE)}: other views and partners of an image are not used as its negatives. Try it where "
-        "the queue or the batch holds a large share of all images.",
-    )
+    mask_known_positives: bool = option(False, note=f"It is an option of {', '.join(CONTRASTIVE)}.")
+    """Do not use other views and partners of an image as its negatives. Try it where the queue or the batch holds a large share
+    of all images."""
     graph_prior: bool | None = option(None)
     """graphnnclr: use the pairs as known neighbours from the first epoch on, instead of as items of their own."""
 
