@@ -3,13 +3,22 @@
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from miner.errors import UsageError
+from miner.machine.memory import parse_bytes
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Cosine = Annotated[float, Field(ge=-1.0, le=1.0)]
+
+
+def _checked_size(text: str) -> str:
+    parse_bytes(text)
+    return text
+
+
+MemorySize = Annotated[str, AfterValidator(_checked_size)]
 
 # The headings of help pages, in the order in which they are shown.
 PANELS = (

@@ -82,13 +82,9 @@ class RunOptions(Options):
 
 
 class Recipe(BaseModel):
-    """A recipe file.
+    """A recipe file: stages in order, each a mapping of one stage name to its options.
 
-    Attributes:
-        workspace: folder in which the stages work.
-        stages: in order, each a mapping of one stage name to its options.
-        full: options by stage that --full adds.
-        notes: a text for the user, printed before the work starts if --full is not given.
+    --full adds the options of `full`. Without --full, `notes` are printed before the work starts.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -126,12 +122,8 @@ def plan_recipe(recipe: Recipe, options: RunOptions) -> Planned:
 
 
 def check_names(names: Sequence[str], full: Collection[str], options: RunOptions) -> None:
-    """Check the names of stages.
+    """Check the names of the stages that run, and of those that --full and --set change.
 
-    Args:
-        names: of the stages that run.
-        full: of the stages that --full changes.
-        options: of `miner run`.
     Raises:
         UsageError: a stage is unknown, --set or --full changes a stage that does not run, or there are no stages.
     """

@@ -25,11 +25,7 @@ def run_stage(name: str, options: Options, workspace: Workspace, force: bool) ->
 
 
 def run_logged(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
-    """Run one stage in a workspace that the caller has locked, and log it in run.json.
-
-    Raises:
-        MinerError: as the stage says.
-    """
+    """Run one stage in a workspace that the caller has locked, and log it in run.json."""
     started = time.monotonic()
     result = STAGES[name].run(options, workspace, force)
     if result.fresh and not result.rehearsal:
@@ -49,9 +45,7 @@ def run_stages(planned: Planned, workspace: Workspace, force: bool, quiet: bool)
         result = run_stage(name, options, workspace, force)
         results.append(result)
         if result.fresh:
-            for line in result.lines:
-                say(line, quiet)
-            say(f"{name}: {time.monotonic() - started:.1f} s", quiet)
+            say("\n".join([*result.lines, f"{name}: {time.monotonic() - started:.1f} s"]), quiet)
     return results
 
 

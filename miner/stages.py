@@ -42,15 +42,7 @@ class StageCommand:
     test_images: str | None = None
 
     def run(self, options: Options, workspace: Workspace, force: bool) -> Result:
-        """Do the work.
-
-        Args:
-            options: of the stage.
-            workspace: in which the stage works.
-            force: replace what an earlier, different request made.
-        Raises:
-            MinerError: as the stage says.
-        """
+        """Do the work in a workspace; `force` replaces what an earlier, different request made."""
         if self.test_images is not None and (images := load(self.test_images)(options, workspace)) is not None:
             _embed_like_others(images, workspace, force)
         target = self.refined if self.refined and getattr(options, "refined", False) else self.target

@@ -14,12 +14,7 @@ Row = dict[str, Any]
 
 
 def interval_record(values: Sequence[float], digits: int) -> Row:
-    """The mean and `half_width` of its 95 % interval, both rounded; one value has no interval, so None.
-
-    Args:
-        values: one per seed, at least one.
-        digits: after the point.
-    """
+    """The mean of values, one per seed, and `half_width` of its 95 % interval, both rounded; one value has no interval, so None."""
     found = mean_interval(values)
     half_width = None if found.half_width is None else round(found.half_width, digits)
     return {"mean": round(found.mean, digits), "half_width": half_width}
@@ -48,14 +43,9 @@ def csv_text(names: Sequence[str], rows: Sequence[Row]) -> str:
 def plot_intervals(
     axes: "Axes", names: Sequence[str], records: Sequence[Row], colours: Sequence[str], **marks: Any
 ) -> None:
-    """Draw means with their intervals, the first row on top.
+    """Draw the means of `interval_record` with their intervals, the first row on top; every value of `by_seed` becomes a tick.
 
-    Args:
-        axes: of matplotlib.
-        names: of the rows.
-        records: of `interval_record`; with `by_seed`, every value becomes a tick.
-        colours: of the rows.
-        marks: options of matplotlib's `errorbar`.
+    `marks` are options of matplotlib's `errorbar`.
     """
     places = range(len(names))[::-1]
     for place, record, colour in zip(places, records, colours, strict=True):

@@ -10,14 +10,13 @@ import typer
 
 from miner import __version__
 from miner.artifacts.workspace import Workspace
-from miner.commands.flags import flags_of
-from miner.commands.help import CommandWithPanels, GroupWithPanels
+from miner.commands.flags import CommandWithPanels, GroupWithPanels, flags_of
 from miner.commands.options import DoctorOptions, GeneralOptions, GeneralStageOptions, VerifyOptions
 from miner.engine import Result, is_follower
 from miner.options import Options, read_yaml
 from miner.recipe import RunOptions
 from miner.run_stages import run_stage
-from miner.stages import STAGES, StageCommand, load
+from miner.stages import STAGES, load
 
 
 class Commands(GroupWithPanels):
@@ -63,13 +62,8 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
         raise typer.Exit
 
 
-def add_stage(name: str, stage: StageCommand) -> None:
-    """Make a command out of a stage."""
-
-    def run(options: Options, general: GeneralStageOptions) -> Result:
-        return run_stage(name, options, Workspace(general.workspace), general.force)
-
-    add_command(name, stage.options, run, GeneralStageOptions)
+def _stage_runner(name: str) -> Callable[[Options, GeneralStageOptions], Result]:
+    return lambda options, general: run_stage(name, options, Workspace(general.workspace), general.force)
 
 
 def add_command(
@@ -78,13 +72,9 @@ def add_command(
     run: Callable[[Any, Any], Result],
     general_class: type[GeneralOptions] = GeneralOptions,
 ) -> None:
-    """Make a command out of an options class: one flag per field.
+    """Make a command out of an options class: one flag per field, below the docstring of the class.
 
-    Args:
-        name: of the command; one that begins with "eval " joins that group.
-        options_class: of the command; its docstring is the text above the options.
-        run: does the work, from the options and the general ones.
-        general_class: of the general options.
+    A name that begins with "eval " joins that group. `run` does the work, from the options and the general ones.
     """
 
     def command(**values: Any) -> None:
@@ -120,7 +110,7 @@ def show(result: Result, as_json: bool) -> None:
 
 
 for _name, _stage in STAGES.items():
-    add_stage(_name, _stage)
+    add_command(_name, _stage.options, _stage_runner(_name), GeneralStageOptions)
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
 add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))
 add_command("doctor", DoctorOptions, lambda options, _: load("miner.commands.doctor:doctor")(options.encoder))

@@ -15,8 +15,8 @@ from miner.source.named.builtin import cache_folder
 def doctor(encoder: str | None = None) -> Result:
     """Look at the processor, the devices, the FAISS build, the decoders, optional packages and the disk.
 
-    Args:
-        encoder: measure the images per second of this encoder instead, for several batch sizes, in a few seconds.
+    With an encoder, measure its images per second instead, for several batch sizes, in a few seconds.
+
     Raises:
         UsageError: there is no such encoder.
         MinerError: its weights cannot be loaded.
@@ -31,10 +31,7 @@ def doctor(encoder: str | None = None) -> Result:
         ("image decoders", _decoders),
         ("ray (extra)", lambda: _optional("ray", "ray")),
         ("hub (extra)", lambda: _optional("huggingface_hub", "hub")),
-        (
-            "npm",
-            lambda: shutil.which("npm") or "not found; only needed to fetch CIFAR-10 if its own host cannot be reached",
-        ),
+        ("npm", lambda: shutil.which("npm") or "not found; needed only if the host of CIFAR-10 cannot be reached"),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]

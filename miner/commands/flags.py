@@ -1,19 +1,22 @@
-"""Flags from options: one parameter of the command line for each field of an options class."""
+"""What the command line makes of options: flags, and help pages in plain text with options and commands under headings."""
 
 import ast
 import inspect
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
+from typer.core import TyperCommand, TyperGroup
 
-from miner.options import Options, flag_name, marks
+from miner.options import PANELS, Options, flag_name, marks
 
 # What a value looks like, by the name of the field, or else by its type.
 _BY_NAME = {
@@ -22,6 +25,10 @@ _BY_NAME = {
     **{"device": "DEVICE", "engine_address": "ADDRESS", "host": "ADDRESS", "memory": "SIZE", "to": "PLACE"},
 }
 _BY_TYPE = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+
+# Width of the left column, in characters.
+_COMMANDS = 10
+_OPTIONS = 28
 
 
 def flags_of(options: type[Options]) -> list[inspect.Parameter]:
@@ -88,3 +95,65 @@ def _shown(default: Any) -> str:
     if isinstance(default, bool):
         return "on" if default else "off"
     return f"{default:,}" if isinstance(default, int) and default >= 100_000 else str(default)
+
+
+class CommandWithPanels(TyperCommand):
+    """A command whose options stand under the headings that they name."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        _write_options(self.get_params(ctx), formatter)
+
+
+class GroupWithPanels(TyperGroup):
+    """A group whose commands stand under the headings of `panels`, in that order."""
+
+    panels: ClassVar[Mapping[str, Sequence[str]]] = {}
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [name for names in self.panels.values() for name in names] or super().list_commands(ctx)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        for heading, names in (self.panels or {"Commands": self.list_commands(ctx)}).items():
+            rows = [(name, _summary(self.commands[name].help)) for name in names]
+            _write_section(heading, rows, _COMMANDS, formatter)
+        _write_options(self.get_params(ctx), formatter)
+
+
+def _write_options(params: Iterable[Any], formatter: Any) -> None:
+    sections = defaultdict(list)
+    for param in params:
+        sections[_panel(param)].append((_spelled(param), _explained(param)))
+    for panel in sorted(sections, key=PANELS.index):
+        _write_section(panel.capitalize(), sections[panel], _OPTIONS, formatter)
+
+
+def _write_section(heading: str, rows: Iterable[tuple[str, str]], width: int, formatter: Any) -> None:
+    with formatter.section(typer.style(heading, bold=True)):
+        formatter.write_dl([(f"{left:<{width}}", right) for left, right in rows], col_max=width)
+
+
+def _panel(param: Any) -> str:
+    if param.param_type_name == "argument":
+        return "arguments"
+    return param.rich_help_panel or ("general" if param.name == "help" else "options")
+
+
+def _spelled(param: Any) -> str:
+    """An option as one writes it; of a switch, the form that changes the default."""
+    names = param.secondary_opts if param.show_default == "on" else sorted(param.opts, key=len)
+    if param.param_type_name == "argument":
+        return str(param.metavar)
+    return ", ".join(names) if param.is_flag else f"{', '.join(names)} {param.metavar}"
+
+
+def _explained(param: Any) -> str:
+    default = "" if param.show_default in ("on", "off") else param.show_default
+    notes = [f"default: {default}"] if isinstance(default, str) and default else []
+    notes += [f"or set {param.envvar}"] if param.envvar else []
+    notes += ["required"] if param.required else []
+    return f"{param.help or ''} [{'; '.join(notes)}]" if notes else param.help or ""
+
+
+def _summary(text: str | None) -> str:
+    """The first paragraph of a help text."""
+    return " ".join((text or "").partition("\n\n")[0].split())

@@ -11,11 +11,8 @@ from miner.run_stages import run_stages, say
 
 
 def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
-    """Run a recipe or a study.
+    """Run a recipe or a study; if `quiet`, say nothing on standard output while working.
 
-    Args:
-        options: which one, and what to change in it.
-        quiet: say nothing on standard output while working.
     Raises:
         UsageError: the recipe, a change, or an option in it is wrong; found before any work starts.
         MinerError: a stage failed.

@@ -3,11 +3,10 @@
 from itertools import chain
 from typing import Any, Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
 from miner.artifacts.pairs.band import Band
-from miner.machine.memory import parse_bytes
-from miner.options import Cosine, Options, flag_name, option
+from miner.options import Cosine, MemorySize, Options, flag_name, option
 
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
@@ -67,7 +66,7 @@ class PairsOptions(Options):
     """auto, cpu, cuda, cuda:1, mps."""
     seed: int = option(0, panel="expert")
     """Seed of --sample, and of the random choices of ivf and hnsw."""
-    memory: str | None = option(None, panel="engine", decides_result=False)
+    memory: MemorySize | None = option(None, panel="engine", decides_result=False)
     """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
     disk. If not given: 60 % of the free memory."""
     append: bool = option(False, decides_result=False)
@@ -81,13 +80,6 @@ class PairsOptions(Options):
     def band(self) -> Band:
         """The band of --min and --max; --auto takes another one."""
         return Band(self.min, self.max)
-
-    @field_validator("memory")
-    @classmethod
-    def _memory_is_a_size(cls, memory: str | None) -> str | None:
-        if memory is not None:
-            parse_bytes(memory)
-        return memory
 
     def approximation(self) -> dict[str, Any]:
         """The engine and its options where they decide which pairs are found; empty for the exact engines."""

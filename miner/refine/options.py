@@ -2,10 +2,9 @@
 
 from typing import Literal, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import model_validator
 
-from miner.machine.memory import parse_bytes
-from miner.options import Fraction, Options, option
+from miner.options import Fraction, MemorySize, Options, option
 
 
 class RefineOptions(Options):
@@ -40,18 +39,12 @@ class RefineOptions(Options):
     """Images per step; their neighbours are sampled. If not given: all images if they fit into --memory, else 4096."""
     fanout: int = option(10, ge=1, panel="expert")
     """Neighbours that are sampled per image and layer, if a step is a batch."""
-    memory: str = option("8GB", panel="processes")
+    memory: MemorySize = option("8GB", panel="processes")
     """Memory that a step over all images may take; see --batch-size."""
     device: str = option("auto", panel="processes", decides_result=False)
     """auto (a CUDA GPU, else the CPU), cpu, cuda, cuda:1."""
     seed: int = option(0)
     """Seed of weights, views and batches."""
-
-    @field_validator("memory")
-    @classmethod
-    def _memory_is_a_size(cls, memory: str) -> str:
-        parse_bytes(memory)
-        return memory
 
     @model_validator(mode="after")
     def _gat_weighs_by_itself(self) -> Self:

@@ -26,12 +26,9 @@ ArmName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")]
 
 
 class StudyArm(BaseModel):
-    """One arm.
+    """The workspace in which an arm trains, and the options of `train` that it changes.
 
-    Attributes:
-        workspace: in which the arm trains.
-        train: options of `train` that the arm changes.
-        optional: whether the arm runs only when --arms names it.
+    An optional arm runs only when --arms names it.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -42,17 +39,7 @@ class StudyArm(BaseModel):
 
 
 class Study(BaseModel):
-    """A study file, as in the docstring of this module.
-
-    Attributes:
-        folder: of the results and of the workspaces.
-        workspaces: stages by workspace.
-        train, eval_knn: options of every arm.
-        arms: by name.
-        seeds: every arm has one run for each seed.
-        full: options by stage that --full adds.
-        notes: a sentence for the user.
-    """
+    """A study file, as in the docstring of this module; `full` and `notes` are those of a recipe."""
 
     model_config = ConfigDict(extra="forbid")
 

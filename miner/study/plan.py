@@ -15,14 +15,7 @@ _ARM_STAGES = ("train", "eval knn")
 
 @dataclass(frozen=True)
 class ArmRun:
-    """One cell of the grid: an arm with one seed.
-
-    Attributes:
-        arm, seed: of the cell.
-        number, arms: position of the arm, from 1, and number of arms.
-        workspace: absolute path of the folder in which the arm trains.
-        train, knn: options of the two stages.
-    """
+    """One cell of the grid: arm `number` (from 1) of `arms` with one seed, in a workspace with an absolute path."""
 
     arm: str
     seed: int
@@ -39,12 +32,9 @@ class ArmRun:
 
 @dataclass(frozen=True)
 class StudyPlan:
-    """All work of a study, validated.
+    """All work of a study, validated: the stages of the workspaces of the chosen arms, and the cells.
 
-    Attributes:
-        root: folder of the study.
-        workspaces: stages by workspace, for the workspaces of the chosen arms.
-        runs: all arms of the first seed, then of the next, so that an interrupted study has complete seeds.
+    `runs` holds all arms of the first seed, then of the next, so that an interrupted study has complete seeds.
     """
 
     root: Path

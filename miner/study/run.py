@@ -1,23 +1,23 @@
 """`miner run` on a study: prepare the workspaces, run the grid, write the table and the figure."""
 
+import os
 import shutil
 from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from miner.artifacts.workspace import Workspace
-from miner.engine import Executor, LocalExecutor, Progress, Record, Unit, read_json, run, write_bytes, write_signed
-from miner.engine.records import Result
+from miner.engine import Executor, LocalExecutor, Progress, Record, Result, Unit, read_json, run, write_signed
+from miner.engine.atomic import write_bytes, write_json
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
 from miner.recipe import RunOptions, read_recipe
-from miner.run_stages import run_stages, say
-from miner.study.cell import run_cell
+from miner.run_stages import run_logged, run_stages, say
 from miner.study.definition import Study
-from miner.study.notes import study_notes
-from miner.study.plan import StudyPlan, plan_study
+from miner.study.plan import ArmRun, StudyPlan, plan_study
 from miner.study.summary import summarise_cells
-from miner.study.table import study_csv, study_markdown
+from miner.study.table import plot_study, study_csv, study_markdown, study_notes
 
 
 def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Result:
@@ -26,10 +26,6 @@ def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Resu
     Stages and runs that were finished before are skipped. So a study that was killed goes on, and further seeds are added to
     those that are there. A run that fails does not stop the others.
 
-    Args:
-        options: of `miner run`.
-        content: of the study file.
-        quiet: say nothing on standard output while working.
     Raises:
         UsageError: the study or an option is wrong; found before any work starts.
         MinerError: a run failed; raised after the table of the others has been written.
@@ -66,14 +62,10 @@ def _run_grid(plan: StudyPlan, failed: dict[str, str], force: bool, executor: Ex
     """
     folder = (plan.root / "results").resolve()
     shutil.rmtree(folder, ignore_errors=True)
-    units = [
-        Unit(
-            cell.name,
-            (folder / f"{cell.name}.json",),
-            partial(run_cell, cell, failed.get(cell.workspace.name), force),
-        )
-        for cell in plan.runs
-    ]
+    units = []
+    for cell in plan.runs:
+        work = partial(run_cell, cell, failed.get(cell.workspace.name), force)
+        units.append(Unit(cell.name, (folder / f"{cell.name}.json",), work))
     with ExitStack() as stack:
         for name in plan.workspaces:
             stack.enter_context(Workspace(plan.root / name).locked())
@@ -86,13 +78,7 @@ def _run_grid(plan: StudyPlan, failed: dict[str, str], force: bool, executor: Ex
 
 
 def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -> Result:
-    """Write the table, the figure and study.json.
-
-    Raises:
-        MinerError: a cell failed.
-    """
-    from miner.study.figure import plot_study
-
+    """Write the table, the figure and study.json, and raise if a cell failed."""
     failed = [cell for cell in cells if "error" in cell]
     if len(failed) == len(cells):
         raise MinerError(f"All {len(cells)} runs of the study failed. {failed[0]['error']}")
@@ -112,39 +98,32 @@ def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -
     )
 
 
-def run_cell(run: ArmRun, failed_before: str | None, force: bool, path: Path) -> None:
+def run_cell(cell: ArmRun, failed_before: str | None, force: bool, path: Path) -> None:
     """Train and evaluate, or skip what is finished, and write a record as JSON.
 
-    A failure is written as `error` of the record, so that the other cells go on.
-
-    Args:
-        run: arm, seed and options.
-        failed_before: error of the preparation of the workspace, if there was one.
-        force: replace what another request made.
-        path: of the record.
+    A failure is written as `error` of the record, so that the other cells go on. `failed_before` is the error of the preparation
+    of the workspace, if there was one.
     """
-    print(f"study: arm {run.number} of {run.arms}, seed {run.seed}: {run.arm}", file=sys.stderr, flush=True)
+    say(f"study: arm {cell.number} of {cell.arms}, seed {cell.seed}: {cell.arm}", quiet=True)
     found: Record
     if failed_before is not None:
         found = {"error": failed_before}
     else:
         try:
-            found = _measured(run, force)
+            found = _measured(cell, force)
         except Exception as error:  # of any kind: the other arms must not be lost
             if os.environ.get("MINER_DEBUG"):
                 raise
             found = {"error": str(error) if isinstance(error, MinerError) else f"{type(error).__name__}: {error}"}
-    write_json(path, {"arm": run.arm, "seed": run.seed, "run": run.name, "workspace": run.workspace.name, **found})
+    write_json(path, {"arm": cell.arm, "seed": cell.seed, "run": cell.name, "workspace": cell.workspace.name, **found})
 
 
-def _measured(run: ArmRun, force: bool) -> Record:
-    workspace = Workspace(run.workspace)
-    trained = run_logged("train", run.train, workspace, force).record
-    knn = run_logged("eval knn", run.knn, workspace, force).record
+def _measured(cell: ArmRun, force: bool) -> Record:
+    workspace = Workspace(cell.workspace)
+    trained = run_logged("train", cell.train, workspace, force).record
+    knn = run_logged("eval knn", cell.knn, workspace, force).record
     return {
         **{name: trained.get(name) for name in ("pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images")},
-        "knn": [
-            {name: result[name] for name in ("k", "temperature", "trained", "random")} for result in knn["results"]
-        ],
+        "knn": [{name: found[name] for name in ("k", "temperature", "trained", "random")} for found in knn["results"]],
         **{name: knn[name] for name in ("gallery", "n_gallery", "test", "n_test")},
     }

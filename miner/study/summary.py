@@ -19,12 +19,9 @@ _DIGITS = 4
 def summarise_cells(cells: Sequence[Record]) -> list[Record]:
     """One record per arm, in the order of the cells.
 
-    Args:
-        cells: records of `miner.study.cell`, of all arms and seeds.
-    Returns:
-        For each arm its workspace, failures, steps, pairs and their quality (means over seeds). `knn` has one entry per
-        protocol: `accuracy` in percent and, for arms that are no controls, the `gain` over the best control in points; both
-        with half the width of the 95 % interval.
+    Each has workspace, failures, steps, pairs and their quality (means over seeds). `knn` has one entry per protocol: `accuracy`
+    in percent and, for arms that are no controls, the `gain` over the best control in points; both with half the width of the
+    95 % interval.
     """
     by_arm: dict[str, list[Record]] = {}
     for cell in cells:
@@ -67,11 +64,8 @@ def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Reco
     found: list[tuple[float, str, list[int], Record]] = []
     for control, cells in done.items():
         theirs = {cell["seed"]: cell for cell in cells if cell["pairs_arm"] in CONTROLS}
-        pairs = [
-            (cell, theirs[cell["seed"]])
-            for cell in own
-            if cell["seed"] in theirs and theirs[cell["seed"]]["steps"] == cell["steps"]
-        ]
+        both = [(cell, theirs[cell["seed"]]) for cell in own if cell["seed"] in theirs]
+        pairs = [(cell, other) for cell, other in both if other["steps"] == cell["steps"]]
         if pairs:
             level = fmean(other["knn"][number]["trained"] for _, other in pairs)
             differences = [cell["knn"][number]["trained"] - other["knn"][number]["trained"] for cell, other in pairs]

@@ -15,14 +15,8 @@ _SHOWN = 1  # digits after the point
 
 
 def study_markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> str:
-    """A table with one row per arm, and notes below it.
-
-    Args:
-        title: above the table.
-        arms: of `summarise_cells`.
-        notes: paragraphs below the table.
-    """
-    protocols = _protocols(arms)
+    """A table with one row per arm of `summarise_cells`, and notes below it."""
+    protocols = next(([(knn["k"], knn["temperature"]) for knn in arm["knn"]] for arm in arms if "knn" in arm), [])
     heads = ["arm", "seeds", "steps", "pairs", "pair precision", "images in pairs"]
     heads += [f"kNN, k = {k}, T = {temperature:g}" for k, temperature in protocols]
     heads += [f"gain over the best control, k = {k}" for k, _ in protocols]
@@ -72,38 +66,20 @@ def _column(result: Record) -> str:
     return f"knn_k{result['k']}_T{result['temperature']:g}"
 
 
-def _protocols(arms: Sequence[Record]) -> list[tuple[int, float]]:
-    for arm in arms:
-        if "knn" in arm:
-            return [(result["k"], result["temperature"]) for result in arm["knn"]]
-    return []
-
-
 def study_notes(plan: StudyPlan, arms: Sequence[Record], cells: Sequence[Record]) -> list[str]:
-    """Paragraphs that stand below the table.
-
-    Args:
-        plan: of the study.
-        arms: of `summarise_cells`.
-        cells: of the grid.
-    """
+    """The paragraphs that stand below the table of `summarise_cells(cells)`."""
     known = [arm for arm in arms if "knn" in arm]
     first = next(cell for cell in cells if "error" not in cell)
+    counts = {len(arm["seeds"]) for arm in known}
+    more = ["± is half of the 95 % interval over seeds (Student's t)."] if counts - {1} else []
     return [
-        _about_intervals(known),
+        " ".join([*more, *(["One seed, no interval."] if 1 in counts else [])]),
         *_about_gains(known),
         f"Top-1 accuracy in percent of nearest neighbours on frozen features: gallery {first['n_gallery']:,} images of "
         f"{first['gallery']}, test {first['n_test']:,} of {first['test']}. {_random(known)}",
         *_about_samplers(plan),
         *[f"Failed: {arm['arm']}, seed {cell['seed']}: {cell['error']}" for arm in arms for cell in arm["failed"]],
     ]
-
-
-def _about_intervals(arms: Sequence[Record]) -> str:
-    counts = {len(arm["seeds"]) for arm in arms}
-    one = "One seed, no interval." if 1 in counts else ""
-    more = "± is half of the 95 % interval over seeds (Student's t)." if counts - {1} else ""
-    return " ".join(part for part in (more, one) if part)
 
 
 def _about_gains(arms: Sequence[Record]) -> list[str]:
@@ -135,22 +111,15 @@ def _about_samplers(plan: StudyPlan) -> list[str]:
 
 
 def plot_study(path: Path, title: str, arms: Sequence[Record]) -> None:
-    """Means with their 95 % intervals, one row per arm, and a line at the best control.
-
-    Args:
-        path: PNG to write.
-        title: above the figure.
-        arms: of `summarise_cells`; those without a result are left out.
-    """
+    """A PNG of means with their 95 % intervals: one row per arm that has a result, controls in grey, a line at the best control."""
     from matplotlib.figure import Figure
 
     known = [arm for arm in arms if "knn" in arm]
     figure = Figure(figsize=(7, 1.4 + 0.4 * len(known)), layout="constrained")
     axes = figure.subplots()
+    names, accuracies = [arm["arm"] for arm in known], [arm["knn"][0]["accuracy"] for arm in known]
     colours = ["#8a8a8a" if arm["pairs_arm"] in CONTROLS else "#1f5f99" for arm in known]
-    plot_intervals(
-        axes, [arm["arm"] for arm in known], [arm["knn"][0]["accuracy"] for arm in known], colours, capsize=4
-    )
+    plot_intervals(axes, names, accuracies, colours, capsize=4)
     for level, control in _best_controls(known):
         axes.axvline(level, color="#8a8a8a", linestyle="--", linewidth=1, label=f"best control: {control}")
         axes.legend(fontsize=8)
