@@ -17,8 +17,7 @@ def nearest_rows(
     """The k most similar gallery rows of many queries, most similar first: some queries at a time, each with the whole gallery.
 
     Args:
-        queries: float32 (Q, d).
-        gallery: float32 (N, d).
+        queries, gallery: float32 (Q, d) and (N, d).
         k: at most N.
         at_once: most inner products in memory.
     Returns:

@@ -55,11 +55,7 @@ class Method(nn.Module, ABC):
         return head if isinstance(head, nn.Sequential) else None
 
     def take_index(self, index: PairIndex) -> None:
-        """Keep, if the method needs it, which images are partners. It is no state: a resumed run gets it again.
-
-        Args:
-            index: on the CPU.
-        """
+        """Keep which images are partners, on the CPU, if the method needs it. This is no state: a resumed run gets it again."""
 
     def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
         """Which images the second views of a step show: those that the sampler chose, unless the method replaces them.
@@ -77,21 +73,15 @@ class Method(nn.Module, ABC):
         return []
 
     def observe(self, labels: Tensor) -> dict[str, float]:
-        """Numbers of the method's own for the metrics, at the end of an epoch.
-
-        Args:
-            labels: of the images, int64 (images,) on the CPU, -1 where unknown.
-        """
+        """The method's own metrics at the end of an epoch; `labels` of the images, int64 (images,), are -1 where unknown."""
         return {}
 
     def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
-        """Write what the method keeps beside backbone and projector.
+        """Write what the method keeps beside backbone and projector into the folder of a run, and return the files.
 
         Args:
             folder: of the run.
             keys: of the images, by row.
-        Returns:
-            The files.
         """
         return []
 
