@@ -13,7 +13,6 @@ from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
-from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.artifacts.workspace import Workspace
@@ -31,7 +30,7 @@ class PairSet:
         edges: edges of the slices, float64 (slices + 1,).
         numbers: slice of each pair, int64 (n,).
         images: metadata of all images, one row per image.
-        source: source that the images were embedded from.
+        source: as the user named it.
         classes: names of the labels; None without labels.
         identity: fingerprint of the files of pairs.
     """
@@ -97,25 +96,12 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     a, b, similarity = _columns(path, len(images))
     if not len(a):
         raise MinerError(f"{path} holds no pair to review. Mine a wider band with `miner pairs`.")
-    band = _band_with_pairs(mined, similarity)
-    edges = slice_edges(band.low, band.high, slices)
-    return PairSet(
-        a,
-        b,
-        similarity,
-        edges,
-        slice_numbers(similarity, edges),
-        images,
-        embeddings.source.spec,
-        embeddings.source.classes,
-        mined.identity,
-    )
-
-
-def _band_with_pairs(mined: PairsManifest, similarity: NDArray[np.float32]) -> Band:
-    """The band of the request, narrowed to the similarities of its pairs."""
     band = mined.request.band
-    return Band(max(band.low, float(similarity.min())), min(band.high, float(similarity.max())))
+    # The slices cover the part of the band that holds pairs.
+    low, high = max(band.low, float(similarity.min())), min(band.high, float(similarity.max()))
+    edges = slice_edges(low, high, slices)
+    numbers, source = slice_numbers(similarity, edges), embeddings.source
+    return PairSet(a, b, similarity, edges, numbers, images, source.spec, source.classes, mined.identity)
 
 
 def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:

@@ -44,17 +44,12 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     pairs = read_pair_set(workspace, options.slices)
     if not options.summary:
         _serve(options, workspace, pairs)
-    record = _summary(workspace, pairs)
-    if record["reviewers"]:
-        record = write_signed(workspace.review / SUMMARY, record)
-    lines = [*summary_lines(record), *_next_step(record, workspace)]
-    return Result("review", record, lines)
-
-
-def _summary(workspace: Workspace, pairs: "PairSet") -> Record:
     path = workspace.review / DECISIONS
     judged, outside = judgements(pairs, read_decisions(path) if path.exists() else [])
-    return summarise_judgements(pairs, judged, outside)
+    record = summarise_judgements(pairs, judged, outside)
+    if record["reviewers"]:
+        record = write_signed(workspace.review / SUMMARY, record)
+    return Result("review", record, [*summary_lines(record), *_next_step(record, workspace)])
 
 
 def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:

@@ -31,14 +31,13 @@ def slice_numbers(similarity: NDArray[np.floating], edges: NDArray[np.float64]) 
 
 
 def allocate(sizes: Sequence[int], labels: int) -> NDArray[np.float64]:
-    """The number of labels of each slice: first a few for every slice, then the rest in proportion to the pairs.
+    """How `labels` are shared out to slices: first a few for every slice, then the rest in proportion to the pairs.
 
     The few are five, or half of an equal share if that is less. Proportional allocation is never worse than sampling without
     slices (Cochran, Sampling Techniques, 1977, section 5.6), and needs no guess of the precision of a slice.
 
     Args:
         sizes: number of pairs of each slice.
-        labels: number of labels in all.
     Returns:
         Weights (slices,), zero for empty slices; they sum to min(labels, sum of sizes), up to rounding.
     """
@@ -73,10 +72,8 @@ class Sampler:
 
     Args:
         numbers: slice of each pair, (n,).
-        slices: number of slices.
         labels: number of pairs that each reviewer is asked to judge.
         overlap: share of common pairs, 0 to 1.
-        seed: seed of all orders.
     Attributes:
         common: the common pairs in their order, at most `LONGEST`.
     """

@@ -5,8 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from miner.engine import Record
-from miner.review.estimation.agreement import agreements
-from miner.review.estimation.judgements import Judgements, verdicts
+from miner.review.estimation.judgements import Judgements, agreements, verdicts
 from miner.review.estimation.precision import METHOD, Estimate, Stratum, stratified, wilson
 from miner.statistics import CONFIDENCE
 
@@ -15,16 +14,13 @@ if TYPE_CHECKING:
 
 
 def summarise_judgements(pairs: "PairSet", judgements: Judgements, outside: int = 0) -> Record:
-    """The record that the page shows and `review.json` holds.
-
-    Args:
-        pairs: pairs under review.
-        judgements: answers by reviewer and number of the pair.
-        outside: number of decisions about pairs that are not in this set.
-    """
+    """The record that the page shows and `review.json` holds; `outside` decisions are about pairs that are not in this set."""
     found = verdicts(judgements)
     strata = _strata(pairs, found)
-    whole = stratified(strata)
+    judged = {
+        name: {pair: answer for pair, answer in of_pair.items() if answer != "skip"}
+        for name, of_pair in judgements.items()
+    }
     answers = {name: Counter(of_pair.values()) for name, of_pair in judgements.items() if of_pair}
     return {
         "pairs": len(pairs),
@@ -36,7 +32,7 @@ def summarise_judgements(pairs: "PairSet", judgements: Judgements, outside: int 
         "elsewhere": outside,
         "confidence": CONFIDENCE,
         "method": METHOD,
-        "precision": _interval(whole),
+        "precision": _interval(stratified(strata)),
         "slices": [
             {
                 "min": round(float(pairs.edges[number]), 6),
@@ -53,10 +49,7 @@ def summarise_judgements(pairs: "PairSet", judgements: Judgements, outside: int 
             {"name": name, **{answer: counts[answer] for answer in ("same", "different", "unsure", "skip")}}
             for name, counts in sorted(answers.items())
         ],
-        "agreement": [
-            {"a": pair.a, "b": pair.b, "pairs": pair.pairs, "agreed": pair.agreed, "kappa": _rounded(pair.kappa)}
-            for pair in agreements({name: _without_skipped(of_pair) for name, of_pair in judgements.items()})
-        ],
+        "agreement": [{**agreement._asdict(), "kappa": _rounded(agreement.kappa)} for agreement in agreements(judged)],
     }
 
 
@@ -64,7 +57,9 @@ def summary_lines(record: Record) -> list[str]:
     """The record as a table for the terminal."""
     if not record["reviewers"]:
         return ["review: no decisions yet", *_outside(record)]
-    people = ", ".join(f"{person['name']} {_answers(person)}" for person in record["reviewers"])
+    people = ", ".join(
+        f"{person['name']} {person['same'] + person['different'] + person['unsure']}" for person in record["reviewers"]
+    )
     lines = [
         f"review: {record['labelled']:,} of {record['pairs']:,} pairs have a verdict, {record['same']:,} of them `same`; "
         f"{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
@@ -95,10 +90,6 @@ def _strata(pairs: "PairSet", found: Mapping[int, bool | None]) -> list[Stratum]
     return [Stratum(size, labelled[number], same[number]) for number, size in enumerate(pairs.sizes())]
 
 
-def _without_skipped(of_pair: Mapping[int, str]) -> dict[int, str]:
-    return {pair: answer for pair, answer in of_pair.items() if answer != "skip"}
-
-
 def _interval(estimate: Estimate) -> dict[str, float | None]:
     return {"value": _rounded(estimate.value), "low": _rounded(estimate.low), "high": _rounded(estimate.high)}
 
@@ -111,10 +102,6 @@ def _percent(interval: Mapping[str, Any]) -> str:
     if interval["value"] is None:
         return "unknown"
     return f"{interval['value']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
-
-
-def _answers(person: Record) -> int:
-    return int(person["same"] + person["different"] + person["unsure"])
 
 
 def _outside(record: Record) -> list[str]:

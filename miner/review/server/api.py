@@ -33,14 +33,7 @@ _CACHE_FOR_A_DAY = "private, max-age=86400, immutable"
 
 
 def create_app(session: Session, images: ImageStore, host: str, token: str | None) -> Starlette:
-    """The review server as an ASGI application.
-
-    Args:
-        session: state of the review.
-        images: images of the pairs.
-        host: address that the server listens on.
-        token: access token that requests need, if any.
-    """
+    """The review server as an ASGI application. Requests need the token, if there is one."""
     page = (Path(__file__).parent / "page.html").read_text()
     image_path = f"/images/{session.pairs.identity}"
     sides = {"a": session.pairs.a, "b": session.pairs.b}
@@ -92,16 +85,15 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
             Route(f"{image_path}/{{pair:int}}/{{side}}", image),
         ],
         middleware=[Middleware(Guard, host=host, token=token, policy=content_security_policy(page))],
-        exception_handlers={UsageError: _wrong_request, MinerError: _not_saved},
+        exception_handlers={
+            UsageError: lambda request, error: _failure(str(error), 400),
+            MinerError: lambda request, error: _failure(str(error), 507),
+        },
     )
 
 
 async def _body(request: Request) -> dict[str, Any]:
-    """The body of a request, a small JSON object.
-
-    Raises:
-        UsageError: the body is anything else.
-    """
+    """The body of a request, a small JSON object."""
     data = b""
     async for chunk in request.stream():
         data += chunk
@@ -114,14 +106,6 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(record, dict) or request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise UsageError("A decision is a JSON object, sent as application/json.")
     return record
-
-
-def _wrong_request(request: Request, error: Exception) -> Response:
-    return _failure(str(error), 400)
-
-
-def _not_saved(request: Request, error: Exception) -> Response:
-    return _failure(str(error), 507)
 
 
 def _failure(reason: str, status: int) -> Response:

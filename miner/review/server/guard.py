@@ -55,9 +55,7 @@ class Guard:
     - Token: if there is one, the link must carry it once; a cookie keeps it from then on.
 
     Args:
-        app: the application behind the guard.
         host: address that the server listens on.
-        token: access token to ask for, if any.
         policy: Content-Security-Policy of the page.
     """
 

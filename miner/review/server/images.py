@@ -22,7 +22,6 @@ class ImageStore:
     """Images by row, from the source, or from the exported shards if the source has lost one.
 
     Args:
-        workspace: workspace with the shards.
         spec: source, as the user named it.
         images: table with key and sha256, one row per image.
     """
@@ -54,8 +53,7 @@ class _LazySource:
     """A source that is opened when the first image is read."""
 
     def __init__(self, opener: Callable[[], Source]) -> None:
-        self._opener = opener
-        self._lock = threading.Lock()
+        self._opener, self._lock = opener, threading.Lock()
         self._source: Source | None = None
         self._entries: dict[str, Entry] | None = None
         self._problem: str | None = None

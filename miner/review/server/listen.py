@@ -55,13 +55,7 @@ def link(listener: socket.socket, host: str, token: str | None) -> str:
 
 
 def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM. Requests in progress are finished first.
-
-    Args:
-        app: the application.
-        listener: socket that listens already, so that a browser can connect at once.
-        announce: called when signals are handled.
-    """
+    """Answer requests until SIGINT or SIGTERM, and finish those in progress. `announce` is called when signals are handled."""
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -6,6 +6,7 @@ import unicodedata
 from collections import Counter
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import chain
 from typing import cast, get_args
 
 from miner.artifacts.decisions import Decision, ReviewAnswer
@@ -26,9 +27,7 @@ class Session:
     """The state that all requests share. Several threads may call every method.
 
     Args:
-        pairs: pairs under review.
         sampler: order of the pairs for each reviewer.
-        journal: file of decisions.
         labels: number of pairs that each reviewer is asked to judge.
         show_labels: whether reviewers see class labels and similarity.
     """
@@ -128,9 +127,7 @@ class Session:
         while len(found) < _AHEAD:
             is_common = self._sampler.is_common_next(had_common, had_individual)
             first, second = (common, individual) if is_common else (individual, common)
-            pair = next(first, None)
-            if pair is None:
-                pair = next(second, None)
+            pair = next(chain(first, second), None)
             if pair is None:
                 break
             found.append(pair)
@@ -140,11 +137,8 @@ class Session:
     def _card(self, pair: int) -> Record:
         if not self.show_labels:
             return {"pair": pair}
-        return {
-            "pair": pair,
-            "similarity": round(float(self.pairs.similarity[pair]), 4),
-            "labels": self.pairs.labels(pair),
-        }
+        similarity = round(float(self.pairs.similarity[pair]), 4)
+        return {"pair": pair, "similarity": similarity, "labels": self.pairs.labels(pair)}
 
 
 def reviewer_name(text: object) -> str:

@@ -3,7 +3,7 @@ import random
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from miner.review.estimation.agreement import agreements, cohen_kappa
+from miner.review.estimation.judgements import agreements, cohen_kappa
 
 ANSWERS = ["same", "different", "unsure"]
 
