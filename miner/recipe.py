@@ -115,8 +115,7 @@ def plan_recipe(recipe: Recipe, options: RunOptions) -> Planned:
     Raises:
         UsageError: a stage or an option is wrong.
     """
-    names = [name for stage in recipe.stages for name in stage]
-    check_names(names, recipe.full, options)
+    check_names([name for stage in recipe.stages for name in stage], recipe.full, options)
     layers = [recipe.full if options.full else {}, options.changes()]
     return plan_stages(recipe.stages, layers, options.workspace or recipe.workspace)
 
@@ -141,12 +140,10 @@ def check_names(names: Sequence[str], full: Collection[str], options: RunOptions
 
 
 def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], workspace: Path) -> Planned:
-    """Stages, all their options validated.
+    """Stages, all their options validated; `workspace` is what `{workspace}` in a value stands for.
 
-    Args:
-        stages: as in a recipe.
-        layers: options by stage. Each layer wins over the layers before it and over the options in `stages`.
-        workspace: what `{workspace}` in a value stands for.
+    `layers` hold options by stage. Each layer wins over the layers before it and over the options in `stages`.
+
     Raises:
         UsageError: an option is wrong.
     """

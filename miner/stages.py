@@ -61,6 +61,8 @@ def _embed_like_others(images: Mapping[str, Any], workspace: Workspace, force: b
     embed.run(embed.options.parse({**same, **images}), workspace.test, force)
 
 
+_REFINED = "miner.refine.comparison.evaluate_refined"
+_TEST_IMAGES = f"{_REFINED}:test_images_of_refined"
 STAGES = {
     "embed": StageCommand("miner.embed.run:embed", EmbedOptions),
     "calibrate": StageCommand("miner.pairs.calibration.run:calibrate", CalibrateOptions),
@@ -70,16 +72,10 @@ STAGES = {
     "train": StageCommand("miner.train.run:train", TrainOptions, parallel=True),
     "refine": StageCommand("miner.refine.run:refine", RefineStageOptions, parallel=True),
     "eval knn": StageCommand(
-        "miner.evaluate.run:knn",
-        KnnOptions,
-        refined="miner.refine.comparison.evaluate_refined:knn_of_refined",
-        test_images="miner.refine.comparison.evaluate_refined:test_images_of_refined",
+        "miner.evaluate.run:knn", KnnOptions, refined=f"{_REFINED}:knn_of_refined", test_images=_TEST_IMAGES
     ),
     "eval linear": StageCommand(
-        "miner.evaluate.run:linear",
-        LinearOptions,
-        refined="miner.refine.comparison.evaluate_refined:linear_of_refined",
-        test_images="miner.refine.comparison.evaluate_refined:test_images_of_refined",
+        "miner.evaluate.run:linear", LinearOptions, refined=f"{_REFINED}:linear_of_refined", test_images=_TEST_IMAGES
     ),
     "eval graph": StageCommand(
         "miner.refine.comparison.run:eval_graph", GraphOptions, test_images="miner.refine.comparison.run:test_images"

@@ -70,13 +70,15 @@ def study_notes(plan: StudyPlan, arms: Sequence[Record], cells: Sequence[Record]
     """The paragraphs that stand below the table of `summarise_cells(cells)`."""
     known = [arm for arm in arms if "knn" in arm]
     first = next(cell for cell in cells if "error" not in cell)
+    random = [arm["knn"][0]["random_weights"] for arm in known]
     counts = {len(arm["seeds"]) for arm in known}
     more = ["± is half of the 95 % interval over seeds (Student's t)."] if counts - {1} else []
     return [
         " ".join([*more, *(["One seed, no interval."] if 1 in counts else [])]),
         *_about_gains(known),
         f"Top-1 accuracy in percent of nearest neighbours on frozen features: gallery {first['n_gallery']:,} images of "
-        f"{first['gallery']}, test {first['n_test']:,} of {first['test']}. {_random(known)}",
+        f"{first['gallery']}, test {first['n_test']:,} of {first['test']}. The random weights that runs start "
+        f"from: {sum(random) / len(random):.1f} (k = {known[0]['knn'][0]['k']}).",
         *_about_samplers(plan),
         *[f"Failed: {arm['arm']}, seed {cell['seed']}: {cell['error']}" for arm in arms for cell in arm["failed"]],
     ]
@@ -89,11 +91,6 @@ def _about_gains(arms: Sequence[Record]) -> list[str]:
     return [
         f"The gain is over the best control ({controls}) of as many steps: the one with the highest mean, compared seed by seed."
     ]
-
-
-def _random(arms: Sequence[Record]) -> str:
-    levels = [arm["knn"][0]["random_weights"] for arm in arms]
-    return f"The random weights that runs start from: {sum(levels) / len(levels):.1f} (k = {arms[0]['knn'][0]['k']})."
 
 
 def _about_samplers(plan: StudyPlan) -> list[str]:
