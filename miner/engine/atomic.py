@@ -61,7 +61,7 @@ def explain_write_error(error: BaseException, path: Path) -> BaseException:
     if not isinstance(error, OSError | RuntimeError):
         return error
     number = error.errno if isinstance(error, OSError) else None
-    free_bytes = _free_bytes(path)
+    free_bytes = shutil.disk_usage(next(folder for folder in path.parents if folder.exists())).free
     if number in _NO_SPACE or (number is None and free_bytes < _FULL_BYTES):
         free_mb = free_bytes / 1e6
         return MinerError(
@@ -97,10 +97,3 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _free_bytes(path: Path) -> int:
-    folder = path.parent
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free

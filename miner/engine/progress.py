@@ -15,10 +15,7 @@ _PLAIN_INTERVAL_S = 15.0
 class Progress:
     """Counts the items of one piece of work, and shows rate and time left on standard error.
 
-    Args:
-        total: number of items in all.
-        item: kind of the items, in the plural.
-        finished: items that an earlier run has done; they do not count for the rate.
+    `item` names the items in the plural. The items that an earlier run has `finished` do not count for the rate.
     """
 
     def __init__(self, title: str, total: int, item: str = "items", finished: int = 0) -> None:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -80,12 +79,11 @@ class Content:
     @cached_property
     def shard_of(self) -> list[str]:
         """The image shard of each image, by row."""
-        names = [""] * len(self.images)
+        names = np.full(len(self.images), "", object)
         for shard in self.shards:
             if shard.kind == "images":
-                for row in shard.rows.tolist():
-                    names[row] = shard.name
-        return names
+                names[shard.rows] = shard.name
+        return names.tolist()
 
     def units(self, folder: AnyPath) -> list[Unit]:
         """One unit of work per shard. The unit writes the shard, and its file record under `parts/`."""
@@ -117,19 +115,12 @@ def read_content(
         MinerError: a file is missing or damaged, or an image is no longer in the source.
     """
     images = read_metadata(workspace.embeddings, embeddings.blocks)
-    pairs, left_out = choose_pairs(mined_pairs(workspace.pairs / "pairs.parquet"), reject, options.max_degree)
+    pairs = read_pairs(workspace.pairs / "pairs.parquet")
+    keys = [f"pair-{row:09d}" for row in range(len(pairs))]  # they do not depend on which pairs are exported
+    pairs = pairs.add_column(0, "pair_key", pa.array(keys, pa.string()))
+    pairs, left_out = choose_pairs(pairs, reject, options.max_degree)
     source, originals = open_originals(embeddings.source.spec, images)
     return Content(options, images, pairs, left_out, source, originals)
-
-
-def mined_pairs(path: Path) -> pa.Table:
-    """The mined pairs, with a `pair_key` that does not depend on which pairs are exported.
-
-    Raises:
-        MinerError: the file is missing or damaged.
-    """
-    table = read_pairs(path)
-    return table.add_column(0, "pair_key", pa.array([f"pair-{row:09d}" for row in range(len(table))], pa.string()))
 
 
 def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> tuple[pa.Table, dict[str, int]]:

@@ -52,7 +52,7 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
 
 def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> dict[str, Record]:
     """Write all files; returns the record of each file by name."""
-    from miner.export.tables import image_table, pair_table, write_table, write_wids_index
+    from miner.export.tables import image_table, write_table, write_wids_index
 
     folder = stage.folder
     units = content.units(folder)
@@ -61,7 +61,8 @@ def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> d
         run(units, progress=progress, executor=executor)
     records = {unit.id: _shard_record(*unit.outputs) for unit in units}
     records["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
-    records["pairs.parquet"] = write_table(folder / "pairs.parquet", pair_table(content.pairs))
+    # The row numbers of the embeddings mean nothing to readers of the shards.
+    records["pairs.parquet"] = write_table(folder / "pairs.parquet", content.pairs.drop_columns(["a", "b"]))
     for kind, name in (("pairs", "index.json"), ("images", "index-images.json")):
         if shards := [shard for shard in content.shards if shard.kind == kind]:
             records[name] = write_wids_index(folder / name, kind, shards)

@@ -26,11 +26,6 @@ def image_table(shards: Sequence[Shard], images: pa.Table) -> pa.Table:
     return images.append_column("shard", shard_column).append_column("offset", offset_column).select(IMAGE_COLUMNS)
 
 
-def pair_table(pairs: pa.Table) -> pa.Table:
-    """One row per pair: `pair_key` and the columns of the mined table, without the row numbers of the embeddings."""
-    return pairs.drop_columns(["a", "b"])
-
-
 def write_table(path: AnyPath, table: pa.Table) -> Record:
     """Write a table atomically; returns the record of the file."""
     with committed(path) as partial:

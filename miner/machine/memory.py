@@ -54,11 +54,7 @@ def default_bytes() -> int:
 
 
 def free_bytes(root: Path = Path("/")) -> int:
-    """Memory in bytes that this process may still take: of the machine, or of its control groups if that is less.
-
-    Args:
-        root: the folder that holds `proc` and `sys`.
-    """
+    """Memory in bytes that this process may still take: of the machine, or of its control groups if that is less."""
     available = _number(root / "proc/meminfo", "MemAvailable:")
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if available is None else available * 1024
     return min([machine, *_left_in_groups(root)])

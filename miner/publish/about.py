@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from miner.artifacts.pairs.manifest import Degree, PairsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences
 from miner.publish.options import PublishOptions
@@ -93,7 +93,12 @@ def _description(source: str, provenance: Provenance) -> str:
 
 def _limits(provenance: Provenance) -> list[str]:
     pairs, seen = provenance.exported, provenance.embeddings.encoder.labels_seen
-    degree = "" if any(provenance.shards.left_out.values()) else _degree(pairs.degree)
+    degree = (
+        f", and such an image has {pairs.degree.mean:.1f} partners on average, {pairs.degree.median:g} in the median and "
+        f"{pairs.degree.max:,} at most"
+    )
+    if any(provenance.shards.left_out.values()):
+        degree = ""
     if not seen or seen.lower() == "none":
         heritage = "What the encoder was trained on decides what it takes for similar"
     else:
@@ -112,10 +117,3 @@ def _limits(provenance: Provenance) -> list[str]:
         "data should keep the two images of a pair together.",
         "Images were neither filtered nor reviewed for people, personal data or offensive content beyond what their source did.",
     ]
-
-
-def _degree(degree: Degree) -> str:
-    return (
-        f", and such an image has {degree.mean:.1f} partners on average, {degree.median:g} in the median and "
-        f"{degree.max:,} at most"
-    )

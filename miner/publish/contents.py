@@ -185,13 +185,7 @@ def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Fea
 
 
 def sample_features(fields: Sequence[str], record: Mapping[str, Any], classes: Sequence[str] | None) -> list[Feature]:
-    """Features of a WebDataset.
-
-    Args:
-        fields: of each sample, as in ("a.jpg", "b.jpg", "json"); all but the last are images.
-        record: the JSON of one sample.
-        classes: names of the labels.
-    """
+    """Features of a WebDataset with fields such as ("a.jpg", "b.jpg", "json"), from the JSON of one sample."""
     images = [{"name": field, "dtype": "image"} for field in fields if field != "json"]
     struct = [_feature(name, _dtype(name, value), classes) for name, value in record.items()]
     own = [{"name": name, "dtype": "string"} for name in ("__key__", "__url__")]

@@ -24,13 +24,7 @@ _SIMILARITY_TOLERANCE = 1e-6
 
 @dataclass
 class VerifiedEmbeddings:
-    """Whole embeddings that pairs and shards may belong to.
-
-    Attributes:
-        identity: fingerprint of their files, as other stages note it.
-        metadata: one row per vector.
-        blocks: vectors, [n, d] each, mapped from disk, in row order.
-    """
+    """Whole embeddings: their identity in other stages, a row of metadata per vector, and blocks of vectors [n, d] in row order."""
 
     identity: str
     metadata: pa.Table

@@ -21,7 +21,6 @@ class Location:
         complete: False where the server lists no folders, so that unlisted files stay unseen.
 
     Args:
-        where: path or URL.
         scratch: an empty folder of this machine for fetched files.
     Raises:
         UsageError: there is no such folder, or the URL cannot be opened at all.

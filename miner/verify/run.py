@@ -10,10 +10,8 @@ from miner.verify.survey import Survey, check_files, check_unlisted, survey
 
 
 def verify(where: str) -> Result:
-    """Check all finished stages at or below a folder, here or behind a URL. Nothing is written there.
+    """Check all finished stages at or below a path or any fsspec URL. Nothing is written there.
 
-    Args:
-        where: a path or any fsspec URL.
     Raises:
         UsageError: nothing there was written by miner.
         MinerError: a file is missing, damaged, extra, or does not fit the others; the message names the first one.
