@@ -1,12 +1,11 @@
 """`--append`: the images have grown, the pairs among the old images are known, and only the new images are searched."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.embeddings.vectors import Rows, Vectors
+from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import GrowingStage
 from miner.engine import Record
@@ -33,6 +32,7 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
     """
     base = stage.earlier(PairsManifest)
     if base is None:
+        stage.refuse_another()
         return None
     old, new = base.asked, stage.request
     changed = sorted(
@@ -52,20 +52,11 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
 
 def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs) -> FoundPairs:
     """The new pairs, and the pairs in the tables among the first `old_images` rows, whose cosines are measured again."""
-    ends = list(_known_ends(folder, old_images))
-    a = np.concatenate([*(a for a, _ in ends), np.empty(0, np.int64)])
-    b = np.concatenate([*(b for _, b in ends), np.empty(0, np.int64)])
+    tables = [np.stack(read_rows(folder / name)) for name in _TABLES if (folder / name).exists()]
+    a, b = np.concatenate([*tables, np.empty((2, 0), np.int64)], axis=1)
+    old = (a < b) & (b < old_images)  # a table may list both orders, and a killed run may have written new pairs too
+    a, b = a[old], b[old]
     similarity = np.concatenate([rescore(vectors, a, b, Threads()), new.similarity])
     a, b = np.concatenate([a, new.a]), np.concatenate([b, new.b])
     order = np.lexsort((b, a))
     return FoundPairs(a[order], b[order], similarity[order])
-
-
-def _known_ends(folder: Path, old_images: int) -> Iterator[tuple[Rows, Rows]]:
-    """Row numbers of the known pairs a < b < old_images. A killed run may have written a table with new pairs too."""
-    for name in _TABLES:
-        if not (folder / name).exists():
-            continue
-        a, b = read_rows(folder / name)
-        old = (a < b) & (b < old_images)
-        yield a[old], b[old]

@@ -1,6 +1,6 @@
 """The band join as units of work: per strip of rows, an engine proposes candidates and `rescore` measures their cosines."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,9 +14,10 @@ from miner.artifacts.pairs.band import Band
 from miner.engine import Executor, Progress, Unit, finished_items, run
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
-from miner.pairs.densest_rows import densest
 from miner.pairs.engines.base import STRIP_ROWS, Engine, FloodError
 from miner.pairs.tables.found import FoundPairs, read_rows, read_strips, write_strip
+
+_SHOWN_ROWS = 5  # of a flood
 
 
 @dataclass
@@ -26,7 +27,6 @@ class BandJoin:
     Attributes:
         engine: makes the engine, once in each process that searches.
         vectors: as stored; they define the truth.
-        band: of the pairs.
         limit: most pairs to accept in all.
         min_b: smallest b of a pair; pairs with a smaller b are known already.
         strip_rows: rows of a unit of work; changes no pair.
@@ -64,18 +64,14 @@ class BandJoin:
                 run(units, progress=progress, executor=executor, after=self._count)
         except FloodError as flood:
             ends = [*flood.ends, *(rows for strip in strips if strip.exists() for rows in read_rows(strip))]
-            flood.densest = densest(ends, self.vectors, self.band.low)
+            flood.densest = _densest(ends, self.vectors, self.band.low)
             raise
         finally:
             _ENGINES.clear()
         return read_strips(strips)
 
     def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> FoundPairs:
-        """The pairs of one strip.
-
-        Raises:
-            FloodError: the strip alone has more pairs than the limit.
-        """
+        """The pairs of one strip; FloodError if the strip alone has more pairs than the limit."""
         try:
             a, b = engine.candidates(start, stop, self.limit, self.min_b)
         except FloodError:
@@ -126,3 +122,17 @@ def _search(join: BandJoin, start: int, stop: int, path: Path) -> None:
 
 def _pairs_in(unit: Unit) -> int:
     return int(pq.read_metadata(unit.files[0]).num_rows)
+
+
+def _densest(ends: Iterable[Rows], vectors: Vectors, threshold: float) -> tuple[tuple[int, int], ...]:
+    """The rows that occur most often among the ends of the pairs found so far, with the numbers of their partners, most first."""
+    occurrences = np.zeros(len(vectors), np.int64)
+    for rows in ends:
+        occurrences += np.bincount(rows, minlength=len(vectors))
+    most_frequent = np.argsort(-occurrences, kind="stable")[: min(_SHOWN_ROWS, np.count_nonzero(occurrences))]
+    counted = []
+    for row in most_frequent.tolist():
+        others = np.delete(np.arange(len(vectors)), row)
+        cosines = rescore(vectors, np.full_like(others, row), others)
+        counted.append((row, int((cosines >= threshold).sum())))
+    return tuple(sorted(counted, key=lambda pair: -pair[1]))

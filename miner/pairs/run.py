@@ -1,33 +1,17 @@
-"""`miner pairs`: every pair of different images in a similarity band."""
+"""`miner pairs`: every pair of different images in a similarity band, and what is printed about the pairs."""
 
-import shutil
-from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING
+import math
 
 from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage import GrowingStage
-from miner.artifacts.workspace import Workspace
-from miner.engine import LocalExecutor, Record, Result
-from miner.errors import MinerError, UsageError
-from miner.machine.executor import executor_for
-from miner.machine.memory import default_bytes, parse_bytes
-from miner.pairs.engines.base import STRIP_ROWS, FloodError
-from miner.pairs.messages import result_of
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.engine import Record, Result
+from miner.errors import MinerError
+from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.options import PairsOptions
-
-if TYPE_CHECKING:
-    from miner.artifacts.embeddings.store import EmbeddingStore
-    from miner.artifacts.embeddings.vectors import Rows, Vectors
-    from miner.engine import Executor
-    from miner.pairs.band_join import BandJoin
-    from miner.pairs.tables.found import FoundPairs
-
-_PAIR_BYTES = 200  # of a found pair while the tables are written
-_SPARE_BYTES = 160 << 20  # for the rest of the process
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, strip_rows: int = STRIP_ROWS) -> Result:
@@ -44,15 +28,12 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     request = {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
     stage = GrowingStage(workspace.pairs, request)
     if not force and (manifest := stage.finished()):
-        return result_of(manifest, workspace, fresh=False)
-    earlier = None
-    if options.append and not force:
-        from miner.pairs.append import continued
-
-        earlier = continued(stage, embeddings)
-    if not force and earlier is None:
+        return _result_of(manifest, workspace, fresh=False)
+    if not force and not options.append:
         stage.refuse_another()
-    return result_of(_mine(options, workspace, stage, band, force, earlier, strip_rows), workspace)
+    from miner.pairs.mine import mine
+
+    return _result_of(mine(options, workspace, stage, band, force, strip_rows), workspace)
 
 
 def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> Band:
@@ -61,138 +42,80 @@ def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> Ba
     return CalibrationRecord.read(workspace, of=embeddings).band
 
 
-def _mine(
-    options: PairsOptions,
-    workspace: Workspace,
-    stage: GrowingStage,
-    band: Band,
-    force: bool,
-    earlier: PairsManifest | None,
-    strip_rows: int,
-) -> Record:
-    """Search, write the tables, and finish the stage; returns the manifest.
-
-    Args:
-        earlier: manifest of the pairs to continue, or None.
-    """
-    from miner.artifacts.embeddings.store import EmbeddingStore
-    from miner.pairs import append
-    from miner.pairs.band_join import BandJoin
-    from miner.pairs.engines.approximate import ApproximateSearch
-    from miner.pairs.engines.select import engine_maker
-    from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
-
-    store = EmbeddingStore(workspace)
-    rows = _sampled_rows(options, len(store))
-    memory = _memory(options, store, len(rows))
-    # An approximate engine runs on the processor, where FAISS uses all cores by itself.
-    executor = executor_for(options.engine_address, options.device, process_per_device=not options.approximation())
-    vectors = _vectors(store, rows, memory if executor == LocalExecutor() else 0)
-    if options.neighbors is not None and options.neighbors >= len(store):
-        raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
-    limit = min(options.max_pairs, max(int(memory / _PAIR_BYTES), 1))
-    old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0
-    make_engine = engine_maker(options, vectors, band, memory)
-    join = BandJoin(make_engine, vectors, band, limit, old_images, strip_rows)
-    # Whatever can be refused has been refused by now; only then is an old result removed.
-    found = _search(join, stage, executor, force, earlier, store, rows)
-    if earlier is not None:
-        found = append.with_known(stage.folder, vectors, old_images, found)
-    completeness: Record = {"exact": True}
-    if isinstance(make_engine, ApproximateSearch):
-        completeness = {"exact": False, **make_engine.measured((found.a, found.b))}
-    found = replace(found, a=rows[found.a], b=rows[found.b])
-    files, record = write_tables(options, store, stage.folder, rows, found, band)
-    record |= {"images": len(rows), "engine": options.engine, "vectors": append.vectors_seen(store.manifest)}
-    record |= completeness
-    add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
-    parts = stage.folder / "parts"
-    if options.neighbors is not None:
-        whole = vectors if len(rows) == len(store) else store.stored
-        graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, whole, store.keys, options.neighbors)
-        files += graph_files
-    manifest = stage.finish(record, files)
-    shutil.rmtree(parts, ignore_errors=True)
-    return manifest
-
-
-def _search(
-    join: "BandJoin",
-    stage: GrowingStage,
-    executor: "Executor",
-    force: bool,
-    earlier: PairsManifest | None,
-    store: "EmbeddingStore",
-    rows: "Rows",
-) -> "FoundPairs":
-    """The pairs of the join; after a flood, an earlier result is as it was before.
-
-    Args:
-        rows: of the store that the join searches.
-    Raises:
-        MinerError: the band holds more pairs than the limit.
-    """
-    parts = stage.folder / "parts"
-    if earlier is None:
-        stage.begin(force)
-    else:
-        stage.begin_growth(earlier, partial(shutil.rmtree, parts, ignore_errors=True))
-    try:
-        return join.run(parts, executor)
-    except FloodError as flood:
-        if earlier is None:
-            stage.discard()
-        else:
-            shutil.rmtree(parts, ignore_errors=True)
-            stage.give_up_growth(earlier)
-        keys = store.keys
-        densest = ", ".join(f"{keys[rows[row]]} ({count:,})" for row, count in flood.densest)
-        raise MinerError(f"{flood} The images with most partners there: {densest}.") from None
-
-
-def _memory(options: PairsOptions, store: "EmbeddingStore", images: int) -> int:
-    """Bytes for the search itself.
-
-    Raises:
-        MinerError: --memory, or the free memory, is too small for so many images.
-    """
-    from miner.pairs.engines.exact_cpu import least_bytes
-
-    beside: int = _SPARE_BYTES + 2 * store.metadata.nbytes
-    wanted = default_bytes() if options.memory is None else parse_bytes(options.memory)
-    least: int = beside + least_bytes(images, store.stored.dim)
-    if options.engine == "exact" and wanted < least:
-        raise MinerError(
-            f"{'The free memory' if options.memory is None else f'--memory {options.memory}'} is too small to search "
-            f"{images:,} vectors of {store.stored.dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more, or "
-            "mine a part with --sample."
+def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
+    """The result of the stage, with one line per fact."""
+    made = PairsManifest.of(manifest, PairsManifest.path(workspace))
+    band = f"[{made.request.band.low:g}, {made.request.band.high:g}]"
+    complete = "exact" if made.exact else recall_in_words(made.record["recall"])
+    facts = [
+        f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images with cosine in {band} among {made.images:,} images, "
+        f"{complete}, in {workspace.pairs}"
+    ]
+    if made.duplicates:
+        facts.append(
+            f"{made.duplicates:,} near-identical pairs (above {made.request.band.high:g}, or equal files) in duplicates.parquet"
         )
-    return wanted - beside
+    headline = [("pairs", f"{made.pairs:,} with cosine in {band}")]
+    labels = made.labels
+    if labels and labels.precision is not None:
+        facts.append(
+            f"label precision {labels.precision:.1%} (random pairs: {labels.chance:.1%}), "
+            f"{made.image_coverage:.1%} of the images are in a pair"
+        )
+        headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
+    if made.neighbours:
+        facts.append(_hub_line(made.neighbours))
+    if made.groups:
+        facts.append(_group_line(made.groups))
+    lines = [f"pairs: {fact}" for fact in facts]
+    if made.proposal or not made.pairs:
+        lines.append(_warning(made, band, workspace_flag(workspace)))
+    return Result("pairs", manifest, lines, fresh, headline)
 
 
-def _sampled_rows(options: PairsOptions, images: int) -> "Rows":
-    """Rows to search, ascending.
-
-    Raises:
-        MinerError: the sample has fewer than two images.
-    """
-    import numpy as np
-
-    if options.sample is None:
-        return np.arange(images)
-    if options.sample > 1 and options.sample != round(options.sample):
-        raise UsageError(f"--sample {options.sample}: give a fraction up to 1, or a whole number of images.")
-    count = round(options.sample * images) if options.sample <= 1 else round(options.sample)
-    if min(count, images) < 2:
-        raise MinerError(f"--sample {options.sample} of {images:,} images leaves {count}; a pair needs two.")
-    return np.sort(np.random.default_rng(options.seed).permutation(images)[:count])
+def _warning(made: PairsManifest, band: str, flag: str) -> str:
+    """About a band that is empty or floods, with a better band if there is one."""
+    state = f"floods ({made.pairs / made.images:.0f} pairs per image)" if made.pairs else "is empty"
+    warning = f"Warning: the band {band} {state}."
+    if made.proposal is None:
+        return warning
+    return (
+        f"{warning} A band that suits one encoder means little for another. To mine about one pair per image: miner pairs "
+        f"--min {made.proposal.low:g} --max {made.proposal.high:g}{flag} --force (or run `miner calibrate{flag}`, then "
+        f"`miner pairs --auto{flag} --force`)."
+    )
 
 
-def _vectors(store: "EmbeddingStore", rows: "Rows", memory: float) -> "Vectors":
-    """The vectors to search: in memory if they fit as stored and in float32 with a quarter to spare, else on disk."""
-    from miner.artifacts.embeddings.vectors import ChosenVectors
+def _hub_line(record: Record) -> str:
+    """About a record of `hubness`."""
+    most = ", ".join(f"{hub['key']} ({hub['in_degree']:,})" for hub in record["hubs"][:3])
+    return (
+        f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
+        f"the images in no list; in most lists: {most}"
+    )
 
-    stored = store.stored
-    row_bytes = stored.dim * (stored.dtype.itemsize + 4) * 5 // 4
-    whole = stored.mapped() if len(stored) * row_bytes < memory else stored
-    return whole if len(rows) == len(store) else ChosenVectors(whole, rows)
+
+def _group_line(record: Record) -> str:
+    """About a record of `group_statistics`."""
+
+    def described(part: Record, name: str) -> str:
+        pure = "" if part["purity"] is None else f", {part['purity']:.1%} pure"
+        return f"{part['number']:,} {name} (largest {part['largest']:,}{pure})"
+
+    return (
+        f"{described(record['complete_link'], 'groups by complete linkage')} in "
+        f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
+    )
+
+
+def recall_in_words(record: Record) -> str:
+    """The recall in the line that `miner pairs` prints."""
+    if record["value"] is None:
+        return f"recall could not be measured (no pair of {record['anchors']:,} sampled images lies in the band)"
+    value, low, high = (_percent(record[name]) for name in ("value", "low", "high"))
+    return f"recall {value} ({low} to {high}, on {record['pairs']:,} pairs of {record['anchors']:,} sampled images)"
+
+
+def _percent(share: float) -> str:
+    """A share in per cent, rounded down: 100 % means that no pair is missed."""
+    return f"{math.floor(share * 10_000 + 1e-9) / 100:g} %"

@@ -26,7 +26,7 @@ from torch import Tensor
 from miner.artifacts.embeddings.vectors import MemoryVectors, blocks
 from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.engines.tiles.base import Block, Tiles
-from miner.pairs.engines.tiles.select import tiles_for
+from miner.pairs.engines.tiles.pytorch import tiles_for
 
 COLUMNS = 65536
 CHECKED_ROWS = 1024

@@ -10,8 +10,7 @@ from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.engines.sketch import Projection, gamma, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, holds
-from miner.pairs.engines.tiles.pytorch import TorchTiles
-from miner.pairs.engines.tiles.select import tiles_for
+from miner.pairs.engines.tiles.pytorch import TorchTiles, tiles_for
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 

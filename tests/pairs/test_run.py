@@ -8,7 +8,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
-from miner.pairs.run import pairs
+from miner.pairs.run import pairs, recall_in_words
 from tests.pairs.mined import contents, row_pairs, tables
 from tests.pairs.vectors import fan
 
@@ -221,3 +221,13 @@ def test_after_a_flood_a_better_band_needs_no_force(make_embeddings) -> None:
     with pytest.raises(MinerError, match="floods"):
         pairs(PairsOptions(min=0.5, max=1.0, max_pairs=900_000), workspace)
     assert pairs(PairsOptions(min=0.9999, max=1.0), workspace).fresh
+
+
+def test_recall_in_words_by_hand() -> None:
+    record = {"value": 0.5, "low": 0.15, "high": 0.84999, "anchors": 2, "pairs": 4}
+    assert recall_in_words(record) == "recall 50 % (15 % to 84.99 %, on 4 pairs of 2 sampled images)"
+
+
+def test_recall_is_rounded_down_in_words() -> None:
+    record = {"value": 0.99999, "low": 0.98765, "high": 1.0, "anchors": 1000, "pairs": 5}
+    assert recall_in_words(record).startswith("recall 99.99 % (98.76 % to 100 %, on 5 pairs")

@@ -12,23 +12,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Band:
-    """A closed interval of cosines. Two images with a cosine in the band are a pair, above the band near-duplicates.
-
-    Attributes:
-        low: lowest cosine of a pair.
-        high: highest cosine of a pair.
-    """
+    """A closed interval of cosines. Two images with a cosine in the band are a pair, above the band near-duplicates."""
 
     low: float
     high: float
 
     @classmethod
     def from_record(cls, record: dict[str, float]) -> "Band":
-        """The band in a manifest or in `calibration.json`.
-
-        Raises:
-            ValueError: the record is no band.
-        """
+        """The band in a manifest or in `calibration.json`; ValueError if the record is no band."""
         try:
             return cls(float(record["min"]), float(record["max"]))
         except (KeyError, TypeError):

@@ -63,8 +63,7 @@ class PairsManifest(StageArtifact):
         mutual_neighbours: k of the column `mutual`.
         labels: None where images have no labels.
         histogram: similarities of all pairs.
-        neighbours: hubs of the neighbour graph, if there is one.
-        groups: sizes of components and groups, if there are any.
+        neighbours, groups: hubs of the neighbour graph, and sizes of components and groups, if there are any.
         proposal: a better band, where this one is empty or holds very many pairs.
         vectors: number and files of the vectors that were searched; None in records of old versions.
     """

@@ -14,14 +14,11 @@ def partner_ranks(a: Rows, b: Rows, similarity: Similarities) -> tuple[Rows, Row
     If the list holds all pairs above some similarity, these are the ranks among all images: every more similar partner is in
     the list too. Equal similarities are ranked by row number.
     """
-    count = len(a)
     anchors, partners = np.concatenate([a, b]), np.concatenate([b, a])
     order = np.lexsort((partners, -np.concatenate([similarity, similarity]), anchors))
-    sorted_anchors = anchors[order]
-    starts = np.searchsorted(sorted_anchors, sorted_anchors, side="left")
-    ranks = np.empty(2 * count, np.int64)
-    ranks[order] = np.arange(2 * count) - starts
-    return ranks[:count], ranks[count:]
+    ranks = np.empty(len(order), np.int64)
+    ranks[order] = np.arange(len(order)) - np.searchsorted(anchors[order], anchors[order], side="left")
+    return ranks[: len(a)], ranks[len(a) :]
 
 
 def most_similar_first(a: Rows, b: Rows, similarity: Similarities) -> Rows:

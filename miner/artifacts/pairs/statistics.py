@@ -20,7 +20,6 @@ def pair_statistics(a: Rows, b: Rows, images: int) -> dict[str, Any]:
     degree = np.bincount(np.concatenate([a, b]), minlength=1)
     degree = degree[degree > 0]
     partners, counts = np.unique(degree, return_counts=True)
-    alone = images - len(degree)
     return {
         "pairs": len(a),
         "images_in_pairs": len(degree),
@@ -30,18 +29,9 @@ def pair_statistics(a: Rows, b: Rows, images: int) -> dict[str, Any]:
             "median": float(np.median(degree)) if len(degree) else 0.0,
             "max": int(degree.max(initial=0)),
             "partners": [0, *partners.tolist()],
-            "images": [alone, *counts.tolist()],
+            "images": [images - len(degree), *counts.tolist()],
         },
     }
-
-
-def labels_of_searched(searched: Rows, labels: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
-    """The labels of the images that were searched, -1 for all others, int64 (n,)."""
-    if labels is None:
-        return None
-    searched_labels = np.full_like(labels, -1)
-    searched_labels[searched] = labels[searched]
-    return searched_labels
 
 
 def label_statistics(
@@ -84,19 +74,9 @@ def _curve(
             continue
         images = int(np.searchsorted(falling_highest, -threshold, side="right"))
         within = pairs - before
-        curve.append(
-            {
-                "min": round(threshold, 4),
-                "pairs": pairs,
-                "precision": float(right[pairs] / pairs),
-                "images": images,
-                "coverage": images / labelled,
-                "within": {
-                    "pairs": within,
-                    "precision": float((right[pairs] - right[before]) / within) if within else None,
-                },
-            }
-        )
+        precision = float((right[pairs] - right[before]) / within) if within else None
+        step = {"min": round(threshold, 4), "pairs": pairs, "precision": float(right[pairs] / pairs), "images": images}
+        curve.append(step | {"coverage": images / labelled, "within": {"pairs": within, "precision": precision}})
         before = pairs
     return curve
 

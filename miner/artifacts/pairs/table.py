@@ -69,7 +69,7 @@ def read_pairs(
 
     Args:
         path: `pairs.parquet` or `duplicates.parquet` of a workspace, or `pairs.parquet` of exported shards.
-        columns: names to read. Exported tables have no `a` and `b`.
+        columns: exported tables have no `a` and `b`.
         made_by: the command that makes the table; the error message names it.
     Raises:
         MinerError: the file is missing or damaged, or lacks a column.

@@ -21,7 +21,7 @@ ROUNDOFF = 2.0**-24  # of float32
 
 
 def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) -> NDArray[np.float64]:
-    """Cosines of row pairs.
+    """Cosines of row pairs, float64 (m,).
 
     The sum of one pair does not depend on the other pairs of the call. For float16 vectors of length near 1 the sum is exact
     in any order: a product has at most 22 significant bits and is a multiple of 2**-48, so sums below 16 fit in float64.
@@ -30,8 +30,6 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
         vectors: float16 or float32 as stored; rows need not have length 1.
         a, b: row numbers, (m,).
         threads: share the work; the cosines are the same without them.
-    Returns:
-        float64 (m,).
     """
     cosines = np.empty(len(a), np.float64)
     # Pairs whose b lies in one block stay together, so that a row is converted once for many pairs.
@@ -66,13 +64,10 @@ def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
 
 
 def check_lengths(lengths: NDArray[np.float64], first_row: int | None = None) -> None:
-    """Refuse vectors that have no direction.
+    """Refuse vectors that are zero or not finite.
 
     Args:
-        lengths: of some rows.
         first_row: its number if the rows are consecutive, so that the error can name the bad row.
-    Raises:
-        MinerError: a vector is zero or not finite.
     """
     bad = np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))
     if len(bad):

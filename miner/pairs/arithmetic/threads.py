@@ -16,11 +16,7 @@ Answer = TypeVar("Answer")
 
 
 class Threads:
-    """A pool of threads in which torch computes with one thread each.
-
-    Args:
-        count: of threads; by default, as many as torch uses.
-    """
+    """A pool of threads in which torch computes with one thread each; by default, as many as torch uses."""
 
     def __init__(self, count: int | None = None) -> None:
         self.count = count or torch.get_num_threads()

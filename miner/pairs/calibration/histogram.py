@@ -53,15 +53,8 @@ class SimilarityHistogram:
 
     def record(self) -> dict[str, Any]:
         """The histogram as JSON values, in 200 bins."""
-        record: dict[str, Any] = {
-            "low": -1.0,
-            "high": 1.0,
-            "counts": _coarse(self.counts),
-            "pairs_per_count": self.scale,
-        }
-        if self.same_label is not None:
-            record["same_label"] = _coarse(self.same_label)
-        return record
+        same = {} if self.same_label is None else {"same_label": _coarse(self.same_label)}
+        return {"low": -1.0, "high": 1.0, "counts": _coarse(self.counts), "pairs_per_count": self.scale, **same}
 
 
 def sample_histogram(
@@ -72,13 +65,10 @@ def sample_histogram(
     Args:
         vectors: as stored, (n, d).
         labels: int64 (n,), -1 where unknown, or None.
-        seed: chooses the anchors.
-        anchors: number of anchors.
     """
     images = len(vectors)
     chosen = np.sort(np.random.default_rng(seed).permutation(images)[:anchors])
     anchor_units = torch.from_numpy(unit_rows(vectors.take(chosen)))
-
     counts = np.zeros(BINS, np.int64)
     same = np.zeros(BINS, np.int64) if labels is not None else None
 

@@ -1,6 +1,6 @@
 """Self-similarity: how similar two mild augmentations of the same image are to the encoder."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
@@ -22,10 +22,8 @@ _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def measure_self_similarity(options: CalibrateOptions, store: EmbeddingStore) -> NDArray[np.float64]:
-    """Cosines of two mild augmentations of the same image, for a sample of the embedded images.
+    """Cosines of two mild augmentations of the same image, for a sample of the embedded images, ascending, float64 (n,).
 
-    Returns:
-        One cosine per image, ascending, float64 (n,).
     Raises:
         MinerError: no encoder made the embeddings, or the encoder or the images have changed since.
     """
@@ -86,19 +84,16 @@ def self_similarity(
     device: torch.device | None = None,
     precision: torch.dtype = torch.float32,
 ) -> NDArray[np.float64]:
-    """Cosines of two mild augmentations of the same image.
+    """Cosines of two mild augmentations of the same image, one per image, ascending, float64 (n,).
 
     Args:
         encoder: on `device`, the CPU if not given.
         images: RGB images; read one batch at a time.
         rng: of the augmentations.
-        batch_size: images per forward pass.
-        device, precision: of the arithmetic.
-    Returns:
-        One cosine per image, ascending, float64 (n,).
     """
     vectors = []
-    for batch in _batches(iter(images), batch_size):
+    unread = iter(images)
+    while batch := list(islice(unread, batch_size)):
         views = [encoder.preprocess.pixels(mild_augmentation(image, rng)) for image in batch for _ in range(2)]
         pixels = torch.from_numpy(np.stack(views)).to(device)
         vectors.append(encoder.encode(pixels, precision).cpu().numpy())
@@ -107,19 +102,9 @@ def self_similarity(
 
 
 def _decoded(source: Source, entry: Entry) -> Image.Image:
-    """An embedded image, decoded again.
-
-    Raises:
-        MinerError: the image has changed since it was embedded.
-    """
     try:
         return decode_image(source.read(entry))
     except (OSError, UnreadableImageError) as error:
         raise MinerError(
             f"The image {entry.path} of {source.spec} has changed since it was embedded ({error})."
         ) from error
-
-
-def _batches(images: Iterator[Image.Image], size: int) -> Iterator[list[Image.Image]]:
-    while batch := list(islice(images, size)):
-        yield batch

@@ -18,11 +18,6 @@ class ApproximateSearch:
     """Makes the engine of a join. This process gets the engine that was set up; another process builds an equal one.
 
     The effort is chosen on other anchors than those on which recall is measured, unless the options give the effort.
-
-    Args:
-        options: name an approximate engine.
-        vectors: as stored.
-        band: of the pairs.
     """
 
     def __init__(self, options: PairsOptions, vectors: Vectors, band: Band) -> None:
@@ -40,11 +35,7 @@ class ApproximateSearch:
         return {**self.__dict__, "engine": None}
 
     def measured(self, found: RowPairs) -> Record:
-        """The recall of a join in the band, and the settings of the index.
-
-        Args:
-            found: all pairs a < b that the join found, sorted by (a, b).
-        """
+        """The recall of a join that found these pairs a < b, sorted by (a, b), and the settings of the index."""
         images = len(self.vectors)
         anchors = anchor_rows(images, self.options.seed)[0]
         truth = true_pairs(self.vectors, anchors, self.band)
@@ -53,12 +44,10 @@ class ApproximateSearch:
     def _built(self) -> ApproximateEngine:
         unit_vectors = unit_rows(self.vectors.read(0, len(self.vectors)))
         options, threshold = self.options, self.band.low
+        from miner.pairs.engines.faiss_approximate import HnswEngine, IvfEngine
+
         if options.engine == "ivf":
-            from miner.pairs.engines.faiss_ivf import IvfEngine
-
             return IvfEngine(unit_vectors, threshold, options.nlist, options.seed)
-        from miner.pairs.engines.faiss_hnsw import HnswEngine
-
         return HnswEngine(unit_vectors, threshold, options.links, options.ef_construction)
 
     def _chosen_effort(self, engine: ApproximateEngine) -> int:
@@ -73,11 +62,7 @@ class ApproximateSearch:
             return engine.efforts[-1]  # the join floods too, and its message names the densest images
 
     def _pairs_to_find(self) -> RowPairs:
-        """The pairs a < b of which a is an anchor for the choice of the effort.
-
-        Raises:
-            FloodError: there are more of them than --max-pairs.
-        """
+        """The pairs a < b of which a is an anchor for the choice of the effort; FloodError if they exceed --max-pairs."""
         found: list[RowPairs] = []
         count = 0
         for a, b in true_pairs(self.vectors, anchor_rows(len(self.vectors), self.options.seed)[1], self.band):

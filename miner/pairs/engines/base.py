@@ -14,7 +14,7 @@ RowPairs = tuple[Rows, Rows]  # row numbers a and b of candidates, int64 (m,) ea
 
 
 class FloodError(MinerError):
-    """There are more pairs than the limit; the message is for people.
+    """There are more pairs than the limit.
 
     Attributes:
         ends: row numbers of both images of the pairs in the strip that passed the limit by itself, or of some of them.
@@ -50,11 +50,7 @@ class ApproximateEngine(ABC):
 
     @abstractmethod
     def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:
-        """Row pairs a < b with a in ascending `rows` and b >= min_b, sorted by (a, b).
-
-        Raises:
-            FloodError: there are more than `limit`.
-        """
+        """Row pairs a < b with a in ascending `rows` and b >= min_b, sorted by (a, b); FloodError as in `Engine`."""
 
     @abstractmethod
     def record(self) -> Record:

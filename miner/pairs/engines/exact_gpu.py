@@ -15,7 +15,7 @@ from miner.pairs.arithmetic.cosine import LONGEST_EXACT, check_lengths
 from miner.pairs.engines.base import FloodError, RowPairs
 from miner.pairs.engines.sketch import Projection, Sketch, SketchMaker, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, holds
-from miner.pairs.engines.tiles.select import tiles_for
+from miner.pairs.engines.tiles.pytorch import tiles_for
 
 _READ_ROWS = 16384
 _SAMPLE_ROWS = 16384
@@ -38,7 +38,6 @@ class GpuEngine:
     Args:
         vectors: as stored; read once.
         threshold: lowest cosine of a pair.
-        device: of all the arithmetic.
         projection: how rows become sketches, with its basis on the device; chosen by trial if not given.
         tiles: how tiles are multiplied; the fastest way of the device if not given.
         memory_bytes: most device memory for the stored vectors; the free memory less a reserve if not given.
@@ -130,17 +129,15 @@ class GpuEngine:
         order = np.sort(np.random.default_rng(0).choice(self.count, min(_SAMPLE_ROWS, self.count), replace=False))
         stored, lengths = self._read(vectors.take(order), None)
         unit_vectors = (stored.double() / lengths[:, None]).float()
-        pairs = torch.randint(len(unit_vectors), (_TIMED_PAIRS, 2), generator=torch.Generator().manual_seed(0)).to(
-            self.device
-        )
+        generator = torch.Generator().manual_seed(0)
+        pairs = torch.randint(len(unit_vectors), (_TIMED_PAIRS, 2), generator=generator).to(self.device)
         pair_s = self._seconds(partial(self.tiles.measure, pairs, Block(stored), Block(stored))) / _TIMED_PAIRS
         best, least = Projection(None, _DTYPE), float("inf")
         for projection in _projections(unit_vectors):
             block = projection.block(unit_vectors)
             lowest_score = _lowest_score(projection.sketch(block.vectors, [block]), self.threshold)
-            search = partial(
-                self.tiles.above, Block(block.vectors), Block(block.vectors), lowest_score, self.most_candidates
-            )
+            rows = Block(block.vectors)
+            search = partial(self.tiles.above, rows, rows, lowest_score, self.most_candidates)
             try:
                 seconds = len(search()) * pair_s + self._seconds(search)
             except TooManyPairsError:

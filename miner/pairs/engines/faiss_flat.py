@@ -1,6 +1,5 @@
 """The faiss engine: a flat index, exact because its threshold is lowered by the margin of float32."""
 
-from functools import cached_property
 from typing import Any
 
 import faiss
@@ -40,10 +39,7 @@ class FaissEngine:
         self.vectors = unit_vectors
         self.lowest_score = threshold - float32_margin(unit_vectors.shape[1])
         self.knn_index, self.largest_k = knn_index, largest_k
-
-    @cached_property
-    def _flat(self) -> Any:
-        return flat_index(self.vectors)
+        self._flat: Any = None
 
     def candidates(self, start: int, stop: int, limit: int, min_b: int = 0) -> RowPairs:
         """See `Engine.candidates`."""
@@ -54,18 +50,15 @@ class FaissEngine:
             near, rows = knn_pairs(search, self.vectors, rows, self.lowest_score, limit, self.largest_k, min_b)
         if not len(rows):
             return near
+        if self._flat is None:
+            self._flat = flat_index(self.vectors)
         rest = limit - len(near[0])
         far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, rest, min_b)
         return sorted_pairs(near, far)
 
 
 def faiss_engine(vectors: Vectors, threshold: float, device: str) -> FaissEngine:
-    """The engine on the device of this process; `auto` is a GPU if FAISS can use one.
-
-    Raises:
-        UsageError: the device is a GPU, and the installed FAISS cannot use it.
-        MinerError: the vectors do not fit on it.
-    """
+    """The engine on the device of this process; `auto` is a GPU if FAISS can use one. Raises the errors of `gpu_index`."""
     unit_vectors = unit_rows(vectors.read(0, len(vectors)))
     chosen = worker_device(device)
     on_gpu = chosen.type == "cuda" and (device != "auto" or has_gpu())

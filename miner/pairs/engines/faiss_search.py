@@ -30,10 +30,6 @@ def range_search_pairs(
     Args:
         search: `range_search` of an index of `unit_vectors` by inner product.
         unit_vectors: float32 (n, d).
-        rows: row numbers to search for.
-        lowest_score: of a pair.
-        limit: most pairs to hold.
-        min_b: smallest b.
         batch_rows: rows per call of `search`; changes the memory only.
     Raises:
         FloodError: there are more than `limit`.
@@ -66,11 +62,7 @@ def knn_pairs(
     Args:
         search: nearest neighbours in an index of `unit_vectors` by inner product, best first; -1 where it finds no more.
         unit_vectors: float32 (n, d).
-        rows: row numbers to search for.
-        lowest_score: of a pair.
-        limit: most pairs to hold.
         largest_k: that the index answers.
-        min_b: smallest b.
         batch_scores: scores per call of `search`; changes the memory only.
     Returns:
         The pairs of the complete rows, sorted by (a, b), and the other rows.
@@ -81,8 +73,7 @@ def knn_pairs(
     largest_k = min(largest_k, len(unit_vectors))
     k = min(_SMALLEST_K, largest_k)
     while True:
-        incomplete = [rows[:0]]
-        waiting = 0
+        incomplete, waiting = [rows[:0]], 0
         for batch in _batches(rows, max(1, batch_scores // k)):
             scores, ids = search(unit_vectors[batch], k)
             complete = (scores[:, -1] < lowest_score) | (ids[:, -1] < 0) | (k == len(unit_vectors))

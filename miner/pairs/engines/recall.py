@@ -27,15 +27,11 @@ def anchor_rows(images: int, seed: int) -> tuple[Rows, Rows]:
 
 
 def true_pairs(vectors: Vectors, anchors: Rows, band: Band, block_rows: int = 2048) -> Iterator[RowPairs]:
-    """Every pair of an anchor and another image in a band, by an exact scan.
+    """Row numbers of every pair of an anchor and another image in a band, by an exact scan.
 
     Args:
         vectors: as stored; they define the truth.
-        anchors: row numbers.
-        band: of the pairs.
         block_rows: images that a thread compares with the anchors at once; changes the memory only.
-    Yields:
-        Row numbers of anchors and partners, one block of partners after the other.
     """
     lowest_score = band.low - float32_margin(vectors.dim)
     anchor_vectors = unit_rows(vectors.take(anchors))
@@ -75,11 +71,9 @@ def recall_record(truth: Iterable[RowPairs], found: RowPairs, anchors: Rows, ima
         truth: all true pairs, as (anchor, partner), in parts.
         found: all pairs a < b of the join, sorted by (a, b).
         anchors: row numbers, ascending.
-        images: number of all images.
     """
     found_keys = pair_keys(found, images)
-    true = np.zeros(len(anchors), np.int64)
-    recalled = np.zeros(len(anchors), np.int64)
+    true, recalled = np.zeros((2, len(anchors)), np.int64)
     for part in truth:
         anchor = np.searchsorted(anchors, part[0])
         true += np.bincount(anchor, minlength=len(anchors))
@@ -95,11 +89,7 @@ def recall_record(truth: Iterable[RowPairs], found: RowPairs, anchors: Rows, ima
 
 
 def _independent_pairs(recalled: Rows, true: Rows) -> float:
-    """The number of independent pairs whose recall would vary as much as the recall of these pairs does between anchors.
-
-    Args:
-        recalled, true: found pairs and all pairs of each anchor, (anchors,).
-    """
+    """The number of independent pairs whose recall would vary as much as these found pairs of each anchor, (anchors,), do."""
     share = recalled.sum() / true.sum()
     if share in (0, 1):
         return float((true > 0).sum())

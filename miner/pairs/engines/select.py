@@ -17,9 +17,6 @@ def engine_maker(options: PairsOptions, vectors: Vectors, band: Band, memory_byt
     """The function that makes the engine, in each process that searches.
 
     Args:
-        options: of the run.
-        vectors: as stored.
-        band: of the pairs.
         memory_bytes: for the search, with the vectors if they lie in memory.
     """
     if options.approximation():
@@ -36,7 +33,6 @@ def exact_engine(vectors: Vectors, threshold: float, device: str, memory_bytes: 
     """The exact engine of this process: on its GPU if it has one, else on the CPU (Apple's GPUs have no float64).
 
     Args:
-        vectors: as stored.
         threshold: lowest cosine of a pair.
         device: the value of --device.
         memory_bytes: for the engine on the CPU; the engine on a GPU uses the free memory of its device.

@@ -30,8 +30,8 @@ class Groups:
 
     Attributes:
         rows: row numbers of these images, ascending, int64 (m,).
-        component: number of the connected component of each image, int64 (m,); components are numbered by their first row.
-        group: number of the complete-link group of each image, int64 (m,); groups are numbered by their first row.
+        component, group: number of the connected component and of the complete-link group of each image, int64 (m,); both are
+            numbered by their first row.
         lowest: lowest similarity of two images of the same group, float64 (m,); NaN where the group has one image.
     """
 
@@ -82,20 +82,15 @@ def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | Non
     """Number, sizes and label purity of components and groups.
 
     Args:
-        groups: of `find_groups`.
         pairs: number of pairs that the groups were found in.
         labels: of all images, -1 where unknown, or None.
     """
     known = None if labels is None else labels[groups.rows]
-    components = _summary(groups.component, known)
     several = groups.sizes() > 1
     complete = _summary(groups.group[several], None if known is None else known[several])
-    heights = groups.lowest[several]
-    return {
-        "pairs": pairs,
-        "components": components,
-        "complete_link": {**complete, "lowest": float(heights.min()) if len(heights) else None},
-    }
+    lowest = float(groups.lowest[several].min()) if several.any() else None
+    components = _summary(groups.component, known)
+    return {"pairs": pairs, "components": components, "complete_link": {**complete, "lowest": lowest}}
 
 
 def cluster_purity(group: Rows, labels: NDArray[np.int64]) -> float | None:
@@ -178,13 +173,9 @@ def _contracted(left: Rows, right: Rows, length: Rows, parts: Rows) -> tuple[Row
     order = np.argsort(keys, kind="stable")
     keys, lengths = keys[order], length[touched][order]
     starts = np.flatnonzero(np.diff(keys, prepend=-1))
-    count = np.diff(starts, append=len(keys))
     new_low, new_high = np.divmod(keys[starts], len(parts))
     longest = np.maximum.reduceat(lengths, starts) if len(starts) else lengths
-    whole = count == parts[new_low] * parts[new_high]
-    kept = ~touched
-    return (
-        np.concatenate([low[kept], new_low[whole]]),
-        np.concatenate([high[kept], new_high[whole]]),
-        np.concatenate([length[kept], longest[whole]]),
-    )
+    whole = np.diff(starts, append=len(keys)) == parts[new_low] * parts[new_high]
+    columns = ((low, new_low), (high, new_high), (length, longest))
+    left, right, length = (np.concatenate([old[~touched], new[whole]]) for old, new in columns)
+    return left, right, length

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -13,7 +12,7 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
-from miner.artifacts.pairs.statistics import label_statistics, labels_of_searched, pair_statistics
+from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
 from miner.engine import Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
@@ -37,20 +36,17 @@ def write_tables(
     """
     duplicate = (found.similarity > band.high) | _equal_files(store, found)
     nearest = options.neighbors or _MUTUAL_NEIGHBOURS
-    rank_of_b, rank_of_a = partner_ranks(found.a, found.b, found.similarity)
-    mutual = (rank_of_b < nearest) & (rank_of_a < nearest)
+    mutual = np.maximum(*partner_ranks(found.a, found.b, found.similarity)) < nearest
     keep = ~duplicate & mutual if options.mutual else ~duplicate
     if options.top_k is not None:
-        chosen = np.flatnonzero(keep)
-        some = found.select(chosen)
-        keep[chosen] = capped(some.a, some.b, some.similarity, options.top_k)
+        some = found.select(keep)
+        keep[np.flatnonzero(keep)] = capped(some.a, some.b, some.similarity, options.top_k)
     if options.most_similar is not None:
-        chosen = np.flatnonzero(keep)
-        some = found.select(chosen)
-        keep[chosen[most_similar_first(some.a, some.b, some.similarity)[options.most_similar :]]] = False
+        some = found.select(keep)
+        order = most_similar_first(some.a, some.b, some.similarity)
+        keep[np.flatnonzero(keep)[order[options.most_similar :]]] = False
 
-    labels = store.labels
-    keys = store.metadata["key"].combine_chunks()
+    labels, keys = store.labels, store.metadata["key"].combine_chunks()
     kept, kept_mutual = found.select(keep), mutual[keep]
     paths = [folder / "pairs.parquet", folder / "duplicates.parquet"]
     listed, numbers = kept.in_both_orders() if options.both_orders else (kept, np.arange(len(kept)))
@@ -62,7 +58,7 @@ def write_tables(
         paths.append(folder / DROPPED)
         with committed(paths[-1]) as partial:
             write_rows(partial, found.select(~keep & ~duplicate))
-    known = labels_of_searched(searched, labels)
+    known = labels if labels is None else np.where(np.isin(np.arange(len(labels)), searched), labels, -1)
     record: Record = {
         "source": store.manifest.record["source"],
         "encoder": store.manifest.record["encoder"],
@@ -110,7 +106,6 @@ def _write_groups(path: Path, found: FoundPairs, store: EmbeddingStore, labels: 
     from miner.pairs.tables.groups import find_groups, group_statistics
 
     groups = find_groups(found.a, found.b, found.similarity)
-    table: pa.Table = groups.table(store.keys, labels)
     with committed(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        pq.write_table(groups.table(store.keys, labels), partial, compression="zstd")
     return group_statistics(groups, len(found), labels)

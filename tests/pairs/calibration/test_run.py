@@ -19,7 +19,7 @@ from miner.engine import write_json
 from miner.engine.records import read_json
 from miner.errors import MinerError
 from miner.pairs.calibration.histogram import BINS
-from miner.pairs.calibration.run import calibrate
+from miner.pairs.calibration.run import calibrate, precision_curve
 from miner.pairs.calibration.self_similarity import self_similarity
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.run import pairs
@@ -110,3 +110,17 @@ def test_picture_and_record_with_and_without_labels(embedded, make_photos, tmp_p
         assert picture.size[1] < labelled[1]  # no panel of label precision
     assert record["labels"] is None and not any("precision" in line for line in lines)
     write_json(workspace.root / "copy.json", record)  # is JSON
+
+
+def test_precision_curve_by_hand() -> None:
+    counts, same = [0] * 10, [0] * 10
+    counts[4:9], same[4:9] = [100, 60, 30, 10, 999], [10, 30, 30, 10, 999]
+    histogram = {"low": -1.0, "high": 1.0, "counts": counts, "same_label": same}
+    assert precision_curve(histogram, 0.6)[-3:] == [
+        (pytest.approx(-0.2), 80 / 200),
+        (pytest.approx(0.0), 70 / 100),
+        (pytest.approx(0.2), 1.0),
+    ]
+    assert precision_curve({**histogram, "same_label": [0] * 10}, 0.6)[-1][1] == 0
+    del histogram["same_label"]
+    assert precision_curve(histogram, 0.6) == []

@@ -18,9 +18,8 @@ from miner.artifacts.pairs.band import Band
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.engines.approximate import ApproximateSearch, least_effort
+from miner.pairs.engines.faiss_approximate import HnswEngine, IvfEngine
 from miner.pairs.engines.faiss_flat import FaissEngine
-from miner.pairs.engines.faiss_hnsw import HnswEngine
-from miner.pairs.engines.faiss_ivf import IvfEngine
 from miner.pairs.engines.recall import anchor_rows, true_pairs
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs

@@ -53,7 +53,6 @@ class Tiles(Protocol):
 
         Args:
             left, right: blocks of the same width, type and device. They may be the same rows, overlap, or be far apart.
-            lowest: the value.
             most: pairs that the caller can take; any number if not given.
         Returns:
             int64 (m, 2) on the device of the blocks, sorted by (a, b).
@@ -89,7 +88,6 @@ def holds(tiles: Tiles, vectors: Tensor, error: float, rows: int = 256, tries: i
     Args:
         vectors: (n, p).
         error: most distance of a product from the exact product.
-        rows: first rows to check.
         tries: number of values to check, spread over all products of these rows.
     """
     sample = Block(vectors[:rows])

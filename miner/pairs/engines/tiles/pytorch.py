@@ -1,18 +1,20 @@
-"""Tiles by the matrix product of PyTorch: every device has it, but each score goes through memory."""
+"""Tiles by the matrix product of PyTorch, which every device has; and the choice of Triton where it is faster."""
 
+import importlib.util
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from miner.pairs.engines.tiles.base import Block, TooManyPairsError, upper_part
+from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, upper_part
 
 _CHUNK_NUMBERS = 1 << 22
+_FIRST_TENSOR_CORES_WITH_BF16 = (8, 0)
 
 
 @dataclass(frozen=True)
 class TorchTiles:
-    """See `Tiles`.
+    """See `Tiles`. Each score goes through memory.
 
     Attributes:
         tile_rows, tile_columns: size of a tile; changes the speed only.
@@ -65,3 +67,18 @@ def _products(left: Tensor, right: Tensor) -> Tensor:
     if left.device.type == "cuda" and left.dtype != torch.float32:
         return torch.mm(left, right.T, out_dtype=torch.float32)
     return torch.mm(left, right.T)
+
+
+def tiles_for(device: torch.device) -> Tiles:
+    """The fastest implementation on this device: Triton on NVIDIA GPUs since Ampere, else PyTorch."""
+    if _has_triton(device):
+        from miner.pairs.engines.tiles.triton import TritonTiles
+
+        return TritonTiles()
+    return TorchTiles()
+
+
+def _has_triton(device: torch.device) -> bool:
+    if device.type != "cuda" or torch.version.cuda is None or importlib.util.find_spec("triton") is None:
+        return False
+    return torch.cuda.get_device_capability(device) >= _FIRST_TENSOR_CORES_WITH_BF16

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from miner.pairs.engines.sketch import gamma
 from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, holds
-from miner.pairs.engines.tiles.pytorch import TorchTiles
-from miner.pairs.engines.tiles.select import tiles_for
+from miner.pairs.engines.tiles.pytorch import TorchTiles, tiles_for
 
 SIZES = [1, 2, 15, 16, 17, 129]
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]

@@ -2,8 +2,8 @@ import faiss
 import numpy as np
 import pytest
 
-from miner.pairs.engines.faiss_flat import flat_index
-from miner.pairs.engines.faiss_ivf import sums_one_by_one
+from miner.pairs.engines.faiss_approximate import HnswEngine, sums_one_by_one
+from miner.pairs.engines.faiss_flat import FaissEngine, flat_index
 from tests.pairs.vectors import clustered
 
 
@@ -27,3 +27,15 @@ def test_faiss_sums_as_usual_after_an_error() -> None:
     with pytest.raises(KeyError), sums_one_by_one():
         raise KeyError
     assert faiss.cvar.distance_compute_blas_threshold == usual
+
+
+def test_rows_with_very_many_partners_are_searched_in_full() -> None:
+    units = clustered(1200, 24)
+    engine = HnswEngine(units, 0.3, 8, 20, largest_k=40)
+    dense = np.flatnonzero((units @ units.T >= 0.3).sum(axis=1) > 60)
+    assert len(dense) > 100
+    got = engine.search(dense, 16, 10**6)
+    wanted_a, wanted_b = FaissEngine(units, 0.3).candidates(0, 1200, 10**6)
+    wanted = np.isin(wanted_a, dense)
+    np.testing.assert_array_equal(got[0], wanted_a[wanted])
+    np.testing.assert_array_equal(got[1], wanted_b[wanted])
