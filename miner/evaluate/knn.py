@@ -8,7 +8,7 @@ from miner.artifacts.runs.inputs import Inputs
 from miner.engine import Record
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.setup import open_setup
-from miner.learning.knn import PROTOCOLS, accuracies_by_protocol
+from miner.learning.nearest import PROTOCOLS, accuracies_by_protocol
 
 
 def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:

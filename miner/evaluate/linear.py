@@ -1,30 +1,82 @@
-"""A linear classifier on the features of a run, by one of two protocols."""
+"""A linear classifier on the features of a run, by one of two protocols. Test images choose nothing."""
 
 from pathlib import Path
 
+import torch
+from torch import Tensor
+
 from miner.artifacts.runs.inputs import Inputs
-from miner.engine import Record
-from miner.evaluate.linear_lbfgs import measure_lbfgs
+from miner.artifacts.runs.labelled import LabelledImages, is_held_out
+from miner.engine import Progress, Record
+from miner.errors import MinerError
 from miner.evaluate.linear_sgd import measure_sgd
 from miner.evaluate.options import LinearOptions
-from miner.evaluate.setup import open_setup
-from miner.evaluate.validation import RULE, validation_mask
+from miner.evaluate.setup import EvaluationSetup, open_setup
+from miner.learning.logistic import PENALTIES, Candidate, best_candidate, classify, try_penalties
+from miner.learning.nearest import accuracy_percent
+
+RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
 
 
 def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> Record:
-    """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights.
-
-    Args:
-        options: of the evaluation.
-        run: folder of a finished run.
-        inputs: the workspace's own images; needed without `options.gallery`.
-    """
+    """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights; arguments as of `open_setup`."""
     setup = open_setup(options, run, inputs)
     validation = validation_mask(setup.split.gallery, options.validation_fraction).to(setup.device)
-    measured = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
+    protocol, found = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
     return {
         **setup.describe(run, options.best),
         "n_validation": int(validation.sum()),
         "chosen_by": RULE,
-        **measured,
+        **protocol,
+        "results": {name: _choice(str(protocol["setting"]), *result) for name, result in found.items()},
+    }
+
+
+def validation_mask(images: LabelledImages, fraction: float) -> Tensor:
+    """The training images on which a setting is chosen: bool (n,), by key alone, independent of the choice of test images.
+
+    Raises:
+        MinerError: too few are left on one side.
+    """
+    mask = torch.tensor([is_held_out(f"validation {entry.key}", fraction) for entry in images.entries])
+    rest = {entry.label for entry, held_out in zip(images.entries, mask.tolist(), strict=True) if not held_out}
+    if not mask.any() or len(rest) < 2:
+        raise MinerError(
+            f"{len(mask):,} training images are too few to hold some out, on which the classifier's setting is chosen "
+            f"({int(mask.sum()):,} were; {len(rest)} classes are left). Change --validation-fraction or --limit, or name a "
+            "larger --gallery."
+        )
+    return mask
+
+
+def measure_lbfgs(
+    options: LinearOptions, setup: EvaluationSetup, validation: Tensor
+) -> tuple[Record, dict[str, tuple[list[Candidate], float]]]:
+    """The fast protocol, logistic regression on features that are computed once; see `measure_sgd`."""
+    images = setup.pixels(options.workers)
+    found = {}
+    for name in setup.backbones:
+        train, test = (setup.pooled(name, pixels, options.batch_size) for pixels in images)
+        with Progress(f"fit, {name}", total=len(PENALTIES) + 1, item="fits") as progress:
+            candidates = try_penalties(train, setup.labels, validation, setup.class_count, progress)
+            predicted = classify(train, setup.labels, test, setup.class_count, best_candidate(candidates).value)
+        found[name] = candidates, accuracy_percent(predicted, setup.truth)
+    protocol = {
+        "protocol": "fast",
+        "classifier": "logistic regression by L-BFGS on features without augmentation: mean cross-entropy + l2 / 2 |W|^2; fitted "
+        "again on all training images with the chosen l2",
+        "norm": "each dimension to mean 0 and deviation 1 on the images that are fitted",
+        "setting": "l2",
+    }
+    return protocol, found
+
+
+def _choice(setting: str, candidates: list[Candidate], test: float) -> Record:
+    """What was tried, what was chosen, and its accuracy in percent on the test images."""
+    chosen = best_candidate(candidates)
+    return {
+        "candidates": [{setting: candidate.value, "validation": candidate.validation} for candidate in candidates],
+        "chosen": chosen.value,
+        "validation": chosen.validation,
+        "test": test,
     }

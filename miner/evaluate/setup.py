@@ -13,7 +13,7 @@ from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, starti
 from miner.engine import Record
 from miner.evaluate.options import EvaluateOptions
 from miner.learning.features import pooled_features
-from miner.learning.knn import accuracy_percent
+from miner.learning.nearest import accuracy_percent
 from miner.machine.device import resolve_device
 
 

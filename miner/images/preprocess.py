@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn import functional
 
 from miner.images.decode import DecodedImage
-from miner.images.fast_resize import fast_resize_window
 from miner.images.normalise import normalise
-from miner.images.resize import PixelSize, Window, resize_window
+from miner.images.resize import MAX_PIXELS, PixelSize, Window, columns_first, resize_window
 
 Triple = tuple[float, float, float]
 ResizeMode = Literal["center", "squash", "border", "square"]
@@ -24,6 +24,7 @@ RESAMPLING = {
     "box": Image.Resampling.BOX,
     "hamming": Image.Resampling.HAMMING,
 }
+_TORCH_MODES = {Image.Resampling.BILINEAR: "bilinear", Image.Resampling.BICUBIC: "bicubic"}
 IMAGENET_MEAN: Triple = (0.485, 0.456, 0.406)
 IMAGENET_STD: Triple = (0.229, 0.224, 0.225)
 
@@ -145,3 +146,26 @@ def _source_box(
         min(x + x1 / picture.shrink, picture.image.width),
         min(y + y1 / picture.shrink, picture.image.height),
     )
+
+
+def fast_resize_window(
+    image: Image.Image,
+    size: PixelSize,
+    resampling: Image.Resampling,
+    window: Window,
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> NDArray[np.uint8]:
+    """`resize_window` by torch, two to four times as fast: a few of a thousand values may differ by one or two levels.
+
+    Torch computes as Pillow does, with weights of 16 bits instead of 22. Pillow does what torch cannot do in the same order.
+    The arguments are those of `resize_window`; the result is the window, uint8 (height, width, 3).
+    """
+    known = resampling in _TORCH_MODES and columns_first(image.size, size) and size[0] * size[1] <= max_pixels
+    if not known or size == image.size:
+        return np.asarray(resize_window(image, size, resampling, window, max_pixels=max_pixels))
+    left, top, right, bottom = window
+    values = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)  # a copy, as torch wants one to write to
+    pixels = values.view(1, image.height, image.width, 3).permute(0, 3, 1, 2)
+    whole = functional.interpolate(pixels, size=size[::-1], mode=_TORCH_MODES[resampling], antialias=True)
+    return whole[0].permute(1, 2, 0).numpy()[top:bottom, left:right]

@@ -1,5 +1,6 @@
-"""Images that stay in their files: the images of a step are decoded while the steps before it are computed."""
+"""Where the images of a run are held: decoded in memory, or in their files, decoded a few steps ahead."""
 
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -7,11 +8,37 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from miner.images.canvases import decoding_threads, load_canvas
+from miner.images.canvases import Canvases, decoding_threads, load_canvas, load_canvases
+from miner.machine.memory import free_bytes
 from miner.source import Entry, Source
 
 _STEPS_AHEAD = 2
 _PER_TASK = 16
+
+
+def hold_images(
+    data: str, source: Source, entries: Sequence[Entry], side: int, workers: int, *, memory_bytes: int | None = None
+) -> Canvases:
+    """Hold images in memory or in their files, as `--data` says. auto is memory if they take half of the free memory at most.
+
+    Args:
+        data: auto, memory or stream.
+        source: of the entries.
+        entries: the images by row.
+        side: of a canvas in pixels.
+        workers: threads that decode.
+        memory_bytes: free memory; measured if not given.
+    Raises:
+        MinerError: memory is asked for and too small, or an image cannot be decoded.
+    """
+    size_bytes = len(entries) * 3 * side * side
+    free = free_bytes() if memory_bytes is None else memory_bytes
+    if data == "memory" or (data == "auto" and size_bytes <= free // 2):
+        return load_canvases(source, entries, side, workers, "decode", memory_bytes=free)
+    print(
+        f"images are decoded step by step: all of them would take {size_bytes / 1e9:.1f} GB of memory", file=sys.stderr
+    )
+    return StreamedImages(source, entries, side, workers)
 
 
 class StreamedImages:

@@ -8,7 +8,7 @@ from torch import Tensor
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.images.canvases import Canvases, channel_statistics, typical_side
-from miner.images.storage import hold_images
+from miner.images.stream import hold_images
 from miner.learning.parallel.collectives import world_size
 from miner.machine.device import resolve_precision
 from miner.train.data.arm_pairs import ArmPairs, draw_pairs

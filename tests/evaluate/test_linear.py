@@ -10,10 +10,9 @@ from miner.artifacts.runs.labelled import is_held_out
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
-from miner.evaluate.linear_sgd import AREA, CropFeatures
+from miner.evaluate.linear_sgd import AREA, LRS, CropFeatures
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.run import linear
-from miner.evaluate.sgd_grid import LRS
 from miner.images.canvases import load_canvases
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions

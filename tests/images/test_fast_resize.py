@@ -9,8 +9,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.worker import Worker
 from miner.images import fast_resize
 from miner.images.decode import DecodedImage, decode_at_least
-from miner.images.fast_resize import fast_resize_window
-from miner.images.preprocess import Preprocess
+from miner.images.preprocess import Preprocess, fast_resize_window
 from miner.images.resize import resize_window
 from miner.source import open_source
 from tests.embed.photographs import clothing

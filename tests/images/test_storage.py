@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from miner.errors import MinerError
-from miner.images.storage import hold_images
-from miner.images.stream import StreamedImages
+from miner.images.stream import StreamedImages, hold_images
 from tests.train.mini_workspace import sample_entries
 
 SIDE = 28

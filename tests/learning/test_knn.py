@@ -4,7 +4,7 @@ import torch
 from sklearn.neighbors import KNeighborsClassifier
 from torch.nn import functional as F
 
-from miner.learning.knn import accuracy_percent, knn_vote, weighted_vote
+from miner.learning.nearest import accuracy_percent, knn_vote, weighted_vote
 from miner.learning.randomness import generator_for
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from miner.learning.negative_cosine import negative_cosine
+from miner.learning.unit_rows import negative_cosine
 from miner.train.losses.barlow_twins import barlow_twins
 from miner.train.losses.dino import dino, moved_centre, teacher_targets
 from miner.train.losses.info_nce import info_nce_logits

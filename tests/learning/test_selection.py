@@ -3,8 +3,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from miner.learning.logistic import classify
-from miner.learning.selection import PENALTIES, best_candidate, try_penalties
+from miner.learning.logistic import PENALTIES, best_candidate, classify, try_penalties
 from tests.learning.clusters import clustered
 
 

@@ -10,8 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from miner.learning.networks.split_norm import SplitBatchNorm2d
-from miner.learning.networks.sync_norm import synchronised
+from miner.learning.networks.batch_norm import SplitBatchNorm2d, synchronised
 from miner.learning.parallel.collectives import average_step, own_rows, world_size
 from miner.learning.randomness import generator_for
 from miner.options import flag_name

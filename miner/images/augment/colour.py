@@ -1,4 +1,4 @@
-"""Colour jitter and grey, as torchvision's ColorJitter and RandomGrayscale define them on float images in [0, 1]."""
+"""Changes of colour and sharpness: jitter, grey, solarise and Gaussian blur, on float images in [0, 1]."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+THRESHOLD = 0.5  # of solarise
 _GREY_WEIGHTS = (0.2989, 0.587, 0.114)
 
 
@@ -84,3 +85,29 @@ def _hue(images: Tensor, turns: Tensor) -> Tensor:
 
 
 _ADJUSTMENTS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (_brightness, _contrast, _saturation, _hue)
+
+
+def solarise(images: Tensor) -> Tensor:
+    """Invert the values that are one half or more, as torchvision's RandomSolarize does with the threshold 128 of 255.
+
+    Float32 (batch, 3, height, width) in [0, 1] becomes the same shape in [0, 0.5].
+    """
+    return images.where(images < THRESHOLD, 1.0 - images)
+
+
+def gaussian_blur(images: Tensor, sigma: Tensor) -> Tensor:
+    """Blur with a Gaussian that is not cut off; the weights inside the image sum to 1, also at its border.
+
+    Args:
+        images: float32 (batch, 3, side, side).
+        sigma: widths in pixels, float32 (batch,), above 0.
+    Returns:
+        float32 (batch, 3, side, side).
+    """
+    count, channels, side, _ = images.shape
+    pixel = torch.arange(side, device=images.device, dtype=torch.float32)
+    distance = (pixel[:, None] - pixel[None, :]) / sigma.view(-1, 1, 1)
+    kernel = torch.softmax(-0.5 * distance.square(), dim=-1)
+    lines = images.permute(0, 2, 1, 3).reshape(count, side, channels * side)
+    lines = torch.bmm(kernel, lines).view(count, side * channels, side)
+    return torch.bmm(lines, kernel.transpose(1, 2)).view(count, side, channels, side).permute(0, 2, 1, 3)

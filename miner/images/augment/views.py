@@ -5,11 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miner.images.augment.blur import gaussian_blur
-from miner.images.augment.colour import JitterParameters, draw_jitter, jitter, to_grey
+from miner.images.augment.colour import JitterParameters, draw_jitter, gaussian_blur, jitter, solarise, to_grey
 from miner.images.augment.crop import crop_and_resize, crop_boxes
 from miner.images.augment.settings import PLAIN, ViewSettings
-from miner.images.augment.solarise import solarise
 from miner.images.normalise import normalise
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import nn
 
+from miner.learning.networks.batch_norm import SplitBatchNorm2d
 from miner.learning.networks.small_conv import SmallInputConv2d
-from miner.learning.networks.split_norm import SplitBatchNorm2d
 from miner.learning.randomness import seeded
 
 

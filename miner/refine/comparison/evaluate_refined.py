@@ -59,7 +59,7 @@ def _evaluated(
 def _measured(refined: RefinedEmbeddings, identity: Record, test: str, force: bool, measure: Measure) -> Record:
     import torch
 
-    from miner.learning.knn import accuracy_percent
+    from miner.learning.nearest import accuracy_percent
     from miner.refine.comparison.mode_features import mode_features
 
     data = mode_features(refined, identity, force)
@@ -79,7 +79,7 @@ def _measured(refined: RefinedEmbeddings, identity: Record, test: str, force: bo
 
 def _measure_knn(data: "ModeFeatures", seed: int) -> Record:
     from miner.evaluate.knn import knn_record
-    from miner.learning.knn import accuracies_by_protocol
+    from miner.learning.nearest import accuracies_by_protocol
 
     count = len(data.labels)
     top1 = {

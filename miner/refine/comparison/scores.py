@@ -6,9 +6,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.engine import Record
-from miner.learning.knn import PROTOCOLS, accuracy_percent, knn_vote
-from miner.learning.logistic import classify
-from miner.learning.selection import best_candidate, try_penalties
+from miner.learning.logistic import best_candidate, classify, try_penalties
+from miner.learning.nearest import PROTOCOLS, accuracy_percent, knn_vote
 
 K, TEMPERATURE = PROTOCOLS[1]
 HELD_OUT = 0.2

@@ -5,12 +5,11 @@ from copy import deepcopy
 import torch
 from torch import Tensor, nn
 
-from miner.learning.negative_cosine import negative_cosine
 from miner.learning.networks.heads import mlp
 from miner.learning.networks.momentum import move_towards
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import l2_normalise, spread
+from miner.learning.unit_rows import l2_normalise, negative_cosine, spread
 from miner.refine.network.network import GraphNetwork
 
 View = tuple[Tensor, Tensor]

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from miner.learning.networks.backbones import build_backbone
-from miner.learning.networks.sync_norm import synchronised
+from miner.learning.networks.batch_norm import synchronised
 from miner.learning.networks.weights import load_backbone_state
 from miner.learning.parallel.collectives import world_size
 from miner.train.methods.barlow import BarlowTwins

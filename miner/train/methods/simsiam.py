@@ -2,11 +2,10 @@
 
 from torch import Tensor, nn
 
-from miner.learning.negative_cosine import negative_cosine
 from miner.learning.networks.heads import mlp
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
-from miner.learning.unit_rows import l2_normalise, spread
+from miner.learning.unit_rows import l2_normalise, negative_cosine, spread
 from miner.train.data.batch import Batch
 from miner.train.methods.base import Method, ParameterGroup
 from miner.train.methods.parts.partners import RowIndex, with_partners

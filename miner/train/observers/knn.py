@@ -12,7 +12,7 @@ from miner.engine import Record
 from miner.errors import MinerError
 from miner.images.canvases import to_device
 from miner.learning.features import pooled_features
-from miner.learning.knn import PROTOCOLS, accuracy_percent, knn_vote
+from miner.learning.nearest import PROTOCOLS, accuracy_percent, knn_vote
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan

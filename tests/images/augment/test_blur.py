@@ -1,7 +1,7 @@
 import torch
 from scipy.ndimage import gaussian_filter
 
-from miner.images.augment.blur import gaussian_blur
+from miner.images.augment.colour import gaussian_blur
 from miner.learning.randomness import generator_for
 
 

@@ -1,7 +1,7 @@
 import torch
 from torchvision.transforms import functional as reference
 
-from miner.images.augment.solarise import solarise
+from miner.images.augment.colour import solarise
 
 
 def test_equals_torchvision_for_every_pixel_value() -> None:

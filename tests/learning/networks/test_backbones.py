@@ -5,7 +5,7 @@ import torchvision
 from torch import nn
 
 from miner.learning.networks.backbones import build_resnet, build_vit
-from miner.learning.networks.split_norm import SplitBatchNorm2d
+from miner.learning.networks.batch_norm import SplitBatchNorm2d
 from miner.learning.randomness import generator_for
 
 

@@ -7,7 +7,7 @@ import torch
 from timm.layers.drop import DropPath
 from torch import nn
 
-from miner.learning.networks.split_norm import SplitBatchNorm2d
+from miner.learning.networks.batch_norm import SplitBatchNorm2d
 from miner.learning.randomness import generator_for
 from miner.train.loop.metrics import read_metrics
 from miner.train.methods import Method, build_method

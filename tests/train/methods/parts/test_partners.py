@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from miner.learning.networks.split_norm import SplitBatchNorm2d
+from miner.learning.networks.batch_norm import SplitBatchNorm2d
 from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from miner.engine import Progress
+from miner.evaluate.linear_sgd import LRS, lr_factors, new_layer, train_grid
 from miner.evaluate.options import LinearOptions
-from miner.evaluate.sgd_grid import LRS, lr_factors, new_layer, train_grid
 from miner.learning.randomness import generator_for
 
 COUNT, WIDTH, CLASSES = 23, 4, 3

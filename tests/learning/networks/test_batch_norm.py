@@ -1,7 +1,7 @@
 import torch
 from torch import nn
 
-from miner.learning.networks.split_norm import SplitBatchNorm2d
+from miner.learning.networks.batch_norm import SplitBatchNorm2d
 from miner.learning.randomness import generator_for
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from lightly.loss import NegativeCosineSimilarity
 
-from miner.learning.negative_cosine import negative_cosine
+from miner.learning.unit_rows import negative_cosine
 from tests.learning.numbers import features
 
 

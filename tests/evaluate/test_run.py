@@ -7,7 +7,7 @@ import pytest
 
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
-from miner.evaluate.request import find_run
+from miner.evaluate.run import find_run
 
 
 def test_the_latest_finished_run_is_taken(tmp_path: Path) -> None:
