@@ -30,10 +30,9 @@ def measure(images: int, dim: int, edges: int, network_dim: int, batch_size: int
     """One size, in this process."""
     from miner.artifacts.embeddings.vectors import MemoryVectors
     from miner.refine.graph.graph import from_neighbours
-    from miner.refine.graph.neighbours import nearest_lists
+    from miner.refine.modes.modes import nearest_lists
     from miner.refine.network.fit import fit
-    from miner.refine.network.network import make_network
-    from miner.refine.network.nodes import Nodes
+    from miner.refine.network.network import Nodes, make_network
     from miner.refine.options import RefineOptions
 
     generator = np.random.default_rng(0)

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from miner.refine.network.encode import encode
 from miner.refine.network.fit import fit
-from miner.refine.network.network import GraphNetwork, make_network
+from miner.refine.network.network import GraphNetwork, encode, make_network
 from tests.refine.graphs import CONVS, CPU, options, random_nodes
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")

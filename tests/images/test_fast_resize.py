@@ -7,7 +7,7 @@ from PIL import Image
 
 from miner.embed.options import EmbedOptions
 from miner.embed.worker import Worker
-from miner.images import fast_resize
+from miner.images import preprocess
 from miner.images.decode import DecodedImage, decode_at_least
 from miner.images.preprocess import Preprocess, fast_resize_window
 from miner.images.resize import resize_window
@@ -59,7 +59,7 @@ def test_random_sizes() -> None:
 
 
 def test_a_long_strip_is_left_to_the_one_that_bounds_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fast_resize, "functional", None)
+    monkeypatch.setattr(preprocess, "functional", None)
     arguments = noise(4, 400), (16, 1600), Image.Resampling.BILINEAR, (0, 0, 8, 8)
     ours = fast_resize_window(*arguments, max_pixels=1000)
     theirs = np.asarray(resize_window(*arguments, max_pixels=1000))

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 
 from miner.refine.graph.graph import Graph, from_neighbours, random_neighbours
-from miner.refine.network.nodes import Nodes
+from miner.refine.network.network import Nodes
 from miner.refine.options import RefineOptions
 
 CPU = torch.device("cpu")

@@ -5,10 +5,17 @@ from pathlib import Path
 from typing import Literal
 
 from miner.learning.randomness import derived_seed
+from miner.refine.graph.adjacency import smooth
 from miner.refine.graph.graph import FeatureRows, edgeless
-from miner.refine.graph.smoothing import smooth
-from miner.refine.modes.mode_network import fit_in_mode, read_in_mode
-from miner.refine.modes.modes import GraphMode, ModeGraphs, RandomTrainTestNeighbours, TrainTestNeighbours, mode_graphs
+from miner.refine.modes.modes import (
+    GraphMode,
+    ModeGraphs,
+    RandomTrainTestNeighbours,
+    TrainTestNeighbours,
+    fit_in_mode,
+    mode_graphs,
+    read_in_mode,
+)
 from miner.refine.network.network import make_network
 from miner.refine.options import RefineOptions
 

@@ -1,20 +1,14 @@
 """`miner eval knn|linear --refined`: the features that `miner refine` wrote, in three modes, beside the raw ones."""
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
-
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.stage import finished_file
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed
+from miner.errors import UsageError
 from miner.evaluate.options import EvaluateOptions
-from miner.refine.comparison.mode_features import RefinedEmbeddings, open_refined
 from miner.refine.modes.held_out import test_source
-
-if TYPE_CHECKING:
-    from miner.refine.comparison.mode_features import ModeFeatures
-
-Measure = Callable[["ModeFeatures", int], Record]
+from miner.refine.options import RefineOptions
 
 
 def test_images_of_refined(options: EvaluateOptions, workspace: Workspace) -> Record | None:
@@ -26,9 +20,26 @@ def test_images_of_refined(options: EvaluateOptions, workspace: Workspace) -> Re
     return test_source(embeddings, test=options.test, limit=options.limit, device=options.device)
 
 
+def open_refined(workspace: Workspace, device: str) -> tuple[RefinedManifest, RefineOptions]:
+    """What `miner refine` wrote, and the options that its network was trained with, on the device of the evaluation.
+
+    Raises:
+        MinerError: nothing was refined, or other embeddings than there are now.
+        UsageError: a run was refined.
+    """
+    manifest = RefinedManifest.read(workspace, of=EmbeddingsManifest.read(workspace))
+    if manifest.request.run is not None:
+        raise UsageError(
+            f"{workspace.refined.root} refines run {manifest.request.run}, whose banks hold no test images. Only refined "
+            "embeddings can be evaluated: miner refine without --run."
+        )
+    recorded = {name: value for name, value in manifest.asked.items() if name in RefineOptions.model_fields}
+    return manifest, RefineOptions.parse({**recorded, "device": device})
+
+
 def knn_of_refined(options: EvaluateOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Classify by weighted nearest neighbours -> refined/eval/knn.json; raises as `open_refined` and `mode_features` do."""
-    record, fresh = _evaluated("knn", options, workspace, force, _measure_knn)
+    record, fresh = _evaluated("knn", options, workspace, force)
     found = {
         f"k={result['k']} T={result['temperature']}": {name: result[name] for name in record["features"]}
         for result in record["results"]
@@ -38,69 +49,22 @@ def knn_of_refined(options: EvaluateOptions, workspace: Workspace, *, force: boo
 
 def linear_of_refined(options: EvaluateOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Classify by logistic regression -> refined/eval/linear.json; raises as `open_refined` and `mode_features` do."""
-    record, fresh = _evaluated("linear", options, workspace, force, _measure_linear)
+    record, fresh = _evaluated("linear", options, workspace, force)
     found = {"fast": {name: record["results"][name]["test"] for name in record["features"]}}
     return _result("eval linear", "linear", record, found, fresh)
 
 
-def _evaluated(
-    name: str, options: EvaluateOptions, workspace: Workspace, force: bool, measure: Measure
-) -> tuple[Record, bool]:
+def _evaluated(name: str, options: EvaluateOptions, workspace: Workspace, force: bool) -> tuple[Record, bool]:
     """The record of an evaluation, and whether it was made now."""
-    refined, test = open_refined(workspace, options.device), EmbeddingsManifest.read(workspace.test)
-    identity = {"refined": refined.manifest.identity, "test_embeddings": test.identity}
+    manifest, network_options = open_refined(workspace, options.device)
+    identity = {"refined": manifest.identity, "test_embeddings": EmbeddingsManifest.read(workspace.test).identity}
     path, request = workspace.refined.root / "eval" / f"{name}.json", {"evaluation": name, **identity}
     if (record := finished_file(path, request, force)) is not None:
         return record, False
-    measured = _measured(refined, identity, test.source.spec, force, measure)
+    from miner.refine.comparison.mode_features import measure_modes
+
+    measured = measure_modes(name, workspace, manifest, network_options, identity, force)
     return write_signed(path, {"request": request, **measured}), True
-
-
-def _measured(refined: RefinedEmbeddings, identity: Record, test: str, force: bool, measure: Measure) -> Record:
-    import torch
-
-    from miner.learning.nearest import accuracy_percent
-    from miner.refine.comparison.mode_features import mode_features
-
-    data = mode_features(refined, identity, force)
-    majority = torch.bincount(data.labels).argmax()
-    return {
-        "unit": "top-1 accuracy in percent",
-        "network": refined.options.model_dump(mode="json", exclude={"device"}),
-        "gallery": refined.manifest.source.spec,
-        "test": test,
-        "n_gallery": len(data.labels),
-        "n_test": len(data.truth),
-        "classes": int((torch.bincount(data.labels) > 0).sum()),
-        "majority": accuracy_percent(majority.expand_as(data.truth), data.truth),
-        **measure(data, refined.options.seed),
-    }
-
-
-def _measure_knn(data: "ModeFeatures", seed: int) -> Record:
-    from miner.evaluate.knn import knn_record
-    from miner.learning.nearest import accuracies_by_protocol
-
-    count = len(data.labels)
-    top1 = {
-        name: accuracies_by_protocol(rows[count:], rows[:count], data.labels, data.truth, data.class_count)
-        for name, rows in data.features
-    }
-    return {"features": list(top1), **knn_record(top1, count)}
-
-
-def _measure_linear(data: "ModeFeatures", seed: int) -> Record:
-    from miner.refine.comparison.scores import score_linear
-
-    results = {
-        name: score_linear({1.0: rows}, data.labels, data.truth, data.class_count, seed) for name, rows in data.features
-    }
-    return {
-        "features": list(results),
-        "protocol": "fast",
-        "chosen_by": "a random fifth of the training images, from the seed of the network",
-        "results": results,
-    }
 
 
 def _result(name: str, kind: str, record: Record, found: dict[str, dict[str, float]], fresh: bool) -> Result:

@@ -1,4 +1,4 @@
-"""Edge weights normalised for a convolution, and the adjacency matrix.
+"""Edge weights normalised for a convolution, the adjacency matrix, and smoothing with it.
 
 Weights are normalised once in the whole graph, so that a sampled part of the graph has the weights of the whole.
 """
@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miner.refine.graph.graph import Graph, Weights, from_edges
+from miner.refine.graph.graph import FeatureRows, Graph, Weights, from_edges
 
 
 def normalised(graph: Graph, conv: str) -> Graph:
@@ -58,3 +58,27 @@ def adjacency(graph: Graph, conv: str, device: torch.device) -> Tensor:
             (graph.nodes, graph.nodes),
             check_invariants=False,
         ).to(device)
+
+
+_CPU = torch.device("cpu")
+
+
+def smooth(features: FeatureRows, graph: Graph, own: float, hops: int) -> FeatureRows:
+    """z = norm(own x + (1 - own) weighted mean of the x that a node receives), `hops` times; isolated nodes stay as they are.
+
+    After SGC (Wu et al. 2019, arXiv 1902.07153), with a share of the node itself.
+
+    Args:
+        features: unit rows, float32 (n, d).
+        graph: n nodes.
+        own: in [0, 1].
+    Returns:
+        Unit rows, float32 (n, d).
+    """
+    means = adjacency(normalised(graph, "sage"), "sage", _CPU)
+    receives = torch.from_numpy(np.bincount(graph.targets, graph.weights, graph.nodes) > 0)[:, None]
+    smoothed = torch.from_numpy(features)
+    for _ in range(hops):
+        mixed = torch.where(receives, own * smoothed + (1 - own) * (means @ smoothed), smoothed)
+        smoothed = torch.nn.functional.normalize(mixed, dim=1)
+    return smoothed.numpy()

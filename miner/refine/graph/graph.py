@@ -75,6 +75,11 @@ def from_neighbours(ids: Rows, weights: Weights, kind: GraphKind = "directed", f
     return from_edges(nodes, targets, ids.ravel(), weights.ravel(), kind)
 
 
+def edge_weights(cosines: Weights, by_cosine: bool) -> Weights:
+    """The cosines, 0 for negative ones; or 1 for every edge."""
+    return cosines.clip(0) if by_cosine else np.ones_like(cosines)
+
+
 def edgeless(nodes: int) -> Graph:
     """A graph without edges."""
     return Graph(np.zeros(nodes + 1, np.int64), np.empty(0, np.int64), np.empty(0, np.float32))

@@ -1,24 +1,33 @@
-"""Three ways to bring test images into the graph. Only the inductive one shows what a new image would get."""
+"""Three ways to bring test images into the graph, and networks in them. Only the inductive one shows what a new image would get."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.vectors import MemoryVectors, Rows
+from miner.artifacts.embeddings.vectors import MemoryVectors, Rows, Vectors, blocks
+from miner.engine import Progress
+from miner.errors import UsageError
+from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.refine.graph.graph import (
+    FeatureRows,
     Graph,
     GraphKind,
     Weights,
     attach,
+    edge_weights,
     from_neighbours,
     random_neighbours,
     reverse,
 )
-from miner.refine.graph.neighbours import edge_weights, nearest_lists
+from miner.refine.network.fit import fit
+from miner.refine.network.network import GraphNetwork, Nodes, encode, standardised
+from miner.refine.network.resources import graph_device, images_per_step
 from miner.refine.options import RefineOptions
 
+_BLOCK_ROWS = 4096
 GraphMode = Literal["inductive", "transductive", "as-code"]
 
 
@@ -107,5 +116,73 @@ class RandomTrainTestNeighbours(TrainTestNeighbours):
         return ids, np.ones(ids.shape, np.float32)
 
 
+def nearest_lists(
+    vectors: Vectors, k: int, *, first_row: int = 0, gallery_rows: int | None = None
+) -> tuple[Rows, Weights]:
+    """The k other rows most similar to each row, by the cosine of the stored vectors, ties by row number.
+
+    Args:
+        vectors: as stored, n rows.
+        k: neighbours per row.
+        first_row: rows before this one get no list.
+        gallery_rows: only the first so many rows can be neighbours; all, if not given.
+    Returns:
+        int64 (n - first_row, k) and cosines float32 (n - first_row, k).
+    Raises:
+        UsageError: there are not so many other rows.
+    """
+    itself = gallery_rows is None or first_row < gallery_rows
+    others = (len(vectors) if gallery_rows is None else gallery_rows) - itself
+    if k > others:
+        raise UsageError(f"--neighbors {k}: there are only {others} other images.")
+    search = NeighbourGraph(vectors, k, gallery_rows)
+    ids = np.empty((len(vectors) - first_row, k), np.int64)
+    cosines = np.empty(ids.shape, np.float32)
+    with Progress("neighbours", len(ids), "images") as progress:
+        for start, stop in blocks(len(ids), _BLOCK_ROWS):
+            ids[start:stop], cosines[start:stop] = search.nearest(first_row + start, first_row + stop)
+            progress.advance(stop - start)
+    return ids, cosines
+
+
 def _graph(ids: Rows, cosines: Weights, kind: GraphKind, options: RefineOptions) -> Graph:
     return from_neighbours(ids, edge_weights(cosines, options.cosine_weights), kind)
+
+
+def fit_in_mode(
+    network: GraphNetwork, features: FeatureRows, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path
+) -> None:
+    """Train a network in place on the graph that a mode trains on.
+
+    Args:
+        network: with its starting weights.
+        features: unit rows, float32 (n + m, d), training images first.
+        graphs: of the mode.
+        options: of the training.
+        checkpoint: where an interrupted training continues.
+    """
+    features, device = standardised(features, graphs.fitted.nodes), graph_device(options.device)
+    nodes = Nodes(features[: graphs.fitted.nodes], graphs.fitted)
+    size = images_per_step(options, graphs.fitted.nodes, features.shape[1], len(graphs.read.sources))
+    fit(network, nodes, nodes, options, batch_size=size, device=device, checkpoint=checkpoint)
+
+
+def read_in_mode(
+    network: GraphNetwork, features: FeatureRows, graphs: ModeGraphs, options: RefineOptions
+) -> FeatureRows:
+    """Features of all images by a trained network: unit rows, float32 (n + m, network.width).
+
+    Args:
+        network: as `fit_in_mode` has trained it.
+        features: unit rows, float32 (n + m, d), training images first.
+        graphs: of the mode.
+        options: of the training.
+    """
+    features, device = standardised(features, graphs.fitted.nodes), graph_device(options.device)
+    size = images_per_step(options, graphs.read.nodes, features.shape[1], len(graphs.read.sources))
+    whole = encode(network, Nodes(features, graphs.read), batch_size=size, device=device)
+    if (count := graphs.fitted.nodes) < graphs.read.nodes:
+        # Training images are encoded without the test images, so that test images do not change their rounding either.
+        train = encode(network, Nodes(features[:count], graphs.fitted), batch_size=size, device=device)
+        whole = np.concatenate([train, whole[count:]])
+    return whole

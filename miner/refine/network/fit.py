@@ -19,8 +19,7 @@ from miner.refine.graph.adjacency import adjacency, normalised
 from miner.refine.graph.graph import drop_edges
 from miner.refine.graph.sampling import sampled_block
 from miner.refine.network.byol import GraphBYOL, View
-from miner.refine.network.network import GraphNetwork
-from miner.refine.network.nodes import Nodes
+from miner.refine.network.network import GraphNetwork, Nodes
 from miner.refine.options import RefineOptions
 
 _CHECKPOINT_INTERVAL_S = 30.0

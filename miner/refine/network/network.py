@@ -1,16 +1,52 @@
-"""The graph network: convolutions of torch_geometric, and jumping knowledge."""
+"""The graph network: what it takes, its layers of torch_geometric with jumping knowledge, and the features that it gives."""
 
 import warnings
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from miner.artifacts.embeddings.vectors import blocks
 from miner.errors import UsageError
 from miner.learning.randomness import seeded
+from miner.refine.graph.adjacency import adjacency, normalised
+from miner.refine.graph.graph import FeatureRows, Graph
+from miner.refine.graph.sampling import sampled_block
 from miner.refine.options import RefineOptions
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """One view of all images, before anything is masked.
+
+    Attributes:
+        features: float32 (n, width), on the CPU.
+        graph: of n nodes, with weights that are not normalised.
+    """
+
+    features: FeatureRows
+    graph: Graph
+
+
+def standardised(features: FeatureRows, fitted: int) -> FeatureRows:
+    """Features shifted and divided by one number, so that the first `fitted` have mean 0 and dimensions of variance 1 on average.
+
+    The features of an encoder share a large mean, which would make all projections alike at the start of training.
+
+    Args:
+        features: float32 (n, width).
+        fitted: how many rows decide the shift and the scale.
+    """
+    known = features[:fitted]
+    scale = np.sqrt(known.var(axis=0).mean())
+    centred: FeatureRows = features - known.mean(axis=0)
+    centred /= np.float32(max(scale, 1e-12))
+    return centred
+
 
 Jump = Literal["last", "max", "concat"]
 
@@ -99,3 +135,31 @@ def require_geometric() -> Any:
             "Graph networks need torch_geometric, which is not installed. Install it with: pip install -e '.[graph]'"
         ) from None
     return geometric
+
+
+@torch.inference_mode()
+def encode(network: GraphNetwork, nodes: Nodes, *, batch_size: int, device: torch.device) -> FeatureRows:
+    """Unit features of all nodes, with every edge: float32 (n, network.width).
+
+    Args:
+        network: on any device; it is moved to `device`.
+        nodes: features and graph.
+        batch_size: nodes at a time; the features of all are kept on the CPU if that is fewer than there are.
+        device: where to compute.
+    """
+    network.to(device).eval()
+    graph = normalised(nodes.graph, network.conv)
+    hidden, outputs = torch.from_numpy(nodes.features), []
+    for number in range(len(network.convolutions)):
+        if batch_size >= graph.nodes:
+            hidden = network.layer(number, hidden.to(device), adjacency(graph, network.conv, device))
+        else:
+            parts = []
+            for start, stop in blocks(graph.nodes, batch_size):
+                block, rows = sampled_block(graph, np.arange(start, stop), 1, None, 0)
+                near = hidden[torch.from_numpy(rows)].to(device)
+                parts.append(network.layer(number, near, adjacency(block, network.conv, device))[: stop - start].cpu())
+            hidden = torch.cat(parts)
+        outputs.append(hidden)
+    refined = torch.nn.functional.normalize(network.jumped(outputs), dim=1)
+    return refined.cpu().numpy()

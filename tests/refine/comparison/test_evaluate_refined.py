@@ -14,8 +14,9 @@ from miner.embed.run import embed
 from miner.engine.records import Result
 from miner.errors import MinerError, UsageError
 from miner.evaluate.options import KnnOptions, LinearOptions
-from miner.refine.comparison.mode_features import mode_features, open_refined
-from miner.refine.modes import mode_network
+from miner.refine.comparison.evaluate_refined import open_refined
+from miner.refine.comparison.mode_features import mode_features
+from miner.refine.modes import modes
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.stages import STAGES
@@ -75,8 +76,8 @@ def test_stopped_fitting_keeps_the_finished_network(refined, monkeypatch) -> Non
         fitted.append(1)
         fit_in_mode(*arguments)
 
-    fit_in_mode = mode_network.fit_in_mode
-    monkeypatch.setattr(mode_network, "fit_in_mode", fit_or_stop)
+    fit_in_mode = modes.fit_in_mode
+    monkeypatch.setattr(modes, "fit_in_mode", fit_or_stop)
     with pytest.raises(MinerError, match="stopped"):
         evaluate("eval knn", workspace, **asked)
     assert evaluate("eval knn", workspace, **asked).record["features"] == MODES
@@ -89,7 +90,7 @@ def test_inductive_network_is_kept_and_ignores_test_images(refined) -> None:
     train = []
     for limit in (20, 60):
         evaluate("eval knn", workspace, force=True, refined=True, test=str(test), limit=limit)
-        data = mode_features(open_refined(workspace, "cpu"), {"limit": limit}, force=True)
+        data = mode_features(workspace, *open_refined(workspace, "cpu"), {"limit": limit}, force=True)
         mode, rows = next(data.features)
         assert (mode, len(rows)) == ("inductive", 40 + limit)
         train.append(rows[:40])

@@ -7,9 +7,7 @@ import torch
 from miner.refine.graph.adjacency import adjacency, normalised
 from miner.refine.graph.graph import edgeless, from_neighbours
 from miner.refine.graph.sampling import sampled_block
-from miner.refine.network.encode import encode
-from miner.refine.network.network import GraphNetwork
-from miner.refine.network.nodes import Nodes
+from miner.refine.network.network import GraphNetwork, Nodes, encode
 from tests.refine.graphs import CONVS, CPU, random_nodes
 
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
+from miner.refine.graph.adjacency import smooth
 from miner.refine.graph.graph import edgeless, from_neighbours
-from miner.refine.graph.smoothing import smooth
 from tests.refine.graphs import clusters
 
 FIVE = clusters(5, 0)

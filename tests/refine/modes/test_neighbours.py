@@ -4,7 +4,7 @@ import numpy as np
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.neighbours.graph import NeighbourGraph
-from miner.refine.graph.neighbours import nearest_lists
+from miner.refine.modes.modes import nearest_lists
 
 
 def test_lists_in_a_gallery_equal_a_sort_with_ties_by_row() -> None:

@@ -6,9 +6,9 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.runs.files import GRAPH_FILES
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
+from miner.refine.compute import read_views
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
-from miner.refine.run_graphs import read_views
 from miner.train.methods.graphnnclr import GraphNNCLR
 from tests.artifacts.manifests import run_record
 from tests.refine.graphs import clusters
