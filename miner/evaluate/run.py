@@ -1,6 +1,6 @@
 """`miner eval knn` and `miner eval linear`: accuracy on frozen features of a run, beside that of its random initial weights."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 from miner.artifacts.runs.inputs import Inputs, find_inputs
@@ -19,13 +19,13 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
-    request = make_request("knn", options, workspace, ignored={"batch_size"})
-    record = finished_file(request.path, request.record, force)
-    if fresh := record is None:
+
+    def measure(run: Path, inputs: Inputs | None) -> Record:
         from miner.evaluate.knn import measure_knn
 
-        measured = measure_knn(options, request.run, request.inputs)
-        record = write_signed(request.path, {"request": request.record, **measured})
+        return measure_knn(options, run, inputs)
+
+    record, fresh = _evaluated("knn", options, workspace, force, {"batch_size"}, measure)
     return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record))
 
 
@@ -46,7 +46,7 @@ def _knn_lines(record: Record) -> list[str]:
         f"random {result['random']:.1f} % {sizes}"
         for result in record["results"]
     ]
-    return [*lines, *context_lines("eval knn", record)]
+    return [*lines, *_context_lines("eval knn", record)]
 
 
 def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -55,15 +55,16 @@ def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False)
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
-    fast = options.mode == "fast"
-    ignored = {"batch_size", *AUGMENTED_ONLY} if fast else set()
-    request = make_request("linear" if fast else "linear-augmented", options, workspace, ignored)
-    record = finished_file(request.path, request.record, force)
-    if fresh := record is None:
+
+    def measure(run: Path, inputs: Inputs | None) -> Record:
         from miner.evaluate.linear import measure_linear
 
-        measured = measure_linear(options, request.run, request.inputs)
-        record = write_signed(request.path, {"request": request.record, **measured})
+        return measure_linear(options, run, inputs)
+
+    name, ignored = (
+        ("linear", {"batch_size", *AUGMENTED_ONLY}) if options.mode == "fast" else ("linear-augmented", set())
+    )
+    record, fresh = _evaluated(name, options, workspace, force, ignored, measure)
     return Result("eval linear", record, _linear_lines(record), fresh, _linear_headline(record))
 
 
@@ -83,47 +84,31 @@ def _linear_lines(record: Record) -> list[str]:
             f"eval linear: {name}: {setting} {result['chosen']:g} of {len(tried)}{edge}, by {result['validation']:.1f} % on "
             f"{record['n_validation']:,} training images held out"
         )
-    return [*lines, *context_lines("eval linear", record)]
+    return [*lines, *_context_lines("eval linear", record)]
 
 
-@dataclass(frozen=True)
-class EvaluationRequest:
-    """One evaluation of one run, before any work.
-
-    Attributes:
-        run: folder of a finished run.
-        inputs: the workspace's own images; None where a gallery is named.
-        record: everything that decides the result.
-        path: of the result, in the run's folder.
-    """
-
-    run: Path
-    inputs: Inputs | None
-    record: Record
-    path: Path
-
-
-def make_request(name: str, options: EvaluateOptions, workspace: Workspace, ignored: set[str]) -> EvaluationRequest:
-    """Find the run and its images.
-
-    Args:
-        name: of the result.
-        options: of the evaluation.
-        workspace: that holds the run.
-        ignored: options that do not change the result of this evaluation.
-    Raises:
-        MinerError: there is no finished run, or there are no images.
-    """
+def _evaluated(
+    name: str,
+    options: EvaluateOptions,
+    workspace: Workspace,
+    force: bool,
+    ignored: set[str],
+    measure: Callable[[Path, Inputs | None], Record],
+) -> tuple[Record, bool]:
+    """The record of an evaluation of a run, and whether it was made now. The options in `ignored` do not change it."""
     run = find_run(workspace, options.run)
     inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
-    asked = {name: value for name, value in options.request().items() if name not in ignored}
-    record = {
+    asked = {option: value for option, value in options.request().items() if option not in ignored}
+    request = {
         **asked,
         "weights": RunManifest.read(run).identity,
         "sources": {side: source_identity(asked[side]) for side in ("gallery", "test") if asked[side] is not None},
         "workspace_images": inputs.fingerprint if inputs is not None else None,
     }
-    return EvaluationRequest(run, inputs, record, run / "eval" / f"{name}{'-best' if options.best else ''}.json")
+    path = run / "eval" / f"{name}{'-best' if options.best else ''}.json"
+    if (record := finished_file(path, request, force)) is not None:
+        return record, False
+    return write_signed(path, {"request": request, **measure(run, inputs)}), True
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:
@@ -146,7 +131,7 @@ def find_run(workspace: Workspace, name: str | None) -> Path:
     )
 
 
-def context_lines(name: str, record: Record) -> list[str]:
+def _context_lines(name: str, record: Record) -> list[str]:
     """Lines for people that qualify an accuracy."""
     lines = [f"{name}: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes"]
     if record["weights"] == "best":

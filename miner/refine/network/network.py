@@ -18,6 +18,8 @@ from miner.refine.graph.graph import FeatureRows, Graph
 from miner.refine.graph.sampling import sampled_block
 from miner.refine.options import RefineOptions
 
+Jump = Literal["last", "max", "concat"]
+
 
 @dataclass(frozen=True)
 class Nodes:
@@ -46,9 +48,6 @@ def standardised(features: FeatureRows, fitted: int) -> FeatureRows:
     centred: FeatureRows = features - known.mean(axis=0)
     centred /= np.float32(max(scale, 1e-12))
     return centred
-
-
-Jump = Literal["last", "max", "concat"]
 
 
 class GraphNetwork(nn.Module):
