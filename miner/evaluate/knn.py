@@ -12,13 +12,7 @@ from miner.learning.nearest import PROTOCOLS, accuracies_by_protocol
 
 
 def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
-    """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols.
-
-    Args:
-        options: of the evaluation.
-        run: folder of a finished run.
-        inputs: the workspace's own images; needed without `options.gallery`.
-    """
+    """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`."""
     setup = open_setup(options, run, inputs)
     gallery, test = setup.pixels(options.workers)
     top1 = {}
@@ -31,12 +25,7 @@ def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record
 
 
 def knn_record(top1: dict[str, list[float]], gallery: int) -> Record:
-    """The part of a record that holds accuracies.
-
-    Args:
-        top1: by name of the features, accuracy under each of `PROTOCOLS`.
-        gallery: how many images vote.
-    """
+    """The part of a record that holds accuracies: by name of the features, under each of `PROTOCOLS`; `gallery` images vote."""
     return {
         "norm": "l2",
         "vote": "exp(cosine / temperature)",

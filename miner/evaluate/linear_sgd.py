@@ -36,8 +36,6 @@ def measure_sgd(
     """Train and test on both backbones.
 
     Args:
-        options: of the evaluation.
-        setup: the run and its labelled images.
         validation: bool (n_gallery,), on the device; the images that the learning rate is chosen on.
     Returns:
         The protocol in words; and by backbone what was tried, and the test accuracy in percent of the best.
@@ -94,12 +92,7 @@ def _accuracy(layer: nn.Linear, features: Tensor, truth: Tensor) -> float:
 
 @dataclass(frozen=True)
 class ClassifierGrid:
-    """Linear layers in the order of `LRS`.
-
-    Attributes:
-        choosing: trained without the validation images.
-        reported: trained on all images.
-    """
+    """Linear layers in the order of `LRS`: to choose by, trained without the validation images; to report, on all images."""
 
     choosing: list[nn.Linear]
     reported: list[nn.Linear]
@@ -117,13 +110,9 @@ def train_grid(
     """Train all layers by SGD with momentum and without weight decay. They have equal initial weights and separate losses.
 
     Args:
-        options: epochs, batch size, schedule and seed.
         features_of: (rows on the CPU, step) -> float32 (batch, width), on the device of the labels.
         labels: int64 (n,).
         validation: bool (n,), on the device of the labels.
-        width: of the features.
-        class_count: of the labels.
-        progress: counts the images.
     """
     count = len(labels)
     steps_per_epoch = -(-count // options.batch_size)

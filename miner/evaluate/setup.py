@@ -78,7 +78,6 @@ def open_setup(options: EvaluateOptions, run: Path, inputs: Inputs | None) -> Ev
     """Load the weights and find the labelled images.
 
     Args:
-        options: of the evaluation.
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
     Raises:

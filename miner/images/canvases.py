@@ -44,11 +44,8 @@ def load_canvases(
     """Decode every image and resize its central square to `side`.
 
     Args:
-        source: of the entries.
         entries: n of them, in the order of the result.
-        side: of the canvas in pixels.
         workers: threads; 0 means one per core, at most 8.
-        title: for the progress display.
         memory_bytes: free memory; measured if not given.
     Returns:
         uint8 (n, 3, side, side).

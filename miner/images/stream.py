@@ -23,10 +23,8 @@ def hold_images(
 
     Args:
         data: auto, memory or stream.
-        source: of the entries.
         entries: the images by row.
         side: of a canvas in pixels.
-        workers: threads that decode.
         memory_bytes: free memory; measured if not given.
     Raises:
         MinerError: memory is asked for and too small, or an image cannot be decoded.
@@ -49,7 +47,6 @@ class StreamedImages:
     random here and nothing depends on the threads, so a run ends with the same bytes as with all images in memory.
 
     Args:
-        source: of the entries.
         entries: the images by row.
         side: of a canvas in pixels.
         workers: threads that decode; 0 means one per core, at most 8.

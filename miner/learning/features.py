@@ -26,8 +26,6 @@ def pooled_features(
         backbone: (batch, 3, side, side) -> (batch, width), on `device`; its mode is restored.
         images: uint8 (n, 3, side, side), on any device.
         mean, std: of the channels, on the scale [0, 1].
-        batch_size: images per forward pass.
-        device: where to compute.
         title: for the progress display; None shows none.
     Returns:
         float32 (n, width), on `device`.

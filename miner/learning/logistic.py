@@ -57,7 +57,6 @@ def fit_logistic(
     Args:
         features: float (n, d).
         labels: int64 (n,), in [0, class_count).
-        class_count: c.
         l2: above 0.
         start: (c, d + 1), such as the solution for a similar penalty; zeros if not given.
         logits_at_once: most logits in memory.
@@ -104,12 +103,7 @@ def logits(weights: Tensor, features: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A setting that was tried.
-
-    Attributes:
-        value: of the setting.
-        validation: accuracy in percent on the held-out rows.
-    """
+    """The value of a setting that was tried, and its accuracy in percent on the held-out rows."""
 
     value: float
     validation: float
@@ -129,8 +123,6 @@ def try_penalties(
         features: float32 (n, d).
         labels: int64 (n,).
         validation: bool (n,), the held-out rows; the other rows are fitted.
-        class_count: of all labels.
-        progress: counts the fits.
     """
     scale = Scaler.of(features[~validation])
     fitted, held_out = scale(features[~validation]), scale(features[validation])

@@ -66,8 +66,6 @@ def knn_vote(
         gallery: rows of length 1, float32 (N, d).
         labels: int64 (N,), in [0, class_count).
         k: at most N.
-        temperature: above 0.
-        class_count: c.
     Returns:
         int64 (Q,).
     """
@@ -76,15 +74,11 @@ def knn_vote(
 
 
 def weighted_vote(similarities: Tensor, labels: Tensor, temperature: float, class_count: int) -> Tensor:
-    """The class with the greatest sum of exp(cosine / temperature).
+    """The class with the greatest sum of exp(cosine / temperature), int64 (Q,).
 
     Args:
         similarities: float32 (Q, k).
         labels: int64 (Q, k), of the same neighbours.
-        temperature: above 0.
-        class_count: c.
-    Returns:
-        int64 (Q,).
     """
     # Shifted by the best of each query, which changes no winner and keeps small temperatures from overflowing.
     weights = ((similarities - similarities.amax(dim=1, keepdim=True)) / temperature).exp()
@@ -107,7 +101,6 @@ def accuracies_by_protocol(
         gallery: rows of length 1, float32 (N, d).
         labels: of the gallery, int64 (N,), in [0, class_count).
         truth: of the queries, int64 (Q,).
-        class_count: c.
     """
     most = min(max(k for k, _ in PROTOCOLS), len(gallery))
     similarities, neighbours = nearest_rows(queries, gallery, most)

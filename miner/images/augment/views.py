@@ -78,14 +78,7 @@ class Augmentation:
         return ViewParameters(boxes, flipped, colours, grey, sigma, solarised)
 
     def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
-        """One view of each image.
-
-        Args:
-            images: uint8 (batch, 3, canvas, canvas).
-            parameters: of the batch.
-        Returns:
-            float32 (batch, 3, size, size), channels last in memory.
-        """
+        """One view of each image: uint8 (batch, 3, canvas, canvas) -> float32 (batch, 3, size, size), channels last in memory."""
         device = images.device
         boxes, flipped = parameters.boxes.to(device), parameters.flipped.to(device)
         views = crop_and_resize(images, boxes, flipped, self.size).div_(255.0)

@@ -25,7 +25,6 @@ def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: f
     """average <- momentum average + (1 - momentum) online, for parameters only; normalisation has its own statistics.
 
     Args:
-        average: the momentum encoder.
         online: parameters of the network that it follows, in the same order.
         momentum: in [0, 1]; a float32 scalar on the device if it is a tensor.
     """

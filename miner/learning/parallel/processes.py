@@ -69,7 +69,6 @@ def start_processes(count: int, work: Callable[..., T], *arguments: Any) -> T:
     """Run a function on several new processes of this machine, joined.
 
     Args:
-        count: of processes.
         work: a function of a module, called with the arguments; all of them must pickle.
     Returns:
         The result of the first process.

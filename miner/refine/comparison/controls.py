@@ -27,11 +27,8 @@ class GraphArm:
     """A row of the table.
 
     Attributes:
-        name: in the table.
-        kind: of features.
         mode: how test images join the graph.
         hops: of smoothing.
-        trained: whether the network is trained.
         edges: whether the network receives anything from neighbours.
         by_chance: whether neighbours are drawn at random.
     """
@@ -64,9 +61,7 @@ def arm_features(
     """Features of all images by an arm, training images first, without labels.
 
     Args:
-        arm: of the table.
         features: unit rows, float32 (n + m, d).
-        lists: neighbours.
         options: of the network, with the seed of this repetition.
         checkpoint: where an interrupted training continues.
     Returns:

@@ -12,11 +12,7 @@ _SHOWN = 2  # of the digits, to people
 
 
 def control_rows(scores: dict[str, list[Record]]) -> list[Record]:
-    """A row per arm.
-
-    Args:
-        scores: by `arm_key`, the `scores.score` of each seed.
-    """
+    """A row per arm, from the `scores.score` of each seed by `arm_key`."""
     return [
         {
             "arm": arm.name,

@@ -24,8 +24,7 @@ def score(
 
     Args:
         candidates: features by their setting: unit rows, float32 (n + m, d), training images first.
-        labels: of the n training images.
-        truth: of the m test images.
+        labels, truth: of the n training images, and of the m test images.
         seed: of the choice of held-out images.
     Returns:
         For `linear` and `knn`: test, validation, own (the setting of the best candidate); for `linear` also its penalty.

@@ -46,8 +46,7 @@ def from_edges(nodes: int, targets: Rows, sources: Rows, weights: Weights, kind:
     """Build a graph from an edge list. Of equal edges the first counts.
 
     Args:
-        nodes: n.
-        targets, sources: int64 (edges,), in [0, n), in any order.
+        targets, sources: int64 (edges,), in [0, nodes), in any order.
         weights: float32 (edges,).
         kind: `directed` keeps the edges as given, `symmetric` adds every reverse edge, `mutual` keeps reciprocal edges only.
     """
@@ -94,7 +93,6 @@ def attach(graph: Graph, ids: Rows, weights: Weights) -> Graph:
     """Add new nodes after those of a graph. New nodes receive and never send, so no old node changes.
 
     Args:
-        graph: n nodes.
         ids: int64 (m, k), in [0, n): the nodes that each new node receives from.
         weights: float32 (m, k).
     """

@@ -21,10 +21,8 @@ def test_source(embeddings: EmbeddingsManifest, *, test: str | None, limit: int 
     """The options of `miner embed` for the test images, as far as they differ from those of the embedded images.
 
     Args:
-        embeddings: of the training images.
         test: a source; the built-in test set of a built-in source if None.
         limit: only the first so many images.
-        device: where to encode.
     Raises:
         UsageError: no test set is known.
     """

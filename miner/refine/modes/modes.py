@@ -152,14 +152,10 @@ def _graph(ids: Rows, cosines: Weights, kind: GraphKind, options: RefineOptions)
 def fit_in_mode(
     network: GraphNetwork, features: FeatureRows, graphs: ModeGraphs, options: RefineOptions, checkpoint: Path
 ) -> None:
-    """Train a network in place on the graph that a mode trains on.
+    """Train a network in place on the graph that a mode trains on, from the checkpoint if there is one.
 
     Args:
-        network: with its starting weights.
         features: unit rows, float32 (n + m, d), training images first.
-        graphs: of the mode.
-        options: of the training.
-        checkpoint: where an interrupted training continues.
     """
     features, device = standardised(features, graphs.fitted.nodes), graph_device(options.device)
     nodes = Nodes(features[: graphs.fitted.nodes], graphs.fitted)
@@ -170,14 +166,7 @@ def fit_in_mode(
 def read_in_mode(
     network: GraphNetwork, features: FeatureRows, graphs: ModeGraphs, options: RefineOptions
 ) -> FeatureRows:
-    """Features of all images by a trained network: unit rows, float32 (n + m, network.width).
-
-    Args:
-        network: as `fit_in_mode` has trained it.
-        features: unit rows, float32 (n + m, d), training images first.
-        graphs: of the mode.
-        options: of the training.
-    """
+    """Features of all images by a trained network: unit rows, float32 (n + m, network.width); arguments as of `fit_in_mode`."""
     features, device = standardised(features, graphs.fitted.nodes), graph_device(options.device)
     size = images_per_step(options, graphs.read.nodes, features.shape[1], len(graphs.read.sources))
     whole = encode(network, Nodes(features, graphs.read), batch_size=size, device=device)

@@ -42,7 +42,6 @@ class GraphBYOL(nn.Module):
     Args:
         network: that is trained and kept.
         momentum: of the target, per step.
-        seed: of projector and predictor.
     """
 
     def __init__(self, network: GraphNetwork, *, momentum: float, seed: int) -> None:
@@ -95,7 +94,6 @@ def fit(
         network: trained in place.
         first, second: two views of the same n images.
         batch_size: n for all at once.
-        device: where to compute.
         checkpoint: a file that is written every half minute, and after every `checkpoint_steps`.
     Returns:
         "loss" and "spread" of the last step.

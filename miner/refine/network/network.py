@@ -59,9 +59,7 @@ class GraphNetwork(nn.Module):
     Args:
         width: of the input.
         dim: width of each layer.
-        layers: number of layers.
         conv: gcn, sage, gat or gin; `none` is the control without edges, linear layers.
-        jump: last, max or concat.
     """
 
     def __init__(self, width: int, *, dim: int, layers: int, conv: str, jump: Jump) -> None:
@@ -93,13 +91,7 @@ class GraphNetwork(nn.Module):
 
 
 def make_network(options: RefineOptions, width: int, conv: str | None = None) -> GraphNetwork:
-    """A fresh network with weights from the seed.
-
-    Args:
-        options: of the network.
-        width: of the features.
-        conv: instead of the convolution of the options.
-    """
+    """A fresh network for features of this width, with weights from the seed; `conv` replaces that of the options."""
     with seeded(options.seed, "graph network"):
         return GraphNetwork(width, dim=options.dim, layers=options.layers, conv=conv or options.conv, jump=options.jump)
 
@@ -142,9 +134,7 @@ def encode(network: GraphNetwork, nodes: Nodes, *, batch_size: int, device: torc
 
     Args:
         network: on any device; it is moved to `device`.
-        nodes: features and graph.
         batch_size: nodes at a time; the features of all are kept on the CPU if that is fewer than there are.
-        device: where to compute.
     """
     network.to(device).eval()
     graph = normalised(nodes.graph, network.conv)

@@ -20,11 +20,6 @@ def whole_graph_bytes(options: RefineOptions, images: int, width: int, edges: in
     It counts activations of both views and of the target, gradients, weights with Adam's moments, and edges, which gat copies
     in every layer. The C library of Linux keeps freed blocks below 32 MB, so a process with a few thousand images can grow to
     twice as much.
-
-    Args:
-        images: n.
-        width: of the features.
-        edges: of the graph.
     """
     features, of_a_layer = _COPIES[options.conv]
     layers = options.layers * options.dim
