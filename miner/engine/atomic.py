@@ -87,7 +87,8 @@ def write_json(path: AnyPath, record: Any) -> None:
 def json_bytes(record: Any) -> bytes:
     """A record as sorted, indented JSON; the same record gives the same bytes."""
     text = json.dumps(record, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
+    # Half of a surrogate pair, which stands for a byte of a path that is not UTF-8, becomes an escape of JSON.
+    return (text + "\n").encode("utf-8", "backslashreplace")
 
 
 def sync(path: Path) -> None:

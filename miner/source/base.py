@@ -1,5 +1,6 @@
 """A source of images: entries in a fixed order, and the bytes of each entry on demand."""
 
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -7,7 +8,6 @@ from typing import Any, Protocol
 
 from miner.engine import explained, fingerprint, one_line
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "ppm", "pgm", "bmp", "gif", "tif", "tiff")
 MAX_FILE_BYTES = 1 << 30
 
 
@@ -22,6 +22,7 @@ class Entry:
         size_bytes: of the encoded image. Parquet does not state it; there it is the mean of the row group.
         label: class index, if it is known.
         locator: tells the source where the bytes are; for the source alone.
+        version: of the file that holds the image, as in `FileFacts`; 0 if it is not known.
     """
 
     key: str
@@ -30,19 +31,35 @@ class Entry:
     size_bytes: int
     label: int | None
     locator: Any = field(repr=False)
+    version: int = 0
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """What a source leaves out.
+
+    Attributes:
+        files: number of files, or samples of shards, that are of no kind of image known here, by ending.
+        labels: number of labels that could not be used, by reason.
+    """
+
+    files: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)
 
 
 class Source(Protocol):
     """An ordered collection of encoded images.
 
     Attributes:
-        spec: what the user typed.
+        spec: its name; a path is absolute.
         classes: class names by label index, if there are labels.
         entries: all images, in an order that depends on the content alone.
+        left_out: files and labels that it leaves out.
     """
 
     spec: str
     classes: list[str] | None
+    left_out: LeftOut
 
     @property
     def entries(self) -> Sequence[Entry]: ...

@@ -1,29 +1,54 @@
 """All files below a folder, local or remote."""
 
+import hashlib
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-import fsspec
+from miner.source.location import file_system, is_local
+
+# What file systems call the version of a file, the most reliable name first.
+_VERSION_FIELDS = ("ETag", "etag", "blob_id", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
 
 
-def list_files(spec: str) -> dict[str, int]:
-    """Size in bytes of every file below a folder, by path below it, sorted, without hidden files and folders.
+class FileFacts(NamedTuple):
+    """What a listing says about a file.
+
+    Attributes:
+        size_bytes: of the file.
+        version: a number that changes when the file is written again; 0 if the file system states nothing that changes.
+    """
+
+    size_bytes: int
+    version: int = 0
+
+
+def list_files(spec: str) -> dict[str, FileFacts]:
+    """Every file below a folder, by path below it, sorted, without hidden files and folders.
 
     In a local folder, links to files and folders are followed, but not a link to a folder above itself. A broken link is listed
     with size 0, so that it is reported as an unreadable image. Pipes, devices and workspaces of miner are left out.
     """
-    files, root = fsspec.core.url_to_fs(spec)
-    if isinstance(files, fsspec.get_filesystem_class("file")):
+    files, root = file_system(spec)
+    if is_local(files):
         return dict(sorted(_walk(root, "", ())))
     root = root.rstrip("/")
     found: dict[str, dict[str, Any]] = files.find(root, detail=True)
-    listing = {path[len(root) + 1 :]: int(info.get("size") or 0) for path, info in sorted(found.items())}
-    return {path: size for path, size in listing.items() if not is_hidden(path)}
+    listing = {path[len(root) + 1 :]: _remote_facts(info) for path, info in sorted(found.items())}
+    return {path: facts for path, facts in listing.items() if not is_hidden(path)}
+
+
+def file_facts(url: str) -> FileFacts:
+    """Size and version of one file; a file that cannot be looked at has size 0, and reading it will say why."""
+    try:
+        files, path = file_system(url)
+        return _local_facts(os.stat(path)) if is_local(files) else _remote_facts(files.info(path))  # noqa: PTH116
+    except Exception:  # a store may raise anything
+        return FileFacts(0)
 
 
 def is_hidden(path: str) -> bool:
@@ -31,8 +56,8 @@ def is_hidden(path: str) -> bool:
     return any(part.startswith(".") for part in PurePosixPath(path).parts)
 
 
-def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int]]:
-    """(path below the root, size in bytes) of the files below a folder.
+def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, FileFacts]]:
+    """Path below the root and facts of the files below a folder.
 
     Args:
         folder: to list.
@@ -55,12 +80,23 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
         try:
             info = child.stat()
         except OSError:
-            yield prefix + child.name, 0
+            yield prefix + child.name, FileFacts(0)
             continue
         if stat.S_ISDIR(info.st_mode):
             yield from _walk(child.path, f"{prefix}{child.name}/", (*above, identity))
         elif stat.S_ISREG(info.st_mode):
-            yield prefix + child.name, info.st_size
+            yield prefix + child.name, _local_facts(info)
+
+
+def _local_facts(info: os.stat_result) -> FileFacts:
+    # The change time alone would do, but some file systems keep none. It changes even if a program restores the other.
+    return FileFacts(info.st_size, info.st_mtime_ns + info.st_ctime_ns)
+
+
+def _remote_facts(info: Mapping[str, Any]) -> FileFacts:
+    version = next((str(info[name]) for name in _VERSION_FIELDS if info.get(name)), "")
+    digest = hashlib.sha256(version.encode()).digest()
+    return FileFacts(int(info.get("size") or 0), int.from_bytes(digest[:7], "big") if version else 0)
 
 
 def _is_workspace(names: set[str]) -> bool:

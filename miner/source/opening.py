@@ -1,32 +1,38 @@
 """From what the user typed to a source."""
 
-from collections.abc import Iterable
+import os.path
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-
-import fsspec
 
 from miner.engine import explained
 from miner.errors import MinerError, UsageError
-from miner.source.base import Source
-from miner.source.folder import FolderSource, is_image
+from miner.source.base import LeftOut, Source
+from miner.source.folder import FolderSource
 from miner.source.hub import hub_error, is_hub
-from miner.source.listing import list_files, warn
+from miner.source.kinds import count_endings, image_extension
+from miner.source.listing import FileFacts, file_facts, list_files, warn
+from miner.source.location import canonical, file_system, is_local, is_local_folder, is_pattern, url_of
 from miner.source.named.builtin import BUILTIN, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
 from miner.source.patterns import expand
-from miner.source.splits import one_split, refuse_mixed_splits
+from miner.source.splits import one_split
+from miner.source.webdataset.exported import read_export
 from miner.source.webdataset.shards import ShardSource, is_shards
 
 # Beside shards or Parquet files that hold ten times as much, images are decoration: a logo, a sample.
 _DECORATION = 10
 
 
-def open_source(spec: str) -> Source:
+def open_source(spec: str, image_column: str | None = None, label_column: str | None = None) -> Source:
     """Open SOURCE: a folder, WebDataset shards, Parquet files, or a name such as `sample` or `cifar10`.
 
     Paths may be local or any fsspec URL; `hf://datasets/ORG/NAME` is a repository of the Hugging Face Hub. A local folder
-    wins over a built-in name when it is written as a path (./sample).
+    wins over a built-in name when it is written as a path (./sample). A file or folder wins over a pattern of the same name.
 
+    Args:
+        spec: what the user typed.
+        image_column, label_column: of Parquet files, where the user chose them; see `find_columns`.
     Raises:
         UsageError: it is none of these, or a whole data set where one of its parts has to be named.
         MinerError: it is there, but holds no usable image; or it cannot be reached.
@@ -34,22 +40,7 @@ def open_source(spec: str) -> Source:
     if spec in BUILTIN:
         return open_builtin(spec)
     with explained(partial(_cannot_open, spec)):
-        if is_shards(spec):
-            return ShardSource(spec)
-        if is_parquet(spec):
-            return ParquetSource(spec)
-        if "*" in spec:
-            return _open_files(spec, expand(spec, "file"))
-        files, path = fsspec.core.url_to_fs(spec)
-        if is_hub(spec) or files.isdir(path):
-            return _open_folder(spec)
-        if files.exists(path):
-            raise UsageError(
-                f"{spec} is a file that miner cannot read. Name a folder of images, or .tar shards, or .parquet files."
-            )
-    raise UsageError(
-        f"There is no source {spec!r}: no such folder or file, and not one of {', '.join(sorted(BUILTIN))}."
-    )
+        return _Opener(canonical(spec), image_column, label_column).open()
 
 
 def _cannot_open(spec: str, error: Exception) -> Exception:
@@ -60,45 +51,142 @@ def _cannot_open(spec: str, error: Exception) -> Exception:
     return MinerError(f"The source {spec} cannot be opened: {error or type(error).__name__}")
 
 
-def _open_folder(spec: str) -> Source:
-    """A folder of images; or the Parquet files or shards in it, when it holds no images that matter beside them."""
-    listing = list_files(spec)
-    if is_hub(spec) and not listing:
-        raise FileNotFoundError(spec)
-    shards = [path for path in listing if is_shards(path)]
-    tables = [path for path in listing if is_parquet(path)]
-    images = [path for path in listing if is_image(path)]
-    tar_bytes, table_bytes, image_bytes = (sum(map(listing.__getitem__, paths)) for paths in (shards, tables, images))
-    flat = not any("/" in path for path in listing)
-    # Images beside archives of themselves are usual on a disk, but not in a repository.
-    decoration = not images or (is_hub(spec) and image_bytes * _DECORATION < tar_bytes)
-    if shards and (flat or (decoration and tar_bytes >= table_bytes)):
-        return ShardSource(spec, urls=_below(spec, _without_pairs(shards)))
-    if tables and image_bytes * _DECORATION < table_bytes:
-        return ParquetSource(spec, urls=_below(spec, tables))
-    refuse_mixed_splits(spec, images)
-    return FolderSource(spec, listing)
+@dataclass(frozen=True)
+class _Opener:
+    """A source to be opened: its canonical name, and the columns that the user chose."""
+
+    spec: str
+    image_column: str | None
+    label_column: str | None
+
+    def open(self) -> Source:
+        spec = self.spec
+        if _is_folder(spec):
+            return self._folder()
+        kind = "shard" if is_shards(spec) else "Parquet file" if is_parquet(spec) else "file"
+        if kind == "file" and not is_pattern(spec):
+            files, path = file_system(spec)
+            raise UsageError(
+                f"{spec} is a file that miner cannot read. Name a folder of images, or .tar shards, or .parquet files."
+                if files.exists(path)
+                else f"There is no source {spec!r}: no such folder or file, and not one of {', '.join(sorted(BUILTIN))}."
+            )
+        return self._named(expand(spec, kind))
+
+    def _folder(self) -> Source:
+        """A folder of images; or the Parquet files or shards in it, if it holds no images that matter beside them."""
+        spec, listing = self.spec, list_files(self.spec)
+        if is_hub(spec) and not listing:
+            raise FileNotFoundError(spec)
+        shards = [path for path in listing if is_shards(path)]
+        tables = [path for path in listing if is_parquet(path)]
+        images = [path for path in listing if image_extension(path)]
+        tar_bytes, table_bytes, image_bytes = (
+            sum(listing[path].size_bytes for path in paths) for paths in (shards, tables, images)
+        )
+        flat = not any("/" in path for path in listing)
+        # Images beside archives of themselves are usual on a disk, but not in a repository or an export.
+        decoration = not images or (
+            image_bytes * _DECORATION < tar_bytes and (is_hub(spec) or _holds_export(spec, shards))
+        )
+        if shards and (flat or (decoration and tar_bytes >= table_bytes)):
+            return self._shards(_below(spec, _without_pairs(shards)), images)
+        if tables and image_bytes * _DECORATION < table_bytes:
+            return self._tables(_below(spec, tables), images)
+        return self._images(listing)
+
+    def _named(self, names: Sequence[str]) -> Source:
+        """The files or folders that a spec names."""
+        files = {name for name in names if not _is_folder(name)}
+        if shards := [name for name in names if name in files and is_shards(name)]:
+            return self._shards(self._one_split(shards))
+        if tables := [name for name in names if name in files and is_parquet(name)]:
+            return self._tables(self._one_split(tables))
+        home = _common_folder([name if name in files else f"{name}/" for name in names])
+        listing: dict[str, FileFacts] = {}
+        for name in names:
+            below = name.removeprefix(home).lstrip("/")
+            if name in files:
+                listing[below] = file_facts(name)
+            else:
+                listing |= {f"{below}/{path}".lstrip("/"): facts for path, facts in list_files(name).items()}
+        if not any(image_extension(path) for path in listing):
+            raise UsageError(
+                f"{self.spec} names {len(names)} files, and none is an image, a .tar shard or a .parquet file."
+            )
+        return self._images(dict(sorted(listing.items())), home)
+
+    def _one_split(self, urls: list[str]) -> list[str]:
+        """Wildcards name one split, as a folder does; braces name what the user lists."""
+        if not any(sign in self.spec for sign in "*?["):
+            return urls
+        home = _common_folder(urls)
+        chosen = set(_one_split(home, [url.removeprefix(f"{home}/") for url in urls]))
+        return [url for url in urls if url.removeprefix(f"{home}/") in chosen]
+
+    def _shards(self, urls: Sequence[str], images: Iterable[str] = ()) -> Source:
+        self._refuse_columns()
+        source = ShardSource(self.spec, urls=urls)
+        source.left_out = replace(source.left_out, files=source.left_out.files + count_endings(images))
+        return source
+
+    def _tables(self, urls: Sequence[str], images: Iterable[str] = ()) -> Source:
+        source = ParquetSource(self.spec, urls, self.image_column, self.label_column)
+        source.left_out = LeftOut(count_endings(images), source.left_out.labels)
+        return source
+
+    def _images(self, listing: dict[str, FileFacts], home: str | None = None) -> Source:
+        self._refuse_columns()
+        return FolderSource(self.spec, listing, home)
+
+    def _refuse_columns(self) -> None:
+        if self.image_column or self.label_column:
+            raise UsageError(f"--image-column and --label-column are for Parquet files, and {self.spec} names none.")
 
 
-def _open_files(spec: str, urls: list[str]) -> Source:
-    """What a glob without an ending names."""
-    if shards := [url for url in urls if is_shards(url)]:
-        return ShardSource(spec, urls=shards)
-    if tables := [url for url in urls if is_parquet(url)]:
-        return ParquetSource(spec, urls=tables)
-    raise UsageError(f"{spec} names {len(urls)} files, and none is a .tar shard or a .parquet file.")
+def _is_folder(spec: str) -> bool:
+    files, path = file_system(spec)
+    if is_local(files):
+        return is_local_folder(path)
+    if is_pattern(path):
+        return False
+    if is_hub(spec) and not is_shards(spec) and not is_parquet(spec):
+        return True
+    try:
+        return bool(files.info(path)["type"] == "directory")
+    except FileNotFoundError:
+        return False
 
 
-def _below(spec: str, paths: Iterable[str]) -> list[str]:
-    """URLs of the files of one split."""
-    chosen, said = one_split(spec, paths)
-    if said:
-        warn(said)
-    files, root = fsspec.core.url_to_fs(spec)
-    return [files.unstrip_protocol(f"{root.rstrip('/')}/{path}") for path in chosen]
+def _common_folder(names: Sequence[str]) -> str:
+    """The deepest folder that contains all files; a name with a slash at its end is a folder."""
+    return os.path.commonprefix(names).rpartition("/")[0]  # noqa: RUF071  -- it is cut to whole names here
 
 
 def _without_pairs(shards: list[str]) -> list[str]:
-    """What miner itself exports holds each image once in `images-*.tar`, and again in `pairs-*.tar`."""
-    images = [path for path in shards if path.startswith("images-")]
-    return images if images and all(path.startswith(("images-", "pairs-")) for path in shards) else shards
+    """Shards without `pairs-*.tar` where `images-*.tar` and nothing else lies beside them, as an export is."""
+    names: dict[str, set[str]] = {}
+    for path in shards:
+        names.setdefault(path.rpartition("/")[0], set()).add(path.rpartition("/")[2].partition("-")[0])
+    exports = {folder for folder, kinds in names.items() if kinds == {"images", "pairs"}}
+    return [path for path in shards if path.rpartition("/")[0] not in exports or "/pairs-" not in f"/{path}"]
+
+
+def _holds_export(spec: str, shards: Iterable[str]) -> bool:
+    files, root = file_system(spec)
+    urls = [url_of(files, f"{root.rstrip('/')}/{path}") for path in shards]
+    exports = [read_export(folder) for folder in dict.fromkeys(url.rpartition("/")[0] for url in urls)]
+    return any(export is not None for export in exports)
+
+
+def _below(spec: str, paths: Iterable[str]) -> list[str]:
+    """The files of one split below a folder, as local paths or URLs."""
+    files, root = file_system(spec)
+    return [url_of(files, f"{root.rstrip('/')}/{path}") for path in _one_split(spec, paths)]
+
+
+def _one_split(home: str, paths: Iterable[str]) -> list[str]:
+    chosen, said = one_split(home, paths)
+    if said:
+        warn(said)
+    return chosen

@@ -1,31 +1,51 @@
-"""Patterns that name files: braces and globs, and a short name for each file; local paths and fsspec URLs alike."""
+"""Patterns that name files and folders: braces and wildcards, local paths and URLs alike; and a short name for each file."""
 
+import glob
+import os
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import braceexpand
-import fsspec
+from braceexpand import braceexpand
 
 from miner.errors import MinerError
+from miner.source.location import file_system, is_pattern, local_path, split_pattern, url_of
 
 
 def expand(spec: str, kind: str) -> list[str]:
-    """URLs of the files that braces (`{000..009}`) and globs name: in the order of the braces, sorted within a glob.
+    """What a spec names: the file or folder of this very name, or what its braces (`{000..009}`) and wildcards match.
 
     Args:
         spec: a path or URL.
-        kind: what the files are, for the error.
+        kind: what it should name, for the error.
+    Returns:
+        Local paths, or URLs; in the order of the braces, sorted within a wildcard.
     Raises:
-        MinerError: one of the patterns names no file.
+        MinerError: one of the patterns in braces matches nothing.
     """
-    urls: dict[str, None] = {}
-    for pattern in braceexpand.braceexpand(spec):
-        files, path = fsspec.core.url_to_fs(pattern)
-        found = sorted(files.glob(path)) if "*" in path or "?" in path else [path] * files.exists(path)
-        if not found:
+    found: dict[str, None] = {}
+    for pattern, matches in _matches(spec):
+        if not matches:
             raise MinerError(f"There is no {kind} {pattern}. Check the path and the range in {spec}.")
-        urls |= dict.fromkeys(files.unstrip_protocol(item) for item in found)
-    return list(urls)
+        found |= dict.fromkeys(matches)
+    return list(found)
+
+
+def _matches(spec: str) -> Iterator[tuple[str, list[str]]]:
+    """The patterns in the braces of a spec, each with what it matches."""
+    path = local_path(spec)
+    if path is None:
+        for pattern in braceexpand(spec):
+            files, place = file_system(pattern)
+            names = sorted(files.glob(place)) if is_pattern(place) else []
+            yield pattern, [url_of(files, name) for name in names or [place] * files.exists(place)]
+    elif os.path.lexists(path):
+        yield path, [path]
+    else:
+        folder, rest = split_pattern(path)
+        for part in braceexpand(rest):
+            pattern = os.path.join(folder, part)
+            escaped = os.path.join(glob.escape(folder), part)
+            yield pattern, [pattern] if os.path.lexists(pattern) else sorted(glob.glob(escaped, recursive=True))
 
 
 def short_names(urls: Sequence[str]) -> list[str]:
@@ -36,5 +56,8 @@ def short_names(urls: Sequence[str]) -> list[str]:
     names = [url.rpartition("/")[2] for url in urls]
     if len(set(names)) == len(names):
         return names
+    # commonpath drops slashes after the protocol, so a name begins one or two characters early. Keys of finished embeddings
+    # depend on these names, so they stay.
+    urls = [url if "://" in url else f"file://{url}" for url in urls]
     shared = len(posixpath.commonpath([url.rpartition("/")[0] for url in urls])) + 1
     return [url[shared:] for url in urls]

@@ -4,9 +4,8 @@ import os
 from functools import lru_cache
 from typing import IO, Any
 
-import fsspec
-
 from miner.source.base import as_os_error, check_size
+from miner.source.location import file_system, is_local
 
 
 def read_range(url: str, start: int, size_bytes: int) -> bytes:
@@ -58,5 +57,13 @@ def _opened(path: str, inode: int) -> IO[bytes]:
 @lru_cache(4096)
 def _file_system(url: str) -> tuple[Any, str, bool]:
     """File system and path of a URL, and whether it is local."""
-    files, path = fsspec.core.url_to_fs(url)
-    return files, path, isinstance(files, fsspec.get_filesystem_class("file"))
+    files, path = file_system(url)
+    return files, path, is_local(files)
+
+
+def read_start(files: Any, path: str, size_bytes: int) -> bytes:
+    """The first bytes of a file on a file system of fsspec; b"" if it cannot be read."""
+    try:
+        return bytes(files.cat_file(path, start=0, end=size_bytes))
+    except Exception:  # a store may raise anything
+        return b""

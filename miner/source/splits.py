@@ -1,48 +1,90 @@
-"""Training, validation and test parts of a data set, told by the names of files and folders."""
+"""Training, validation and test parts of a data set, and its classes, told by the names of folders and files."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from miner.errors import UsageError
 
 _SPLITS = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "dev": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training", "trainval", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "minival", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "testset", "eval", "evaluation", "holdout", "heldout"), "test"),
+    **dict.fromkeys(("unlabeled", "unlabelled", "unsupervised"), "unlabelled"),
+    "extra": "extra",
 }
+# Parts that a data file may name without belonging to a data set with splits.
+_FURTHER = ("unlabelled", "extra")
+# Words that stand beside the name of a split in the name of a folder, as in `train2017`, `test_images`, `TrainingSet`.
+_BESIDE = frozenset(
+    (
+        *("image", "images", "img", "imgs", "picture", "pictures", "photo", "photos", "jpg", "jpeg", "png"),
+        *("data", "dataset", "set", "split", "part", "full", "small", "large"),
+    )
+)
 _MAIN_FOLDERS = ("data", "default")
 
 
+@dataclass(frozen=True)
+class FolderParts:
+    """What the folders around images mean.
+
+    Attributes:
+        splits: the parts of a data set, each with its folder, or a pattern for several; empty unless there are two parts.
+        classes: names of the first-level folders, sorted, if they are classes.
+    """
+
+    splits: dict[str, str]
+    classes: list[str] | None
+
+
+def folder_parts(paths: Iterable[str], no_splits: bool = False) -> FolderParts:
+    """Which folders are splits, and which are classes.
+
+    A folder names a split if its name consists of the word of a split, numbers, and words such as `images`. Two different splits
+    at any depth, beside any other folder, are the parts of a data set. Without them, the first-level folders are classes, if
+    every image lies in one and there are at least two.
+
+    Args:
+        paths: of all images, below one folder.
+        no_splits: the user named each folder, so no folder is a split.
+    """
+    splits: dict[str, list[list[str]]] = {}
+    first_level: set[str] = set()
+    for folder in sorted({path.rpartition("/")[0] for path in paths}):
+        parts = folder.split("/")
+        first_level.add(parts[0])
+        for depth in range(len(parts), 0, -1):
+            if split := _named_split(parts[depth - 1]):
+                splits.setdefault(split, []).append(parts[:depth])
+                break
+    if len(splits) > 1 and not no_splits:
+        return FolderParts({split: _pattern(folders) for split, folders in splits.items()}, None)
+    return FolderParts({}, sorted(first_level) if len(first_level) > 1 and "" not in first_level else None)
+
+
 def split_of(path: str) -> str | None:
-    """The split that a path names (`data/train-00000-of-00002.parquet`: train), the nearest to the file first."""
+    """The split that the path of a data file names (`data/train-00000-of-00002.parquet`: train), nearest to the file first."""
     for part in reversed(path.split("/")):
-        for word in re.split(r"[^a-z]+", part.lower()):
-            if word in _SPLITS:
-                return _SPLITS[word]
+        for word in _words(part):
+            if (split := _SPLITS.get(word)) and split not in _FURTHER:
+                return split
     return None
 
 
-def refuse_mixed_splits(spec: str, paths: Iterable[str]) -> None:
+def refuse_mixed_splits(spec: str, parts: FolderParts) -> None:
     """Refuse a folder of images that is a data set with its splits: pairs across them leak test images.
 
-    Args:
-        spec: the folder.
-        paths: images below it.
     Raises:
-        UsageError: it holds exactly a training folder and validation or test folders.
+        UsageError: it holds several splits.
     """
-    folders = sorted({path.split("/")[0] if "/" in path else "" for path in paths})
-    splits = [_SPLITS.get(folder.lower()) for folder in folders]
-    if len(folders) > 1 and None not in splits and "train" in splits:
-        train = folders[splits.index("train")]
+    if parts.splits:
+        home = spec.rstrip("/")
+        likely = parts.splits.get("train") or next(iter(parts.splits.values()))
+        folders = ", ".join(sorted(parts.splits.values()))
         raise UsageError(
-            f"{spec} holds the parts {', '.join(folders)} of a data set. Mixing them would show test images to training; "
-            f"name one of them, most likely {spec.rstrip('/')}/{train}."
+            f"{spec} holds the parts {folders} of a data set. Mixing them would show test images to training; name one of them, "
+            f"most likely {home}/{likely}. If these folders are classes, name {home}/* instead."
         )
 
 
@@ -53,9 +95,9 @@ def one_split(spec: str, paths: Iterable[str]) -> tuple[list[str], str | None]:
         spec: the folder or repository, for the error.
         paths: its data files, below it.
     Returns:
-        The chosen files, and a sentence for the user when something was left out.
+        The chosen files, and a sentence for the user if something is left out.
     Raises:
-        UsageError: there are several splits, and none is called train; or several folders, and none is the main one.
+        UsageError: there are several splits, and none is called train.
     """
     by_split: dict[str | None, list[str]] = {}
     for path in paths:
@@ -76,7 +118,27 @@ def one_split(spec: str, paths: Iterable[str]) -> tuple[list[str], str | None]:
     return chosen, f"{said}. To take another, name its files: {_examples(spec, by_split)}"
 
 
-def _examples(spec: str, by_split: dict[str | None, list[str]]) -> str:
+def _pattern(folders: list[list[str]]) -> str:
+    """A path for folders of one depth, `*` where they differ; the first folder if their depths differ."""
+    if len({len(parts) for parts in folders}) > 1:
+        return "/".join(folders[0])
+    return "/".join(names[0] if len(set(names)) == 1 else "*" for names in zip(*folders, strict=True))
+
+
+def _named_split(folder: str) -> str | None:
+    """The split that the name of a folder names and nothing else."""
+    words = _words(folder)
+    found = {_SPLITS[word] for word in words if word in _SPLITS}
+    return found.pop() if len(found) == 1 and all(word in _SPLITS or word in _BESIDE for word in words) else None
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name in lower case, without numbers: TrainingSet_01 -> training, set."""
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
+    return [word for word in re.split(r"[^a-z]+", spaced.lower()) if word]
+
+
+def _examples(spec: str, by_split: Mapping[str | None, Sequence[str]]) -> str:
     """One glob per split."""
     globs = []
     for paths in by_split.values():

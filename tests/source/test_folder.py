@@ -124,10 +124,20 @@ def test_folder_of_splits_asks_for_one_of_them(make_photos, tmp_path: Path, part
     assert open_source(str(tmp_path / "imagenet" / parts[0])).classes == ["class0", "class1"]
 
 
-def test_classes_that_sound_like_splits_are_classes(make_photos, tmp_path: Path) -> None:
+def test_a_class_that_sounds_like_a_split_is_a_class(make_photos, tmp_path: Path) -> None:
+    for name in ("train", "bus", "tram"):
+        make_photos(f"vehicles/{name}", count=2, classes=0)
+    assert open_source(str(tmp_path / "vehicles")).classes == ["bus", "train", "tram"]
+
+
+def test_classes_called_train_and_test_are_read_by_a_pattern(make_photos, tmp_path: Path) -> None:
     for name in ("train", "bus", "test"):
         make_photos(f"vehicles/{name}", count=2, classes=0)
-    assert open_source(str(tmp_path / "vehicles")).classes == ["bus", "test", "train"]
+    with pytest.raises(UsageError, match=r"If these folders are classes, name .*vehicles/\* instead"):
+        open_source(str(tmp_path / "vehicles"))
+    source = open_source(str(tmp_path / "vehicles" / "*"))
+    assert source.classes == ["bus", "test", "train"]
+    assert all(source.read(entry) for entry in source.entries)
 
 
 def test_a_folder_that_cannot_be_listed_is_told(
@@ -155,7 +165,8 @@ def test_listing_is_the_one_that_fsspec_gives(make_photos) -> None:
     (folder / "deep" / "er" / "x.png").write_bytes(b"12345")
     found = fsspec.filesystem("file").find(str(folder), detail=True)
     expected = {path[len(str(folder)) + 1 :]: info["size"] for path, info in found.items()}
-    assert list(list_files(str(folder)).items()) == sorted(expected.items())
+    listed = {path: facts.size_bytes for path, facts in list_files(str(folder)).items()}
+    assert list(listed.items()) == sorted(expected.items())
 
 
 def test_second_look_needs_no_torch(make_photos) -> None:

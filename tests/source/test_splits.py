@@ -1,7 +1,72 @@
+from pathlib import Path
+
 import pytest
 
 from miner.errors import UsageError
-from miner.source.splits import one_split, split_of
+from miner.source import open_source
+from miner.source.splits import folder_parts, one_split, split_of
+
+
+@pytest.mark.parametrize(
+    ("folders", "splits", "classes"),
+    [
+        # one level
+        (["cat", "dog"], {}, ["cat", "dog"]),
+        (["cat"], {}, None),
+        (["", "cat", "dog"], {}, None),
+        (["train", "val"], {"train": "train", "validation": "val"}, None),
+        (["Train", "Validation", "TEST"], {"train": "Train", "validation": "Validation", "test": "TEST"}, None),
+        (["train2017", "val2017"], {"train": "train2017", "validation": "val2017"}, None),
+        (["train_images", "test_images"], {"train": "train_images", "test": "test_images"}, None),
+        (["TrainingSet", "TestSet"], {"train": "TrainingSet", "test": "TestSet"}, None),
+        (["01-train", "02-test"], {"train": "01-train", "test": "02-test"}, None),
+        (["val", "test"], {"validation": "val", "test": "test"}, None),
+        # beside other folders
+        (["train", "val", "unlabeled"], {"train": "train", "validation": "val", "unlabelled": "unlabeled"}, None),
+        (["train", "test", "extra"], {"train": "train", "test": "test", "extra": "extra"}, None),
+        (["train", "test", "masks"], {"train": "train", "test": "test"}, None),
+        (["", "train", "test"], {"train": "train", "test": "test"}, None),
+        # at any depth
+        (["images/train", "images/val"], {"train": "images/train", "validation": "images/val"}, None),
+        (["train/cat", "train/dog", "val/cat"], {"train": "train", "validation": "val"}, None),
+        (["a/b/train/cat", "a/b/test/cat", "c"], {"train": "a/b/train", "test": "a/b/test"}, None),
+        (["images/train", "test"], {"train": "images/train", "test": "test"}, None),
+        (["cat/train", "cat/test", "dog/train"], {"train": "*/train", "test": "cat/test"}, None),
+        # names that only sound like splits
+        (["bus", "train", "tram"], {}, ["bus", "train", "tram"]),
+        (["train station", "test tube", "oven"], {}, ["oven", "test tube", "train station"]),
+        (["latest", "trainers"], {}, ["latest", "trainers"]),
+        (["bus", "train/steam", "train/diesel"], {}, ["bus", "train"]),
+        # one part of a data set, and further folders
+        (["train/cat", "train/dog"], {}, None),
+        (["unlabelled", "labelled"], {}, ["labelled", "unlabelled"]),
+    ],
+)
+def test_folders_are_splits_or_classes(folders: list[str], splits: dict[str, str], classes: list[str] | None) -> None:
+    parts = folder_parts([f"{folder}/1.jpg".lstrip("/") for folder in folders])
+
+    assert (parts.splits, parts.classes) == (splits, classes)
+
+
+@pytest.mark.parametrize(
+    ("folders", "named"),
+    [
+        (("images/train", "images/val"), "images/train"),
+        (("train2017", "val2017", "annotations"), "train2017"),
+        (("train/a", "train/b", "dev/a", "dev/b", "other"), "train"),
+        (("a/train", "a/test", "b/train", "b/test"), r"\*/train"),
+    ],
+)
+def test_mixed_splits_are_refused_with_the_folder_to_name(
+    make_photos, tmp_path: Path, folders: tuple[str, ...], named: str
+) -> None:
+    for folder in folders:
+        make_photos(f"set/{folder}", count=2, classes=0)
+
+    with pytest.raises(UsageError, match=f"most likely {tmp_path}/set/{named}[.]"):
+        open_source(str(tmp_path / "set"))
+
+    assert open_source(f"{tmp_path}/set/{named}".replace("\\", "")).entries
 
 
 @pytest.mark.parametrize(
@@ -13,6 +78,8 @@ from miner.source.splits import one_split, split_of
         ("train/val.parquet", "validation"),
         ("constraints/latest.parquet", None),
         ("TRAIN_0.tar", "train"),
+        ("MyTrainSet-0.tar", "train"),
+        ("extra-0.tar", None),
     ],
 )
 def test_split_is_a_whole_word_nearest_to_the_file(path: str, split: str | None) -> None:

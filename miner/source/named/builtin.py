@@ -31,7 +31,9 @@ def open_builtin(name: str) -> Source:
 def _named(source: ShardSource, spec: str, name: str) -> ShardSource:
     """The source with `spec`, and with paths that begin with its name instead of a folder of this machine."""
     source.spec = spec
-    source.entries = [replace(entry, path=f"{name}/{entry.path.rpartition('/')[2]}") for entry in source.entries]
+    source.entries = [
+        replace(entry, path=f"{name}/{entry.path.rpartition('/')[2]}", version=0) for entry in source.entries
+    ]
     return source
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from miner.source.base import Entry, check_size
+from miner.source.base import Entry, LeftOut, check_size
 from miner.source.keys import hashed_key
 
 
@@ -23,6 +23,7 @@ class FileListSource:
     ) -> None:
         self.spec = spec
         self.classes = classes
+        self.left_out = LeftOut()
         self.entries = [
             Entry(
                 key=hashed_key(path),

@@ -21,13 +21,13 @@ class TarMember:
     Attributes:
         name: as it stands in the tar; never used as a path.
         offset, size_bytes: of the content.
-        read: gives the content, as long as the next member has not been asked for.
+        read: gives the content, or as many bytes of it as are asked for, until the next member is asked for.
     """
 
     name: str
     offset: int
     size_bytes: int
-    read: Callable[[], bytes]
+    read: Callable[..., bytes]
 
 
 def tar_members(stream: IO[bytes]) -> Iterator[TarMember]:
@@ -56,10 +56,10 @@ def tar_members(stream: IO[bytes]) -> Iterator[TarMember]:
         raise DamagedTarError(f"{error or type(error).__name__} (at or after byte {end:,})") from error
 
 
-def _reader(stream: "_CheckedStream", member: tarfile.TarInfo) -> Callable[[], bytes]:
-    def read() -> bytes:
+def _reader(stream: "_CheckedStream", member: tarfile.TarInfo) -> Callable[..., bytes]:
+    def read(most_bytes: int | None = None) -> bytes:
         stream.seek(member.offset_data)
-        return stream.read(member.size)
+        return stream.read(member.size if most_bytes is None else min(member.size, most_bytes))
 
     return read
 

@@ -14,8 +14,8 @@ from PIL import Image
 from miner.errors import MinerError
 from miner.source import open_source
 from miner.source.keys import is_clean
-from miner.source.parquet import reader as parquet
 from miner.source.parquet.cache import ByteBoundCache
+from miner.source.parquet.file import ImageFile
 from miner.source.parquet.reader import ParquetSource
 
 
@@ -123,8 +123,8 @@ def test_keys_and_labels_do_not_depend_on_the_order_of_files(tmp_path_factory, o
 def test_opening_reads_no_image_and_reading_reads_one_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.parquet", table(range(12)))
     groups: list[int] = []
-    real = parquet._read_group
-    monkeypatch.setattr(parquet, "_read_group", lambda file, group: groups.append(group) or real(file, group))
+    real = ImageFile.read_group
+    monkeypatch.setattr(ImageFile, "read_group", lambda file, group: groups.append(group) or real(file, group))
     source = open_source(str(path))
     assert groups == []
     assert [source.read(source.entries[row]) for row in (4, 5, 3, 11)] == [picture(n) for n in (4, 5, 3, 11)]

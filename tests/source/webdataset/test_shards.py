@@ -131,7 +131,7 @@ def test_a_number_beats_a_name_and_nonsense_is_no_label(tmp_path: Path) -> None:
         ("d.jpg", b"2"),
         ("d.cls", b"\xff\xfe"),
         ("e.jpg", b"2"),
-        ("e.json", b'{"label": true}'),
+        ("e.json", b'{"label": 2.5}'),
     ]
     assert labels_of(tmp_path / "a.tar", members) == ([3, None, None, None, None], None)
 

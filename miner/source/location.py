@@ -1,0 +1,78 @@
+"""Where a source is: its file system, and one spelling for all names of the same source."""
+
+import os
+import re
+from typing import Any
+
+import fsspec
+from braceexpand import braceexpand
+
+_LOCAL_PROTOCOLS = ("file://", "local://")
+_WILDCARD = re.compile(r"[*?\[{]")
+
+
+def local_path(spec: str) -> str | None:
+    """The path of a source on this machine, `~` expanded; None for any other URL."""
+    for protocol in _LOCAL_PROTOCOLS:
+        if spec.startswith(protocol):
+            return spec.removeprefix(protocol)
+    return None if "://" in spec and not os.path.lexists(spec) else os.path.expanduser(spec)
+
+
+def file_system(spec: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, and the path in it. Any character may be part of a local path."""
+    path = local_path(spec)
+    if path is None:
+        files, path = fsspec.core.url_to_fs(spec)
+        return files, path
+    return fsspec.filesystem("file"), os.path.abspath(path)
+
+
+def url_of(files: Any, path: str) -> str:
+    """The inverse of `file_system`: a local path, or a URL."""
+    return path if is_local(files) else str(files.unstrip_protocol(path))
+
+
+def is_local(files: Any) -> bool:
+    """Whether a file system is that of this machine."""
+    return isinstance(files, fsspec.get_filesystem_class("file"))
+
+
+def canonical(spec: str) -> str:
+    """One spelling of a source: relative and absolute paths, `file://`, `~`, links and a slash at the end make no difference.
+
+    Of a pattern, the folder before the first wildcard is resolved. A link to a file is kept if the file has another ending, as
+    in the cache of the Hugging Face Hub.
+    """
+    path = local_path(spec)
+    if path is None:
+        return spec.rstrip("/")
+    if os.path.lexists(path):
+        real = os.path.realpath(path)
+        if os.path.isdir(real) or os.path.splitext(real)[1] == os.path.splitext(path)[1]:
+            return real
+        return os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path))
+    folder, pattern = split_pattern(path)
+    if not folder and all(os.path.isabs(part) for part in braceexpand(pattern)):
+        return pattern
+    return os.path.join(os.path.realpath(folder), pattern)
+
+
+def split_pattern(path: str) -> tuple[str, str]:
+    """A local path as the longest folder that exists under this very name, and the rest, which may be a pattern."""
+    parts = path.rstrip("/").split("/")
+    for count in range(len(parts) - 1, 0, -1):
+        folder = "/".join(parts[:count]) or "/"
+        if os.path.isdir(folder):
+            return folder, "/".join(parts[count:])
+    return "", path
+
+
+def is_local_folder(path: str) -> bool:
+    """Whether a path is a folder on this machine."""
+    return os.path.isdir(path)
+
+
+def is_pattern(text: str) -> bool:
+    """Whether a text has wildcards or braces."""
+    return _WILDCARD.search(text) is not None
