@@ -28,6 +28,10 @@ class EmbedOptions(Options):
     encoder: str = option("efficientnet_lite0")
     """The frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, run:FOLDER or
     onnx:FILE. See docs/encoders.md for all."""
+    image_column: str | None = option(None, panel="expert", decides_result="if changed")
+    """Column of Parquet files that holds the images. Needed only if there are several candidates."""
+    label_column: str | None = option(None, panel="expert", decides_result="if changed")
+    """Column of Parquet files that holds the labels, or none. Needed only if there are several candidates."""
     layer: Layer = option("backbone", panel="expert", decides_result="if changed")
     """backbone: the features of the network. projector: the output of the head that was trained on top. streams: the features
     of teacher and student of a graphnnclr run, side by side."""

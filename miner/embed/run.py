@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.versions import write_versions
 from miner.artifacts.stage import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request
@@ -28,13 +29,16 @@ _ERRORS_ALWAYS_ALLOWED = 10
 def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Encode a source into `embeddings/`. Blocks that an earlier run finished are kept.
 
-    If the source has grown since then, the old rows keep their numbers and the new images follow.
+    If the source has grown since then, the old rows keep their numbers and the new images follow. If it was moved, its images
+    are read from the new place.
 
     Raises:
         MinerError: the source has fewer than two images; fewer than two images can be used; more images are unusable than
-            allowed; the weights cannot be loaded; the disk is full; or the workspace holds the embeddings of another request.
+            allowed; the weights cannot be loaded; the disk is full; an image has changed; or the workspace holds the embeddings of
+            another request.
     """
-    source = open_source(options.source)
+    source = open_source(options.source, options.image_column, options.label_column)
+    options = options.model_copy(update={"source": source.spec})
     entries = list(source.entries[: options.limit])
     if len(entries) < 2:
         raise MinerError(f"{options.source} holds one image; a pair needs two. Name a folder with more images.")
@@ -42,19 +46,26 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
         from miner.embed.compiling import resolve_compile
 
         options = resolve_compile(options)
-    request = _request(options, entries)
-    if not force and (size := _requested_batch_size(workspace.embeddings)) and options.batch_size in (None, size):
+    request = {**encoder_request(options), "source_fingerprint": source_fingerprint(entries)}
+    begun = {} if force else request_of(workspace.embeddings) or {}
+    # An older miner wrote the batch size that `--batch-size 0` had found into the request.
+    if (size := begun.get("batch_size")) and options.batch_size in (None, size):
         options, request = options.model_copy(update={"batch_size": size}), {**request, "batch_size": size}
     stage = GrowingStage(workspace.embeddings, request)
-    if not force and (manifest := stage.finished()):
-        return _result(manifest, workspace, fresh=False)
+    notes: list[str] = []
+    base = None
+    if begun:
+        from miner.embed.earlier import grown_from, same_images
 
-    from miner.embed.growth import grown_from, remove_blocks
-
-    base = None if force else grown_from(stage, entries)
+        notes = same_images(stage, source, entries, workspace)
+        if manifest := stage.finished():
+            write_versions(workspace, entries)
+            return _result(manifest, source, workspace, notes, fresh=False)
+        base = grown_from(stage, entries)
     if base is None and not force:
         stage.refuse_another()
 
+    from miner.embed.earlier import remove_blocks
     from miner.embed.worker import worker_of
 
     # The encoder loads before anything is replaced. If loading fails, the old embeddings are still there.
@@ -63,17 +74,9 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
         stage.begin_growth(base, partial(remove_blocks, stage.folder, base.blocks))
     else:
         stage.begin(force)
-    return _encode(options, source, entries, worker, workspace, stage, base)
-
-
-def _request(options: EmbedOptions, entries: Sequence[Entry]) -> Record:
-    spec = str(Path(options.source).resolve()) if Path(options.source).exists() else options.source
-    return {**encoder_request(options), "source": spec, "source_fingerprint": source_fingerprint(entries)}
-
-
-def _requested_batch_size(folder: Path) -> int | None:
-    """The batch size in the request of a folder. An older miner wrote it there when `--batch-size 0` had found it."""
-    return (request_of(folder) or {}).get("batch_size")
+    write_versions(workspace, entries)
+    manifest, measured = _encode(options, source, entries, worker, stage, base)
+    return _result(manifest, source, workspace, notes, measured=measured)
 
 
 def _encode(
@@ -81,15 +84,14 @@ def _encode(
     source: Source,
     entries: Sequence[Entry],
     worker: "Worker",
-    workspace: Workspace,
     stage: GrowingStage,
     base: EmbeddingsManifest | None,
-) -> Result:
-    from miner.embed.growth import known_keys
+) -> tuple[Record, Record]:
+    """Encode what is not encoded yet; returns the manifest, and how this process spent its time."""
+    from miner.embed.earlier import new_images
     from miner.engine.heap import give_back_memory
 
-    old = known_keys(stage.folder, base) if base else set()
-    new = [entry for entry in entries if entry.key not in old]
+    new = new_images(stage.folder, base, entries)
     units = _units(options, new, stage.folder, base.blocks if base else 0)
     watch = _ErrorWatch(options, len(entries), units)
     with Progress("embed", len(new), "images", finished_items(units)) as progress:
@@ -101,7 +103,7 @@ def _encode(
         worker.on_images = None
     give_back_memory()
     record = {
-        "source": {"spec": stage.request["source"], "images": len(entries), "classes": source.classes},
+        "source": {"spec": source.spec, "images": len(entries), "classes": source.classes, **_columns(options)},
         "encoder": worker.encoder.record(),
         "precision": str(worker.precision).removeprefix("torch."),
         "dtype": options.dtype,
@@ -111,7 +113,12 @@ def _encode(
     measured = {"images_per_s": round(progress.rate, 1), "images": progress.count - progress.finished}
     if local:
         measured |= _measured(worker)
-    return _result(manifest, workspace, measured=measured)
+    return manifest, measured
+
+
+def _columns(options: EmbedOptions) -> Record:
+    """The columns that the user chose."""
+    return options.model_dump(include={"image_column", "label_column"}, exclude_none=True)
 
 
 def _units(options: EmbedOptions, entries: Sequence[Entry], folder: Path, first: int) -> list[Unit]:
@@ -225,14 +232,25 @@ def _finish(record: Record, stage: GrowingStage) -> Record:
     return manifest
 
 
-def _result(manifest: Record, workspace: Workspace, fresh: bool = True, measured: Record | None = None) -> Result:
+def _result(
+    manifest: Record,
+    source: Source,
+    workspace: Workspace,
+    notes: list[str],
+    fresh: bool = True,
+    measured: Record | None = None,
+) -> Result:
+    from miner.embed.summary import summary
+
+    folder = workspace.embeddings
     made = EmbeddingsManifest.of(manifest, EmbeddingsManifest.path(workspace))
-    failed = sum(made.errors.values())
     lines = [
-        f"embed: {made.count:,} images as {made.dim}-d vectors by {made.encoder.name} ({made.precision}) in {workspace.embeddings}"
+        *notes,
+        f"embed: {summary(folder, made, source.left_out)}",
+        f"embed: {made.dim}-d vectors by {made.encoder.name} ({made.precision}) in {folder}",
     ]
-    if failed:
-        lines.append(f"embed: {failed:,} images could not be used; see {workspace.embeddings / 'errors.parquet'}")
+    if made.errors:
+        lines[-1] += "; errors.parquet there lists all unreadable images"
     if measured:
         lines.append(f"embed: {', '.join(_facts(measured))}")
     return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], measured or {})

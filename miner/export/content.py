@@ -119,7 +119,7 @@ def read_content(
     keys = [f"pair-{row:09d}" for row in range(len(pairs))]  # they do not depend on which pairs are exported
     pairs = pairs.add_column(0, "pair_key", pa.array(keys, pa.string()))
     pairs, left_out = choose_pairs(pairs, reject, options.max_degree)
-    source, originals = open_originals(embeddings.source.spec, images)
+    source, originals = open_originals(embeddings.source, images)
     return Content(options, images, pairs, left_out, source, originals)
 
 

@@ -4,7 +4,6 @@ The bytes of an image are checked against the sha256 of the metadata table. The 
 """
 
 import copy
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,12 +14,14 @@ import numpy as np
 import pyarrow as pa
 
 from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.embeddings.verified import check_unchanged
 from miner.engine import DigestedFile
 from miner.engine.tar import write_tar
 from miner.errors import MinerError
 from miner.export.plan import JSON_BYTES
-from miner.source import Entry, Source, open_source
+from miner.source import Entry, Source
 from miner.source.keys import is_clean
 
 _READ_AHEAD_BYTES = 256_000_000
@@ -36,18 +37,21 @@ class Original(NamedTuple):
     image: EmbeddedImage
 
 
-def open_originals(spec: str, metadata: pa.Table) -> tuple[Source, list[Original]]:
+def open_originals(record: SourceRecord, metadata: pa.Table) -> tuple[Source, list[Original]]:
     """The source, ready to be sent to another process, and the images by row.
 
     Raises:
         MinerError: an image is no longer in the source.
     """
-    source = open_source(spec)
+    source = record.open()
     entries = {entry.key: entry for entry in source.entries}
     originals = []
     for image in embedded_images(metadata):
         if image.key not in entries:
-            raise MinerError(f"The image {image.path} of {spec} is gone since it was embedded.")
+            raise MinerError(
+                f"The image {image.path} of {record.spec} is gone since it was embedded. If the images were moved, run "
+                "`miner embed` with their new place: it encodes nothing again."
+            )
         originals.append(Original(entries[image.key], image))
     reader: Any = copy.copy(source)
     reader.entries = []  # a worker gets the entries of its own shard
@@ -60,15 +64,12 @@ def read_original(source: Source, original: Original) -> bytes:
     Raises:
         MinerError: the image is gone, or has changed since it was embedded.
     """
-    name = f"The image {original.entry.path} of {source.spec}"
+    path = original.entry.path
     try:
         data = source.read(original.entry)
     except OSError as error:
-        raise MinerError(f"{name} is gone since it was embedded ({error}).") from error
-    if hashlib.sha256(data).hexdigest() != original.image.sha256:
-        raise MinerError(
-            f"{name} has changed since it was embedded. Run `miner embed --force` and `miner pairs --force` again."
-        )
+        raise MinerError(f"The image {path} of {source.spec} is gone since it was embedded ({error}).") from error
+    check_unchanged(data, original.image.sha256, path, source.spec)
     return data
 
 

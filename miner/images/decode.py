@@ -1,23 +1,40 @@
 """From encoded bytes to RGB, in the same way for every stage."""
 
+import importlib
 import io
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, JpegImagePlugin, TiffImagePlugin, UnidentifiedImageError, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    TiffImagePlugin,
+    UnidentifiedImageError,
+    WebPImagePlugin,
+)
 
 from miner.errors import UsageError
+from miner.images.png_text import without_large_text
 from miner.images.resize import PixelSize
 
 MAX_PIXELS = 179_000_000  # about 0.5 GB as RGB; Pillow's own limit for a decompression bomb
 
 # Decoders inside this process only: some others of Pillow (EPS) start an external program that runs the file.
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM")
+FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 _REGISTERED = (TiffImagePlugin, WebPImagePlugin)  # importing them here keeps Pillow from loading all
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1  # images are decoded side by side already
+with suppress(ImportError):
+    pillow_heif: Any = importlib.import_module("pillow_heif")
+    pillow_heif.register_heif_opener(decode_threads=1)
+    FORMATS = (*FORMATS, "HEIF")
 
 _ORIENTATION = 0x0112  # an EXIF tag; from 5 on width and height change places
 _MIRRORED, _UPSIDE_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)  # what was right is left, what was below is above
@@ -56,7 +73,7 @@ def decode_image(data: bytes) -> Image.Image:
 
 
 def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None = None) -> DecodedImage:
-    """Decode JPEG (and MPO), PNG, WebP, GIF, BMP, TIFF or PPM as RGB, whatever the file is called.
+    """Decode JPEG (and MPO), PNG, WebP, GIF, BMP, TIFF, PPM, AVIF or HEIF (with pillow-heif) as RGB, by content.
 
     EXIF rotation is applied; a damaged EXIF block is ignored. Transparent pixels are put on white. Of several frames or pages
     the first is used. 16-bit grey is scaled to 8 bits, unless all values fit 8 bits; 16-bit colour loses its low byte. CMYK is
@@ -75,14 +92,7 @@ def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None
     if not data:
         raise UnreadableImageError("empty file")
     try:
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-        if image.width * image.height > limit:
-            raise UnreadableImageError(f"too large: {image.width} x {image.height}")
-        wanted = needed if isinstance(image, JpegImagePlugin.JpegImageFile) else None
-        drafted = _draft(image, wanted) if wanted else None
-        image.load()
-        upright = _to_rgb(_upright(image))
-        return replace(drafted, image=upright) if drafted else DecodedImage(upright, upright.size)
+        return _decode(data, needed, limit)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
@@ -90,8 +100,22 @@ def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None
     except Image.DecompressionBombError:
         raise UnreadableImageError(f"too large: more than {limit} pixels") from None
     except Exception as error:  # a damaged file can raise anything from inside a codec
+        smaller = without_large_text(data) if isinstance(error, ValueError) else data
+        if len(smaller) < len(data):
+            return decode_at_least(smaller, needed)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UnreadableImageError(reason[:_REASON_LENGTH]) from error
+
+
+def _decode(data: bytes, needed: Callable[[PixelSize], PixelSize] | None, limit: int) -> DecodedImage:
+    image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > limit:
+        raise UnreadableImageError(f"too large: {image.width} x {image.height}")
+    wanted = needed if isinstance(image, JpegImagePlugin.JpegImageFile) else None
+    drafted = _draft(image, wanted) if wanted else None
+    image.load()
+    upright = _to_rgb(_upright(image))
+    return replace(drafted, image=upright) if drafted else DecodedImage(upright, upright.size)
 
 
 def _max_pixels() -> int:

@@ -89,8 +89,8 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
 
 
 def _local_facts(info: os.stat_result) -> FileFacts:
-    # The change time alone would do, but some file systems keep none. It changes even if a program restores the other.
-    return FileFacts(info.st_size, info.st_mtime_ns + info.st_ctime_ns)
+    # Some programs restore the modification time after a change; the change time always moves on.
+    return FileFacts(info.st_size, max(info.st_mtime_ns, info.st_ctime_ns))
 
 
 def _remote_facts(info: Mapping[str, Any]) -> FileFacts:

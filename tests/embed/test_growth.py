@@ -78,5 +78,5 @@ def test_new_class_folder_that_renumbers_labels_is_refused(grown) -> None:
     folder, workspace = grown
     (folder / "aaa").mkdir()
     (folder / "aaa" / "1.jpg").write_bytes((folder / "class0" / "000.jpg").read_bytes())
-    with pytest.raises(MinerError, match="another request"):
+    with pytest.raises(MinerError, match="20 images are of another class"):
         embed(options(folder), workspace)

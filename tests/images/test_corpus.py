@@ -78,7 +78,7 @@ def test_every_file_ends_in_an_rgb_image_or_a_reason(archive: Path, outcomes) ->
 
 def test_no_other_format_is_decoded(archive: Path, outcomes) -> None:
     decoded = {name.rpartition(".")[2] for name, (_, _, reason) in outcomes.items() if reason is None}
-    assert not decoded & {"eps", "psd", "dds", "ico", "icns", "tga", "jp2", "fli", "wmf", "pdf", "avif"}
+    assert not decoded & {"eps", "psd", "dds", "ico", "icns", "tga", "jp2", "fli", "wmf", "pdf"}
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -93,8 +93,11 @@ def test_plain_images_have_the_pixels_that_pillow_gives(archive: Path) -> None:
                 ours = decode_image(data)
             except UnreadableImageError:
                 continue
-            plain = Image.open(io.BytesIO(data), formats=FORMATS)
-            plain.load()
+            try:
+                plain = Image.open(io.BytesIO(data), formats=FORMATS)
+                plain.load()
+            except ValueError:  # a PNG with more text than Pillow reads
+                continue
             if (
                 plain.mode in ("1", "L", "RGB", "CMYK")
                 and not plain.has_transparency_data

@@ -1,8 +1,11 @@
 """The manifest of `embeddings/`."""
 
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from miner.artifacts.artifact import RecordPart, StageArtifact
+
+if TYPE_CHECKING:
+    from miner.source import Source
 
 
 class SourceRecord(RecordPart):
@@ -12,11 +15,24 @@ class SourceRecord(RecordPart):
         spec: as the user named it; a path is absolute.
         images: in the source, usable or not.
         classes: names of the labels, where they are known.
+        image_column, label_column: of Parquet files, where the user chose them.
     """
 
     spec: str
     images: int
     classes: list[str] | None = None
+    image_column: str | None = None
+    label_column: str | None = None
+
+    def open(self) -> "Source":
+        """Open the source again.
+
+        Raises:
+            MinerError: it is gone, or cannot be read.
+        """
+        from miner.source import open_source
+
+        return open_source(self.spec, self.image_column, self.label_column)
 
 
 class EncoderRecord(RecordPart):

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest, SourceRecord
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import read_pairs
 from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import fingerprint
 from miner.errors import MinerError
+
+_IMAGE_TABLE = "images.parquet"
 
 
 @dataclass(frozen=True)
@@ -21,9 +23,10 @@ class Inputs:
         spec: the source as the user named it when it was embedded.
         location: what to open to read the images.
         classes: class names, if the manifest names them.
-        usable: metadata tables with the keys of the usable images; None if every image is usable.
+        usable: tables with `key` and `sha256` of the usable images; None if every image is usable.
         pairs: the table of pairs; None for a run without pairs.
         fingerprint: changes when an image or a pair changes.
+        source: of images that are not in shards.
     """
 
     origin: str
@@ -33,6 +36,7 @@ class Inputs:
     usable: list[Path] | None
     pairs: Path | None
     fingerprint: str
+    source: SourceRecord | None = None
 
 
 def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
@@ -65,7 +69,7 @@ def _exported(workspace: Workspace, shards: ShardsManifest, with_pairs: bool) ->
         spec=shards.source,
         location=str(workspace.shards / "images-*.tar"),
         classes=shards.classes,
-        usable=None,
+        usable=[workspace.shards / _IMAGE_TABLE] if _IMAGE_TABLE in shards.files else None,
         pairs=workspace.shards / "pairs.parquet" if with_pairs else None,
         fingerprint=fingerprint({name: record for name, record in shards.files.items() if name in names}),
     )
@@ -82,6 +86,7 @@ def _embedded(workspace: Workspace, embeddings: EmbeddingsManifest, with_pairs: 
         usable=[workspace.embeddings / name for name in sorted(metadata)],
         pairs=workspace.pairs / "pairs.parquet" if with_pairs else None,
         fingerprint=fingerprint([metadata, pair_files.get("pairs.parquet")]),
+        source=embeddings.source,
     )
 
 
@@ -94,15 +99,15 @@ def named_source(name: str) -> Inputs:
     from miner.source import open_source
     from miner.source.base import source_fingerprint
 
-    spec = str(Path(name).resolve()) if Path(name).exists() else name
+    source = open_source(name)
     return Inputs(
         origin="source",
-        spec=spec,
-        location=spec,
+        spec=source.spec,
+        location=source.spec,
         classes=None,
         usable=None,
         pairs=None,
-        fingerprint=source_fingerprint(open_source(name).entries),
+        fingerprint=source_fingerprint(source.entries),
     )
 
 

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 import torch
 from torch import Tensor
 
+from miner.artifacts.embeddings.verified import VerifiedSource
 from miner.artifacts.pairs.selection import capped
 from miner.artifacts.pairs.table import read_pairs
 from miner.artifacts.parquet import read_columns
@@ -22,19 +23,23 @@ def open_images(inputs: Inputs) -> tuple[Source, list[Entry]]:
     Raises:
         MinerError: the source cannot be opened, or is no longer what was embedded.
     """
-    in_shards = inputs.origin == "shards"
-    source: Source = ShardSource(inputs.location, inputs.classes) if in_shards else open_source(inputs.location)
+    source: Source
+    if inputs.origin == "shards":
+        source = ShardSource(inputs.location, inputs.classes)
+    else:
+        source = inputs.source.open() if inputs.source else open_source(inputs.location)
     if inputs.usable is None:
         return source, list(source.entries)
-    tables = (read_columns(path, ["key"], "miner embed SOURCE") for path in inputs.usable)
+    made_by = "miner export" if inputs.origin == "shards" else "miner embed SOURCE"
+    tables = [read_columns(path, ["key", "sha256"], made_by) for path in inputs.usable]
     keys = {key for table in tables for key in table["key"].to_pylist()}
     entries = [entry for entry in source.entries if entry.key in keys]
     if len(entries) != len(keys):
         raise MinerError(
-            f"{len(keys) - len(entries):,} of the {len(keys):,} embedded images are no longer in {inputs.spec}. "
-            "Put them back, or run `miner embed` again with --force."
+            f"{len(keys) - len(entries):,} of the {len(keys):,} embedded images are no longer in {inputs.spec}. If they were "
+            "moved, run `miner embed` with their new place. Else put them back, or run `miner embed` again with --force."
         )
-    return source, entries
+    return VerifiedSource(source, tables), entries
 
 
 def pair_rows(inputs: Inputs, keys: list[str], limit: int | None = None, per_image: int | None = None) -> Tensor:

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.verified import VerifiedSource
 from miner.embed.encoders import Encoder, load_encoder
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.machine.device import resolve_device, resolve_precision
 from miner.pairs.options import CalibrateOptions
-from miner.source import Entry, Source, open_source
+from miner.source import Entry, Source
 
 _AREA = (0.8, 1.0)
 _BRIGHTNESS = (0.9, 1.1)
@@ -39,7 +40,7 @@ def measure_self_similarity(options: CalibrateOptions, store: EmbeddingStore) ->
         raise MinerError(
             f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
         )
-    source = open_source(embeddings.source.spec)
+    source = VerifiedSource(embeddings.source.open(), [store.metadata])
     keys = set(store.keys)
     entries = [entry for entry in source.entries if entry.key in keys]
     if len(entries) < 2:
