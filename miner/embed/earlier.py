@@ -19,8 +19,7 @@ from miner.artifacts.embeddings.store import error_part_path, metadata_path, vec
 from miner.artifacts.embeddings.versions import read_versions
 from miner.artifacts.stage import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
-from miner.engine import write_json
-from miner.engine.records import Record, read_json, write_signed
+from miner.engine import Record, read_json, write_json, write_signed
 from miner.errors import MinerError
 from miner.source import Entry, Source
 from miner.source.base import source_fingerprint
@@ -64,10 +63,9 @@ def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManif
     They do if everything in the request but the source is the same, and every old image is still there, with its old size and
     its old label.
     """
-    record = stage.earlier()
-    if record is None or not same_encoding(record["request"], stage.request):
+    base = stage.earlier(EmbeddingsManifest)
+    if base is None or not same_encoding(base.asked, stage.request):
         return None
-    base = EmbeddingsManifest.of(record, stage.folder / "manifest.json")
     old = _keys_of(stage.folder, base)
     if source_fingerprint([entry for entry in entries if entry.key in old]) != base.request.source_fingerprint:
         return None

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from miner.engine import is_local
 from miner.errors import MinerError
 from miner.source.base import Entry, LeftOut, as_os_error, check_size
 from miner.source.keys import hashed_key, printable
@@ -14,7 +15,7 @@ from miner.source.kinds import (
     sniffed_extension,
 )
 from miner.source.listing import FileFacts, list_files
-from miner.source.location import file_system, is_local
+from miner.source.location import locate
 from miner.source.reading import read_local, read_start
 from miner.source.splits import folder_parts, refuse_mixed_splits
 
@@ -33,7 +34,7 @@ class FolderSource:
 
     def __init__(self, spec: str, listing: Mapping[str, FileFacts] | None = None, folder: str | None = None) -> None:
         self.spec = spec
-        self._files, root = file_system(folder or spec)
+        self._files, root = locate(folder or spec)
         self._local = is_local(self._files)
         self._root = root.rstrip("/")
         listing = list_files(spec) if listing is None else listing

@@ -9,7 +9,8 @@ from functools import cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from miner.source.location import file_system, is_local
+from miner.engine import is_local
+from miner.source.location import locate
 
 # What file systems call the version of a file, the most reliable name first.
 _VERSION_FIELDS = ("ETag", "etag", "blob_id", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
@@ -33,7 +34,7 @@ def list_files(spec: str) -> dict[str, FileFacts]:
     In a local folder, links to files and folders are followed, but not a link to a folder above itself. A broken link is listed
     with size 0, so that it is reported as an unreadable image. Pipes, devices and workspaces of miner are left out.
     """
-    files, root = file_system(spec)
+    files, root = locate(spec)
     if is_local(files):
         return dict(sorted(_walk(root, "", ())))
     root = root.rstrip("/")
@@ -45,7 +46,7 @@ def list_files(spec: str) -> dict[str, FileFacts]:
 def file_facts(url: str) -> FileFacts:
     """Size and version of one file; a file that cannot be looked at has size 0, and reading it will say why."""
     try:
-        files, path = file_system(url)
+        files, path = locate(url)
         return _local_facts(os.stat(path)) if is_local(files) else _remote_facts(files.info(path))  # noqa: PTH116
     except Exception:  # a store may raise anything
         return FileFacts(0)

@@ -7,6 +7,8 @@ from typing import Any
 import fsspec
 from braceexpand import braceexpand
 
+from miner.engine import is_local
+
 _LOCAL_PROTOCOLS = ("file://", "local://")
 _WILDCARD = re.compile(r"[*?\[{]")
 
@@ -19,7 +21,7 @@ def local_path(spec: str) -> str | None:
     return None if "://" in spec and not os.path.lexists(spec) else os.path.expanduser(spec)
 
 
-def file_system(spec: str) -> tuple[Any, str]:
+def locate(spec: str) -> tuple[Any, str]:
     """The fsspec file system of a path or URL, and the path in it. Any character may be part of a local path."""
     path = local_path(spec)
     if path is None:
@@ -29,13 +31,8 @@ def file_system(spec: str) -> tuple[Any, str]:
 
 
 def url_of(files: Any, path: str) -> str:
-    """The inverse of `file_system`: a local path, or a URL."""
+    """The inverse of `locate`: a local path, or a URL."""
     return path if is_local(files) else str(files.unstrip_protocol(path))
-
-
-def is_local(files: Any) -> bool:
-    """Whether a file system is that of this machine."""
-    return isinstance(files, fsspec.get_filesystem_class("file"))
 
 
 def canonical(spec: str) -> str:

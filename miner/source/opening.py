@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from miner.engine import explained
+from miner.engine import explained, is_local
 from miner.errors import MinerError, UsageError
 from miner.source.base import LeftOut, Source
 from miner.source.folder import FolderSource
 from miner.source.hub import hub_error, is_hub
 from miner.source.kinds import count_endings, image_extension
 from miner.source.listing import FileFacts, file_facts, list_files, warn
-from miner.source.location import canonical, file_system, is_local, is_local_folder, is_pattern, url_of
+from miner.source.location import canonical, is_local_folder, is_pattern, locate, url_of
 from miner.source.named.builtin import BUILTIN, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
 from miner.source.patterns import expand
@@ -65,7 +65,7 @@ class _Opener:
             return self._folder()
         kind = "shard" if is_shards(spec) else "Parquet file" if is_parquet(spec) else "file"
         if kind == "file" and not is_pattern(spec):
-            files, path = file_system(spec)
+            files, path = locate(spec)
             raise UsageError(
                 f"{spec} is a file that miner cannot read. Name a folder of images, or .tar shards, or .parquet files."
                 if files.exists(path)
@@ -145,7 +145,7 @@ class _Opener:
 
 
 def _is_folder(spec: str) -> bool:
-    files, path = file_system(spec)
+    files, path = locate(spec)
     if is_local(files):
         return is_local_folder(path)
     if is_pattern(path):
@@ -173,7 +173,7 @@ def _without_pairs(shards: list[str]) -> list[str]:
 
 
 def _holds_export(spec: str, shards: Iterable[str]) -> bool:
-    files, root = file_system(spec)
+    files, root = locate(spec)
     urls = [url_of(files, f"{root.rstrip('/')}/{path}") for path in shards]
     exports = [read_export(folder) for folder in dict.fromkeys(url.rpartition("/")[0] for url in urls)]
     return any(export is not None for export in exports)
@@ -181,7 +181,7 @@ def _holds_export(spec: str, shards: Iterable[str]) -> bool:
 
 def _below(spec: str, paths: Iterable[str]) -> list[str]:
     """The files of one split below a folder, as local paths or URLs."""
-    files, root = file_system(spec)
+    files, root = locate(spec)
     return [url_of(files, f"{root.rstrip('/')}/{path}") for path in _one_split(spec, paths)]
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from braceexpand import braceexpand
 
 from miner.errors import MinerError
-from miner.source.location import file_system, is_pattern, local_path, split_pattern, url_of
+from miner.source.location import is_pattern, local_path, locate, split_pattern, url_of
 
 
 def expand(spec: str, kind: str) -> list[str]:
@@ -35,7 +35,7 @@ def _matches(spec: str) -> Iterator[tuple[str, list[str]]]:
     path = local_path(spec)
     if path is None:
         for pattern in braceexpand(spec):
-            files, place = file_system(pattern)
+            files, place = locate(pattern)
             names = sorted(files.glob(place)) if is_pattern(place) else []
             yield pattern, [url_of(files, name) for name in names or [place] * files.exists(place)]
     elif os.path.lexists(path):

@@ -4,8 +4,9 @@ import os
 from functools import lru_cache
 from typing import IO, Any
 
+from miner.engine import is_local
 from miner.source.base import as_os_error, check_size
-from miner.source.location import file_system, is_local
+from miner.source.location import locate
 
 
 def read_range(url: str, start: int, size_bytes: int) -> bytes:
@@ -57,7 +58,7 @@ def _opened(path: str, inode: int) -> IO[bytes]:
 @lru_cache(4096)
 def _file_system(url: str) -> tuple[Any, str, bool]:
     """File system and path of a URL, and whether it is local."""
-    files, path = file_system(url)
+    files, path = locate(url)
     return files, path, is_local(files)
 
 

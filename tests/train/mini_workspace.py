@@ -1,5 +1,6 @@
 """Small workspaces on disk that hold what training and evaluation read, written by the file contract alone."""
 
+import hashlib
 import json
 from collections.abc import Sequence
 from itertools import combinations
@@ -63,7 +64,9 @@ def write_embedded(root: Path, source_spec: str, pairs: int = 40, skip: int = 0)
     metadata.mkdir(parents=True)
     half = len(entries) // 2
     for number, part in enumerate((entries[:half], entries[half:])):
-        pq.write_table(pa.table({"key": [entry.key for entry in part]}), metadata / f"metadata_{number:05d}.parquet")
+        sums = [hashlib.sha256(source.read(entry)).hexdigest() for entry in part]
+        table = pa.table({"key": [entry.key for entry in part], "sha256": sums})
+        pq.write_table(table, metadata / f"metadata_{number:05d}.parquet")
     finish_folder(root / "embeddings", **embeddings_record(source_spec, len(entries)))
     (root / "pairs").mkdir()
     write_pairs(root / "pairs" / "pairs.parquet", same_class_pairs(entries, pairs), labelled=True)

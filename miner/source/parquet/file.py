@@ -9,7 +9,7 @@ from miner.errors import MinerError
 from miner.source.base import as_os_error
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import RawLabel, parse_label
-from miner.source.location import file_system
+from miner.source.location import locate
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,7 +113,7 @@ def image_bytes(column: "pa.ChunkedArray", row: int) -> bytes:
 def _opened(url: str, footer: "pq.FileMetaData | None" = None) -> "Iterator[pq.ParquetFile]":
     import pyarrow.parquet as pq
 
-    files, path = file_system(url)
+    files, path = locate(url)
     with files.open(path, "rb") as stream, pq.ParquetFile(stream, metadata=footer) as parquet:
         yield parquet
 

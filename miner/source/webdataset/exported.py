@@ -3,7 +3,7 @@
 import json
 from typing import NamedTuple
 
-from miner.source.location import file_system
+from miner.source.location import locate
 
 _MOST_BYTES = 64 << 20
 
@@ -35,7 +35,7 @@ def read_export(folder: str) -> Export | None:
         folder: a local path or a URL.
     """
     try:
-        files, path = file_system(f"{folder}/manifest.json")
+        files, path = locate(f"{folder}/manifest.json")
         with files.open(path, "rb") as stream:
             manifest = json.loads(stream.read(_MOST_BYTES))
         names = frozenset(name for name in manifest["files"] if name.endswith(".tar"))

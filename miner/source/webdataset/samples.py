@@ -13,7 +13,7 @@ from miner.source.base import Entry
 from miner.source.keys import printable
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import MISSING, Dropped, RawLabel, better_label, parse_label, parse_label_text
-from miner.source.location import file_system
+from miner.source.location import locate
 from miner.source.webdataset.tar_members import DamagedTarError, TarMember, tar_members
 
 _MAX_LABEL_BYTES = 1 << 20
@@ -40,7 +40,7 @@ class Place(NamedTuple):
     offset: int
 
 
-class Shard(NamedTuple):
+class ShardFile(NamedTuple):
     """A shard: its URL, its name in the paths of its entries, and the version of the file."""
 
     url: str
@@ -54,7 +54,7 @@ class Shard(NamedTuple):
 
 
 @dataclass
-class Sample:
+class ShardSample:
     """One sample.
 
     Attributes:
@@ -87,20 +87,20 @@ def is_packed(url: str) -> bool:
     return url.lower().endswith((".tar.gz", ".tgz"))
 
 
-def read_samples(shard: Shard, limits: ShardLimits) -> list[Sample]:
+def index_samples(shard: ShardFile, limits: ShardLimits) -> list[ShardSample]:
     """The samples of a shard.
 
     Raises:
         MinerError: the shard is damaged, or beyond a limit.
     """
-    samples: dict[str, Sample] = {}
+    samples: dict[str, ShardSample] = {}
     try:
         with _opened(shard.url, limits) as stream:
             for number, member in enumerate(tar_members(stream)):
                 _refuse_bomb(shard.url, number, member, limits)
                 key, part = _split(member.name)
                 if key and not key.endswith("/"):
-                    _take(samples.setdefault(key, Sample()), shard, key, part, member)
+                    _take(samples.setdefault(key, ShardSample()), shard, key, part, member)
     except DamagedTarError as error:
         raise MinerError(
             f"The shard {shard.url} is damaged or no tar file: {error}. Fetch or write it again, or leave it out."
@@ -111,7 +111,7 @@ def read_samples(shard: Shard, limits: ShardLimits) -> list[Sample]:
 def _opened(url: str, limits: ShardLimits) -> IO[bytes]:
     if is_packed(url):
         return io.BytesIO(unpacked(url, limits.unpacked_bytes))
-    files, path = file_system(url)
+    files, path = locate(url)
     return files.open(path, "rb")  # type: ignore[no-any-return]
 
 
@@ -131,13 +131,13 @@ def _refuse_bomb(url: str, number: int, member: TarMember, limits: ShardLimits) 
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Sample key and field of a member: the parts before and after the first dot of its file name."""
+    """ShardSample key and field of a member: the parts before and after the first dot of its file name."""
     folder, slash, file = name.rpartition("/")
     stem, _, part = file.partition(".")
     return folder + slash + stem, part.lower()
 
 
-def _take(sample: Sample, shard: Shard, key: str, part: str, member: TarMember) -> None:
+def _take(sample: ShardSample, shard: ShardFile, key: str, part: str, member: TarMember) -> None:
     """Let a sample take what one of its members holds; `part` is the member's name after the first dot."""
     if part in ("cls", "json", "txt"):
         _take_label(sample, part, member)
@@ -153,7 +153,7 @@ def _take(sample: Sample, shard: Shard, key: str, part: str, member: TarMember) 
         sample.image = entry
 
 
-def _take_label(sample: Sample, part: str, member: TarMember) -> None:
+def _take_label(sample: ShardSample, part: str, member: TarMember) -> None:
     if member.size_bytes > _MAX_LABEL_BYTES:
         sample.label = better_label(sample.label, Dropped("file of more than 1 MiB"))
         return
@@ -184,7 +184,7 @@ def unpacked(url: str, limit_bytes: int) -> bytes:
     Raises:
         MinerError: the file is damaged, or the tar is larger than `limit_bytes`.
     """
-    files, path = file_system(url)
+    files, path = locate(url)
     try:
         with files.open(path, "rb") as packed, gzip.open(packed) as stream:
             data = stream.read(limit_bytes + 1)

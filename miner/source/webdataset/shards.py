@@ -13,7 +13,15 @@ from miner.source.listing import file_facts
 from miner.source.patterns import expand, short_names
 from miner.source.reading import read_range
 from miner.source.webdataset.exported import Export, read_export
-from miner.source.webdataset.samples import Place, Sample, Shard, ShardLimits, is_packed, read_samples, unpacked
+from miner.source.webdataset.samples import (
+    Place,
+    ShardFile,
+    ShardLimits,
+    ShardSample,
+    index_samples,
+    is_packed,
+    unpacked,
+)
 
 DEFAULT_LIMITS = ShardLimits()
 
@@ -48,12 +56,12 @@ class ShardSource:
         self.limits = limits
         urls = expand(spec, "shard") if urls is None else urls
         exports = _exports(urls)
-        samples: list[Sample] = []
+        samples: list[ShardSample] = []
         stated: list[list[str] | None] = []  # class names that an export states, by image
         for url, name in zip(urls, short_names(urls), strict=True):
             export = exports[url]
             if export is None or not export.holds_pairs(url):
-                found = read_samples(Shard(url, name, file_facts(url).version), limits)
+                found = index_samples(ShardFile(url, name, file_facts(url).version), limits)
                 samples += found
                 stated += [export and export.classes for sample in found if sample.is_image]
         images = [sample for sample in samples if sample.is_image]
@@ -97,7 +105,7 @@ def _exports(urls: Sequence[str]) -> dict[str, Export | None]:
     }
 
 
-def _labels(samples: Sequence[Sample]) -> list[RawLabel]:
+def _labels(samples: Sequence[ShardSample]) -> list[RawLabel]:
     """The label of each sample. Texts are labels only if no sample has another label."""
     if any(not isinstance(sample.label, Dropped) for sample in samples):
         return [sample.label for sample in samples]
