@@ -40,7 +40,7 @@ def open_source(spec: str, image_column: str | None = None, label_column: str | 
     if spec in BUILTIN:
         return open_builtin(spec)
     with explained(partial(_cannot_open, spec)):
-        return _Opener(canonical(spec), image_column, label_column).open()
+        return _Opener(spec, canonical(spec), image_column, label_column).open()
 
 
 def _cannot_open(spec: str, error: Exception) -> Exception:
@@ -53,8 +53,9 @@ def _cannot_open(spec: str, error: Exception) -> Exception:
 
 @dataclass(frozen=True)
 class _Opener:
-    """A source to be opened: its canonical name, and the columns that the user chose."""
+    """A source to be opened: what the user typed, its canonical name, and the columns that the user chose."""
 
+    typed: str
     spec: str
     image_column: str | None
     label_column: str | None
@@ -69,7 +70,7 @@ class _Opener:
             raise UsageError(
                 f"{spec} is a file that miner cannot read. Name a folder of images, or .tar shards, or .parquet files."
                 if files.exists(path)
-                else f"There is no source {spec!r}: no such folder or file, and not one of {', '.join(sorted(BUILTIN))}."
+                else f"There is no source {self.typed!r}: no such folder or file, and not one of {', '.join(sorted(BUILTIN))}."
             )
         return self._named(expand(spec, kind))
 
