@@ -66,7 +66,10 @@ class Options(BaseModel):
         return self.model_dump(mode="json")
 
     def request(self) -> dict[str, Any]:
-        """The options that decide the result, as JSON values: a result is made once for each request."""
+        """The options that decide the result, as JSON values: a result is made once for each request.
+
+        `option(decides_result=...)` says which are left out. Stages leave out more where they override this method.
+        """
         return {name: value for name, value in self.plain().items() if self._decides_result(name)}
 
     def _decides_result(self, name: str) -> bool:
@@ -86,6 +89,7 @@ def option(
     metavar: str | None = None,
     variable: str | None = None,
     note: str = "",
+    shown_default: str | None = None,
     **checks: Any,
 ) -> Any:
     """A field of an options class.
@@ -102,10 +106,11 @@ def option(
         metavar: what a value looks like in `--help`, if not by its type.
         variable: the environment variable that is read where no flag is given.
         note: sentences that are computed, and follow the docstring in `--help`.
+        shown_default: the default as `--help` shows it, if it depends on other options.
         checks: of the value, as in pydantic's `Field`.
     """
     said: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
-    said |= {"argument": argument, "decides_result": decides_result, "note": note}
+    said |= {"argument": argument, "decides_result": decides_result, "note": note, "shown_default": shown_default}
     return Field(default, json_schema_extra=said, **checks)
 
 

@@ -18,7 +18,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from miner.options import PANELS, Options, flag_name, marks
 
-# What a value looks like, by the name of the field, or else by its type.
+# What a value looks like: text by the name of its field, other values by their type.
 _BY_NAME = {
     **dict.fromkeys(("source", "gallery", "test"), "SOURCE"),
     **dict.fromkeys(("encoder", "name", "run"), "NAME"),
@@ -58,7 +58,7 @@ def _flag(name: str, field: FieldInfo, text: str) -> inspect.Parameter:
     shown: dict[str, Any] = {
         "help": f"{text} {said['note']}".strip(),
         "metavar": said["metavar"] or (name.upper() if said["argument"] else metavar(name, kind)),
-        "show_default": False if required or field.default in (None, []) else _shown(field.default),
+        "show_default": said["shown_default"] or _shown(field.default),
         "envvar": said["variable"],
         "rich_help_panel": said["panel"],
     }
@@ -88,10 +88,14 @@ def plain_type(annotation: Any) -> Any:
 
 def metavar(name: str, kind: Any) -> str:
     """What a value looks like, for people."""
-    return "|".join(get_args(kind)) if get_origin(kind) is Literal else _BY_NAME.get(name) or _BY_TYPE.get(kind, "")
+    if get_origin(kind) is Literal:
+        return "|".join(get_args(kind))
+    return (kind is str and _BY_NAME.get(name)) or _BY_TYPE.get(kind, "")
 
 
-def _shown(default: Any) -> str:
+def _shown(default: Any) -> str | bool:
+    if default in (None, PydanticUndefined, []):
+        return False
     if isinstance(default, bool):
         return "on" if default else "off"
     return f"{default:,}" if isinstance(default, int) and default >= 100_000 else str(default)
@@ -129,7 +133,9 @@ def _write_options(params: Iterable[Any], formatter: Any) -> None:
 
 def _write_section(heading: str, rows: Iterable[tuple[str, str]], width: int, formatter: Any) -> None:
     with formatter.section(typer.style(heading, bold=True)):
-        formatter.write_dl([(f"{left:<{width}}", right) for left, right in rows], col_max=width)
+        # A line may end after "-", which would cut a flag in two, but not after "\u2011".
+        formatter.write_dl([(f"{left:<{width}}", right.replace("-", "\u2011")) for left, right in rows], col_max=width)
+    formatter.buffer = [text.replace("\u2011", "-") for text in formatter.buffer]
 
 
 def _panel(param: Any) -> str:

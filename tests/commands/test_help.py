@@ -108,3 +108,13 @@ def test_shell_completes_commands_options_and_choices(words: str, expected: set[
 def test_unknown_option_names_similar_ones() -> None:
     answer = CliRunner().invoke(app, ["train", "--epoch", "3"])
     assert answer.exit_code == 2 and "--epochs" in answer.output
+
+
+def test_a_value_is_named_by_its_field_only_if_it_is_text() -> None:
+    assert "--gallery INTEGER" in help_page("report") and "--gallery SOURCE" in help_page("eval knn")
+
+
+@pytest.mark.parametrize("width", range(70, 110, 5))
+def test_no_flag_is_cut_at_the_end_of_a_line(width: int) -> None:
+    options = help_page("train", width=width).partition("\nBasics:\n")[2]
+    assert not re.search(r"--[a-z-]*-\n", options)

@@ -11,8 +11,8 @@ PAIRS_ARMS = {
     "equal-steps": "own views only, for more epochs",
     "partner-shuffle": "the images of the mined pairs, each equally often, with partners exchanged at random",
     "random-wrong": "instead of each mined pair, two random images",
-    "oracle": "each anchor with a random image of its class; uses labels, an upper bound",
-    "precision=P": "each anchor with a random image, of its class in the share P of the pairs; uses labels",
+    "oracle": "each anchor with a random image of its class, an upper bound (uses labels)",
+    "precision=P": "as oracle in the share P of the pairs, with an image of another class in the rest (uses labels)",
 }
 _PRECISION = "precision="
 

@@ -105,7 +105,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
 
 METHOD_DEFAULTS["graphnnclr"] = replace(
     METHOD_DEFAULTS["dino"],
-    summary="dino whose second views show neighbours of the image; keeps neighbour graphs",
+    summary="dino whose second views show neighbours of the image, with a neighbour graph of each epoch",
     settings={**METHOD_DEFAULTS["dino"].settings, "graph_edges": 5, "graph_window": 5, "graph_prior": False},
     expect="as dino; the loss rises a little once neighbours give views, and their churn falls as the features converge",
     plan_numbers=(*METHOD_DEFAULTS["dino"].plan_numbers, "images"),

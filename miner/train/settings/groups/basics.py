@@ -7,7 +7,7 @@ from pydantic import model_validator
 from miner.options import Options, option
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 
-_METHODS = "; ".join(f"{name}: {defaults.summary}" for name, defaults in METHOD_DEFAULTS.items())
+_METHODS = " ".join(f"{name}: {defaults.summary}." for name, defaults in METHOD_DEFAULTS.items())
 
 
 class BasicOptions(Options):
@@ -16,13 +16,13 @@ class BasicOptions(Options):
     panel = "basics"
 
     method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "graphnnclr"] = option(
-        "moco", note=f"{_METHODS}."
+        "moco", note=_METHODS
     )
     """Self-supervised method."""
     name: str | None = option(None, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", decides_result=False)
-    """Name of the run (letters, digits, . _ -); the method's name if not given."""
+    """Name of the run (letters, digits, . _ -). If not given: the name of the method."""
     epochs: int = option(100, ge=1, short="-e")
-    """Passes over own-view items and semantic pairs."""
+    """Passes over the training items. An item is an image with itself, or a mined pair."""
     batch_size: int = option(256, ge=2, short="-b")
     """Items per step. The run lowers it for few images, and says so."""
     backbone: Literal["resnet18", "resnet34", "resnet50", "vit_tiny", "vit_small", "vit_base"] = option("resnet18")
@@ -37,19 +37,20 @@ class BasicOptions(Options):
     drop_path: float = option(0.0, ge=0, lt=1, panel="expert")
     """Stochastic depth of a ViT: the share of images that skip the last block. DINO uses 0.1."""
     image_size: int | None = option(None, ge=16)
-    """Side of a training view in pixels. If not given: chosen by the size of the images."""
+    """Side of a training view in pixels. If not given: the one of 32, 64, 96, 128 and 224 that is nearest to the
+    typical short side of the images."""
     init_from: str | None = option(None, metavar="RUN")
     """Start from the backbone of a finished run (its name or folder) or of a file (.safetensors, .pt), with fresh heads and a
     new schedule. To continue an interrupted run, give its command again instead."""
     source: str | None = option(None, decides_result=False)
-    """Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. Such a run has
-    used no label and no other image; it can be the encoder of a first round."""
+    """Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. The
+    network of such a run has seen no label and no other image, so you can use it as the encoder of `miner embed`."""
     limit: int | None = option(None, ge=2)
     """Train on this many images only, the first ones, and on the pairs among them."""
     knn_epochs: int = option(0, ge=0)
-    """Measure the kNN accuracy of labelled images every so many epochs and at the end; 0: never. Each time costs a forward pass
-    over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. Their accuracy is optimistic, because
-    it was chosen on the images that measure it: report the last one."""
+    """Measure the kNN accuracy of labelled images after every so many epochs, and at the end. 0: never. Each time costs a
+    forward pass over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. The best accuracy is optimistic,
+    because it is chosen on the images that measure it. Report the accuracy of the last epoch."""
     seed: int = option(0)
     """Seed of weights, order and augmentations."""
 

@@ -10,8 +10,8 @@ from miner.train.settings.method_defaults import METHOD_DEFAULTS, defaults_of
 
 
 def _by_method(name: str, default: Any = None, **checks: Any) -> Any:
-    """An option whose help ends with the default of each method."""
-    return option(default, note=f"By method: {defaults_of(name)}.", **checks)
+    """An option whose help shows the default of each method."""
+    return option(default, shown_default=defaults_of(name), **checks)
 
 
 class MethodOptions(BasicOptions):
@@ -22,7 +22,7 @@ class MethodOptions(BasicOptions):
     dim: int = _by_method("dim", METHOD_DEFAULTS["moco"].settings["dim"], ge=2)
     """Width of the projection; for dino the number of prototypes."""
     hidden_dim: int | None = _by_method("hidden_dim", ge=2)
-    """Width of the hidden layers of the projector."""
+    """Width of the hidden layers of the projector. moco takes the width of the backbone."""
     predictor_dim: int | None = _by_method("predictor_dim", ge=2)
     """Width of the hidden layer of the predictor."""
     queue_size: int | None = _by_method("queue_size", ge=1)
@@ -33,7 +33,7 @@ class MethodOptions(BasicOptions):
     temperature: float | None = _by_method("temperature", gt=0)
     """Temperature of the loss; a lower one puts more weight on the hardest negatives. For dino that of the student."""
     symmetric: bool | None = option(None)
-    """moco: use both views as query and key, with twice the work per step; the other methods always do."""
+    """moco only: use both views as query and as key. A step then takes twice the work. Other methods do not take this flag."""
     teacher_temperature: float | None = _by_method("teacher_temperature", gt=0)
     """Temperature of dino's teacher, below the student's."""
     teacher_warmup_temperature: float | None = _by_method("teacher_warmup_temperature", gt=0, panel="expert")

@@ -8,7 +8,9 @@ from miner.options import option
 from miner.train.settings.groups.basics import BasicOptions
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, OPTIMIZER_DEFAULTS, defaults_of
 
-_LARS, _ADAMW = OPTIMIZER_DEFAULTS["lars"], OPTIMIZER_DEFAULTS["adamw"]
+
+def _by_optimizer(name: str) -> str:
+    return "; ".join(f"{own[name]} with {optimizer}" for optimizer, own in OPTIMIZER_DEFAULTS.items() if name in own)
 
 
 class OptimizerOptions(BasicOptions):
@@ -17,33 +19,27 @@ class OptimizerOptions(BasicOptions):
     panel = "optimizer"
 
     optimizer: Literal["sgd", "lars", "adamw"] = option("sgd")
-    """sgd suits residual networks; lars keeps batches of 1,024 and more stable; adamw is for transformers. lars and adamw have
+    """sgd suits residual networks. lars keeps batches of 1,024 and more stable. adamw is for transformers. lars and adamw have
     their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10."""
-    lr: float = option(
-        METHOD_DEFAULTS["moco"].lr,
-        gt=0,
-        note=f"By method: {defaults_of('lr')}; with lars {_LARS['lr']:g}, with adamw {_ADAMW['lr']:g}.",
-    )
+    lr: float = option(METHOD_DEFAULTS["moco"].lr, gt=0, shown_default=f"{defaults_of('lr')}; {_by_optimizer('lr')}")
     """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it."""
     warmup_epochs: int = option(0, ge=0)
     """Epochs in which the learning rate rises to its peak before it falls along a cosine."""
-    weight_decay: float = option(
-        5e-4, ge=0, note=f"With lars {_LARS['weight_decay']:g}, with adamw {_ADAMW['weight_decay']:g}."
-    )
+    weight_decay: float = option(5e-4, ge=0, shown_default=_by_optimizer("weight_decay"))
     """Weight decay."""
     final_weight_decay: float | None = option(None, ge=0)
     """Value that the weight decay moves to along a cosine; dino takes 0.4 for transformers."""
-    decay_on: Literal["all", "weights"] = option("all", panel="expert")
-    """Which parameters decay. weights: neither biases nor normalisations, and lars does not adapt their steps; the default with
-    lars and adamw."""
+    decay_on: Literal["all", "weights"] = option("all", panel="expert", shown_default=_by_optimizer("decay_on"))
+    """all: every parameter decays. weights: biases and normalisations do not decay, and lars does not adapt their steps."""
     trust_coefficient: float | None = option(
-        None, gt=0, panel="expert", note=f"If not given: {_LARS['trust_coefficient']:g}."
+        None, gt=0, panel="expert", shown_default=_by_optimizer("trust_coefficient")
     )
-    """lars: length of a step over that of the weight, before the learning rate. solo-learn takes 0.02 with --trust-clip."""
+    """lars: the ratio of the length of a step to the length of the weight, before it is multiplied by the learning rate.
+    solo-learn takes 0.02 with --trust-clip."""
     trust_clip: bool = option(False, panel="expert")
-    """lars: never let the rate of a weight exceed the learning rate; for a large --trust-coefficient."""
+    """lars: limit the learning rate of each weight to --lr. Use it with a large --trust-coefficient."""
     clip_norm: float | None = option(None, gt=0)
-    """Longest gradient, of all parameters together; a longer one is shortened. 3 for transformers."""
+    """Shorten a gradient that is longer than this; its length is over all parameters. 3 suits transformers."""
     accumulate: int = option(1, ge=1)
     """Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and batch
     statistics are those of a part, so methods that need large batches gain little."""

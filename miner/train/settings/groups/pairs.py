@@ -9,7 +9,7 @@ from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 from miner.train.settings.groups.basics import BasicOptions
 from miner.train.settings.method_defaults import CONTRASTIVE, METHOD_DEFAULTS
 
-_ARMS = "; ".join(f"{name}: {meaning}" for name, meaning in PAIRS_ARMS.items())
+_ARMS = " ".join(f"{name}: {meaning}." for name, meaning in PAIRS_ARMS.items())
 
 
 class PairOptions(BasicOptions):
@@ -17,19 +17,19 @@ class PairOptions(BasicOptions):
 
     panel = "pairs"
 
-    pairs_arm: str = option("semantic", metavar="ARM", note=f"{_ARMS}.")
-    """What is trained on besides own views; the other arms are controls that show what the pairs add. Every arm but none takes
-    as many steps as semantic."""
+    pairs_arm: str = option("semantic", metavar="ARM", note=_ARMS)
+    """What the run trains on besides own views. The arms other than `semantic` are controls that show what the pairs add. Every
+    arm except `none` takes as many steps as `semantic`."""
     pairs_per_anchor: int | None = option(None, ge=1)
-    """Most pairs per image; the most similar are kept. Without a limit, hubs are seen more often than others."""
+    """Keep at most this many pairs per image, the most similar ones. Without a limit, hubs are seen more often than others."""
     partners: int = option(0, ge=0)
     """Partners of an image that join its own two views in one step, as further positives, drawn anew each epoch. 0 makes each
     pair an item of its own: more steps, each of the usual size."""
     pair_weight: float = option(1.0, gt=0)
     """Weight of each of the --partners in the loss, against 1 of the own view. Below 1 if many pairs are wrong."""
     mask_known_positives: bool = option(False, note=f"It is an option of {', '.join(CONTRASTIVE)}.")
-    """Do not use other views and partners of an image as its negatives. Try it where the queue or the batch holds a large share
-    of all images."""
+    """Leave out of the negatives of an image its other views, its older keys in the queue, and its partners. Try it if the queue
+    or the batch holds a large share of all images."""
     graph_prior: bool | None = option(None)
     """graphnnclr: use the pairs as known neighbours from the first epoch on, instead of as items of their own."""
 

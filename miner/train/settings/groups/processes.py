@@ -12,7 +12,7 @@ class ProcessOptions(BasicOptions):
     panel = "processes"
 
     device: str = option("auto", decides_result=False)
-    """auto, cpu, cuda, cuda:1, mps."""
+    """auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps."""
     precision: Literal["auto", "fp32", "bf16"] = option("auto")
     """auto: bf16 where the device computes it natively, else fp32."""
     processes: int = option(1, ge=1, decides_result=False)
@@ -22,16 +22,17 @@ class ProcessOptions(BasicOptions):
     """Run the processes on a Ray cluster: auto, or ray://HOST:PORT (extra `ray`). All machines must see the workspace under the
     same path."""
     sync_norm: bool = option(True)
-    """Several processes normalise over the whole batch, as one process does. Off, each normalises over its own part, which
-    saves exchanges and costs most methods accuracy. moco always normalises parts of the batch apart."""
+    """Each process normalises over its own part of the batch. This saves exchanges, and costs most methods accuracy. Without
+    this flag, all processes normalise over the whole batch, as one process does. moco always normalises parts of the batch
+    apart."""
     data: Literal["auto", "memory", "stream"] = option("auto", decides_result=False)
     """memory: decode every image once, before the first step. stream: decode the images of a step shortly before it, for data
     sets larger than memory. auto: memory if the images take at most half of the free memory. The result is the same, byte for
     byte."""
     workers: int = option(0, ge=0, decides_result=False)
-    """Threads that decode images; 0: one per core, at most 8."""
+    """Threads that decode images. 0: one per core, at most 8."""
     compile: bool = option(False)
-    """Compile the backbone by torch.compile: minutes of compiling, then faster steps, with slightly other numbers. For long
+    """Compile the backbone with torch.compile. This takes minutes; steps are then faster, and the last digits differ. For long
     runs."""
     checkpoint_steps: int = option(500, ge=1, decides_result=False)
-    """Most steps between checkpoints. The same command continues from the last one."""
+    """Save a checkpoint at least every this many steps. The same command continues from the last one."""
