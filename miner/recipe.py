@@ -46,17 +46,17 @@ class RunOptions(Options):
     recipe: Path = option(..., argument=True)
     """A recipe or a study, as YAML, such as pipelines/demo.yaml."""
     workspace: Path | None = option(None, short="-w", metavar="FOLDER")
-    """Work in this folder, instead of the recipe's own."""
+    """Work in this folder, instead of the folder that the recipe names."""
     full: bool = option(False)
-    """Use the recipe's `full` settings, which mostly need a GPU."""
+    """Use the `full` settings of the recipe. Most of them need a GPU."""
     set: list[str] = option([], metavar="STAGE.OPTION=VALUE")
-    """Change an option of the recipe. May be given several times."""
+    """Change an option of the recipe. The flag may be given several times."""
     force: bool = option(False)
-    """Replace what earlier, different requests made."""
+    """Replace results that were made with other options."""
     seeds: str | None = option(None, panel="studies", metavar="0,1,...")
-    """Seeds of the study, instead of its own."""
+    """Train with these seeds, instead of the seeds that the study names."""
     arms: str | None = option(None, panel="studies", metavar="NAME,...")
-    """Arms of the study, instead of all. An optional arm runs only if it is named here."""
+    """Train these arms of the study, instead of all. An optional arm runs only if this flag names it."""
     engine_address: str | None = option(None, panel="studies")
     """Run the study on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
 

@@ -23,24 +23,24 @@ class GeneralStageOptions(GeneralOptions):
     workspace: Path = option(DEFAULT_WORKSPACE, short="-w", metavar="FOLDER", variable="MINER_WORKSPACE")
     """Folder that all stages read and write."""
     config: Path | None = option(None, metavar="FILE")
-    """YAML file with options. Flags win over it; --no-NAME turns a switch off."""
+    """YAML file with options. Flags override the file; --no-NAME turns a switch off."""
     force: bool = option(False)
-    """Replace what an earlier, different request made."""
+    """Replace a result that was made with other options."""
 
 
 class VerifyOptions(Options):
-    """Check that what miner wrote is whole and says what it says; exit code 1 on damage.
+    """Check that every file is complete and unchanged; exit code 1 on damage.
 
     Every file is compared with the checksum in its manifest, and every manifest with its own digest. A damaged file is named with
     the bytes where the damage begins. Files that are missing, or that no manifest lists, are named too.
 
-    Then the content: vectors have length 1, pairs are sorted and inside the band, and some similarities are computed again. In
-    shards every key is unique, every image decodes and is the one that was embedded, and every pair is two different images.
+    The content is checked as well: vectors have length 1, pairs are sorted and inside the band, and some similarities are computed
+    again. In shards every key is unique, every image decodes and is the embedded one, and every pair is two different images.
     """
 
     path: str = option(..., argument=True, metavar="PATH|URL")
     """A folder that miner wrote, or a copy of it under any name: a workspace, or embeddings/, pairs/, shards/ or runs/NAME in
-    one. Or a URL of one: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME."""
+    one. A URL of one is taken too: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME."""
 
 
 class DoctorOptions(Options):

@@ -26,7 +26,7 @@ class EmbedOptions(Options):
     """A folder of images, WebDataset shards (data-{000000..000009}.tar), Parquet files, hf://datasets/ORG/NAME, or a name:
     sample, cifar10, cifar100, stl10, fashion-mnist, flowers102, oxford-pets, food101. See docs/sources.md."""
     encoder: str = option("efficientnet_lite0")
-    """The frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, run:FOLDER or
+    """Frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, run:FOLDER or
     onnx:FILE. See docs/encoders.md for all."""
     image_column: str | None = option(None, panel="expert", decides_result="if changed")
     """Column of Parquet files that holds the images. Needed only if there are several candidates."""
@@ -39,7 +39,7 @@ class EmbedOptions(Options):
     """How a feature map or tokens become one vector: the average, the class token, or the maximum. auto: as the encoder was
     trained."""
     batch_size: int | None = option(None, ge=1, short="-b", decides_result=False)
-    """Images per forward pass. Without it: 16 on a CPU, 512 on a GPU, and half of that where memory runs out. `miner doctor
+    """Images per forward pass. If not given: 16 on a CPU, 512 on a GPU, and half of that if memory runs out. `miner doctor
     --encoder NAME` tries several sizes."""
     device: str = option("auto", decides_result=False)
     """auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1."""
@@ -54,7 +54,7 @@ class EmbedOptions(Options):
     """Compile the encoder with torch.compile. It takes a minute, and encoding is faster after it; the vectors may change
     slightly. Needs a C++ compiler on a CPU, Triton on a GPU."""
     max_errors: Fraction = option(0.01, panel="expert", decides_result=False)
-    """Share of unusable images at which to stop; 10 are always allowed."""
+    """Stop if a larger share of the images is unusable. 10 unusable images are always allowed."""
     engine_address: str | None = option(None, panel="processes", decides_result=False)
     """Encode on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
     dtype: Literal["float16", "float32"] = option("float16", panel="expert")

@@ -22,7 +22,7 @@ class EvaluateOptions(Options):
     """Evaluate the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last weights. If the same
     test images chose them, the accuracy is optimistic. Both results are kept."""
     gallery: str | None = option(None)
-    """Labelled images that vote, or that train the linear classifier, as a source. If not given: the workspace's own images."""
+    """Labelled images that vote, as a source. If not given: the images of the workspace."""
     test: str | None = option(None)
     """Labelled images to classify, as a source. If not given: the test set of a built-in source, or else a held-out part of the
     gallery."""
@@ -31,12 +31,13 @@ class EvaluateOptions(Options):
     limit: int | None = option(None, ge=2)
     """Use only this many images of each source, chosen by key."""
     refined: bool = option(False)
-    """Evaluate the features of `miner refine` in three modes, beside the raw ones, instead of a run. The embedded images are
-    the gallery, --test is classified, and --limit takes the first test images."""
+    """Evaluate the features of `miner refine`, beside the raw ones, instead of a run, with the three ways to bring test images
+    into the graph (inductive, transductive, as-code). The embedded images are the gallery, --test is classified, and
+    --limit takes the first test images."""
     batch_size: int = option(256, ge=1, panel="processes", short="-b")
     """Images per forward pass."""
     device: str = option("auto", panel="processes", decides_result=False)
-    """auto, cpu, cuda, cuda:1, mps."""
+    """auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps."""
     workers: int = option(0, ge=0, panel="processes", decides_result=False)
     """Threads that decode images. 0: one per core, at most 8."""
 
@@ -65,6 +66,8 @@ class LinearOptions(EvaluateOptions):
     The learning rate, or the penalty, is chosen on held-out training images. The two modes keep their results beside each other.
     """
 
+    gallery: str | None = option(None)
+    """Labelled images that train the linear classifier, as a source. If not given: the images of the workspace."""
     mode: Literal["fast", "augmented"] = option("fast")
     """fast: logistic regression on features that are computed once. It takes minutes, and suits comparisons of runs. augmented:
     the published protocol, SGD over random crops. It takes --epochs forward passes, and suits comparisons with papers."""

@@ -26,7 +26,7 @@ class ExportOptions(Options):
     shard_size: int = option(256, ge=1, panel="expert")
     """Largest size of a shard, in MB. A sample that is larger gets a shard of its own."""
     shard_count: int | None = option(None, ge=1, panel="expert")
-    """Most samples in a shard. Default: no limit but the size."""
+    """Put at most this many samples into a shard. If not given: --shard-size alone limits a shard."""
     seed: int = option(0, panel="expert")
     """Seed of the order of the pairs. Pairs are shuffled over all shards, so that pairs of one image do not meet in one
     batch."""
@@ -35,7 +35,7 @@ class ExportOptions(Options):
     references: bool = option(False)
     """Pair samples name their images by key and shard, without their bytes. An image in many pairs is then stored once."""
     max_degree: int | None = option(None, ge=1)
-    """Most pairs of one image in the export; the most similar ones stay."""
+    """Export at most this many pairs of one image, the most similar ones."""
     exclude: Path | None = option(None, decides_result=False, metavar="FILE")
     """decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out."""
     to: str | None = option(None, decides_result=False)

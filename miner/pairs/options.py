@@ -26,25 +26,26 @@ class PairsOptions(Options):
     panel = "basics"
 
     min: Cosine = option(0.97, decides_result=False)
-    """Lowest cosine similarity of a pair."""
+    """Lowest cosine similarity of a pair. The default is the band of the SePP-ID paper; it fits few encoders. Use --auto."""
     max: Cosine = option(0.99, decides_result=False)
-    """Highest cosine similarity of a pair. Images above it count as duplicates."""
+    """Highest cosine similarity of a pair. Images above it count as duplicates. See --min for the default."""
     auto: bool = option(False, decides_result=False)
     """Take the band that `miner calibrate` has proposed, instead of --min and --max."""
     sample: float | None = option(None, gt=0)
-    """Mine among random images only: a fraction up to 1, or their number. SePP-ID: 0.1."""
+    """Mine among random images only: a fraction up to 1, or their number. The paper SePP-ID takes
+    0.1."""
     top_k: int | None = option(None, ge=1)
-    """Most partners of one image. The most similar ones are kept."""
+    """Keep at most this many partners of one image, the most similar ones."""
     most_similar: int | None = option(None, ge=1, decides_result="if changed")
-    """Most pairs in all. The most similar ones are kept."""
+    """Keep at most this many pairs in all, the most similar ones."""
     mutual: bool = option(False)
     """Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5."""
     neighbors: int | None = option(None, ge=1, panel="output")
-    """Also write the exact graph of this many nearest neighbours, and report its hubs."""
+    """Also write the exact graph of this many nearest neighbours, as knn_ids.npy and knn_sims.npy, and report its hubs."""
     groups: bool = option(False, panel="output", decides_result="if changed")
-    """Also write connected components, and groups by complete linkage."""
+    """Also write connected components, and groups by complete linkage, as groups.parquet."""
     both_orders: bool = option(False, panel="output", decides_result="if changed")
-    """Write each pair as (a, b) and as (b, a), like SePP-ID."""
+    """Write each pair as (a, b) and as (b, a), as the paper SePP-ID does."""
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = option("exact", panel="engine")
     """exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS index. ivf: most of the
     pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, from a graph, for bands with few pairs per
@@ -63,18 +64,20 @@ class PairsOptions(Options):
     ef_search: int | None = option(None, ge=1, panel="expert")
     """hnsw: candidates while the graph is searched, instead of --recall."""
     device: str = option("auto", panel="engine", decides_result=False)
-    """auto, cpu, cuda, cuda:1, mps."""
+    """auto (every GPU, else the CPU), cpu, cuda, or a list: cuda:0,cuda:1. With mps, the CPU computes. ivf and hnsw always
+    compute on the CPU."""
     seed: int = option(0, panel="expert")
     """Seed of --sample, and of the random choices of ivf and hnsw."""
     memory: MemorySize | None = option(None, panel="engine", decides_result=False)
     """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
     disk. If not given: 60 % of the free memory."""
     append: bool = option(False, decides_result=False)
-    """Search only the images that were embedded since, and keep the old pairs."""
+    """Search only the images that were embedded after the last `miner pairs`, and keep the old pairs. Give the options of that
+    run."""
     engine_address: str | None = option(None, panel="engine", decides_result=False)
     """Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
     max_pairs: int = option(50_000_000, ge=1, panel="engine", decides_result=False)
-    """Stop with an explanation if the band holds more pairs."""
+    """Stop with an explanation if the band holds more pairs than this."""
 
     @property
     def band(self) -> Band:
@@ -87,7 +90,7 @@ class PairsOptions(Options):
         return self.model_dump(mode="json", include={"engine", *names}) if names else {}
 
     def request(self) -> dict[str, Any]:
-        """As of all options; the engine and its options are left out where they do not decide which pairs are found."""
+        """The request as for every stage, without the engine options that do not change which pairs are found."""
         foreign = {"engine", *chain(*_APPROXIMATE.values())} - self.approximation().keys()
         return {name: value for name, value in super().request().items() if name not in foreign}
 
@@ -132,6 +135,6 @@ class CalibrateOptions(Options):
     batch_size: int = option(64, ge=1, short="-b", decides_result=False)
     """Images per forward pass."""
     device: str = option("auto", decides_result=False)
-    """auto, cpu, cuda, cuda:1, mps."""
+    """auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps."""
     seed: int = option(0)
     """Seed of the augmentations and of the sampled images."""

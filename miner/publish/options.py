@@ -15,24 +15,24 @@ class PublishOptions(Options):
     panel = "basics"
 
     to: str | None = option(None, decides_result=False)
-    """A folder, or hf://ORG/NAME for the Hugging Face Hub. Default: publish/ in the workspace."""
+    """A folder, or hf://ORG/NAME for the Hugging Face Hub. If not given: publish/ in the workspace."""
     license: str | None = option(None, metavar="LICENCE")
     """Licence of the pairs: an identifier of the Hub such as cc-by-4.0, or a URL. Required, because miner guesses no
     licence."""
     image_license: str | None = option(None, metavar="LICENCE")
     """Licence of the images, in the same form. Required if images are published."""
     title: str | None = option(None, panel="data set card")
-    """Name of the data set. Default: Semantic pairs of SOURCE."""
+    """Name of the data set. If not given: Semantic pairs of SOURCE."""
     description: str | None = option(None, panel="data set card")
-    """A paragraph about the data set. Default: which pairs were mined from which images."""
+    """A paragraph about the data set. If not given: which pairs were mined from which images."""
     author: str | None = option(None, panel="data set card")
-    """Who publishes it: names, separated by semicolons."""
+    """Who publishes the data set: names, separated by semicolons."""
     homepage: str | None = option(None, panel="data set card", metavar="URL")
     """URL where readers find more, such as a paper or a project."""
     release: str = option("1.0.0", pattern=r"^\d+\.\d+\.\d+$", panel="data set card", metavar="X.Y.Z")
     """Version of the data set, MAJOR.MINOR.PATCH."""
     date: str | None = option(None, pattern=r"^\d{4}-\d{2}-\d{2}$", panel="data set card", metavar="YYYY-MM-DD")
-    """Day of publication. Default: the day of the export."""
+    """Day of publication. If not given: the day of the export."""
     private: bool = option(False, decides_result=False)
     """Make a new repository on the Hub private."""
     dry_run: bool = option(False, decides_result=False)

@@ -20,7 +20,7 @@ class RefineOptions(Options):
     conv: Literal["gcn", "sage", "gat", "gin"] = option("gcn", panel="network")
     """Graph convolution. gcn and sage are fast; gat is several times slower on a CPU."""
     layers: int = option(2, ge=1, le=3, panel="network")
-    """Layers; an image receives from images at most this many edges away."""
+    """Number of layers. An image receives from images at most this many edges away."""
     dim: int = option(512, ge=1, panel="network")
     """Width of each layer."""
     jump: Literal["last", "max", "concat"] = option("max", panel="network")
@@ -28,7 +28,7 @@ class RefineOptions(Options):
     epochs: int = option(100, ge=1)
     """Passes over all images. If the whole graph fits into memory, a pass is one step."""
     lr: float = option(1e-3, gt=0, panel="optimizer")
-    """Learning rate of Adam, constant."""
+    """Learning rate of Adam. It stays constant."""
     momentum: Fraction = option(0.99, panel="optimizer")
     """Momentum of the target network, per step."""
     feature_mask: float = option(0.2, ge=0, lt=1, panel="views")
@@ -36,7 +36,7 @@ class RefineOptions(Options):
     edge_drop: float = option(0.2, ge=0, lt=1, panel="views")
     """Share of the edges that a view leaves out, drawn anew for each view and epoch."""
     batch_size: int | None = option(None, ge=2, panel="processes", short="-b")
-    """Images per step; their neighbours are sampled. If not given: all images if they fit into --memory, else 4096."""
+    """Images per step. Their neighbours are sampled. If not given: all images if they fit into --memory, else 4096."""
     fanout: int = option(10, ge=1, panel="expert")
     """Neighbours that are sampled per image and layer, if a step is a batch."""
     memory: MemorySize = option("8GB", panel="processes")
@@ -62,7 +62,7 @@ class RefineStageOptions(RefineOptions):
 
     run: str | None = option(None)
     """Refine the features that this graphnnclr run has learned of the same images, instead of the embeddings. Teacher and
-    student are the two views, each with its own graph; --neighbors is not used."""
+    student are the two views, each with its own graph. --neighbors is not used."""
     processes: int = option(1, ge=1, panel="processes", decides_result=False)
     """Processes that share the images of each step, one per GPU. The result is that of one process, up to rounding. torchrun
     --nproc-per-node N -m miner refine ... does the same."""

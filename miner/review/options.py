@@ -22,7 +22,7 @@ class ReviewOptions(Options):
     seed: int = option(0, ge=0)
     """Seed of the order in which pairs are shown."""
     show_labels: bool = option(False)
-    """Show class labels and similarity. Otherwise reviewers see only the images."""
+    """Show class labels and similarity. Without this flag, reviewers see only the images."""
     summary: bool = option(False)
     """Print the summary of all decisions so far, without a server."""
     port: int = option(8471, ge=0, le=65535, panel="server")
@@ -30,6 +30,6 @@ class ReviewOptions(Options):
     host: str = option("127.0.0.1", panel="server")
     """Address to listen on. If other machines can reach it, the page needs an access token, which the printed link contains."""
     token: str | None = option(None, min_length=16, exclude=True, panel="server")
-    """Your own access token, so that a link stays valid after a restart. By default a new one is made when needed."""
+    """Your own access token, so that a link stays valid after a restart. If not given: a new one, if the page needs one."""
     open: bool = option(False, panel="server")
     """Open the page in a browser of this machine."""

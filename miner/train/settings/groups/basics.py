@@ -49,8 +49,8 @@ class BasicOptions(Options):
     """Train on this many images only, the first ones, and on the pairs among them."""
     knn_epochs: int = option(0, ge=0)
     """Measure the kNN accuracy of labelled images after every so many epochs, and at the end. 0: never. Each time costs a
-    forward pass over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. The best accuracy is optimistic,
-    because it is chosen on the images that measure it. Report the accuracy of the last epoch."""
+    forward pass over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. The best accuracy is
+    optimistic, because it is chosen on the images that measure it. Report the accuracy of the last epoch."""
     seed: int = option(0)
     """Seed of weights, order and augmentations."""
 
