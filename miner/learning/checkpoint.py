@@ -68,7 +68,7 @@ def load_checkpoint(
             problem = problem or error
             continue
         if problem is not None:
-            print(f"{path} is damaged; going on from {candidate.name}, the checkpoint before it", file=sys.stderr)
+            print(f"{path} is damaged; continuing from {candidate.name}, the checkpoint before it", file=sys.stderr)
         return step
     if problem is not None:
         raise problem
@@ -83,7 +83,7 @@ def _load(path: Path, method: nn.Module, optimizer: torch.optim.Optimizer, obser
         for observer, remembered in zip(observers, state["observers"], strict=True):
             observer.load_state_dict(remembered)
         return int(state["step"])
-    except Exception as error:  # torch.load raises whatever the unpickler and the zip reader meet
+    except Exception as error:  # torch.load raises many kinds, from the unpickler and the zip reader
         reason = " ".join(str(error).split())[:200]
         raise MinerError(
             f"The checkpoint {path} is damaged ({reason}). Train again from the start with --force."

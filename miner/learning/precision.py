@@ -1,4 +1,4 @@
-"""Losses in float32, whatever precision the networks run in."""
+"""Losses in float32, for networks in any precision."""
 
 from collections.abc import Callable
 from functools import wraps

@@ -134,7 +134,7 @@ def _online_knn(made: RunManifest) -> list[str]:
 
 
 def _measured(made: RunManifest) -> list[str]:
-    """The loss and what tells of collapse, in words."""
+    """The loss, and numbers that show a collapse."""
     texts = [f"loss {made.final_loss:.3f}"]
     if made.final_accuracy is not None:
         texts.append(f"contrastive accuracy {100 * made.final_accuracy:.1f} %")

@@ -62,7 +62,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before(
     other, other_optimizer = training()
     assert load_checkpoint(path, other, other_optimizer) == 1
     assert torch.equal(other.weight, after_one)
-    assert ("going on from last.previous.pt" in capsys.readouterr().err) == (damage != "gone")
+    assert ("continuing from last.previous.pt" in capsys.readouterr().err) == (damage != "gone")
 
 
 def test_trainings_in_one_folder_have_their_own_checkpoints(tmp_path: Path) -> None:

@@ -58,9 +58,9 @@ class NNCLR(Method):
         """One step: neighbours are looked up, the loss is computed, and the first views enter the support set."""
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (gather_rows(l2_normalise(self.predictor(projection))) for projection in projections)
-        units = [l2_normalise(projection.detach()) for projection in projections]
+        normalised = [l2_normalise(projection.detach()) for projection in projections]
         absent = empty_slots(self.queue, self.queued)
-        near_one, near_two = (gather_rows(nearest_supports(rows, self.queue, absent)) for rows in units)
+        near_one, near_two = (gather_rows(nearest_supports(rows, self.queue, absent)) for rows in normalised)
         items = len(one)
         anchors, positives = gather_rows(batch.anchors), gather_rows(batch.positives)[:items]
         logits = [
@@ -71,7 +71,7 @@ class NNCLR(Method):
         if batch.partner_items is not None:
             of_partners = self._partner_logits(batch, batch.partner_items, (near_one, near_two), (one, two))
             loss = loss + batch.partners_weight * info_nce(of_partners)
-        supports = gather_rows(units[0])
+        supports = gather_rows(normalised[0])
         if (new := self._supports_of_step.add(batch, supports)) is not None:
             enqueue(self.queue, self.queued, new)
         with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What a method measures of itself while a run goes on."""
+"""The metrics that a method measures by itself."""
 
 from torch import Tensor
 

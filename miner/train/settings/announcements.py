@@ -1,4 +1,4 @@
-"""What a run tells people before its first step."""
+"""The lines that a run shows before its first step."""
 
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.choices import LR_BATCH, MIN_STEPS_PER_EPOCH

@@ -5,6 +5,7 @@ from typing import Any
 
 from miner.errors import MinerError, UsageError
 from miner.images.augment.settings import AUGMENTATIONS, SMALL_SIDE
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
 IMAGE_SIZES = (32, 64, 96, 128, 224)
@@ -20,7 +21,6 @@ MIN_IMAGENET_STEM_SIZE = 17
 LR_BATCH = 256
 _CANVAS_MARGIN = 1.25
 _LOCAL_MULTIPLE = 16
-_ASYMMETRIC = ("byol", "vicreg", "barlow", "dino", "graphnnclr")
 
 
 def nearest_image_size(side: int) -> int:
@@ -70,7 +70,7 @@ def choose_augmentation(asked: str, method: str, image_size: int) -> str:
         return asked
     if image_size < SMALL_SIDE:
         return "plain"
-    return "byol" if method in _ASYMMETRIC else "moco"
+    return METHOD_DEFAULTS[method].augmentation
 
 
 def choose_crops(options: TrainOptions, image_size: int, stem: str | None, patch_size: int | None) -> dict[str, Any]:

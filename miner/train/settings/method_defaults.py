@@ -15,6 +15,7 @@ class MethodDefaults:
         lr: learning rate at batch 256.
         settings: options of the method and their defaults; the constructor's arguments have the same names.
         expect: how the loss of a healthy run behaves.
+        augmentation: the authors' views for 96 pixels or more.
         split_norm: whether the backbone normalises parts of the batch apart.
         plan_numbers: numbers of the `RunPlan` that the constructor needs as well, by name.
         contrastive: whether other images are negatives.
@@ -25,6 +26,7 @@ class MethodDefaults:
     lr: float
     settings: Mapping[str, Setting]
     expect: str
+    augmentation: str = "moco"
     split_norm: bool = False
     plan_numbers: tuple[str, ...] = ()
     contrastive: bool = False
@@ -63,6 +65,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         lr=0.12,
         settings={"dim": 256, "hidden_dim": 1024, "predictor_dim": 1024, "momentum": 0.99},
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
+        augmentation="byol",
         plan_numbers=("steps",),
     ),
     "vicreg": MethodDefaults(
@@ -70,12 +73,14 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         lr=0.06,
         settings={"dim": 2048, "hidden_dim": 2048},
         expect="the loss starts near 25 and falls; a variance term near 1 means collapse",
+        augmentation="byol",
     ),
     "barlow": MethodDefaults(
         "the correlation of two views becomes the identity",
         lr=0.12,
         settings={"dim": 2048, "hidden_dim": 2048},
         expect="the loss, the paper's divided by --dim, starts near 1 and falls",
+        augmentation="byol",
         pairwise=False,
     ),
     "dino": MethodDefaults(
@@ -92,6 +97,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
             "momentum": 0.99,
         },
         expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
+        augmentation="byol",
         plan_numbers=("steps", "steps_per_epoch"),
     ),
     "nnclr": MethodDefaults(
