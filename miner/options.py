@@ -41,8 +41,8 @@ class Options(BaseModel):
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
         for name in cls.__annotations__.keys() & cls.model_fields.keys() if cls.panel else ():
-            said = marks(cls.model_fields[name])
-            said["panel"] = said["panel"] or cls.panel
+            details = details_of(cls.model_fields[name])
+            details["panel"] = details["panel"] or cls.panel
 
     @classmethod
     def parse(cls, values: dict[str, Any]) -> Self:
@@ -74,7 +74,7 @@ class Options(BaseModel):
 
     def _decides_result(self, name: str) -> bool:
         field = type(self).model_fields[name]
-        decides = marks(field)["decides_result"]
+        decides = details_of(field)["decides_result"]
         return getattr(self, name) != field.default if decides == "if changed" else bool(decides)
 
 
@@ -96,7 +96,7 @@ def option(
 
     Args:
         default: `...` if the option must be given.
-        panel: the heading under which `--help` shows it, one of PANELS; if not said, the `panel` of the class that defines it.
+        panel: the heading under which `--help` shows it, one of PANELS; if not given, the `panel` of the class that defines it.
         decides_result: whether a request holds it. False for what changes only the speed or the place of a result, and for
             what the request holds in another form, such as a fingerprint. "if changed" for an option that is younger than
             results that must stay valid: the request holds it where it differs from its default.
@@ -109,12 +109,12 @@ def option(
         shown_default: the default as `--help` shows it, if it depends on other options.
         checks: of the value, as in pydantic's `Field`.
     """
-    said: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
-    said |= {"argument": argument, "decides_result": decides_result, "note": note, "shown_default": shown_default}
-    return Field(default, json_schema_extra=said, **checks)
+    details: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
+    details |= {"argument": argument, "decides_result": decides_result, "note": note, "shown_default": shown_default}
+    return Field(default, json_schema_extra=details, **checks)
 
 
-def marks(field: FieldInfo) -> dict[str, Any]:
+def details_of(field: FieldInfo) -> dict[str, Any]:
     """What `option` was told of a field beside its default, its description and its checks."""
     assert isinstance(field.json_schema_extra, dict)
     return field.json_schema_extra

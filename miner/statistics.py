@@ -17,7 +17,7 @@ NORMAL_QUANTILE = 1.959963984540054  # a normal variable lies between -1.96 and 
 
 @dataclass(frozen=True)
 class MeanInterval:
-    """The mean of some values and half the width of its 95 % interval, which a single value has not."""
+    """The mean of some values and half the width of its 95 % interval; None for a single value."""
 
     values: tuple[float, ...]
     mean: float

@@ -3,7 +3,7 @@
 import pytest
 
 from miner.errors import UsageError
-from miner.options import PANELS, Options, marks, option
+from miner.options import PANELS, Options, details_of, option
 from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 
@@ -57,7 +57,9 @@ def test_approximate_engine_is_in_the_request_with_its_options() -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_options_stand_under_known_headings(stage: str) -> None:
-    assert {marks(field)["panel"] or "options" for field in STAGES[stage].options.model_fields.values()} <= {*PANELS}
+    assert {details_of(field)["panel"] or "options" for field in STAGES[stage].options.model_fields.values()} <= {
+        *PANELS
+    }
 
 
 def test_option_says_itself_what_a_flag_needs() -> None:
@@ -67,7 +69,7 @@ def test_option_says_itself_what_a_flag_needs() -> None:
         required: str = option(..., argument=True)
         number: int = option(3, ge=1, short="-n", decides_result=False, panel="expert")
 
-    required, number = (marks(field) for field in Some.model_fields.values())
+    required, number = (details_of(field) for field in Some.model_fields.values())
     assert (required["panel"], required["argument"], required["short"]) == ("basics", True, None)
     assert (number["panel"], number["argument"], number["short"]) == ("expert", False, "-n")
     assert Some.parse({"required": "a"}).request() == {"required": "a"}

@@ -16,7 +16,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typer.core import TyperCommand, TyperGroup
 
-from miner.options import PANELS, Options, flag_name, marks
+from miner.options import PANELS, Options, details_of, flag_name
 
 # What a value looks like: text by the name of its field, other values by their type.
 _BY_NAME = {
@@ -47,26 +47,26 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
     for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
         for field, text in pairwise(owner.body):
             match field, text:
-                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(said))):
-                    found.setdefault(owner.name, {})[name] = " ".join(said.split())
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(docstring))):
+                    found.setdefault(owner.name, {})[name] = " ".join(docstring.split())
     return found
 
 
 def _flag(name: str, field: FieldInfo, text: str) -> inspect.Parameter:
-    kind, said = plain_type(field.annotation), marks(field)
+    kind, details = plain_type(field.annotation), details_of(field)
     required = field.default is PydanticUndefined
     shown: dict[str, Any] = {
-        "help": f"{text} {said['note']}".strip(),
-        "metavar": said["metavar"] or (name.upper() if said["argument"] else metavar(name, kind)),
-        "show_default": said["shown_default"] or _shown(field.default),
-        "envvar": said["variable"],
-        "rich_help_panel": said["panel"],
+        "help": f"{text} {details['note']}".strip(),
+        "metavar": details["metavar"] or (name.upper() if details["argument"] else metavar(name, kind)),
+        "show_default": details["shown_default"] or _shown(field.default),
+        "envvar": details["variable"],
+        "rich_help_panel": details["panel"],
     }
-    if said["argument"]:
+    if details["argument"]:
         marker = typer.Argument(**shown)
     else:
-        flag = said["flag"] or flag_name(name)
-        names = [f"{flag}/--no{flag[1:]}" if kind is bool else flag, *filter(None, [said["short"]])]
+        flag = details["flag"] or flag_name(name)
+        names = [f"{flag}/--no{flag[1:]}" if kind is bool else flag, *filter(None, [details["short"]])]
         marker = typer.Option(*names, **shown)
     return inspect.Parameter(
         name,

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import error_part_path, metadata_path, vectors_path
 from miner.artifacts.embeddings.versions import read_versions
-from miner.artifacts.stage import GrowingStage, request_of
+from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, read_json, write_json, write_signed
 from miner.errors import MinerError
@@ -60,8 +60,8 @@ def known_images(folder: Path, keys: Iterable[str] | None = None) -> dict[str, K
 def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManifest | None:
     """The manifest of the finished embeddings that these entries continue, or None.
 
-    They do if everything in the request but the source is the same, and every old image is still there, with its old size and
-    its old label.
+    Entries continue old embeddings if the request differs only in the source, and every old image is still there, with its
+    old size and its old label.
     """
     base = stage.earlier(EmbeddingsManifest)
     if base is None or not same_encoding(base.asked, stage.request):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.versions import write_versions
-from miner.artifacts.stage import GrowingStage, request_of
+from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request
 from miner.embed.options import EmbedOptions

@@ -191,8 +191,6 @@ class Worker:
     def _by_each_thread(self, batches: Iterator[Sequence[Entry]]) -> Iterator[Encoded]:
         """Every thread of the pool decodes and encodes a batch; see the class."""
 
-        """Every thread of the pool decodes and encodes a batch; see the class."""
-
         def work(entries: Sequence[Entry]) -> tuple[Encoded, float, float]:
             started = time.perf_counter()
             pixels = self._staging(len(entries))

@@ -6,7 +6,7 @@ from pathlib import Path
 from miner.artifacts.runs.inputs import Inputs, find_inputs
 from miner.artifacts.runs.labelled import source_identity
 from miner.artifacts.runs.manifest import RunManifest
-from miner.artifacts.stage import finished_file
+from miner.artifacts.stage_folder import finished_file
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed
 from miner.errors import MinerError

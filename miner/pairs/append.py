@@ -7,7 +7,7 @@ import numpy as np
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage import GrowingStage
+from miner.artifacts.stage_folder import GrowingStage
 from miner.engine import Record
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore

@@ -1,4 +1,7 @@
-"""The band join as units of work: per strip of rows, an engine proposes candidates and `rescore` measures their cosines."""
+"""The band join as units of work: per strip of rows, an engine proposes candidates and `rescore` measures their cosines.
+
+The bound that lets an engine skip work stands in `engines/sketch.py`.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

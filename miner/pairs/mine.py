@@ -10,7 +10,7 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import ChosenVectors, Rows, Vectors
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage import GrowingStage
+from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Executor, LocalExecutor, Record
 from miner.errors import MinerError, UsageError
@@ -51,7 +51,7 @@ def mine(
     old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0
     make_engine = engine_maker(options, vectors, band, memory)
     join = BandJoin(make_engine, vectors, band, limit, old_images, strip_rows)
-    # Whatever can be refused has been refused by now; only then is an old result removed.
+    # All checks are done. From here on an old result may be removed.
     found = _search(join, stage, executor, force, earlier, store, rows)
     if earlier is not None:
         found = with_known(stage.folder, vectors, old_images, found)
@@ -82,7 +82,7 @@ def _search(
     store: EmbeddingStore,
     rows: Rows,
 ) -> FoundPairs:
-    """The pairs of the join; after a flood, an earlier result is as it was before.
+    """The pairs of the join. If there are too many pairs, the earlier result is restored.
 
     Args:
         rows: of the store that the join searches.

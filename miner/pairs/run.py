@@ -6,7 +6,7 @@ from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage import GrowingStage
+from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result
 from miner.errors import MinerError

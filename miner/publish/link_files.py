@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from miner.artifacts.stage import differences, request_of
+from miner.artifacts.stage_folder import differences, request_of
 from miner.engine import Record, file_record
 from miner.errors import MinerError
 from miner.publish.contents import DataFile

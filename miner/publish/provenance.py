@@ -39,7 +39,7 @@ def public_encoder(name: str) -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The manifests of the stages that a data set comes from, and by stage what run.json logged, which may be nothing."""
+    """The manifests of the stages that a data set comes from, and the log of each stage in run.json; a stage may have no log."""
 
     embeddings: EmbeddingsManifest
     pairs: PairsManifest

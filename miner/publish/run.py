@@ -10,7 +10,7 @@ from pathlib import Path
 
 from miner import __version__
 from miner.artifacts.published import PublishedManifest
-from miner.artifacts.stage import Stage, write_manifest
+from miner.artifacts.stage_folder import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Record, Result, Unit, file_record, fingerprint, finished_items, json_bytes, run
 from miner.engine.atomic import write_bytes, write_json

@@ -6,7 +6,7 @@ from functools import partial
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.runs.manifest import RunManifest
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, is_follower
 from miner.errors import UsageError

@@ -1,1 +1,1 @@
-"""`miner report`: one HTML page about a workspace that loads nothing -> `report/index.html`."""
+"""`miner report`: one self-contained HTML page about a workspace -> `report/index.html`."""

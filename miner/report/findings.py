@@ -13,7 +13,7 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.shards import ShardsManifest
-from miner.artifacts.stage import request_of
+from miner.artifacts.stage_folder import request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, file_record, fingerprint, read_json
 from miner.errors import MinerError

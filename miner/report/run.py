@@ -1,7 +1,7 @@
 """`miner report`: one HTML page about a workspace, which holds everything that it shows."""
 
 from miner import __version__
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, same_file, write_bytes
 from miner.report.findings import read_findings

@@ -187,7 +187,7 @@ def _below(spec: str, paths: Iterable[str]) -> list[str]:
 
 
 def _one_split(home: str, paths: Iterable[str]) -> list[str]:
-    chosen, said = one_split(home, paths)
-    if said:
-        warn(said)
+    chosen, message = one_split(home, paths)
+    if message:
+        warn(message)
     return chosen

@@ -114,8 +114,8 @@ def one_split(spec: str, paths: Iterable[str]) -> tuple[list[str], str | None]:
         return chosen, None
     parts = ", ".join(sorted(str(name or "unnamed") for name in by_split))
     folder = f" in {main[0]}/" if len(folders) > 1 and main else ""
-    said = f"{spec} has the parts {parts}; taking {split}{folder} ({len(chosen)} files, {left_out} left out)"
-    return chosen, f"{said}. To take another, name its files: {_examples(spec, by_split)}"
+    message = f"{spec} has the parts {parts}; taking {split}{folder} ({len(chosen)} files, {left_out} left out)"
+    return chosen, f"{message}. To take another, name its files: {_examples(spec, by_split)}"
 
 
 def _pattern(folders: list[list[str]]) -> str:

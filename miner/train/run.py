@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_inputs, named_source
 from miner.artifacts.runs.manifest import RunManifest
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, is_follower, write_signed
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined

@@ -1,4 +1,4 @@
-"""Which stages have finished at a location, which of its files a checksum covers, and whether those files have their bytes."""
+"""Which stages have finished at a location, which files a checksum covers, and the check of their size and sha256."""
 
 import json
 import re

@@ -13,7 +13,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.shards import ShardsManifest
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from tests.artifacts.manifests import embeddings_record, pairs_record, run_record, shards_record

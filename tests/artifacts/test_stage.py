@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.artifacts.stage import Stage, finished_file
+from miner.artifacts.stage_folder import Stage, finished_file
 from miner.engine import write_json
 from miner.errors import MinerError
 

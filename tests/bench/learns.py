@@ -17,7 +17,7 @@ import torch
 from record import publish
 
 from miner.artifacts.runs.inputs import Inputs
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.evaluate.knn import measure_knn
 from miner.evaluate.options import KnnOptions
 from miner.train.pretrain import pretrain

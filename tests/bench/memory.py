@@ -23,7 +23,7 @@ from record import publish
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.machine.memory import parse_bytes
 

@@ -11,7 +11,7 @@ import pytest
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.store import metadata_path, vectors_path
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 
 

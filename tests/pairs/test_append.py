@@ -70,7 +70,7 @@ def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypa
     def die(*args) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("miner.artifacts.stage.Stage.finish", die)  # both tables have been replaced by then
+    monkeypatch.setattr("miner.artifacts.stage_folder.Stage.finish", die)  # both tables have been replaced by then
     with pytest.raises(KeyboardInterrupt):
         pairs(options(), workspace)
     with pytest.raises(MinerError, match="has not finished"):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from tests.report.workspaces import BAND, make_graphs, mine, write_embeddings
 

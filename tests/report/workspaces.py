@@ -15,7 +15,7 @@ from miner.artifacts.embeddings.store import metadata_path, vectors_path
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.neighbours.graph import NeighbourGraph

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.learning.networks.batch_norm import SplitBatchNorm2d, synchronised
-from miner.learning.parallel.collectives import average_step, own_rows, world_size
+from miner.learning.parallel.collectives import average_step, rows_of_this_process, world_size
 from miner.learning.randomness import generator_for
 from miner.options import flag_name
 from miner.train.data.batch import Batch
@@ -45,8 +45,8 @@ def trained(case: str, processes: int) -> Outcome:
     precision = torch.float32 if name in ("byol", "dino", "graphnnclr") else torch.float64
     method.to(precision)
     for step in range(STEPS):
-        first, second = (own_rows(view).to(precision) for view in views(step))
-        rows = own_rows(torch.arange(BATCH))
+        first, second = (rows_of_this_process(view).to(precision) for view in views(step))
+        rows = rows_of_this_process(torch.arange(BATCH))
         method.zero_grad()
         outcome = method(Batch(first, second, rows, rows, generator_for(step)))
         outcome["loss"].backward()
@@ -63,8 +63,8 @@ def first_keys() -> list[Tensor]:
     """The views that the key encoder of MoCo sees, and which of them are this process's own."""
     method, seen = make("moco"), []
     method.key_encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
-    first, second = (own_rows(view) for view in views(0))
-    rows = own_rows(torch.arange(BATCH))
+    first, second = (rows_of_this_process(view) for view in views(0))
+    rows = rows_of_this_process(torch.arange(BATCH))
     method(Batch(first, second, rows, rows, generator_for(0)))
     return [seen[0], second]
 
@@ -73,8 +73,8 @@ def in_bfloat16() -> bool:
     """Whether every method gives finite numbers and gradients under autocast."""
     for name in NAMES:
         method = synchronised(make(name)) if name != "moco" else make(name)
-        first, second = (own_rows(view) for view in views(0))
-        rows = own_rows(torch.arange(BATCH))
+        first, second = (rows_of_this_process(view) for view in views(0))
+        rows = rows_of_this_process(torch.arange(BATCH))
         with torch.autocast("cpu", torch.bfloat16):
             loss = method(Batch(first, second, rows, rows, generator_for(0)))["loss"]
         loss.backward()

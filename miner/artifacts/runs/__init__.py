@@ -1,1 +1,1 @@
-"""The runs/NAME/ folders of training runs: names of files, saved networks, and what a run trains on."""
+"""The runs/NAME/ folders of training runs: saved networks, what a run trains on, and the labelled images of an evaluation."""

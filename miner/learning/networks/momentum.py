@@ -1,4 +1,4 @@
-"""Momentum encoders: exponential moving averages of another network."""
+"""Momentum encoders: exponential moving averages of another network. Each method calls `move_towards` once per step."""
 
 from collections.abc import Iterable
 from copy import deepcopy

@@ -47,7 +47,7 @@ def gather_rows(rows: Tensor) -> Tensor:
     return gathered
 
 
-def own_rows(rows: Tensor) -> Tensor:
+def rows_of_this_process(rows: Tensor) -> Tensor:
     """This process's part of the rows of a whole batch: (world_size * batch, ...) -> (batch, ...)."""
     return rows.chunk(world_size())[rank()] if world_size() > 1 else rows
 
@@ -65,9 +65,9 @@ def own_device(device: torch.device) -> torch.device:
     return device
 
 
-def own_columns(columns: Tensor) -> Tensor:
-    """This process's columns of a tensor over the whole batch: (k, world_size * batch) -> (k, batch); see `own_rows`."""
-    return own_rows(columns.T).T
+def columns_of_this_process(columns: Tensor) -> Tensor:
+    """Its columns of a tensor over the whole batch: (k, world_size * batch) -> (k, batch); see `rows_of_this_process`."""
+    return rows_of_this_process(columns.T).T
 
 
 def average_step(method: nn.Module, numbers: Mapping[str, Tensor]) -> None:
@@ -119,4 +119,4 @@ class _Gather(torch.autograd.Function):
     def backward(context: Any, gradient: Tensor) -> Tensor:
         total = widened(gradient).clone(memory_format=torch.contiguous_format)
         distributed.all_reduce(total)
-        return own_rows(total).to(gradient.dtype)
+        return rows_of_this_process(total).to(gradient.dtype)

@@ -12,7 +12,7 @@ from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage import finished_file
+from miner.artifacts.stage_folder import finished_file
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, committed, file_record, write_signed
 from miner.errors import MinerError

@@ -2,7 +2,7 @@
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.refined import RefinedManifest
-from miner.artifacts.stage import finished_file
+from miner.artifacts.stage_folder import finished_file
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed
 from miner.errors import UsageError

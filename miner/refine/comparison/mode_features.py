@@ -12,7 +12,7 @@ from torch import Tensor
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.refined import RefinedManifest
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Unit, run, same_file
 from miner.errors import MinerError

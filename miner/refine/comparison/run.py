@@ -1,4 +1,4 @@
-"""`miner eval graph`: what refinement by a graph network adds, beside everything simpler -> graph/."""
+"""`miner eval graph`: what refinement by a graph network adds, beside the simpler controls of `controls.py` -> graph/."""
 
 import json
 import shutil
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.stage import Stage
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, signed
 from miner.refine.modes.held_out import TrainAndTest, read_train_and_test, test_source

@@ -1,4 +1,4 @@
-"""From the rows of a step to its views."""
+"""Makes the batch of a step: it takes the rows of the items and draws their views."""
 
 import torch
 from torch import Tensor
@@ -7,7 +7,7 @@ from miner.errors import UsageError
 from miner.images.augment.views import Augmentation
 from miner.images.canvases import Canvases
 from miner.images.stream import StreamedImages
-from miner.learning.parallel.collectives import own_columns, own_rows, world_size
+from miner.learning.parallel.collectives import columns_of_this_process, rows_of_this_process, world_size
 from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.data.local_crops import LocalCrops
@@ -48,7 +48,7 @@ class BatchMaker:
         partner_items, rows = self._rows(items, step)
         pixels = self.images[rows].to(self.device, non_blocking=True)
         batch_size = len(items[0])
-        own = own_columns(torch.arange(2 * batch_size).view(2, -1))
+        own = columns_of_this_process(torch.arange(2 * batch_size).view(2, -1))
         count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(partner_items))
         all_views = 2 * batch_size + len(partner_items)
         parameters = self.augment.draw_parameters(all_views, pixels.shape[-1], generator, firsts=batch_size)
@@ -76,7 +76,7 @@ class BatchMaker:
 
     def _rows(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> tuple[Tensor, Tensor]:
         """The item of each partner, and the rows of this process's part of a step: anchors, positives, partners."""
-        anchors, positives = (own_rows(rows) for rows in items)
+        anchors, positives = (rows_of_this_process(rows) for rows in items)
         partner_items = partners = anchors[:0]
         if self.index is not None and self.options.partners:
             of_step = generator_for(self.options.seed, "partners", step)

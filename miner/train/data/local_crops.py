@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from miner.images.augment.views import Augmentation
-from miner.learning.parallel.collectives import own_rows, world_size
+from miner.learning.parallel.collectives import rows_of_this_process, world_size
 
 
 @dataclass(frozen=True)
@@ -34,5 +34,7 @@ class LocalCrops:
         for number in range(self.count):
             images = (anchors, positives)[number % 2]
             whole = self.augment.draw_parameters(len(images) * world_size(), images.shape[-1], generator)
-            crops.append(self.augment.apply(images, whole[own_rows(torch.arange(len(images) * world_size()))]))
+            crops.append(
+                self.augment.apply(images, whole[rows_of_this_process(torch.arange(len(images) * world_size()))])
+            )
         return tuple(crops)

@@ -19,7 +19,7 @@ class CombinedSampler:
     Args:
         image_count: number of images, N.
         pairs: int64 (P, 2), rows of images, a != b.
-        batch_size: items per step. The items of an epoch that fill no batch are left out; they are others in each epoch.
+        batch_size: items per step. The items that do not fill the last batch are left out; each epoch leaves out different ones.
         seed: of the order.
         anchors_only: whether the item of a pair shows its anchor twice; the anchors and their steps are those of the pairs.
     """

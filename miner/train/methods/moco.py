@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.learning.networks.momentum import move_towards, slow_copy
-from miner.learning.parallel.collectives import gather_rows, own_rows
+from miner.learning.parallel.collectives import gather_rows, rows_of_this_process
 from miner.learning.randomness import seeded
 from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
@@ -74,7 +74,7 @@ class MoCo(Method):
         def logits_of(first: RowIndex, second: RowIndex) -> list[Tensor]:
             rows = [(first, second), (second, first)][:directions]
             return [
-                info_nce_logits(query[i], own_rows(key)[j], negatives, self.temperature, mask[i])
+                info_nce_logits(query[i], rows_of_this_process(key)[j], negatives, self.temperature, mask[i])
                 for query, key, mask, (i, j) in zip(queries, keys, absent, rows, strict=True)
             ]
 
@@ -113,5 +113,5 @@ class MoCo(Method):
         """Keys of all processes, of length 1, (whole batch, dim); they are encoded in a shuffled order and sorted back."""
         views = gather_rows(view)
         order = torch.randperm(len(views), generator=generator)
-        shuffled = own_rows(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)
+        shuffled = rows_of_this_process(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)
         return gather_rows(l2_normalise(self.key_encoder(shuffled)))[order.argsort().to(view.device)]

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.cuda import _get_device_index
 
 from miner.learning.parallel import collectives
-from miner.learning.parallel.collectives import average_in_place, gather_rows, own_device, own_rows, rank
+from miner.learning.parallel.collectives import average_in_place, gather_rows, own_device, rank, rows_of_this_process
 from miner.machine.device import resolve_device
 from tests.learning.parallel.spawned import on_processes
 
@@ -32,7 +32,7 @@ def test_gathered_rows_collect_the_gradient_of_every_process(tmp_path: Path) -> 
 def test_alone_nothing_is_exchanged() -> None:
     rows = torch.ones(2, 3)
     average_in_place([rows])
-    assert gather_rows(rows) is rows and own_rows(rows) is rows and torch.equal(rows, torch.ones(2, 3))
+    assert gather_rows(rows) is rows and rows_of_this_process(rows) is rows and torch.equal(rows, torch.ones(2, 3))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A ring buffer of the newest features."""
+"""The ring buffer behind the queues of MoCo and NNCLR; each method owns its buffer and says when rows enter."""
 
 import torch
 from torch import Tensor
@@ -7,22 +7,22 @@ from miner.train.data.batch import Batch
 
 
 @torch.no_grad()
-def enqueue(queue: Tensor, queued: Tensor, rows: Tensor) -> None:
+def enqueue(queue: Tensor, rows_written: Tensor, rows: Tensor) -> None:
     """Overwrite the oldest rows of a ring buffer, in place.
 
     Args:
         queue: (size, ...), of any dtype.
-        queued: int64 scalar, how many rows have ever been put in; it is advanced.
+        rows_written: int64 scalar, how many rows have ever been put in; it is advanced.
         rows: (count, ...) like those of the queue, count <= size.
     """
-    slots = (queued + torch.arange(len(rows), device=rows.device)) % len(queue)
+    slots = (rows_written + torch.arange(len(rows), device=rows.device)) % len(queue)
     queue.index_copy_(0, slots, rows)
-    queued.add_(len(rows))
+    rows_written.add_(len(rows))
 
 
-def empty_slots(queue: Tensor, queued: Tensor) -> Tensor:
+def empty_slots(queue: Tensor, rows_written: Tensor) -> Tensor:
     """Which slots are still empty: bool (size,)."""
-    return torch.arange(len(queue), device=queue.device) >= queued
+    return torch.arange(len(queue), device=queue.device) >= rows_written
 
 
 class StepRows:

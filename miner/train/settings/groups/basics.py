@@ -1,4 +1,4 @@
-"""What is trained on what, and for how long."""
+"""Method, network and length of a run."""
 
 from typing import Literal, Self
 
@@ -11,7 +11,7 @@ _METHODS = " ".join(f"{name}: {defaults.summary}." for name, defaults in METHOD_
 
 
 class BasicOptions(Options):
-    """The options that every other group may look at."""
+    """Options that the checks of all other groups read."""
 
     panel = "basics"
 

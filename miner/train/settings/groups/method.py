@@ -1,4 +1,4 @@
-"""What belongs to some methods only. Such an option has the default of its method, and is None for the others."""
+"""Options of single methods. Each has the default of its method, and is None for the others."""
 
 from typing import Any, Self
 

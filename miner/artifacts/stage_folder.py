@@ -21,7 +21,7 @@ _Manifest = TypeVar("_Manifest", bound=Artifact)
 
 
 class Stage:
-    """The life of one stage folder: begin, resume, finish, or refuse.
+    """One stage folder and the request that it answers.
 
     Args:
         folder: the folder that the stage owns.
