@@ -107,7 +107,7 @@ def option(
         variable: the environment variable that is read where no flag is given.
         note: sentences that are computed, and follow the docstring in `--help`.
         shown_default: the default as `--help` shows it, if it depends on other options.
-        checks: of the value, as in pydantic's `Field`.
+        checks: the checks of the value, as in pydantic's `Field`.
     """
     details: dict[str, Any] = {"panel": panel, "short": short, "flag": flag, "metavar": metavar, "variable": variable}
     details |= {"argument": argument, "decides_result": decides_result, "note": note, "shown_default": shown_default}

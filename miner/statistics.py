@@ -64,8 +64,8 @@ def wilson_interval(share: float, count: float, z: float = NORMAL_QUANTILE) -> t
     Source: Wilson, Probable inference, the law of succession, and statistical inference, JASA 22 (1927), 209-212.
 
     Args:
-        share: of successes, 0 to 1.
-        count: of independent observations, above 0; it may be an effective count, so not a whole number.
+        share: the share of successes, 0 to 1.
+        count: the number of independent observations, above 0; it may be an effective count, so not a whole number.
         z: the quantile of the normal distribution that the interval takes.
     """
     squared = z**2 / count

@@ -13,7 +13,7 @@ def read_columns(path: Path, columns: Sequence[str], made_by: str, schema: pa.Sc
     """Columns of a Parquet file, in this order.
 
     Args:
-        path: of the file.
+        path: the path of the file.
         columns: their names.
         made_by: the command that makes the file; the error message names it.
         schema: types to cast the columns to; as the file has them if None.

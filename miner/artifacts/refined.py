@@ -26,7 +26,7 @@ class RefinedManifest(StageArtifact):
     """What `miner refine` wrote.
 
     Attributes:
-        count, dim: of the vectors.
+        count, dim: the number and width of the vectors.
         messages: edges of the graph; of two graphs the larger number.
         batch_size: images of a training step.
         final_loss, final_spread: at the end of training; a spread of 1 is healthy, 0 is collapse.

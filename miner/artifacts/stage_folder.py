@@ -130,7 +130,7 @@ def write_manifest(folder: AnyPath, request: Record, digests: Mapping[str, Recor
     """Write manifest.json, after which a stage is done; returns the manifest.
 
     Args:
-        folder: of the stage.
+        folder: the folder of the stage.
         request: all that decides the bytes of its files.
         digests: `file_record` of each file, by its name below the folder.
         record: what else there is to say.

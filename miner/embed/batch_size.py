@@ -23,7 +23,7 @@ def measured_rates(encode: Callable[[torch.Tensor], object], side: int, device: 
     Args:
         encode: takes uint8 (n, side, side, 3) in host memory, and returns when the vectors are in host memory. Where memory
             runs out, it raises torch.OutOfMemoryError or MemoryError; this size and larger ones are then left out.
-        side: of the encoder's input, in pixels.
+        side: the side of the encoder's input, in pixels.
         device: a CPU is tried with 2 to 64 images, a GPU with 2 to 8192, as far as its memory goes.
     Raises:
         MinerError: not even two images fit.

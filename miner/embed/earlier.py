@@ -43,8 +43,8 @@ def known_images(folder: Path, keys: Iterable[str] | None = None) -> dict[str, K
     """The images in the finished blocks of a folder, by key.
 
     Args:
-        folder: of embeddings, finished or not.
-        keys: of those that are wanted; None for all.
+        folder: the folder of embeddings, finished or not.
+        keys: the keys of the wanted images; None for all.
     """
     wanted = None if keys is None else pa.array(list(keys), pa.string())
     known: dict[str, KnownImage] = {}
@@ -101,7 +101,7 @@ def same_images(stage: GrowingStage, source: Source, entries: Sequence[Entry], w
     Args:
         stage: that was begun before.
         source, entries: as opened now.
-        workspace: of the stage.
+        workspace: the workspace of the stage.
     Returns:
         Lines for the user.
     Raises:

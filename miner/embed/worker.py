@@ -57,7 +57,7 @@ class Worker:
     depend on the number of cores. For any other device the threads decode, and the calling thread feeds the device.
 
     Args:
-        options: of the stage; its `source` must open in this process.
+        options: the options of the stage; its `source` must open in this process.
         source: an open source; None opens the one in `options`.
         on_images: is called with the number of images of each batch and the meter.
     """

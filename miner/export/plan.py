@@ -19,10 +19,10 @@ class Shard:
 
     Attributes:
         kind: "images" or "pairs".
-        set_name: of the shard set it belongs to; all samples of a set have the same fields.
-        fields: of each sample, as readers name them: ("a.jpg", "b.jpg", "json").
+        set_name: the name of the shard set that the file belongs to; all samples of a set have the same fields.
+        fields: the fields of each sample, as readers name them: ("a.jpg", "b.jpg", "json").
         rows: int64, of the images (or of the pairs, in their table) that it holds, in order.
-        size_bytes: of the file.
+        size_bytes: the size of the file.
     """
 
     kind: str
@@ -62,10 +62,10 @@ def plan_shards(
 
     Args:
         kind: "images" or "pairs".
-        endings: of the images in each sample: ("jpg",), ("jpg", "png") for a pair, () for a sample without images.
+        endings: the endings of the images in each sample: ("jpg",), ("jpg", "png") for a pair, () for a sample without images.
         rows: int64 (n,), samples in the order of their shards.
         sizes: int64 (n,), bytes of each of these samples inside a tar.
-        largest_bytes, most: of a shard.
+        largest_bytes, most: the largest size of a shard, and its largest number of samples.
     """
     combinations = sorted(set(endings))
     number_of = {ending: number for number, ending in enumerate(combinations)}

@@ -82,8 +82,8 @@ class ImageShard:
 
     Attributes:
         originals: by row.
-        rows: of the images, in order.
-        size_bytes: of the shard.
+        rows: the rows of the images, in order.
+        size_bytes: the size of the shard.
         unlabelled: value of an unknown label.
     """
 
@@ -115,7 +115,7 @@ class PairShard:
     Attributes:
         originals: by row.
         pairs: pair_key, a and b (rows of the images), similarity; in order.
-        size_bytes: of the shard.
+        size_bytes: the size of the shard.
         unlabelled: value of an unknown label.
         shard_of: the image shard of each image, by row, to write pairs by reference; None to write their images.
     """

@@ -9,7 +9,7 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], p
 
     Args:
         images: uint8 or float32 (batch, 3, height, width), in [0, peak]; not changed.
-        mean, std: of the channels, on the scale [0, 1].
+        mean, std: the mean and standard deviation of the channels, on the scale [0, 1].
         peak: the value of white.
     Returns:
         float32 (batch, 3, height, width), channels last in memory.

@@ -37,7 +37,7 @@ class Preprocess:
         resize: length in pixels of the side that `mode` resizes.
         crop: side of the centre crop in pixels.
         interpolation: a name in `RESAMPLING`; Pillow's antialiased resampling.
-        mean, std: of the channels, on the scale [0, 1].
+        mean, std: the mean and standard deviation of the channels, on the scale [0, 1].
         mode: which side is resized. `center`: the short side, as torchvision and timm do. `squash`: both sides, so that the shape
             changes. `border`: the long side; the rest is filled with the mean colour (both as timm's crop modes of these names).
             `square`: the central square alone, as `miner train` does.

@@ -76,7 +76,7 @@ def resize_window(
         image: RGB.
         size: width and height that the whole image is resized to.
         window: inside that size.
-        max_pixels: of an image that may be computed as a whole.
+        max_pixels: the largest number of pixels of an image that may be computed as a whole.
     """
     left, top, right, bottom = window
     if size[0] * size[1] > max_pixels:

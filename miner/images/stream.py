@@ -24,7 +24,7 @@ def hold_images(
     Args:
         data: auto, memory or stream.
         entries: the images by row.
-        side: of a canvas in pixels.
+        side: the side of a canvas in pixels.
         memory_bytes: free memory; measured if not given.
     Raises:
         MinerError: memory is asked for and too small, or an image cannot be decoded.
@@ -48,7 +48,7 @@ class StreamedImages:
 
     Args:
         entries: the images by row.
-        side: of a canvas in pixels.
+        side: the side of a canvas in pixels.
         workers: threads that decode; 0 means one per core, at most 8.
     """
 

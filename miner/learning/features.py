@@ -25,7 +25,7 @@ def pooled_features(
     Args:
         backbone: (batch, 3, side, side) -> (batch, width), on `device`; its mode is restored.
         images: uint8 (n, 3, side, side), on any device.
-        mean, std: of the channels, on the scale [0, 1].
+        mean, std: the mean and standard deviation of the channels, on the scale [0, 1].
         title: for the progress display; None shows none.
     Returns:
         float32 (n, width), on `device`.

@@ -99,8 +99,8 @@ def accuracies_by_protocol(
     Args:
         queries: rows of length 1, float32 (Q, d).
         gallery: rows of length 1, float32 (N, d).
-        labels: of the gallery, int64 (N,), in [0, class_count).
-        truth: of the queries, int64 (Q,).
+        labels: the labels of the gallery, int64 (N,), in [0, class_count).
+        truth: the labels of the queries, int64 (Q,).
     """
     most = min(max(k for k, _ in PROTOCOLS), len(gallery))
     similarities, neighbours = nearest_rows(queries, gallery, most)

@@ -12,8 +12,8 @@ def cosine(peak: float, steps: int, warmup_steps: int = 0) -> NDArray[np.float64
 
     Args:
         peak: the highest value; without warm-up the value of step 0.
-        steps: of the whole run.
-        warmup_steps: of the rise, below `steps`.
+        steps: the number of steps of the whole run.
+        warmup_steps: the number of steps of the rise, below `steps`.
     Returns:
         float64 (steps,).
     """

@@ -9,7 +9,7 @@ def executor_for(
     """The executor behind `--engine-address`, `--device` and `--workers`.
 
     Args:
-        engine_address: of the Ray cluster; None for this machine.
+        engine_address: the address of the Ray cluster; None for this machine.
         device: the option; on a cluster, a worker takes a GPU unless the option names another kind of device.
         workers: processes of this machine, or actors of the cluster; 1 leaves their number to devices and cluster.
         process_per_device: whether each device of this machine gets a process of its own if the option names several.

@@ -85,7 +85,7 @@ def _search(
     """The pairs of the join. If there are too many pairs, the earlier result is restored.
 
     Args:
-        rows: of the store that the join searches.
+        rows: the rows of the store that the join searches.
     Raises:
         MinerError: the band holds more pairs than the limit.
     """

@@ -65,7 +65,7 @@ class Config:
         files: in order, at least one.
         pattern: a glob of their names.
         features: in the form of a card; None if readers take the types from the files.
-        num_bytes: of the rows in memory.
+        num_bytes: the size of the rows in memory.
     """
 
     name: str

@@ -32,7 +32,7 @@ def upload(
     Args:
         files: name in the folder -> {"bytes", "sha256"}.
         repository: ORG/NAME.
-        title: of the data set, for the message of the commit.
+        title: the title of the data set, for the message of the commit.
         private: whether a repository that has to be created is private.
         force: replace other files of the same names, and remove other files from the data folders.
     Raises:

@@ -108,7 +108,7 @@ def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> l
 
     Args:
         run: its folder.
-        keys: of the embedded images.
+        keys: the keys of the embedded images.
         options: kind and weights of the edges.
     Raises:
         UsageError: the run was on other images.

@@ -18,11 +18,11 @@ class Entry:
     Attributes:
         key: name, unique in the source and stable, of at most 64 characters from A-Z a-z 0-9 _ -.
         path: for people: the path below the source, or SHARD/MEMBER.
-        extension: of the original file, lower case, without the dot.
-        size_bytes: of the encoded image. Parquet does not state it; there it is the mean of the row group.
+        extension: the extension of the original file, lower case, without the dot.
+        size_bytes: the size of the encoded image. Parquet does not state it; there it is the mean of the row group.
         label: class index, if it is known.
         locator: tells the source where the bytes are; for the source alone.
-        version: of the file that holds the image, as in `FileFacts`; 0 if it is not known.
+        version: the version of the file that holds the image, as in `FileFacts`; 0 if it is not known.
     """
 
     key: str

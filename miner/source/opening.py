@@ -32,7 +32,7 @@ def open_source(spec: str, image_column: str | None = None, label_column: str | 
 
     Args:
         spec: what the user typed.
-        image_column, label_column: of Parquet files, where the user chose them; see `find_columns`.
+        image_column, label_column: the columns of Parquet files, where the user chose them; see `find_columns`.
     Raises:
         UsageError: it is none of these, or a whole data set where one of its parts has to be named.
         MinerError: it is there, but holds no usable image; or it cannot be reached.

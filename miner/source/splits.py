@@ -46,7 +46,7 @@ def folder_parts(paths: Iterable[str], no_splits: bool = False) -> FolderParts:
     every image lies in one and there are at least two.
 
     Args:
-        paths: of all images, below one folder.
+        paths: the paths of all images, below one folder.
         no_splits: the user named each folder, so no folder is a split.
     """
     splits: dict[str, list[list[str]]] = {}

@@ -24,9 +24,9 @@ class PreparedRun:
     Attributes:
         plan: every number of the run.
         images: uint8 (images, 3, canvas, canvas), on the CPU or in their files.
-        keys: of the images, by row.
-        labels: of the images, int64 (images,), -1 where unknown.
-        pairs: of the arm, among the images.
+        keys: the keys of the images, by row.
+        labels: the labels of the images, int64 (images,), -1 where unknown.
+        pairs: the pairs of the arm, among the images.
     """
 
     plan: RunPlan

@@ -51,7 +51,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     Args:
         options: as given.
         inputs: images and pairs.
-        folder: of the run.
+        folder: the folder of the run.
         start: weights for the backbone; None for random ones.
     """
     device = own_device(resolve_device(options.device))

@@ -41,7 +41,7 @@ class Survey:
         unfinished: folders of stages that were begun and not finished.
         notes: what could not be checked, for people.
         covered: files that a checksum covers.
-        size_bytes: of the covered files together.
+        size_bytes: the size of the covered files together.
     """
 
     folders: list[Folder] = field(default_factory=list)

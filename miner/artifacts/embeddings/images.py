@@ -25,9 +25,9 @@ class EmbeddedImage(NamedTuple):
 
     Attributes:
         key, path, label, extension: as in the source's `Entry`.
-        width, height: of the upright original, in pixels.
-        size_bytes: of the encoded image; the column is called `bytes`.
-        sha256: of the encoded image.
+        width, height: the width and height of the upright original, in pixels.
+        size_bytes: the size of the encoded image; the column is called `bytes`.
+        sha256: the SHA-256 of the encoded image.
     """
 
     key: str

@@ -15,7 +15,7 @@ class SourceRecord(RecordPart):
         spec: as the user named it; a path is absolute.
         images: in the source, usable or not.
         classes: names of the labels, where they are known.
-        image_column, label_column: of Parquet files, where the user chose them.
+        image_column, label_column: the columns of Parquet files, where the user chose them.
     """
 
     spec: str
@@ -59,10 +59,10 @@ class EmbeddingsManifest(StageArtifact):
 
     Attributes:
         blocks: number of files of vectors, and of metadata tables.
-        dim, dtype: of the vectors.
-        count: of vectors.
+        dim, dtype: the width and type of the vectors.
+        count: the number of vectors.
         errors: how many images could not be used, by reason.
-        precision: of the encoder.
+        precision: the precision of the encoder.
     """
 
     command: ClassVar = "miner embed SOURCE"

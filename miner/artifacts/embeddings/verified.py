@@ -47,7 +47,7 @@ def check_unchanged(data: bytes, sha256: str, path: str, spec: str) -> None:
     Args:
         data: the encoded image.
         sha256: taken when the image was embedded.
-        path, spec: of the image and of its source, for the error.
+        path, spec: the path of the image, and its source as the user named it; an error names both.
     Raises:
         MinerError: they differ.
     """

@@ -57,7 +57,7 @@ class PairsManifest(StageArtifact):
 
     Attributes:
         images: that were searched.
-        pairs: of the band, each counted once.
+        pairs: the pairs of the band, each counted once.
         duplicates: pairs above the band or of equal files.
         exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
         mutual_neighbours: k of the column `mutual`.

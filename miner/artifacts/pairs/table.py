@@ -43,8 +43,8 @@ def write_pairs(
         a, b: row numbers of the images of each pair, int64 (m,).
         similarity: cosine of each pair, float64 (m,); the table holds it as float32.
         mutual: whether each image of a pair is among the nearest neighbours of the other, bool (m,).
-        keys: of all images, by row number.
-        labels: of all images, -1 where unknown, or None.
+        keys: the keys of all images, by row number.
+        labels: the labels of all images, -1 where unknown, or None.
     """
     with pq.ParquetWriter(path, PAIR_SCHEMA, compression="zstd") as writer:
         for start, stop in blocks(len(a), _GROUP_ROWS):

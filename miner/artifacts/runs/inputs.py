@@ -26,7 +26,7 @@ class Inputs:
         usable: tables with `key` and `sha256` of the usable images; None if every image is usable.
         pairs: the table of pairs; None for a run without pairs.
         fingerprint: changes when an image or a pair changes.
-        source: of images that are not in shards.
+        source: the source of images that are not in shards.
     """
 
     origin: str

@@ -100,7 +100,7 @@ def split_labelled(
         inputs: the workspace's own images; needed without `gallery`.
         trained_on: the source of the run, as the user named it.
         gallery, test: sources that the user named.
-        test_fraction: of the gallery, held out by key where there is no test set.
+        test_fraction: the share of the gallery that is held out by key where there is no test set.
         limit: take only so many images of each side, chosen by key.
         first: take only the first so many of the workspace's own images.
     Raises:

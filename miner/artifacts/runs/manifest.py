@@ -37,8 +37,8 @@ class RunManifest(Artifact):
         pair_label_precision: share of the pairs whose labels agree; None where labels are unknown.
         uses_labels: whether the pairs were drawn by label.
         final_loss: mean over the last epoch, as are the other values.
-        final_accuracy: of the contrastive task, 0 to 1.
-        final_spread: of the features; 1 is healthy, 0 is collapse.
+        final_accuracy: the final accuracy of the contrastive task, 0 to 1.
+        final_spread: the final spread of the features; 1 is healthy, 0 is collapse.
     """
 
     command: ClassVar = "miner train"

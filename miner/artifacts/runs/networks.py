@@ -37,7 +37,7 @@ class TrainedBackbone:
     Attributes:
         module: float32 (batch, 3, image_size, image_size), normalised -> float32 (batch, width), pooled features.
         image_size: in pixels.
-        mean, std: of the channels, on the scale [0, 1].
+        mean, std: the mean and standard deviation of the channels, on the scale [0, 1].
         config: the run's config.yaml.
     """
 
@@ -88,7 +88,7 @@ def save_description(path: Path, config: Record) -> None:
     and `maxpool` as `stem` describes them (null is Identity).
 
     Args:
-        path: of the file.
+        path: the path of the file.
         config: the run's config.yaml.
     """
     _, width = build_backbone(config)

@@ -47,9 +47,9 @@ def pair_rows(inputs: Inputs, keys: list[str], limit: int | None = None, per_ima
 
     Args:
         inputs: that name the file of pairs.
-        keys: of all images, in the order of their rows.
+        keys: the keys of all images, in the order of their rows.
         limit: pairs among the first so many images only.
-        per_image: of those, most pairs that one image may be in; the most similar are kept.
+        per_image: how many pairs of one image are kept at most, the most similar ones.
     Returns:
         int64 (pairs, 2).
     Raises:

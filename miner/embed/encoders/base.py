@@ -68,10 +68,10 @@ class Encoder:
         name: as the user typed it.
         network: float32 (n, 3, crop, crop) -> (n, dim), in evaluation mode.
         preprocess: from a decoded image to the network's input.
-        licence: of the weights, as far as it is known.
+        licence: the licence of the weights, as far as it is known.
         labels_seen: labels that the weights were trained with, or "none". Such labels reach the pairs.
         layer, pool: as asked for.
-        weights_sha256: of the published weights, before batch norms are folded.
+        weights_sha256: the SHA-256 of the published weights, before batch norms are folded.
         float32_part: the part of the network that computes in float32 even if bfloat16 is asked for.
     """
 

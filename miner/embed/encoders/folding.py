@@ -27,7 +27,7 @@ def fold_batch_norms(network: nn.Module, side: int) -> nn.Module:
 
     Args:
         network: float32 (n, 3, side, side) -> any tensor, on the CPU, in evaluation mode.
-        side: of the images that it takes, in pixels.
+        side: the side of the images that it takes, in pixels.
     """
     if not any(isinstance(module, nn.BatchNorm2d) for module in network.modules()):
         return network

@@ -25,10 +25,10 @@ class Published:
     """Weights that their authors publish.
 
     Attributes:
-        url: of the file.
+        url: the URL of the file.
         paper: that describes the training.
-        licence: of the repository that publishes the file.
-        interpolation: of the authors' evaluation.
+        licence: the licence of the repository that publishes the file.
+        interpolation: the interpolation of the authors' evaluation.
         head: prefix of the projector's names in the file; "" if the file has no projector.
     """
 

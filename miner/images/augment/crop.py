@@ -41,7 +41,7 @@ def interpolation(start: Tensor, length: Tensor, canvas: int, size: int, flipped
     with antialias.
 
     Args:
-        start, length: of the part in pixels, (B,).
+        start, length: the start and length of the part in pixels, (B,).
         canvas: C, pixels of the line.
         size: S, pixels to make of the part.
         flipped: bool (B,), which samples to reverse.

@@ -14,7 +14,7 @@ class ViewSettings:
 
     Attributes:
         area: smallest and largest share of the image that a view shows.
-        jitter: of brightness, contrast, saturation and hue.
+        jitter: the strength of the jitter of brightness, contrast, saturation and hue.
         blur: shares of first and of second views that are blurred.
         solarise: shares of first and of second views that are solarised.
     """

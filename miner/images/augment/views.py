@@ -19,9 +19,9 @@ class ViewParameters:
     Attributes:
         boxes: int64 (B, 4): top, left, height and width of the crop in pixels.
         flipped: bool (B,).
-        jitter: of the colours.
+        jitter: the jitter of the colours.
         grey: bool (B,).
-        sigma: of the blur in pixels, float32 (B,); 0 without blur.
+        sigma: the sigma of the blur in pixels, float32 (B,); 0 without blur.
         solarised: bool (B,).
     """
 
@@ -47,8 +47,8 @@ class Augmentation:
 
     Attributes:
         size: side of a view in pixels.
-        mean, std: of the channels of the data set, on the scale [0, 1].
-        settings: of the views.
+        mean, std: the mean and standard deviation of the channels of the data set, on the scale [0, 1].
+        settings: the settings of the views.
     """
 
     size: int

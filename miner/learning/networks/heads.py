@@ -15,10 +15,10 @@ def mlp(
     """Linear layers with batch normalisation and an activation between them.
 
     Args:
-        widths: of the input, the hidden layers and the output.
+        widths: the widths of the input, the hidden layers and the output.
         last: layer after the last linear layer, such as a batch normalisation.
         bias: whether the last linear layer has one; the others have one if no normalisation follows.
-        activation: of the hidden layers.
+        activation: the activation of the hidden layers.
         normalised: whether there is batch normalisation at all.
     Returns:
         (batch, widths[0]) -> (batch, widths[-1]).

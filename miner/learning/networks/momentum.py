@@ -38,7 +38,7 @@ def growing_momentum(base: float, step: Tensor, steps: int) -> Tensor:
     Args:
         base: in [0, 1].
         step: int64 scalar, on the device, which then need not wait for the CPU.
-        steps: of the whole run.
+        steps: the number of steps of the whole run.
     Returns:
         float32 scalar on the device of `step`.
     """

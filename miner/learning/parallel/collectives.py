@@ -78,7 +78,7 @@ def average_step(method: nn.Module, numbers: Mapping[str, Tensor]) -> None:
 
     Args:
         method: with gradients.
-        numbers: of this process, float32 scalars.
+        numbers: the numbers of this process, float32 scalars.
     """
     gradients = [parameter.grad for parameter in method.parameters() if parameter.grad is not None]
     average_in_place([*gradients, *_running_statistics(method), *(number.detach() for number in numbers.values())])

@@ -22,7 +22,7 @@ class SimilarityHistogram:
     """Counts of similarities in `BINS` equal bins over [-1, 1].
 
     Attributes:
-        counts: of sampled pairs, int64 (BINS,).
+        counts: the counts of sampled pairs, int64 (BINS,).
         same_label: counts of the sampled pairs whose labels agree; None without labels.
         scale: pairs of the data set per sampled pair.
     """

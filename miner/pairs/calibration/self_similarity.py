@@ -90,7 +90,7 @@ def self_similarity(
     Args:
         encoder: on `device`, the CPU if not given.
         images: RGB images; read one batch at a time.
-        rng: of the augmentations.
+        rng: the generator of the augmentations.
     """
     vectors = []
     unread = iter(images)

@@ -41,7 +41,7 @@ class ApproximateEngine(ABC):
     """Proposes most of the pairs: the higher the effort, the more of them.
 
     Attributes:
-        effort: of `candidates`.
+        effort: the effort of `candidates`.
         efforts: to choose from, ascending.
     """
 

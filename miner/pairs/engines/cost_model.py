@@ -79,8 +79,8 @@ def best_cascade(
         unit_vectors: float32 (m, d), a random sample of rows, of length 1.
         images: rows of the join.
         threshold: lowest cosine of a pair.
-        dtype: of the first pass.
-        costs: of this machine.
+        dtype: the type of the first pass.
+        costs: the costs of this machine.
         count_candidates: multiplies a sketch with itself as the engine does, and counts the scores at or above a value. It is
             timed here.
         row_bytes: most bytes for the sketches of one row.

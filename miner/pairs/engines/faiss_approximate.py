@@ -30,7 +30,7 @@ class IvfEngine(ApproximateEngine):
         unit_vectors: float32 (n, d), rows of length 1 (`unit_rows`).
         threshold: lowest cosine of a pair.
         cells: number of cells; 4 sqrt(n) by default.
-        seed: of k-means.
+        seed: the seed of k-means.
     """
 
     def __init__(self, unit_vectors: NDArray[np.float32], threshold: float, cells: int | None, seed: int) -> None:
@@ -84,7 +84,7 @@ class HnswEngine(ApproximateEngine):
     Args:
         unit_vectors: float32 (n, d), rows of length 1 (`unit_rows`).
         threshold: lowest cosine of a pair.
-        links: of a row in the graph (M).
+        links: the links of a row in the graph (M).
         build_effort: candidates for the links of a row (efConstruction).
         largest_k: most neighbours of a row that the graph is asked for.
     """

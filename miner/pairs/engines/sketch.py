@@ -90,7 +90,7 @@ class Projection:
 
     Attributes:
         basis: float32 (d, p), nearly orthonormal, or None to round the rows themselves.
-        dtype: of the stored vectors.
+        dtype: the type of the stored vectors.
 
     Raises:
         ValueError: the basis is not finite, so that nothing can be bounded.

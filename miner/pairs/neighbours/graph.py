@@ -48,7 +48,7 @@ class NeighbourGraph:
         """Write `knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), into `folder`.
 
         Args:
-            folder: of the two files.
+            folder: the folder of the two files.
             parts: folder of finished blocks, which are kept if the work is interrupted.
         """
         images = len(self.vectors)

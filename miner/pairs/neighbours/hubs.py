@@ -32,7 +32,7 @@ def hubness(in_degree: Rows, k: int, keys: Sequence[str]) -> dict[str, Any]:
     Args:
         in_degree: int64 (n,), as `in_degrees` gives them; their mean is k.
         k: neighbours per image.
-        keys: of the images.
+        keys: the keys of the images.
     """
     degrees, images = np.unique(in_degree, return_counts=True)
     order = np.lexsort((np.arange(len(in_degree)), -in_degree))

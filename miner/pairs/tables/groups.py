@@ -83,7 +83,7 @@ def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | Non
 
     Args:
         pairs: number of pairs that the groups were found in.
-        labels: of all images, -1 where unknown, or None.
+        labels: the labels of all images, -1 where unknown, or None.
     """
     known = None if labels is None else labels[groups.rows]
     several = groups.sizes() > 1

@@ -28,7 +28,7 @@ class GraphArm:
 
     Attributes:
         mode: how test images join the graph.
-        hops: of smoothing.
+        hops: the number of hops of smoothing.
         edges: whether the network receives anything from neighbours.
         by_chance: whether neighbours are drawn at random.
     """
@@ -62,7 +62,7 @@ def arm_features(
 
     Args:
         features: unit rows, float32 (n + m, d).
-        options: of the network, with the seed of this repetition.
+        options: the options of the network, with the seed of this repetition.
         checkpoint: where an interrupted training continues.
     Returns:
         For smoothing, features by the share of the image itself; else one entry.

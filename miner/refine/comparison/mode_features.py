@@ -37,8 +37,8 @@ class ModeFeatures:
     """Features and labels of training and test images, on one device.
 
     Attributes:
-        labels, truth: of training and test images, int64 (n,) and (m,).
-        class_count: of all labels.
+        labels, truth: the labels of training and test images, int64 (n,) and (m,).
+        class_count: the number of classes of all labels.
         features: name and unit rows, float32 (n + m, d), training images first: inductive, transductive, as-code, raw. Each is
             computed when it is asked for.
     """
@@ -101,7 +101,7 @@ def mode_features(
     The latter are kept in `refined/modes/`, so that they are fitted once.
 
     Args:
-        workspace: of the embeddings that were refined.
+        workspace: the workspace of the embeddings that were refined.
         manifest, options: as `open_refined` gives them.
         identity: everything that decides the networks.
         force: replace the networks of another request.

@@ -24,8 +24,8 @@ def score(
 
     Args:
         candidates: features by their setting: unit rows, float32 (n + m, d), training images first.
-        labels, truth: of the n training images, and of the m test images.
-        seed: of the choice of held-out images.
+        labels, truth: the labels of the n training images, and of the m test images.
+        seed: the seed of the choice of held-out images.
     Returns:
         For `linear` and `knn`: test, validation, own (the setting of the best candidate); for `linear` also its penalty.
     """

@@ -41,7 +41,7 @@ class TrainAndTest:
     Attributes:
         features: unit rows, float32 (n + m, d), training images first.
         lists: neighbour lists.
-        labels, truth: of training and test images, int64 (n,) and (m,), of the same classes.
+        labels, truth: the labels of training and test images, int64 (n,) and (m,), of the same classes.
     """
 
     features: "FeatureRows"

@@ -41,7 +41,7 @@ class GraphBYOL(nn.Module):
 
     Args:
         network: that is trained and kept.
-        momentum: of the target, per step.
+        momentum: the momentum of the target, per step.
     """
 
     def __init__(self, network: GraphNetwork, *, momentum: float, seed: int) -> None:

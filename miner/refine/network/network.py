@@ -27,7 +27,7 @@ class Nodes:
 
     Attributes:
         features: float32 (n, width), on the CPU.
-        graph: of n nodes, with weights that are not normalised.
+        graph: the graph of n nodes, with weights that are not normalised.
     """
 
     features: FeatureRows
@@ -57,7 +57,7 @@ class GraphNetwork(nn.Module):
     of them side by side.
 
     Args:
-        width: of the input.
+        width: the width of the input.
         dim: width of each layer.
         conv: gcn, sage, gat or gin; `none` is the control without edges, linear layers.
     """

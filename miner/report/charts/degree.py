@@ -19,7 +19,7 @@ def degree_chart(degree: NDArray[np.int64], name: str = "partners") -> Markup:
 
     Args:
         degree: partners of every image, int64 (images,).
-        name: of what is counted, such as "lists".
+        name: the name of what is counted, such as "lists".
     """
     steps = degree_steps(degree)
     description = f"Images by number of {name}: " + "; ".join(f"{name}: {images:,}" for name, images in steps) + "."

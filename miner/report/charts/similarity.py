@@ -57,7 +57,7 @@ def similarity_chart(histogram: dict[str, Any], band: Band) -> Markup | None:
 
     Args:
         histogram: as `SimilarityHistogram.record` gives it.
-        band: of the pairs.
+        band: the band of the pairs.
     Returns:
         The chart; None when the histogram holds no pair.
     """

@@ -25,7 +25,7 @@ def cache_as_tar(folder: Path, name: str, split: str, arrays: Arrays) -> Path:
 
     Args:
         folder: cache folder of the data set.
-        name, split: of the data set; both are part of the file's name.
+        name, split: the name and split of the data set; both are part of the file's name.
         arrays: images and labels.
     """
     target = tar_path(folder, name, split)

@@ -46,7 +46,7 @@ def cifar10_tar(
     Args:
         folder: cache folder of this data set.
         split: "train" (50,000 images) or "test" (10,000).
-        checksums: of both splits, as in `CHECKSUMS`.
+        checksums: the checksums of both splits, as in `CHECKSUMS`.
         origins: names of the hosts and functions that fetch both splits, in the order of trial; None for the real ones.
     Raises:
         MinerError: neither host can be reached, or the images are not those of CIFAR-10.

@@ -13,7 +13,7 @@ class DataSet:
         name: in SOURCE, and of its cache folder.
         torchvision: name of its class in `torchvision.datasets`.
         urls: what that class fetches.
-        subfolder: of the download folder, where that class looks for these files.
+        subfolder: the subfolder of the download folder, where that class looks for these files.
         splits: arguments of that class, by the name of the split in SOURCE.
     """
 

@@ -43,8 +43,8 @@ def find_columns(
     else the only one that the library marked as ClassLabel.
 
     Args:
-        url: of the file, for errors.
-        schema: of the file.
+        url: the URL of the file, for errors.
+        schema: the schema of the file.
         image, label: columns that the user chose; `none` reads no labels.
         holds_images: whether the first value of a column is an image.
     Raises:

@@ -25,8 +25,8 @@ class ImageFile:
     """One file.
 
     Attributes:
-        url: of the file.
-        columns: of the images and labels.
+        url: the URL of the file.
+        columns: the columns of the images and labels.
         leaf: path of the column of image bytes in the file's own terms, such as `image.bytes`.
         footer: the metadata of the file, kept so that it is read only once.
     """
@@ -54,7 +54,7 @@ class FileRow(NamedTuple):
     Attributes:
         path: the image's file name, if the file states it.
         extension: for the image.
-        mean_bytes: of the images in the row group.
+        mean_bytes: the mean size of the images in the row group.
         label: as found.
         group, row: number of the row group, and of the row in it.
     """

@@ -31,8 +31,8 @@ class _Row(NamedTuple):
 
     Attributes:
         file: number of the file.
-        name: of the file, unique in the source.
-        number: of the row in the file.
+        name: the name of the file, unique in the source.
+        number: the number of the row in the file.
         facts: what the file says about it.
     """
 
@@ -52,7 +52,7 @@ class ParquetSource:
         spec: what the user typed.
         urls: the files, if the spec itself does not name them.
         image_column, label_column: columns that the user chose; see `find_columns`.
-        largest_group_bytes: of the images in a row group.
+        largest_group_bytes: the largest size of the images in a row group.
     Raises:
         UsageError: the image or the label column has to be named.
         MinerError: no file matches; a file is damaged, has no image column or too large a row group; files disagree on the

@@ -25,7 +25,7 @@ class ShardLimits(NamedTuple):
     Attributes:
         members: number of plain files.
         name_length: characters of a member's name.
-        unpacked_bytes: of a .tar.gz, which is held in memory.
+        unpacked_bytes: the unpacked size of a .tar.gz, which is held in memory.
     """
 
     members: int = 10_000_000

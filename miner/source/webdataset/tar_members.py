@@ -20,7 +20,7 @@ class TarMember:
 
     Attributes:
         name: as it stands in the tar; never used as a path.
-        offset, size_bytes: of the content.
+        offset, size_bytes: the offset and size of the content.
         read: gives the content, or as many bytes of it as are asked for, until the next member is asked for.
     """
 

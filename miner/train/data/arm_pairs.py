@@ -52,7 +52,7 @@ def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPa
         arm: which.
         mined: int64 (pairs, 2), rows of different images.
         labels: int64 (images,), -1 where unknown; only arms with `uses_labels` read them.
-        seed: of everything that is drawn.
+        seed: the seed of everything that is drawn.
     Raises:
         MinerError: the arm uses labels, and labels are missing or a class is too small.
     """
@@ -90,7 +90,7 @@ def shuffled_partners(mined: Tensor, generator: torch.Generator) -> Tensor:
 
     Args:
         mined: int64 (pairs, 2), rows of different images.
-        generator: of directions and the permutation.
+        generator: the generator of directions and the permutation.
     Returns:
         int64 (pairs, 2).
     """

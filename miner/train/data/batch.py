@@ -21,7 +21,7 @@ class Batch:
         generator: on the CPU, for everything random in this step.
         crops: local crops of each item, float32 (batch, 3, local size, local size) each.
         partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
-        pair_weight: of the loss of a partner, against 1 of the item's own positive.
+        pair_weight: the weight of the loss of a partner, against 1 of the item's own positive.
         known_positives: which images are no negatives of each other, on the device of the views; None if all others are negatives.
         part, parts: which part of the step this is, and how many there are. Gradients of all parts are summed before the weights
             change. What changes once a step (momentum encoders, queues, centres) does so in the first or the last part.

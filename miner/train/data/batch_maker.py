@@ -20,9 +20,9 @@ class BatchMaker:
     """Makes the batch of any step. Its random numbers depend on the seed and the step alone.
 
     Args:
-        plan: of the run.
+        plan: the plan of the run.
         images: uint8 (images, 3, canvas, canvas), on any device or in their files.
-        device: of the views.
+        device: the device of the views.
         index: which images are partners, on the CPU; needed if partners join or known positives are masked.
     Raises:
         UsageError: partners would join on several processes.

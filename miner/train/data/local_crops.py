@@ -14,7 +14,7 @@ class LocalCrops:
     """Views of small parts of the images (Caron et al. 2020, arXiv 2006.09882, section 3.3).
 
     Attributes:
-        count: of each item; even ones show the anchor, odd ones the positive.
+        count: the number of local crops of each item; even ones show the anchor, odd ones the positive.
         augment: makes one crop of each image.
     """
 

@@ -61,7 +61,7 @@ class PairIndex:
         Args:
             anchors: int64 (n,), rows of images.
             most: partners per anchor.
-            generator: of the choice.
+            generator: the generator of the choice.
         Returns:
             int64 (partners,) twice: the index into `anchors`, ascending, and the row of the partner.
         """

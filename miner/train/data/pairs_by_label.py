@@ -18,7 +18,7 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator:
         anchors: int64 (pairs,), rows of images.
         labels: int64 (images,), all known.
         precision: in [0, 1]; the number of pairs within a class is rounded.
-        generator: of partners, and of the pairs that lie within a class.
+        generator: the generator of partners, and of the pairs that lie within a class.
     Returns:
         int64 (pairs, 2), anchors and partners.
     Raises:

@@ -45,11 +45,11 @@ def run_loop(
     Several processes share each batch, and all have the same state after each step; the first of them writes.
 
     Args:
-        plan: of the run.
+        plan: the plan of the run.
         method: on `device`; it is trained in place.
         images: uint8 (images, 3, canvas, canvas), on any device or in their files.
         sampler: which images each step shows.
-        folder: of the run; metrics.jsonl, TensorBoard events and checkpoints/last.pt are written there.
+        folder: the folder of the run; metrics.jsonl, TensorBoard events and checkpoints/last.pt are written there.
         device: where to compute.
         checkpoint_interval_s: most seconds between checkpoints, for machines that take long for `checkpoint_steps`.
         index: which images are partners, if the plan needs it.

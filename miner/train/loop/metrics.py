@@ -19,7 +19,7 @@ class MetricsLog:
     """Appends lines of numbers to a JSON-lines file and to TensorBoard. The lines hold no times.
 
     Args:
-        folder: of the run; metrics.jsonl and the TensorBoard events are written there.
+        folder: the folder of the run; metrics.jsonl and the TensorBoard events are written there.
         step: steps already done. Later lines, of a run that was killed after its last checkpoint, are dropped.
     """
 

@@ -23,7 +23,7 @@ class ScheduledOptimizer:
     - adamw: torch's, betas 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
     Args:
-        plan: of the run.
+        plan: the plan of the run.
         method: whose parameters are updated.
 
     Attributes:
@@ -76,7 +76,7 @@ def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]
 
     Args:
         method: in train mode. Under autocast, the backward pass runs outside autocast, as torch recommends.
-        batch: of the whole step.
+        batch: the batch of the whole step.
         parts: how many; a divisor of the batch.
     Returns:
         Means of the loss and the metrics over the parts, without graph.

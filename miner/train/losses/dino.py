@@ -14,9 +14,9 @@ def teacher_targets(logits: Tensor, centre: Tensor, temperature: float | Tensor)
     """softmax((logits - centre) / temperature), without gradient.
 
     Args:
-        logits: of the teacher, float32 (batch, prototypes).
+        logits: the logits of the teacher, float32 (batch, prototypes).
         centre: float32 (prototypes,).
-        temperature: of the teacher, above 0 and below the student's; or a float32 scalar on the device.
+        temperature: the temperature of the teacher, above 0 and below the student's; or a float32 scalar on the device.
     Returns:
         float32 (batch, prototypes); rows sum to 1.
     """
@@ -31,7 +31,7 @@ def dino(student: Tensor, targets: Tensor, temperature: float) -> Tensor:
     Args:
         student: logits, float32 (batch, prototypes).
         targets: float32 (batch, prototypes); rows sum to 1.
-        temperature: of the student, above 0.
+        temperature: the temperature of the student, above 0.
     Returns:
         float32 scalar.
     """
@@ -47,8 +47,8 @@ def with_crops(views_loss: Tensor, crops: Sequence[Tensor], targets: Sequence[Te
     Args:
         views_loss: mean over the two pairs of views, float32 scalar.
         crops: logits of the student, n of float32 (batch, prototypes).
-        targets: of both views, float32 (batch, prototypes) each.
-        temperature: of the student, above 0.
+        targets: the targets of both views, float32 (batch, prototypes) each.
+        temperature: the temperature of the student, above 0.
     Returns:
         float32 scalar.
     """
@@ -62,7 +62,7 @@ def moved_centre(centre: Tensor, logits: Tensor, momentum: float) -> Tensor:
 
     Args:
         centre: float32 (prototypes,).
-        logits: of the teacher, all views, float32 (rows, prototypes).
+        logits: the logits of the teacher, all views, float32 (rows, prototypes).
         momentum: in [0, 1].
     Returns:
         float32 (prototypes,), without gradient.

@@ -30,7 +30,7 @@ def nnclr_logits(neighbours: Tensor, predictions: Tensor, temperature: float, ab
     `info_nce` of them is NNCLR's loss in one direction (Dwibedi et al. 2021, arXiv 2104.14548, eq. 3).
 
     Args:
-        neighbours: of one view, rows of length 1, float32 (batch, dim).
+        neighbours: the neighbours of one view, rows of length 1, float32 (batch, dim).
         predictions: from the other view, rows of length 1, float32 (batch, dim).
         temperature: above 0.
         absent: predictions that are no negatives of a neighbour, bool (batch, batch); their logits are -inf.

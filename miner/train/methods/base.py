@@ -17,7 +17,7 @@ class ParameterGroup:
     """Parameters that share a learning rate.
 
     Attributes:
-        parameters: of the group.
+        parameters: the parameters of the group.
         constant_lr: whether the learning rate stays at its peak instead of following the schedule.
     """
 
@@ -80,8 +80,8 @@ class Method(nn.Module, ABC):
         """Write what the method keeps beside backbone and projector into the folder of a run, and return the files.
 
         Args:
-            folder: of the run.
-            keys: of the images, by row.
+            folder: the folder of the run.
+            keys: the keys of the images, by row.
         """
         return []
 

@@ -24,8 +24,8 @@ class BYOL(Method):
         backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
         predictor_dim: width of the hidden layer of the predictor.
-        momentum: of the target in the first step.
-        steps: of the whole run.
+        momentum: the momentum of the target in the first step.
+        steps: the number of steps of the whole run.
     """
 
     taken: Tensor

@@ -31,15 +31,15 @@ class DINO(Method):
 
     Args:
         backbone, width, seed: see `Method`.
-        hidden_dim: of the two hidden layers of the head.
+        hidden_dim: the width of the two hidden layers of the head.
         dim: number of prototypes.
-        temperature: of the student.
+        temperature: the temperature of the student.
         teacher_temperature: lower than the student's, which sharpens the targets.
-        teacher_warmup_temperature: of the teacher in the first step; from there it rises in a straight line.
+        teacher_warmup_temperature: the temperature of the teacher in the first step; it then rises in a straight line.
         teacher_warmup_epochs: epochs until the teacher has reached `teacher_temperature`; 0 keeps it constant.
         frozen_epochs: first epochs in which the prototypes do not learn.
-        momentum: of the teacher in the first step.
-        steps, steps_per_epoch: of the whole run, and of an epoch.
+        momentum: the momentum of the teacher in the first step.
+        steps, steps_per_epoch: the steps of the whole run, and of an epoch.
     """
 
     centre: Tensor
@@ -156,8 +156,8 @@ def prototype_logits(features: Tensor, prototypes: Tensor) -> Tensor:
     """Cosines of features with every prototype.
 
     Args:
-        features: of length 1, float32 (batch, dim).
-        prototypes: of any length, float32 (count, dim).
+        features: rows of length 1, float32 (batch, dim).
+        prototypes: rows of any length, float32 (count, dim).
     Returns:
         float32 (batch, count).
     """

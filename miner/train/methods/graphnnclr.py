@@ -40,7 +40,7 @@ class GraphNNCLR(DINO):
 
     Args:
         backbone, width, seed: see `Method`.
-        images, steps_per_epoch: of the run.
+        images, steps_per_epoch: the images of the run, and the steps of an epoch.
         graph_edges: edges per image and epoch, k_e.
         graph_window: epochs whose lists are kept, w.
         graph_prior: whether the pairs of `take_index` are a prior.

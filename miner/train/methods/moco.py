@@ -30,7 +30,7 @@ class MoCo(Method):
         dim: width of the projection.
         queue_size: negatives; a multiple of the keys per step.
         momentum: m in key <- m key + (1 - m) query.
-        temperature: of the loss.
+        temperature: the temperature of the loss.
         symmetric: whether both views are queries.
     """
 

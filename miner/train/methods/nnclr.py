@@ -26,8 +26,8 @@ class NNCLR(Method):
         backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
         predictor_dim: width of the hidden layer of the predictor.
-        queue_size: of the support set; far below the number of images, or it would hold an earlier projection of each image.
-        temperature: of the loss.
+        queue_size: the size of the support set. It must be far below the number of images: otherwise it holds all of them.
+        temperature: the temperature of the loss.
     """
 
     queue: Tensor

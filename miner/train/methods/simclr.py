@@ -23,7 +23,7 @@ class SimCLR(Method):
     Args:
         backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
-        temperature: of the loss.
+        temperature: the temperature of the loss.
     """
 
     def __init__(

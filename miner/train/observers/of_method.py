@@ -10,7 +10,7 @@ class MethodObserver(Observer):
     """The numbers that `Method.observe` gives at the end of each epoch. They are for people; they decide nothing.
 
     Args:
-        labels: of the images, int64 (images,), -1 where unknown. The method looks at them here alone, never to learn.
+        labels: the labels of the images, int64 (images,), -1 where unknown. The method looks at them here alone, never to learn.
     """
 
     def __init__(self, labels: Tensor) -> None:

@@ -50,17 +50,17 @@ class RunPlan:
 
     Attributes:
         options: as given.
-        settings: of the method, by the names of its constructor's arguments.
+        settings: the settings of the method, by the names of its constructor's arguments.
         stem: first layers of a ResNet; None for a ViT.
         patch_size: side of a ViT's patches in pixels; None for a ResNet.
         image_size, canvas: sides in pixels of a view, and of the squares that the images are kept as.
-        mean, std: of the channels of the images, on the scale [0, 1]; empty until the images have been read.
+        mean, std: mean and standard deviation of the channels, on the scale [0, 1]; empty until the images have been read.
         images, pairs: how many there are; pairs are those of the arm.
         epochs: passes over the items; the last one ends with the last of `steps`.
         lr_peak: the highest learning rate.
         warmup_steps: steps in which the learning rate rises; the same number in all arms.
         norm_splits: parts of the batch that are normalised apart.
-        precision: of matrix products, fp32 or bf16.
+        precision: the precision of matrix products, fp32 or bf16.
         augmentation: how views are made, by name.
         least_area: smallest share of the image in a view, and largest share in a local crop.
         local_size: side of a local crop in pixels; 0 without local crops.

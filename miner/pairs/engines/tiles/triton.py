@@ -19,7 +19,7 @@ class TileShape:
     """The shape of the tile of one GPU program; changes the speed only.
 
     Attributes:
-        rows, columns: of the tile; powers of two, columns from 32 to 128 because one byte counts the pairs of a row.
+        rows, columns: the sides of a tile; powers of two. columns is 32 to 128, because one byte counts the pairs of a row.
         depth: dimensions that are loaded at a time, a power of two of 16 or more.
         warps, stages: Triton's `num_warps` and `num_stages`.
     """
@@ -41,7 +41,7 @@ class TritonTiles:
     """See `Tiles`. The interpreter of Triton (TRITON_INTERPRET=1) takes tensors on the CPU.
 
     Attributes:
-        shape: of the tiles; by the type of the vectors if not given.
+        shape: the shape of the tiles; by the type of the vectors if not given.
         marks_bytes: device memory for marks, one bit per score; one launch multiplies as many rows as fit.
     """
 

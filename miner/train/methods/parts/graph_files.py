@@ -21,7 +21,7 @@ def save_graphs(run: Path, keys: Sequence[str], banks: Mapping[str, NeighbourBan
 
     Args:
         run: its folder.
-        keys: of the images, by row.
+        keys: the keys of the images, by row.
         banks: by stream, teacher and student.
         per_list: edges that each list of neighbours gives.
     """

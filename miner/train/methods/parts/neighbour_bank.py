@@ -34,7 +34,7 @@ class NeighbourBank(nn.Module):
 
     Args:
         images: how many, N.
-        width: of the features.
+        width: the width of the features.
         window: lists kept per image, w.
         listed: neighbours in a list, k.
     """
@@ -63,8 +63,8 @@ class NeighbourBank(nn.Module):
         If an image occurs twice, its first row counts.
 
         Args:
-            rows: of the images, int64 (batch,).
-            features: of length 1, float32 (batch, width).
+            rows: the rows of the images, int64 (batch,).
+            features: rows of length 1, float32 (batch, width).
             epoch: from 0, int64 scalar on the device.
         Returns:
             Churn, float32 scalar: the share of neighbours that were not in the previous list of the image; 1 for a first list.
@@ -88,7 +88,7 @@ class NeighbourBank(nn.Module):
         """Candidates for a second view and their votes. The votes are sums of similarities over the lists.
 
         Args:
-            rows: of images, int64 (batch,).
+            rows: the rows of images, int64 (batch,).
         Returns:
             The `listed` candidates with most votes, int64 (batch, listed), and their votes, float32; -1 and -inf where there are
             fewer candidates.
@@ -138,7 +138,7 @@ def edge_homophily(neighbours: Tensor, labels: Tensor) -> float:
     """Share of edges that join images of equal labels, among those where both labels are known; nan without any.
 
     Args:
-        neighbours: of each image, int64 (n, k), -1 for none.
+        neighbours: the neighbours of each image, int64 (n, k), -1 for none.
         labels: int64 (n,), -1 where unknown.
     """
     theirs = torch.where(neighbours >= 0, labels[neighbours], -1)
