@@ -28,7 +28,8 @@ from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.workspace import Workspace
 from miner.pairs.band_join import BandJoin
-from miner.pairs.engines.exact_cpu import TILE_ROWS, ExactEngine
+from miner.pairs.engines.exact_cpu import ExactEngine
+from miner.pairs.engines.tile_search import TILE_ROWS
 from miner.pairs.tables.found import FoundPairs
 
 _FITTED_FROM = 25_000
@@ -40,7 +41,7 @@ def join(vectors: MemoryVectors, low: float) -> tuple[float, FoundPairs, str]:
     engine = ExactEngine(vectors, low)
     with tempfile.TemporaryDirectory() as folder:
         found = BandJoin(lambda: engine, vectors, Band(low, 1.0), 10**8).run(Path(folder))
-    passes = [sketch.vectors.shape[1] for sketch in (engine.first_sketch, engine.second_sketch) if sketch is not None]
+    passes = [sketch.vectors.shape[1] for sketch in engine.search.sketches]
     return time.perf_counter() - started, found, " then ".join(map(str, passes))
 
 

@@ -78,3 +78,19 @@ def fan(*degrees: float) -> np.ndarray:
     """Unit vectors in the plane at these angles, so that each cosine is known."""
     angles = np.radians(degrees)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+
+
+def vectors_with_ties(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    vectors = rng.normal(size=(count, dim))
+    if kind == "copies":
+        vectors = vectors[rng.integers(0, max(count // 6, 1), count)]
+    elif kind == "all equal":
+        vectors[:] = vectors[0]
+    elif kind == "grid":
+        vectors = rng.integers(-1, 2, (count, dim)).astype(float)
+    elif kind == "last bits":
+        vectors = vectors[:1] * (1 + 1e-7 * rng.integers(-2, 3, (count, dim)))
+    vectors = vectors.astype(dtype)
+    vectors[~vectors.any(axis=1), 0] = 1
+    return vectors

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.pairs.engines.sketch import Projection, Sketch, principal_directions
@@ -67,10 +69,10 @@ class _Trial:
 def best_cascade(
     unit_vectors: Tensor,
     images: int,
-    threshold: float,
+    floor: NDArray[np.float64],
     dtype: torch.dtype,
     costs: Costs,
-    count_candidates: Callable[[Sketch, float], int],
+    count_candidates: Callable[[Sketch, NDArray[np.float64]], int],
     row_bytes: float = float("inf"),
 ) -> Cascade | None:
     """The passes that promise the least time, or None where no sketch can be made, or none that holds its bound.
@@ -78,11 +80,10 @@ def best_cascade(
     Args:
         unit_vectors: float32 (m, d), a random sample of rows, of length 1.
         images: rows of the join.
-        threshold: lowest cosine of a pair.
+        floor: lowest cosine of a pair, float64 (1,), or (m,) by row: a pair is wanted if it reaches the floor of either row.
         dtype: the type of the first pass.
         costs: the costs of this machine.
-        count_candidates: multiplies a sketch with itself as the engine does, and counts the scores at or above a value. It is
-            timed here.
+        count_candidates: multiplies a sketch with itself as the engine does, and counts the candidates. It is timed here.
         row_bytes: most bytes for the sketches of one row.
     """
     dim = unit_vectors.shape[1]
@@ -90,7 +91,7 @@ def best_cascade(
     longer: list[int | None] = [*(width for width in _LONGER if width < dim), None]
     for widths in ([width for width in _SHORT if width < dim], longer):
         try:
-            fresh = _trials(unit_vectors, widths, threshold, dtype, count_candidates, row_bytes)
+            fresh = _trials(unit_vectors, widths, floor, dtype, count_candidates, row_bytes)
         except RuntimeError:  # the decomposition did not converge
             return None
         if fresh is None:
@@ -112,9 +113,9 @@ def best_cascade(
 def _trials(
     unit_vectors: Tensor,
     widths: Sequence[int | None],
-    threshold: float,
+    floor: NDArray[np.float64],
     dtype: torch.dtype,
-    count_candidates: Callable[[Sketch, float], int],
+    count_candidates: Callable[[Sketch, NDArray[np.float64]], int],
     row_bytes: float,
 ) -> list[_Trial] | None:
     """Trials of sketches of these lengths, as far as memory allows them; a length of None stands for the rows themselves.
@@ -134,23 +135,22 @@ def _trials(
         sketched = projection.sketch(block.vectors, [block])
         if not sketched.holds():
             return None
-        trials.append(_try(projection, sketched, threshold, count_candidates, width or dim))
+        trials.append(_try(projection, sketched, floor, count_candidates, width or dim))
     return trials
 
 
 def _try(
     projection: Projection,
     sketched: Sketch,
-    threshold: float,
-    count_candidates: Callable[[Sketch, float], int],
+    floor: NDArray[np.float64],
+    count_candidates: Callable[[Sketch, NDArray[np.float64]], int],
     width: int,
 ) -> _Trial:
-    lowest_score = sketched.lowest_score(threshold)
     rows = len(sketched.vectors)
     seconds = []
     for _ in range(_REPEATS):
         started = time.thread_time()
-        found = count_candidates(sketched, lowest_score)
+        found = count_candidates(sketched, floor)
         seconds.append(time.thread_time() - started)
     share = max(found - rows, 0) / (rows * (rows - 1))  # without the pairs of a row with itself
     return _Trial(projection, width, min(seconds) / rows**2, share)

@@ -22,11 +22,16 @@ Rows are projected by blocks; delta and |z| are the largest of a block for its r
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.pairs.arithmetic.cosine import ROUNDOFF
+
+Floor = TypeVar("Floor", float, NDArray[np.float64])
 
 _BF16_STEP = 2.0**-8
 _ROUND_UP = 1 + 2.0**-7
@@ -49,9 +54,9 @@ class Sketch:
     slack: float
     product_error: float
 
-    def lowest_score(self, threshold: float) -> float:
-        """The lowest product, as the device rounds it, of a pair whose cosine reaches the threshold."""
-        lowest = threshold - self.slack - self.product_error
+    def lowest_score(self, floor: Floor) -> Floor:
+        """The lowest product, as the device rounds it, of a pair whose cosine reaches a floor: one, or one for each row."""
+        lowest = floor - self.slack - self.product_error
         return lowest - (_BF16_STEP * abs(lowest) if self.vectors.dtype == torch.bfloat16 else 0.0)
 
     def scores(self, rows: slice, columns: slice) -> Tensor:

@@ -1,8 +1,8 @@
-"""The exact graph of the k nearest neighbours: FAISS proposes candidates in float32, `rescore` ranks them."""
+"""The exact graph of the k nearest neighbours: candidates in float32, which `rescore` ranks in float64."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +12,16 @@ from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.engine import Progress, Unit, committed, finished_items, run
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.engines.base import STRIP_ROWS
+from miner.pairs.neighbours.candidates import Candidates, ListRule, neighbour_lists, pruned
+from miner.pairs.neighbours.search import NeighbourSearch
 
 
 @dataclass
 class NeighbourGraph:
     """The k most similar other rows of each row, most similar first; equal similarities are ordered by row number.
+
+    `write` makes the whole graph by `NeighbourSearch`. `nearest` makes the lists of some rows by FAISS, as follows.
 
     FAISS ranks float32 scores, whose last bits depend on block sizes and threads, and it cuts ties anywhere. A score lies within
     `float32_margin` of the true cosine. So each of the k nearest rows has a score of at least the floor: the k-th best score less
@@ -28,7 +33,7 @@ class NeighbourGraph:
         vectors: as stored; they define the truth. They are read by blocks.
         k: neighbours per row; 0 < k < n, and at most `gallery_rows` for rows outside the gallery.
         gallery_rows: only the first `gallery_rows` rows can be neighbours; all rows, if not given.
-        block_rows: rows of a unit of work.
+        strip_rows: rows of a unit of work.
         gallery_block_rows: rows of the gallery that are compared at once.
         dense_scores: most scores of rows that are compared with the whole gallery at once. These three change no byte.
     """
@@ -36,7 +41,7 @@ class NeighbourGraph:
     vectors: Vectors
     k: int
     gallery_rows: int | None = None
-    block_rows: int = 4096
+    strip_rows: int = STRIP_ROWS
     gallery_block_rows: int = 1 << 15
     dense_scores: int = 1 << 22
     threads: Threads = field(default_factory=Threads, init=False)
@@ -44,30 +49,36 @@ class NeighbourGraph:
     def __post_init__(self) -> None:
         self.gallery_size = len(self.vectors) if self.gallery_rows is None else self.gallery_rows
 
-    def write(self, folder: Path, parts: Path) -> list[Path]:
+    def write(self, folder: Path, parts: Path, memory_bytes: float = float("inf")) -> list[Path]:
         """Write `knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), into `folder`.
 
         Args:
             folder: the folder of the two files.
-            parts: folder of finished blocks, which are kept if the work is interrupted.
+            parts: folder of finished strips, which are kept if the work is interrupted.
+            memory_bytes: most memory for the rows of the search.
         """
         images = len(self.vectors)
+        rule = ListRule(self.vectors, self.k)
+        search = cache(lambda: NeighbourSearch(rule, memory_bytes, threads=self.threads))
         units = [
             Unit(
                 id=f"{start:09d}",
-                outputs=(parts / f"ids-{start:09d}.npy", parts / f"sims-{start:09d}.npy"),
-                work=partial(self._write_block, start, stop),
+                outputs=(parts / f"candidates-{start:09d}.npy",),
+                work=partial(_write_strip, search, start, stop),
                 items=stop - start,
             )
-            for start, stop in blocks(images, self.block_rows)
+            for start, stop in blocks(images, self.strip_rows)
         ]
         with Progress("neighbours", images, "rows", finished_items(units)) as progress:
             run(units, progress=progress)
-        paths = [folder / "knn_ids.npy", folder / "knn_sims.npy"]
-        for number, path in enumerate(paths):
-            with committed(path) as unfinished:
-                _join_blocks([unit.files[number] for unit in units], unfinished, (images, self.k))
-        return paths
+        strips = [np.load(unit.files[0], mmap_mode="r") for unit in units]
+        with committed(folder / "knn_ids.npy") as ids_path, committed(folder / "knn_sims.npy") as similarities_path:
+            ids = np.lib.format.open_memmap(ids_path, "w+", np.dtype(np.int64), (images, self.k))
+            similarities = np.lib.format.open_memmap(similarities_path, "w+", np.dtype(np.float32), (images, self.k))
+            for start, stop in blocks(images, self.strip_rows):
+                found = pruned((_rows_of(strip, start, stop) for strip in strips), rule, self.threads)
+                ids[start:stop], similarities[start:stop] = neighbour_lists(found, start, stop, rule, self.threads)
+        return [folder / "knn_ids.npy", folder / "knn_sims.npy"]
 
     def nearest(self, start: int, stop: int) -> tuple[Rows, NDArray[np.float64]]:
         """Neighbours of the rows in [start, stop): ids int64 (m, k) and cosines float64 (m, k)."""
@@ -126,20 +137,13 @@ class NeighbourGraph:
         best = order[starts[:, None] + np.arange(self.k)]
         return ids[best], similarity[best]
 
-    def _write_block(self, start: int, stop: int, ids_path: Path, similarities_path: Path) -> None:
-        ids, similarities = self.nearest(start, stop)
-        arrays: list[tuple[Path, NDArray[np.generic]]] = [(ids_path, ids), (similarities_path, similarities)]
-        for path, array in arrays:
-            with path.open("wb") as stream:
-                np.save(stream, array.astype(np.float32) if array.dtype == np.float64 else array)
+
+def _write_strip(search: Callable[[], NeighbourSearch], start: int, stop: int, path: Path) -> None:
+    with path.open("wb") as stream:
+        np.save(stream, search().candidates(start, stop))
 
 
-def _join_blocks(blocks: list[Path], path: Path, shape: tuple[int, int]) -> None:
-    whole: NDArray[np.generic] | None = None
-    start = 0
-    for block in blocks:
-        part = np.load(block)
-        if whole is None:
-            whole = np.lib.format.open_memmap(path, "w+", part.dtype, shape)
-        whole[start : start + len(part)] = part
-        start += len(part)
+def _rows_of(strip: Candidates, start: int, stop: int) -> Candidates:
+    """The candidates of the rows in [start, stop), of candidates in ascending order of their rows."""
+    low, high = np.searchsorted(strip["row"], [start, stop])
+    return strip[low:high]

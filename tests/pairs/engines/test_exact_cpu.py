@@ -30,8 +30,7 @@ def test_planned_sketch_finds_all_pairs_and_few_candidates(tmp_path) -> None:
     vectors = clustered(3000, 256).astype(np.float16)
     threshold = 0.9
     engine = ExactEngine(MemoryVectors(vectors), threshold, least_rows_to_sketch=0)
-    sketch = engine.first_sketch
-    assert sketch is not None
+    sketch = engine.search.sketches[0]
     found = band_join(engine, vectors, threshold).run(tmp_path / "sketched")
     assert listed(found) == listed(faiss_pairs(vectors, threshold, tmp_path / "reference")) != []
     everything = slice(len(vectors))

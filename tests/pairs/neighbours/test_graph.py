@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.arithmetic.cosine import rescore
+from miner.pairs.neighbours.candidates import Candidates
 from miner.pairs.neighbours.graph import NeighbourGraph
-from tests.pairs.vectors import brute_force
+from miner.pairs.neighbours.search import NeighbourSearch
+from tests.pairs.vectors import brute_force, vectors_with_ties
 
 
 def neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -24,22 +26,6 @@ def sorted_neighbours(vectors: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
     np.fill_diagonal(cosines, -np.inf)
     ids = np.argsort(-cosines, axis=1, kind="stable")[:, :k]
     return ids, np.take_along_axis(cosines, ids, axis=1)
-
-
-def vectors_with_ties(kind: str, count: int, dim: int, dtype: str, seed: int) -> np.ndarray:
-    rng = np.random.default_rng(seed)
-    vectors = rng.normal(size=(count, dim))
-    if kind == "copies":
-        vectors = vectors[rng.integers(0, max(count // 6, 1), count)]
-    elif kind == "all equal":
-        vectors[:] = vectors[0]
-    elif kind == "grid":
-        vectors = rng.integers(-1, 2, (count, dim)).astype(float)
-    elif kind == "last bits":
-        vectors = vectors[:1] * (1 + 1e-7 * rng.integers(-2, 3, (count, dim)))
-    vectors = vectors.astype(dtype)
-    vectors[~vectors.any(axis=1), 0] = 1
-    return vectors
 
 
 @settings(max_examples=150, deadline=None)
@@ -70,18 +56,27 @@ def test_ties_that_faiss_cuts_are_compared_with_all_rows() -> None:
     np.testing.assert_array_equal(similarities, wanted[1])
 
 
-@pytest.mark.parametrize(
-    ("block_rows", "gallery_block_rows", "dense_scores"), [(7, 50, 1), (64, 3, 3000), (1000, 20, 1), (30, 1000, 3000)]
-)
-def test_block_sizes_change_no_byte(tmp_path, block_rows, gallery_block_rows, dense_scores) -> None:
+@pytest.mark.parametrize("strip_rows", [7, 64, 1000])
+def test_strip_sizes_change_no_byte(tmp_path, strip_rows) -> None:
     vectors = np.concatenate([vectors_with_ties(kind, 60, 9, "float16", 1) for kind in ("random", "copies", "grid")])
     whole = NeighbourGraph(MemoryVectors(vectors), 5).write(tmp_path / "whole", tmp_path / "parts")
-    sizes = {"block_rows": block_rows, "gallery_block_rows": gallery_block_rows, "dense_scores": dense_scores}
-    blocks = NeighbourGraph(MemoryVectors(vectors), 5, **sizes).write(tmp_path / "blocks", tmp_path / "more parts")
-    assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in blocks]
-    ids, similarities = (np.load(path) for path in blocks)
+    strips = NeighbourGraph(MemoryVectors(vectors), 5, strip_rows=strip_rows).write(
+        tmp_path / "strips", tmp_path / "more"
+    )
+    assert [path.read_bytes() for path in whole] == [path.read_bytes() for path in strips]
+    ids, similarities = (np.load(path) for path in strips)
     assert (ids.dtype, ids.shape, similarities.dtype, similarities.shape) == (np.int64, (180, 5), np.float32, (180, 5))
     np.testing.assert_array_equal(ids, sorted_neighbours(vectors, 5)[0])
+
+
+@pytest.mark.parametrize(("gallery_block_rows", "dense_scores"), [(50, 1), (3, 3000), (20, 1), (1000, 3000)])
+def test_sizes_of_the_faiss_search_change_nothing(gallery_block_rows, dense_scores) -> None:
+    vectors = np.concatenate([vectors_with_ties(kind, 60, 9, "float16", 1) for kind in ("random", "copies", "grid")])
+    sizes = {"gallery_block_rows": gallery_block_rows, "dense_scores": dense_scores}
+    ids, similarities = NeighbourGraph(MemoryVectors(vectors), 5, **sizes).nearest(0, len(vectors))
+    wanted = sorted_neighbours(vectors, 5)
+    np.testing.assert_array_equal(ids, wanted[0])
+    np.testing.assert_array_equal(similarities, wanted[1])
 
 
 @pytest.mark.parametrize("threads", [1, 2, 5])
@@ -103,16 +98,20 @@ def test_thread_counts_change_no_byte(tmp_path, threads) -> None:
     np.testing.assert_array_equal(np.load(tmp_path / "knn_sims.npy"), similarities.astype(np.float32))
 
 
-def test_finished_blocks_are_not_searched_again(tmp_path) -> None:
+def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
     vectors = vectors_with_ties("random", 40, 5, "float32", 0)
-    whole = NeighbourGraph(MemoryVectors(vectors), 3, block_rows=10)
-    before = [path.read_bytes() for path in whole.write(tmp_path, tmp_path / "parts")]
-    (tmp_path / "parts" / "sims-000000020.npy").unlink()
+    graph = NeighbourGraph(MemoryVectors(vectors), 3, strip_rows=10)
+    before = [path.read_bytes() for path in graph.write(tmp_path, tmp_path / "parts")]
+    (tmp_path / "parts" / "candidates-000000020.npy").unlink()
     searched = []
-    again = NeighbourGraph(MemoryVectors(vectors), 3, block_rows=10)
-    nearest = again.nearest
-    again.nearest = lambda start, stop: (searched.append(start), nearest(start, stop))[1]
-    assert [path.read_bytes() for path in again.write(tmp_path, tmp_path / "parts")] == before
+    candidates = NeighbourSearch.candidates
+
+    def watched(search: NeighbourSearch, start: int, stop: int) -> Candidates:
+        searched.append(start)
+        return candidates(search, start, stop)
+
+    monkeypatch.setattr(NeighbourSearch, "candidates", watched)
+    assert [path.read_bytes() for path in graph.write(tmp_path, tmp_path / "parts")] == before
     assert searched == [20]
 
 

@@ -1,0 +1,144 @@
+"""A lower bound of the k-th similarity of each row, before all rows have been compared.
+
+Rows are put into cells around a few centres. The others in the two cells nearest to a row are ranked by short sketches, and the
+best of them are measured in float32. The k-th best of *some* others is never above the k-th best of *all* others, so the bound
+holds however well the cells fit; only the speed of the search depends on it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from miner.artifacts.embeddings.vectors import Rows, blocks
+from miner.pairs.arithmetic.sampled_products import products_at
+from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.engines.sketch import principal_directions
+from miner.pairs.neighbours.candidates import ListRule
+
+_CELL_ROWS = 400  # a cell holds about so many rows, or several lists
+_LISTS_PER_CELL = 8
+_PROBED_CELLS = 2
+_SKETCH_DIMS, _CENTRE_DIMS = 255, 128
+_SAMPLE_ROWS = 4096
+_ROWS_PER_CENTRE, _ROUNDS = 64, 4
+_CHUNK_ROWS = 2048
+
+Units = Callable[[Rows], Tensor]
+
+
+def row_floors(rule: ListRule, units: Units, dtype: torch.dtype, threads: Threads) -> NDArray[np.float64]:
+    """A cosine that the k-th most similar other of each row reaches; -inf where nothing is known.
+
+    Args:
+        rule: what the lists are.
+        units: float32 rows of length 1, by their numbers in ascending order.
+        dtype: in which sketches are multiplied.
+        threads: that share the work.
+    Returns:
+        float64 (n,).
+    """
+    count = len(rule.vectors)
+    short = _short_rows(count, units, dtype, threads)
+    cells = _Cells(short, max(1, count // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)))
+    width = rule.k + max(4, rule.k // 2)
+    others = torch.full((count, _PROBED_CELLS, width), -1, dtype=torch.int32)
+    scores = torch.full(others.shape, -torch.inf)
+
+    def probe(cell: int) -> None:
+        """Rank the members of a cell for the rows that look into it."""
+        members, (rows, turns) = cells.members(cell), cells.visitors(cell)
+        found = (short[rows] @ short[members].T).float()
+        found[rows[:, None] == members] = -torch.inf
+        best, places = found.topk(min(width, len(members)), dim=1)
+        others[rows, turns, : best.shape[1]] = members[places].int()
+        scores[rows, turns, : best.shape[1]] = best
+
+    for _ in threads.map(probe, range(cells.count)):
+        pass
+    best = scores.flatten(1).topk(width, dim=1)
+    chosen = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1).numpy()
+    floors = np.full(count, -np.inf)
+
+    def measure(rows: Rows) -> None:
+        """The k-th score of rows that lie in neighbouring cells, so that they share most of their others."""
+        rows = np.sort(rows)
+        places, columns = np.nonzero(chosen[rows] >= 0)
+        found = chosen[rows][places, columns]
+        wanted, right = np.unique(found, return_inverse=True)
+        measured = products_at(units(rows), units(wanted), places, right)
+        counts = rule.possible(rows[places], found, measured) & rule.certain(measured)
+        kept = np.full((len(rows), width), -np.inf)
+        kept[places, columns] = np.where(counts, measured, -np.inf)
+        floors[rows] = np.partition(kept, width - rule.k, axis=1)[:, width - rule.k] - rule.margin
+
+    for _ in threads.map(measure, (cells.order[start:stop] for start, stop in blocks(count, _CHUNK_ROWS))):
+        pass
+    return floors
+
+
+def _short_rows(count: int, units: Units, dtype: torch.dtype, threads: Threads) -> Tensor:
+    """Rows along the directions that hold most of their energy: (n, p) of the dtype."""
+    draw = np.random.default_rng(0)
+    sample = units(np.sort(draw.choice(count, min(_SAMPLE_ROWS, count), replace=False)))
+    directions = principal_directions(sample, min(_SKETCH_DIMS, sample.shape[1]))
+    short = torch.empty(count, directions.shape[1], dtype=dtype)
+
+    def project(block: tuple[int, int]) -> None:
+        short[slice(*block)] = (units(np.arange(*block)) @ directions).to(dtype)
+
+    for _ in threads.map(project, blocks(count, _CHUNK_ROWS)):
+        pass
+    return short
+
+
+class _Cells:
+    """Rows by the centres that they are nearest to.
+
+    Attributes:
+        count: of the cells.
+        order: all rows, cell after cell, int64 (n,).
+    """
+
+    def __init__(self, short: Tensor, count: int) -> None:
+        self.count = count
+        rows = F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)
+        centres = _centres(rows, count)
+        probed = min(_PROBED_CELLS, count)
+        near = torch.cat([(part @ centres.T).topk(probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)])
+        members = near[:, 0].argsort(stable=True)
+        self.order = members.numpy()
+        self._members = _split(members, near[:, 0], count)
+        visits = near.flatten().argsort(stable=True)
+        self._visits = _split(visits, near.flatten(), count)
+        self._probed = probed
+
+    def members(self, cell: int) -> Tensor:
+        """The rows of a cell."""
+        return self._members[cell]
+
+    def visitors(self, cell: int) -> tuple[Tensor, Tensor]:
+        """The rows that look into a cell, and whether it is their first cell (0) or second (1)."""
+        visits = self._visits[cell]
+        return visits // self._probed, visits % self._probed
+
+
+def _split(items: Tensor, cells: Tensor, count: int) -> Sequence[Tensor]:
+    """Items that are sorted by their cell, one tensor for each cell."""
+    return torch.split(items, torch.bincount(cells, minlength=count).tolist())
+
+
+def _centres(rows: Tensor, count: int) -> Tensor:
+    """Spherical k-means on a sample: unit rows, float32 (count, p)."""
+    draw = torch.Generator().manual_seed(0)
+    centres = rows[torch.randperm(len(rows), generator=draw)[:count]]
+    sample = rows[torch.randperm(len(rows), generator=draw)[: count * _ROWS_PER_CENTRE]]
+    for _ in range(_ROUNDS):
+        nearest = (sample @ centres.T).argmax(dim=1)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, sample)
+        used = torch.bincount(nearest, minlength=count) > 0
+        centres = torch.where(used[:, None], F.normalize(sums, dim=1), centres)
+    return centres

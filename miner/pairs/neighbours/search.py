@@ -1,0 +1,70 @@
+"""The exact search for neighbours on a CPU: tiles of rows, and for each row a floor that few of its others reach.
+
+A pair of rows (x, y) matters if its cosine reaches the floor of x or that of y (`floors.py`). Every tile is multiplied once, for
+the rows on both of its sides, and a pair becomes a candidate of each row whose floor it reaches.
+"""
+
+import numpy as np
+
+from miner.artifacts.embeddings.vectors import blocks
+from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.engines.cost_model import Cascade
+from miner.pairs.engines.tile_search import LEAST_ROWS_TO_SKETCH, TILE_ROWS, Tile, TileSearch
+from miner.pairs.neighbours.candidates import Candidates, ListRule, candidates, pruned
+from miner.pairs.neighbours.floors import row_floors
+
+# Candidates of a tile beyond this many per row are pruned at once.
+_MOST_PER_ROW = 128
+
+
+class NeighbourSearch:
+    """Proposes candidates for the lists of all rows.
+
+    Args:
+        rule: what the lists are.
+        memory_bytes, cascade, threads, tile_rows, least_rows_to_sketch: as of `ExactEngine`.
+
+    Raises:
+        MinerError: a vector is zero or not finite.
+    """
+
+    def __init__(
+        self,
+        rule: ListRule,
+        memory_bytes: float = float("inf"),
+        cascade: Cascade | None = None,
+        threads: Threads | None = None,
+        tile_rows: int = TILE_ROWS,
+        least_rows_to_sketch: int = LEAST_ROWS_TO_SKETCH,
+    ) -> None:
+        self.rule = rule
+        self.search = TileSearch(rule.vectors, memory_bytes, threads or Threads(), tile_rows)
+        self.search.load()
+        floors = row_floors(rule, self.search.take, self.search.dtype, self.search.threads)
+        if cascade is None and len(rule.vectors) >= least_rows_to_sketch:
+            cascade = self.search.threads.start(lambda: self.search.plan(floors)).result()
+        self.search.prepare(floors, cascade)
+
+    def candidates(self, start: int, stop: int) -> Candidates:
+        """The candidates that pairs (a, b) with a in [start, stop) and a < b make, for both rows, by row."""
+        search = self.search
+        strip = search.rows(start, stop)
+        tiles = [
+            Tile(start + low, strip[low:high], start + low + left, start + low + right)
+            for low, high in blocks(stop - start, search.tile_rows)
+            for left, right in blocks(len(search.vectors) - start - low, search.tile_rows)
+        ]
+        return pruned(search.threads.map(self._candidates, tiles), self.rule, search.threads)
+
+    def _candidates(self, tile: Tile) -> Candidates:
+        rows, columns, scores = self.search.reached(tile)
+        rows, columns = rows + tile.top, columns + tile.left
+        possible = self.rule.possible(rows, columns, scores)
+        rows, columns, scores = rows[possible], columns[possible], scores[possible]
+        down, across = (scores >= self.search.lowest[side] for side in (rows, columns))
+        found = (
+            candidates(rows[down], columns[down], scores[down]),
+            candidates(columns[across], rows[across], scores[across]),
+        )
+        many = len(rows) > _MOST_PER_ROW * self.search.tile_rows
+        return pruned(found, self.rule, None) if many else np.concatenate(found)

@@ -1,0 +1,114 @@
+"""The exact search for neighbours against a float64 sort of all cosines: ties, any passes, tiles and strips, near-duplicates."""
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from miner.artifacts.embeddings.vectors import FileVectors, MemoryVectors, VectorFile
+from miner.pairs.arithmetic.cosine import unit_rows
+from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.engines.cost_model import Cascade
+from miner.pairs.engines.sketch import Projection, principal_directions
+from miner.pairs.neighbours.candidates import NOBODY, ListRule, neighbour_lists, pruned
+from miner.pairs.neighbours.floors import row_floors
+from miner.pairs.neighbours.search import NeighbourSearch
+from tests.pairs.vectors import brute_force, clustered, vectors_with_ties
+
+THREADS = Threads(2)
+KINDS = st.sampled_from(["random", "copies", "all equal", "grid", "last bits"])
+
+
+def lists(rule: ListRule, strip_rows: int, **settings) -> tuple[np.ndarray, np.ndarray]:
+    count = len(rule.vectors)
+    search = NeighbourSearch(rule, threads=THREADS, **settings)
+    strips = [search.candidates(start, min(start + strip_rows, count)) for start in range(0, count, strip_rows)]
+    return neighbour_lists(pruned(strips, rule, THREADS), 0, count, rule, THREADS)
+
+
+def wanted_lists(rule: ListRule) -> tuple[np.ndarray, np.ndarray]:
+    """By a stable sort of all cosines; what is no neighbour sorts last and becomes nobody."""
+    cosines = brute_force(rule.vectors.read(0, len(rule.vectors)))
+    np.fill_diagonal(cosines, -np.inf)
+    cosines[cosines > rule.high] = -np.inf
+    if rule.copies is not None:
+        cosines[rule.copies[:, None] == rule.copies] = -np.inf
+    ids = np.argsort(-cosines, axis=1, kind="stable")[:, : rule.k]
+    best = np.take_along_axis(cosines, ids, axis=1)
+    return np.where(best == -np.inf, NOBODY, ids), np.where(best == -np.inf, np.nan, best)
+
+
+def passes(vectors: np.ndarray, dims: int | None, dtype: torch.dtype, second: bool) -> Cascade | None:
+    """Sketches along so many directions, or of the rows themselves (0), or none."""
+    if dims is None:
+        return None
+    basis = principal_directions(torch.from_numpy(unit_rows(vectors)), dims) if 0 < dims < vectors.shape[1] else None
+    return Cascade(Projection(basis, dtype), Projection(basis, torch.float32) if second else None)
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    kind=KINDS,
+    count=st.integers(2, 90),
+    dim=st.sampled_from([2, 3, 17, 256]),
+    stored=st.sampled_from(["float16", "float32"]),
+    seed=st.integers(0, 2**16),
+    tile_rows=st.sampled_from([5, 16, 200]),
+    strip_rows=st.sampled_from([7, 40, 100]),
+    dims=st.sampled_from([None, 0, 1, 2]),
+    dtype=st.sampled_from([torch.bfloat16, torch.float32]),
+    second=st.booleans(),
+    data=st.data(),
+)
+def test_lists_equal_a_float64_sort(
+    kind, count, dim, stored, seed, tile_rows, strip_rows, dims, dtype, second, data
+) -> None:
+    vectors = vectors_with_ties(kind, count, dim, stored, seed)
+    rule = ListRule(MemoryVectors(vectors), data.draw(st.integers(1, count - 1)))
+    found = lists(rule, strip_rows, cascade=passes(vectors, dims, dtype, second), tile_rows=tile_rows)
+    for mine, theirs in zip(found, wanted_lists(rule), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+@settings(max_examples=100, deadline=None)
+@given(kind=KINDS, count=st.integers(2, 70), seed=st.integers(0, 2**16), data=st.data())
+def test_near_duplicates_and_copies_are_left_out_first(kind, count, seed, data) -> None:
+    vectors = vectors_with_ties(kind, count, 17, "float32", seed)
+    cosines = brute_force(vectors)
+    high = data.draw(
+        st.one_of(st.sampled_from(sorted(set(cosines.ravel()))), st.floats(-1, 1))
+    )  # also exactly on a cosine
+    copies = np.random.default_rng(seed).integers(0, count, count) if data.draw(st.booleans()) else None
+    rule = ListRule(MemoryVectors(vectors), data.draw(st.integers(1, count - 1)), high, copies)
+    for mine, theirs in zip(lists(rule, 30, tile_rows=16), wanted_lists(rule), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_rows_that_do_not_fit_give_the_same_lists(tmp_path) -> None:
+    vectors = clustered(3000, 64).astype(np.float16)
+    np.save(tmp_path / "vectors.npy", vectors)
+    file = VectorFile(tmp_path / "vectors.npy", len(vectors), np.load(tmp_path / "vectors.npy", mmap_mode="r").offset)
+    stored = FileVectors((file,), 64, np.dtype(np.float16))
+    rule, short = ListRule(MemoryVectors(vectors), 7), ListRule(stored, 7)
+    whole = lists(rule, 1000, tile_rows=256, least_rows_to_sketch=0)
+    parts = lists(short, 1000, tile_rows=256, least_rows_to_sketch=0, memory_bytes=0)
+    for mine, theirs in zip(parts, whole, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_floors_are_reached_and_close() -> None:
+    vectors = clustered(5000, 64).astype(np.float16)
+    rule = ListRule(MemoryVectors(vectors), 5)
+    units = torch.from_numpy(unit_rows(vectors))
+    floors = row_floors(rule, lambda rows: units[rows], torch.float32, THREADS)
+    cosines = (units.double() @ units.double().T).numpy()
+    np.fill_diagonal(cosines, -np.inf)
+    fifth = np.sort(cosines, axis=1)[:, -5]
+    assert (floors <= fifth).all()
+    assert np.median(fifth - floors) < 0.02
+
+
+def test_candidates_are_few() -> None:
+    vectors = clustered(5000, 64).astype(np.float16)
+    search = NeighbourSearch(ListRule(MemoryVectors(vectors), 5), threads=THREADS, least_rows_to_sketch=0)
+    assert len(search.candidates(0, 5000)) < 20 * 5000
