@@ -20,8 +20,8 @@ from miner.pairs.append import continued, vectors_seen, with_known
 from miner.pairs.band_join import BandJoin
 from miner.pairs.engines.approximate import ApproximateSearch
 from miner.pairs.engines.base import FloodError
-from miner.pairs.engines.tile_search import least_bytes
 from miner.pairs.engines.select import engine_maker
+from miner.pairs.engines.tile_search import least_bytes
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
