@@ -79,7 +79,7 @@ def pruned(parts: Iterable[Candidates], rule: ListRule, threads: Threads | None)
     return np.sort(np.concatenate([found[~crowded], settled]), order="row", kind="stable")
 
 
-def neighbour_lists(found: Candidates, first: int, last: int, rule: ListRule, threads: Threads | None) -> Lists:
+def ranked_lists(found: Candidates, first: int, last: int, rule: ListRule, threads: Threads | None) -> Lists:
     """The lists of the rows in [first, last), of all their candidates.
 
     Returns:

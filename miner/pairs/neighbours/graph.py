@@ -13,7 +13,7 @@ from miner.engine import Progress, Unit, committed, finished_items, run
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
-from miner.pairs.neighbours.candidates import Candidates, ListRule, neighbour_lists, pruned
+from miner.pairs.neighbours.candidates import Candidates, ListRule, pruned, ranked_lists
 from miner.pairs.neighbours.search import NeighbourSearch
 
 
@@ -77,7 +77,7 @@ class NeighbourGraph:
             similarities = np.lib.format.open_memmap(similarities_path, "w+", np.dtype(np.float32), (images, self.k))
             for start, stop in blocks(images, self.strip_rows):
                 found = pruned((_rows_of(strip, start, stop) for strip in strips), rule, self.threads)
-                ids[start:stop], similarities[start:stop] = neighbour_lists(found, start, stop, rule, self.threads)
+                ids[start:stop], similarities[start:stop] = ranked_lists(found, start, stop, rule, self.threads)
         return [folder / "knn_ids.npy", folder / "knn_sims.npy"]
 
     def nearest(self, start: int, stop: int) -> tuple[Rows, NDArray[np.float64]]:

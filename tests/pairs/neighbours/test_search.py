@@ -10,7 +10,7 @@ from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.sketch import Projection, principal_directions
-from miner.pairs.neighbours.candidates import NOBODY, ListRule, neighbour_lists, pruned
+from miner.pairs.neighbours.candidates import NOBODY, ListRule, pruned, ranked_lists
 from miner.pairs.neighbours.floors import row_floors
 from miner.pairs.neighbours.search import NeighbourSearch
 from tests.pairs.vectors import brute_force, clustered, vectors_with_ties
@@ -23,7 +23,7 @@ def lists(rule: ListRule, strip_rows: int, **settings) -> tuple[np.ndarray, np.n
     count = len(rule.vectors)
     search = NeighbourSearch(rule, threads=THREADS, **settings)
     strips = [search.candidates(start, min(start + strip_rows, count)) for start in range(0, count, strip_rows)]
-    return neighbour_lists(pruned(strips, rule, THREADS), 0, count, rule, THREADS)
+    return ranked_lists(pruned(strips, rule, THREADS), 0, count, rule, THREADS)
 
 
 def wanted_lists(rule: ListRule) -> tuple[np.ndarray, np.ndarray]:
