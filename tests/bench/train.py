@@ -4,7 +4,7 @@
 
 Ours is the whole run with its files, data path and `--precision`, timed from the beginning of one step to that of another, within
 one epoch. lightly is its own data set, transforms, heads and losses (lightly_peer.py) behind torch's DataLoader with worker
-processes. Both compute with as many threads, on batches as large; widths, queue and optimiser are the same. All sides take
+processes. Both compute with as many threads, on batches as large; widths, queue and optimizer are the same. All sides take
 turns, `--turns` times; a ratio is the median of the ratios of the turns.
 
 ours_auto       the precision that `miner train` chooses here

@@ -113,8 +113,7 @@ def fit(
     steps = options.epochs * per_epoch
     done = load_checkpoint(checkpoint, model, optimizer)
     views = [
-        _ViewMaker(number, view, network.conv, options, batch_size, device)
-        for number, view in enumerate((first, second))
+        _ViewMaker(side, view, network.conv, options, batch_size, device) for side, view in enumerate((first, second))
     ]
     outcome: dict[str, Any] = {}
     saved_at = time.monotonic()

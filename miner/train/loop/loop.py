@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from miner.engine import Progress, Record
 from miner.images.canvases import Canvases
@@ -40,9 +41,7 @@ def run_loop(
     index: PairIndex | None = None,
     observers: Sequence[Observer] = (),
 ) -> Record:
-    """Train from the last checkpoint, if there is one, to the last step.
-
-    Several processes share each batch, and all have the same state after each step; the first of them writes.
+    """Train from the last checkpoint, if any, to the last step. All processes have the same state; the first of them writes.
 
     Args:
         plan: the plan of the run.
@@ -61,59 +60,72 @@ def run_loop(
         MinerError: the loss was not finite three times in a row, or in the last step.
     """
     checkpoint = folder / "checkpoints" / "last.pt"
-    optimizer = ScheduledOptimizer(plan, method)
-    make_batch = BatchMaker(plan, images, device, index)
+    optimizer, make_batch = ScheduledOptimizer(plan, method), BatchMaker(plan, images, device, index)
     done = load_checkpoint(checkpoint, method, optimizer.optimizer, observers)
     make_batch.look_ahead(sampler, done)
     if done:
         print(f"continuing from step {done:,} of {plan.steps:,}", file=sys.stderr)
-    guard = LossGuard(plan)
-    precision = torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bf16")
-    saved_at = time.monotonic()
-    watch, shown = Stopwatch(device), ""
+    guard, watch = LossGuard(plan), Stopwatch(device)
+    saved_at, shown = time.monotonic(), ""
     method.train()
     with (
         nullcontext() if rank() else MetricsLog(folder, done) as metrics,
         Progress("train", plan.steps * plan.batch_size, "items", finished=done * plan.batch_size) as progress,
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
-        for step in range(done, plan.steps):
-            epoch, position = divmod(step, plan.steps_per_epoch)
-            if position == 0 or step == done:
-                batches = sampler.epoch(epoch)
-            watch.lap("rest")
-            optimizer.prepare(step)
-            lr = float(optimizer.lrs[step])
-            anchors, sampled = batches[position]
-            positives = method.choose_positives(anchors, sampled, generator_for(plan.options.seed, "positives", step))
-            batch = make_batch((anchors, positives), step)
-            watch.lap("data")
-            # Stochastic depth draws from torch's own generators.
-            with precision, seeded(plan.options.seed, "layers", step, rank()):
-                outcome = sum_gradients(method, batch, plan.options.accumulate)
-            average_step(method, outcome)
-            outcome |= optimizer.apply()
-            watch.lap("learn")
-
-            guard.check_previous(step + 1, lr, outcome["loss"])
-            last = step + 1 == plan.steps
-            epoch_ends = position + 1 == plan.steps_per_epoch or last
-            if metrics and ((step + 1) % LOG_STEPS == 0 or epoch_ends):
-                numbers = {name: finite(value.item()) for name, value in outcome.items()}
-                for observer in observers if epoch_ends else ():
-                    found = observer.on_epoch_end(step + 1, epoch + 1, method)
-                    numbers |= {name: finite(value) for name, value in found.items()}
-                line = {"step": step + 1, "epoch": epoch + 1, "lr": finite(lr), **numbers}
+        for step, rows in enumerate(sampler.batches(done, plan.steps), done + 1):
+            outcome = _learn(plan, method, optimizer, make_batch, step - 1, rows, watch)
+            lr, last = float(optimizer.lrs[step - 1]), step == plan.steps
+            guard.check_previous(step, lr, outcome["loss"])
+            epoch_ends = step % plan.steps_per_epoch == 0 or last
+            if metrics and (step % LOG_STEPS == 0 or epoch_ends):
                 measured = _measured(progress.rate, watch.share("data", _LAPS), device)
-                metrics.add(line, measured)
+                metrics.add(_line(plan, step, lr, outcome, observers if epoch_ends else (), method), measured)
                 shown = f", {100 * measured['data_wait']:.0f} % data, {measured['peak_memory_mb']:,.0f} MB"
-            due = (step + 1) % plan.options.checkpoint_steps == 0 or time.monotonic() - saved_at > checkpoint_interval_s
+            due = step % plan.options.checkpoint_steps == 0 or time.monotonic() - saved_at > checkpoint_interval_s
             if (due or last) and guard.check_now() and metrics:
                 metrics.sync()
-                save_checkpoint(checkpoint, step + 1, method, optimizer.optimizer, observers)
+                save_checkpoint(checkpoint, step, method, optimizer.optimizer, observers)
                 saved_at = time.monotonic()
             progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{shown}")
         return _measured(progress.rate, watch.share_of_all("data", _LAPS), device)
+
+
+def _learn(
+    plan: RunPlan,
+    method: Method,
+    optimizer: ScheduledOptimizer,
+    make_batch: BatchMaker,
+    step: int,
+    rows: Tensor,
+    watch: Stopwatch,
+) -> dict[str, Tensor]:
+    """Update the method by one step, from 0, on the batch of these rows, int64 (2, batch). Returns what the method tells."""
+    watch.lap("rest")
+    optimizer.prepare(step)
+    anchors, sampled = rows
+    positives = method.choose_positives(anchors, sampled, generator_for(plan.options.seed, "positives", step))
+    batch = make_batch((anchors, positives), step)
+    watch.lap("data")
+    precision = torch.autocast(batch.first.device.type, torch.bfloat16, enabled=plan.precision == "bf16")
+    # Stochastic depth draws from torch's own generators.
+    with precision, seeded(plan.options.seed, "layers", step, rank()):
+        outcome = sum_gradients(method, batch, plan.options.accumulate)
+    average_step(method, outcome)
+    outcome |= optimizer.apply()
+    watch.lap("learn")
+    return outcome
+
+
+def _line(
+    plan: RunPlan, step: int, lr: float, outcome: dict[str, Tensor], observers: Sequence[Observer], method: Method
+) -> Record:
+    """The numbers of a step, from 1, and of the observers."""
+    epoch = (step - 1) // plan.steps_per_epoch + 1
+    numbers = {name: value.item() for name, value in outcome.items()}
+    for observer in observers:
+        numbers |= observer.on_epoch_end(step, epoch, method)
+    return {"step": step, "epoch": epoch, **{name: finite(value) for name, value in {"lr": lr, **numbers}.items()}}
 
 
 def _measured(items_per_s: float, data_wait: float, device: torch.device) -> Record:

@@ -1,4 +1,4 @@
-"""Self-supervised methods. A method owns everything but the data, the optimiser and the loop."""
+"""Self-supervised methods. A method owns everything but the data, the optimizer and the loop."""
 
 from miner.train.methods.base import Method
 from miner.train.methods.build import build_method
