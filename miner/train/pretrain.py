@@ -23,8 +23,8 @@ from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
 from miner.train.loop.metrics import METRICS_FILE, read_metrics
 from miner.train.methods import Method, build_method
+from miner.train.observers.base import MethodObserver
 from miner.train.observers.knn import KnnObserver, labelled_part
-from miner.train.observers.of_method import MethodObserver
 from miner.train.observers.rankme import RankMeObserver
 from miner.train.prepare import PreparedRun, prepare_run
 from miner.train.settings.announcements import announcements
@@ -49,9 +49,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     """Do all the work of a run, or what is left of it.
 
     Args:
-        options: as given.
         inputs: images and pairs.
-        folder: the folder of the run.
         start: weights for the backbone; None for random ones.
     """
     device = own_device(resolve_device(options.device))

@@ -20,7 +20,6 @@ class BatchMaker:
     """Makes the batch of any step. Its random numbers depend on the seed and the step alone.
 
     Args:
-        plan: the plan of the run.
         images: uint8 (images, 3, canvas, canvas), on any device or in their files.
         device: the device of the views.
         index: which images are partners, on the CPU; needed if partners join or known positives are masked.

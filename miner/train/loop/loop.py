@@ -44,12 +44,10 @@ def run_loop(
     """Train from the last checkpoint, if any, to the last step. All processes have the same state; the first of them writes.
 
     Args:
-        plan: the plan of the run.
         method: on `device`; it is trained in place.
         images: uint8 (images, 3, canvas, canvas), on any device or in their files.
         sampler: which images each step shows.
         folder: the folder of the run; metrics.jsonl, TensorBoard events and checkpoints/last.pt are written there.
-        device: where to compute.
         checkpoint_interval_s: most seconds between checkpoints, for machines that take long for `checkpoint_steps`.
         index: which images are partners, if the plan needs it.
         observers: measure the method at the end of each epoch; their numbers join the metrics.

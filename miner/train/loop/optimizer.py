@@ -23,7 +23,6 @@ class ScheduledOptimizer:
     - adamw: torch's, betas 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv 1711.05101).
 
     Args:
-        plan: the plan of the run.
         method: whose parameters are updated.
 
     Attributes:

@@ -80,7 +80,6 @@ class Method(nn.Module, ABC):
         """Write what the method keeps beside backbone and projector into the folder of a run, and return the files.
 
         Args:
-            folder: the folder of the run.
             keys: the keys of the images, by row.
         """
         return []

@@ -37,7 +37,6 @@ def build_method(plan: RunPlan, start: Path | None = None) -> Method:
     """The method of a plan before the first step, on the CPU.
 
     Args:
-        plan: the plan of the run.
         start: weights for the backbone and its momentum encoder; None for random ones. Heads always start from random weights.
     Raises:
         MinerError: the weights do not fit the backbone.

@@ -21,11 +21,9 @@ class BYOL(Method):
     momentum of the target grows to 1 along half a cosine.
 
     Args:
-        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
         predictor_dim: width of the hidden layer of the predictor.
         momentum: the momentum of the target in the first step.
-        steps: the number of steps of the whole run.
     """
 
     taken: Tensor

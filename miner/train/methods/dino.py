@@ -30,7 +30,6 @@ class DINO(Method):
     is ahead.
 
     Args:
-        backbone, width, seed: see `Method`.
         hidden_dim: the width of the two hidden layers of the head.
         dim: number of prototypes.
         temperature: the temperature of the student.
@@ -39,7 +38,6 @@ class DINO(Method):
         teacher_warmup_epochs: epochs until the teacher has reached `teacher_temperature`; 0 keeps it constant.
         frozen_epochs: first epochs in which the prototypes do not learn.
         momentum: the momentum of the teacher in the first step.
-        steps, steps_per_epoch: the steps of the whole run, and of an epoch.
     """
 
     centre: Tensor

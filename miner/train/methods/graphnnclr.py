@@ -39,12 +39,10 @@ class GraphNNCLR(DINO):
     Loss and teacher are DINO's. Only an item of an image with itself gets a neighbour; the item of a mined pair does not change.
 
     Args:
-        backbone, width, seed: see `Method`.
         images, steps_per_epoch: the images of the run, and the steps of an epoch.
         graph_edges: edges per image and epoch, k_e.
         graph_window: epochs whose lists are kept, w.
         graph_prior: whether the pairs of `take_index` are a prior.
-        of_dino: see `DINO`.
     """
 
     def __init__(

@@ -26,11 +26,9 @@ class MoCo(Method):
     could move to one point to lower the first losses; a short run does not recover from that.
 
     Args:
-        backbone, width, seed: see `Method`.
         dim: width of the projection.
         queue_size: negatives; a multiple of the keys per step.
         momentum: m in key <- m key + (1 - m) query.
-        temperature: the temperature of the loss.
         symmetric: whether both views are queries.
     """
 

@@ -23,11 +23,9 @@ class NNCLR(Method):
     the place of its neighbour. The projector has two layers, as usual for small images, where the authors use three.
 
     Args:
-        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
         predictor_dim: width of the hidden layer of the predictor.
         queue_size: the size of the support set. It must be far below the number of images: otherwise it holds all of them.
-        temperature: the temperature of the loss.
     """
 
     queue: Tensor

@@ -21,9 +21,7 @@ class SimCLR(Method):
     The projector also normalises its output, as the authors' code does.
 
     Args:
-        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
-        temperature: the temperature of the loss.
     """
 
     def __init__(

@@ -18,7 +18,6 @@ class SimSiam(Method):
     The learning rate of the predictor does not decay (table 1).
 
     Args:
-        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
         predictor_dim: width of the hidden layer of the predictor, a narrow one.
     """

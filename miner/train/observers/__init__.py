@@ -1,1 +1,1 @@
-"""What looks at a run after each epoch without changing it: RankMe, kNN accuracy, neighbour agreement."""
+"""Measurements after each epoch that do not change the run: RankMe, kNN accuracy, the method's own numbers."""

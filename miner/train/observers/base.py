@@ -1,21 +1,23 @@
-"""What looks at a method when an epoch ends. The loop calls it, logs what it says, and knows nothing else of it."""
+"""Observers measure a method when an epoch ends. The loop calls them and logs their numbers, and knows nothing else of them."""
 
 from abc import ABC, abstractmethod
 from typing import Any
+
+from torch import Tensor
 
 from miner.train.methods import Method
 
 
 class Observer(ABC):
-    """Measures a method without changing it; what it must not forget is in its state dict, which is in the checkpoint."""
+    """Measures a method without changing it. Its state dict is part of the checkpoint."""
 
     @abstractmethod
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
         """Measure.
 
         Args:
-            step, epoch: how many have been done, from 1.
-            method: in train mode, and left so.
+            step, epoch: how many are done, from 1.
+            method: in train mode, which must not change.
         Returns:
             Numbers for the metrics, by name; none in an epoch that is not measured.
         """
@@ -25,5 +27,19 @@ class Observer(ABC):
         return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved state; one that keeps none gets an empty one."""
+        """Continue from a saved state."""
         assert not state
+
+
+class MethodObserver(Observer):
+    """The metrics that a method measures by itself, with `Method.observe`. They are for people; they decide nothing.
+
+    Args:
+        labels: the labels of the images, int64 (images,), -1 where unknown. The method sees them here alone, never to learn.
+    """
+
+    def __init__(self, labels: Tensor) -> None:
+        self.labels = labels
+
+    def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
+        return method.observe(self.labels)

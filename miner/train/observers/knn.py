@@ -29,9 +29,7 @@ class KnnObserver(Observer):
     It is what `miner eval knn` measures with k = 200 and T = 0.1.
 
     Args:
-        plan: the plan of the run.
         found: gallery and test images.
-        device: where to compute.
     """
 
     def __init__(self, plan: RunPlan, found: LabelledSplit, device: torch.device) -> None:
@@ -99,7 +97,6 @@ def labelled_part(inputs: Inputs, limit: int | None) -> LabelledSplit:
     or a part of the images that is held out by key.
 
     Args:
-        inputs: the inputs of the run.
         limit: images of the run, the first ones; None for all.
     Raises:
         MinerError: the images have no labels, or too few.

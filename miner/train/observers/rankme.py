@@ -37,9 +37,7 @@ class RankMeObserver(Observer):
     number of images bounds the rank, so only runs with equally many images compare.
 
     Args:
-        plan: the plan of the run.
         images: uint8 (images, 3, canvas, canvas), on any device or in their files; the backbone sees the centre of the canvas.
-        device: where to compute.
     """
 
     def __init__(self, plan: RunPlan, images: Canvases, device: torch.device) -> None:

@@ -28,7 +28,6 @@ def find_initial_weights(asked: str | None, workspace: Workspace, folder: Path) 
 
     Args:
         asked: the name of a run of the workspace, the folder of a run, or a file of weights.
-        workspace: the workspace of the run.
         folder: the folder of the run that will start.
     Raises:
         UsageError: there is no such file, its run has not finished, or it is the run itself.

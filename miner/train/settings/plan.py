@@ -49,7 +49,6 @@ class RunPlan:
     """Everything that decides a run. An option is used as it was given, unless the plan has a number in its place.
 
     Attributes:
-        options: as given.
         settings: the settings of the method, by the names of its constructor's arguments.
         stem: first layers of a ResNet; None for a ViT.
         patch_size: side of a ViT's patches in pixels; None for a ResNet.
@@ -129,7 +128,6 @@ def make_plan(
     """The plan for images that are still to be read.
 
     Args:
-        options: as given.
         images, pairs: how many there are; pairs are those of the arm.
         mined: number of mined pairs, which decides how many steps any arm takes.
         side: typical short side of the images in pixels.

@@ -17,7 +17,6 @@ def with_partners(batch: Batch, loss: PairLoss) -> Tensor:
     mean over anchors of [l(first, own second) + weight x sum over partners of l(first, partner)]; the anchor is encoded once.
 
     Args:
-        batch: the batch of the step.
         loss: mean loss of some first views, each with one second view; called with the rows of both.
     Returns:
         float32 scalar.

@@ -13,7 +13,6 @@ class TwoEmbeddings(Method):
     """A backbone and a projector of two layers, whose last has no offset. The authors use three layers of 8,192 on ImageNet.
 
     Args:
-        backbone, width, seed: see `Method`.
         hidden_dim, dim: widths of the projector.
     """
 
