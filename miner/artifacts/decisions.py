@@ -32,9 +32,7 @@ class Decision(BaseModel):
     """One line of the file. Unknown fields are ignored.
 
     Attributes:
-        key_a, key_b: keys of the two images.
         decision: answer of the reviewer; `undo` takes back the previous answer of this reviewer to this pair.
-        reviewer: name of the person.
         time: ISO 8601, in UTC.
         similarity: cosine of the pair.
         slice: lowest and highest similarity of the slice that the pair was drawn from.

@@ -10,13 +10,10 @@ from miner.errors import MinerError
 
 
 def read_columns(path: Path, columns: Sequence[str], made_by: str, schema: pa.Schema | None = None) -> pa.Table:
-    """Columns of a Parquet file, in this order.
+    """Columns of a Parquet file, in this order, cast to the types of the schema.
 
     Args:
-        path: the path of the file.
-        columns: their names.
         made_by: the command that makes the file; the error message names it.
-        schema: types to cast the columns to; as the file has them if None.
     Raises:
         MinerError: the file is missing or damaged, lacks a column, or has one of another type.
     """

@@ -72,12 +72,7 @@ class Stage:
         return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
 
     def finish(self, record: Record, files: Iterable[Path]) -> Record:
-        """Write manifest.json with the record and the checksum of each file, after which the stage is done.
-
-        Args:
-            record: what the stage found.
-            files: all files that it made, in its folder.
-        """
+        """Write manifest.json with what the stage found and the checksum of each file; then the stage is done."""
         digests = {str(path.relative_to(self.folder)): file_record(path) for path in sorted(files)}
         return write_manifest(self.folder, self.request, digests, record)
 
@@ -102,12 +97,7 @@ class GrowingStage(Stage):
         return manifest.at(self.folder / "manifest.json") or manifest.at(self.folder / _PREVIOUS)
 
     def begin_growth(self, earlier: Artifact, remove_new: Callable[[], None]) -> None:
-        """Make the folder ready to continue an earlier result.
-
-        Args:
-            earlier: its manifest.
-            remove_new: removes what another request has added to it.
-        """
+        """Make the folder ready to continue an earlier result; `remove_new` removes what another request has added."""
         if read_json(self.folder / "request.json") != self.request:
             remove_new()
         write_json(self.folder / _PREVIOUS, earlier.record)
@@ -127,14 +117,7 @@ class GrowingStage(Stage):
 
 
 def write_manifest(folder: AnyPath, request: Record, digests: Mapping[str, Record], record: Record) -> Record:
-    """Write manifest.json, after which a stage is done; returns the manifest.
-
-    Args:
-        folder: the folder of the stage.
-        request: all that decides the bytes of its files.
-        digests: `file_record` of each file, by its name below the folder.
-        record: what else there is to say.
-    """
+    """Write manifest.json, after which a stage is done; returns the manifest. `digests` holds the `file_record` by file."""
     manifest = {"miner_version": __version__, "request": request, "files": dict(digests), **record}
     manifest = write_signed(folder / "manifest.json", manifest)
     (folder / "request.json").unlink(missing_ok=True)

@@ -16,43 +16,30 @@ from miner.machine.environment import environment
 DEFAULT_WORKSPACE = Path("datasets_out/default")
 
 
+class _Below:
+    """An attribute of a workspace: the path of this name below its root."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, workspace: "Workspace", owner: type) -> Path:
+        return workspace.root / self.name
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A folder with everything that the stages make of one source."""
 
     root: Path
 
-    @property
-    def embeddings(self) -> Path:
-        return self.root / "embeddings"
-
-    @property
-    def calibration(self) -> Path:
-        return self.root / "calibration.json"
-
-    @property
-    def pairs(self) -> Path:
-        return self.root / "pairs"
-
-    @property
-    def shards(self) -> Path:
-        return self.root / "shards"
-
-    @property
-    def report(self) -> Path:
-        return self.root / "report"
-
-    @property
-    def review(self) -> Path:
-        return self.root / "review"
-
-    @property
-    def published(self) -> Path:
-        return self.root / "publish"
-
-    @property
-    def graph(self) -> Path:
-        return self.root / "graph"
+    embeddings = _Below("embeddings")
+    calibration = _Below("calibration.json")
+    pairs = _Below("pairs")
+    shards = _Below("shards")
+    report = _Below("report")
+    review = _Below("review")
+    published = _Below("publish")
+    graph = _Below("graph")
 
     @property
     def refined(self) -> "Workspace":

@@ -203,7 +203,7 @@ def _finish(record: Record, stage: GrowingStage) -> Record:
     import pyarrow.parquet as pq
 
     from miner.artifacts.embeddings import store
-    from miner.artifacts.embeddings.images import UnusableImage, error_table
+    from miner.artifacts.embeddings.images import ERROR_SCHEMA, UnusableImage, table_of_rows
     from miner.engine import committed
 
     folder, numbers = stage.folder, range(record["blocks"])
@@ -223,7 +223,7 @@ def _finish(record: Record, stage: GrowingStage) -> Record:
             f"({_common(reasons)}). A pair needs two. Check that the files are images; nothing was kept."
         )
     with committed(merged) as partial_file:
-        pq.write_table(error_table(list(errors.values())), partial_file)
+        pq.write_table(table_of_rows(list(errors.values()), ERROR_SCHEMA), partial_file)
     manifest = stage.finish(
         {**record, "dim": shapes[0][1], "count": count, "errors": dict(reasons.most_common())},
         [merged, *vectors, *(store.metadata_path(folder, number) for number in numbers)],

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.images import EmbeddedImage, UnusableImage, error_table, metadata_table
+from miner.artifacts.embeddings.images import ERROR_SCHEMA, METADATA_SCHEMA, EmbeddedImage, UnusableImage, table_of_rows
 from miner.embed.batch_size import default_batch_size, measured_rates
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
@@ -136,8 +136,8 @@ class Worker:
         parts = [part for part in vectors if len(part)]
         with vectors_file.open("wb") as stream:
             np.save(stream, np.concatenate(parts or [np.empty((0, dim))]).astype(self.options.dtype))
-        pq.write_table(error_table(errors), errors_file)
-        pq.write_table(metadata_table(rows), metadata_file)
+        pq.write_table(table_of_rows(errors, ERROR_SCHEMA), errors_file)
+        pq.write_table(table_of_rows(rows, METADATA_SCHEMA), metadata_file)
 
     def vectors(self, pixels: torch.Tensor) -> VectorArray:
         """Unit vectors float32 (n, dim) of images uint8 (n, crop, crop, 3) in host memory."""

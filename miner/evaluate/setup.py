@@ -6,9 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledSplit, split_labelled
+from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE
 from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, starting_backbone
 from miner.engine import Record
 from miner.evaluate.options import EvaluateOptions

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerprint, finished_items, run
 from miner.export.options import ExportOptions

@@ -2,8 +2,8 @@
 
 import math
 
-from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage_folder import GrowingStage

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.errors import MinerError

@@ -7,8 +7,8 @@ from pathlib import PurePath
 from typing import Any, Self
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions

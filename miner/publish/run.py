@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from miner import __version__
-from miner.artifacts.published import PublishedManifest
+from miner.artifacts.manifests import PublishedManifest
 from miner.artifacts.stage_folder import Stage, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Record, Result, Unit, file_record, fingerprint, finished_items, json_bytes, run

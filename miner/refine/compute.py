@@ -9,10 +9,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.images import error_table
+from miner.artifacts.embeddings.images import ERROR_SCHEMA, table_of_rows
 from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
-from miner.artifacts.runs.files import GRAPH_FILES, NODES_FILE, STREAMS
-from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE, STREAMS, RunManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, committed, write_bytes
 from miner.errors import UsageError
@@ -68,7 +67,7 @@ def _write_embeddings(folder: Path, vectors: NDArray[np.float32], store: Embeddi
     """Write vectors in blocks of the same sizes as in the store, its metadata, and an empty list of errors; the files."""
     errors = folder / "errors.parquet"
     with committed(errors) as partial:
-        pq.write_table(error_table([]), partial)
+        pq.write_table(table_of_rows([], ERROR_SCHEMA), partial)
     files, start = [errors], 0
     for block in range(store.manifest.blocks):
         metadata = metadata_path(store.folder, block)

@@ -4,7 +4,7 @@ import shutil
 from functools import partial
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.refined import RefinedManifest
+from miner.artifacts.manifests import RefinedManifest
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace, workspace_flag

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.graph_table import GraphManifest
+from miner.artifacts.manifests import CalibrationRecord, GraphManifest, RefinedManifest, ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.runs.manifest import RunManifest
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.stage_folder import request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, file_record, fingerprint, read_json

@@ -9,13 +9,14 @@ import torch
 import yaml
 from torch import Tensor
 
-from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE
 from miner.artifacts.runs.inputs import Inputs
-from miner.artifacts.runs.networks import save_backbone, save_description, save_projector
+from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE
+from miner.artifacts.runs.networks import save_description, save_projector
 from miner.engine import Record, write_bytes
 from miner.engine.heap import keep_freed_memory
 from miner.images.canvases import to_device
 from miner.learning.checkpoint import previous
+from miner.learning.networks.weights import save_weights
 from miner.learning.parallel.collectives import own_device, rank
 from miner.machine.device import resolve_device
 from miner.train.data.pair_index import PairIndex
@@ -95,7 +96,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     record = {**_record(run, inputs, folder), **run.pairs.facts(run.labels)}
     if knn is not None:
         method.backbone.load_state_dict(knn.best_weights)
-        save_backbone(folder / BEST_FILE, method.backbone)
+        save_weights(folder / BEST_FILE, method.backbone)
         files.append(folder / BEST_FILE)
         record["online_knn"] = knn.record()
     previous(folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
@@ -103,7 +104,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
 
 
 def _save(method: Method, folder: Path, config: Record) -> list[Path]:
-    save_backbone(folder / BACKBONE_FILE, method.backbone)
+    save_weights(folder / BACKBONE_FILE, method.backbone)
     save_description(folder / DESCRIPTION_FILE, config)
     files = [folder / BACKBONE_FILE, folder / DESCRIPTION_FILE]
     if (projector := method.projector()) is not None:

@@ -8,11 +8,10 @@ from pathlib import Path
 import pytest
 
 from miner.artifacts.artifact import Artifact, StageArtifact
-from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.manifests import CalibrationRecord, ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.runs.manifest import RunManifest
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError

@@ -6,16 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.decisions import read_decisions
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.manifests import CalibrationRecord, PublishedManifest, RefinedManifest, ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.published import PublishedManifest
-from miner.artifacts.refined import RefinedManifest
 from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.export.options import ExportOptions

@@ -37,7 +37,7 @@ from miner.train import pretrain as training
 from miner.train.settings.options import TrainOptions
 
 SIDE = 32
-CIFAR10 = Inputs("source", "cifar10", "cifar10", classes=None, usable=None, pairs=None, fingerprint="")
+CIFAR10 = Inputs("source", "cifar10", "cifar10", fingerprint="")
 
 
 def ours(method: str, stem: str, precision: str, given: argparse.Namespace) -> float:

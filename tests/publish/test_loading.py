@@ -15,7 +15,7 @@ import pytest
 import webdataset
 import yaml
 
-from miner.artifacts.shards import ShardsManifest
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed

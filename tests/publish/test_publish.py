@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.export.options import ExportOptions

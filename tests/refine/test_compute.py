@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.runs.files import GRAPH_FILES
+from miner.artifacts.runs.manifest import GRAPH_FILES
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.refine.compute import read_views

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from miner.artifacts.runs.files import BACKBONE_FILE, GRAPH_FILES, TEACHER_FILE
+from miner.artifacts.runs.manifest import BACKBONE_FILE, GRAPH_FILES, TEACHER_FILE
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder

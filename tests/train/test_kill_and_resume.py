@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from miner.artifacts.runs.files import GRAPH_FILES
+from miner.artifacts.runs.manifest import GRAPH_FILES
 from tests.train.mini_workspace import write_shards
 
 COMMAND = [

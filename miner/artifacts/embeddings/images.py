@@ -24,10 +24,8 @@ class EmbeddedImage(NamedTuple):
     """An image that has a vector: one row of the metadata table.
 
     Attributes:
-        key, path, label, extension: as in the source's `Entry`.
         width, height: the width and height of the upright original, in pixels.
         size_bytes: the size of the encoded image; the column is called `bytes`.
-        sha256: the SHA-256 of the encoded image.
     """
 
     key: str
@@ -59,16 +57,7 @@ def embedded_images(table: pa.Table) -> list[EmbeddedImage]:
     return [EmbeddedImage(*row) for row in zip(*columns, strict=True)]
 
 
-def metadata_table(images: Sequence[EmbeddedImage]) -> pa.Table:
-    """The metadata table of images, in order."""
-    return _table(images, METADATA_SCHEMA)
-
-
-def error_table(images: Sequence[UnusableImage]) -> pa.Table:
-    """The error table of images, in order."""
-    return _table(images, ERROR_SCHEMA)
-
-
-def _table(rows: Sequence[EmbeddedImage] | Sequence[UnusableImage], schema: pa.Schema) -> pa.Table:
+def table_of_rows(rows: Sequence[EmbeddedImage] | Sequence[UnusableImage], schema: pa.Schema) -> pa.Table:
+    """The metadata table (`METADATA_SCHEMA`) or the error table (`ERROR_SCHEMA`), in the order of the rows."""
     columns: list[tuple[object, ...]] = list(zip(*rows, strict=True)) or [()] * len(schema)
     return pa.table([pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)], schema)

@@ -13,13 +13,10 @@ class SourceRecord(RecordPart):
 
     Attributes:
         spec: as the user named it; a path is absolute.
-        images: in the source, usable or not.
-        classes: names of the labels, where they are known.
         image_column, label_column: the columns of Parquet files, where the user chose them.
     """
 
     spec: str
-    images: int
     classes: list[str] | None = None
     image_column: str | None = None
     label_column: str | None = None
@@ -59,10 +56,7 @@ class EmbeddingsManifest(StageArtifact):
 
     Attributes:
         blocks: number of files of vectors, and of metadata tables.
-        dim, dtype: the width and type of the vectors.
-        count: the number of vectors.
-        errors: how many images could not be used, by reason.
-        precision: the precision of the encoder.
+        errors: number of images that could not be used, by reason.
     """
 
     command: ClassVar = "miner embed SOURCE"

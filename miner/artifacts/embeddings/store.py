@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.embeddings.vectors import FileVectors, VectorFile
+from miner.artifacts.embeddings.vectors import FileVectors, VectorFile, blocks
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
@@ -43,7 +43,6 @@ class EmbeddingStore:
     """A finished `embeddings/` folder. Opening checks the shapes, loading checks the numbers.
 
     Attributes:
-        manifest: manifest of the folder.
         metadata: one row per vector, columns of `METADATA_SCHEMA`.
         stored: the vectors on disk, in row order.
 
@@ -122,11 +121,9 @@ def check_vectors(vectors: NDArray[np.floating], where: str) -> None:
     infinite, anything = _EXPONENT_BITS[vectors.dtype.name]
     bits = vectors.view(f"u{vectors.dtype.itemsize}")
     usable = np.empty(len(vectors), bool)
-    for start in range(0, len(vectors), 8192):
-        rows = bits[start : start + 8192]
-        usable[start : start + 8192] = ((rows & infinite) != infinite).all(axis=1) & ((rows & anything) != 0).any(
-            axis=1
-        )
+    for start, stop in blocks(len(vectors), 8192):
+        rows = bits[start:stop]
+        usable[start:stop] = ((rows & infinite) != infinite).all(axis=1) & ((rows & anything) != 0).any(axis=1)
     bad = np.flatnonzero(~usable)
     if len(bad):
         raise MinerError(

@@ -22,9 +22,7 @@ class Vectors(Protocol):
     def dtype(self) -> np.dtype[np.floating]: ...
 
     @property
-    def in_memory(self) -> bool:
-        """Whether the vectors lie in memory."""
-        ...
+    def in_memory(self) -> bool: ...
 
     def __len__(self) -> int: ...
 
@@ -126,24 +124,12 @@ class FileVectors:
         )
 
 
-@dataclass(frozen=True)
 class ChosenVectors:
     """The vectors in some rows of other vectors. The row numbers ascend."""
 
-    whole: Vectors
-    rows: Rows
-
-    @property
-    def dim(self) -> int:
-        return self.whole.dim
-
-    @property
-    def dtype(self) -> np.dtype[np.floating]:
-        return self.whole.dtype
-
-    @property
-    def in_memory(self) -> bool:
-        return self.whole.in_memory
+    def __init__(self, whole: Vectors, rows: Rows) -> None:
+        self.whole, self.rows = whole, rows
+        self.dim, self.dtype, self.in_memory = whole.dim, whole.dtype, whole.in_memory
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -157,15 +143,10 @@ class ChosenVectors:
 
 def _fill(rows: NDArray[np.floating], file: VectorFile, start: int) -> None:
     """Read consecutive rows of a file."""
-    with file.path.open("rb", buffering=0) as stream:
+    with file.path.open("rb") as stream:
         stream.seek(file.header_bytes + start * rows.shape[1] * rows.itemsize)
-        view = memoryview(rows.view(np.uint8).data).cast("B")
-        done = 0
-        while done < len(view):
-            count = stream.readinto(view[done:])
-            if not count:
-                raise OSError(f"{file.path} ends early")
-            done += count
+        if stream.readinto(rows.view(np.uint8).data) != rows.nbytes:
+            raise OSError(f"{file.path} ends early")
 
 
 def blocks(count: int, rows: int) -> Sequence[tuple[int, int]]:

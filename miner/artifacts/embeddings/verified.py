@@ -42,12 +42,8 @@ class VerifiedSource:
 
 
 def check_unchanged(data: bytes, sha256: str, path: str, spec: str) -> None:
-    """Compare the bytes of an image with its checksum.
+    """Compare the encoded bytes of an image of the source `spec` with the checksum of its embedding.
 
-    Args:
-        data: the encoded image.
-        sha256: taken when the image was embedded.
-        path, spec: the path of the image, and its source as the user named it; an error names both.
     Raises:
         MinerError: they differ.
     """

@@ -4,12 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest, SourceRecord
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import read_pairs
-from miner.artifacts.shards import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import fingerprint
 from miner.errors import MinerError
+from miner.source import open_source
+from miner.source.base import source_fingerprint
 
 _IMAGE_TABLE = "images.parquet"
 
@@ -22,20 +24,18 @@ class Inputs:
         origin: "shards" or "source".
         spec: the source as the user named it when it was embedded.
         location: what to open to read the images.
-        classes: class names, if the manifest names them.
+        fingerprint: changes when an image or a pair changes.
         usable: tables with `key` and `sha256` of the usable images; None if every image is usable.
         pairs: the table of pairs; None for a run without pairs.
-        fingerprint: changes when an image or a pair changes.
-        source: the source of images that are not in shards.
     """
 
     origin: str
     spec: str
     location: str
-    classes: list[str] | None
-    usable: list[Path] | None
-    pairs: Path | None
     fingerprint: str
+    classes: list[str] | None = None
+    usable: list[Path] | None = None
+    pairs: Path | None = None
     source: SourceRecord | None = None
 
 
@@ -82,7 +82,6 @@ def _embedded(workspace: Workspace, embeddings: EmbeddingsManifest, with_pairs: 
         origin="source",
         spec=embeddings.source.spec,
         location=embeddings.source.spec,
-        classes=None,
         usable=[workspace.embeddings / name for name in sorted(metadata)],
         pairs=workspace.pairs / "pairs.parquet" if with_pairs else None,
         fingerprint=fingerprint([metadata, pair_files.get("pairs.parquet")]),
@@ -96,19 +95,8 @@ def named_source(name: str) -> Inputs:
     Raises:
         MinerError: the source cannot be opened.
     """
-    from miner.source import open_source
-    from miner.source.base import source_fingerprint
-
     source = open_source(name)
-    return Inputs(
-        origin="source",
-        spec=source.spec,
-        location=source.spec,
-        classes=None,
-        usable=None,
-        pairs=None,
-        fingerprint=source_fingerprint(source.entries),
-    )
+    return Inputs("source", source.spec, source.spec, source_fingerprint(source.entries))
 
 
 def check_shards_are_current(inputs: Inputs, workspace: Workspace) -> None:

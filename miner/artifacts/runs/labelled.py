@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from miner.engine import Record
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
+from miner.source.base import source_fingerprint
 from miner.source.named.builtin import BUILTIN, HELD_OUT
 
 if TYPE_CHECKING:
@@ -24,13 +25,7 @@ class NoLabelsError(MinerError):
 
 @dataclass(frozen=True)
 class LabelledImages:
-    """Labelled images of one source.
-
-    Attributes:
-        source: that reads them.
-        entries: n, all with a label.
-        name: the source as the user named it.
-    """
+    """Images of one source, all with a label; `name` is the source as the user named it."""
 
     source: Source
     entries: list[Entry]
@@ -99,7 +94,6 @@ def split_labelled(
     Args:
         inputs: the workspace's own images; needed without `gallery`.
         trained_on: the source of the run, as the user named it.
-        gallery, test: sources that the user named.
         test_fraction: the share of the gallery that is held out by key where there is no test set.
         limit: take only so many images of each side, chosen by key.
         first: take only the first so many of the workspace's own images.
@@ -125,8 +119,6 @@ def is_held_out(key: str, fraction: float) -> bool:
 
 def source_identity(spec: str) -> str:
     """A text that changes when a source changes: its fingerprint, or the name of a built-in one."""
-    from miner.source.base import source_fingerprint
-
     return spec if spec in BUILTIN else source_fingerprint(open_source(spec).entries)
 
 

@@ -1,4 +1,4 @@
-"""The manifest of a training run."""
+"""The manifest of a training run, and the names of its files."""
 
 from pathlib import Path
 from typing import ClassVar, Self
@@ -6,13 +6,23 @@ from typing import ClassVar, Self
 from miner.artifacts.artifact import Artifact, RecordPart
 from miner.errors import MinerError
 
+BACKBONE_FILE = "backbone.safetensors"
+BEST_FILE = "backbone-best.safetensors"
+DESCRIPTION_FILE = "config.json"
+PROJECTOR_FILE = "projector.safetensors"
+TEACHER_FILE = "teacher.safetensors"
+
+# A GraphNNCLR run keeps a graph and a bank of features of its teacher and of its student.
+STREAMS = ("teacher", "student")
+NODES_FILE = "graph/nodes.parquet"
+GRAPH_FILES = (
+    NODES_FILE,
+    *(f"graph/{name}" for stream in STREAMS for name in (f"graph-{stream}.parquet", f"bank-{stream}.npy")),
+)
+
 
 class RunRequest(RecordPart):
-    """What `miner train` was asked for.
-
-    Attributes:
-        inputs: `Inputs.fingerprint` of the images and pairs.
-    """
+    """What `miner train` was asked for; `inputs` is `Inputs.fingerprint` of the images and pairs."""
 
     inputs: str
 
@@ -33,9 +43,7 @@ class RunManifest(Artifact):
     """What is in `runs/NAME/`.
 
     Attributes:
-        images, pairs: that the run was trained on.
         pair_label_precision: share of the pairs whose labels agree; None where labels are unknown.
-        uses_labels: whether the pairs were drawn by label.
         final_loss: mean over the last epoch, as are the other values.
         final_accuracy: the final accuracy of the contrastive task, 0 to 1.
         final_spread: the final spread of the features; 1 is healthy, 0 is collapse.

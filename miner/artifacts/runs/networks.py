@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE
-from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE, RunManifest
 from miner.engine import Record, write_json
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
@@ -36,7 +35,6 @@ class TrainedBackbone:
 
     Attributes:
         module: float32 (batch, 3, image_size, image_size), normalised -> float32 (batch, width), pooled features.
-        image_size: in pixels.
         mean, std: the mean and standard deviation of the channels, on the scale [0, 1].
         config: the run's config.yaml.
     """
@@ -46,14 +44,6 @@ class TrainedBackbone:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     config: Record
-
-
-def save_backbone(path: Path, backbone: nn.Module) -> None:
-    """Write the weights and running statistics under torchvision's or timm's names, float32, atomically.
-
-    They load strictly into the networks that `build_resnet` and `build_vit` name.
-    """
-    save_weights(path, backbone)
 
 
 def save_projector(path: Path, projector: nn.Sequential) -> None:
@@ -86,10 +76,6 @@ def save_description(path: Path, config: Record) -> None:
     `timm.create_model(architecture, num_classes=0, **model_args)` takes the weights strictly, and so does
     `torchvision.models.get_model(architecture)` with `fc = Identity()`. Where the stem is not the usual one, put in `conv1`
     and `maxpool` as `stem` describes them (null is Identity).
-
-    Args:
-        path: the path of the file.
-        config: the run's config.yaml.
     """
     _, width = build_backbone(config)
     size = [3, config["image_size"], config["image_size"]]
@@ -114,11 +100,8 @@ def save_description(path: Path, config: Record) -> None:
 
 
 def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
-    """The backbone of a finished run.
+    """The backbone of a finished run: `BACKBONE_FILE` for its last weights, `BEST_FILE` for the best online kNN, or `TEACHER_FILE`.
 
-    Args:
-        run: its folder.
-        name: `BACKBONE_FILE` for the last weights, `BEST_FILE` for the best online kNN, `TEACHER_FILE` for the teacher.
     Raises:
         MinerError: the run has not finished, kept no such weights, or its weights are not those it wrote.
     """

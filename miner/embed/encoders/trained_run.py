@@ -7,9 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest, EncoderRecord
-from miner.artifacts.runs.files import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
-from miner.artifacts.runs.manifest import RunManifest
-from miner.artifacts.shards import ShardsManifest
+from miner.artifacts.manifests import ShardsManifest
+from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, TEACHER_FILE, RunManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import BEST_OF_A_RUN
 from miner.embed.encoders.base import Encoder, EncoderRequest

@@ -8,8 +8,8 @@ an encoder that finds two images more similar takes them for duplicates. The low
 from pathlib import Path
 from statistics import median
 
-from miner.artifacts.calibration import CalibrationRecord
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.stage_folder import finished_file

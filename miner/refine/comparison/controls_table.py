@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from miner.artifacts.graph_table import CLASSIFIERS
+from miner.artifacts.manifests import CLASSIFIERS
 from miner.engine import Record
 from miner.refine.comparison.controls import GRAPH_ARMS, GraphArm
 from miner.tables import csv_text, interval_record, interval_text, markdown_lines, plot_intervals

@@ -1,7 +1,7 @@
 """`miner eval knn|linear --refined`: the features that `miner refine` wrote, in three modes, beside the raw ones."""
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.refined import RefinedManifest
+from miner.artifacts.manifests import RefinedManifest
 from miner.artifacts.stage_folder import finished_file
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed

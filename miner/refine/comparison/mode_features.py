@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.refined import RefinedManifest
+from miner.artifacts.manifests import RefinedManifest
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Unit, run, same_file

@@ -102,7 +102,7 @@ def _score_arm(
 
 
 def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
-    from miner.artifacts.graph_table import GraphManifest, verdict_sentences
+    from miner.artifacts.manifests import GraphManifest, verdict_sentences
     from miner.refine.comparison.controls_table import row_name
     from miner.tables import interval_text
 

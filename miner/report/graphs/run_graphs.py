@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from miner.artifacts.embeddings.vectors import ChosenVectors, MemoryVectors, Rows
 from miner.artifacts.parquet import read_columns
-from miner.artifacts.runs.files import GRAPH_FILES, NODES_FILE, STREAMS
+from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE, STREAMS
 from miner.engine import Record
 from miner.errors import MinerError
 from miner.report.charts.curves import Curve, curve_chart

@@ -2,7 +2,7 @@
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import Vectors
-from miner.artifacts.graph_table import CLASSIFIERS, GraphManifest, verdict_sentences
+from miner.artifacts.manifests import CLASSIFIERS, GraphManifest, verdict_sentences
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.report.findings import Findings

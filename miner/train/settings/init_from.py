@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from miner.artifacts.runs.files import BACKBONE_FILE
-from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.runs.manifest import BACKBONE_FILE, RunManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import file_record
 from miner.errors import UsageError

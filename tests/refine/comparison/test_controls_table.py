@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from miner.artifacts.graph_table import verdict_sentences
+from miner.artifacts.manifests import verdict_sentences
 from miner.refine.comparison.controls import GRAPH_ARMS
 from miner.refine.comparison.controls_table import (
     arm_key,

@@ -14,7 +14,7 @@ from sklearn.decomposition import PCA
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.graph_table import verdict_sentences
+from miner.artifacts.manifests import verdict_sentences
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError

@@ -7,8 +7,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from miner.artifacts.runs.files import BEST_FILE
 from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.runs.manifest import BEST_FILE
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder

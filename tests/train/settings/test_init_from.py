@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from miner.artifacts.runs.files import BACKBONE_FILE
+from miner.artifacts.runs.manifest import BACKBONE_FILE
 from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
 from miner.engine.digest import file_record

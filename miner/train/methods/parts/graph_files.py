@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from miner.artifacts.runs.files import GRAPH_FILES, NODES_FILE
+from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE
 from miner.engine import committed
 from miner.train.methods.parts.neighbour_bank import NeighbourBank
 

@@ -1,0 +1,168 @@
+"""The records of the stages that follow `miner embed`: what each stage found, and the files that it wrote."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import Field
+
+from miner.artifacts.artifact import RecordPart, StageArtifact
+from miner.artifacts.embeddings.manifest import EncoderRecord, SourceRecord
+from miner.artifacts.pairs.band import BandRecord
+from miner.artifacts.pairs.manifest import LabelStatistics, PairsManifest
+from miner.artifacts.workspace import Workspace
+from miner.engine import Record
+from miner.tables import interval_text
+
+CLASSIFIERS = ("linear", "knn")
+
+
+class CalibrationRecord(StageArtifact):
+    """What `miner calibrate` found: a band proposed for these embeddings.
+
+    Attributes:
+        labels: estimated precision of the band; None where images have no labels.
+    """
+
+    command: ClassVar = "miner calibrate"
+
+    files: dict[str, Record] = Field(default_factory=dict)
+    band: BandRecord
+    images: int
+    estimated_pairs: int
+    estimated_pairs_above: int = 0
+    labels: Record | None = None
+
+    @classmethod
+    def path(cls, workspace: Workspace) -> Path:
+        return workspace.calibration
+
+
+class ExportRequest(RecordPart):
+    """What `miner export` was asked for; `pairs` is `PairsManifest.table_identity`."""
+
+    pairs: str
+    pairs_only: bool = False
+
+
+class ShardSet(RecordPart):
+    """Shards whose samples have the same fields, such as `images` or `pairs-jpg-png`."""
+
+    fields: list[str]
+
+
+class ShardsManifest(StageArtifact):
+    """What is in `shards/`.
+
+    Attributes:
+        left_out: number of pairs that were left out, by reason.
+        samples: number of samples by shard.
+        sets: by name; None in records of old versions.
+    """
+
+    command: ClassVar = "miner export"
+    folder: ClassVar = "shards"
+
+    request: ExportRequest
+    source: str
+    classes: list[str] | None = None
+    encoder: EncoderRecord
+    images: int
+    pairs: int
+    images_in_pairs: int
+    left_out: dict[str, int]
+    labels: LabelStatistics | None
+    samples: dict[str, int]
+    sets: dict[str, ShardSet] | None = None
+
+    @property
+    def image_shards(self) -> list[str]:
+        """Names of the shards that hold images."""
+        return [name for name in self.files if name.startswith("images-") and name.endswith(".tar")]
+
+    def was_made_of(self, pairs: PairsManifest) -> bool:
+        """Whether the export read this very table of pairs."""
+        return self.request.pairs == pairs.table_identity
+
+
+class RefineRequest(RecordPart):
+    """What `miner refine` was asked for.
+
+    Attributes:
+        run: name of the run whose graphs were refined; None for the neighbour graph of the embeddings.
+        run_files: `RunManifest.identity` of that run.
+    """
+
+    run: str | None = None
+    run_files: str | None = None
+    neighbors: int
+    layers: int
+    conv: str
+    graph: str
+
+
+class RefinedManifest(StageArtifact):
+    """What `miner refine` wrote.
+
+    Attributes:
+        messages: edges of the graph; of two graphs the larger number.
+        batch_size: images of a training step.
+        final_spread: the spread of the features at the end of training; a spread of 1 is healthy, 0 is collapse.
+    """
+
+    command: ClassVar = "miner refine"
+    folder: ClassVar = "refined.embeddings"
+
+    request: RefineRequest
+    source: SourceRecord
+    count: int
+    dim: int
+    messages: int
+    batch_size: int
+    final_loss: float
+    final_spread: float
+
+
+class GraphManifest(StageArtifact):
+    """What `miner eval graph` found: the table of arms, and by classifier the gain of the graph network over smoothing."""
+
+    command: ClassVar = "miner eval graph"
+    folder: ClassVar = "graph"
+
+    rows: list[Record]
+    verdict: dict[str, Record]
+    n_train: int
+    n_test: int
+
+
+def verdict_sentences(verdict: Mapping[str, Record]) -> list[str]:
+    """Whether the graph network beats smoothing without parameters, by classifier.
+
+    Args:
+        verdict: `interval_record` of the difference in percentage points, by classifier.
+    """
+    lines = []
+    for name, gain in verdict.items():
+        mean, half_width = gain["mean"], gain["half_width"]
+        clear = half_width is not None and abs(mean) > half_width
+        relation = ("beats" if mean > 0 else "loses to") if clear else "neither beats nor loses to"
+        points = interval_text(gain, 2, "+") + (" points, one seed" if half_width is None else " points")
+        lines.append(f"{name}: the graph network {relation} smoothing without parameters ({points}, inductive)")
+    return lines
+
+
+class ConfigSize(RecordPart):
+    """Size of a configuration of the data set."""
+
+    rows: int
+    bytes: int
+
+
+class PublishedManifest(StageArtifact):
+    """What is in `publish/`, or in the folder that `miner publish --to` names; `configs` by the name for `load_dataset`."""
+
+    command: ClassVar = "miner publish"
+    folder: ClassVar = "published"
+
+    title: str
+    configs: dict[str, ConfigSize]
