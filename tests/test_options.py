@@ -26,7 +26,8 @@ NOT_IN_REQUEST = {
     "report": set(),
 }
 IF_CHANGED = {
-    "embed": {"layer": "projector", "pool": "max", "draft": 2.0, "compile": True},
+    "embed": {"layer": "projector", "pool": "max", "draft": 2.0, "compile": True}
+    | {"image_column": "photo", "label_column": "kind"},
     "pairs": {"groups": True, "both_orders": True, "most_similar": 5},
 }
 

@@ -44,7 +44,7 @@ class VerifyOptions(Options):
 
 
 class DoctorOptions(Options):
-    """Say what works on this machine: devices, FAISS build, decoders, disk.
+    """Show what works on this machine: devices, FAISS build, decoders, disk.
 
     With --encoder, try several batch sizes with this encoder, and name the one to use.
     """

@@ -101,7 +101,6 @@ def same_images(stage: GrowingStage, source: Source, entries: Sequence[Entry], w
     Args:
         stage: that was begun before.
         source, entries: as opened now.
-        workspace: the workspace of the stage.
     Returns:
         Lines for the user.
     Raises:

@@ -48,8 +48,8 @@ class EmbedOptions(Options):
     precision: Literal["auto", "fp32", "bf16"] = option("auto", panel="expert")
     """Arithmetic of the encoder. auto: bf16 where the device has it natively, or else fp32."""
     draft: float | None = option(None, ge=1, decides_result="if changed")
-    """Decode JPEGs at 1/2, 1/4 or 1/8 of their size, if that leaves at least this many pixels per pixel of the resized image
-    (for example 2). Large photographs then decode several times faster; the vectors change slightly."""
+    """Decode JPEGs at 1/2, 1/4 or 1/8 of their size. At least this many pixels (for example 2) remain per pixel of the resized
+    image. Large photographs then decode several times faster; the vectors change slightly."""
     compile: bool = option(False, panel="expert", decides_result="if changed")
     """Compile the encoder with torch.compile. It takes a minute, and encoding is faster after it; the vectors may change
     slightly. Needs a C++ compiler on a CPU, Triton on a GPU."""

@@ -17,7 +17,6 @@ def summary(folder: Path, made: EmbeddingsManifest, left_out: LeftOut) -> str:
     """One line, such as: 5,096 images; labels: 5,000 of 5,096 in 17 classes; left out: 3 unreadable (a.jpg: empty file, ...).
 
     Args:
-        folder: the folder of the embeddings.
         made: their manifest.
         left_out: by the source.
     """

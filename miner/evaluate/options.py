@@ -31,8 +31,8 @@ class EvaluateOptions(Options):
     limit: int | None = option(None, ge=2)
     """Use only this many images of each source, chosen by key."""
     refined: bool = option(False)
-    """Evaluate the features of `miner refine`, beside the raw ones, instead of a run, with the three ways to bring test images
-    into the graph (inductive, transductive, as-code). The embedded images are the gallery, --test is classified, and
+    """Evaluate the features of `miner refine` and the raw ones, instead of a run. It compares the three ways to bring test
+    images into the graph (inductive, transductive, as-code). The embedded images are the gallery, --test is classified, and
     --limit takes the first test images."""
     batch_size: int = option(256, ge=1, panel="processes", short="-b")
     """Images per forward pass."""

@@ -22,7 +22,6 @@ class Shard:
         set_name: the name of the shard set that the file belongs to; all samples of a set have the same fields.
         fields: the fields of each sample, as readers name them: ("a.jpg", "b.jpg", "json").
         rows: int64, of the images (or of the pairs, in their table) that it holds, in order.
-        size_bytes: the size of the file.
     """
 
     kind: str

@@ -83,7 +83,6 @@ class ImageShard:
     Attributes:
         originals: by row.
         rows: the rows of the images, in order.
-        size_bytes: the size of the shard.
         unlabelled: value of an unknown label.
     """
 
@@ -115,7 +114,6 @@ class PairShard:
     Attributes:
         originals: by row.
         pairs: pair_key, a and b (rows of the images), similarity; in order.
-        size_bytes: the size of the shard.
         unlabelled: value of an unknown label.
         shard_of: the image shard of each image, by row, to write pairs by reference; None to write their images.
     """

@@ -1,7 +1,4 @@
-"""The band join as units of work: per strip of rows, an engine proposes candidates and `rescore` measures their cosines.
-
-The bound that lets an engine skip work stands in `engines/sketch.py`.
-"""
+"""The band join as units of work: per strip of rows, an engine proposes candidates and `rescore` measures their cosines."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

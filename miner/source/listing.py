@@ -20,7 +20,6 @@ class FileFacts(NamedTuple):
     """What a listing says about a file.
 
     Attributes:
-        size_bytes: the size of the file.
         version: a number that changes when the file is written again; 0 if the file system states nothing that changes.
     """
 

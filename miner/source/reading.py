@@ -33,7 +33,6 @@ def read_local(path: str, size_bytes: int) -> bytes:
     """All bytes of a local file, in as few calls as possible.
 
     Args:
-        path: the path of the file.
         size_bytes: the size of the file when it was listed; it may have changed since.
     """
     descriptor = os.open(path, os.O_RDONLY)

@@ -25,7 +25,6 @@ class Published:
     """Weights that their authors publish.
 
     Attributes:
-        url: the URL of the file.
         paper: that describes the training.
         licence: the licence of the repository that publishes the file.
         interpolation: the interpolation of the authors' evaluation.

@@ -35,7 +35,6 @@ def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.M
     Args:
         name: resnet18, resnet34 or resnet50.
         stem: cifar or imagenet.
-        seed: the seed of the weights.
         splits: parts of the batch that are normalised apart during training.
     Returns:
         The network, (batch, 3, height, width) -> pooled features (batch, width), and that width.
@@ -68,7 +67,6 @@ def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path:
         name: vit_tiny, vit_small or vit_base.
         image_size: in pixels, a multiple of the patch; it decides the number of positions.
         patch_size: side of a patch in pixels.
-        seed: the seed of the weights.
         drop_path: share of training images that skip the last block (stochastic depth); fewer skip earlier blocks.
     Returns:
         The network, (batch, 3, height, width) -> the class token after the last norm (batch, width), and that width.

@@ -1,1 +1,1 @@
-"""Engines that propose pairs above a threshold: exact ones with proven margins, FAISS, and approximate ones."""
+"""Engines that propose pairs above a threshold: exact, FAISS, approximate. `sketch.py` holds the bound that skips work."""

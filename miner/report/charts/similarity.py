@@ -57,7 +57,6 @@ def similarity_chart(histogram: dict[str, Any], band: Band) -> Markup | None:
 
     Args:
         histogram: as `SimilarityHistogram.record` gives it.
-        band: the band of the pairs.
     Returns:
         The chart; None when the histogram holds no pair.
     """

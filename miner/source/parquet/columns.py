@@ -44,7 +44,6 @@ def find_columns(
 
     Args:
         url: the URL of the file, for errors.
-        schema: the schema of the file.
         image, label: columns that the user chose; `none` reads no labels.
         holds_images: whether the first value of a column is an image.
     Raises:

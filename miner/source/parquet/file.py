@@ -25,7 +25,6 @@ class ImageFile:
     """One file.
 
     Attributes:
-        url: the URL of the file.
         columns: the columns of the images and labels.
         leaf: path of the column of image bytes in the file's own terms, such as `image.bytes`.
         footer: the metadata of the file, kept so that it is read only once.

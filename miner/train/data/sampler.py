@@ -20,7 +20,6 @@ class CombinedSampler:
         image_count: number of images, N.
         pairs: int64 (P, 2), rows of images, a != b.
         batch_size: items per step. The items that do not fill the last batch are left out; each epoch leaves out different ones.
-        seed: the seed of the order.
         anchors_only: whether the item of a pair shows its anchor twice; the anchors and their steps are those of the pairs.
     """
 

@@ -72,7 +72,7 @@ def run_loop(
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         for step, rows in enumerate(sampler.batches(done, plan.steps), done + 1):
-            outcome = _learn(plan, method, optimizer, make_batch, step - 1, rows, watch)
+            outcome = _learn(method, optimizer, make_batch, step - 1, rows, watch)
             lr, last = float(optimizer.lrs[step - 1]), step == plan.steps
             guard.check_previous(step, lr, outcome["loss"])
             epoch_ends = step % plan.steps_per_epoch == 0 or last
@@ -90,18 +90,12 @@ def run_loop(
 
 
 def _learn(
-    plan: RunPlan,
-    method: Method,
-    optimizer: ScheduledOptimizer,
-    make_batch: BatchMaker,
-    step: int,
-    rows: Tensor,
-    watch: Stopwatch,
+    method: Method, optimizer: ScheduledOptimizer, make_batch: BatchMaker, step: int, rows: Tensor, watch: Stopwatch
 ) -> dict[str, Tensor]:
     """Update the method by one step, from 0, on the batch of these rows, int64 (2, batch). Returns what the method tells."""
+    plan, (anchors, sampled) = make_batch.plan, rows
     watch.lap("rest")
     optimizer.prepare(step)
-    anchors, sampled = rows
     positives = method.choose_positives(anchors, sampled, generator_for(plan.options.seed, "positives", step))
     batch = make_batch((anchors, positives), step)
     watch.lap("data")

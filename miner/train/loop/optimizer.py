@@ -75,7 +75,6 @@ def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]
 
     Args:
         method: in train mode. Under autocast, the backward pass runs outside autocast, as torch recommends.
-        batch: the batch of the whole step.
         parts: how many; a divisor of the batch.
     Returns:
         Means of the loss and the metrics over the parts, without graph.

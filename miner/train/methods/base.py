@@ -17,7 +17,6 @@ class ParameterGroup:
     """Parameters that share a learning rate.
 
     Attributes:
-        parameters: the parameters of the group.
         constant_lr: whether the learning rate stays at its peak instead of following the schedule.
     """
 

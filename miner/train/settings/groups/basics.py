@@ -24,7 +24,7 @@ class BasicOptions(Options):
     epochs: int = option(100, ge=1, short="-e")
     """Passes over the training items. An item is an image with itself, or a mined pair."""
     batch_size: int = option(256, ge=2, short="-b")
-    """Items per step. The run lowers it for few images, and says so."""
+    """Items per step. For few images the run takes fewer, and prints how many."""
     backbone: Literal["resnet18", "resnet34", "resnet50", "vit_tiny", "vit_small", "vit_base"] = option("resnet18")
     """Encoder to pretrain. A ResNet learns faster from small data. A ViT (of timm; its features are the class token) needs
     --optimizer adamw, warm-up and many epochs."""
@@ -40,19 +40,19 @@ class BasicOptions(Options):
     """Side of a training view in pixels. If not given: the one of 32, 64, 96, 128 and 224 that is nearest to the
     typical short side of the images."""
     init_from: str | None = option(None, metavar="RUN")
-    """Start from the backbone of a finished run (its name or folder) or of a file (.safetensors, .pt), with fresh heads and a
-    new schedule. To continue an interrupted run, give its command again instead."""
+    """Start from the backbone of a finished run (its name or folder), or of a file (.safetensors, .pt). Heads and schedule
+    start anew. To continue an interrupted run, give its command again instead."""
     source: str | None = option(None, decides_result=False)
     """Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. The
     network of such a run has seen no label and no other image, so you can use it as the encoder of `miner embed`."""
     limit: int | None = option(None, ge=2)
-    """Train on this many images only, the first ones, and on the pairs among them."""
+    """Train only on this many images, the first ones, and on the pairs among them."""
     knn_epochs: int = option(0, ge=0)
     """Measure the kNN accuracy of labelled images after every so many epochs, and at the end. 0: never. Each time costs a
     forward pass over the images; 10 is a good start. backbone-best.safetensors keeps the best weights. The best accuracy is
     optimistic, because it is chosen on the images that measure it. Report the accuracy of the last epoch."""
     seed: int = option(0)
-    """Seed of weights, order and augmentations."""
+    """Seed of the weights, of the order of the items, and of the augmentations."""
 
     @property
     def run_name(self) -> str:

@@ -20,18 +20,18 @@ class MethodOptions(BasicOptions):
     panel = "method"
 
     dim: int = _by_method("dim", METHOD_DEFAULTS["moco"].settings["dim"], ge=2)
-    """Width of the projection; for dino the number of prototypes."""
+    """Width of the projection. For dino it is the number of prototypes."""
     hidden_dim: int | None = _by_method("hidden_dim", ge=2)
     """Width of the hidden layers of the projector. moco takes the width of the backbone."""
     predictor_dim: int | None = _by_method("predictor_dim", ge=2)
     """Width of the hidden layer of the predictor."""
     queue_size: int | None = _by_method("queue_size", ge=1)
-    """Features of earlier steps that are kept: for moco as negative keys, for nnclr as candidates for the nearest neighbour.
-    Cut to whole batches and to a quarter of the images."""
+    """Number of features of earlier steps that are kept. moco takes them as negative keys, nnclr as candidates for the nearest
+    neighbour. The number is cut to whole batches and to a quarter of the images."""
     momentum: float | None = _by_method("momentum", ge=0, le=1)
     """Momentum of the momentum encoder (exponential moving average). For byol and dino it grows to 1."""
     temperature: float | None = _by_method("temperature", gt=0)
-    """Temperature of the loss; a lower one puts more weight on the hardest negatives. For dino that of the student."""
+    """Temperature of the loss; a lower one puts more weight on the hardest negatives. dino: the temperature of the student."""
     symmetric: bool | None = option(None)
     """moco only: use both views as query and as key. A step then takes twice the work. Other methods do not take this flag."""
     teacher_temperature: float | None = _by_method("teacher_temperature", gt=0)

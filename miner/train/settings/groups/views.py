@@ -23,8 +23,8 @@ class ViewOptions(BasicOptions):
     """Smallest share of an image that a view shows. If not given: 0.08, 0.2 for moco views, and with local crops 0.4 for a ViT
     and 0.14 for a ResNet. A larger share keeps more of the object in both views."""
     local_crops: int = option(0, ge=0)
-    """dino: local crops of each item, which the student sees beside the two views and the teacher does not. The authors take 8,
-    about twice the work."""
+    """dino: local crops of each item. The student gets them beside the two views; the teacher does not. The authors take 8. The
+    work is then about twice as much."""
     local_size: int | None = option(None, ge=1)
     """Side of a local crop in pixels. If not given: 3/7 of the view (96 at 224 px)."""
 
