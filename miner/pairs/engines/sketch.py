@@ -31,7 +31,7 @@ from torch import Tensor
 
 from miner.pairs.arithmetic.cosine import ROUNDOFF
 
-Floor = TypeVar("Floor", float, NDArray[np.float64])
+_Floor = TypeVar("_Floor", float, NDArray[np.float64])
 
 _BF16_STEP = 2.0**-8
 _ROUND_UP = 1 + 2.0**-7
@@ -54,7 +54,7 @@ class Sketch:
     slack: float
     product_error: float
 
-    def lowest_score(self, floor: Floor) -> Floor:
+    def lowest_score(self, floor: _Floor) -> _Floor:
         """The lowest product, as the device rounds it, of a pair whose cosine reaches a floor: one, or one for each row."""
         lowest = floor - self.slack - self.product_error
         return lowest - (_BF16_STEP * abs(lowest) if self.vectors.dtype == torch.bfloat16 else 0.0)

@@ -14,14 +14,14 @@ from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.neighbours.candidates import Candidates, ListRule, pruned, ranked_lists
-from miner.pairs.neighbours.search import NeighbourSearch
+from miner.pairs.neighbours.search import CandidateSearch
 
 
 @dataclass
 class NeighbourGraph:
     """The k most similar other rows of each row, most similar first; equal similarities are ordered by row number.
 
-    `write` makes the whole graph by `NeighbourSearch`. `nearest` makes the lists of some rows by FAISS, as follows.
+    `write` makes the whole graph by `CandidateSearch`. `nearest` makes the lists of some rows by FAISS, as follows.
 
     FAISS ranks float32 scores, whose last bits depend on block sizes and threads, and it cuts ties anywhere. A score lies within
     `float32_margin` of the true cosine. So each of the k nearest rows has a score of at least the floor: the k-th best score less
@@ -59,7 +59,7 @@ class NeighbourGraph:
         """
         images = len(self.vectors)
         rule = ListRule(self.vectors, self.k)
-        search = cache(lambda: NeighbourSearch(rule, memory_bytes, threads=self.threads))
+        search = cache(lambda: CandidateSearch(rule, memory_bytes, threads=self.threads))
         units = [
             Unit(
                 id=f"{start:09d}",
@@ -138,7 +138,7 @@ class NeighbourGraph:
         return ids[best], similarity[best]
 
 
-def _write_strip(search: Callable[[], NeighbourSearch], start: int, stop: int, path: Path) -> None:
+def _write_strip(search: Callable[[], CandidateSearch], start: int, stop: int, path: Path) -> None:
     with path.open("wb") as stream:
         np.save(stream, search().candidates(start, stop))
 

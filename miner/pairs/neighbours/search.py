@@ -17,7 +17,7 @@ from miner.pairs.neighbours.floors import row_floors
 _MOST_PER_ROW = 128
 
 
-class NeighbourSearch:
+class CandidateSearch:
     """Proposes candidates for the lists of all rows.
 
     Args:

@@ -12,7 +12,7 @@ from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.neighbours.candidates import Candidates
 from miner.pairs.neighbours.graph import NeighbourGraph
-from miner.pairs.neighbours.search import NeighbourSearch
+from miner.pairs.neighbours.search import CandidateSearch
 from tests.pairs.vectors import brute_force, vectors_with_ties
 
 
@@ -104,13 +104,13 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
     before = [path.read_bytes() for path in graph.write(tmp_path, tmp_path / "parts")]
     (tmp_path / "parts" / "candidates-000000020.npy").unlink()
     searched = []
-    candidates = NeighbourSearch.candidates
+    candidates = CandidateSearch.candidates
 
-    def watched(search: NeighbourSearch, start: int, stop: int) -> Candidates:
+    def watched(search: CandidateSearch, start: int, stop: int) -> Candidates:
         searched.append(start)
         return candidates(search, start, stop)
 
-    monkeypatch.setattr(NeighbourSearch, "candidates", watched)
+    monkeypatch.setattr(CandidateSearch, "candidates", watched)
     assert [path.read_bytes() for path in graph.write(tmp_path, tmp_path / "parts")] == before
     assert searched == [20]
 

@@ -12,7 +12,7 @@ from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.neighbours.candidates import NOBODY, ListRule, pruned, ranked_lists
 from miner.pairs.neighbours.floors import row_floors
-from miner.pairs.neighbours.search import NeighbourSearch
+from miner.pairs.neighbours.search import CandidateSearch
 from tests.pairs.vectors import brute_force, clustered, vectors_with_ties
 
 THREADS = Threads(2)
@@ -21,7 +21,7 @@ KINDS = st.sampled_from(["random", "copies", "all equal", "grid", "last bits"])
 
 def lists(rule: ListRule, strip_rows: int, **settings) -> tuple[np.ndarray, np.ndarray]:
     count = len(rule.vectors)
-    search = NeighbourSearch(rule, threads=THREADS, **settings)
+    search = CandidateSearch(rule, threads=THREADS, **settings)
     strips = [search.candidates(start, min(start + strip_rows, count)) for start in range(0, count, strip_rows)]
     return ranked_lists(pruned(strips, rule, THREADS), 0, count, rule, THREADS)
 
@@ -110,5 +110,5 @@ def test_floors_are_reached_and_close() -> None:
 
 def test_candidates_are_few() -> None:
     vectors = clustered(5000, 64).astype(np.float16)
-    search = NeighbourSearch(ListRule(MemoryVectors(vectors), 5), threads=THREADS, least_rows_to_sketch=0)
+    search = CandidateSearch(ListRule(MemoryVectors(vectors), 5), threads=THREADS, least_rows_to_sketch=0)
     assert len(search.candidates(0, 5000)) < 20 * 5000
