@@ -66,10 +66,7 @@ class Options(BaseModel):
         return self.model_dump(mode="json")
 
     def request(self) -> dict[str, Any]:
-        """The options that decide the result, as JSON values: a result is made once for each request.
-
-        `option(decides_result=...)` says which are left out. Stages leave out more where they override this method.
-        """
+        """The options that decide the result (`decides_result`), as JSON values. Some stages override it to leave out more."""
         return {name: value for name, value in self.plain().items() if self._decides_result(name)}
 
     def _decides_result(self, name: str) -> bool:

@@ -24,7 +24,7 @@ _BY_NAME = {
     **dict.fromkeys(("encoder", "name", "run"), "NAME"),
     **{"device": "DEVICE", "engine_address": "ADDRESS", "host": "ADDRESS", "memory": "SIZE", "to": "PLACE"},
 }
-_BY_TYPE = {int: "INTEGER", float: "NUMBER", str: "TEXT", Path: "PATH"}
+_BY_TYPE = {int: "INTEGER", float: "NUMBER", Path: "PATH"}
 
 # Width of the left column, in characters.
 _COMMANDS = 10
@@ -90,7 +90,7 @@ def metavar(name: str, kind: Any) -> str:
     """What a value looks like, for people."""
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
-    return (kind is str and _BY_NAME.get(name)) or _BY_TYPE.get(kind, "")
+    return _BY_NAME.get(name, "TEXT") if kind is str else _BY_TYPE.get(kind, "")
 
 
 def _shown(default: Any) -> str | bool:

@@ -26,7 +26,7 @@ class BandJoin:
 
     Attributes:
         engine: makes the engine, once in each process that searches.
-        vectors: as stored; they define the truth.
+        vectors: the vectors as stored; they define the truth.
         limit: most pairs to accept in all.
         min_b: smallest b of a pair; pairs with a smaller b are known already.
         strip_rows: rows of a unit of work; changes no pair.

@@ -30,7 +30,7 @@ class PairSet:
         edges: edges of the slices, float64 (slices + 1,).
         numbers: slice of each pair, int64 (n,).
         images: metadata of all images, one row per image.
-        source: as the user named it.
+        source: the source as the user named it.
         classes: names of the labels; None without labels.
         identity: fingerprint of the files of pairs.
     """

@@ -87,7 +87,7 @@ def index_labels(labels: Sequence[RawLabel], classes: list[str] | None) -> Class
     `MAX_CLASS_NUMBER` and above, all labels are names: they are numbered in sorted order, numbers first, after those of `classes`.
 
     Args:
-        labels: as found, one per image.
+        labels: the labels as found, one per image.
         classes: names by index, if the source states them.
     """
     dropped = Counter(label.reason for label in labels if isinstance(label, Dropped) and label.reason)

@@ -60,7 +60,7 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
     """Path below the root and facts of the files below a folder.
 
     Args:
-        folder: to list.
+        folder: the folder to list.
         prefix: path of the folder below the root, with a slash at the end.
         above: device and inode of the folders that contain this one.
     """

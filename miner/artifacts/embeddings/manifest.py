@@ -12,7 +12,7 @@ class SourceRecord(RecordPart):
     """The source of the images.
 
     Attributes:
-        spec: as the user named it; a path is absolute.
+        spec: the spec as the user named it; a path is absolute.
         image_column, label_column: the columns of Parquet files, where the user chose them.
     """
 

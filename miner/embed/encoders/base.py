@@ -19,7 +19,7 @@ class EncoderRequest:
     """What the user asked of an encoder; its factory takes this.
 
     Attributes:
-        name: as the user typed it.
+        name: the name as the user typed it.
         model: the name without its family and file.
         path: the local file or folder in the name, which exists; or None.
         layer: the features of the backbone, the output of the projector, or the features of a run's teacher and student.
@@ -65,7 +65,7 @@ class Encoder:
     """A frozen image encoder.
 
     Attributes:
-        name: as the user typed it.
+        name: the name as the user typed it.
         network: float32 (n, 3, crop, crop) -> (n, dim), in evaluation mode.
         preprocess: from a decoded image to the network's input.
         licence: the licence of the weights, as far as it is known.

@@ -19,7 +19,7 @@ def crop_boxes(count: int, canvas: int, scale: tuple[float, float], generator: t
         count: B.
         canvas: C, side of the square image in pixels.
         scale: smallest and largest share of the area.
-        generator: on the CPU.
+        generator: a generator on the CPU.
     Returns:
         int64 (B, 4): top, left, height, width in pixels; the whole canvas if none of the ten tries fits.
     """

@@ -26,7 +26,7 @@ def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: f
 
     Args:
         online: parameters of the network that it follows, in the same order.
-        momentum: in [0, 1]; a float32 scalar on the device if it is a tensor.
+        momentum: a number in [0, 1]; a float32 scalar on the device if it is a tensor.
     """
     for slow, fast in zip(average.parameters(), online, strict=True):
         slow.lerp_(fast, 1.0 - momentum)

@@ -63,7 +63,7 @@ def sample_histogram(
     """Similarities of random anchors to all other images; exact if there are at most `anchors` images.
 
     Args:
-        vectors: as stored, (n, d).
+        vectors: the vectors as stored, (n, d).
         labels: int64 (n,), -1 where unknown, or None.
     """
     images = len(vectors)

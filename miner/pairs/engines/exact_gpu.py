@@ -36,7 +36,7 @@ class GpuEngine:
     measured there in float64, so that nearly every proposed pair is a pair. If they do not fit, the sketches alone decide.
 
     Args:
-        vectors: as stored; read once.
+        vectors: the vectors as stored; read once.
         threshold: lowest cosine of a pair.
         projection: how rows become sketches, with its basis on the device; chosen by trial if not given.
         tiles: how tiles are multiplied; the fastest way of the device if not given.

@@ -113,8 +113,8 @@ class HnswEngine(ApproximateEngine):
         parameters = faiss.SearchParametersHNSW(efSearch=effort)  # type: ignore[attr-defined]
         search = partial(self.index.search, params=parameters)
         near, rows = knn_pairs(search, self.vectors, rows, self.lowest_score, limit, self.largest_k, min_b)
-        rest = limit - len(near[0])
-        far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, rest, min_b)
+        remaining = limit - len(near[0])
+        far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, remaining, min_b)
         return sorted_pairs(near, far)
 
     def record(self) -> Record:

@@ -52,8 +52,8 @@ class FaissEngine:
             return near
         if self._flat is None:
             self._flat = flat_index(self.vectors)
-        rest = limit - len(near[0])
-        far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, rest, min_b)
+        remaining = limit - len(near[0])
+        far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, remaining, min_b)
         return sorted_pairs(near, far)
 
 

@@ -30,7 +30,7 @@ def true_pairs(vectors: Vectors, anchors: Rows, band: Band, block_rows: int = 20
     """Row numbers of every pair of an anchor and another image in a band, by an exact scan.
 
     Args:
-        vectors: as stored; they define the truth.
+        vectors: the vectors as stored; they define the truth.
         block_rows: images that a thread compares with the anchors at once; changes the memory only.
     """
     lowest_score = band.low - float32_margin(vectors.dim)

@@ -83,7 +83,7 @@ class TileSearch:
     """The rows of a search, ready to be multiplied tile by tile.
 
     Args:
-        vectors: as stored.
+        vectors: the vectors as stored.
         memory_bytes: most memory for this search; vectors that do not fit are read again for each tile that needs them.
         threads: that share the tiles.
         tile_rows: rows and columns of a tile; changes the speed and the memory only.

@@ -30,7 +30,7 @@ class ListRule:
     """What decides the neighbour list of a row.
 
     Attributes:
-        vectors: as stored; they define the truth.
+        vectors: the vectors as stored; they define the truth.
         k: neighbours per row.
         high: others above this cosine are near-duplicates and no neighbours.
         copies: rows of one number are copies of one file and no neighbours of each other, int64 (n,); None if nothing is known.

@@ -30,7 +30,7 @@ class NeighbourGraph:
     on blocks, threads or the machine.
 
     Attributes:
-        vectors: as stored; they define the truth. They are read by blocks.
+        vectors: the vectors as stored; they define the truth. They are read by blocks.
         k: neighbours per row; 0 < k < n, and at most `gallery_rows` for rows outside the gallery.
         gallery_rows: only the first `gallery_rows` rows can be neighbours; all rows, if not given.
         strip_rows: rows of a unit of work.

@@ -122,7 +122,7 @@ def nearest_lists(
     """The k other rows most similar to each row, by the cosine of the stored vectors, ties by row number.
 
     Args:
-        vectors: as stored, n rows.
+        vectors: the vectors as stored, n rows.
         k: neighbours per row.
         first_row: rows before this one get no list.
         gallery_rows: only the first so many rows can be neighbours; all, if not given.

@@ -54,7 +54,7 @@ class FileRow(NamedTuple):
         path: the image's file name, if the file states it.
         extension: for the image.
         mean_bytes: the mean size of the images in the row group.
-        label: as found.
+        label: the label as found.
         group, row: number of the row group, and of the row in it.
     """
 

@@ -19,7 +19,7 @@ class TarMember:
     """A plain file in a tar.
 
     Attributes:
-        name: as it stands in the tar; never used as a path.
+        name: the name as it stands in the tar; never used as a path.
         offset, size_bytes: the offset and size of the content.
         read: gives the content, or as many bytes of it as are asked for, until the next member is asked for.
     """

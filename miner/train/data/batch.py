@@ -18,7 +18,7 @@ class Batch:
         second: normalised views of the positives, and then of the partners, float32 (batch + partners, 3, size, size).
         anchors: rows of the images that `first` shows, int64 (batch,).
         positives: rows of the images that `second` shows, int64 (batch + partners,). An own-view item shows its anchor twice.
-        generator: on the CPU, for everything random in this step.
+        generator: a generator on the CPU, for everything random in this step.
         crops: local crops of each item, float32 (batch, 3, local size, local size) each.
         partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
         pair_weight: the weight of the loss of a partner, against 1 of the item's own positive.

@@ -41,7 +41,7 @@ class BatchMaker:
 
         Args:
             items: rows of the whole batch, int64 (2, batch): anchors, on the CPU, and their positives, on any device.
-            step: from 0.
+            step: counted from 0.
         """
         generator = generator_for(self.options.seed, "step", step)
         partner_items, rows = self._rows(items, step)

@@ -26,7 +26,7 @@ class LocalCrops:
 
         Args:
             anchors, positives: images of the items of this process, uint8 (batch, 3, canvas, canvas).
-            generator: on the CPU.
+            generator: a generator on the CPU.
         Returns:
             `count` tensors, float32 (batch, 3, size, size).
         """

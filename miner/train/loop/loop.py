@@ -44,7 +44,7 @@ def run_loop(
     """Train from the last checkpoint, if any, to the last step. All processes have the same state; the first of them writes.
 
     Args:
-        method: on `device`; it is trained in place.
+        method: the method, on `device`; it is trained in place.
         images: uint8 (images, 3, canvas, canvas), on any device or in their files.
         sampler: which images each step shows.
         folder: the folder of the run; metrics.jsonl, TensorBoard events and checkpoints/last.pt are written there.

@@ -74,7 +74,7 @@ def sum_gradients(method: Method, batch: Batch, parts: int) -> dict[str, Tensor]
     normalisation move with each part; momentum encoders, queues and centres move once.
 
     Args:
-        method: in train mode. Under autocast, the backward pass runs outside autocast, as torch recommends.
+        method: the method, in train mode. Under autocast, the backward pass runs outside autocast, as torch recommends.
         parts: how many; a divisor of the batch.
     Returns:
         Means of the loss and the metrics over the parts, without graph.

@@ -63,7 +63,7 @@ def moved_centre(centre: Tensor, logits: Tensor, momentum: float) -> Tensor:
     Args:
         centre: float32 (prototypes,).
         logits: the logits of the teacher, all views, float32 (rows, prototypes).
-        momentum: in [0, 1].
+        momentum: a number in [0, 1].
     Returns:
         float32 (prototypes,), without gradient.
     """

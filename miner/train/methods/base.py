@@ -61,7 +61,7 @@ class Method(nn.Module, ABC):
 
         Args:
             anchors, positives: rows of images, int64 (batch,) on the CPU; equal in an own-view item.
-            generator: on the CPU, for this choice alone.
+            generator: a generator on the CPU, for this choice alone.
         Returns:
             int64 (batch,), on any device.
         """

@@ -14,7 +14,7 @@ def compile_networks(method: Method, device: torch.device) -> None:
     for several shapes would depend on which one came first, and a resumed run would end with other bits. CUDA graphs are off.
 
     Args:
-        method: on `device`; torch compiles at the first batch.
+        method: the method, on `device`; torch compiles at the first batch.
         device: that the method will be trained on.
     Raises:
         MinerError: torch.compile does not work here.

@@ -17,7 +17,7 @@ class Observer(ABC):
 
         Args:
             step, epoch: how many are done, from 1.
-            method: in train mode, which must not change.
+            method: the method, in train mode, which must not change.
         Returns:
             Numbers for the metrics, by name; none in an epoch that is not measured.
         """

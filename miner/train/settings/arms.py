@@ -22,7 +22,7 @@ class PairsArm:
     """One arm.
 
     Attributes:
-        name: as given, with the share of `precision=P` in its shortest form.
+        name: the name as given, with the share of `precision=P` in its shortest form.
         precision: share of pairs to draw within a class; None for arms that use no labels.
     """
 

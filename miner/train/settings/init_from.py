@@ -14,7 +14,7 @@ class InitialWeights:
     """A file with the weights of a backbone.
 
     Attributes:
-        file: to read.
+        file: the file to read.
         sha256: the SHA-256 of its bytes.
     """
 

@@ -65,7 +65,7 @@ class NeighbourBank(nn.Module):
         Args:
             rows: the rows of the images, int64 (batch,).
             features: rows of length 1, float32 (batch, width).
-            epoch: from 0, int64 scalar on the device.
+            epoch: counted from 0, int64 scalar on the device.
         Returns:
             Churn, float32 scalar: the share of neighbours that were not in the previous list of the image; 1 for a first list.
         """
