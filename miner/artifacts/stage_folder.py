@@ -57,19 +57,19 @@ class Stage:
             MinerError: the folder holds the result of another request, or a part of it.
         """
         old = request_of(self.folder)
-        if old is None and self._holds_work():
+        if old == self.request or not any(
+            path.is_file() and path.name != "request.json" for path in self.folder.rglob("*")
+        ):
+            return
+        if old is None:
             raise MinerError(
                 f"{self.folder} holds files, but not what they were made for (no request.json or manifest.json). "
                 "Use --force to replace them, or choose another workspace with -w."
             )
-        if old is not None and old != self.request and self._holds_work():
-            raise MinerError(
-                f"{self.folder} was made by another request: {differences(old, self.request)}. "
-                "Use --force to replace it, or choose another workspace with -w."
-            )
-
-    def _holds_work(self) -> bool:
-        return any(path.is_file() and path.name != "request.json" for path in self.folder.rglob("*"))
+        raise MinerError(
+            f"{self.folder} was made by another request: {differences(old, self.request)}. "
+            "Use --force to replace it, or choose another workspace with -w."
+        )
 
     def finish(self, record: Record, files: Iterable[Path]) -> Record:
         """Write manifest.json with what the stage found and the checksum of each file; then the stage is done."""

@@ -97,7 +97,11 @@ class FileVectors:
         for file in self.files:
             low, high = max(start, first), min(stop, first + file.rows)
             if low < high:
-                _fill(rows[low - start : high - start], file, low - first)
+                part = rows[low - start : high - start]
+                with file.path.open("rb") as stream:
+                    stream.seek(file.header_bytes + (low - first) * self.dim * self.dtype.itemsize)
+                    if stream.readinto(part.view(np.uint8).data) != part.nbytes:
+                        raise OSError(f"{file.path} ends early")
             first += file.rows
         return rows
 
@@ -139,14 +143,6 @@ class ChosenVectors:
 
     def take(self, rows: Rows) -> NDArray[np.floating]:
         return self.whole.take(self.rows[rows])
-
-
-def _fill(rows: NDArray[np.floating], file: VectorFile, start: int) -> None:
-    """Read consecutive rows of a file."""
-    with file.path.open("rb") as stream:
-        stream.seek(file.header_bytes + start * rows.shape[1] * rows.itemsize)
-        if stream.readinto(rows.view(np.uint8).data) != rows.nbytes:
-            raise OSError(f"{file.path} ends early")
 
 
 def blocks(count: int, rows: int) -> Sequence[tuple[int, int]]:

@@ -108,7 +108,13 @@ def split_labelled(
         held_out = [entry for entry in known.entries if is_held_out(entry.key, test_fraction)]
         rest = [entry for entry in known.entries if not is_held_out(entry.key, test_fraction)]
         known, queries, origin = replace(known, entries=rest), replace(known, entries=held_out), "held out by key"
-    _check(known, queries)
+    if not known.entries or not queries.entries:
+        raise MinerError(
+            f"{len(known.entries)} gallery images and {len(queries.entries)} test images are too few. Change "
+            "--test-fraction or --limit, or name a labelled source with --test."
+        )
+    if len({entry.label for entry in known.entries}) < 2:
+        raise MinerError(f"All labelled images of {known.name} are of one class; at least two are needed.")
     return LabelledSplit(known, queries, _classes(known, queries), origin, queries.name == trained_on)
 
 
@@ -177,16 +183,6 @@ def _classes(gallery: LabelledImages, test: LabelledImages) -> list[str]:
     highest = max(entry.label or 0 for entry in [*gallery.entries, *test.entries])
     names = gallery.source.classes or test.source.classes or []
     return [names[label] if label < len(names) else str(label) for label in range(highest + 1)]
-
-
-def _check(gallery: LabelledImages, test: LabelledImages) -> None:
-    if not gallery.entries or not test.entries:
-        raise MinerError(
-            f"{len(gallery.entries)} gallery images and {len(test.entries)} test images are too few. Change "
-            "--test-fraction or --limit, or name a labelled source with --test."
-        )
-    if len({entry.label for entry in gallery.entries}) < 2:
-        raise MinerError(f"All labelled images of {gallery.name} are of one class; at least two are needed.")
 
 
 def _digest(text: str) -> bytes:
