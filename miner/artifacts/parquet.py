@@ -10,7 +10,7 @@ from miner.errors import MinerError
 
 
 def read_columns(path: Path, columns: Sequence[str], made_by: str, schema: pa.Schema | None = None) -> pa.Table:
-    """Columns of a Parquet file, in this order, cast to the types of the schema.
+    """Columns of a Parquet file, in this order; cast to the types of `schema`, if there is one.
 
     Args:
         made_by: the command that makes the file; the error message names it.

@@ -30,9 +30,8 @@ def write_versions(workspace: Workspace, entries: Sequence[Entry]) -> None:
     versions = {entry.key: entry.version for entry in entries} if any(entry.version for entry in entries) else {}
     if versions and versions != read_versions(workspace):
         with committed(_path(workspace)) as partial:
-            pq.write_table(
-                pa.table([pa.array(list(versions)), pa.array(list(versions.values()))], schema=_SCHEMA), partial
-            )
+            columns = {"key": list(versions), "version": list(versions.values())}
+            pq.write_table(pa.table(columns, _SCHEMA), partial)
     elif not versions:
         _path(workspace).unlink(missing_ok=True)
 

@@ -82,8 +82,7 @@ class RunManifest(Artifact):
         Raises:
             MinerError: the run has not finished, or its manifest is damaged.
         """
-        found = cls.find(run)
-        if found is None:
+        if (found := cls.find(run)) is None:
             raise MinerError(
                 f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
             )
