@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import error_part_path, metadata_path, vectors_path
-from miner.artifacts.embeddings.versions import read_versions
+from miner.artifacts.embeddings.verified import read_versions
 from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, read_json, write_json, write_signed

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.embeddings.versions import write_versions
+from miner.artifacts.embeddings.verified import write_versions
 from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request

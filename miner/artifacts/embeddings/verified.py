@@ -1,12 +1,21 @@
-"""Images as they were embedded: reading one that has changed since then is an error."""
+"""A change of images since their embedding is noticed by the sha256 of their bytes, and sooner by the versions of their files.
+
+Versions differ between copies of a source, so they are no part of the embeddings: a hidden file of the workspace holds them.
+"""
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
+from miner.artifacts.workspace import Workspace
+from miner.engine import committed
 from miner.errors import MinerError
 from miner.source import Entry, Source
+
+_VERSIONS = pa.schema([("key", pa.string()), ("version", pa.int64())])
 
 
 class VerifiedSource:
@@ -52,3 +61,27 @@ def check_unchanged(data: bytes, sha256: str, path: str, spec: str) -> None:
             f"The image {path} of {spec} has changed since it was embedded. "
             "Run `miner embed --force` and `miner pairs --force` again."
         )
+
+
+def read_versions(workspace: Workspace) -> dict[str, int]:
+    """The version of each image's file by key; empty if they are not known."""
+    try:
+        table = pq.read_table(_path(workspace), schema=_VERSIONS)
+    except (OSError, pa.ArrowException):  # at worst, images are read once more than needed
+        return {}
+    return dict(zip(table["key"].to_pylist(), table["version"].to_pylist(), strict=True))
+
+
+def write_versions(workspace: Workspace, entries: Sequence[Entry]) -> None:
+    """Keep the versions of all images; nothing for a source whose file system states none."""
+    versions = {entry.key: entry.version for entry in entries} if any(entry.version for entry in entries) else {}
+    if versions and versions != read_versions(workspace):
+        with committed(_path(workspace)) as partial:
+            columns = {"key": list(versions), "version": list(versions.values())}
+            pq.write_table(pa.table(columns, _VERSIONS), partial)
+    elif not versions:
+        _path(workspace).unlink(missing_ok=True)
+
+
+def _path(workspace: Workspace) -> Path:
+    return workspace.root / ".source_versions.parquet"

@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
+from safetensors import safe_open
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE, RunManifest
@@ -58,9 +61,6 @@ def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | Non
     Raises:
         MinerError: the run has not finished, or its projector is not the one it wrote.
     """
-    from safetensors import safe_open
-    from safetensors.torch import load_file
-
     made = RunManifest.read(run)
     if PROJECTOR_FILE not in made.files:
         return None
@@ -105,8 +105,6 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
     Raises:
         MinerError: the run has not finished, kept no such weights, or its weights are not those it wrote.
     """
-    from safetensors.torch import load_file
-
     config = read_config(run)
     made = RunManifest.read(run)
     if name in _WHY_MISSING and name not in made.files:
@@ -130,8 +128,6 @@ def read_config(run: Path) -> Record:
     Raises:
         MinerError: it is missing or damaged.
     """
-    import yaml
-
     try:
         config = yaml.safe_load((run / "config.yaml").read_text())
     except (OSError, yaml.YAMLError) as error:
