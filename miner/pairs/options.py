@@ -32,8 +32,7 @@ class PairsOptions(Options):
     auto: bool = option(False, decides_result=False)
     """Take the band that `miner calibrate` has proposed, instead of --min and --max."""
     sample: float | None = option(None, gt=0)
-    """Mine among random images only: a fraction up to 1, or their number. The paper SePP-ID takes
-    0.1."""
+    """Mine among random images only: a fraction up to 1, or their number. The paper SePP-ID takes 0.1."""
     top_k: int | None = option(None, ge=1)
     """Keep at most this many partners of one image, the most similar ones."""
     most_similar: int | None = option(None, ge=1, decides_result="if changed")
@@ -72,8 +71,7 @@ class PairsOptions(Options):
     """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
     disk. If not given: 60 % of the free memory."""
     append: bool = option(False, decides_result=False)
-    """Search only the images that were embedded after the last `miner pairs`, and keep the old pairs. Give the options of that
-    run."""
+    """Search only images that were embedded after the last `miner pairs`, and keep the old pairs. Give its options again."""
     engine_address: str | None = option(None, panel="engine", decides_result=False)
     """Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
     max_pairs: int = option(50_000_000, ge=1, panel="engine", decides_result=False)
