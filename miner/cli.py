@@ -1,5 +1,6 @@
 """The entry point: runs a command, and turns what stops it into one paragraph and an exit code."""
 
+import io
 import os
 import signal
 import sys
@@ -27,6 +28,9 @@ def main() -> None:
     """Entry point: errors for people, exit code 1 for failed work and 2 for wrong usage."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
+    for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, and a path may be no UTF-8
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     share_one_heap()
     try:
         app()

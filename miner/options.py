@@ -1,5 +1,6 @@
 """Typed options: the one definition behind command-line flags, YAML keys and the Python API."""
 
+import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -63,7 +64,8 @@ class Options(BaseModel):
 
     def plain(self) -> dict[str, Any]:
         """The options as JSON values."""
-        return self.model_dump(mode="json")
+        # Through json, as pydantic refuses paths that are not UTF-8.
+        return json.loads(json.dumps(self.model_dump(), default=str))  # type: ignore[no-any-return]
 
     def request(self) -> dict[str, Any]:
         """The options that decide the result (`decides_result`), as JSON values. Some stages override it to leave out more."""

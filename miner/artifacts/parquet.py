@@ -1,4 +1,7 @@
-"""Parquet files of a workspace: read, or said in words to be missing or damaged."""
+"""Parquet files of a workspace: written, read, or said in words to be missing or damaged.
+
+Files are opened here, because pyarrow opens no path that is not UTF-8.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,6 +10,28 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from miner.errors import MinerError
+
+
+def load_table(path: Path, columns: Sequence[str] | None = None, schema: pa.Schema | None = None) -> pa.Table:
+    """A Parquet file, or some columns of it.
+
+    Raises:
+        OSError, pyarrow.ArrowException: it is missing or damaged, or lacks a column.
+    """
+    with path.open("rb") as stream:
+        return pq.read_table(stream, columns=None if columns is None else [*columns], schema=schema)
+
+
+def save_table(table: pa.Table, path: Path, compression: str = "snappy") -> None:
+    """Write a Parquet file."""
+    with path.open("wb") as stream:
+        pq.write_table(table, stream, compression=compression)
+
+
+def count_rows(path: Path) -> int:
+    """The number of rows of a Parquet file."""
+    with path.open("rb") as stream:
+        return int(pq.read_metadata(stream).num_rows)
 
 
 def read_columns(path: Path, columns: Sequence[str], made_by: str, schema: pa.Schema | None = None) -> pa.Table:
@@ -18,7 +43,7 @@ def read_columns(path: Path, columns: Sequence[str], made_by: str, schema: pa.Sc
         MinerError: the file is missing or damaged, lacks a column, or has one of another type.
     """
     try:
-        table = pq.read_table(path, columns=[*columns], partitioning=None).select([*columns])
+        table = load_table(path, columns).select([*columns])
         return table if schema is None else table.cast(schema)
     except (OSError, KeyError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:200]

@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import error_part_path, metadata_path, vectors_path
 from miner.artifacts.embeddings.verified import read_versions
+from miner.artifacts.parquet import load_table
 from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, read_json, write_json, write_signed
@@ -215,7 +215,7 @@ def _keys_of(folder: Path, manifest: EmbeddingsManifest) -> set[str]:
 
 def _columns(path: Path, names: list[str], wanted: pa.Array | None) -> Iterator[tuple[Any, ...]]:
     try:
-        table = pq.read_table(path, columns=names, partitioning=None)
+        table = load_table(path, names)
     except (OSError, pa.ArrowException) as error:
         raise MinerError(f"{path} is missing or damaged ({error}). Embed again with --force.") from error
     if wanted is not None:

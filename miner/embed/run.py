@@ -159,9 +159,9 @@ class _ErrorWatch:
         Raises:
             MinerError: they are too many.
         """
-        import pyarrow.parquet as pq
+        from miner.artifacts.parquet import load_table
 
-        self.reasons.update(pq.read_table(unit.files[1], columns=["reason"])["reason"].to_pylist())
+        self.reasons.update(load_table(unit.files[1], ["reason"])["reason"].to_pylist())
         if self.reasons.total() > self.allowed:
             raise MinerError(
                 f"{self.reasons.total():,} of {self.images:,} images could not be used so far ({_common(self.reasons)}), more "
@@ -200,17 +200,17 @@ def _measured(worker: "Worker") -> Record:
 def _finish(record: Record, stage: GrowingStage) -> Record:
     """Merge the error tables of the blocks, check that two images can be used, and write the manifest."""
     import numpy as np
-    import pyarrow.parquet as pq
 
     from miner.artifacts.embeddings import store
     from miner.artifacts.embeddings.images import ERROR_SCHEMA, UnusableImage, table_of_rows
+    from miner.artifacts.parquet import load_table, save_table
     from miner.engine import committed
 
     folder, numbers = stage.folder, range(record["blocks"])
     parts = [part for number in numbers if (part := store.error_part_path(folder, number)).exists()]
     merged = folder / "errors.parquet"
     # The errors before a growth come first. A run that was killed after it wrote the merged table meets its own rows again.
-    tables = [pq.read_table(path) for path in [*([merged] if merged.exists() else []), *parts]]
+    tables = [load_table(path) for path in [*([merged] if merged.exists() else []), *parts]]
     errors = {row["key"]: UnusableImage(**row) for table in tables for row in table.to_pylist()}
     reasons = Counter(image.reason for image in errors.values())
     vectors = [store.vectors_path(folder, number) for number in numbers]
@@ -223,7 +223,7 @@ def _finish(record: Record, stage: GrowingStage) -> Record:
             f"({_common(reasons)}). A pair needs two. Check that the files are images; nothing was kept."
         )
     with committed(merged) as partial_file:
-        pq.write_table(table_of_rows(list(errors.values()), ERROR_SCHEMA), partial_file)
+        save_table(table_of_rows(list(errors.values()), ERROR_SCHEMA), partial_file)
     manifest = stage.finish(
         {**record, "dim": shapes[0][1], "count": count, "errors": dict(reasons.most_common())},
         [merged, *vectors, *(store.metadata_path(folder, number) for number in numbers)],

@@ -4,10 +4,10 @@ from collections import Counter
 from pathlib import Path
 
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.parquet import load_table
 from miner.source.base import LeftOut
 
 _NAMED = 5
@@ -44,5 +44,5 @@ def _counts(counter: Counter[str]) -> str:
 
 
 def _first_errors(folder: Path, count: int) -> str:
-    rows = pq.read_table(folder / "errors.parquet", columns=["path", "reason"]).slice(0, _NAMED).to_pylist()
+    rows = load_table(folder / "errors.parquet", ["path", "reason"]).slice(0, _NAMED).to_pylist()
     return ", ".join(f"{row['path']}: {row['reason']}" for row in rows) + (", ..." if count > _NAMED else "")

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import ERROR_SCHEMA, METADATA_SCHEMA, EmbeddedImage, UnusableImage, table_of_rows
+from miner.artifacts.parquet import save_table
 from miner.embed.batch_size import default_batch_size, measured_rates
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
@@ -136,8 +136,8 @@ class Worker:
         parts = [part for part in vectors if len(part)]
         with vectors_file.open("wb") as stream:
             np.save(stream, np.concatenate(parts or [np.empty((0, dim))]).astype(self.options.dtype))
-        pq.write_table(table_of_rows(errors, ERROR_SCHEMA), errors_file)
-        pq.write_table(table_of_rows(rows, METADATA_SCHEMA), metadata_file)
+        save_table(table_of_rows(errors, ERROR_SCHEMA), errors_file)
+        save_table(table_of_rows(rows, METADATA_SCHEMA), metadata_file)
 
     def vectors(self, pixels: torch.Tensor) -> VectorArray:
         """Unit vectors float32 (n, dim) of images uint8 (n, crop, crop, 3) in host memory."""
@@ -283,7 +283,7 @@ _workers: dict[str, Worker] = {}
 
 def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
     """The worker of this process for these options; its encoder is loaded once. Giving a source starts a new run."""
-    key = options.model_dump_json(exclude={"batch_size"})
+    key = repr(options.model_copy(update={"batch_size": None}))
     if key not in _workers:
         for old in _workers.values():
             old.pool.shutdown(wait=False)

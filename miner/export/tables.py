@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from miner.artifacts.parquet import save_table
 from miner.engine import AnyPath, Record, committed, file_record, json_bytes
 from miner.export.plan import Shard, image_offsets
 
@@ -29,7 +29,7 @@ def image_table(shards: Sequence[Shard], images: pa.Table) -> pa.Table:
 def write_table(path: AnyPath, table: pa.Table) -> Record:
     """Write a table atomically; returns the record of the file."""
     with committed(path) as partial:
-        pq.write_table(table, partial, compression="zstd")
+        save_table(table, partial, "zstd")
         return file_record(partial)
 
 

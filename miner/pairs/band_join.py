@@ -7,10 +7,10 @@ from pathlib import Path
 from uuid import uuid4
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.artifacts.pairs.band import Band
+from miner.artifacts.parquet import count_rows
 from miner.engine import Executor, Progress, Unit, finished_items, run
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
@@ -121,7 +121,7 @@ def _search(join: BandJoin, start: int, stop: int, path: Path) -> None:
 
 
 def _pairs_in(unit: Unit) -> int:
-    return int(pq.read_metadata(unit.files[0]).num_rows)
+    return count_rows(unit.files[0])
 
 
 def _densest(ends: Iterable[Rows], vectors: Vectors, threshold: float) -> tuple[tuple[int, int], ...]:

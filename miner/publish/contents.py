@@ -142,14 +142,15 @@ def read_contents(workspace: Workspace, shards: ShardsManifest, pairs: PairsMani
 
 def _table(kind: str, file: DataFile, classes: list[str] | None) -> Config:
     try:
-        parquet = pq.ParquetFile(file.path)
+        with file.path.open("rb") as stream, pq.ParquetFile(stream) as parquet:
+            footer, schema = parquet.metadata, parquet.schema_arrow
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160]
         raise MinerError(f"{file.path} is missing or damaged ({reason}). Run its stage again with --force.") from error
-    groups = [parquet.metadata.row_group(number) for number in range(parquet.metadata.num_row_groups)]
-    counted = DataFile(file.path, file.name, file.record, parquet.metadata.num_rows)
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    counted = DataFile(file.path, file.name, file.record, footer.num_rows)
     # Only the default table repeats its types in the card, to name the classes.
-    features = table_features(parquet.schema_arrow, classes) if kind == "pairs" else None
+    features = table_features(schema, classes) if kind == "pairs" else None
     return Config(kind, kind, [counted], file.name, features, sum(group.total_byte_size for group in groups))
 
 

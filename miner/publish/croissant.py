@@ -101,7 +101,8 @@ def _images(config: Config) -> Record:
 
 
 def _table(config: Config) -> Record:
-    columns = pq.read_schema(config.files[0].path)
+    with config.files[0].path.open("rb") as stream:
+        columns = pq.read_schema(stream)
     return _record_set(config.name, config.about, [_column(config, column) for column in columns])
 
 

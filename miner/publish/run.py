@@ -109,8 +109,10 @@ def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -
     )
     about = describe(options, target.name, date, terms, contents, provenance, command_line("publish", public))
     texts = {
-        "README.md": card(about).encode(),
-        "croissant.json": (json.dumps(croissant(about), indent=2, ensure_ascii=False) + "\n").encode(),
+        "README.md": card(about).encode("utf-8", "backslashreplace"),
+        "croissant.json": (json.dumps(croissant(about), indent=2, ensure_ascii=False) + "\n").encode(
+            "utf-8", "backslashreplace"
+        ),
         f"{DATA}/manifest.json": _shard_manifest(shards.record),
     }
     texts["SHA256SUMS"] = _checksums(texts, contents.files)

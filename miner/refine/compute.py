@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import ERROR_SCHEMA, table_of_rows
 from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
+from miner.artifacts.parquet import count_rows, load_table, save_table
 from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE, STREAMS, RunManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, committed, write_bytes
@@ -67,11 +67,11 @@ def _write_embeddings(folder: Path, vectors: NDArray[np.float32], store: Embeddi
     """Write vectors in blocks of the same sizes as in the store, its metadata, and an empty list of errors; the files."""
     errors = folder / "errors.parquet"
     with committed(errors) as partial:
-        pq.write_table(table_of_rows([], ERROR_SCHEMA), partial)
+        save_table(table_of_rows([], ERROR_SCHEMA), partial)
     files, start = [errors], 0
     for block in range(store.manifest.blocks):
         metadata = metadata_path(store.folder, block)
-        stop = start + pq.read_metadata(metadata).num_rows
+        stop = start + count_rows(metadata)
         with committed(vectors_path(folder, block)) as partial, partial.open("wb") as stream:
             np.save(stream, vectors[start:stop].astype(store.stored.dtype))
         write_bytes(metadata_path(folder, block), metadata.read_bytes())
@@ -112,7 +112,7 @@ def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> l
     Raises:
         UsageError: the run was on other images.
     """
-    of_run = pq.read_table(run / NODES_FILE)["key"].combine_chunks()
+    of_run = load_table(run / NODES_FILE)["key"].combine_chunks()
     position = pc.index_in(of_run, value_set=pa.array(keys, pa.string()))
     if position.null_count or len(position) != len(keys):
         raise UsageError(
@@ -125,7 +125,7 @@ def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> l
         bank = np.load(run / "graph" / f"bank-{stream}.npy")
         features = np.empty_like(bank)
         features[rows] = bank
-        edges = pq.read_table(run / "graph" / f"graph-{stream}.parquet")
+        edges = load_table(run / "graph" / f"graph-{stream}.parquet")
         node, neighbour, cosines = (edges[name].to_numpy() for name in ("node", "neighbour", "similarity"))
         weights = edge_weights(cosines, options.cosine_weights)
         graph = from_edges(len(rows), rows[node], rows[neighbour], weights, options.graph)

@@ -24,7 +24,7 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
     from miner.report.page import build_page
 
     # Built before the old page is removed: if this fails, the old page stays.
-    page = build_page(options, workspace, findings).encode()
+    page = build_page(options, workspace, findings).encode("utf-8", "backslashreplace")
     stage.begin(force=True)
     write_bytes(stage.folder / PAGE, page)
     record = {

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from miner.artifacts.parquet import load_table
 from miner.errors import MinerError
 from miner.source.base import check_size
 from miner.source.keys import is_clean
@@ -28,7 +28,7 @@ def read_table(folder: Folder, name: str, columns: Sequence[str] = (), schema: p
         MinerError: it cannot be read, or lacks one.
     """
     try:
-        table = pq.read_table(folder.fetch(name), schema=schema, partitioning=None)
+        table = load_table(folder.fetch(name), schema=schema)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160]
         raise MinerError(f"{folder.full_path(name)} is no readable Parquet file ({reason}).") from error

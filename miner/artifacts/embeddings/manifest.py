@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from miner.artifacts.artifact import RecordPart, StageArtifact
+from miner.errors import MinerError
 
 if TYPE_CHECKING:
     from miner.source import Source
@@ -29,7 +30,13 @@ class SourceRecord(RecordPart):
         """
         from miner.source import open_source
 
-        return open_source(self.spec, self.image_column, self.label_column)
+        try:
+            return open_source(self.spec, self.image_column, self.label_column)
+        except MinerError as error:
+            raise MinerError(
+                f"The embedded images cannot be read: {error} If they were moved, run `miner embed` with their new place: it "
+                "encodes nothing again."
+            ) from error
 
 
 class EncoderRecord(RecordPart):

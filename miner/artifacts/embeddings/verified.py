@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from miner.artifacts.parquet import load_table, save_table
 from miner.artifacts.workspace import Workspace
 from miner.engine import committed
 from miner.errors import MinerError
@@ -66,7 +66,7 @@ def check_unchanged(data: bytes, sha256: str, path: str, spec: str) -> None:
 def read_versions(workspace: Workspace) -> dict[str, int]:
     """The version of each image's file by key; empty if they are not known."""
     try:
-        table = pq.read_table(_path(workspace), schema=_VERSIONS)
+        table = load_table(_path(workspace), schema=_VERSIONS)
     except (OSError, pa.ArrowException):  # at worst, images are read once more than needed
         return {}
     return dict(zip(table["key"].to_pylist(), table["version"].to_pylist(), strict=True))
@@ -78,7 +78,7 @@ def write_versions(workspace: Workspace, entries: Sequence[Entry]) -> None:
     if versions and versions != read_versions(workspace):
         with committed(_path(workspace)) as partial:
             columns = {"key": list(versions), "version": list(versions.values())}
-            pq.write_table(pa.table(columns, _VERSIONS), partial)
+            save_table(pa.table(columns, _VERSIONS), partial)
     elif not versions:
         _path(workspace).unlink(missing_ok=True)
 

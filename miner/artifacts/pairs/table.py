@@ -46,7 +46,7 @@ def write_pairs(
         keys: the keys of all images, by row number.
         labels: the labels of all images, -1 where unknown, or None.
     """
-    with pq.ParquetWriter(path, PAIR_SCHEMA, compression="zstd") as writer:
+    with path.open("wb") as stream, pq.ParquetWriter(stream, PAIR_SCHEMA, compression="zstd") as writer:
         for start, stop in blocks(len(a), _GROUP_ROWS):
             left, right = a[start:stop], b[start:stop]
             columns = {

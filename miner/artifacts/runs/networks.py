@@ -1,12 +1,13 @@
 """The trained networks of a run: files that torchvision, timm and other tools read."""
 
+import json
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE, RunManifest
@@ -65,9 +66,10 @@ def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | Non
     if PROJECTOR_FILE not in made.files:
         return None
     path = made.checked(run, PROJECTOR_FILE)
-    with safe_open(path, framework="pt") as file:
-        activation = _ACTIVATIONS[file.metadata()["activation"]]
-    return load_file(path), activation
+    content = path.read_bytes()
+    (header_bytes,) = struct.unpack("<Q", content[:8])
+    activation = _ACTIVATIONS[json.loads(content[8 : 8 + header_bytes])["__metadata__"]["activation"]]
+    return load(content), activation
 
 
 def save_description(path: Path, config: Record) -> None:
@@ -111,7 +113,7 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
         raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[name]}.")
     weights = made.checked(run, name)
     module, _ = build_backbone(config)
-    module.load_state_dict(load_file(weights), strict=True)
+    module.load_state_dict(load(weights.read_bytes()), strict=True)
     return _described(module, config)
 
 

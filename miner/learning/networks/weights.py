@@ -26,9 +26,9 @@ def read_plain(path: Path) -> Any:
     """
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+            from safetensors.torch import load
 
-            return load_file(path)
+            return load(path.read_bytes())  # not by its path, which may be no UTF-8
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # both readers raise many kinds for a bad file
         raise MinerError(

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.parquet import count_rows, load_table, save_table
 
 _ROWS_SCHEMA = pa.schema([("a", pa.int64()), ("b", pa.int64())])
 _STRIP_SCHEMA = pa.schema([*_ROWS_SCHEMA, ("similarity", pa.float64())])
@@ -45,28 +45,28 @@ class FoundPairs:
 
 def write_rows(path: Path, pairs: FoundPairs) -> None:
     """Write the row numbers of pairs, without their similarity."""
-    pq.write_table(pa.table({"a": pairs.a, "b": pairs.b}, schema=_ROWS_SCHEMA), path, compression="zstd")
+    save_table(pa.table({"a": pairs.a, "b": pairs.b}, schema=_ROWS_SCHEMA), path, "zstd")
 
 
 def read_rows(path: Path) -> tuple[Rows, Rows]:
     """The columns a and b of any table of pairs."""
-    table = pq.read_table(path, columns=["a", "b"])
+    table = load_table(path, ["a", "b"])
     return table["a"].to_numpy(), table["b"].to_numpy()
 
 
 def write_strip(path: Path, pairs: FoundPairs) -> None:
     """Write the pairs of one strip, with the similarity in float64."""
-    pq.write_table(pa.table({"a": pairs.a, "b": pairs.b, "similarity": pairs.similarity}, schema=_STRIP_SCHEMA), path)
+    save_table(pa.table({"a": pairs.a, "b": pairs.b, "similarity": pairs.similarity}, schema=_STRIP_SCHEMA), path)
 
 
 def read_strips(paths: Sequence[Path]) -> FoundPairs:
     """The pairs of all strips, in the order of the paths."""
-    rows = [int(pq.read_metadata(path).num_rows) for path in paths]
+    rows = [count_rows(path) for path in paths]
     ends = np.cumsum(rows)
     count = int(ends[-1]) if len(ends) else 0
     found = FoundPairs(np.empty(count, np.int64), np.empty(count, np.int64), np.empty(count, np.float64))
     for path, stop, length in zip(paths, ends, rows, strict=True):
-        table = pq.read_table(path, schema=_STRIP_SCHEMA)
+        table = load_table(path, schema=_STRIP_SCHEMA)
         run = slice(stop - length, stop)
         found.a[run], found.b[run] = table["a"].to_numpy(), table["b"].to_numpy()
         found.similarity[run] = table["similarity"].to_numpy()

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.store import EmbeddingStore
@@ -14,6 +13,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
+from miner.artifacts.parquet import save_table
 from miner.engine import Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.options import PairsOptions
@@ -107,5 +107,5 @@ def _write_groups(path: Path, found: FoundPairs, store: EmbeddingStore, labels: 
 
     groups = find_groups(found.a, found.b, found.similarity)
     with committed(path) as partial:
-        pq.write_table(groups.table(store.keys, labels), partial, compression="zstd")
+        save_table(groups.table(store.keys, labels), partial, "zstd")
     return group_statistics(groups, len(found), labels)

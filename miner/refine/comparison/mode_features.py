@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
@@ -129,7 +129,7 @@ def _features(
 ) -> Iterator[tuple[str, FeatureRows]]:
     for mode, path in networks.items():
         network = make_network(options, data.features.shape[1])
-        network.load_state_dict(load_file(path))
+        network.load_state_dict(load(path.read_bytes()))
         graphs = modes.mode_graphs(mode, data.lists, options)
         yield mode, modes.read_in_mode(network, data.features, graphs, options)
     yield "raw", data.features

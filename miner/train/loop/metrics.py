@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +27,7 @@ class MetricsLog:
     def __init__(self, folder: Path, step: int) -> None:
         self.path = folder / METRICS_FILE
         self.step = step
+        self._events: Any = None
 
     def __enter__(self) -> Self:
         from torch.utils.tensorboard import SummaryWriter
@@ -33,7 +35,8 @@ class MetricsLog:
         kept = [line for line in read_metrics(self.path) if line["step"] <= self.step]
         write_bytes(self.path, b"".join(_encoded(line) for line in kept))
         self._file = self.path.open("ab")
-        self._events = SummaryWriter(str(self.path.parent), purge_step=self.step + 1)
+        with suppress(UnicodeEncodeError):  # TensorBoard writes to no folder whose name is not UTF-8
+            self._events = SummaryWriter(str(self.path.parent), purge_step=self.step + 1)
         return self
 
     def add(self, line: Line, measured: Mapping[str, float]) -> None:
@@ -41,7 +44,7 @@ class MetricsLog:
         self._file.write(_encoded(line))
         self._file.flush()
         for name, value in {**line, **measured}.items():
-            if name != "step" and value is not None:
+            if name != "step" and value is not None and self._events is not None:
                 self._events.add_scalar(name, value, line["step"])
 
     def sync(self) -> None:
@@ -52,7 +55,8 @@ class MetricsLog:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self._events.close()
+        if self._events is not None:
+            self._events.close()
 
 
 def read_metrics(path: Path) -> list[Line]:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
+from miner.artifacts.parquet import save_table
 from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE
 from miner.engine import committed
 from miner.train.methods.parts.neighbour_bank import NeighbourBank
@@ -27,10 +27,10 @@ def save_graphs(run: Path, keys: Sequence[str], banks: Mapping[str, NeighbourBan
     """
     (run / "graph").mkdir(exist_ok=True)
     with committed(run / NODES_FILE) as partial:
-        pq.write_table(pa.table({"key": pa.array(keys, pa.string())}), partial)
+        save_table(pa.table({"key": pa.array(keys, pa.string())}), partial)
     for stream, bank in banks.items():
         with committed(run / "graph" / f"graph-{stream}.parquet") as partial:
-            pq.write_table(_edges(bank, per_list), partial)
+            save_table(_edges(bank, per_list), partial)
         with committed(run / "graph" / f"bank-{stream}.npy") as partial, partial.open("wb") as file:
             np.save(file, bank.features.cpu().numpy())
     return [run / name for name in GRAPH_FILES]
