@@ -23,7 +23,7 @@ class ExactEngine:
         cascade: the passes before the float32 product; chosen by `cost_model.py` if not given.
         threads: that share the tiles.
         tile_rows: rows and columns of a tile; changes the speed and the memory only.
-        least_rows_to_sketch: fewer rows are multiplied in float32 at once.
+        least_rows_to_sketch: fewer rows are multiplied in float32, without sketches.
 
     Raises:
         MinerError: a vector is zero or not finite.

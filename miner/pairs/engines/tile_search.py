@@ -2,8 +2,8 @@
 
 A tile is first multiplied as short low-precision vectors that bound its cosines from above (`sketch.py`). The surviving
 candidates are multiplied in float32 while their rows are in the cache; such a product lies within `float32_margin` of the true
-cosine. Both bounds are proven, so no pair is lost. Few rows are multiplied in float32 at once, and so is everything on a processor
-whose products do not keep to the bound of the sketches.
+cosine. Both bounds are proven, so no pair is lost. A small set is multiplied in float32 without sketches. The same holds on a
+processor that breaks the bound of the sketches.
 """
 
 import math
