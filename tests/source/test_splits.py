@@ -1,10 +1,31 @@
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from miner.errors import UsageError
 from miner.source import open_source
 from miner.source.splits import folder_parts, one_split, split_of
+from tests.source.tars import png, write_tar_of_images
+
+
+def write_shard(path: Path) -> str:
+    """A shard of one image whose key tells the file; its ending."""
+    write_tar_of_images(path.with_name(f"{path.name}.tar"), [_key(path)])
+    return ".tar"
+
+
+def write_parquet(path: Path) -> str:
+    """A Parquet file of one image whose key tells the file; its ending."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = pa.array([{"bytes": png(), "path": f"{_key(path)}.png"}])
+    pq.write_table(pa.table({"image": image}), path.with_name(f"{path.name}.parquet"))
+    return ".parquet"
+
+
+def _key(path: Path) -> str:
+    return "_".join(path.parts[path.parts.index(next(p for p in path.parts if p.startswith("test_"))) + 1 :])
 
 
 @pytest.mark.parametrize(
@@ -103,3 +124,22 @@ def test_the_main_folder_is_taken() -> None:
 def test_without_a_train_part_the_user_chooses() -> None:
     with pytest.raises(UsageError, match=r"x/test\.parquet, x/val-\*\.parquet"):
         one_split("x", ["test.parquet", "val-0.parquet"])
+
+
+@pytest.mark.parametrize("write", [write_shard, write_parquet])
+@pytest.mark.parametrize(
+    ("names", "spec", "train"),
+    [
+        (("data/train-0", "data/train-1", "data/test-0"), "", {"data/train-0", "data/train-1"}),
+        (("data/train-0", "data/test-0"), "data/*", {"data/train-0"}),
+        (("a/train/0", "a/val/0", "a/extra/0"), "", {"a/train/0"}),
+        (("a/train/0", "a/val/0"), "**/*", {"a/train/0"}),
+        (("x-train", "x-test", "unlabeled"), "", {"x-train"}),
+        (("x-train", "x-test"), "{x-train,x-test}", {"x-train", "x-test"}),
+    ],
+)
+def test_data_files_give_one_split(tmp_path: Path, write, names: tuple[str, ...], spec: str, train: set[str]) -> None:
+    for name in names:
+        ending = write(tmp_path / name)
+    source = open_source(f"{tmp_path}/{spec}{ending if spec else ''}")
+    assert {entry.key for entry in source.entries} == {name.replace("/", "_") for name in train}

@@ -8,7 +8,7 @@ from miner.errors import MinerError
 from miner.source.base import Entry, LeftOut
 from miner.source.keys import hashed_key, is_clean
 from miner.source.kinds import count_endings
-from miner.source.labels import Dropped, RawLabel, are_captions, index_labels
+from miner.source.labels import MISSING, Dropped, RawLabel, are_captions, index_labels
 from miner.source.listing import file_facts
 from miner.source.patterns import expand, short_names
 from miner.source.reading import read_range
@@ -109,7 +109,7 @@ def _labels(samples: Sequence[ShardSample]) -> list[RawLabel]:
     """The label of each sample. Texts are labels only if no sample has another label."""
     if any(not isinstance(sample.label, Dropped) for sample in samples):
         return [sample.label for sample in samples]
-    texts = [sample.text for sample in samples]
+    texts = [sample.label if sample.text == MISSING else sample.text for sample in samples]
     if are_captions([text for text in texts if isinstance(text, str)]):
         return [text if isinstance(text, Dropped) else Dropped("caption") for text in texts]
     return texts
