@@ -164,19 +164,38 @@ def _labelled(source: Source, entries: Sequence[Entry] | None, name: str, limit:
 
 
 def _matched(test: LabelledImages, gallery: LabelledImages) -> LabelledImages:
-    """The test set with the gallery's labels, matched by class name where both have names."""
-    names, known = test.source.classes, gallery.source.classes
-    if names is None or known is None or names == known:
+    """The test set with the gallery's labels, matched by class name."""
+    index = class_indices(gallery.source.classes, test.source.classes, gallery.name, test.name)
+    if index is None:
         return test
+    return replace(
+        test, entries=[replace(entry, label=index[entry.label]) for entry in test.entries if entry.label is not None]
+    )
+
+
+def class_indices(known: list[str] | None, names: list[str] | None, gallery: str, test: str) -> dict[int, int] | None:
+    """The gallery's label for each label of the test set; None if both have the same labels.
+
+    Args:
+        known, names: class names of the gallery and of the test set; None for plain class numbers.
+        gallery, test: names of the two sources, for the error.
+    Raises:
+        MinerError: one has names and the other numbers, or the gallery lacks a class of the test set.
+    """
+    if names == known:
+        return None
+    if names is None or known is None:
+        numbers, named = (test, gallery) if names is None else (gallery, test)
+        raise MinerError(
+            f"The labels of {numbers} are numbers, and those of {named} are class names "
+            f"({', '.join((names or known or [])[:10])}). Nothing says which number is which class. Give both sources class names."
+        )
     if unknown := [name for name in names if name not in known]:
         raise MinerError(
-            f"The class {unknown[0]!r} of {test.name} is not among the classes of {gallery.name} ({', '.join(known[:10])}). "
+            f"The class {unknown[0]!r} of {test} is not among the classes of {gallery} ({', '.join(known[:10])}). "
             "The gallery and the test set need the same class names."
         )
-    entries = [
-        replace(entry, label=known.index(names[entry.label])) for entry in test.entries if entry.label is not None
-    ]
-    return replace(test, entries=entries)
+    return {label: known.index(name) for label, name in enumerate(names)}
 
 
 def _classes(gallery: LabelledImages, test: LabelledImages) -> list[str]:

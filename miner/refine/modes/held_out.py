@@ -59,14 +59,16 @@ def read_train_and_test(workspace: Workspace, neighbors: int) -> TrainAndTest:
     import numpy as np
 
     from miner.artifacts.embeddings.store import EmbeddingStore
+    from miner.artifacts.runs.labelled import class_indices
     from miner.pairs.arithmetic.cosine import unit_rows
     from miner.refine.modes.modes import TrainTestNeighbours
 
     train, test = EmbeddingStore(workspace), EmbeddingStore(workspace.test)
     labels, truth = _labels(train), _labels(test)
     names, test_names = train.manifest.source.classes, test.manifest.source.classes
-    if names and test_names and names != test_names:
-        raise MinerError(f"The classes of the test images are others: {test_names[:10]}, not {names[:10]}.")
+    index = class_indices(names, test_names, train.manifest.source.spec, test.manifest.source.spec)
+    if index is not None:
+        truth = np.asarray([index[label] for label in truth.tolist()], np.int64)
     if len(np.unique(labels)) < 2:
         raise MinerError("All training images are of one class; classification needs at least two.")
     features = unit_rows(np.concatenate([train.vectors, test.vectors]))

@@ -1,5 +1,8 @@
+import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from miner.artifacts.runs.inputs import find_inputs
@@ -7,6 +10,7 @@ from miner.artifacts.runs.labelled import is_held_out, source_identity, split_la
 from miner.errors import MinerError
 from miner.source.keys import hashed_key
 from tests.artifacts.class_folders import class_folders
+from tests.source.tars import png, tar_bytes
 from tests.train.mini_workspace import write_shards
 
 
@@ -50,6 +54,37 @@ def test_a_test_class_that_the_gallery_lacks_is_an_error(tmp_path: Path) -> None
     test = class_folders(tmp_path / "test", {0: "a", 2: "c"})
     with pytest.raises(MinerError, match=r"class 'c'.*is not among the classes"):
         split_labelled(None, "sample", gallery=gallery, test=test)
+
+
+@pytest.mark.parametrize("numbered", ["gallery", "test"])
+@pytest.mark.parametrize("numbers", ["0 1", "7 0"])
+def test_names_against_numbers_are_refused(tmp_path: Path, numbered: str, numbers: str) -> None:
+    named = class_folders(tmp_path / "named", {0: "a", 1: "b"})
+    members = []
+    for row in range(20):
+        members += [(f"{row}.png", png(row)), (f"{row}.cls", numbers.split()[row % 2].encode())]
+    (tmp_path / "numbers.tar").write_bytes(tar_bytes(members))
+    sides = {"gallery": named, "test": named, numbered: str(tmp_path / "numbers.tar")}
+    with pytest.raises(
+        MinerError, match=r"labels of .*numbers\.tar are numbers, and those of .*named are class names \(a, b\)"
+    ):
+        split_labelled(None, "sample", **sides)
+    both = dict.fromkeys(sides, str(tmp_path / "numbers.tar"))
+    assert split_labelled(None, "sample", **both).test.entries
+
+
+def test_classes_in_another_order_are_matched_by_name(tmp_path: Path) -> None:
+    for split, order in (("gallery", ["cat", "dog"]), ("test", ["dog", "cat"])):
+        images = pa.array([{"bytes": png(row), "path": f"{order[row % 2]}-{row}.png"} for row in range(20)])
+        features = {"label": {"names": order, "_type": "ClassLabel"}, "image": {"_type": "Image"}}
+        table = pa.table({"image": images, "label": [row % 2 for row in range(20)]})
+        metadata = {"huggingface": json.dumps({"info": {"features": features}})}
+        pq.write_table(table.replace_schema_metadata(metadata), tmp_path / f"{split}.parquet")
+    found = split_labelled(
+        None, "sample", gallery=str(tmp_path / "gallery.parquet"), test=str(tmp_path / "test.parquet")
+    )
+    for entry in [*found.gallery.entries, *found.test.entries]:
+        assert entry.path.partition("/")[2].startswith(found.classes[entry.label])
 
 
 def test_without_labels_the_error_says_where_labels_come_from(tmp_path: Path) -> None:
