@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.images import class_name
-from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest, SourceRecord
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import one_order, read_pairs
@@ -30,7 +30,7 @@ class PairSet:
         edges: edges of the slices, float64 (slices + 1,).
         numbers: slice of each pair, int64 (n,).
         images: metadata of all images, one row per image.
-        source: the source as the user named it.
+        source: of the images.
         classes: names of the labels; None without labels.
         identity: fingerprint of the files of pairs.
     """
@@ -41,7 +41,7 @@ class PairSet:
     edges: NDArray[np.float64]
     numbers: Indices
     images: pa.Table
-    source: str
+    source: SourceRecord
     classes: list[str] | None
     identity: str
 
@@ -101,7 +101,7 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     low, high = max(band.low, float(similarity.min())), min(band.high, float(similarity.max()))
     edges = slice_edges(low, high, slices)
     numbers, source = slice_numbers(similarity, edges), embeddings.source
-    return PairSet(a, b, similarity, edges, numbers, images, source.spec, source.classes, mined.identity)
+    return PairSet(a, b, similarity, edges, numbers, images, source, source.classes, mined.identity)
 
 
 def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:

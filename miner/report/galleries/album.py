@@ -1,6 +1,5 @@
 """The images of a workspace: their metadata, and access to a few of them."""
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,12 +11,13 @@ from PIL import Image
 
 from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
 from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.embeddings.verified import check_unchanged
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.report.findings import Findings
 from miner.report.galleries.thumbnails import central_square
-from miner.source import Source, open_source
+from miner.source import Source
 from miner.source.webdataset.shards import ShardSource
 
 
@@ -46,7 +46,11 @@ class Album:
         return dict(zip(wanted, embedded_images(self.metadata.take(pa.array(wanted, pa.int64()))), strict=True))
 
     def squares(self, images: Mapping[int, EmbeddedImage]) -> dict[int, Image.Image]:
-        """Central squares of images by row, without those that are gone or have changed since embedding."""
+        """Central squares of images by row, without those that are gone since embedding.
+
+        Raises:
+            MinerError: an image has changed since it was embedded.
+        """
         if self.source is None:
             return {}
         wanted = {image.key for image in images.values()}
@@ -55,8 +59,8 @@ class Album:
         for row, image in images.items():
             with suppress(KeyError, OSError, UnreadableImageError):
                 data = self.source.read(entries[image.key])
-                if hashlib.sha256(data).hexdigest() == image.sha256:
-                    squares[row] = central_square(decode_image(data))
+                check_unchanged(data, image.sha256, image.path, self.source.spec)
+                squares[row] = central_square(decode_image(data))
         return squares
 
 
@@ -72,5 +76,5 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
         source = ShardSource(str(workspace.shards / "images-*.tar"))
     else:
         with suppress(MinerError, OSError):
-            source = open_source(embeddings.source.spec)
+            source = embeddings.source.open()
     return Album(read_metadata(workspace.embeddings, embeddings.blocks), embeddings.source.classes, source)

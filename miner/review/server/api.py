@@ -44,7 +44,7 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
     def session_json(request: Request) -> Response:
         return JSONResponse(
             {
-                "source": PurePath(session.pairs.source).name or session.pairs.source,
+                "source": PurePath(session.pairs.source.spec).name or session.pairs.source.spec,
                 "pairs": len(session.pairs),
                 "images": image_path,
                 "reviewers": session.reviewers(),
@@ -71,8 +71,8 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
             return _failure("There is no such image.", 404)
         try:
             data, kind = images.read(int(rows[pair]))
-        except FileNotFoundError:
-            return _failure("This image is gone or has changed since it was embedded.", 404)
+        except FileNotFoundError as error:
+            return _failure(str(error), 404)
         return Response(data, media_type=kind, headers={"cache-control": _CACHE_FOR_A_DAY})
 
     return Starlette(

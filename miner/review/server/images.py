@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
-from miner.source import Entry, Source, open_source
+from miner.source import Entry, Source
 from miner.source.webdataset.shards import ShardSource
 
 _LARGEST_BYTES = 3_000_000
@@ -22,14 +23,14 @@ class ImageStore:
     """Images by row, from the source, or from the exported shards if the source has lost one.
 
     Args:
-        spec: source, as the user named it.
-        images: table with key and sha256, one row per image.
+        source: of the embeddings.
+        images: table with key, path and sha256, one row per image.
     """
 
-    def __init__(self, workspace: Workspace, spec: str, images: pa.Table) -> None:
+    def __init__(self, workspace: Workspace, source: SourceRecord, images: pa.Table) -> None:
         self._images = images
         shards = str(workspace.shards / "images-*.tar")
-        self._sources = [_LazySource(lambda: open_source(spec)), _LazySource(lambda: ShardSource(shards))]
+        self._sources = [_LazySource(source.open), _LazySource(lambda: ShardSource(shards))]
 
     def open(self) -> str | None:
         """Open the source before the first image is needed, which can take seconds. Returns the problem if this fails."""
@@ -46,7 +47,7 @@ class ImageStore:
             data = source.read(key)
             if data is not None and hashlib.sha256(data).hexdigest() == sha256:
                 return for_browsers(data)
-        raise FileNotFoundError(key)
+        raise FileNotFoundError(f"The image {self._images['path'][row]} is gone or has changed since it was embedded.")
 
 
 class _LazySource:

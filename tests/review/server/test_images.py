@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
@@ -61,7 +62,8 @@ def photos(make_photos, tmp_path) -> tuple[Path, Workspace]:
 
 def store(workspace: Workspace, folder: Path) -> tuple[ImageStore, list[str]]:
     images = EmbeddingStore(workspace).metadata
-    return ImageStore(workspace, str(folder), images), images["path"].to_pylist()
+    source = SourceRecord(spec=str(folder), images=len(images))
+    return ImageStore(workspace, source, images), images["path"].to_pylist()
 
 
 def test_images_are_the_original_bytes(photos) -> None:
@@ -90,6 +92,6 @@ def test_a_changed_image_is_never_shown(photos) -> None:
     folder, workspace = photos
     opened, paths = store(workspace, folder)
     shutil.copy(folder / paths[1], folder / paths[0])
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=f"The image {paths[0]} is gone or has changed"):
         opened.read(0)
     assert opened.read(1)[0] == (folder / paths[1]).read_bytes()
