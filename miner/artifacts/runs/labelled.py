@@ -115,7 +115,9 @@ def split_labelled(
         )
     if len({entry.label for entry in known.entries}) < 2:
         raise MinerError(f"All labelled images of {known.name} are of one class; at least two are needed.")
-    return LabelledSplit(known, queries, _classes(known, queries), origin, queries.name == trained_on)
+    return LabelledSplit(
+        known, queries, _classes(known, queries), origin, trained_on in (queries.name, queries.source.spec)
+    )
 
 
 def is_held_out(key: str, fraction: float) -> bool:
