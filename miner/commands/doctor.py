@@ -29,6 +29,7 @@ def doctor(encoder: str | None = None) -> Result:
         ("faiss", _faiss),
         ("default encoder", _encoder),
         ("image decoders", _decoders),
+        ("heif (extra)", lambda: _optional("pillow_heif", "heif")),
         ("ray (extra)", lambda: _optional("ray", "ray")),
         ("hub (extra)", lambda: _optional("huggingface_hub", "hub")),
         ("npm", lambda: shutil.which("npm") or "not found; needed only if the host of CIFAR-10 cannot be reached"),
@@ -104,7 +105,14 @@ def _encoder() -> str:
 def _decoders() -> str:
     from PIL import features
 
-    names = {"jpg": "JPEG", "libjpeg_turbo": "libjpeg-turbo", "webp": "WebP", "libtiff": "TIFF", "zlib": "PNG"}
+    names = {
+        "jpg": "JPEG",
+        "libjpeg_turbo": "libjpeg-turbo",
+        "webp": "WebP",
+        "libtiff": "TIFF",
+        "zlib": "PNG",
+        "avif": "AVIF",
+    }
     return ", ".join(label for name, label in names.items() if features.check(name))
 
 

@@ -16,7 +16,7 @@ from miner.source.location import canonical, is_local_folder, is_pattern, locate
 from miner.source.named.builtin import BUILTIN, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
 from miner.source.patterns import expand
-from miner.source.splits import one_split
+from miner.source.splits import folder_parts, one_split, refuse_mixed_splits
 from miner.source.webdataset.exported import read_export
 from miner.source.webdataset.shards import ShardSource, is_shards
 
@@ -128,11 +128,13 @@ class _Opener:
     def _shards(self, urls: Sequence[str], images: Iterable[str] = ()) -> Source:
         self._refuse_columns()
         source = ShardSource(self.spec, urls=urls)
+        refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
         source.left_out = replace(source.left_out, files=source.left_out.files + count_endings(images))
         return source
 
     def _tables(self, urls: Sequence[str], images: Iterable[str] = ()) -> Source:
         source = ParquetSource(self.spec, urls, self.image_column, self.label_column)
+        refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
         source.left_out = LeftOut(count_endings(images), source.left_out.labels)
         return source
 

@@ -72,12 +72,21 @@ def split_of(path: str) -> str | None:
     return None
 
 
-def refuse_mixed_splits(spec: str, parts: FolderParts) -> None:
+def refuse_mixed_splits(spec: str, parts: FolderParts, packed: bool = False) -> None:
     """Refuse a folder of images that is a data set with its splits: pairs across them leak test images.
 
+    Args:
+        spec: the source.
+        parts: of its images.
+        packed: whether the folders are names inside shards or Parquet files.
     Raises:
         UsageError: it holds several splits.
     """
+    if parts.splits and packed:
+        raise UsageError(
+            f"{spec} holds the parts {', '.join(sorted(parts.splits.values()))} of a data set, by the names of its images. "
+            "Mixing them would show test images to training. Write each part to files of its own."
+        )
     if parts.splits:
         home = spec.rstrip("/")
         likely = parts.splits.get("train") or next(iter(parts.splits.values()))

@@ -143,3 +143,16 @@ def test_data_files_give_one_split(tmp_path: Path, write, names: tuple[str, ...]
         ending = write(tmp_path / name)
     source = open_source(f"{tmp_path}/{spec}{ending if spec else ''}")
     assert {entry.key for entry in source.entries} == {name.replace("/", "_") for name in train}
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_splits_inside_a_file_are_refused(tmp_path: Path, kind: str) -> None:
+    names = ["train/cat/1", "train/dog/2", "val/cat/3"]
+    path = tmp_path / f"all.{kind}"
+    if kind == "tar":
+        write_tar_of_images(path, names)
+    else:
+        images = pa.array([{"bytes": png(), "path": f"{name}.png"} for name in names])
+        pq.write_table(pa.table({"image": images}), path)
+    with pytest.raises(UsageError, match=rf"all\.{kind}/train, all\.{kind}/val of a data set.*files of its own"):
+        open_source(str(path))
