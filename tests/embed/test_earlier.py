@@ -243,3 +243,15 @@ def test_other_images_are_named(make_photos, workspace: Workspace) -> None:
     said = str(caught.value)
     assert "other images of" in said and "images are gone (class0/" in said
     assert "1 image is new (class1/new.jpg), 1 image is of another size (class0/003.jpg)" in said
+
+
+def test_a_built_in_source_is_recorded_by_its_name(tmp_path: Path, workspace: Workspace, monkeypatch) -> None:
+    (tmp_path / "sample").mkdir()
+    monkeypatch.chdir(tmp_path)
+    made = options("sample").model_copy(update={"limit": 8})
+    embed(made, workspace)
+    manifest = EmbeddingsManifest.read(workspace)
+    assert manifest.asked["source"] == manifest.source.spec == "sample" and len(manifest.source.open().entries) == 3000
+    assert not (workspace.root / ".source_versions.parquet").exists()
+    monkeypatch.chdir("/")
+    assert not embed(made, workspace).fresh

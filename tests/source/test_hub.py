@@ -14,6 +14,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 from miner.engine.tar import write_tar
 from miner.errors import MinerError, UsageError
 from miner.source import open_source
+from tests.source.tars import export_files
 
 KNOWN_FILE_SYSTEMS = importlib.import_module("fsspec.registry")._registry
 REPOSITORY = "hf://datasets/someone/clothes"
@@ -117,3 +118,18 @@ def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delitem(KNOWN_FILE_SYSTEMS, "hf", raising=False)
     with pytest.raises(MinerError, match=r"pip install -e '\.\[hub\]'"):
         open_source(REPOSITORY)
+
+
+def test_a_published_repository_gives_its_images(hub) -> None:
+    files = export_files(["k", "m"], [1, 0], ["bag", "shoe"])
+    put({"README.md": b"#", "croissant.json": b"{}", **{f"data/{name}": data for name, data in files.items()}})
+    for spec in (REPOSITORY, f"{REPOSITORY}/", f"{REPOSITORY}/data/*.tar"):
+        source = open_source(spec)
+        assert [(entry.key, entry.label) for entry in source.entries] == [("k", 1), ("m", 0)]
+        assert source.classes == ["bag", "shoe"]
+    assert open_source(f"{REPOSITORY}/").spec == REPOSITORY
+
+
+def test_a_folder_of_the_hub_called_like_a_file_is_a_folder(hub) -> None:
+    put({"table.parquet/part-0.parquet": parquet(b"a", b"b"), "table.parquet/_SUCCESS": b""})
+    assert contents(f"{REPOSITORY}/table.parquet") == [b"a", b"b"]
