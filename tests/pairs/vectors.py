@@ -49,11 +49,12 @@ def clustered(count: int, dim: int, seed: int = 0) -> np.ndarray:
 
 
 def brute_force(vectors: np.ndarray) -> np.ndarray:
-    """Cosines in float64, each summed on its own."""
+    """Cosines in float64, each summed on its own; those of equal and opposite vectors are 1 and -1."""
     rows = vectors.astype(np.float64)
     lengths = np.sqrt((rows * rows).sum(axis=1))
     scaled = list(zip(rows, lengths, strict=True))
-    return np.array([[(x * y).sum() / (lx * ly) for y, ly in scaled] for x, lx in scaled])
+    cosines = np.array([[(x * y).sum() / (lx * ly) for y, ly in scaled] for x, lx in scaled])
+    return np.where(1 - np.abs(cosines) <= 2.0**-51, np.round(cosines), cosines)
 
 
 def band_join(engine: Engine, vectors: np.ndarray, threshold: float, limit: int = 10**6, **settings) -> BandJoin:

@@ -99,7 +99,7 @@ def self_similarity(
         pixels = torch.from_numpy(np.stack(views)).to(device)
         vectors.append(encoder.encode(pixels, precision).cpu().numpy())
     both = np.concatenate(vectors).astype(np.float64)
-    return np.sort((both[0::2] * both[1::2]).sum(axis=1))
+    return np.sort(np.minimum((both[0::2] * both[1::2]).sum(axis=1), 1.0))
 
 
 def _decoded(source: Source, entry: Entry) -> Image.Image:

@@ -66,8 +66,8 @@ class GpuEngine:
         projection = projection or self._plan(vectors)
         self.stored, self.lengths, self.sketch = self._prepare(vectors, projection)
         exact = vectors.dtype == np.float16 and float(self.lengths.max()) < LONGEST_EXACT
-        # Sums that are not exact may differ from those of `rescore` in their last bits.
-        self.lowest_cosine = threshold if exact else threshold - vectors.dim * 2.0**-51
+        # `rescore` rounds to 1 and -1, and sums that are not exact may differ from its sums in their last bits.
+        self.lowest_cosine = threshold - (1 if exact else vectors.dim) * 2.0**-51
         self.lowest_score = _lowest_score(self.sketch, threshold)
         if not holds(self.tiles, self.sketch.vectors, self.sketch.product_error):
             raise MinerError(f"Products on {device} are less precise than the search needs. Use --device cpu.")
