@@ -96,8 +96,8 @@ def option(
     Args:
         default: `...` if the option must be given.
         panel: the heading under which `--help` shows it, one of PANELS; if not given, the `panel` of the class that defines it.
-        decides_result: whether a request holds it. False for what changes only the speed or the place of a result, and for
-            what the request holds in another form, such as a fingerprint. "if changed" for an option that is younger than
+        decides_result: whether a request holds it. False for what changes only the speed or the place of a result. False also
+            for what the request holds in another form, such as a fingerprint. "if changed" for an option that is younger than
             results that must stay valid: the request holds it where it differs from its default.
         argument: whether it is positional.
         short: a short flag, such as "-b".

@@ -32,7 +32,7 @@ _Model = TypeVar("_Model", bound=BaseModel)
 
 
 class RunOptions(Options):
-    """Run all stages of a recipe, or all runs of a study. What is done is skipped.
+    """Run all stages of a recipe, or all runs of a study. Finished work is skipped.
 
     A recipe is a list of stages with their options. A study trains several arms, each with several seeds, and compares them in one
     table. Examples are in the folder pipelines/.

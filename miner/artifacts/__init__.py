@@ -1,1 +1,1 @@
-"""Who reads and writes each folder of a workspace: paths, manifests, tables. Stages meet here and nowhere else."""
+"""Who reads and writes each folder of a workspace: paths, manifests, tables. Stages exchange data through these files alone."""

@@ -1,8 +1,8 @@
 """The life of a stage's folder: begun, continued, finished, or refused.
 
-A stage owns one folder. It is *begun* when `request.json` states what was asked for, and *finished* when `manifest.json`
-repeats that request beside the results and the checksum of every file. A rerun with the same request continues or returns
-at once; another request is refused, unless the user says `--force`.
+A stage owns one folder. The folder is *begun* when `request.json` states what was asked for. The folder is *finished* when
+`manifest.json` repeats that request beside the results and the checksum of every file. A rerun with the same request continues
+or returns at once; another request is refused, unless the user says `--force`.
 """
 
 import json

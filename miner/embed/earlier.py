@@ -60,7 +60,7 @@ def known_images(folder: Path, keys: Iterable[str] | None = None) -> dict[str, K
 def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManifest | None:
     """The manifest of the finished embeddings that these entries continue, or None.
 
-    Entries continue old embeddings if the request differs only in the source, and every old image is still there, with its
+    Entries continue old embeddings if the request differs only in the source. Every old image must still be there, with its
     old size and its old label.
     """
     base = stage.earlier(EmbeddingsManifest)

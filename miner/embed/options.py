@@ -51,7 +51,7 @@ class EmbedOptions(Options):
     """Decode JPEGs at 1/2, 1/4 or 1/8 of their size. At least this many pixels (for example 2) remain per pixel of the resized
     image. Large photographs then decode several times faster; the vectors change slightly."""
     compile: bool = option(False, panel="expert", decides_result="if changed")
-    """Compile the encoder with torch.compile. It takes a minute, and encoding is faster after it; the vectors may change
+    """Compile the encoder with torch.compile. Compiling takes a minute and makes encoding faster; the vectors may change
     slightly. Needs a C++ compiler on a CPU, Triton on a GPU."""
     max_errors: Fraction = option(0.01, panel="expert", decides_result=False)
     """Stop if a larger share of the images is unusable. 10 unusable images are always allowed."""

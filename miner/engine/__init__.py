@@ -1,4 +1,4 @@
-"""Units of work: run them anywhere, commit each result atomically, skip what is done. Knows nothing about images."""
+"""Units of work: run them anywhere, commit each result atomically, skip what is done. Nothing here depends on images."""
 
 from miner.engine.atomic import committed, explain_write_error, json_bytes, sync, write_bytes, write_json
 from miner.engine.digest import DigestedFile, file_record, first_difference

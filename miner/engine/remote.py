@@ -1,6 +1,6 @@
-"""Files on any fsspec file system, with the methods of `pathlib.Path` that a stage needs. Errors of stores, for people.
+"""Files on any fsspec file system, with the methods of `pathlib.Path` that a stage needs, and errors of stores for people.
 
-Object stores (s3, gs, az, hf and their like, and `memory`) show an object when its upload has ended, so files are uploaded under
+Object stores (s3, gs, az, hf and their like, and `memory`) show an object only after its upload. So files are uploaded under
 their own names. On other stores (sftp, hdfs, smb, ...) a file is uploaded under a partial name and renamed. Renaming is one step
 if the server can rename; otherwise fsspec copies and deletes.
 """

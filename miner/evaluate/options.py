@@ -31,9 +31,9 @@ class EvaluateOptions(Options):
     limit: int | None = option(None, ge=2)
     """Use only this many images of each source, chosen by key."""
     refined: bool = option(False)
-    """Evaluate the features of `miner refine` and the raw ones, instead of a run. It compares the three ways to bring test
-    images into the graph (inductive, transductive, as-code). The embedded images are the gallery, --test is classified, and
-    --limit takes the first test images."""
+    """Evaluate the features of `miner refine` and the raw ones, instead of a run. The result compares the three ways to bring
+    test images into the graph (inductive, transductive, as-code). The embedded images are the gallery, --test is classified,
+    and --limit takes the first test images."""
     batch_size: int = option(256, ge=1, panel="processes", short="-b")
     """Images per forward pass."""
     device: str = option("auto", panel="processes", decides_result=False)
@@ -69,8 +69,9 @@ class LinearOptions(EvaluateOptions):
     gallery: str | None = option(None)
     """Labelled images that train the linear classifier, as a source. If not given: the images of the workspace."""
     mode: Literal["fast", "augmented"] = option("fast")
-    """fast: logistic regression on features that are computed once. It takes minutes, and suits comparisons of runs. augmented:
-    the published protocol, SGD over random crops. It takes --epochs forward passes, and suits comparisons with papers."""
+    """fast: logistic regression on features that are computed once. This mode takes minutes, and suits comparisons of runs.
+    augmented: the published protocol, SGD over random crops. This mode takes --epochs forward passes, and suits comparisons
+    with papers."""
     validation_fraction: Fraction = option(0.1, gt=0, lt=1)
     """Share of the gallery, chosen by key, on which the learning rate or the L2 penalty is chosen. Test images choose
     nothing."""

@@ -54,7 +54,7 @@ class Content:
     def order(self) -> Rows:
         """Rows of the pairs in the order of the shards.
 
-        In the table the pairs of one image are neighbours. Shuffled, they do not meet in one batch.
+        In the table the pairs of one image stand together. Shuffling spreads them over many batches.
         """
         return np.random.default_rng(self.options.seed).permutation(len(self.pairs))
 

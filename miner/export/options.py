@@ -28,8 +28,8 @@ class ExportOptions(Options):
     shard_count: int | None = option(None, ge=1, panel="expert")
     """Put at most this many samples into a shard. If not given: --shard-size alone limits a shard."""
     seed: int = option(0, panel="expert")
-    """Seed of the order of the pairs. Pairs are shuffled over all shards, so that pairs of one image do not meet in one
-    batch."""
+    """Seed of the order of the pairs. Pairs are shuffled over all shards, so that the pairs of one image are spread
+    over many batches."""
     pairs_only: bool = option(False)
     """Write no image shards. Each pair sample holds both of its images."""
     references: bool = option(False)

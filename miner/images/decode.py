@@ -82,10 +82,10 @@ def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None
     Args:
         data: the encoded file.
         needed: gives the least width and height that are enough, from those of the upright original. A JPEG is then decoded at
-            the smallest of 1/8, 1/4, 1/2 of its size that has them, which saves most of the inverse cosine transform.
+            the smallest of 1/8, 1/4, 1/2 of its size that has them. This saves most of the inverse cosine transform.
     Raises:
-        UnreadableImageError: empty, truncated, damaged, of another format, larger than `MAX_PIXELS` (or the environment variable
-            MINER_MAX_PIXELS), or of a type without an agreed range (floating point, 32-bit integers).
+        UnreadableImageError: the file is empty, truncated, damaged or of another format; the image is larger than `MAX_PIXELS`
+            (or the environment variable MINER_MAX_PIXELS), or its type has no agreed range (floating point, 32-bit integers).
         UsageError: MINER_MAX_PIXELS is not a positive number.
     """
     limit = _max_pixels()

@@ -50,8 +50,8 @@ class PairsOptions(Options):
     pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, from a graph, for bands with few pairs per
     image. ivf and hnsw measure their recall and report it."""
     recall: float = option(0.98, gt=0, le=1, panel="engine")
-    """ivf, hnsw: share of the pairs to find. The engine chooses its effort on 1,000 random images, and measures the recall on
-    1,000 others."""
+    """ivf, hnsw: share of the pairs to find. The engine chooses its search parameters on 1,000 random images, and measures the
+    recall on 1,000 others."""
     nlist: int | None = option(None, ge=1, panel="expert")
     """ivf: number of cells. If not given: 4 times the square root of the images."""
     nprobe: int | None = option(None, ge=1, panel="expert")
@@ -71,7 +71,8 @@ class PairsOptions(Options):
     """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
     disk. If not given: 60 % of the free memory."""
     append: bool = option(False, decides_result=False)
-    """Search only images that were embedded after the last `miner pairs`, and keep the old pairs. Give its options again."""
+    """Search only images that were embedded after the last `miner pairs`, and keep the old pairs. Give the
+    options of that run again."""
     engine_address: str | None = option(None, panel="engine", decides_result=False)
     """Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
     max_pairs: int = option(50_000_000, ge=1, panel="engine", decides_result=False)

@@ -28,7 +28,7 @@ class RefineOptions(Options):
     epochs: int = option(100, ge=1)
     """Passes over all images. If the whole graph fits into memory, a pass is one step."""
     lr: float = option(1e-3, gt=0, panel="optimizer")
-    """Learning rate of Adam. It stays constant."""
+    """Learning rate of Adam, constant over the run."""
     momentum: Fraction = option(0.99, panel="optimizer")
     """Momentum of the target network, per step."""
     feature_mask: float = option(0.2, ge=0, lt=1, panel="views")
@@ -36,7 +36,7 @@ class RefineOptions(Options):
     edge_drop: float = option(0.2, ge=0, lt=1, panel="views")
     """Share of the edges that a view leaves out, drawn anew for each view and epoch."""
     batch_size: int | None = option(None, ge=2, panel="processes", short="-b")
-    """Images per step. Their neighbours are sampled. If not given: all images if they fit into --memory, else 4096."""
+    """Images per step, with sampled neighbours. If not given: all images if they fit into --memory, else 4096."""
     fanout: int = option(10, ge=1, panel="expert")
     """Neighbours that are sampled per image and layer, if a step is a batch."""
     memory: MemorySize = option("8GB", panel="processes")
@@ -71,8 +71,8 @@ class RefineStageOptions(RefineOptions):
 class GraphOptions(RefineOptions):
     """Compare refinement by a graph network with simpler controls, for several seeds, in one table.
 
-    The controls include the raw features, smoothing over neighbours, and the network before training. Test images meet the graph in
-    three modes. Needs the extra `graph`.
+    The controls include the raw features, smoothing over neighbours, and the network before training. Test images enter the
+    graph in three modes. Needs the extra `graph`.
     """
 
     test: str | None = option(None, decides_result=False)

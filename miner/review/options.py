@@ -4,7 +4,7 @@ from miner.options import Fraction, Options, option
 
 
 class ReviewOptions(Options):
-    """Show pairs to people on a local page, who judge them: same, different, unsure.
+    """Show pairs to people, who judge them on a local page: same, different, unsure.
 
     A few hundred answers estimate the precision of all pairs, with an interval. `miner export --exclude` leaves out the pairs that
     reviewers called different.
@@ -26,10 +26,11 @@ class ReviewOptions(Options):
     summary: bool = option(False)
     """Print the summary of all decisions so far, without a server."""
     port: int = option(8471, ge=0, le=65535, panel="server")
-    """Port of the page. If it is taken, the next free port is used."""
+    """Port of the page. If the port is taken, the next free one is used."""
     host: str = option("127.0.0.1", panel="server")
-    """Address to listen on. If other machines can reach it, the page needs an access token, which the printed link contains."""
+    """Address to listen on. If other machines can reach the address, the page needs an access token, which the printed link
+    contains."""
     token: str | None = option(None, min_length=16, exclude=True, panel="server")
-    """Your own access token, so that a link stays valid after a restart. If not given: a new one, if the page needs one."""
+    """Your own access token, so that a link stays valid after a restart. If not given: a new token, if the page needs one."""
     open: bool = option(False, panel="server")
     """Open the page in a browser of this machine."""

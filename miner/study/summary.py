@@ -2,7 +2,7 @@
 
 `CONTROLS` do not pair different images: they train on own views alone, on self-pairs of random images, or on self-pairs of the
 images in pairs. The gain of an arm is its difference to the best control of as many steps. The best control has the highest
-mean over the seeds that it shares with the arm, so choosing it works against the claim of the arm.
+mean over the seeds that it shares with the arm. So this choice works against the claim of the arm.
 """
 
 from collections.abc import Sequence

@@ -1,1 +1,1 @@
-"""The pairs/ folder: the pair table, and choosing pairs from it."""
+"""The pairs/ folder: reader and writer of the pair table, the band, statistics, and choosing pairs."""

@@ -48,8 +48,8 @@ def which_resnet(state: State, origin: str) -> str:
 def mlp_head(state: State, origin: str, activation: type[nn.Module] = nn.ReLU) -> nn.Sequential:
     """A projector rebuilt from its state dict.
 
-    A matrix is a linear layer, running statistics are a batch norm, and an index without tensors is the activation, as in the
-    projectors of MoCo v2 and v3, SimCLR and SwAV.
+    A matrix is a linear layer, running statistics are a batch norm, and an index without tensors is the activation. The
+    projectors of MoCo v2 and v3, SimCLR and SwAV have this form.
 
     Args:
         state: names such as `0.weight`; a single linear layer may be called `weight`.

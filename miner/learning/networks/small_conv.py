@@ -8,7 +8,7 @@ from torch.nn import functional as F
 class SmallInputConv2d(nn.Conv2d):
     """`nn.Conv2d`, computed as one matrix product if the kernel covers the whole input at every position.
 
-    On small images, the last 3x3 kernels of a residual network get inputs of 2x2 and 1x1, where five and eight of nine taps see
+    On small images, the last 3x3 kernels of a residual network get inputs of 2x2 and 1x1. There, five and eight of nine taps see
     padding only. The matrix product has 4/9 and 1/9 of the multiplications, and the same result up to rounding. The state, and the
     result for larger inputs, are those of `nn.Conv2d`.
     """

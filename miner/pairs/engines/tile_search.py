@@ -258,8 +258,9 @@ def positions_in(mask: NDArray[np.bool_]) -> RowPairs:
 def _comparable(sketch: Sketch, floor: Floor) -> Scores:
     """The lowest scores of a sketch for pairs that reach the floors, as what its scores are compared with.
 
-    The bits of positive bfloat16 numbers rise with their value, and negative ones are negative as integers. numpy compares and
-    scans 16-bit integers twenty times faster than torch does bfloat16. Where a score need not be positive, all are let through.
+    The bits of positive bfloat16 numbers, read as integers, rise with the number. Negative numbers are negative integers.
+    NumPy compares and scans 16-bit integers twenty times faster than torch does bfloat16. Where the lowest score is not
+    positive, all pass.
     """
     lowest = sketch.lowest_score(floor)
     if sketch.vectors.dtype != torch.bfloat16:

@@ -1,8 +1,8 @@
-"""Candidates for neighbour lists: which other rows may belong to the k most similar ones of a row, and the lists that come of them.
+"""Candidates for neighbour lists: which other rows may be among the k most similar ones of a row, and the resulting lists.
 
 A candidate has a direction: `other` may be in the list of `row`. Its score is a float32 product, which lies within
-`float32_margin` of the cosine. So a candidate that scores more than two margins below the k-th best score of its row cannot be
-among the k most similar ones, and everything else is measured in float64 at the end.
+`float32_margin` of the cosine. A candidate cannot be among the k most similar ones if it scores more than two margins below the
+k-th best score of its row. All other candidates are measured in float64 at the end.
 """
 
 from collections.abc import Iterable

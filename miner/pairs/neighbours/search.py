@@ -1,7 +1,7 @@
 """The exact search for neighbours on a CPU: tiles of rows, and for each row a floor that few of its others reach.
 
 A pair of rows (x, y) matters if its cosine reaches the floor of x or that of y (`floors.py`). Every tile is multiplied once, for
-the rows on both of its sides, and a pair becomes a candidate of each row whose floor it reaches.
+the rows on both of its sides. A pair becomes a candidate of each row whose floor the pair reaches.
 """
 
 import numpy as np

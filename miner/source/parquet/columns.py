@@ -37,10 +37,10 @@ def find_columns(
 ) -> Columns:
     """The columns that the Hugging Face `datasets` library writes, or plain ones.
 
-    Without `image`, it is a column that the library marked as one, or else a struct with `bytes`, or else a binary column, or
-    else lists of these: of several such columns the one called `image`, or else the only one that has a usual name, or else
-    the only one that holds images. Without `label`, it is the column `label`, or else the only one that has a usual name, or
-    else the only one that the library marked as ClassLabel.
+    Without `image`, the candidates are the columns that the library marked as images; or else structs with `bytes`; or else
+    binary columns; or else lists of these. The choice among candidates is the one called `image`; or else the only one with a
+    usual name; or else the only one that holds images. Without `label`, the choice is the column `label`; or else the only one
+    with a usual name; or else the only one that the library marked as ClassLabel.
 
     Args:
         url: the URL of the file, for errors.

@@ -29,9 +29,9 @@ DEFAULT_LIMITS = ShardLimits()
 class ShardSource:
     """Images inside WebDataset tars (local or fsspec URLs; braces and globs; .tar and small .tar.gz).
 
-    Each sample gives one image: its first member with an image ending. The label is a class index or a class name, from the
-    member `.cls`, from `label` or `cls` of the member `.json`, or from the member `.txt`. Texts that hardly repeat are captions
-    and no names. Opening the source reads the tar headers; image bytes are read on demand.
+    Each sample gives one image: its first member with an image ending. The label is a class index or a class name. It
+    comes from the member `.cls`, from `label` or `cls` of the member `.json`, or from the member `.txt`. Texts that hardly repeat
+    are captions and no names. Opening the source reads the tar headers; image bytes are read on demand.
 
     The shards of an export may lie among them. Its manifest gives the class names. Pairs are left out, because the image shards
     hold each of their images.

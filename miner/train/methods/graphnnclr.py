@@ -23,9 +23,10 @@ LIST_SIZE = 10
 class GraphNNCLR(DINO):
     """The pretraining of GraphNNCLR (IEEE SPL 2025, arXiv 2510.22322), which is AdaSim (Lebailly et al. 2023, arXiv 2303.13606).
 
-    Teacher and student are the two streams. Each stream keeps the newest backbone features of all images (of the first view, of
-    length 1), and for each image a list of its 10 nearest neighbours in each of the last w epochs. A step looks up neighbours
-    before it replaces the features of the epoch before, so an image competes with its own earlier view.
+    Teacher and student are the two streams. Each stream keeps the newest backbone features of all images (of the first view,
+    of length 1). For each image, the stream also keeps a list of the 10 nearest neighbours in each of the last w epochs. A
+    step looks up neighbours before it replaces the features of the epoch before, so an image competes with its own earlier
+    view.
 
     The lists of the teacher vote: the votes for a candidate are the sum of its similarities. The lists of an image are trusted if
     there are w of them and the image itself has most votes. Then the second view shows a candidate, drawn by a softmax of the mean

@@ -17,10 +17,10 @@ from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 class MoCo(Method):
     """Momentum contrast (He et al. 2020, arXiv 1911.05722) with the MLP head of v2 (Chen et al. 2020, arXiv 2003.04297).
 
-    As in the authors' CIFAR demo, the views are shuffled before the key encoder, which normalises parts of the batch apart, and
-    the keys are sorted back. The symmetric loss is the sum of both directions. The keys of both directions enter the queue after
-    both losses, so no query meets its own key as a negative. The key encoder averages parameters only; its normalisation has its
-    own statistics.
+    As in the authors' CIFAR demo, the views are shuffled before the key encoder, and the keys are sorted back afterwards. The
+    key encoder normalises parts of the batch apart. The symmetric loss is the sum of both directions. The keys of both
+    directions enter the queue after both losses, so no query has its own key as a negative. The key encoder averages
+    parameters only; its normalisation has its own statistics.
 
     Deviation: the queue starts empty instead of with random vectors. No feature is similar to random vectors, so all features
     could move to one point to lower the first losses; a short run does not recover from that.

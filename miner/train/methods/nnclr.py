@@ -18,7 +18,7 @@ from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 class NNCLR(Method):
     """Nearest-neighbour contrastive learning (Dwibedi et al. 2021, arXiv 2104.14548).
 
-    The projections of the first views enter the support set after the neighbours of both views have been looked up, so no view is
+    The projections of the first views enter the support set after the neighbours of both views have been looked up. So no view is
     its own neighbour. Deviations: the support set starts empty instead of with random vectors, and in the first step a view takes
     the place of its neighbour. The projector has two layers, as usual for small images, where the authors use three.
 

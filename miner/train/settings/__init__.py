@@ -1,1 +1,1 @@
-"""What the command line knows of training: options, defaults, arms, the plan of a run. Imports no torch."""
+"""Options, defaults, control arms and the plan of a training run, for the command line. This package imports no torch."""

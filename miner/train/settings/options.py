@@ -16,7 +16,7 @@ from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS
 class TrainOptions(ProcessOptions, OptimizerOptions, ViewOptions, MethodOptions, PairOptions):
     """Pretrain a backbone on random views of the images and on the mined pairs.
 
-    It needs `miner embed` and `miner pairs`, or --source with --pairs-arm none. An interrupted run continues from its last
+    Training needs `miner embed` and `miner pairs`, or --source with --pairs-arm none. An interrupted run continues from its last
     checkpoint. Next: `miner eval knn`.
 
     \b

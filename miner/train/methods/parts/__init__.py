@@ -1,1 +1,1 @@
-"""Parts that methods are built of: queues, positives, banks of neighbours."""
+"""Parts of methods: the ring buffer of queues, partners as positives, banks of neighbours."""

@@ -41,9 +41,9 @@ class BasicOptions(Options):
     typical short side of the images."""
     init_from: str | None = option(None, metavar="RUN")
     """Start from the backbone of a finished run (its name or folder), or of a file (.safetensors, .pt). Heads and schedule
-    start anew. To continue an interrupted run, give its command again instead."""
+    start anew. To continue an interrupted run, give the command of that run again instead."""
     source: str | None = option(None, decides_result=False)
-    """Train on the images of a source, as `miner embed` takes it, without embeddings. It needs --pairs-arm none. The
+    """Train on the images of a source, as `miner embed` takes it, without embeddings. --pairs-arm none is needed. The
     network of such a run has seen no label and no other image, so you can use it as the encoder of `miner embed`."""
     limit: int | None = option(None, ge=2)
     """Train only on this many images, the first ones, and on the pairs among them."""

@@ -22,7 +22,7 @@ class OptimizerOptions(BasicOptions):
     """sgd suits residual networks. lars keeps batches of 1,024 and more stable. adamw is for transformers. lars and adamw have
     their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10."""
     lr: float = option(METHOD_DEFAULTS["moco"].lr, gt=0, shown_default=f"{defaults_of('lr')}; {_by_optimizer('lr')}")
-    """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of it."""
+    """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of the default."""
     warmup_epochs: int = option(0, ge=0)
     """Epochs in which the learning rate rises to its peak before it falls along a cosine."""
     weight_decay: float = option(5e-4, ge=0, shown_default=_by_optimizer("weight_decay"))
@@ -34,12 +34,12 @@ class OptimizerOptions(BasicOptions):
     trust_coefficient: float | None = option(
         None, gt=0, panel="expert", shown_default=_by_optimizer("trust_coefficient")
     )
-    """lars: the ratio of the length of a step to the length of the weight, before it is multiplied by the learning rate.
+    """lars: the ratio of the norm of a step, before the learning rate multiplies it, to the norm of the weight.
     solo-learn takes 0.02 with --trust-clip."""
     trust_clip: bool = option(False, panel="expert")
-    """lars: limit the learning rate of each weight to --lr. Use it with a large --trust-coefficient."""
+    """lars: limit the learning rate of each weight to --lr. Use this flag with a large --trust-coefficient."""
     clip_norm: float | None = option(None, gt=0)
-    """Shorten a gradient that is longer than this; its length is over all parameters. 3 suits transformers."""
+    """Scale the gradient down to this norm, taken over all parameters, if its norm is larger. 3 suits transformers."""
     accumulate: int = option(1, ge=1)
     """Parts of a step that are computed one after another, when a batch does not fit into memory. Negatives and batch
     statistics are those of a part, so methods that need large batches gain little."""

@@ -32,6 +32,7 @@ class ProcessOptions(BasicOptions):
     workers: int = option(0, ge=0, decides_result=False)
     """Threads that decode images. 0: one per core, at most 8."""
     compile: bool = option(False)
-    """Compile the backbone with torch.compile, for long runs. It takes minutes; steps are then faster, and last digits differ."""
+    """Compile the backbone with torch.compile, for long runs. Compiling takes minutes; steps are then faster, and last digits
+    differ."""
     checkpoint_steps: int = option(500, ge=1, decides_result=False)
     """Save a checkpoint at least every this many steps. The same command continues from the last one."""
