@@ -114,7 +114,7 @@ def _save(method: Method, folder: Path, config: Record) -> list[Path]:
 
 
 def _record(run: PreparedRun, inputs: Inputs, folder: Path) -> Record:
-    last_epoch = [line for line in read_metrics(folder / METRICS_FILE) if line["epoch"] == run.plan.epochs]
+    last_epoch = [line for line in read_metrics(folder / METRICS_FILE) if line["epoch"] == run.plan.options.epochs]
     names = [name for name in last_epoch[-1] if name not in _NOT_MEASURED]
     return {
         **run.plan.plain(),

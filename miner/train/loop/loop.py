@@ -104,6 +104,7 @@ def _learn(
     with precision, seeded(plan.options.seed, "layers", step, rank()):
         outcome = sum_gradients(method, batch, plan.options.accumulate)
     average_step(method, outcome)
+    method.after_backward(step)
     outcome |= optimizer.apply()
     watch.lap("learn")
     return outcome

@@ -67,6 +67,9 @@ class Method(nn.Module, ABC):
         """
         return positives
 
+    def after_backward(self, step: int) -> None:
+        """Change the gradients of a step, from 0, before the weights change. They are those of all parts and processes."""
+
     def notes(self) -> list[str]:
         """Lines for the screen before the first step."""
         return []

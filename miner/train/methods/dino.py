@@ -89,7 +89,7 @@ class DINO(Method):
             self._move_teacher()
         views = torch.cat([batch.first, batch.second])
         seen, features, crop_features = self._student(views, batch.crops)
-        items, prototypes = len(batch.first), self._prototypes()
+        items, prototypes = len(batch.first), self.prototypes.weight
         one, two = prototype_logits(features, prototypes).tensor_split([items])
         with torch.no_grad():
             teacher_backbone, teacher_bottleneck = self.teacher
@@ -112,6 +112,11 @@ class DINO(Method):
         outcome = {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
         return outcome, seen, seen_by_teacher
 
+    def after_backward(self, step: int) -> None:
+        """Frozen prototypes get no gradient, as in the authors' code: with zeros, decay and the moments of AdamW would go on."""
+        if step < self.frozen_steps:
+            self.prototypes.weight.grad = None
+
     def projector(self) -> nn.Sequential:
         """The head without its prototypes."""
         return self.bottleneck
@@ -128,12 +133,6 @@ class DINO(Method):
         features = [seen, *([self.backbone(torch.cat(crops))] if crops else [])]
         projected = l2_normalise(self.bottleneck(torch.cat(features)))
         return seen.detach(), projected[: len(views)], projected[len(views) :]
-
-    def _prototypes(self) -> Tensor:
-        """The student's prototypes, without gradient while they are frozen."""
-        weight = self.prototypes.weight
-        # `taken` counts this step already. It is compared on its device, so that the CPU need not wait for it.
-        return torch.where(self.taken <= self.frozen_steps, weight.detach(), weight) if self.frozen_steps else weight
 
     def _teacher_temperature(self) -> float | Tensor:
         start, steps = self.teacher_warmup

@@ -39,8 +39,9 @@ def announcements(plan: RunPlan) -> list[str]:
 
 def _about_pairs(plan: RunPlan) -> list[str]:
     options, lines = plan.options, []
-    if plan.epochs != options.epochs:
-        lines.append(f"{plan.epochs:,} epochs instead of {options.epochs:,}, for the steps of a run on the mined pairs")
+    if options.pairs_arm == "equal-steps":
+        passes = plan.steps / (plan.items // plan.batch_size)
+        lines.append(f"{passes:.1f} passes over the images, in as many steps as a run on the mined pairs takes")
     if options.partners:
         lines.append(
             f"up to {options.partners:,} partners join each image in its step, each with weight {options.pair_weight:g}"

@@ -8,7 +8,7 @@ PAIRS_ARMS = {
     "semantic": "the mined pairs",
     "random-added": "instead of each mined pair, a random image with itself",
     "anchor-oversample": "instead of each mined pair, its anchor with itself",
-    "equal-steps": "own views only, for more epochs",
+    "equal-steps": "own views only, for more passes",
     "partner-shuffle": "the images of the mined pairs, each equally often, with partners exchanged at random",
     "random-wrong": "instead of each mined pair, two random images",
     "oracle": "each anchor with a random image of its class, an upper bound (uses labels)",

@@ -55,9 +55,9 @@ class RunPlan:
         image_size, canvas: sides in pixels of a view, and of the squares that the images are kept as.
         mean, std: mean and standard deviation of the channels, on the scale [0, 1]; empty until the images have been read.
         images, pairs: how many there are; pairs are those of the arm.
-        epochs: passes over the items; the last one ends with the last of `steps`.
+        steps_per_epoch: steps of an epoch on the mined pairs. All that is counted in epochs is counted in these, in all arms alike.
         lr_peak: the highest learning rate.
-        warmup_steps: steps in which the learning rate rises; the same number in all arms.
+        warmup_steps: steps in which the learning rate rises.
         norm_splits: parts of the batch that are normalised apart.
         precision: the precision of matrix products, fp32 or bf16.
         augmentation: how views are made, by name.
@@ -75,7 +75,6 @@ class RunPlan:
     std: tuple[float, ...] = ()
     images: int
     pairs: int
-    epochs: int
     batch_size: int
     steps_per_epoch: int
     steps: int
@@ -105,7 +104,7 @@ class RunPlan:
 
     @property
     def items(self) -> int:
-        """How many items an epoch has."""
+        """How many items there are."""
         return self.images + (self.pairs if self.options.pairs_are_items else 0)
 
     def plain(self) -> dict[str, Any]:
@@ -140,8 +139,7 @@ def make_plan(
     as_items = options.pairs_are_items
     batch_size = choices.limit_batch_size(options.batch_size, images, mined if as_items else 0)
     choices.check_shares(batch_size, processes, options.accumulate)
-    steps = options.epochs * ((images + (mined if as_items else 0)) // batch_size)
-    steps_per_epoch = (images + (pairs if as_items else 0)) // batch_size
+    steps_per_epoch = (images + (mined if as_items else 0)) // batch_size
     image_size = options.image_size or choices.nearest_image_size(side)
     stem = None if options.is_vit else choices.choose_stem(options.stem, image_size)
     patch_size = choices.choose_patch_size(options.patch_size, image_size) if options.is_vit else None
@@ -157,12 +155,11 @@ def make_plan(
         canvas=choices.canvas_side(image_size, side),
         images=images,
         pairs=pairs,
-        epochs=-(-steps // steps_per_epoch),
         batch_size=batch_size,
         steps_per_epoch=steps_per_epoch,
-        steps=steps,
+        steps=options.epochs * steps_per_epoch,
         lr_peak=choices.peak_lr(options.lr, batch_size),
-        warmup_steps=options.warmup_epochs * (steps // options.epochs),
+        warmup_steps=options.warmup_epochs * steps_per_epoch,
         norm_splits=norm_splits,
         precision=precision,
         **choices.choose_crops(options, image_size, stem, patch_size),

@@ -8,8 +8,10 @@ from torch import nn
 from torch.nn import functional as F
 
 from miner.learning.randomness import generator_for
+from miner.train.loop.optimizer import ScheduledOptimizer, sum_gradients
 from miner.train.methods.dino import prototype_logits
 from tests.train.methods.tiny import BATCH, EPOCH_STEPS, SIDE, SMALL, WIDTH, batch, make, views
+from tests.train.plans import plan
 
 
 def local_views(step: int, count: int) -> tuple[torch.Tensor, ...]:
@@ -67,17 +69,21 @@ def test_the_teacher_sees_no_local_crop() -> None:
     assert seen == [(2 * BATCH, 3, SIDE, SIDE)]
 
 
-def test_frozen_prototypes_do_not_turn_and_learn_afterwards() -> None:
-    method = make("dino", frozen_epochs=1)
-    optimizer = torch.optim.SGD(method.trainable(), lr=0.5, momentum=0.9, weight_decay=0.01)
-    directions = [F.normalize(method.prototypes.weight.detach(), dim=1)]
+@pytest.mark.parametrize("name", ["dino", "graphnnclr"])
+def test_frozen_prototypes_start_adamw_when_they_thaw(name: str) -> None:
+    method, lr = make(name, frozen_epochs=1), 0.01
+    updates = ScheduledOptimizer(plan(method=name, optimizer="adamw", lr_peak=lr, weight_decay=0.4), method)
+    weights = [method.prototypes.weight.detach().clone()]
     for step in range(EPOCH_STEPS + 1):
-        optimizer.zero_grad()
-        method(batch(*views(step), generator_for(step)))["loss"].backward()
-        optimizer.step()
-        directions.append(F.normalize(method.prototypes.weight.detach(), dim=1))
-    torch.testing.assert_close(directions[EPOCH_STEPS], directions[0], atol=1e-6, rtol=0)
-    assert (directions[EPOCH_STEPS + 1] - directions[0]).abs().max() > 1e-3
+        updates.prepare(step)
+        sum_gradients(method, batch(*views(step), generator_for(step)), 2)
+        method.after_backward(step)
+        updates.apply()
+        weights.append(method.prototypes.weight.detach().clone())
+    assert all(torch.equal(weight, weights[0]) for weight in weights[: EPOCH_STEPS + 1])
+    # The first step of AdamW has the length of the learning rate in each number.
+    moved = weights[-1] - weights[0] * (1 - updates.lrs[EPOCH_STEPS] * 0.4)
+    torch.testing.assert_close(moved.abs().median(), torch.tensor(updates.lrs[EPOCH_STEPS]).float(), rtol=0.01, atol=0)
 
 
 def test_the_teachers_temperature_rises_along_a_line_and_stays() -> None:

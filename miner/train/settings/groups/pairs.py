@@ -60,6 +60,11 @@ class PairOptions(BasicOptions):
             raise ValueError(
                 f"--partners is not for {self.method}: its loss is of a whole batch and not of single pairs. Leave it at 0"
             )
+        if self.partners and self.pairs_arm == "equal-steps":
+            raise ValueError(
+                "--partners and --pairs-arm equal-steps do not go together: partners take no steps of their own, so this arm "
+                "would be `none`, with less work in each step. anchor-oversample takes as many partners, none takes no pairs"
+            )
         if self.mask_known_positives and self.method not in CONTRASTIVE:
             raise ValueError(f"--mask-known-positives is for {', '.join(CONTRASTIVE)}: {self.method} has no negatives")
         return self
