@@ -13,7 +13,7 @@ from miner.artifacts.runs.networks import TrainedBackbone
 from miner.engine import Progress, Record
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup
-from miner.images.augment.crop import crop_and_resize, crop_boxes
+from miner.images.augment.crop import crop_and_resize, crop_boxes, draw_crops
 from miner.images.canvases import to_device
 from miner.images.normalise import normalise
 from miner.learning.logistic import Candidate, best_candidate
@@ -77,7 +77,9 @@ class CropFeatures:
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         """Features of the images in these rows: int64 (batch,) on the CPU -> float32 (batch, width)."""
         generator = generator_for(self.seed, "linear crops", step)
-        boxes = crop_boxes(len(rows), self.images.shape[-1], AREA, generator).to(self.device)
+        boxes = crop_boxes(draw_crops(len(rows), AREA, generator), torch.tensor([self.images.shape[2:]])).to(
+            self.device
+        )
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).to(self.device)
         pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
         views = crop_and_resize(pixels, boxes, flipped, self.backbone.image_size).div_(255.0)

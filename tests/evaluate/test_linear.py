@@ -92,7 +92,7 @@ def test_the_fast_accuracy_is_sklearns_on_the_same_features(workspace: Workspace
 def test_crops_are_those_of_torchvision_in_eval_mode(workspace: Workspace) -> None:
     from torchvision.transforms.v2 import functional as tv
 
-    from miner.images.augment.crop import crop_boxes
+    from miner.images.augment.crop import crop_boxes, draw_crops
     from miner.learning.randomness import generator_for
 
     backbone = load_backbone(workspace.run("moco"))
@@ -101,7 +101,7 @@ def test_crops_are_those_of_torchvision_in_eval_mode(workspace: Workspace) -> No
     rows = torch.tensor([4, 1, 5])
     found = CropFeatures(backbone, images, 3, CPU)(rows, 7)
     draw = generator_for(3, "linear crops", 7)
-    boxes = crop_boxes(3, 40, AREA, draw)
+    boxes = crop_boxes(draw_crops(3, AREA, draw), torch.tensor([[40, 40]]))
     flipped = torch.rand(3, generator=draw) < 0.5
     views = []
     for row, (top, left, height, width), flip in zip(rows, boxes.tolist(), flipped, strict=True):

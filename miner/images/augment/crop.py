@@ -4,6 +4,7 @@ Legend: B samples, C side of the canvas, S side of a view.
 """
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -12,26 +13,48 @@ _TRIES = 10
 _ASPECT = (3 / 4, 4 / 3)
 
 
-def crop_boxes(count: int, canvas: int, scale: tuple[float, float], generator: torch.Generator) -> Tensor:
-    """Crop boxes as torchvision's RandomResizedCrop draws them: area and log aspect ratio uniform, ten tries, whole pixels.
+@dataclass(frozen=True)
+class CropDraws:
+    """What RandomResizedCrop draws for B samples, whatever the shapes of their images. One draw serves images of any shape.
+
+    Attributes:
+        areas, aspects: ten tries of the share of the area and of width / height, float32 (B, 10).
+        corners: where the crop lies in what is left of height and width, in [0, 1), float64 (B, 2).
+    """
+
+    areas: Tensor
+    aspects: Tensor
+    corners: Tensor
+
+    def __getitem__(self, rows: Tensor) -> "CropDraws":
+        return CropDraws(self.areas[rows], self.aspects[rows], self.corners[rows])
+
+
+def draw_crops(count: int, scale: tuple[float, float], generator: torch.Generator) -> CropDraws:
+    """Area and log aspect ratio are uniform; `scale` is the smallest and the largest share of the area."""
+    areas = torch.empty(count, _TRIES).uniform_(*scale, generator=generator)
+    aspects = torch.empty(count, _TRIES).uniform_(*map(math.log, _ASPECT), generator=generator).exp()
+    return CropDraws(areas, aspects, torch.rand(count, 2, generator=generator, dtype=torch.float64))
+
+
+def crop_boxes(draws: CropDraws, shapes: Tensor) -> Tensor:
+    """Crop boxes as torchvision's RandomResizedCrop makes them: the first of ten tries that fits, in whole pixels.
+
+    If none fits, it is the centre of the image, cut to the nearest aspect ratio that is allowed.
 
     Args:
-        count: B.
-        canvas: C, side of the square image in pixels.
-        scale: smallest and largest share of the area.
-        generator: a generator on the CPU.
+        shapes: height and width of each image, int64 (B, 2), or (1, 2) for all; on the CPU, as the draws are.
     Returns:
-        int64 (B, 4): top, left, height, width in pixels; the whole canvas if none of the ten tries fits.
+        int64 (B, 4): top, left, height, width in pixels.
     """
-    area = torch.empty(count, _TRIES).uniform_(*scale, generator=generator) * canvas**2
-    aspect = torch.empty(count, _TRIES).uniform_(*map(math.log, _ASPECT), generator=generator).exp()
-    sides = torch.stack([(area / aspect).sqrt(), (area * aspect).sqrt()], dim=-1).round().long()
-    fits = ((sides > 0) & (sides <= canvas)).all(dim=-1)
-    first = fits.int().argmax(dim=1)
-    chosen = sides[torch.arange(count), first]
-    chosen = torch.where(fits.any(dim=1, keepdim=True), chosen, canvas)
-    corner = (torch.rand(count, 2, generator=generator, dtype=torch.float64) * (canvas - chosen + 1)).long()
-    return torch.cat([corner, chosen], dim=1)
+    areas = draws.areas * shapes.prod(dim=1, keepdim=True)
+    sides = torch.stack([(areas / draws.aspects).sqrt(), (areas * draws.aspects).sqrt()], dim=-1).round().long()
+    fits = ((sides > 0) & (sides <= shapes[:, None])).all(dim=-1)
+    found, chosen = fits.any(dim=1, keepdim=True), sides[torch.arange(len(sides)), fits.int().argmax(dim=1)]
+    widest = torch.minimum(shapes, (shapes.flip(1) * _ASPECT[1]).round().long())
+    chosen = torch.where(found, chosen, widest)
+    corners = torch.where(found, (draws.corners * (shapes - chosen + 1)).long(), (shapes - chosen) // 2)
+    return torch.cat([corners, chosen], dim=1)
 
 
 def interpolation(start: Tensor, length: Tensor, canvas: int, size: int, flipped: Tensor | None = None) -> Tensor:

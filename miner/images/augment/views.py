@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from miner.images.augment.colour import JitterParameters, draw_jitter, gaussian_blur, jitter, solarise, to_grey
-from miner.images.augment.crop import crop_and_resize, crop_boxes
+from miner.images.augment.crop import CropDraws, crop_and_resize, crop_boxes, draw_crops
 from miner.images.augment.settings import PLAIN, ViewSettings
 from miner.images.normalise import normalise
 
@@ -17,7 +17,7 @@ class ViewParameters:
     the rows of that part, and makes the same views as one process would.
 
     Attributes:
-        boxes: int64 (B, 4): top, left, height and width of the crop in pixels.
+        crops: the draws of the crop boxes.
         flipped: bool (B,).
         jitter: the jitter of the colours.
         grey: bool (B,).
@@ -25,7 +25,7 @@ class ViewParameters:
         solarised: bool (B,).
     """
 
-    boxes: Tensor
+    crops: CropDraws
     flipped: Tensor
     jitter: JitterParameters
     grey: Tensor
@@ -35,7 +35,7 @@ class ViewParameters:
     def __getitem__(self, rows: Tensor) -> "ViewParameters":
         colours = JitterParameters(self.jitter.factors[rows], self.jitter.order[rows], self.jitter.applied[rows])
         return ViewParameters(
-            self.boxes[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows], self.solarised[rows]
+            self.crops[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows], self.solarised[rows]
         )
 
 
@@ -58,14 +58,12 @@ class Augmentation:
 
     def __call__(self, images: Tensor, generator: torch.Generator, firsts: int | None = None) -> Tensor:
         """One view of each image: what `apply` makes of what `draw_parameters` gives."""
-        return self.apply(images, self.draw_parameters(len(images), images.shape[-1], generator, firsts))
+        return self.apply(images, self.draw_parameters(len(images), generator, firsts))
 
-    def draw_parameters(
-        self, count: int, canvas: int, generator: torch.Generator, firsts: int | None = None
-    ) -> ViewParameters:
-        """Parameters of `count` views of canvases with this side. The first `firsts` of them, or half, are first views."""
+    def draw_parameters(self, count: int, generator: torch.Generator, firsts: int | None = None) -> ViewParameters:
+        """Parameters of `count` views of images of any shape. The first `firsts` of them, or half, are first views."""
         second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
-        boxes = crop_boxes(count, canvas, self.settings.area, generator)
+        crops = draw_crops(count, self.settings.area, generator)
         flipped = torch.rand(count, generator=generator) < 0.5
         colours = draw_jitter(count, self.settings.jitter, 0.8, generator)
         grey = torch.rand(count, generator=generator) < 0.2
@@ -75,12 +73,13 @@ class Augmentation:
             sigma = torch.empty(count).uniform_(0.1, 2.0, generator=generator) * blurred
         if any(self.settings.solarise):
             solarised = torch.rand(count, generator=generator) < torch.tensor(self.settings.solarise)[second.int()]
-        return ViewParameters(boxes, flipped, colours, grey, sigma, solarised)
+        return ViewParameters(crops, flipped, colours, grey, sigma, solarised)
 
     def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
         """One view of each image: uint8 (batch, 3, canvas, canvas) -> float32 (batch, 3, size, size), channels last in memory."""
         device = images.device
-        boxes, flipped = parameters.boxes.to(device), parameters.flipped.to(device)
+        boxes = crop_boxes(parameters.crops, torch.tensor([images.shape[2:]])).to(device)
+        flipped = parameters.flipped.to(device)
         views = crop_and_resize(images, boxes, flipped, self.size).div_(255.0)
         views = jitter(views, parameters.jitter)
         grey = torch.nonzero(parameters.grey).squeeze(1).to(device)

@@ -50,7 +50,7 @@ class BatchMaker:
         own = columns_of_this_process(torch.arange(2 * batch_size).view(2, -1))
         count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(partner_items))
         all_views = 2 * batch_size + len(partner_items)
-        parameters = self.augment.draw_parameters(all_views, pixels.shape[-1], generator, firsts=batch_size)
+        parameters = self.augment.draw_parameters(all_views, generator, firsts=batch_size)
         own_parameters = parameters[torch.cat([own.flatten(), partners])]
         first, second = self.augment.apply(pixels, own_parameters).tensor_split([count])
         crops = self.local_crops(pixels[:count], pixels[count : 2 * count], generator)

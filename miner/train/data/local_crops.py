@@ -33,7 +33,7 @@ class LocalCrops:
         crops = []
         for number in range(self.count):
             images = (anchors, positives)[number % 2]
-            whole = self.augment.draw_parameters(len(images) * world_size(), images.shape[-1], generator)
+            whole = self.augment.draw_parameters(len(images) * world_size(), generator)
             crops.append(
                 self.augment.apply(images, whole[rows_of_this_process(torch.arange(len(images) * world_size()))])
             )

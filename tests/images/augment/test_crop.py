@@ -4,16 +4,30 @@ from scipy.stats import ks_2samp
 from torchvision.transforms import RandomResizedCrop
 from torchvision.transforms import functional as reference
 
-from miner.images.augment.crop import crop_and_resize, crop_boxes
+from miner.images.augment.crop import crop_and_resize, crop_boxes, draw_crops
 from miner.learning.randomness import generator_for
 
 
-@pytest.mark.parametrize("scale", [(0.08, 1.0), (0.2, 1.0)])
-def test_boxes_are_distributed_as_torchvision_draws_them(scale: tuple[float, float]) -> None:
-    canvas, count = 40, 6000
-    ours = crop_boxes(count, canvas, scale, generator_for(0, "boxes")).double()
+def boxes_of(count: int, shape: tuple[int, int], generator: torch.Generator, least: float = 0.08) -> torch.Tensor:
+    return crop_boxes(draw_crops(count, (least, 1.0), generator), torch.tensor([shape]))
+
+
+# Of the last shape, no try fits; of the one before, some do.
+@pytest.mark.parametrize(
+    ("scale", "shape"),
+    [
+        ((0.08, 1.0), (40, 40)),
+        ((0.2, 1.0), (40, 40)),
+        ((0.08, 1.0), (40, 61)),
+        ((0.4, 1.0), (90, 32)),
+        ((0.08, 1.0), (9, 300)),
+    ],
+)
+def test_boxes_are_distributed_as_torchvision_draws_them(scale: tuple[float, float], shape: tuple[int, int]) -> None:
+    count = 6000
+    ours = boxes_of(count, shape, generator_for(0, "boxes"), scale[0]).double()
     torch.manual_seed(0)
-    image = torch.zeros(1, canvas, canvas)
+    image = torch.zeros(1, *shape)
     theirs = torch.tensor(
         [RandomResizedCrop.get_params(image, list(scale), [3 / 4, 4 / 3]) for _ in range(count)], dtype=torch.float64
     )
@@ -24,7 +38,7 @@ def test_boxes_are_distributed_as_torchvision_draws_them(scale: tuple[float, flo
 
 
 def test_boxes_lie_inside_and_reach_every_edge() -> None:
-    top, left, height, width = crop_boxes(5000, 32, (0.08, 1.0), generator_for(1)).unbind(1)
+    top, left, height, width = boxes_of(5000, (32, 32), generator_for(1)).unbind(1)
     assert (top >= 0).all() and (left >= 0).all() and (height > 0).all() and (width > 0).all()
     assert (top + height).max() == 32 and (left + width).max() == 32 and top.min() == 0 and left.min() == 0
 
@@ -33,7 +47,7 @@ def test_boxes_lie_inside_and_reach_every_edge() -> None:
 def test_resampling_equals_torchvisions_crop_resize_and_flip(canvas: int, size: int) -> None:
     draw = generator_for(2)
     images = torch.randint(0, 256, (24, 3, canvas, canvas), generator=draw, dtype=torch.uint8)
-    boxes = crop_boxes(24, canvas, (0.08, 1.0), draw)
+    boxes = boxes_of(24, (canvas, canvas), draw)
     flipped = torch.rand(24, generator=draw) < 0.5
     views = crop_and_resize(images, boxes, flipped, size)
     assert flipped.any() and not flipped.all()

@@ -24,7 +24,7 @@ def test_the_same_seed_gives_the_same_views_and_another_others() -> None:
 def test_a_part_of_the_batch_has_the_views_of_the_whole() -> None:
     images, part = pictures(16, 120), torch.tensor([3, 8, 15])
     augment = Augmentation(96, MEAN, STD)
-    parameters = augment.draw_parameters(16, 120, generator_for(0))
+    parameters = augment.draw_parameters(16, generator_for(0))
     torch.testing.assert_close(
         augment.apply(images[part], parameters[part]), augment(images, generator_for(0))[part], atol=1e-6, rtol=1e-5
     )
@@ -70,7 +70,7 @@ def test_views_are_blurred_and_solarised_as_often_as_said() -> None:
     assert first.sum() == 0 and 20 < second.sum() < 44
     sigma = (
         Augmentation(48, MEAN, STD, replace(whole, blur=(0.0, 1.0)))
-        .draw_parameters(10, 48, generator_for(3), firsts=3)
+        .draw_parameters(10, generator_for(3), firsts=3)
         .sigma
     )
     assert (sigma > 0).tolist() == [False] * 3 + [True] * 7
