@@ -22,8 +22,8 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
     """Write `shards/`. Finished shards of an interrupted run are kept.
 
     Raises:
-        MinerError: embeddings or pairs are missing, an image has changed since it was embedded, the disk is full, the
-            decisions are damaged, or the target holds the shards of another request.
+        MinerError: embeddings or pairs are missing, or the decisions are damaged; an image has changed since it was embedded;
+            the disk is full, or the target holds the shards of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
     pairs = PairsManifest.read(workspace, of=embeddings)

@@ -29,8 +29,8 @@ def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Modul
 def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.Module, int]:
     """A residual network (He et al. 2016) with random weights that depend on `seed` alone.
 
-    Its state dict is that of `torchvision.models.<name>(weights=None)` with `fc = Identity()` and, for the cifar stem,
-    `conv1 = Conv2d(3, 64, 3, padding=1, bias=False)` and `maxpool = Identity()` (He et al. 2020, CIFAR demo).
+    Its state dict is that of `torchvision.models.<name>(weights=None)` with `fc = Identity()`. The cifar stem
+    has `conv1 = Conv2d(3, 64, 3, padding=1, bias=False)` and `maxpool = Identity()` (He et al. 2020, CIFAR demo).
 
     Args:
         name: resnet18, resnet34 or resnet50.

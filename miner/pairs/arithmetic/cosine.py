@@ -93,7 +93,7 @@ def float32_margin(dim: int) -> float:
     """Largest distance of a float32 inner product of two `unit_rows` from the true cosine.
 
     With u = 2**-24: changing each coordinate of x and y by a factor within 1 +- 2 u changes <x, y> by at most 4 u + 4 u**2
-    (Cauchy-Schwarz, |x| = |y| = 1), and summing d products in float32 in any order, fused or not, adds at most
+    (Cauchy-Schwarz, |x| = |y| = 1). Summing d products in float32 in any order, fused or not, adds at most
     d u / (1 - d u) times sum |x_i y_i| <= (1 + 2 u)**2. The bound below is their sum, with room for the float64 arithmetic of
     `rescore`.
     """

@@ -22,7 +22,7 @@ class OptimizerOptions(BasicOptions):
     """sgd suits residual networks. lars keeps batches of 1,024 and more stable. adamw is for transformers. lars and adamw have
     their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10."""
     lr: float = option(METHOD_DEFAULTS["moco"].lr, gt=0, shown_default=f"{defaults_of('lr')}; {_by_optimizer('lr')}")
-    """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of the default."""
+    """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of this rate."""
     warmup_epochs: int = option(0, ge=0)
     """Epochs in which the learning rate rises to its peak before it falls along a cosine."""
     weight_decay: float = option(5e-4, ge=0, shown_default=_by_optimizer("weight_decay"))
