@@ -98,10 +98,10 @@ def join(stored: np.ndarray, on_device: Tensor, low: float, strip: int, repeats:
     return {
         "min": low,
         "pairs": len(a),
-        "width": engine.sketch.vectors.shape[1],
+        "width": engine.search.sketch.vectors.shape[1],
         "prepare_s": prepare_s,
         "search_s": search_s,
-        "achieved_tflops": work * engine.sketch.vectors.shape[1] / search_s / 1e12,
+        "achieved_tflops": work * engine.search.sketch.vectors.shape[1] / search_s / 1e12,
         "effective_tflops": work * stored.shape[1] / search_s / 1e12,
         "times_faster_than_the_limit": limit_s / search_s,
         "pairs_of_checked_rows": len(ours),

@@ -11,6 +11,7 @@ from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.engines.sketch import Projection, gamma, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, holds
 from miner.pairs.engines.tiles.pytorch import TorchTiles, tiles_for
+from miner.pairs.neighbours.candidates import ListRule
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 
@@ -156,3 +157,15 @@ def test_engine_finds_the_pairs_and_cosines_of_the_cpu_engine() -> None:
     keep = rescore(vectors, a, b) >= 0.8
     found = GpuEngine(vectors, 0.8, GPU).candidates(0, 10_000, 10**8)
     np.testing.assert_array_equal(np.stack(found), np.stack([a[keep], b[keep]]))
+
+
+@pytest.mark.parametrize("high", [float("inf"), 0.9])
+def test_neighbour_lists_are_those_of_the_cpu(high: float) -> None:
+    from miner.pairs.neighbours.search import CandidateSearch
+    from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
+    from tests.pairs.neighbours.lists import lists_of
+
+    rule = ListRule(MemoryVectors(clustered(20_000, 256).cpu().numpy().astype(np.float16)), 10, high)
+    on_gpu, on_cpu = (lists_of(search, 8192) for search in (GpuCandidateSearch(rule, GPU), CandidateSearch(rule)))
+    for mine, theirs in zip(on_gpu, on_cpu, strict=True):
+        np.testing.assert_array_equal(mine, theirs)

@@ -65,6 +65,21 @@ def candidates(rows: Rows, others: Rows, scores: NDArray[np.floating]) -> Candid
     return made
 
 
+def both_ways(
+    rule: ListRule, lowest: NDArray[np.floating], a: Rows, b: Rows, scores: NDArray[np.floating]
+) -> tuple[Candidates, Candidates]:
+    """The candidates of row a, and those of row b, that pairs of rows make.
+
+    Args:
+        lowest: for each row of the set the lowest score that matters, (n,).
+        a, b, scores: row numbers and the score of each pair, (m,).
+    """
+    possible = rule.possible(a, b, scores)
+    a, b, scores = a[possible], b[possible], scores[possible]
+    of_a, of_b = (scores >= lowest[side] for side in (a, b))
+    return candidates(a[of_a], b[of_a], scores[of_a]), candidates(b[of_b], a[of_b], scores[of_b])
+
+
 def pruned(parts: Iterable[Candidates], rule: ListRule, threads: Threads | None) -> Candidates:
     """The candidates that can still be in a list, in ascending order of their rows."""
     found = np.concatenate([np.empty(0, CANDIDATE), *parts])

@@ -35,7 +35,7 @@ def row_floors(rule: ListRule, units: Units, dtype: torch.dtype, threads: Thread
 
     Args:
         rule: what the lists are.
-        units: float32 rows of length 1, by their numbers in ascending order.
+        units: float32 rows of length 1, by their numbers in ascending order, on the device that computes.
         dtype: in which sketches are multiplied.
         threads: that share the work.
     Returns:
@@ -45,8 +45,8 @@ def row_floors(rule: ListRule, units: Units, dtype: torch.dtype, threads: Thread
     short = _short_rows(count, units, dtype, threads)
     cells = _Cells(short, max(1, count // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)))
     width = rule.k + max(4, rule.k // 2)
-    others = torch.full((count, _PROBED_CELLS, width), -1, dtype=torch.int32)
-    scores = torch.full(others.shape, -torch.inf)
+    others = torch.full((count, _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
+    scores = torch.full(others.shape, -torch.inf, device=short.device)
 
     def probe(cell: int) -> None:
         """Rank the members of a cell for the rows that look into it."""
@@ -60,7 +60,8 @@ def row_floors(rule: ListRule, units: Units, dtype: torch.dtype, threads: Thread
     for _ in threads.map(probe, range(cells.count)):
         pass
     best = scores.flatten(1).topk(width, dim=1)
-    chosen = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1).numpy()
+    places = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1)
+    chosen = places.cpu().numpy()
     floors = np.full(count, -np.inf)
 
     def measure(rows: Rows) -> None:
@@ -85,7 +86,7 @@ def _short_rows(count: int, units: Units, dtype: torch.dtype, threads: Threads) 
     draw = np.random.default_rng(0)
     sample = units(np.sort(draw.choice(count, min(_SAMPLE_ROWS, count), replace=False)))
     directions = principal_directions(sample, min(_SKETCH_DIMS, sample.shape[1]))
-    short = torch.empty(count, directions.shape[1], dtype=dtype)
+    short = torch.empty(count, directions.shape[1], dtype=dtype, device=directions.device)
 
     def project(block: tuple[int, int]) -> None:
         short[slice(*block)] = (units(np.arange(*block)) @ directions).to(dtype)
@@ -110,7 +111,7 @@ class _Cells:
         probed = min(_PROBED_CELLS, count)
         near = torch.cat([(part @ centres.T).topk(probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)])
         members = near[:, 0].argsort(stable=True)
-        self.order = members.numpy()
+        self.order = members.cpu().numpy()
         self._members = _split(members, near[:, 0], count)
         visits = near.flatten().argsort(stable=True)
         self._visits = _split(visits, near.flatten(), count)

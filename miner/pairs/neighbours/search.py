@@ -10,7 +10,7 @@ from miner.artifacts.embeddings.vectors import blocks
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.tile_search import LEAST_ROWS_TO_SKETCH, TILE_ROWS, Tile, TileSearch
-from miner.pairs.neighbours.candidates import Candidates, ListRule, candidates, pruned
+from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
 from miner.pairs.neighbours.floors import row_floors
 
 # Candidates of a tile beyond this many per row are pruned at once.
@@ -58,13 +58,6 @@ class CandidateSearch:
 
     def _candidates(self, tile: Tile) -> Candidates:
         rows, columns, scores = self.search.reached(tile)
-        rows, columns = rows + tile.top, columns + tile.left
-        possible = self.rule.possible(rows, columns, scores)
-        rows, columns, scores = rows[possible], columns[possible], scores[possible]
-        down, across = (scores >= self.search.lowest[side] for side in (rows, columns))
-        found = (
-            candidates(rows[down], columns[down], scores[down]),
-            candidates(columns[across], rows[across], scores[across]),
-        )
+        found = both_ways(self.rule, self.search.lowest, rows + tile.top, columns + tile.left, scores)
         many = len(rows) > _MOST_PER_ROW * self.search.tile_rows
         return pruned(found, self.rule, None) if many else np.concatenate(found)

@@ -68,7 +68,7 @@ def test_equal_vectors_stay_duplicates_below_1_and_equal_files_always(make_embed
 def test_engine_of_the_gpu_proposes_equal_and_opposite_vectors(tmp_path, dtype, sign) -> None:
     vectors = each_twice(dtype, sign)
     engine = GpuEngine(
-        MemoryVectors(vectors), sign, torch.device("cpu"), Projection(None, torch.float32), TorchTiles(64, 100)
+        MemoryVectors(vectors), sign, torch.device("cpu"), Projection(None, torch.float32), tiles=TorchTiles(64, 100)
     )
     found = band_join(engine, vectors, sign).run(tmp_path)
     assert set(COPIES) <= set(listed(found)) and len(found) == (HALF if sign == 1 else HALF * (2 * HALF - 1))

@@ -41,7 +41,9 @@ def engine(
     basis = None
     if width is not None:
         basis = principal_directions(torch.from_numpy(unit_rows(vectors)), width)
-    return GpuEngine(MemoryVectors(vectors), threshold, CPU, Projection(basis, dtype), TorchTiles(64, 100), **settings)
+    return GpuEngine(
+        MemoryVectors(vectors), threshold, CPU, Projection(basis, dtype), tiles=TorchTiles(64, 100), **settings
+    )
 
 
 def similarities(vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -83,7 +85,7 @@ def test_no_pair_is_missed_and_only_pairs_are_proposed(count, dim, width, sketch
 def test_lengths_are_the_canonical_ones_to_the_last_bit() -> None:
     vectors = unequal_clusters(2000, 96)
     vectors = (vectors / np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)).astype(np.float16)
-    np.testing.assert_array_equal(engine(vectors, 0.9, 8).lengths.numpy(), row_lengths(vectors))
+    np.testing.assert_array_equal(engine(vectors, 0.9, 8).search.lengths.numpy(), row_lengths(vectors))
 
 
 def test_planned_sketch_finds_the_pairs_of_the_cpu_engine() -> None:
@@ -94,7 +96,8 @@ def test_planned_sketch_finds_the_pairs_of_the_cpu_engine() -> None:
     wanted = wanted[:, rescore(MemoryVectors(vectors), *wanted) >= 0.8]
     np.testing.assert_array_equal(np.stack(planned.candidates(0, 3000, 10**6)), wanted)
     assert wanted.shape[1] > 100
-    candidates = planned.tiles.above(Block(planned.sketch.vectors), Block(planned.sketch.vectors), planned.lowest_score)
+    rows = Block(planned.search.sketch.vectors)
+    candidates = planned.search.tiles.above(rows, rows, planned.search.lowest_score)
     assert len(candidates) < 0.2 * 3000 * 2999 / 2
 
 

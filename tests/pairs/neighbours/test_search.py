@@ -7,35 +7,15 @@ from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import FileVectors, MemoryVectors, VectorFile
 from miner.pairs.arithmetic.cosine import unit_rows
-from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.sketch import Projection, principal_directions
-from miner.pairs.neighbours.candidates import NOBODY, ListRule, pruned, ranked_lists
+from miner.pairs.neighbours.candidates import ListRule
 from miner.pairs.neighbours.floors import row_floors
 from miner.pairs.neighbours.search import CandidateSearch
+from tests.pairs.neighbours.lists import THREADS, lists_of, wanted_lists
 from tests.pairs.vectors import brute_force, clustered, vectors_with_ties
 
-THREADS = Threads(2)
 KINDS = st.sampled_from(["random", "copies", "all equal", "grid", "last bits"])
-
-
-def lists(rule: ListRule, strip_rows: int, **settings) -> tuple[np.ndarray, np.ndarray]:
-    count = len(rule.vectors)
-    search = CandidateSearch(rule, threads=THREADS, **settings)
-    strips = [search.candidates(start, min(start + strip_rows, count)) for start in range(0, count, strip_rows)]
-    return ranked_lists(pruned(strips, rule, THREADS), 0, count, rule, THREADS)
-
-
-def wanted_lists(rule: ListRule) -> tuple[np.ndarray, np.ndarray]:
-    """By a stable sort of all cosines; what is no neighbour sorts last and becomes nobody."""
-    cosines = brute_force(rule.vectors.read(0, len(rule.vectors)))
-    np.fill_diagonal(cosines, -np.inf)
-    cosines[cosines > rule.high] = -np.inf
-    if rule.copies is not None:
-        cosines[rule.copies[:, None] == rule.copies] = -np.inf
-    ids = np.argsort(-cosines, axis=1, kind="stable")[:, : rule.k]
-    best = np.take_along_axis(cosines, ids, axis=1)
-    return np.where(best == -np.inf, NOBODY, ids), np.where(best == -np.inf, np.nan, best)
 
 
 def passes(vectors: np.ndarray, dims: int | None, dtype: torch.dtype, second: bool) -> Cascade | None:
@@ -65,8 +45,8 @@ def test_lists_equal_a_float64_sort(
 ) -> None:
     vectors = vectors_with_ties(kind, count, dim, stored, seed)
     rule = ListRule(MemoryVectors(vectors), data.draw(st.integers(1, count - 1)))
-    found = lists(rule, strip_rows, cascade=passes(vectors, dims, dtype, second), tile_rows=tile_rows)
-    for mine, theirs in zip(found, wanted_lists(rule), strict=True):
+    search = CandidateSearch(rule, cascade=passes(vectors, dims, dtype, second), threads=THREADS, tile_rows=tile_rows)
+    for mine, theirs in zip(lists_of(search, strip_rows), wanted_lists(rule), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -80,7 +60,7 @@ def test_near_duplicates_and_copies_are_left_out_first(kind, count, seed, data) 
     )  # also exactly on a cosine
     copies = np.random.default_rng(seed).integers(0, count, count) if data.draw(st.booleans()) else None
     rule = ListRule(MemoryVectors(vectors), data.draw(st.integers(1, count - 1)), high, copies)
-    for mine, theirs in zip(lists(rule, 30, tile_rows=16), wanted_lists(rule), strict=True):
+    for mine, theirs in zip(lists_of(CandidateSearch(rule, tile_rows=16), 30), wanted_lists(rule), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
 
@@ -90,8 +70,8 @@ def test_rows_that_do_not_fit_give_the_same_lists(tmp_path) -> None:
     file = VectorFile(tmp_path / "vectors.npy", len(vectors), np.load(tmp_path / "vectors.npy", mmap_mode="r").offset)
     stored = FileVectors((file,), 64, np.dtype(np.float16))
     rule, short = ListRule(MemoryVectors(vectors), 7), ListRule(stored, 7)
-    whole = lists(rule, 1000, tile_rows=256, least_rows_to_sketch=0)
-    parts = lists(short, 1000, tile_rows=256, least_rows_to_sketch=0, memory_bytes=0)
+    whole = lists_of(CandidateSearch(rule, tile_rows=256, least_rows_to_sketch=0), 1000)
+    parts = lists_of(CandidateSearch(short, tile_rows=256, least_rows_to_sketch=0, memory_bytes=0), 1000)
     for mine, theirs in zip(parts, whole, strict=True):
         np.testing.assert_array_equal(mine, theirs)
 

@@ -26,10 +26,12 @@ class Block:
     Attributes:
         vectors: float32, bfloat16 or float16 (m, p), the rows contiguous.
         start: number of the first of them in the matrix.
+        floors: for each row, the product from which on its pairs matter, float32 (m,); None where one value holds for all.
     """
 
     vectors: Tensor
     start: int = 0
+    floors: Tensor | None = None
 
     @property
     def stop(self) -> int:
@@ -39,14 +41,17 @@ class Block:
         """The rows of this block with numbers in [start, stop), without a copy; empty if there are none."""
         start = min(max(start, self.start), self.stop)
         stop = min(max(stop, start), self.stop)
-        return Block(self.vectors[start - self.start : stop - self.start], start)
+        inside = slice(start - self.start, stop - self.start)
+        return Block(self.vectors[inside], start, None if self.floors is None else self.floors[inside])
 
 
 class Tiles(Protocol):
     """Products of two blocks on one device."""
 
-    def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
+    def above(self, left: Block, right: Block, lowest: float | None, most: int | None = None) -> Tensor:
         """Row numbers of all pairs a < b, a of the left block and b of the right block, whose product reaches a value.
+
+        Without a value, a product must reach the lower one of the two floors of its rows.
 
         No pair whose float32 product reaches the value is missing. If a device rounds its products to the type of the vectors,
         pairs that reach the value by that rounding only are there too.

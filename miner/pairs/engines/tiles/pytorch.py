@@ -23,7 +23,7 @@ class TorchTiles:
     tile_rows: int = 2048
     tile_columns: int = 8192
 
-    def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
+    def above(self, left: Block, right: Block, lowest: float | None, most: int | None = None) -> Tensor:
         """See `Tiles.above`."""
         left, right = upper_part(left, right)
         count = 0
@@ -51,10 +51,14 @@ class TorchTiles:
         return torch.cat(products)
 
 
-def _tile(left: Block, right: Block, lowest: float) -> Tensor:
-    """Pairs a < b of one tile whose score reaches a value: int64 (m, 2)."""
+def _tile(left: Block, right: Block, lowest: float | None) -> Tensor:
+    """Pairs a < b of one tile whose score reaches a value, or the lower floor of its rows: int64 (m, 2)."""
     scores = _products(left.vectors, right.vectors)
     # Rounding keeps the order of numbers: a score that reaches the value before it is rounded reaches the rounded value.
+    if lowest is None:
+        assert left.floors is not None and right.floors is not None
+        scores -= torch.minimum(left.floors[:, None], right.floors).to(scores.dtype)
+        lowest = 0.0
     bound = float(torch.tensor(lowest, dtype=torch.float64).to(scores.dtype))
     rows = (scores.amax(dim=1) >= bound).nonzero().squeeze(1)  # most rows have no pair
     found = (scores[rows] >= bound).nonzero()

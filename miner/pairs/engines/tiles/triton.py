@@ -48,7 +48,7 @@ class TritonTiles:
     shape: TileShape | None = None
     marks_bytes: int = 1 << 30
 
-    def above(self, left: Block, right: Block, lowest: float, most: int | None = None) -> Tensor:
+    def above(self, left: Block, right: Block, lowest: float | None, most: int | None = None) -> Tensor:
         """See `Tiles.above`. A width that is a multiple of 64 is fastest; a multiple of 16 still loads in whole words."""
         left, right = upper_part(left, right)
         shape = self.shape or (FULL_PRECISION if left.vectors.dtype == torch.float32 else HALF_PRECISION)
@@ -87,7 +87,7 @@ class TritonTiles:
         return products
 
 
-def _pairs(left: Block, right: Block, lowest: float, shape: TileShape, most: int | None, seen: int) -> Tensor:
+def _pairs(left: Block, right: Block, lowest: float | None, shape: TileShape, most: int | None, seen: int) -> Tensor:
     """All pairs of two blocks whose marks fit into memory: int64 (m, 2), sorted."""
     x, y = left.vectors, right.vectors
     tiles = cdiv(len(y), shape.columns)
@@ -105,11 +105,14 @@ def _pairs(left: Block, right: Block, lowest: float, shape: TileShape, most: int
             x.stride(0),
             y.stride(0),
             left.start - right.start,
-            lowest,
+            0.0 if lowest is None else lowest,
+            x if left.floors is None else left.floors,
+            y if right.floors is None else right.floors,
             block_rows=shape.rows,
             block_columns=shape.columns,
             block_depth=shape.depth,
             even_depth=x.shape[1] % shape.depth == 0,
+            by_row=lowest is None,
             # The interpreter multiplies bfloat16 as integers; products of the widened numbers are the same.
             widen=bool(knobs.runtime.interpret) and x.dtype == torch.bfloat16,
             num_warps=shape.warps,

@@ -23,10 +23,13 @@ def mark_pairs(
     right_stride,
     shift,  # a pair is wanted from column > row + shift on
     lowest,
+    left_floors,  # float32 (lefts,), read where `by_row`
+    right_floors,  # float32 (rights,)
     block_rows: tl.constexpr,
     block_columns: tl.constexpr,
     block_depth: tl.constexpr,
     even_depth: tl.constexpr,  # dims is a multiple of block_depth
+    by_row: tl.constexpr,  # a score must reach the lower floor of its row and column, not `lowest`
     widen: tl.constexpr,  # multiply as float32
 ):
     """Count and mark the scores of one tile that reach a value, above the diagonal."""
@@ -58,6 +61,10 @@ def mark_pairs(
             scores = tl.dot(x, y, scores, input_precision="ieee")
             x_at += block_depth
             y_at += block_depth
+        if by_row:  # the sign of a float32 difference is exact
+            floors = tl.minimum(tl.load(left_floors + x_rows)[:, None], tl.load(right_floors + y_rows)[None, :])
+            scores = scores - floors
+            lowest = 0.0
         if tl.max(tl.max(scores, 1), 0) >= lowest:
             # The last column of the tile that is not above the diagonal: per row in int64, then per score in int32.
             diagonal = tl.minimum(tl.maximum(rows + shift - first_column, -1), block_columns).to(tl.int32)

@@ -128,6 +128,37 @@ def test_blocks_may_lie_anywhere(tiles, starts, far, seed) -> None:
 
 
 @all_tiles
+@settings(max_examples=EXAMPLES, deadline=None)
+@given(
+    kind=st.sampled_from(KINDS),
+    count=st.sampled_from(SIZES),
+    width=st.integers(2, 100),
+    dtype=st.sampled_from(DTYPES),
+    seed=st.integers(0, 2**16),
+    data=st.data(),
+)
+def test_pairs_that_reach_the_lower_floor_of_their_rows(tiles, kind, count, width, dtype, seed, data) -> None:
+    vectors = difficult(kind, count, width, dtype, seed)
+    exact = vectors.double() @ vectors.double().T
+    floors = exact[torch.arange(count), torch.randperm(count)].float()  # products: the hard values
+    whole = Block(vectors, floors=floors)
+    start = data.draw(st.integers(0, count - 1))
+    left = whole.rows(start, data.draw(st.integers(start + 1, count)))
+    error = gamma(2 * width) * float(vectors.double().norm(dim=1).max()) ** 2
+    rounding = torch.finfo(dtype).eps if isinstance(tiles, TorchTiles) and dtype != torch.float32 else 2.0**-23
+    above = exact - torch.minimum(floors[:, None], floors).double()
+    slack = error + rounding * (exact.abs() + error)
+    inside = torch.zeros(count, count, dtype=torch.bool)
+    inside[left.start : left.stop] = True
+    pairs = [tuple(pair) for pair in tiles.above(left, whole, None).tolist()]
+    assert pairs == sorted(set(pairs))
+    must, may = (
+        set(map(tuple, (mask & inside).triu(1).nonzero().tolist())) for mask in (above >= slack, above >= -slack)
+    )
+    assert must <= set(pairs) <= may
+
+
+@all_tiles
 def test_more_pairs_than_the_caller_can_take(tiles) -> None:
     whole = Block(torch.ones(40, 3))
     assert len(tiles.above(whole, whole, 3.0, most=780)) == 780

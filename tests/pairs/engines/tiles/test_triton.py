@@ -48,11 +48,12 @@ def resources(kernel, given, options):
 rows = {"left_start": "i64", "right_start": "i64"}
 report = {}
 for name, shape in (("fp16", HALF_PRECISION), ("bf16", HALF_PRECISION), ("fp32", FULL_PRECISION)):
-    for even in (True, False):
-        report[f"{name} {even}"] = resources(mark_pairs, {
+    for even, by_row in ((True, False), (False, False), (True, True)):
+        report[f"{name} {even} {by_row}"] = resources(mark_pairs, {
             "left": "*" + name, "right": "*" + name, "counts": "*u8", "words": "*i32", "shift": "i64", "lowest": "fp32",
+            "left_floors": "*fp32", "right_floors": "*fp32",
             "block_rows": shape.rows, "block_columns": shape.columns, "block_depth": shape.depth,
-            "even_depth": even, "widen": False,
+            "even_depth": even, "by_row": by_row, "widen": False,
         }, {"num_warps": shape.warps, "num_stages": shape.stages})
 report["write"] = resources(write_marked_pairs, {
     "words": "*i32", "nonzero": "*i64", "offsets": "*i64", "pairs": "*i64", **rows,
@@ -79,7 +80,7 @@ def test_kernels_compile_without_spills(capability: int) -> None:
     )
     assert ran.returncode == 0, ran.stderr[-3000:]
     report = json.loads(ran.stdout)
-    assert len(report) == 8
+    assert len(report) == 11
     for name, used in report.items():
         assert used["spilled_bytes"] == 0 and used["shared_bytes"] <= 99 << 10, (name, used)
         assert used["tensor_cores"] == name.startswith(("fp16", "bf16")), name

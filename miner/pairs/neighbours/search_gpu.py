@@ -1,0 +1,53 @@
+"""The exact search for neighbours on a GPU: tiles of sketches, and for each row a floor that few of its others reach."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from miner.pairs.arithmetic.cosine import rescore
+from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.engines.exact_gpu import GpuSearch
+from miner.pairs.engines.sketch import Projection
+from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
+from miner.pairs.neighbours.floors import row_floors
+
+
+class GpuCandidateSearch:
+    """Proposes candidates for the lists of all rows, as `CandidateSearch` does.
+
+    Args:
+        rule: what the lists are.
+        threads: that share the work of the processor.
+        projection: see `GpuSearch.prepare`.
+        settings: of `GpuSearch`.
+
+    Raises:
+        MinerError: as by `GpuSearch`.
+    """
+
+    def __init__(
+        self,
+        rule: ListRule,
+        device: torch.device,
+        threads: Threads | None = None,
+        projection: Projection | None = None,
+        **settings: Any,
+    ) -> None:
+        self.rule = rule
+        self.threads = threads or Threads()
+        self.search = GpuSearch(rule.vectors, device, **settings)
+        floors = row_floors(
+            rule, self.search.units, torch.float16 if device.type == "cuda" else torch.float32, self.threads
+        )
+        self.lowest = floors - rule.margin
+        self.search.prepare(floors, projection)
+
+    def candidates(self, start: int, stop: int) -> Candidates:
+        """See `CandidateSearch.candidates`."""
+        found: list[Candidates] = []
+        for pairs, cosines in self.search.reached(start, stop):
+            a, b = (np.ascontiguousarray(side) for side in pairs.cpu().numpy().T)
+            scores = rescore(self.rule.vectors, a, b, self.threads) if cosines is None else cosines.cpu().numpy()
+            found.append(pruned(both_ways(self.rule, self.lowest, a, b, scores), self.rule, self.threads))
+        return pruned(found, self.rule, self.threads)
