@@ -7,7 +7,7 @@ from miner.options import PANELS, Options, details_of, option
 from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 
-REQUIRED = {"embed": {"source": "sample"}}
+REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}}
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
 EVALUATE = {"run", "best", "device", "workers"}
@@ -29,6 +29,7 @@ IF_CHANGED = {
     "embed": {"layer": "projector", "pool": "max", "draft": 2.0, "compile": True}
     | {"image_column": "photo", "label_column": "kind"},
     "pairs": {"groups": True, "both_orders": True, "most_similar": 5},
+    "train": {"lr_biases": 0.1},
 }
 
 

@@ -25,7 +25,8 @@ def plan(**changes: Any) -> RunPlan:
     }
     chosen = {"weight_decay": 0.0, "epochs": 5, **{name: value for name, value in changes.items() if name not in _PLAN}}
     options = TrainOptions.parse(chosen)
-    settings = {name: getattr(options, name) for name in METHOD_DEFAULTS[options.method].settings}
+    settings = {name: getattr(options, name) for name in METHOD_DEFAULTS[options.method].names}
+    settings = {name: value for name, value in settings.items() if value is not None}
     return RunPlan(
         **{"steps": options.epochs * own["steps_per_epoch"], "settings": settings, "options": options, **own}
     )

@@ -39,6 +39,7 @@ class ScheduledOptimizer:
         self._parameters = method.trainable()
         groups: list[dict[str, Any]] = []
         self._traits: list[tuple[bool, bool]] = []
+        self._lr_share = 1.0 if options.lr_biases is None else options.lr_biases / options.lr
         for group in method.parameter_groups():
             for parameters, decays in _by_decay(group.parameters, options.decay_on):
                 groups.append(
@@ -51,7 +52,8 @@ class ScheduledOptimizer:
         """Forget the last gradients, and set the learning rate and the weight decay of a step."""
         self.optimizer.zero_grad()
         for (constant_lr, decays), state in zip(self._traits, self.optimizer.param_groups, strict=True):
-            state["lr"] = self._lr_peak if constant_lr else float(self.lrs[step])
+            lr = self._lr_peak if constant_lr else float(self.lrs[step])
+            state["lr"] = lr if decays else lr * self._lr_share
             state["weight_decay"] = float(self._decays[step]) if decays else 0.0
 
     def apply(self) -> dict[str, Tensor]:

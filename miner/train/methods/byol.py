@@ -16,14 +16,19 @@ from miner.train.methods.parts.partners import RowIndex, with_partners
 class BYOL(Method):
     """Bootstrap your own latent (Grill et al. 2020, arXiv 2006.07733).
 
-    The loss is the mean of -cos over both directions. The paper's sum of 2 - 2 cos is 4 + 4 times this loss, which only rescales
-    the learning rate. The target averages parameters only: its normalisation stays in train mode and has its own statistics. The
-    momentum of the target grows to 1 along half a cosine.
+    The loss is the mean of -cos over both directions. The paper's sum of 2 - 2 cos is 4 + 4 times this loss: `loss_scale` 4 has
+    its gradient. What the factor 4 changes depends on the optimizer. SGD: it multiplies the learning rate by 4 and divides the
+    weight decay by 4. LARS: biases and normalisations move 4 times as far, weights nearly as before, and --trust-clip acts on
+    other steps. AdamW: nothing.
+
+    The target averages parameters only: its normalisation stays in train mode and has its own statistics. The momentum of the
+    target grows to 1 along half a cosine.
 
     Args:
         hidden_dim, dim: widths of the projector.
         predictor_dim: width of the hidden layer of the predictor.
         momentum: the momentum of the target in the first step.
+        loss_scale: factor of the loss.
     """
 
     taken: Tensor
@@ -39,13 +44,14 @@ class BYOL(Method):
         momentum: float,
         steps: int,
         seed: int,
+        loss_scale: float = 1.0,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, hidden_dim, dim)
             self.predictor = mlp(dim, predictor_dim, dim)
         self.target = slow_copy(nn.Sequential(self.backbone, self.head))
-        self.momentum, self.steps = momentum, steps
+        self.momentum, self.steps, self.loss_scale = momentum, steps, loss_scale
         self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
@@ -64,6 +70,6 @@ class BYOL(Method):
             return 0.5 * (there + negative_cosine(two[second], target_one[first]))
 
         return {
-            "loss": with_partners(batch, loss),
+            "loss": self.loss_scale * with_partners(batch, loss),
             "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
         }

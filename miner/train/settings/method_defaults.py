@@ -1,7 +1,7 @@
 """What each method and each optimizer takes if nothing else is asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 Setting = float | int | bool
 
@@ -20,6 +20,8 @@ class MethodDefaults:
         plan_numbers: numbers of the `RunPlan` that the constructor needs as well, by name.
         contrastive: whether other images are negatives.
         pairwise: whether the loss is a mean over pairs of views, so that an anchor may have several positives.
+        optional: settings without a default here: where they are not given, the constructor decides.
+        with_lars: settings that differ with that optimizer.
     """
 
     summary: str
@@ -31,11 +33,18 @@ class MethodDefaults:
     plan_numbers: tuple[str, ...] = ()
     contrastive: bool = False
     pairwise: bool = True
+    optional: tuple[str, ...] = ()
+    with_lars: Mapping[str, Setting] = field(default_factory=dict)
 
     @property
     def options(self) -> dict[str, Setting]:
         """Every option whose default depends on the method."""
         return {"lr": self.lr, **self.settings}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The settings that the method takes."""
+        return *self.settings, *self.optional
 
 
 METHOD_DEFAULTS: dict[str, MethodDefaults] = {
@@ -67,6 +76,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
         augmentation="byol",
         plan_numbers=("steps",),
+        optional=("loss_scale",),
     ),
     "vicreg": MethodDefaults(
         "views agree, dimensions vary and do not correlate",
@@ -79,9 +89,11 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         "the correlation of two views becomes the identity",
         lr=0.12,
         settings={"dim": 2048, "hidden_dim": 2048},
-        expect="the loss, the paper's divided by --dim, starts near 1 and falls",
+        expect="the loss, the paper's times the loss scale (if none is given, 1 / --dim), starts near --dim times it and falls",
         augmentation="byol",
         pairwise=False,
+        optional=("loss_scale",),
+        with_lars={"loss_scale": 1.0},
     ),
     "dino": MethodDefaults(
         "learns the prototypes that a momentum teacher assigns to the other view",
@@ -126,12 +138,12 @@ OPTIMIZER_DEFAULTS: dict[str, dict[str, float | str]] = {
 
 CONTRASTIVE = tuple(name for name, defaults in METHOD_DEFAULTS.items() if defaults.contrastive)
 
-METHOD_OPTIONS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults.settings))
+METHOD_OPTIONS = tuple(dict.fromkeys(name for defaults in METHOD_DEFAULTS.values() for name in defaults.names))
 
 
 def methods_with(option: str) -> list[str]:
     """The methods that take an option."""
-    return [method for method, defaults in METHOD_DEFAULTS.items() if option in defaults.options]
+    return [method for method, defaults in METHOD_DEFAULTS.items() if option in ("lr", *defaults.names)]
 
 
 def defaults_of(option: str) -> str:

@@ -34,8 +34,10 @@ class TrainOptions(ProcessOptions, OptimizerOptions, ViewOptions, MethodOptions,
         defaults = METHOD_DEFAULTS[method]
         given = {name: value for name, value in values.items() if value is not None or name not in METHOD_OPTIONS}
         for name in METHOD_OPTIONS:
-            if name in given and name not in defaults.settings:
+            if name in given and name not in defaults.names:
                 raise ValueError(
                     f"{flag_name(name)} is not an option of {method}; it belongs to {', '.join(methods_with(name))}"
                 )
-        return {**defaults.options, **OPTIMIZER_DEFAULTS.get(str(given.get("optimizer", "sgd")), {}), **given}
+        optimizer = str(given.get("optimizer", "sgd"))
+        of_optimizer = OPTIMIZER_DEFAULTS.get(optimizer, {})
+        return {**defaults.options, **of_optimizer, **(defaults.with_lars if optimizer == "lars" else {}), **given}

@@ -31,6 +31,7 @@ _CONFIG_KEYS = (
         "steps_per_epoch",
         "steps",
         "lr_peak",
+        "lr_biases",
         "weight_decay",
         "norm_splits",
         "precision",
@@ -40,7 +41,7 @@ _CONFIG_KEYS = (
     *("clip_norm", "accumulate", "augmentation", "least_area", "local_crops", "local_size", "partners", "pair_weight"),
     *("mask_known_positives", "patch_size", "drop_path", "hidden_dim", "predictor_dim", "queue_size", "momentum"),
     *("temperature", "teacher_temperature", "teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"),
-    *("symmetric", "graph_edges", "graph_window", "graph_prior"),
+    *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior"),
 )
 
 
@@ -167,7 +168,8 @@ def make_plan(
 
 
 def _settings(options: TrainOptions, batch_size: int, images: int) -> dict[str, Setting]:
-    settings = {name: getattr(options, name) for name in METHOD_DEFAULTS[options.method].settings}
+    given = {name: getattr(options, name) for name in METHOD_DEFAULTS[options.method].names}
+    settings = {name: value for name, value in given.items() if value is not None}
     if options.queue_size is not None:
         keys_per_step = batch_size * (2 if options.symmetric else 1)
         settings["queue_size"] = choices.limit_queue_size(options.queue_size, images, keys_per_step)

@@ -8,7 +8,9 @@ from torch.nn import functional as F
 
 from miner.learning.networks.momentum import growing_momentum
 from miner.learning.randomness import generator_for
+from miner.train.loop.optimizer import ScheduledOptimizer
 from tests.train.methods.tiny import STEPS, batch, make, views
+from tests.train.plans import plan
 
 
 def cosine(one: torch.Tensor, two: torch.Tensor) -> torch.Tensor:
@@ -52,6 +54,36 @@ def test_byol_is_its_formula() -> None:
         targets = [F.normalize(twin.target(view), dim=1) for view in (first, second)]
     paper = sum((p - z).square().sum(1).mean() for p, z in ((predictions[0], targets[1]), (predictions[1], targets[0])))
     torch.testing.assert_close(4 + 4 * loss, paper, atol=1e-5, rtol=0)
+
+
+def test_byols_factor_four_is_a_rate_and_a_decay_under_sgd() -> None:
+    paper, scaled = make("byol", loss_scale=4.0), make("byol")
+    for method, lr, decay in ((paper, 0.1, 0.01), (scaled, 0.4, 0.0025)):
+        optimizer = torch.optim.SGD(method.trainable(), lr=lr, momentum=0.9, weight_decay=decay)
+        for step in range(3):
+            optimizer.zero_grad()
+            method(batch(*views(step), generator_for(step)))["loss"].backward()
+            optimizer.step()
+    for (name, one), two in zip(paper.named_parameters(), scaled.parameters(), strict=True):
+        torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-4, msg=name)
+
+
+def test_byols_factor_four_moves_only_biases_under_lars() -> None:
+    start, moves = make("byol"), []
+    for scale in (1.0, 4.0):
+        method = make("byol", loss_scale=scale)
+        updates = ScheduledOptimizer(
+            plan(method="byol", optimizer="lars", weight_decay=1e-6, decay_on="weights"), method
+        )
+        updates.prepare(0)
+        method(batch(*views(0), generator_for(0)))["loss"].backward()
+        updates.apply()
+        moves.append(
+            [one.detach() - two.detach() for one, two in zip(method.trainable(), start.trainable(), strict=True)]
+        )
+    for one, four in zip(*moves, strict=True):
+        factor = 1 if one.ndim > 1 else 4
+        torch.testing.assert_close(four, factor * one, atol=1e-6, rtol=1e-2)
 
 
 def test_byols_target_follows_with_a_momentum_that_grows_to_one() -> None:

@@ -41,6 +41,11 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": "byol", "local_crops": 2}, "--local-crops and --local-size are not options of byol"),
         ({"method": "dino", "local_size": 16}, "--local-size has no meaning without --local-crops"),
         ({"trust_clip": True}, "--trust-coefficient and --trust-clip belong to --optimizer lars"),
+        ({"lr_biases": 0.1}, "--lr-biases needs --decay-on weights"),
+        (
+            {"method": "vicreg", "loss_scale": 0.1},
+            "--loss-scale is not an option of vicreg; it belongs to byol, barlow",
+        ),
         ({"method": "sinclair"}, "--method"),
         ({"method": ["moco"]}, "--method"),
         ({"method": "simclr", "temperature": 0}, "--temperature"),
@@ -62,8 +67,9 @@ def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
 def test_the_help_tells_the_defaults_of_every_method() -> None:
     shown = {flag.name: flag.annotation.__metadata__[0] for flag in flags_of(TrainOptions)}
     assert defaults_of("momentum") == "0.99 for moco, byol, dino, graphnnclr"
+    with_default = {name for defaults in METHOD_DEFAULTS.values() for name in defaults.settings}
     for name in METHOD_OPTIONS:
-        if name not in ("symmetric", "graph_prior"):  # flags that are off
+        if name in with_default - {"symmetric", "graph_prior"}:  # flags that are off
             assert shown[name].show_default == defaults_of(name)
     for method, defaults in METHOD_DEFAULTS.items():
         assert f"{method}: {defaults.summary}" in shown["method"].help
@@ -75,5 +81,10 @@ def test_given_values_replace_the_defaults_of_an_optimizer() -> None:
     assert (adamw.lr, adamw.weight_decay, adamw.decay_on) == (5e-4, 0.04, "weights")
     sgd = TrainOptions(method="vicreg")
     assert (sgd.lr, sgd.weight_decay, sgd.decay_on) == (METHOD_DEFAULTS["vicreg"].lr, 5e-4, "all")
+    barlow = [TrainOptions(method="barlow", optimizer=name).loss_scale for name in ("sgd", "lars", "adamw")]
+    assert (
+        barlow == [None, 1.0, None]
+        and TrainOptions(method="barlow", optimizer="lars", loss_scale=0.1).loss_scale == 0.1
+    )
     given = TrainOptions(optimizer="lars", lr=1.0, decay_on="all", weight_decay=0.0)
     assert (given.lr, given.weight_decay, given.decay_on) == (1.0, 0.0, "all")

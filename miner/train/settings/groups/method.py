@@ -32,6 +32,10 @@ class MethodOptions(BasicOptions):
     """Momentum of the momentum encoder (exponential moving average). For byol and dino it grows to 1."""
     temperature: float | None = _by_method("temperature", gt=0)
     """Temperature of the loss; a lower one puts more weight on the hardest negatives. dino: the temperature of the student."""
+    loss_scale: float | None = option(None, gt=0, panel="expert")
+    """barlow and byol: factor of the loss. It matters wherever the optimizer does not cancel it: always with sgd; with lars, for
+    biases, normalisations and --trust-clip. barlow: of the paper's sum; if not given, 1 / --dim, and 1 with lars. byol: of the mean
+    over both directions; 4 is the paper's."""
     symmetric: bool | None = option(None)
     """moco only: use both views as query and as key. A step then takes twice the work. Other methods do not take this flag."""
     teacher_temperature: float | None = _by_method("teacher_temperature", gt=0)

@@ -23,6 +23,9 @@ class OptimizerOptions(BasicOptions):
     their own defaults of learning rate and weight decay, and work best with --warmup-epochs 10."""
     lr: float = option(METHOD_DEFAULTS["moco"].lr, gt=0, shown_default=f"{defaults_of('lr')}; {_by_optimizer('lr')}")
     """Learning rate at batch 256; the run uses lr x batch / 256. If the loss diverges, try a third of this rate."""
+    lr_biases: float | None = option(None, gt=0, panel="expert", decides_result="if changed")
+    """Learning rate at batch 256 of biases and normalisations, with --decay-on weights; it follows the schedule of --lr. If not
+    given: --lr. The code of Barlow Twins takes 0.0048 beside 0.2."""
     warmup_epochs: int = option(0, ge=0)
     """Epochs in which the learning rate rises to its peak before it falls along a cosine."""
     weight_decay: float = option(5e-4, ge=0, shown_default=_by_optimizer("weight_decay"))
@@ -48,6 +51,8 @@ class OptimizerOptions(BasicOptions):
     def _fit_the_optimizer(self) -> Self:
         if self.optimizer != "lars" and (self.trust_coefficient or self.trust_clip):
             raise ValueError("--trust-coefficient and --trust-clip belong to --optimizer lars")
+        if self.lr_biases is not None and self.decay_on != "weights":
+            raise ValueError("--lr-biases needs --decay-on weights, which sets biases and normalisations apart")
         if self.warmup_epochs >= self.epochs:
             raise ValueError(f"--warmup-epochs {self.warmup_epochs} must be below --epochs {self.epochs}")
         return self
