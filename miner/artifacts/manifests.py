@@ -55,6 +55,7 @@ class ShardsManifest(StageArtifact):
     """What is in `shards/`.
 
     Attributes:
+        duplicate_images: number of images that were left out with --without-duplicates.
         left_out: number of pairs that were left out, by reason.
         samples: number of samples by shard.
         sets: by name; None in records of old versions.
@@ -68,6 +69,7 @@ class ShardsManifest(StageArtifact):
     classes: list[str] | None = None
     encoder: EncoderRecord
     images: int
+    duplicate_images: int = 0
     pairs: int
     images_in_pairs: int
     left_out: dict[str, int]

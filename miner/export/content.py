@@ -14,7 +14,8 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.pairs.selection import capped
-from miner.artifacts.pairs.table import read_pairs
+from miner.artifacts.pairs.table import DUPLICATE_IMAGES, read_pairs
+from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.engine import AnyPath, Unit
 from miner.engine.tar import tar_member_bytes
@@ -32,6 +33,7 @@ class Content:
 
     Attributes:
         images: the metadata table, by row.
+        image_rows: the rows of the images to export, ascending.
         pairs: chosen pairs, in the order of the mined table.
         left_out: how many pairs were left out, by reason.
         originals: the images, by row.
@@ -39,6 +41,7 @@ class Content:
 
     options: ExportOptions
     images: pa.Table
+    image_rows: Rows
     pairs: pa.Table
     left_out: dict[str, int]
     source: Source
@@ -64,10 +67,11 @@ class Content:
         options = self.options
         limits = (options.shard_size * _MEGABYTE, options.shard_count)
         endings, sizes = self.images["extension"].to_pylist(), self.images["bytes"].to_numpy()
-        fields: list[tuple[str, ...]] = [(ending,) for ending in endings]
+        rows = self.image_rows
+        fields: list[tuple[str, ...]] = [(endings[row],) for row in rows.tolist()]
         shards: list[Shard] = []
         if not options.pairs_only:
-            shards += plan_shards("images", fields, np.arange(len(endings)), image_sample_sizes(sizes), *limits)
+            shards += plan_shards("images", fields, rows, image_sample_sizes(sizes[rows]), *limits)
         a, b = (self.pairs[side].to_numpy()[self.order] for side in ("a", "b"))
         if options.references:
             fields, pair_sizes = [()] * len(a), np.full(len(a), tar_member_bytes(JSON_BYTES))
@@ -118,19 +122,29 @@ def read_content(
     pairs = read_pairs(workspace.pairs / "pairs.parquet")
     keys = [f"pair-{row:09d}" for row in range(len(pairs))]  # they do not depend on which pairs are exported
     pairs = pairs.add_column(0, "pair_key", pa.array(keys, pa.string()))
-    pairs, left_out = choose_pairs(pairs, reject, options.max_degree)
+    rows = np.arange(len(images))
+    if options.without_duplicates:
+        table = read_columns(workspace.pairs / DUPLICATE_IMAGES, ["row"], "miner pairs")
+        rows = np.setdiff1d(rows, table["row"].to_numpy())
+    pairs, left_out = choose_pairs(pairs, rows, reject, options.max_degree)
     source, originals = open_originals(embeddings.source, images)
-    return Content(options, images, pairs, left_out, source, originals)
+    return Content(options, images, rows, pairs, left_out, source, originals)
 
 
-def choose_pairs(table: pa.Table, reject: set[Pair], max_degree: int | None) -> tuple[pa.Table, dict[str, int]]:
+def choose_pairs(
+    table: pa.Table, rows: Rows, reject: set[Pair], max_degree: int | None
+) -> tuple[pa.Table, dict[str, int]]:
     """The pairs to export, in the order of the table, and how many were left out for each reason.
 
-    Rejected pairs are left out first, so that they do not count under `max_degree`.
+    Rejected pairs and those of other images than `rows` are left out first, so that they do not count under `max_degree`.
     """
     keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
     keep = np.asarray([tuple(sorted(pair)) not in reject for pair in keys], bool)
     left_out: dict[str, Any] = {"rejected": len(keep) - int(keep.sum()), "max_degree": 0}
+    exported = np.isin(table["a"].to_numpy(), rows) & np.isin(table["b"].to_numpy(), rows)
+    if not exported[keep].all():
+        left_out["duplicates"] = int((keep & ~exported).sum())
+        keep &= exported
     if max_degree is not None and keep.any():
         rows = np.flatnonzero(keep)
         chosen = table.take(pa.array(rows))

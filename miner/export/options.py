@@ -36,6 +36,9 @@ class ExportOptions(Options):
     """Pair samples name their images by key and shard, without their bytes. An image in many pairs is then stored once."""
     max_degree: int | None = option(None, ge=1)
     """Export at most this many pairs of one image, the most similar ones."""
+    without_duplicates: bool = option(False, decides_result="if changed")
+    """Leave out the images of duplicate_images.parquet and their pairs: `miner pairs --keep` chooses which image of a group of
+    near-identical images stays."""
     exclude: Path | None = option(None, decides_result=False, metavar="FILE")
     """decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out."""
     to: str | None = option(None, decides_result=False)

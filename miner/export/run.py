@@ -8,6 +8,7 @@ from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.pairs.table import DUPLICATE_IMAGES
 from miner.artifacts.workspace import Workspace
 from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerprint, finished_items, run
 from miner.export.options import ExportOptions
@@ -34,6 +35,9 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
         "rejected": fingerprint(sorted(reject)) if reject else None,
         **options.request(),
     }
+    if options.without_duplicates:
+        pairs.checked(workspace.pairs, DUPLICATE_IMAGES)
+        request["duplicate_images"] = pairs.files[DUPLICATE_IMAGES]["sha256"]
     stage = open_target(options, workspace, request)
     if not force and (manifest := stage.finished()):
         return Result("export", manifest, _lines(manifest, stage), fresh=False)
@@ -60,7 +64,10 @@ def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> d
         executor = executor_for(options.engine_address, workers=options.workers)
         run(units, progress=progress, executor=executor)
     records = {unit.id: _shard_record(*unit.outputs) for unit in units}
-    records["images.parquet"] = write_table(folder / "images.parquet", image_table(content.shards, content.images))
+    images = image_table(content.shards, content.images)
+    if len(content.image_rows) < len(images):
+        images = images.take(content.image_rows)
+    records["images.parquet"] = write_table(folder / "images.parquet", images)
     # The row numbers of the embeddings mean nothing to readers of the shards.
     records["pairs.parquet"] = write_table(folder / "pairs.parquet", content.pairs.drop_columns(["a", "b"]))
     for kind, name in (("pairs", "index.json"), ("images", "index-images.json")):
@@ -86,7 +93,10 @@ def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsMani
 
     a, b, similarity = (content.pairs[name].to_numpy() for name in ("a", "b", "similarity"))
     labels = content.images["label"]
-    known = None if content.unlabelled is None else np.asarray(labels.fill_null(-1).to_numpy(), np.int64)
+    known = None
+    if content.unlabelled is not None:
+        known = np.full(len(labels), -1, np.int64)
+        known[content.image_rows] = labels.fill_null(-1).to_numpy()[content.image_rows]
     sets: dict[str, Record] = {}
     for shard in content.shards:
         entry = sets.setdefault(shard.set_name, {"fields": list(shard.fields), "samples": 0, "shards": 0, "bytes": 0})
@@ -97,7 +107,12 @@ def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsMani
         "classes": embeddings.source.classes,
         "encoder": embeddings.record["encoder"],
         "band": pairs.asked["band"],
-        "images": len(content.images),
+        "images": len(content.image_rows),
+        **(
+            {"duplicate_images": len(content.images) - len(content.image_rows)}
+            if content.options.without_duplicates
+            else {}
+        ),
         "pairs": len(content.pairs),
         "images_in_pairs": len(np.unique(np.concatenate([a, b]))),
         "left_out": content.left_out,
@@ -111,9 +126,14 @@ def _lines(manifest: Record, stage: ExportTarget) -> list[str]:
     made = ShardsManifest.of(manifest, stage.folder / "manifest.json")
     total = sum(file["bytes"] for file in made.files.values())
     images = "" if made.request.pairs_only else f"{made.images:,} images and "
-    left_out = {"rejected": "rejected by reviewers", "max_degree": "over --max-degree"}
+    left_out = {
+        "rejected": "rejected by reviewers",
+        "duplicates": "with a duplicate image",
+        "max_degree": "over --max-degree",
+    }
     reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
     return [
         f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, {total / 1e6:,.0f} MB, in {stage.folder}",
+        *([f"export: {made.duplicate_images:,} duplicate images left out"] if made.duplicate_images else []),
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]

@@ -11,6 +11,9 @@ from miner.options import Cosine, MemorySize, Options, flag_name, option
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
 
+Keep = Literal["largest", "sharpest", "first", "labelled"]
+
+
 class PairsOptions(Options):
     """Find every pair of different images whose cosine similarity lies in a band.
 
@@ -43,6 +46,10 @@ class PairsOptions(Options):
     """Also write the exact graph of this many nearest neighbours, as knn_ids.npy and knn_sims.npy, and report its hubs."""
     groups: bool = option(False, panel="output", decides_result="if changed")
     """Also write connected components, and groups by complete linkage, as groups.parquet."""
+    keep: Keep = option("largest", panel="output", decides_result="if changed")
+    """The image to keep of each group of near-identical images and equal files: the one with the most pixels, the sharpest one
+    (decodes them), the first one, or one with a label. duplicate_images.parquet lists the others; see `miner export
+    --without-duplicates`."""
     both_orders: bool = option(False, panel="output", decides_result="if changed")
     """Write each pair as (a, b) and as (b, a), as the paper SePP-ID does."""
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = option("exact", panel="engine")

@@ -55,6 +55,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
         facts.append(
             f"{made.duplicates:,} near-identical pairs (above {made.request.band.high:g}, or equal files) in duplicates.parquet"
         )
+    if made.duplicate_images and made.duplicate_images["images"]:
+        facts.append(_duplicates_line(made.duplicate_images))
     headline = [("pairs", f"{made.pairs:,} with cosine in {band}")]
     labels = made.labels
     if labels and labels.precision is not None:
@@ -92,6 +94,15 @@ def _hub_line(record: Record) -> str:
     return (
         f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
         f"the images in no list; in most lists: {most}"
+    )
+
+
+def _duplicates_line(record: Record) -> str:
+    """About a record of `write_duplicate_images`."""
+    mixed = f", {record['mixed']:,} with labels that disagree" if record["mixed"] else ""
+    return (
+        f"{record['groups']:,} groups of near-identical images{mixed}: without the {record['keep']} of each, {record['images']:,} "
+        "images in duplicate_images.parquet, which `miner export --without-duplicates` leaves out"
     )
 
 

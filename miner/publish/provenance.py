@@ -148,6 +148,7 @@ def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:
     reasons = {
         "max_degree": "{:,} pairs left out at export to limit the partners of an image",
         "rejected": "{:,} pairs left out that reviewers rejected",
+        "duplicates": "{:,} pairs left out with the duplicate images that were not exported",
     }
     given += [text.format(left_out[name]) for name, text in reasons.items() if left_out.get(name)]
     if pairs.request.both_orders:

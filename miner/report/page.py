@@ -140,6 +140,7 @@ def _galleries(
         "hubs": [{"image": hub_image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
         "pair_count": len(pairs),
         "duplicate_count": len(duplicates),
+        "duplicate_images": findings.pairs.duplicate_images,
         "missing_images": len(images) - len(squares),
     }
 

@@ -125,7 +125,10 @@ def test_coverage_is_shown_without_labels(make_workspace):
 
 
 def test_duplicates_have_a_gallery_of_their_own(make_workspace):
-    page = write(make_workspace())
+    workspace = make_workspace()
+    page, images = write(workspace), PairsManifest.read(workspace).duplicate_images
+    assert f"{images['groups']} groups" in page.sections["duplicates"]
+    assert f"{images['images']} other images" in page.sections["duplicates"]
     assert shown_similarities(page.sections["duplicates"])
     assert min(shown_similarities(page.sections["duplicates"])) >= 0.9
     assert "duplicates" not in write(make_workspace(name="none", band={"min": 0.2, "max": 1.0})).sections

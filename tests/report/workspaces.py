@@ -11,7 +11,7 @@ from PIL import Image
 
 from miner.artifacts.embeddings.images import ERROR_SCHEMA, METADATA_SCHEMA
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.embeddings.store import metadata_path, vectors_path
+from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
@@ -22,6 +22,7 @@ from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.pairs.neighbours.hubs import hubness, in_degrees
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.groups import find_groups, group_statistics
 from miner.refine.options import RefineStageOptions
@@ -106,9 +107,14 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
             pairs, _ = pairs.in_both_orders()
         columns = (pairs.a, pairs.b, pairs.similarity, np.zeros(len(pairs), bool))
         write_pairs(stage.folder / name, *columns, pa.array(keys), labels)
+    above = similarity > band["max"]
+    duplicates, listed = FoundPairs(a[above], b[above], similarity[above]), stage.folder / "duplicate_images.parquet"
     record = {
         "images": images,
-        "duplicates": int((similarity > band["max"]).sum()),
+        "duplicates": len(duplicates),
+        "duplicate_images": write_duplicate_images(
+            listed, duplicates, EmbeddingStore(workspace), "largest", np.arange(images)
+        ),
         "labels": label_statistics(a[chosen], b[chosen], similarity[chosen], labels),
         "histogram": sample_histogram(MemoryVectors(units), labels, 0).record(),
         **pair_statistics(a[chosen], b[chosen], images),
@@ -119,7 +125,7 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
         mined = similarity >= band["min"]
         groups = find_groups(a[mined], b[mined], similarity[mined])
         record["groups"] = group_statistics(groups, int(mined.sum()), labels)
-    stage.finish(record, [stage.folder / name for name in tables])
+    stage.finish(record, [*(stage.folder / name for name in tables), listed])
 
 
 GRAPH_RUN = {

@@ -59,6 +59,7 @@ class PairsManifest(StageArtifact):
         images: that were searched.
         pairs: the pairs of the band, each counted once.
         duplicates: pairs above the band or of equal files.
+        duplicate_images: groups of near-identical images, and the images that are not kept; None in records of old versions.
         exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
         mutual_neighbours: k of the column `mutual`.
         labels: None where images have no labels.
@@ -78,6 +79,7 @@ class PairsManifest(StageArtifact):
     images_in_pairs: int
     image_coverage: float
     duplicates: int
+    duplicate_images: Record | None = None
     mutual_neighbours: int = 5
     degree: Degree
     exact: bool = False

@@ -14,6 +14,8 @@ from miner.artifacts.parquet import read_columns
 
 _GROUP_ROWS = 1 << 17
 
+DUPLICATE_IMAGES = "duplicate_images.parquet"  # the images that are not kept of each group of near-identical images
+
 PAIR_SCHEMA = pa.schema(
     [
         ("a", pa.int64()),

@@ -75,7 +75,7 @@ def find_groups(a: Rows, b: Rows, similarity: NDArray[np.float64]) -> Groups:
     order = np.lexsort((a, a ^ b, -similarity))
     group, last = _complete_linkage(left[order], right[order], len(rows))
     lowest = np.where(last >= 0, similarity[order][last], np.nan) if len(order) else np.empty(0)
-    return Groups(rows, _numbered(_components(left, right, len(rows))), _numbered(group), lowest)
+    return Groups(rows, _numbered(components(left, right, len(rows))), _numbered(group), lowest)
 
 
 def group_statistics(groups: Groups, pairs: int, labels: NDArray[np.int64] | None) -> dict[str, Any]:
@@ -117,7 +117,7 @@ def _summary(group: Rows, labels: NDArray[np.int64] | None) -> dict[str, Any]:
     }
 
 
-def _components(left: Rows, right: Rows, count: int) -> Rows:
+def components(left: Rows, right: Rows, count: int) -> Rows:
     """The connected component of each item, as its lowest member; each edge sets the higher of two roots to the lower root."""
     root = np.arange(count)
     while len(left):

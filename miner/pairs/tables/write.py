@@ -12,11 +12,12 @@ from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.selection import capped, most_similar_first, partner_ranks
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
-from miner.artifacts.pairs.table import write_pairs
+from miner.artifacts.pairs.table import DUPLICATE_IMAGES, write_pairs
 from miner.artifacts.parquet import save_table
 from miner.engine import Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.options import PairsOptions
+from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs, write_rows
 
 DROPPED = "dropped.parquet"
@@ -34,7 +35,8 @@ def write_tables(
         searched: row numbers of the images that were searched.
         found: all pairs at or above the lower end of the band.
     """
-    duplicate = (found.similarity > band.high) | _equal_files(store, found)
+    files = _file_numbers(store)
+    duplicate = (found.similarity > band.high) | (files[found.a] == files[found.b])
     nearest = options.neighbors or _MUTUAL_NEIGHBOURS
     mutual = np.maximum(*partner_ranks(found.a, found.b, found.similarity)) < nearest
     keep = ~duplicate & mutual if options.mutual else ~duplicate
@@ -54,6 +56,7 @@ def write_tables(
     for path, pairs, flags in zip(paths, (listed, duplicates), (kept_mutual[numbers], mutual[duplicate]), strict=True):
         with committed(path) as partial:
             write_pairs(partial, pairs.a, pairs.b, pairs.similarity, flags, keys, labels)
+    paths.append(folder / DUPLICATE_IMAGES)
     if options.mutual or options.top_k is not None or options.most_similar is not None:
         paths.append(folder / DROPPED)
         with committed(paths[-1]) as partial:
@@ -65,6 +68,7 @@ def write_tables(
         "mutual_neighbours": nearest,
         "mutual_pairs": int(kept_mutual.sum()),
         "duplicates": int(duplicate.sum()),
+        "duplicate_images": write_duplicate_images(folder / DUPLICATE_IMAGES, duplicates, store, options.keep, files),
         "both_orders": options.both_orders,
         "labels": label_statistics(kept.a, kept.b, kept.similarity, known),
         **pair_statistics(kept.a, kept.b, len(searched)),
@@ -96,10 +100,10 @@ def add_histogram(record: Record, vectors: Vectors, labels: NDArray[np.int64] | 
             record["proposal"] = proposal.record()
 
 
-def _equal_files(store: EmbeddingStore, found: FoundPairs) -> NDArray[np.bool_]:
-    """Whether the two files of each pair have the same bytes: bool (m,)."""
+def _file_numbers(store: EmbeddingStore) -> Rows:
+    """A number for each image, int64 (n,); files with the same bytes have the same number."""
     codes = pc.dictionary_encode(store.metadata["sha256"].combine_chunks()).indices.to_numpy()
-    return np.asarray(codes[found.a] == codes[found.b], bool)
+    return np.asarray(codes, np.int64)
 
 
 def _write_groups(path: Path, found: FoundPairs, store: EmbeddingStore, labels: NDArray[np.int64] | None) -> Record:
