@@ -28,7 +28,8 @@ NOT_IN_REQUEST = {
 IF_CHANGED = {
     "embed": {"layer": "projector", "pool": "max", "draft": 2.0, "compile": True}
     | {"image_column": "photo", "label_column": "kind"},
-    "pairs": {"groups": True, "both_orders": True, "most_similar": 5},
+    "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"},
+    "export": {"without_duplicates": True},
     "train": {"lr_biases": 0.1},
 }
 
