@@ -7,8 +7,6 @@ from typing import Any
 from miner.engine.units import Unit
 from miner.errors import MinerError, UsageError
 
-_UNIT_RETRIES = 5
-
 
 @dataclass(frozen=True)
 class RayExecutor:
@@ -20,11 +18,13 @@ class RayExecutor:
         address: `auto` for the running cluster (or a new local one), or ray://HOST:PORT.
         gpus_per_worker: 1 gives each actor a GPU of its own if the cluster has GPUs.
         workers: number of actors; by default one per GPU, or one per CPU.
+        tries: actors that may die with one unit before the work stops.
     """
 
     address: str
     gpus_per_worker: int = 0
     workers: int | None = None
+    tries: int = 6
 
     def run(self, units: Sequence[Unit]) -> Iterator[Unit]:
         try:
@@ -48,7 +48,7 @@ class RayExecutor:
                 try:
                     ray.get(answer)
                 except ray.exceptions.RayActorError as error:
-                    if tries[number] > _UNIT_RETRIES:
+                    if tries[number] == self.tries:
                         raise MinerError(
                             f"The unit {units[number].id} lost its worker {tries[number]} times (out of memory?). What was "
                             "finished is kept; the same command continues."

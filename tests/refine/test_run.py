@@ -15,6 +15,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.engine.records import Record
 from miner.errors import MinerError, UsageError
+from miner.options import flag_name
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.refine.comparison import scores
@@ -66,23 +67,23 @@ def test_wrong_requests_say_what_to_do(make_embeddings) -> None:
 
 
 def test_killed_refinement_continues_to_the_same_bytes(make_embeddings) -> None:
-    arguments = ["--dim", "16", "--epochs", "20", "--neighbors", "5", "--device", "cpu", "-b", "100"]
-    roots = [make_embeddings(clusters(400, 0), name=name).root for name in ("whole", "killed")]
+    asked = {"dim": 16, "epochs": 20, "neighbors": 5, "device": "cpu", "batch_size": 100}
+    arguments = [word for name, value in asked.items() for word in (flag_name(name), str(value))]
+    whole, killed = (make_embeddings(clusters(400, 0), name=name) for name in ("whole", "killed"))
     code = (
         "import sys; from miner.refine.network import fit; fit._CHECKPOINT_INTERVAL_S = 0.02\n"
         "sys.argv = ['miner', *sys.argv[1:]]; from miner.cli import main; main()"
     )
-    commands = [[sys.executable, "-c", code, "refine", *arguments, "-w", str(root)] for root in roots]
-    assert subprocess.run(commands[0], check=False, capture_output=True).returncode == 0
-    process = subprocess.Popen(commands[1], stderr=subprocess.DEVNULL)
-    checkpoint = roots[1] / "refined" / "embeddings" / "parts" / "last.pt"
+    refine(RefineStageOptions.parse(asked), whole)
+    command = [sys.executable, "-c", code, "refine", *arguments, "-w", str(killed.root)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    checkpoint = killed.root / "refined" / "embeddings" / "parts" / "last.pt"
     while not checkpoint.exists() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    assert subprocess.run(commands[1], check=False, capture_output=True).returncode == 0
-    whole, killed = (contents(root / "refined") for root in roots)
-    assert whole == killed
+    refine(RefineStageOptions.parse(asked), killed)
+    assert contents(whole.root / "refined") == contents(killed.root / "refined")
 
 
 def test_stopped_controls_end_with_the_same_bytes(make_photos, tmp_path, monkeypatch) -> None:

@@ -6,22 +6,35 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
 
 from miner.artifacts.runs.manifest import GRAPH_FILES
+from miner.options import flag_name
+from miner.train.run import train
+from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import write_shards
 
-COMMAND = [
-    *(sys.executable, "-m", "miner", "train", "--epochs", "3", "--batch-size", "8", "--image-size", "32"),
-    *("--dim", "16", "--checkpoint-steps", "7", "--device", "cpu", "--name", "run"),
-]
-MOCO = [*COMMAND, "--stem", "imagenet", "--knn-epochs", "1"]
-GRAPHNNCLR = [
-    *(*COMMAND, "--method", "graphnnclr", "--backbone", "vit_tiny", "--patch-size", "16", "--hidden-dim", "16"),
-    *("--graph-window", "1", "--graph-edges", "3"),
-]
+RUN = {"epochs": 3, "batch_size": 8, "image_size": 32, "dim": 16, "checkpoint_steps": 7, "device": "cpu", "name": "run"}
+MOCO = {**RUN, "stem": "imagenet", "knn_epochs": 1}
+GRAPHNNCLR = {
+    **{**RUN, "method": "graphnnclr", "backbone": "vit_tiny", "patch_size": 16, "hidden_dim": 16},
+    **{"graph_window": 1, "graph_edges": 3},
+}
 STEPS = 30
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums do not depend on the machine, and are those of the process that is killed."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def lines(workspace: Path) -> list[bytes]:
@@ -29,9 +42,11 @@ def lines(workspace: Path) -> list[bytes]:
     return path.read_bytes().splitlines(keepends=True) if path.exists() else []
 
 
-def kill_when(command: list[str], workspace: Path, line_count: int) -> None:
+def kill_when(options: dict[str, Any], workspace: Path, line_count: int) -> None:
     """Start the run and kill it as soon as it has written so many lines of metrics."""
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env=ENVIRONMENT)
+    flags = [word for name, value in options.items() for word in (flag_name(name), str(value))]
+    command = [sys.executable, "-m", "miner", "train", *flags, "-w", str(workspace)]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
     while len(lines(workspace)) < line_count and process.poll() is None:
         time.sleep(0.005)
     process.kill()
@@ -39,30 +54,31 @@ def kill_when(command: list[str], workspace: Path, line_count: int) -> None:
     assert process.returncode == -signal.SIGKILL, said.decode()
 
 
-def run_whole_and_killed(folder: Path, command: list[str], *flags: str) -> tuple[Path, Path]:
-    """The folders of an unbroken run, and of one that had the flags as well, was killed and started again."""
-    for name in ("whole", "killed"):
-        write_shards(folder / name, images=64, pairs=16)
-    subprocess.run([*command, "-w", str(folder / "whole")], check=True, capture_output=True, env=ENVIRONMENT)
+def run_whole_and_killed(
+    folder: Path, capsys: pytest.CaptureFixture[str], options: dict[str, Any], **changes: Any
+) -> tuple[Path, Path]:
+    """The folders of an unbroken run, and of one that had the changes as well, was killed and started again."""
+    whole, killed = (write_shards(folder / name, images=64, pairs=16) for name in ("whole", "killed"))
+    train(TrainOptions.parse(options), whole)
 
     # The line of step 20 is past the checkpoint of step 14, so it must be dropped and written again.
-    killed = [*command, *flags, "-w", str(folder / "killed")]
-    kill_when(killed, folder / "killed", 2)
+    kill_when({**options, **changes}, killed.root, 2)
     assert not (folder / "killed/runs/run/manifest.json").exists()
-    again = subprocess.run(killed, check=True, capture_output=True, text=True, env=ENVIRONMENT)
-    said = re.search(rf"continuing from step (\d+) of {STEPS}", again.stderr)
+    capsys.readouterr()
+    train(TrainOptions.parse({**options, **changes}), killed)
+    said = re.search(rf"continuing from step (\d+) of {STEPS}", capsys.readouterr().err)
     assert said and 14 <= int(said[1]) < STEPS
     assert len(lines(folder / "killed")) == STEPS // 10
     return folder / "whole/runs/run", folder / "killed/runs/run"
 
 
-def test_killed_streaming_run_ends_with_the_bytes_of_a_whole_one(tmp_path: Path) -> None:
-    whole, killed = run_whole_and_killed(tmp_path, MOCO, "--data", "stream", "--workers", "3")
+def test_killed_streaming_run_ends_with_the_bytes_of_a_whole_one(tmp_path, capsys) -> None:
+    whole, killed = run_whole_and_killed(tmp_path, capsys, MOCO, data="stream", workers=3)
     for name in ("metrics.jsonl", "backbone.safetensors", "backbone-best.safetensors", "config.yaml", "manifest.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
 
 
-def test_killed_graphnnclr_ends_with_the_graphs_of_a_whole_one(tmp_path: Path) -> None:
-    whole, killed = run_whole_and_killed(tmp_path, GRAPHNNCLR)
+def test_killed_graphnnclr_ends_with_the_graphs_of_a_whole_one(tmp_path, capsys) -> None:
+    whole, killed = run_whole_and_killed(tmp_path, capsys, GRAPHNNCLR)
     for name in (*GRAPH_FILES, "metrics.jsonl", "backbone.safetensors", "manifest.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name

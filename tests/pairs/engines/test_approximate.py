@@ -10,11 +10,13 @@ import time
 import faiss
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.band import Band
+from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.engines.approximate import ApproximateSearch, least_effort
@@ -177,19 +179,30 @@ def test_strips_and_restarts_change_nothing(name, strip_rows, tmp_path) -> None:
     assert joined(again, vectors, 0.4, tmp_path / "strips", strip_rows=strip_rows) == whole
 
 
+def with_threads(count: int, options: PairsOptions, workspace: Workspace) -> None:
+    before = torch.get_num_threads(), faiss.omp_get_max_threads()
+    torch.set_num_threads(count)
+    faiss.omp_set_num_threads(count)
+    try:
+        pairs(options, workspace)
+    finally:
+        torch.set_num_threads(before[0])
+        faiss.omp_set_num_threads(before[1])
+
+
 @pytest.mark.parametrize("name", ENGINES)
 def test_killed_run_ends_with_the_same_bytes(name, make_embeddings) -> None:
     vectors = clustered(5000, 32).astype(np.float16)
     whole, killed = (make_embeddings(vectors, name=folder) for folder in ("whole", "killed"))
     command = [sys.executable, "-m", "miner", "pairs", "--min", "0.6", "--max", "0.8", "--engine", name, "-w"]
-    subprocess.run([*command, str(whole.root)], env={**os.environ, "OMP_NUM_THREADS": "1"}, check=True)
+    with_threads(1, PairsOptions(min=0.6, max=0.8, engine=name), whole)
     process = subprocess.Popen([*command, str(killed.root)], env={**os.environ, "OMP_NUM_THREADS": "2"})
     while not list(killed.pairs.glob("parts/strip-*.parquet")) and process.poll() is None:
         time.sleep(0.005)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not (killed.pairs / "manifest.json").exists()
-    subprocess.run([*command, str(killed.root)], env={**os.environ, "OMP_NUM_THREADS": "3"}, check=True)
+    with_threads(3, PairsOptions(min=0.6, max=0.8, engine=name), killed)
     assert contents(whole) == contents(killed)
 
 
