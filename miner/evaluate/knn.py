@@ -4,6 +4,7 @@ from pathlib import Path
 
 from torch.nn import functional as F
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
 from miner.engine import Record
 from miner.evaluate.options import KnnOptions
@@ -11,9 +12,11 @@ from miner.evaluate.setup import open_setup
 from miner.learning.nearest import PROTOCOLS, accuracies_by_protocol
 
 
-def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None) -> Record:
+def measure_knn(
+    options: KnnOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None
+) -> Record:
     """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`."""
-    setup = open_setup(options, run, inputs)
+    setup = open_setup(options, run, inputs, like)
     gallery, test = setup.pixels(options.workers)
     top1 = {}
     for name in setup.backbones:

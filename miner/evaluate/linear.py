@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledImages, is_held_out
 from miner.engine import Progress, Record
@@ -18,9 +19,11 @@ from miner.learning.nearest import accuracy_percent
 RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
 
 
-def measure_linear(options: LinearOptions, run: Path, inputs: Inputs | None) -> Record:
+def measure_linear(
+    options: LinearOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None
+) -> Record:
     """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights; arguments as of `open_setup`."""
-    setup = open_setup(options, run, inputs)
+    setup = open_setup(options, run, inputs, like)
     validation = validation_mask(setup.split.gallery, options.validation_fraction).to(setup.device)
     protocol, found = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
     return {

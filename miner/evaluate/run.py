@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest, SourceRecord
 from miner.artifacts.runs.inputs import Inputs, find_inputs
 from miner.artifacts.runs.labelled import source_identity
 from miner.artifacts.runs.manifest import RunManifest
@@ -20,10 +21,10 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
 
-    def measure(run: Path, inputs: Inputs | None) -> Record:
+    def measure(run: Path, inputs: Inputs | None, like: SourceRecord | None) -> Record:
         from miner.evaluate.knn import measure_knn
 
-        return measure_knn(options, run, inputs)
+        return measure_knn(options, run, inputs, like)
 
     record, fresh = _evaluated("knn", options, workspace, force, {"batch_size"}, measure)
     return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record))
@@ -56,10 +57,10 @@ def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False)
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
 
-    def measure(run: Path, inputs: Inputs | None) -> Record:
+    def measure(run: Path, inputs: Inputs | None, like: SourceRecord | None) -> Record:
         from miner.evaluate.linear import measure_linear
 
-        return measure_linear(options, run, inputs)
+        return measure_linear(options, run, inputs, like)
 
     name, ignored = (
         ("linear", {"batch_size", *AUGMENTED_ONLY}) if options.mode == "fast" else ("linear-augmented", set())
@@ -93,22 +94,24 @@ def _evaluated(
     workspace: Workspace,
     force: bool,
     ignored: set[str],
-    measure: Callable[[Path, Inputs | None], Record],
+    measure: Callable[[Path, Inputs | None, SourceRecord | None], Record],
 ) -> tuple[Record, bool]:
     """The record of an evaluation of a run, and whether it was made now. The options in `ignored` do not change it."""
     run = find_run(workspace, options.run)
     inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
     asked = {option: value for option, value in options.request().items() if option not in ignored}
+    embeddings = EmbeddingsManifest.find(workspace)
+    like = embeddings.source if embeddings is not None else None
     request = {
         **asked,
         "weights": RunManifest.read(run).identity,
-        "sources": {side: source_identity(asked[side]) for side in ("gallery", "test") if asked[side] is not None},
+        "sources": {side: source_identity(asked[side], like) for side in ("gallery", "test") if asked[side] is not None},
         "workspace_images": inputs.fingerprint if inputs is not None else None,
     }
     path = run / "eval" / f"{name}{'-best' if options.best else ''}.json"
     if (record := finished_file(path, request, force)) is not None:
         return record, False
-    return write_signed(path, {"request": request, **measure(run, inputs)}), True
+    return write_signed(path, {"request": request, **measure(run, inputs, like)}), True
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:

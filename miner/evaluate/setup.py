@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledSplit, split_labelled
 from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE
@@ -74,12 +75,15 @@ class EvaluationSetup:
         }
 
 
-def open_setup(options: EvaluateOptions, run: Path, inputs: Inputs | None) -> EvaluationSetup:
+def open_setup(
+    options: EvaluateOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None
+) -> EvaluationSetup:
     """Load the weights and find the labelled images.
 
     Args:
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
+        like: the source of the workspace, whose columns are chosen in other Parquet files too.
     Raises:
         MinerError: the weights are not there, or there are no labels.
     """
@@ -97,6 +101,7 @@ def open_setup(options: EvaluateOptions, run: Path, inputs: Inputs | None) -> Ev
         test=options.test,
         test_fraction=options.test_fraction,
         limit=options.limit,
+        like=like,
     )
     labels, truth = (side.labels().to(device) for side in (split.gallery, split.test))
     return EvaluationSetup(backbones, split, labels, truth, device)

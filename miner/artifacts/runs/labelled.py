@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.engine import Record
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
 from miner.source.named.builtin import BUILTIN, HELD_OUT
@@ -88,6 +90,7 @@ def split_labelled(
     test_fraction: float = TEST_FRACTION,
     limit: int | None = None,
     first: int | None = None,
+    like: SourceRecord | None = None,
 ) -> LabelledSplit:
     """Open the gallery and the test set.
 
@@ -97,12 +100,19 @@ def split_labelled(
         test_fraction: the share of the gallery that is held out by key where there is no test set.
         limit: take only so many images of each side, chosen by key.
         first: take only the first so many of the workspace's own images.
+        like: the source of the workspace, as in `open_like`.
     Raises:
         NoLabelsError: there are no labels.
         MinerError: there is only one class, or the classes of the two sides differ.
     """
-    known = _gallery(inputs, gallery, limit, first)
-    queries = _test(known, test, limit)
+    if gallery is not None:
+        known = _labelled(open_like(gallery, like), None, gallery, limit)
+    else:
+        known = _own_images(inputs, limit, first)
+    if test is not None:
+        queries = _matched(_labelled(open_like(test, like), None, test, limit), known)
+    else:
+        queries = _built_in_test(known, limit)
     origin = "given" if test else "built-in test set"
     if queries is None:
         held_out = [entry for entry in known.entries if is_held_out(entry.key, test_fraction)]
@@ -125,14 +135,20 @@ def is_held_out(key: str, fraction: float) -> bool:
     return int.from_bytes(_digest(key)[:8], "big") < fraction * 2**64
 
 
-def source_identity(spec: str) -> str:
-    """A text that changes when a source changes: its fingerprint, or the name of a built-in one."""
-    return spec if spec in BUILTIN else source_fingerprint(open_source(spec).entries)
+def open_like(spec: str, like: SourceRecord | None) -> Source:
+    """Open a source that the user names; Parquet files with the columns that were chosen for the source `like`, if they have them."""
+    if like is not None and (like.image_column or like.label_column):
+        with suppress(UsageError):
+            return open_source(spec, like.image_column, like.label_column)
+    return open_source(spec)
 
 
-def _gallery(inputs: "Inputs | None", named: str | None, limit: int | None, first: int | None) -> LabelledImages:
-    if named is not None:
-        return _labelled(open_source(named), None, named, limit)
+def source_identity(spec: str, like: SourceRecord | None) -> str:
+    """A text that changes when a source changes: its fingerprint, or the name of a built-in one. Arguments as of `open_like`."""
+    return spec if spec in BUILTIN else source_fingerprint(open_like(spec, like).entries)
+
+
+def _own_images(inputs: "Inputs | None", limit: int | None, first: int | None) -> LabelledImages:
     if inputs is None:
         raise ValueError("without a gallery, the workspace's own images are needed")
     from miner.artifacts.runs.training_data import open_images
@@ -141,10 +157,8 @@ def _gallery(inputs: "Inputs | None", named: str | None, limit: int | None, firs
     return _labelled(source, entries[:first], inputs.spec, limit)
 
 
-def _test(gallery: LabelledImages, named: str | None, limit: int | None) -> LabelledImages | None:
-    """The named test set, or that of a built-in gallery; a folder that merely has its name has other classes."""
-    if named is not None:
-        return _matched(_labelled(open_source(named), None, named, limit), gallery)
+def _built_in_test(gallery: LabelledImages, limit: int | None) -> LabelledImages | None:
+    """The test set of a built-in gallery; a folder that merely has its name has other classes."""
     if (name := HELD_OUT.get(gallery.name)) is None:
         return None
     test = _labelled(open_source(name), None, name, limit)

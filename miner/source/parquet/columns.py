@@ -115,7 +115,8 @@ def _only(
     if len(fitting) == 1:
         return fitting[0]
     raise UsageError(
-        f"{url} has several columns that may be the {what}: {', '.join(fitting)}. Name one with --{what}-column."
+        f"{url} has several columns that may be the {what}: {', '.join(fitting)}. Name one with `miner embed "
+        f"--{what}-column`; an evaluation then takes that column of its other sources too."
     )
 
 

@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.labelled import is_held_out, source_identity, split_labelled
 from miner.errors import MinerError
@@ -107,7 +108,21 @@ def test_one_class_is_an_error(tmp_path: Path) -> None:
 
 def test_identity_follows_the_files_of_a_folder(tmp_path: Path) -> None:
     spec = class_folders(tmp_path, {0: "a", 1: "b"})
-    before = source_identity(spec)
-    assert source_identity(spec) == before and source_identity("sample") == "sample"
+    before = source_identity(spec, None)
+    assert source_identity(spec, None) == before and source_identity("sample", None) == "sample"
     next(tmp_path.rglob("*.png")).unlink()
-    assert source_identity(spec) != before
+    assert source_identity(spec, None) != before
+
+
+def test_parquet_takes_the_columns_of_the_workspace(tmp_path: Path) -> None:
+    images = pa.array([png(number) for number in range(20)])
+    columns = {"left": images, "right": images, "breed": pa.array(["husky", "pug"] * 10), "label": pa.array([0] * 20)}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    folder = class_folders(tmp_path / "folders", {0: "husky", 1: "pug"})
+    chosen = SourceRecord(spec="any", image_column="left", label_column="breed")
+    found = split_labelled(None, "sample", gallery=folder, test=str(tmp_path / "a.parquet"), like=chosen)
+    assert [found.classes[entry.label or 0] for entry in found.test.entries] == ["husky", "pug"] * 10
+    assert source_identity(folder, chosen) == source_identity(folder, None)
+    for other in (None, SourceRecord(spec="any", image_column="centre")):
+        with pytest.raises(MinerError, match=r"several columns .* left, right.*`miner embed --image-column`"):
+            split_labelled(None, "sample", gallery=folder, test=str(tmp_path / "a.parquet"), like=other)
