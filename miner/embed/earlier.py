@@ -6,6 +6,7 @@ moved is read from its new place. An image that has changed is refused.
 
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from miner.engine import Record, read_json, write_json, write_signed
 from miner.errors import MinerError
 from miner.source import Entry, Source
 from miner.source.base import source_fingerprint
+from miner.source.listing import LEAST_TIME
 
 _SAMPLED = 64
 _READERS = 8
@@ -114,8 +116,7 @@ def same_images(stage: GrowingStage, source: Source, entries: Sequence[Entry], w
         return []
     old_source = begun["source"]
     if old_source == stage.request["source"]:
-        versions = read_versions(workspace)
-        suspects = [entry for entry in entries if versions.get(entry.key, entry.version) != entry.version]
+        suspects = _perhaps_changed(entries, workspace)
         _refuse_changed(source, suspects, known_images(stage.folder, (entry.key for entry in suspects)))
         return []
     known = {key: image for key, image in known_images(stage.folder).items() if image.sha256}
@@ -128,6 +129,19 @@ def same_images(stage: GrowingStage, source: Source, entries: Sequence[Entry], w
         f"embed: the images of {old_source} are read from {stage.request['source']} from now on ({len(sample)} of "
         f"{len(candidates):,} compared by sha256; nothing was encoded again)"
     ]
+
+
+def _perhaps_changed(entries: Sequence[Entry], workspace: Workspace) -> list[Entry]:
+    """The entries whose files may have changed since they were embedded: by their versions, or by their times if an older miner
+    kept no versions."""
+    if versions := read_versions(workspace):
+        return [entry for entry in entries if versions.get(entry.key, entry.version) != entry.version]
+    try:
+        log = workspace.logged()["embed"]
+        begun = int((datetime.fromisoformat(log["finished_at"]).timestamp() - log["seconds"]) * 1e9)
+    except (MinerError, KeyError, TypeError, ValueError):
+        begun = 0
+    return [entry for entry in entries if entry.version and not LEAST_TIME <= entry.version < begun]
 
 
 def _refuse_other_images(folder: Path, old: Record, new: Record, entries: Sequence[Entry]) -> None:

@@ -14,6 +14,8 @@ from miner.source.location import locate
 
 # What file systems call the version of a file, the most reliable name first.
 _VERSION_FIELDS = ("ETag", "etag", "blob_id", "md5Hash", "mtime", "LastModified", "last_modified", "updated", "created")
+# A version from here on is a time, in nanoseconds since 1970: all files on a disk are younger than 1973. Others are hashes.
+LEAST_TIME = 1 << 56
 
 
 class FileFacts(NamedTuple):

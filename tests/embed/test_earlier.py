@@ -2,8 +2,11 @@
 
 import io
 import json
+import math
 import os
 import shutil
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -82,6 +85,35 @@ def test_an_image_that_changed_at_the_same_size_is_refused(tmp_path: Path, works
     (folder / "5.bmp").write_bytes(bitmap(99))
     assert embed(options(folder), workspace, force=True).fresh
     assert not embed(options(folder), workspace).fresh
+
+
+@pytest.mark.parametrize("log", [True, False])
+def test_a_workspace_without_versions_notices_a_change_too(
+    tmp_path: Path, workspace: Workspace, log: bool, monkeypatch
+) -> None:
+    """As an older miner left it: by the times of files, or by reading all images once if no log says when they were embedded."""
+    folder = folder_of(tmp_path)
+    for number in range(10):
+        os.utime(folder / f"{number}.bmp", (10**9, 10**9))
+    time.sleep(0.02)
+    started = time.time()
+    result = embed(options(folder), workspace)
+    if log:
+        # The log states whole seconds; here it states when the images were listed.
+        finished = math.floor(started)
+        monkeypatch.setattr(time, "gmtime", lambda: datetime.fromtimestamp(finished, UTC).timetuple())
+        workspace.log_stage("embed", {}, result, finished - started)
+        monkeypatch.undo()
+    versions = workspace.root / ".source_versions.parquet"
+    versions.unlink()
+    read, real = [], FolderSource.read
+    monkeypatch.setattr(FolderSource, "read", lambda source, entry: read.append(entry.path) or real(source, entry))
+    write_same_size(folder / "5.bmp", 99)
+    with pytest.raises(MinerError, match=r"5\.bmp"):
+        embed(options(folder), workspace)
+    assert len(read) == (1 if log else 10)
+    (folder / "5.bmp").write_bytes(bitmap(5))
+    assert not embed(options(folder), workspace).fresh and versions.exists()
 
 
 def test_files_written_again_with_the_same_bytes_are_read_once(
