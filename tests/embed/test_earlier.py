@@ -262,6 +262,24 @@ def test_moved_shards_named_by_a_relative_pattern_follow(tmp_path: Path, workspa
     assert json.loads(path.read_text())["source"]["spec"] == f"{tmp_path}/moved/{{0,1}}.tar"
 
 
+def test_shards_of_one_name_in_several_folders_follow(tmp_path: Path, workspace: Workspace, monkeypatch) -> None:
+    """Their keys depend on the end of the name of the folder that holds them all, so that folder keeps its name."""
+    for folder in ("data/a", "data/b"):
+        path = tmp_path / "x" / folder / "0.tar"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(tar_bytes([("0.bmp", bitmap(len(folder) + ord(folder[-1])))]))
+    embed(options(tmp_path / "x" / "data"), workspace)
+    keys = list(EmbeddingStore(workspace).keys)
+    assert len(set(keys)) == 2
+    (tmp_path / "x").rename(tmp_path / "y")
+    monkeypatch.setattr(Worker, "vectors", refuse_to_encode)
+    assert not embed(options(tmp_path / "y" / "data"), workspace).fresh
+    assert [entry.key for entry in opened(workspace).entries] == keys
+    (tmp_path / "y" / "data").rename(tmp_path / "y" / "other")
+    with pytest.raises(MinerError, match="another source"):
+        embed(options(tmp_path / "y" / "other"), workspace)
+
+
 def test_other_images_are_named(make_photos, workspace: Workspace) -> None:
     folder = make_photos(count=20)
     embed(options(folder), workspace)
