@@ -82,6 +82,7 @@ class StageArtifact(Artifact):
     """The record of a stage that a workspace has once."""
 
     folder: ClassVar[str]  # the attribute of `Workspace`
+    growth_hint: ClassVar[str] = ""  # a sentence about embeddings that have grown since
 
     @classmethod
     def path(cls, workspace: Workspace) -> Path:
@@ -113,7 +114,7 @@ class StageArtifact(Artifact):
             state = "has not finished" if path.with_name("request.json").exists() else "is missing"
             raise MinerError(f"{what} {state}. Run `{cls.command}` first (workspace {workspace.root}).")
         if of is not None and not found.belongs_to(of):
-            raise MinerError(f"{what} belongs to other embeddings. Run `{cls.command} --force` first.")
+            raise MinerError(f"{what} belongs to other embeddings. Run `{cls.command} --force` first.{cls.growth_hint}")
         return found
 
     def belongs_to(self, embeddings: Artifact) -> bool:

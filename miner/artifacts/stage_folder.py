@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from miner import __version__
 from miner.artifacts.artifact import Artifact
+from miner.artifacts.differences import differences
 from miner.engine import AnyPath, Record, file_record, read_json, write_json, write_signed
 from miner.errors import MinerError
 
@@ -148,9 +149,3 @@ def finished_file(path: Path, request: Record, force: bool) -> Record | None:
             "Use --force to replace it, or choose another workspace with -w."
         )
     return record
-
-
-def differences(old: Record, new: Record) -> str:
-    """The fields of two requests that differ, for people."""
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    return ", ".join(f"{name} was {old.get(name)!r} and is now {new.get(name)!r}" for name in names)

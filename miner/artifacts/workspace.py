@@ -1,11 +1,13 @@
 """The workspace: the folder of each stage, the lock, and run.json."""
 
 import fcntl
+import os
 import shlex
 import shutil
+import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +16,9 @@ from miner.errors import MinerError
 from miner.machine.environment import environment
 
 DEFAULT_WORKSPACE = Path("datasets_out/default")
+
+
+_LONGEST_LOCK, _LONGEST_COMMAND = 1000, 200
 
 
 class _Below:
@@ -70,7 +75,7 @@ class Workspace:
         existed = self.root.exists()
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("w")
+            handle = (self.root / ".lock").open("a+b", buffering=0)
         except OSError as error:
             raise MinerError(
                 f"The workspace {self.root} cannot be written: {error.strerror}. Choose another with -w."
@@ -79,12 +84,18 @@ class Workspace:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
+                handle.seek(0)
+                holder = handle.read(_LONGEST_LOCK).decode(errors="replace") or "Another miner command"
                 raise MinerError(
-                    f"Another miner command is working in {self.root}. Wait for it, or choose another workspace with -w."
+                    f"{holder} is working in {self.root}. Wait for it, or choose another workspace with -w."
                 ) from error
             try:
+                with suppress(OSError):  # on a full disk the lock holds without a name
+                    handle.truncate(0)
+                    handle.write(_this_command().encode(errors="backslashreplace"))
                 yield
             finally:
+                handle.truncate(0)
                 if not existed and [path.name for path in self.root.iterdir()] == [".lock"]:
                     shutil.rmtree(self.root)  # a command that was refused leaves no folder behind
 
@@ -118,6 +129,13 @@ class Workspace:
             path.replace(path.with_name("run.damaged.json"))
             log = {}
         return log if isinstance(log.get("stages"), dict) else {"stages": {}}
+
+
+def _this_command() -> str:
+    """The command of this process, for those who find the workspace locked."""
+    command = " ".join(shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]).split())
+    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    return f"`{command[:_LONGEST_COMMAND]}` (process {os.getpid()}, since {since})"
 
 
 def workspace_flag(workspace: Workspace) -> str:

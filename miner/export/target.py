@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from miner.artifacts.stage_folder import differences, request_of, write_manifest
+from miner.artifacts.differences import differences
+from miner.artifacts.stage_folder import request_of, write_manifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import AnyPath, Record, local_or_remote, read_json, write_json
 from miner.errors import MinerError, UsageError

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
+from miner.artifacts.differences import differences
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage_folder import GrowingStage
+from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.engine import Record
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
@@ -34,20 +35,34 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
     if base is None:
         stage.refuse_another()
         return None
-    old, new = base.asked, stage.request
-    changed = sorted(
-        name for name in old.keys() | new.keys() if name != "embeddings" and old.get(name) != new.get(name)
-    )
-    if changed:
+    if changed := differences({**base.asked, "embeddings": None}, {**stage.request, "embeddings": None}):
         raise MinerError(
-            f"--append continues the pairs of the same request, but {', '.join(changed)} differ from {stage.folder}. Give the "
-            "options of the first run, or mine again with --force."
+            f"--append continues the pairs of the same request, but in {stage.folder} {changed}. Give the options of the first "
+            "run, or mine again with --force."
         )
     if base.vectors is None or any(embeddings.files.get(name) != file for name, file in base.vectors["files"].items()):
         raise MinerError(
             "--append needs the old vectors of the old images, but these images were embedded again. Mine again with --force."
         )
     return base
+
+
+def refuse_grown(stage: GrowingStage, embeddings: EmbeddingsManifest) -> None:
+    """Refuse pairs of fewer images, if `--append` would continue them.
+
+    Raises:
+        MinerError: it would.
+    """
+    try:
+        base = None if request_of(stage.folder) == stage.request else continued(stage, embeddings)
+    except MinerError:
+        return
+    if base is not None and base.vectors is not None and base.vectors["count"] < embeddings.count:
+        raise MinerError(
+            f"{stage.folder} holds the pairs of {base.vectors['count']:,} images, and "
+            f"{embeddings.count - base.vectors['count']:,} more have been embedded since. Add --append to search only the new "
+            "images, or use --force to mine all again."
+        )
 
 
 def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs) -> FoundPairs:

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from miner.artifacts.stage_folder import differences, request_of
+from miner.artifacts.differences import differences
+from miner.artifacts.stage_folder import request_of
 from miner.engine import Record, file_record
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
@@ -59,7 +60,8 @@ def prepare_folder(folder: Path, request: Record, force: bool) -> None:
             "--force, which replaces files of the same names and leaves the others."
         )
     if old and old != request and not force:
-        changes = differences({**old, "files": None}, {**request, "files": None}) or "other files"
+        shown = [{**asked, "files": None, "name": None, "to": asked.get("name")} for asked in (old, request)]
+        changes = differences(*shown) or "other files"
         raise MinerError(
             f"{folder} holds another data set: {changes}. Use --force to replace it, or choose another folder."
         )

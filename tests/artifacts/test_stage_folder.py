@@ -24,7 +24,7 @@ def test_unfinished_work_of_another_request_is_kept(tmp_path: Path) -> None:
     Stage(tmp_path, {"encoder": "a"}).begin(force=False)
     Stage(tmp_path, {"encoder": "b"}).begin(force=False)  # nothing had been done yet
     (tmp_path / "part").write_bytes(b"hours of work")
-    with pytest.raises(MinerError, match="encoder was 'b' and is now 'c'"):
+    with pytest.raises(MinerError, match="--encoder was b and is now c"):
         Stage(tmp_path, {"encoder": "c"}).begin(force=False)
     assert (tmp_path / "part").exists()
     Stage(tmp_path, {"encoder": "c"}).begin(force=True)

@@ -1,6 +1,8 @@
 """The folders and the log of a workspace."""
 
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,25 @@ def test_refused_command_leaves_no_new_folder(tmp_path: Path) -> None:
         with pytest.raises(MinerError, match="is missing"), Workspace(tmp_path / name).locked():
             PairsManifest.read(Workspace(tmp_path / name))
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["/usr/bin/miner", "embed", "my photos", "-w", "w"], "`miner embed 'my photos' -w w` (process "),
+        (["miner", "pairs", "caf\udce9\n"], "`miner pairs 'caf\\udce9 '` (process "),
+        (["miner", "x" * 5000], f"`miner {'x' * 194}` (process "),
+    ],
+)
+def test_locked_workspace_says_who_works_in_it(tmp_path: Path, monkeypatch, arguments, said) -> None:
+    monkeypatch.setattr(sys, "argv", arguments)
+    workspace = Workspace(tmp_path)
+    with workspace.locked(), pytest.raises(MinerError) as caught, workspace.locked():
+        pass
+    assert str(caught.value).startswith(f"{said}{os.getpid()}, since 20")
+    assert (tmp_path / ".lock").read_bytes() == b""
+    with workspace.locked():
+        pass
 
 
 def test_log_keeps_every_stage(tmp_path: Path) -> None:

@@ -93,7 +93,7 @@ def test_finished_embeddings_with_a_found_size_count_as_finished(make_photos, tm
 
     assert not embed(options, workspace).fresh
     assert not embed(options.model_copy(update={"batch_size": 3}), workspace).fresh
-    with pytest.raises(MinerError, match="batch_size was 3 and is now None"):
+    with pytest.raises(MinerError, match="--batch-size was 3 and is now not given"):
         embed(options.model_copy(update={"batch_size": 4}), workspace)
 
 

@@ -81,7 +81,7 @@ def test_finished_run_does_nothing_and_another_is_refused(make_photos, tmp_path)
     assert embed(options(folder), workspace).fresh
     assert not embed(options(folder), workspace).fresh
     before = checksums(workspace.embeddings)
-    with pytest.raises(MinerError, match=r"encoder was 'efficientnet_lite0' and is now 'resnet50'.*--force"):
+    with pytest.raises(MinerError, match=r"--encoder was efficientnet_lite0 and is now resnet50.*--force"):
         embed(options(folder, encoder="resnet50"), workspace)
     (folder / "class0" / "000.jpg").unlink(missing_ok=True)
     with pytest.raises(MinerError, match=r"other images of .*: 1 image is gone \(class0/000.jpg\)"):

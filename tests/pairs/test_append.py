@@ -5,6 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.errors import MinerError
 from miner.pairs.engines.exact_cpu import ExactEngine
@@ -95,7 +96,11 @@ def test_flood_leaves_the_old_pairs(make_embeddings) -> None:
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"min": 0.5}, "band differ"), ({"mutual": True}, "mutual differ"), ({"top_k": 3}, "top_k differ")],
+    [
+        ({"min": 0.5}, r"--min was 0\.6 and is now 0\.5"),
+        ({"mutual": True}, "--mutual was not given and is now given"),
+        ({"top_k": 3, "max": 0.9}, r"--max was 0\.95 and is now 0\.9, --top-k was not given and is now 3\. Give"),
+    ],
 )
 def test_another_request_is_refused(make_embeddings, change, message) -> None:
     vectors = with_copies(100)
@@ -124,3 +129,21 @@ def test_without_old_pairs_everything_is_searched(make_embeddings) -> None:
 def test_sample_of_grown_images_is_refused() -> None:
     with pytest.raises(ValueError, match="--append continues with all images"):
         options(sample=0.5)
+
+
+def test_growth_names_append(make_embeddings) -> None:
+    vectors = with_copies(60)
+    pairs(options(append=False), make_embeddings(vectors[:40], blocks=[40]))
+    workspace = make_embeddings(vectors, blocks=[40, 20], keep_pairs=True)
+    with pytest.raises(MinerError, match=r"the pairs of 40 images, and 20 more .*--append.*--force"):
+        pairs(options(append=False), workspace)
+    with pytest.raises(MinerError, match=r"belongs to other embeddings.*`miner pairs --append`"):
+        PairsManifest.read(workspace, of=EmbeddingsManifest.read(workspace))
+    # Where --append would be refused, the difference is named instead.
+    for change in ({"min": 0.5}, {"sample": 0.5}, {"engine": "ivf"}):
+        with pytest.raises(MinerError, match="was made by another request: .*the embeddings are others") as caught:
+            pairs(options(append=False, **change), workspace)
+        assert "--append" not in str(caught.value)
+    other = make_embeddings(with_copies(60, 7), blocks=[40, 20], keep_pairs=True)
+    with pytest.raises(MinerError, match="another request: the embeddings are others"):
+        pairs(options(append=False), other)

@@ -166,7 +166,7 @@ def test_rerun_does_nothing_and_another_request_needs_force(workspace: Workspace
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
     assert not publish_to(folder, workspace).fresh
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*")} == times
-    with pytest.raises(MinerError, match="title was None and is now 'Other'"):
+    with pytest.raises(MinerError, match="--title was not given and is now Other"):
         publish_to(folder, workspace, title="Other")
     (folder / "FUNDING.md").write_text("ours")
     export(ExportOptions(references=True), workspace, force=True)

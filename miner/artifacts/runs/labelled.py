@@ -136,7 +136,7 @@ def is_held_out(key: str, fraction: float) -> bool:
 
 
 def open_like(spec: str, like: SourceRecord | None) -> Source:
-    """Open a source that the user names; Parquet files with the columns that were chosen for the source `like`, if they have them."""
+    """Open a source that the user names; its Parquet files by the columns that were chosen for `like`, where they have them."""
     if like is not None and (like.image_column or like.label_column):
         with suppress(UsageError):
             return open_source(spec, like.image_column, like.label_column)

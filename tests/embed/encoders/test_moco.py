@@ -87,7 +87,7 @@ def test_embed_and_calibrate_use_the_same_layer(make_photos, tmp_path: Path, mon
     )
     calibrate(CalibrateOptions(images=8, device="cpu"), workspace)
     assert asked == [("projector", "auto")]
-    with pytest.raises(MinerError, match="layer was 'projector' and is now None"):
+    with pytest.raises(MinerError, match="--layer was projector and is now not given"):
         embed(options.model_copy(update={"layer": "backbone"}), workspace)
     save_checkpoint(file, query_encoder(dim=17))
     with pytest.raises(MinerError, match="has other weights than when the images were embedded"):

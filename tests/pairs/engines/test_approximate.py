@@ -232,5 +232,5 @@ def test_exact_engines_share_a_request_approximate_ones_do_not(make_embeddings) 
             pairs(PairsOptions(min=0.7, max=0.9, **change), workspace)
     pairs(PairsOptions(min=0.7, max=0.9, engine="ivf"), workspace, force=True)
     assert not pairs(PairsOptions(min=0.7, max=0.9, engine="ivf"), workspace).fresh
-    with pytest.raises(MinerError, match="nprobe was None and is now 3"):
+    with pytest.raises(MinerError, match="--nprobe was not given and is now 3"):
         pairs(PairsOptions(min=0.7, max=0.9, engine="ivf", nprobe=3), workspace)
