@@ -14,6 +14,7 @@ from typing import TypeVar
 from miner import __version__
 from miner.artifacts.artifact import Artifact
 from miner.artifacts.differences import differences
+from miner.artifacts.litter import is_litter
 from miner.engine import AnyPath, Record, file_record, read_json, write_json, write_signed
 from miner.errors import MinerError
 
@@ -58,9 +59,8 @@ class Stage:
             MinerError: the folder holds the result of another request, or a part of it.
         """
         old = request_of(self.folder)
-        if old == self.request or not any(
-            path.is_file() and path.name != "request.json" for path in self.folder.rglob("*")
-        ):
+        files = (path.relative_to(self.folder) for path in self.folder.rglob("*") if path.is_file())
+        if old == self.request or all(path.name == "request.json" or is_litter(str(path)) for path in files):
             return
         if old is None:
             raise MinerError(

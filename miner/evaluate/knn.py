@@ -12,9 +12,7 @@ from miner.evaluate.setup import open_setup
 from miner.learning.nearest import PROTOCOLS, accuracies_by_protocol
 
 
-def measure_knn(
-    options: KnnOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None
-) -> Record:
+def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None) -> Record:
     """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`."""
     setup = open_setup(options, run, inputs, like)
     gallery, test = setup.pixels(options.workers)

@@ -105,7 +105,9 @@ def _evaluated(
     request = {
         **asked,
         "weights": RunManifest.read(run).identity,
-        "sources": {side: source_identity(asked[side], like) for side in ("gallery", "test") if asked[side] is not None},
+        "sources": {
+            side: source_identity(asked[side], like) for side in ("gallery", "test") if asked[side] is not None
+        },
         "workspace_images": inputs.fingerprint if inputs is not None else None,
     }
     path = run / "eval" / f"{name}{'-best' if options.best else ''}.json"

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from miner.artifacts.differences import differences
+from miner.artifacts.litter import is_litter
 from miner.artifacts.stage_folder import request_of
 from miner.engine import Record, file_record
 from miner.errors import MinerError
@@ -81,9 +82,10 @@ def _earlier_request(folder: Path) -> Record | None:
 
 
 def _files(folder: Path) -> set[str]:
-    """Names of all files in a folder, but for hidden ones such as those of git."""
-    names = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
-    return {name.as_posix() for name in names if not any(part.startswith(".") for part in name.parts)} - _RECORDS
+    """Names of all files in a folder, but for hidden ones such as those of git, and for litter."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+    names = {path.as_posix() for path in paths if not any(part.startswith(".") for part in path.parts)} - _RECORDS
+    return {name for name in names if not is_litter(name)}
 
 
 def _remove(folder: Path, names: Collection[str]) -> None:

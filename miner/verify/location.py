@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from miner.artifacts.litter import is_litter
 from miner.engine import explained, file_system, is_local, one_line
 from miner.errors import MinerError
 
@@ -37,7 +38,8 @@ class Location:
         self._fetched: dict[str, Path] = {}
         self.complete = True
         found = _walk(Path(self._root)) if self._local else self._listed()
-        self.files = dict.fromkeys(sorted(found))  # in order, and quick to search
+        # In order, and quick to search.
+        self.files = dict.fromkeys(sorted(path for path in found if not is_litter(path)))
 
     def full_path(self, path: str) -> str:
         """Path or URL of a file, for messages."""

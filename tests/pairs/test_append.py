@@ -141,7 +141,7 @@ def test_growth_names_append(make_embeddings) -> None:
         PairsManifest.read(workspace, of=EmbeddingsManifest.read(workspace))
     # Where --append would be refused, the difference is named instead.
     for change in ({"min": 0.5}, {"sample": 0.5}, {"engine": "ivf"}):
-        with pytest.raises(MinerError, match="was made by another request: .*the embeddings are others") as caught:
+        with pytest.raises(MinerError, match=r"was made by another request: .*the embeddings are others") as caught:
             pairs(options(append=False, **change), workspace)
         assert "--append" not in str(caught.value)
     other = make_embeddings(with_copies(60, 7), blocks=[40, 20], keep_pairs=True)

@@ -190,14 +190,17 @@ def test_interrupted_publication_continues_to_the_same_bytes(workspace: Workspac
 
 def test_files_of_others_are_refused_and_with_force_kept(workspace: Workspace, tmp_path: Path) -> None:
     folder = tmp_path / "set"
-    folder.mkdir()
+    (folder / "data").mkdir(parents=True)
+    litter = {"Thumbs.db", "desktop.ini", "data/Thumbs.db"}
+    for name in litter:
+        (folder / name).write_text("of the system")
     (folder / "README.md").write_text("theirs")
     (folder / "notes.txt").write_text("theirs")
     (folder / ".git").mkdir()
     (folder / ".git" / "HEAD").write_text("ref: refs/heads/main\n")
     with pytest.raises(MinerError, match=r"did not write: README.md, notes.txt"):
         publish_to(folder, workspace)
-    assert {name for name in contents(folder) if not name.startswith(".")} == {"README.md", "notes.txt"}
+    assert {name for name in contents(folder) if not name.startswith(".")} == {"README.md", "notes.txt"} | litter
     publish_to(folder, workspace, force=True)
     assert (folder / "notes.txt").read_text() == "theirs" and (folder / ".git" / "HEAD").exists()
     assert "pretty_name" in (folder / "README.md").read_text()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import write_signed
 from miner.verify.run import verify
+from tests.artifacts.test_litter import LITTER
 from tests.verify.edits import rejects
 
 UNCOVERED = {".lock", ".log.lock", ".source_versions.parquet"}
@@ -64,6 +65,17 @@ def test_missing_shorter_or_longer_file_is_named(workspace: Workspace, kind: str
     path.unlink()
     if kind != "*.json":
         assert "is missing" in rejects(workspace.root, re.escape(path.name))
+
+
+def test_litter_is_no_extra_file(workspace: Workspace) -> None:
+    folders = [workspace.root, *(path for path in workspace.root.rglob("*") if path.is_dir())]
+    for folder in folders:
+        for name in LITTER:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(b"\0\5\x16\7")
+    assert verify(str(workspace.root)).record["folders"] and verify(str(workspace.pairs)).record["files"]
+    (workspace.pairs / "thumbs.txt").write_bytes(b"")
+    rejects(workspace.root, "thumbs.txt is an extra file")
 
 
 def test_missing_shard_is_named(workspace: Workspace) -> None:

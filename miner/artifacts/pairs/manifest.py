@@ -71,7 +71,9 @@ class PairsManifest(StageArtifact):
 
     command: ClassVar = "miner pairs"
     folder: ClassVar = "pairs"
-    growth_hint: ClassVar = " If images were only added, `miner pairs --append` with the same options keeps the old pairs."
+    growth_hint: ClassVar = (
+        " If images were only added, `miner pairs --append` with the same options keeps the old pairs."
+    )
 
     request: PairsRequest
     encoder: EncoderRecord | None = None

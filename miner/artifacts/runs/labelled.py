@@ -105,14 +105,9 @@ def split_labelled(
         NoLabelsError: there are no labels.
         MinerError: there is only one class, or the classes of the two sides differ.
     """
-    if gallery is not None:
-        known = _labelled(open_like(gallery, like), None, gallery, limit)
-    else:
-        known = _own_images(inputs, limit, first)
-    if test is not None:
-        queries = _matched(_labelled(open_like(test, like), None, test, limit), known)
-    else:
-        queries = _built_in_test(known, limit)
+    given = {spec: _labelled(open_like(spec, like), None, spec, limit) for spec in (gallery, test) if spec is not None}
+    known = given[gallery] if gallery else _own_images(inputs, limit, first)
+    queries = _matched(given[test], known) if test else _built_in_test(known, limit)
     origin = "given" if test else "built-in test set"
     if queries is None:
         held_out = [entry for entry in known.entries if is_held_out(entry.key, test_fraction)]
