@@ -28,7 +28,7 @@ def run_logged(name: str, options: Options, workspace: Workspace, force: bool) -
     """Run one stage in a workspace that the caller has locked, and log it in run.json."""
     started = time.monotonic()
     result = STAGES[name].run(options, workspace, force)
-    if result.fresh and not result.rehearsal:
+    if not result.rehearsal:
         workspace.log_stage(name, options.plain(), result, time.monotonic() - started)
     return result
 

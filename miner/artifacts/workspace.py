@@ -3,18 +3,19 @@
 import fcntl
 import os
 import shlex
-import shutil
 import sys
 import time
+from calendar import timegm
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from miner.engine import Record, Result, read_json, write_signed
+from miner.engine import Record, Result, partial_path, read_json, write_signed
 from miner.errors import MinerError
 from miner.machine.environment import environment
 
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 DEFAULT_WORKSPACE = Path("datasets_out/default")
 
 
@@ -97,23 +98,44 @@ class Workspace:
             finally:
                 handle.truncate(0)
                 if not existed and [path.name for path in self.root.iterdir()] == [".lock"]:
-                    shutil.rmtree(self.root)  # a command that was refused leaves no folder behind
+                    (self.root / ".lock").unlink()  # a command that was refused leaves no folder behind
+                    self.root.rmdir()
 
     def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
-        """Write a stage to run.json: options, result, time, versions and machine."""
-        entry = {
-            "options": options,
-            "record": result.record,
-            "measured": result.measured,
-            "seconds": round(seconds, 3),
-            "finished_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "environment": environment(),
-        }
+        """Write a stage to run.json: options, result, time, versions and machine.
+
+        A stage that was finished before is written only if the process that finished it was killed before it could do so.
+        """
+        finished_at = int(time.time())
+        if not result.fresh and isinstance(result.path, Path):
+            finished_at = int(result.path.stat().st_mtime)
+        path = self.root / "run.json"
+        missing = result.fresh or not self._has_logged(name, result.record, finished_at)
+        if not missing and not partial_path(path).exists():
+            return
         with (self.root / ".log.lock").open("w") as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
+            if not missing:
+                partial_path(path).unlink(missing_ok=True)
+                return
             log = self._log()
-            log["stages"][name] = entry
-            write_signed(self.root / "run.json", log)
+            log["stages"][name] = {
+                "options": options,
+                "record": result.record,
+                "measured": result.measured,
+                "seconds": round(seconds, 3) if result.fresh else None,
+                "finished_at": time.strftime(_TIME_FORMAT, time.gmtime(finished_at)),
+                "environment": environment(),
+            }
+            write_signed(path, log)
+
+    def _has_logged(self, name: str, record: Record, finished_at: int) -> bool:
+        """Whether run.json has an entry of this result, or of a later one."""
+        try:
+            entry = self.logged()[name]
+            return entry["record"] == record or timegm(time.strptime(entry["finished_at"], _TIME_FORMAT)) >= finished_at
+        except (MinerError, LookupError, TypeError, ValueError):
+            return False
 
     def logged(self) -> dict[str, Record]:
         """The entries of run.json, by stage."""

@@ -1,13 +1,12 @@
 """`miner embed`: every image of a source once through a frozen encoder."""
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.manifest import RESULTS, SCRATCH, EmbeddingsManifest
 from miner.artifacts.embeddings.verified import write_versions
 from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
@@ -51,7 +50,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     # An older miner wrote the batch size that `--batch-size 0` had found into the request.
     if (size := begun.get("batch_size")) and options.batch_size in (None, size):
         options, request = options.model_copy(update={"batch_size": size}), {**request, "batch_size": size}
-    stage = GrowingStage(workspace.embeddings, request)
+    stage = GrowingStage(workspace.embeddings, request, RESULTS, SCRATCH)
     notes: list[str] = []
     base = None
     if begun:
@@ -224,12 +223,10 @@ def _finish(record: Record, stage: GrowingStage) -> Record:
         )
     with committed(merged) as partial_file:
         save_table(table_of_rows(list(errors.values()), ERROR_SCHEMA), partial_file)
-    manifest = stage.finish(
+    return stage.finish(
         {**record, "dim": shapes[0][1], "count": count, "errors": dict(reasons.most_common())},
         [merged, *vectors, *(store.metadata_path(folder, number) for number in numbers)],
     )
-    shutil.rmtree(folder / "errors", ignore_errors=True)
-    return manifest
 
 
 def _result(
@@ -243,7 +240,8 @@ def _result(
     from miner.embed.summary import summary
 
     folder = workspace.embeddings
-    made = EmbeddingsManifest.of(manifest, EmbeddingsManifest.path(workspace))
+    path = EmbeddingsManifest.path(workspace)
+    made = EmbeddingsManifest.of(manifest, path)
     lines = [
         *notes,
         f"embed: {summary(folder, made, source.left_out)}",
@@ -253,7 +251,7 @@ def _result(
         lines[-1] += "; errors.parquet there lists all unreadable images"
     if measured:
         lines.append(f"embed: {', '.join(_facts(measured))}")
-    return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], measured or {})
+    return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], measured or {}, path=path)
 
 
 def _facts(measured: Record) -> list[str]:

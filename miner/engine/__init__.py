@@ -1,6 +1,6 @@
 """Units of work: run them anywhere, commit each result atomically, skip what is done. Nothing here depends on images."""
 
-from miner.engine.atomic import committed, explain_write_error, json_bytes, sync, write_bytes, write_json
+from miner.engine.atomic import committed, explain_write_error, json_bytes, partial_path, sync, write_bytes, write_json
 from miner.engine.digest import DigestedFile, file_record, first_difference
 from miner.engine.progress import Progress
 from miner.engine.records import Record, Result, fingerprint, is_signed, read_json, same_file, signed, write_signed
@@ -9,6 +9,6 @@ from miner.engine.units import Executor, LocalExecutor, Unit, assigned_device, f
 
 __all__ = ["Executor", "LocalExecutor", "Progress", "Result", "Unit", "assigned_device", "finished_items", "run"]
 __all__ += ["Record", "fingerprint", "is_signed", "read_json", "same_file", "signed", "write_signed"]
-__all__ += ["committed", "explain_write_error", "json_bytes", "sync", "write_bytes", "write_json"]
+__all__ += ["committed", "explain_write_error", "json_bytes", "partial_path", "sync", "write_bytes", "write_json"]
 __all__ += ["DigestedFile", "explained", "file_record", "first_difference", "one_line"]
 __all__ += ["AnyPath", "RemotePath", "file_system", "is_follower", "is_local", "local_or_remote"]

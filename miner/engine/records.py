@@ -24,6 +24,7 @@ class Result:
         headline: the few (name, value) facts that sum up a whole recipe.
         measured: rates and memory of this run; they go to run.json, not to a manifest.
         rehearsal: True if the user asked to write nothing; such a run is not logged.
+        path: the file that tells a later run that this is done.
     """
 
     stage: str
@@ -33,6 +34,7 @@ class Result:
     headline: list[tuple[str, str]] = field(default_factory=list)
     measured: Record = field(default_factory=dict)
     rehearsal: bool = False
+    path: AnyPath | None = None
 
 
 def read_json(path: AnyPath) -> Record | None:

@@ -26,8 +26,8 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
 
         return measure_knn(options, run, inputs, like)
 
-    record, fresh = _evaluated("knn", options, workspace, force, {"batch_size"}, measure)
-    return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record))
+    record, fresh, path = _evaluated("knn", options, workspace, force, {"batch_size"}, measure)
+    return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record), path=path)
 
 
 def _knn_headline(record: Record) -> list[tuple[str, str]]:
@@ -65,8 +65,8 @@ def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False)
     name, ignored = (
         ("linear", {"batch_size", *AUGMENTED_ONLY}) if options.mode == "fast" else ("linear-augmented", set())
     )
-    record, fresh = _evaluated(name, options, workspace, force, ignored, measure)
-    return Result("eval linear", record, _linear_lines(record), fresh, _linear_headline(record))
+    record, fresh, path = _evaluated(name, options, workspace, force, ignored, measure)
+    return Result("eval linear", record, _linear_lines(record), fresh, _linear_headline(record), path=path)
 
 
 def _linear_headline(record: Record) -> list[tuple[str, str]]:
@@ -95,8 +95,8 @@ def _evaluated(
     force: bool,
     ignored: set[str],
     measure: Callable[[Path, Inputs | None, SourceRecord | None], Record],
-) -> tuple[Record, bool]:
-    """The record of an evaluation of a run, and whether it was made now. The options in `ignored` do not change it."""
+) -> tuple[Record, bool, Path]:
+    """The record of an evaluation of a run, whether it was made now, and its file. The options in `ignored` do not change it."""
     run = find_run(workspace, options.run)
     inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
     asked = {option: value for option, value in options.request().items() if option not in ignored}
@@ -112,8 +112,8 @@ def _evaluated(
     }
     path = run / "eval" / f"{name}{'-best' if options.best else ''}.json"
     if (record := finished_file(path, request, force)) is not None:
-        return record, False
-    return write_signed(path, {"request": request, **measure(run, inputs, like)}), True
+        return record, False, path
+    return write_signed(path, {"request": request, **measure(run, inputs, like)}), True, path
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:

@@ -40,7 +40,7 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
         request["duplicate_images"] = pairs.files[DUPLICATE_IMAGES]["sha256"]
     stage = open_target(options, workspace, request)
     if not force and (manifest := stage.finished()):
-        return Result("export", manifest, _lines(manifest, stage), fresh=False)
+        return _result(manifest, stage, fresh=False)
     if not force:
         stage.refuse_another()
 
@@ -50,8 +50,8 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
     # What can be refused has been by now; only then do old shards go.
     stage.begin(force)
     records = _write(content, options, stage)
-    manifest = stage.finish(_record(content, embeddings, pairs), records)
-    return Result("export", manifest, _lines(manifest, stage))
+    manifest = stage.conclude(_record(content, embeddings, pairs), dict(sorted(records.items())))
+    return _result(manifest, stage)
 
 
 def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> dict[str, Record]:
@@ -122,8 +122,9 @@ def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsMani
     }
 
 
-def _lines(manifest: Record, stage: ExportTarget) -> list[str]:
-    made = ShardsManifest.of(manifest, stage.folder / "manifest.json")
+def _result(manifest: Record, stage: ExportTarget, fresh: bool = True) -> Result:
+    path = stage.folder / "manifest.json"
+    made = ShardsManifest.of(manifest, path)
     total = sum(file["bytes"] for file in made.files.values())
     images = "" if made.request.pairs_only else f"{made.images:,} images and "
     left_out = {
@@ -132,8 +133,9 @@ def _lines(manifest: Record, stage: ExportTarget) -> list[str]:
         "max_degree": "over --max-degree",
     }
     reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
-    return [
+    lines = [
         f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, {total / 1e6:,.0f} MB, in {stage.folder}",
         *([f"export: {made.duplicate_images:,} duplicate images left out"] if made.duplicate_images else []),
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]
+    return Result("export", manifest, lines, fresh, path=path)

@@ -1,8 +1,6 @@
 """The work of `miner pairs`: search the vectors of a workspace, and write the tables and the manifest."""
 
-import shutil
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 
@@ -68,9 +66,7 @@ def mine(
         whole = vectors if len(rows) == len(store) else store.stored
         graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, whole, store.keys, options.neighbors)
         files += graph_files
-    manifest = stage.finish(record, files)
-    shutil.rmtree(parts, ignore_errors=True)
-    return manifest
+    return stage.finish(record, files)
 
 
 def _search(
@@ -93,14 +89,13 @@ def _search(
     if earlier is None:
         stage.begin(force)
     else:
-        stage.begin_growth(earlier, partial(shutil.rmtree, parts, ignore_errors=True))
+        stage.begin_growth(earlier)
     try:
         return join.run(parts, executor)
     except FloodError as flood:
         if earlier is None:
             stage.discard()
         else:
-            shutil.rmtree(parts, ignore_errors=True)
             stage.give_up_growth(earlier)
         keys = store.keys
         densest = ", ".join(f"{keys[rows[row]]} ({count:,})" for row, count in flood.densest)

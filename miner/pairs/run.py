@@ -5,7 +5,7 @@ import math
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.pairs.band import Band
-from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, PairsManifest
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result
@@ -26,7 +26,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     embeddings = EmbeddingsManifest.read(workspace)
     band = _calibrated_band(workspace, embeddings) if options.auto else options.band
     request = {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
-    stage = GrowingStage(workspace.pairs, request)
+    stage = GrowingStage(workspace.pairs, request, RESULTS, SCRATCH)
     if not force and (manifest := stage.finished()):
         return _result_of(manifest, workspace, fresh=False)
     if not force and not options.append:
@@ -76,7 +76,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     lines = [f"pairs: {fact}" for fact in facts]
     if made.proposal or not made.pairs:
         lines.append(_warning(made, band, workspace_flag(workspace)))
-    return Result("pairs", manifest, lines, fresh, headline)
+    return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace))
 
 
 def _warning(made: PairsManifest, band: str, flag: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from miner import __version__
 from miner.artifacts.manifests import PublishedManifest
-from miner.artifacts.stage_folder import Stage, write_manifest
+from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Record, Result, Unit, file_record, fingerprint, finished_items, json_bytes, run
 from miner.engine.atomic import write_bytes, write_json
@@ -154,7 +154,7 @@ def _write(draft: Draft, stage: Stage, force: bool) -> Record:
     configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in draft.about.contents.configs}
     digests = {name: file_record(stage.folder / name) for name in draft.texts}
     digests |= {file.name: file.record for file in draft.files}
-    return write_manifest(stage.folder, draft.request, digests, {"title": draft.about.title, "configs": configs})
+    return stage.conclude({"title": draft.about.title, "configs": configs}, digests)
 
 
 def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool) -> Result:
@@ -165,14 +165,17 @@ def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool
     record = {**manifest, "repository": target.repository, "url": done.url, "commit": done.commit}
     state = "uploaded to" if done.fresh else "all of it was already at"
     line = f"publish: {state} {done.url} (commit {done.commit[:12]})"
-    return Result("publish", record, [*local.lines, line], fresh or done.fresh, [("published", done.url)])
+    return Result(
+        "publish", record, [*local.lines, line], fresh or done.fresh, [("published", done.url)], path=local.path
+    )
 
 
 def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) -> Result:
-    made = PublishedManifest.of(manifest, target.folder / "manifest.json")
+    path = target.folder / "manifest.json"
+    made = PublishedManifest.of(manifest, path)
     sizes = ", ".join(f"{name} {config.rows:,} rows" for name, config in made.configs.items())
     line = f"publish: {made.title}: {sizes}; {_total(draft)}, in {target.folder}"
-    return Result("publish", manifest, [line], fresh, [("published", str(target.folder))])
+    return Result("publish", manifest, [line], fresh, [("published", str(target.folder))], path=path)
 
 
 def _rehearsal(draft: Draft, target: Destination) -> Result:

@@ -1,9 +1,8 @@
 """`miner refine`: embeddings refined by a graph network over their neighbour graph, as a workspace of its own."""
 
-import shutil
 from functools import partial
 
-from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.manifest import RESULTS, EmbeddingsManifest
 from miner.artifacts.manifests import RefinedManifest
 from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage_folder import Stage
@@ -34,8 +33,8 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broa
     request = {**options.request(), "embeddings": embeddings.identity}
     if options.run is not None:
         request["run_files"] = RunManifest.read(workspace.run(options.run)).identity
-    stage = Stage(refined.embeddings, request)
-    if (manifest := broadcast(None if force else stage.finished())) is not None:
+    stage = Stage(refined.embeddings, request, (*RESULTS, "network.safetensors"), ("parts/*.npy", "parts/last*.pt"))
+    if (manifest := broadcast(None if force or is_follower() else stage.finished())) is not None:
         return _result(manifest, refined, fresh=False)
     if options.run is None and options.neighbors >= embeddings.count:
         raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings.count - 1} other images.")
@@ -54,14 +53,14 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broa
         with refined.locked():
             stage.begin(force)
             manifest = stage.finish(*compute())
-            shutil.rmtree(stage.folder / "parts", ignore_errors=True)
     manifest = broadcast(manifest)
     assert manifest is not None
     return _result(manifest, refined)
 
 
 def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
-    made = RefinedManifest.of(manifest, refined.embeddings / "manifest.json")
+    path = refined.embeddings / "manifest.json"
+    made = RefinedManifest.of(manifest, path)
     asked, size = made.request, made.batch_size
     steps = "all images at once" if size == made.count else f"batches of {size:,} with sampled neighbours"
     edges = f"{asked.neighbors} neighbours" if asked.run is None else f"graphs of run {asked.run}"
@@ -71,4 +70,4 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
         f"refine: loss {made.final_loss:.3f}, feature spread {made.final_spread:.2f} (1 is healthy, 0 is collapse), {steps}",
         f"refine: next, pairs of them: miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}",
     ]
-    return Result("refine", manifest, lines, fresh, [("refined", f"{made.count:,} images, {made.dim}-d")])
+    return Result("refine", manifest, lines, fresh, [("refined", f"{made.count:,} images, {made.dim}-d")], path=path)

@@ -17,7 +17,8 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
         MinerError: embeddings or pairs are missing, do not belong together, or are damaged; or the disk is full.
     """
     findings = read_findings(workspace)
-    stage = Stage(workspace.report, {"miner_version": __version__, "inputs": findings.identity, **options.request()})
+    request = {"miner_version": __version__, "inputs": findings.identity, **options.request()}
+    stage = Stage(workspace.report, request, (PAGE,))
     if not force and (manifest := _written(stage)) is not None:
         return _result(manifest, workspace, fresh=False)
 
@@ -46,4 +47,5 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     size_mb = manifest["files"][PAGE]["bytes"] / 1e6
     runs = f", {len(manifest['runs'])} training runs" if manifest["runs"] else ""
     line = f"report: {manifest['pairs_shown']} pairs{runs}, {size_mb:.1f} MB, in {workspace.report / PAGE}"
-    return Result("report", manifest, [line], fresh, [("report", str(workspace.report / PAGE))])
+    headline = [("report", str(workspace.report / PAGE))]
+    return Result("report", manifest, [line], fresh, headline, path=workspace.report / "manifest.json")

@@ -1,7 +1,6 @@
 """`miner run` on a study: prepare the workspaces, run the grid, write the table and the figure."""
 
 import os
-import shutil
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -61,7 +60,8 @@ def _run_grid(plan: StudyPlan, failed: dict[str, str], force: bool, executor: Ex
     Records of an earlier call are removed, because options may have changed since. Each stage finds by itself what is finished.
     """
     folder = (plan.root / "results").resolve()
-    shutil.rmtree(folder, ignore_errors=True)
+    for path in folder.glob("*-s[0-9]*.json"):
+        path.unlink()
     units = []
     for cell in plan.runs:
         work = partial(run_cell, cell, failed.get(cell.workspace.name), force)

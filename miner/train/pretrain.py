@@ -15,7 +15,6 @@ from miner.artifacts.runs.networks import save_description, save_projector
 from miner.engine import Record, write_bytes
 from miner.engine.heap import keep_freed_memory
 from miner.images.canvases import to_device
-from miner.learning.checkpoint import previous
 from miner.learning.networks.weights import save_weights
 from miner.learning.parallel.collectives import own_device, rank
 from miner.machine.device import resolve_device
@@ -99,7 +98,6 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         save_weights(folder / BEST_FILE, method.backbone)
         files.append(folder / BEST_FILE)
         record["online_knn"] = knn.record()
-    previous(folder / "checkpoints" / "last.pt").unlink(missing_ok=True)
     return Pretrained(record, [path.relative_to(folder).as_posix() for path in files], measured)
 
 

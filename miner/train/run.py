@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from miner.artifacts.runs.inputs import Inputs, check_shards_are_current, find_inputs, named_source
-from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.runs.manifest import RESULTS, SCRATCH, RunManifest
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, is_follower, write_signed
@@ -17,8 +17,6 @@ from miner.train.settings.options import TrainOptions
 
 if TYPE_CHECKING:
     from miner.train.pretrain import Pretrained
-
-_STATE_FILE = "state.json"
 
 _COLLAPSED_SPREAD = 0.1
 _COLLAPSED = (
@@ -48,29 +46,31 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
 def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
     reads_pairs = PairsArm.parse(options.pairs_arm).reads_pairs
     inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
-    name = options.run_name
-    start = find_initial_weights(options.init_from, workspace, workspace.run(name))
-    stage = Stage(workspace.run(name), _request(options, inputs, start))
-    if (manifest := broadcast(None if force else stage.finished())) is not None:
-        return _result(name, RunManifest.of(manifest, stage.folder / "manifest.json"), None)
+    folder = workspace.run(options.run_name)
+    start = find_initial_weights(options.init_from, workspace, folder)
+    stage = Stage(folder, _request(options, inputs, start), RESULTS, SCRATCH)
+    if (manifest := broadcast(None if force or is_follower() else stage.finished())) is not None:
+        return _result(manifest, stage.folder, None)
     if not is_follower():
         check_shards_are_current(inputs, workspace)
         stage.begin(force)
 
     trained = _pretrain(options, inputs, stage.folder, start.file if start else None)
     if not is_follower():
-        _cover_the_rest(stage.folder, set(trained.files))
+        _cover_events(stage.folder)
         manifest = stage.finish(trained.record, [stage.folder / name for name in trained.files])
     manifest = broadcast(manifest)
     assert manifest is not None
-    return _result(name, RunManifest.of(manifest, stage.folder / "manifest.json"), trained.measured)
+    return _result(manifest, stage.folder, trained.measured)
 
 
-def _result(name: str, made: RunManifest, measured: Record | None) -> Result:
+def _result(manifest: Record, run: Path, measured: Record | None) -> Result:
     """What a run comes to; `measured` is None where the run was finished before."""
-    headline = f"run {name}, {made.steps:,} steps on {made.images:,} images and {made.pairs:,} pairs"
-    lines = [*run_lines(name, made), *([_speed(measured)] if measured else [])]
-    return Result("train", made.record, lines, measured is not None, [("trained", headline)], measured or {})
+    path = run / "manifest.json"
+    made = RunManifest.of(manifest, path)
+    headline = f"run {run.name}, {made.steps:,} steps on {made.images:,} images and {made.pairs:,} pairs"
+    lines = [*run_lines(run.name, made), *([_speed(measured)] if measured else [])]
+    return Result("train", manifest, lines, measured is not None, [("trained", headline)], measured or {}, path=path)
 
 
 def _pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> "Pretrained":
@@ -92,12 +92,11 @@ def _speed(measured: Record) -> str:
     )
 
 
-def _cover_the_rest(folder: Path, listed: set[str]) -> None:
-    """state.json: checksums of the checkpoint and the TensorBoard events, whose bytes differ between equal runs."""
-    left_out = listed | {_STATE_FILE, "request.json"}
-    names = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*")) if path.is_file()}
-    files = {name: file_record(path) for name, path in names.items() if name not in left_out}
-    write_signed(folder / _STATE_FILE, {"files": files})
+def _cover_events(folder: Path) -> None:
+    """state.json: checksums of the TensorBoard events, whose bytes differ between equal runs."""
+    write_signed(
+        folder / "state.json", {"files": {p.name: file_record(p) for p in sorted(folder.glob("events.out.*"))}}
+    )
 
 
 def _request(options: TrainOptions, inputs: Inputs, start: InitialWeights | None) -> Record:

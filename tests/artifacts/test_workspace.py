@@ -49,6 +49,23 @@ def test_log_keeps_every_stage(tmp_path: Path) -> None:
     assert stages["embed"]["seconds"] == 1.5 and stages["embed"]["environment"]["python"]
 
 
+def test_a_log_entry_that_a_killed_stage_lost_is_restored(tmp_path: Path) -> None:
+    workspace, done = Workspace(tmp_path), tmp_path / "manifest.json"
+    done.write_text("{}")
+    os.utime(done, (86_400 * 365, 86_400 * 365))
+    found = Result("export", {"pairs": 3}, fresh=False, path=done)
+    workspace.log_stage("export", {}, found, 0.1)
+    assert workspace.logged()["export"]["finished_at"] == "1971-01-01T00:00:00Z"
+    workspace.log_stage("export", {}, Result("export", {"pairs": 4}), 0.1)
+    before = (tmp_path / "run.json").read_bytes()
+    (tmp_path / ".run.json.partial").write_bytes(b"of a killed process")
+    workspace.log_stage("export", {}, found, 0.1)  # older than what is logged
+    assert (tmp_path / "run.json").read_bytes() == before and not (tmp_path / ".run.json.partial").exists()
+    os.utime(done, (86_400 * 365 * 100, 86_400 * 365 * 100))
+    workspace.log_stage("export", {}, found, 0.1)
+    assert workspace.logged()["export"]["record"] == {"pairs": 3}
+
+
 def test_damaged_log_is_set_aside(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text("{")
     Workspace(tmp_path).log_stage("pairs", {}, Result("pairs", {}), 0.1)

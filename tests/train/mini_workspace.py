@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from itertools import combinations
 from pathlib import Path
+from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from miner.artifacts.stage_folder import StageFolder
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
 from miner.engine.digest import file_record
@@ -19,6 +22,11 @@ from tests.artifacts.manifests import embeddings_record, pairs_record, shards_re
 Pair = tuple[Entry, Entry]
 
 TINY_RUN = {"epochs": 2, "batch_size": 8, "image_size": 32, "stem": "imagenet", "dim": 16, "device": "cpu"}
+
+
+def kept_checkpoint() -> AbstractContextManager[object]:
+    """Runs that finish within keep their last checkpoint."""
+    return mock.patch.object(StageFolder, "sweep")
 
 
 def sample_entries(count: int) -> tuple[Source, list[Entry]]:

@@ -17,7 +17,7 @@ from miner.errors import MinerError, UsageError
 from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
-from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
+from tests.train.mini_workspace import TINY_RUN, kept_checkpoint, sample_entries, write_shards
 
 IMAGES, EDGES = 48, 3
 OPTIONS = {
@@ -29,7 +29,8 @@ OPTIONS = {
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     workspace = write_shards(tmp_path_factory.mktemp("graph"), images=IMAGES, pairs=10)
-    train(TrainOptions(**OPTIONS), workspace)
+    with kept_checkpoint():
+        train(TrainOptions(**OPTIONS), workspace)
     return workspace
 
 

@@ -38,7 +38,12 @@ def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> No
         *("backbone.safetensors", "projector.safetensors", "config.json", "metrics.jsonl", "config.yaml")
     }
     assert all(file_record(run / name) == record for name, record in manifest["files"].items())
-    assert (run / "checkpoints/last.pt").exists() and list(run.glob("events*")) and not (run / "request.json").exists()
+    events = [path.name for path in run.glob("events.out.*")]
+    assert list(json.loads((run / "state.json").read_text())["files"]) == events
+    files = {
+        path.relative_to(run).as_posix() for path in run.rglob("*") if path.is_file() and path.parent.name != "eval"
+    }
+    assert files == {*manifest["files"], *events, "state.json", "manifest.json"} and not (run / "checkpoints").exists()
     expected = {
         "images": 64,
         "pairs": 16,

@@ -8,6 +8,10 @@ from miner.errors import MinerError
 if TYPE_CHECKING:
     from miner.source import Source
 
+# The files in a folder of embeddings, and those that go when it is finished, as patterns of `StageFolder`.
+RESULTS = ("errors.parquet", "img_emb/img_emb_*.npy", "metadata/metadata_*.parquet")
+SCRATCH = ("errors/errors_*.parquet",)
+
 
 class SourceRecord(RecordPart):
     """The source of the images.

@@ -9,6 +9,13 @@ from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import BandRecord
 from miner.engine import Record, fingerprint
 
+# The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
+RESULTS = (
+    *("pairs.parquet", "duplicates.parquet", "dropped.parquet", "groups.parquet"),
+    *("knn_ids.npy", "knn_sims.npy"),
+)
+SCRATCH = ("parts/strip-*.parquet", "parts/candidates-*.npy")
+
 
 class PairsRequest(RecordPart):
     """What `miner pairs` was asked for.

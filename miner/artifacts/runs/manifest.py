@@ -20,6 +20,13 @@ GRAPH_FILES = (
     *(f"graph/{name}" for stream in STREAMS for name in (f"graph-{stream}.parquet", f"bank-{stream}.npy")),
 )
 
+# What a run and its evaluations write, and what goes when the run is finished, as patterns of `StageFolder`.
+RESULTS = (
+    *("config.yaml", "metrics.jsonl", "events.out.*", "state.json", "eval/knn*.json", "eval/linear*.json"),
+    *(BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE, *GRAPH_FILES),
+)
+SCRATCH = ("checkpoints/last.pt", "checkpoints/last.previous.pt")
+
 
 class RunRequest(RecordPart):
     """What `miner train` was asked for; `inputs` is `Inputs.fingerprint` of the images and pairs."""

@@ -31,7 +31,7 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     """
     request = {"embeddings": EmbeddingsManifest.read(workspace).identity, **options.request()}
     if record := finished_file(workspace.calibration, request, force):
-        return Result("calibrate", record, _lines(record, options, workspace), fresh=False)
+        return _result(record, options, workspace, fresh=False)
 
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.artifacts.embeddings.vectors import MemoryVectors
@@ -63,10 +63,10 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     plot = workspace.root / "calibration.png"
     _draw(plot, record)
     record = write_signed(workspace.calibration, {**record, "files": {plot.name: file_record(plot)}})
-    return Result("calibrate", record, _lines(record, options, workspace))
+    return _result(record, options, workspace)
 
 
-def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> list[str]:
+def _result(record: Record, options: CalibrateOptions, workspace: Workspace, fresh: bool = True) -> Result:
     made = CalibrationRecord.of(record, workspace.calibration)
     band = made.band
     lines = [
@@ -83,11 +83,10 @@ def _lines(record: Record, options: CalibrateOptions, workspace: Workspace) -> l
         lines.append(
             f"calibrate: label precision in the band about {made.labels['precision']:.1%} (reported, not used)"
         )
-    return [
-        *lines,
-        f"calibrate: next, {_next_command(made, options, workspace)}  "
-        f"(the same as --min {band.low:g} --max {band.high:g})",
-    ]
+    lines.append(
+        f"calibrate: next, {_next_command(made, options, workspace)}  (the same as --min {band.low:g} --max {band.high:g})"
+    )
+    return Result("calibrate", record, lines, fresh, path=workspace.calibration)
 
 
 def _next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> str:

@@ -1,5 +1,7 @@
 """`miner eval knn|linear --refined`: the features that `miner refine` wrote, in three modes, beside the raw ones."""
 
+from pathlib import Path
+
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import RefinedManifest
 from miner.artifacts.stage_folder import finished_file
@@ -39,35 +41,37 @@ def open_refined(workspace: Workspace, device: str) -> tuple[RefinedManifest, Re
 
 def knn_of_refined(options: EvaluateOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Classify by weighted nearest neighbours -> refined/eval/knn.json; raises as `open_refined` and `mode_features` do."""
-    record, fresh = _evaluated("knn", options, workspace, force)
+    record, fresh, path = _evaluated("knn", options, workspace, force)
     found = {
         f"k={result['k']} T={result['temperature']}": {name: result[name] for name in record["features"]}
         for result in record["results"]
     }
-    return _result("eval knn", "kNN", record, found, fresh)
+    return _result("eval knn", "kNN", record, found, fresh, path)
 
 
 def linear_of_refined(options: EvaluateOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Classify by logistic regression -> refined/eval/linear.json; raises as `open_refined` and `mode_features` do."""
-    record, fresh = _evaluated("linear", options, workspace, force)
+    record, fresh, path = _evaluated("linear", options, workspace, force)
     found = {"fast": {name: record["results"][name]["test"] for name in record["features"]}}
-    return _result("eval linear", "linear", record, found, fresh)
+    return _result("eval linear", "linear", record, found, fresh, path)
 
 
-def _evaluated(name: str, options: EvaluateOptions, workspace: Workspace, force: bool) -> tuple[Record, bool]:
-    """The record of an evaluation, and whether it was made now."""
+def _evaluated(name: str, options: EvaluateOptions, workspace: Workspace, force: bool) -> tuple[Record, bool, Path]:
+    """The record of an evaluation, whether it was made now, and its file."""
     manifest, network_options = open_refined(workspace, options.device)
     identity = {"refined": manifest.identity, "test_embeddings": EmbeddingsManifest.read(workspace.test).identity}
     path, request = workspace.refined.root / "eval" / f"{name}.json", {"evaluation": name, **identity}
     if (record := finished_file(path, request, force)) is not None:
-        return record, False
+        return record, False, path
     from miner.refine.comparison.mode_features import measure_modes
 
     measured = measure_modes(name, workspace, manifest, network_options, identity, force)
-    return write_signed(path, {"request": request, **measured}), True
+    return write_signed(path, {"request": request, **measured}), True, path
 
 
-def _result(name: str, kind: str, record: Record, found: dict[str, dict[str, float]], fresh: bool) -> Result:
+def _result(
+    name: str, kind: str, record: Record, found: dict[str, dict[str, float]], fresh: bool, path: Path
+) -> Result:
     """Accuracies by setting and features, for people: the inductive ones first."""
     shown = {
         setting: ", ".join(f"{features} {percent:.1f} %" for features, percent in accuracies.items())
@@ -77,4 +81,4 @@ def _result(name: str, kind: str, record: Record, found: dict[str, dict[str, flo
     lines = [f"{name}: refined, {setting}: {accuracies} {sizes}" for setting, accuracies in shown.items()]
     lines.append(f"{name}: majority class {record['majority']:.1f} %; {record['classes']} classes")
     headline = [(f"{kind} accuracy, refined ({setting})", accuracies) for setting, accuracies in shown.items()]
-    return Result(name, record, lines, fresh, headline)
+    return Result(name, record, lines, fresh, headline, path=path)

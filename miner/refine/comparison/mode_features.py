@@ -1,6 +1,5 @@
 """The network of `miner refine` in each mode: features of training and test images, beside the raw ones, and their accuracy."""
 
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -139,8 +138,9 @@ def _fitted_with_test_images(
     refined: Workspace, options: RefineOptions, identity: Record, data: TrainAndTest, force: bool
 ) -> dict[modes.GraphMode, Path]:
     """By mode, the file of its network, whole; killed and started again, fitting continues."""
-    stage = Stage(refined.root / "modes", identity)
-    paths = {mode: stage.folder / f"{mode}.safetensors" for mode in _WITH_TEST_IMAGES}
+    names = {mode: f"{mode}.safetensors" for mode in _WITH_TEST_IMAGES}
+    stage = Stage(refined.root / "modes", identity, tuple(names.values()), ("parts/*.pt",))
+    paths = {mode: stage.folder / name for mode, name in names.items()}
     if (record := stage.finished()) is None:
         parts = stage.folder / "parts"
         fits = {mode: partial(_fit_network, data, options, mode, parts / f"{mode}.pt") for mode in paths}
@@ -148,7 +148,6 @@ def _fitted_with_test_images(
             stage.begin(force)
             run([Unit(mode, (path,), fits[mode]) for mode, path in paths.items()])
             record = stage.finish({}, paths.values())
-            shutil.rmtree(parts, ignore_errors=True)
     for path in paths.values():
         if not same_file(path, record["files"][path.name]):
             raise MinerError(f"{path} is missing or damaged. Remove {path.parent} and make it again.")

@@ -1,7 +1,6 @@
 """`miner eval graph`: what refinement by a graph network adds, beside the simpler controls of `controls.py` -> graph/."""
 
 import json
-import shutil
 import sys
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,8 @@ from miner.refine.options import GraphOptions, RefineOptions
 
 if TYPE_CHECKING:
     from miner.refine.comparison.controls import GraphArm
+
+_TABLES = ("table.json", "table.md", "table.csv", "table.png")
 
 
 def test_images(options: GraphOptions, workspace: Workspace) -> Record:
@@ -40,13 +41,13 @@ def eval_graph(options: GraphOptions, workspace: Workspace, *, force: bool = Fal
     """
     embeddings, test = EmbeddingsManifest.read(workspace), EmbeddingsManifest.read(workspace.test)
     inputs = {"embeddings": embeddings.identity, "test_embeddings": test.identity}
-    stage = Stage(workspace.graph, {**options.request(), **inputs})
+    request = {**options.request(), **inputs}
+    stage = Stage(workspace.graph, request, _TABLES, ("parts/*.json", "parts/*.pt"))
     if not force and (manifest := stage.finished()):
         return _result(manifest, stage.folder, fresh=False)
     stage.begin(force)
     record, files = _measure(options, workspace, stage.folder)
     manifest = stage.finish(record, files)
-    shutil.rmtree(stage.folder / "parts", ignore_errors=True)
     return _result(manifest, stage.folder)
 
 
@@ -82,7 +83,7 @@ def _measure(options: GraphOptions, workspace: Workspace, folder: Path) -> tuple
     write_bytes(folder / "table.csv", table.controls_csv(rows).encode())
     with committed(folder / "table.png") as partial_file:
         table.plot_controls(partial_file, rows)
-    return record, [folder / f"table.{ending}" for ending in ("json", "md", "csv", "png")]
+    return record, [folder / name for name in _TABLES]
 
 
 def _score_arm(
@@ -106,7 +107,8 @@ def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
     from miner.refine.comparison.controls_table import row_name
     from miner.tables import interval_text
 
-    made = GraphManifest.of(manifest, folder / "manifest.json")
+    path = folder / "manifest.json"
+    made = GraphManifest.of(manifest, path)
     lines = [
         f"eval graph: {row_name(row)}: linear {interval_text(row['linear'], 2)}, kNN {interval_text(row['knn'], 2)}"
         for row in made.rows
@@ -116,4 +118,4 @@ def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
     lines.append(
         f"eval graph: {made.n_train:,} training and {made.n_test:,} test images, accuracy in %; table in {folder}"
     )
-    return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in sentences])
+    return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in sentences], path=path)

@@ -19,7 +19,7 @@ from miner.images.canvases import load_canvases
 from miner.learning.features import pooled_features
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
-from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
+from tests.train.mini_workspace import TINY_RUN, kept_checkpoint, sample_entries, write_shards
 
 CPU = torch.device("cpu")
 
@@ -31,7 +31,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     manifest = workspace.shards / "manifest.json"
     mined_by = {"encoder": {"name": "some_encoder", "labels_seen": "ImageNet-1k (1,000 classes)"}}
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **mined_by}))
-    train(TrainOptions(**{**TINY_RUN, "epochs": 1}), workspace)
+    with kept_checkpoint():
+        train(TrainOptions(**{**TINY_RUN, "epochs": 1}), workspace)
     train(TrainOptions(**{**TINY_RUN, "epochs": 1, "stem": "cifar"}, pairs_arm="none", name="control"), workspace)
     return workspace
 
