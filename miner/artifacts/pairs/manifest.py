@@ -11,7 +11,7 @@ from miner.engine import Record, fingerprint
 
 # The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
 RESULTS = (
-    *("pairs.parquet", "duplicates.parquet", "dropped.parquet", "groups.parquet"),
+    *("pairs.parquet", "duplicates.parquet", "duplicate_images.parquet", "dropped.parquet", "groups.parquet"),
     *("knn_ids.npy", "knn_sims.npy"),
 )
 SCRATCH = ("parts/strip-*.parquet", "parts/candidates-*.npy")
