@@ -101,7 +101,7 @@ def test_a_workspace_without_versions_notices_a_change_too(
     if log:
         # The log states whole seconds; here it states when the images were listed.
         finished = math.floor(started)
-        monkeypatch.setattr(time, "gmtime", lambda: datetime.fromtimestamp(finished, UTC).timetuple())
+        monkeypatch.setattr(time, "gmtime", lambda _: datetime.fromtimestamp(finished, UTC).timetuple())
         workspace.log_stage("embed", {}, result, finished - started)
         monkeypatch.undo()
     versions = workspace.root / ".source_versions.parquet"
