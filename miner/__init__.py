@@ -1,3 +1,89 @@
-"""Mine semantic image pairs with a frozen encoder, publish them, and pretrain vision encoders on them."""
+"""Mine semantic image pairs with a frozen encoder, publish them, and pretrain vision encoders on them.
+
+    import miner
+
+    a, b, cosine = miner.band_join(vectors, low=0.97, high=0.99)  # every pair of rows in a band, exactly
+    ids, cosines = miner.nearest(vectors, k=10)                   # the exact nearest neighbours of each row
+    workspace = miner.embed("photos", workspace="datasets_out/photos")
+    miner.pairs(workspace, min=0.8, max=0.95)
+    dataset = workspace.pair_dataset(transform)
+
+The names in `miner.__all__` are stable; everything else may change. Each stage is a function with the options of its command:
+`embed`, `calibrate`, `pairs`, `export`, `publish`, `train`, `refine`, `eval_knn`, `eval_linear`, `eval_graph`, `report`, `review`.
+"""
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from inspect import Signature
+
+    from miner.api.arrays import band_join, nearest
+    from miner.api.opened import OpenedWorkspace
+    from miner.api.opened import open_workspace as open
+    from miner.api.pair_dataset import PairDataset, PairShards
+    from miner.api.pair_table import PairTable
+    from miner.errors import MinerError
 
 __version__ = "0.1.0"
+
+_WHERE = {
+    "band_join": "miner.api.arrays:band_join",
+    "nearest": "miner.api.arrays:nearest",
+    "open": "miner.api.opened:open_workspace",
+    "OpenedWorkspace": "miner.api.opened:OpenedWorkspace",
+    "PairTable": "miner.api.pair_table:PairTable",
+    "PairDataset": "miner.api.pair_dataset:PairDataset",
+    "PairShards": "miner.api.pair_dataset:PairShards",
+    "MinerError": "miner.errors:MinerError",
+}
+_STAGE_PACKAGES = ("embed", "pairs", "export", "publish", "train", "refine", "report", "review")
+_STAGES = (*_STAGE_PACKAGES, "calibrate", "eval_knn", "eval_linear", "eval_graph")
+
+__all__ = ["MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
+__all__ += ["band_join", "nearest", "open", *_STAGES]
+
+
+class _Callable(ModuleType):
+    """The package of a stage. A call runs the stage: `miner.pairs(workspace, neighbors=10)`."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> "OpenedWorkspace":
+        opened: OpenedWorkspace = _stage(self.__name__.rpartition(".")[2])(*arguments, **options)
+        return opened
+
+    @property
+    def __signature__(self) -> "Signature":
+        return _stage(self.__name__.rpartition(".")[2]).__signature__  # type: ignore[no-any-return]
+
+
+class _Package(ModuleType):
+    """This package, which makes the packages of stages callable as they are imported."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _STAGE_PACKAGES and type(value) is ModuleType:
+            value.__class__ = _Callable
+        super().__setattr__(name, value)
+
+
+def _stage(name: str) -> Any:
+    return import_module("miner.api.stages").stage_function(name.replace("eval_", "eval "))
+
+
+def __getattr__(name: str) -> Any:
+    if name in _WHERE:
+        module, _, attribute = _WHERE[name].partition(":")
+        return getattr(import_module(module), attribute)
+    if name in _STAGE_PACKAGES:
+        return import_module(f"{__name__}.{name}")
+    if name in _STAGES:
+        return _stage(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+sys.modules[__name__].__class__ = _Package

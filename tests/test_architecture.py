@@ -26,6 +26,7 @@ LAYERS = (
     ("stages",),
     ("recipe",),
     ("run_stages",),
+    ("api",),
     ("study",),
     ("commands",),
     ("cli",),

@@ -70,6 +70,23 @@ class BandJoin:
             _ENGINES.clear()
         return read_strips(strips)
 
+    def run_in_memory(self) -> FoundPairs:
+        """All pairs, without files.
+
+        Raises:
+            FloodError: there are more pairs than the limit.
+        """
+        engine, threads = self.engine(), Threads()
+        found = []
+        for start, stop in blocks(len(self.vectors), self.strip_rows):
+            found.append(self.search(engine, threads, start, stop))
+            self.found += len(found[-1])
+            if self.found > self.limit:
+                raise self._flood()
+        return FoundPairs(
+            *(np.concatenate([getattr(part, name) for part in found]) for name in ("a", "b", "similarity"))
+        )
+
     def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> FoundPairs:
         """The pairs of one strip; FloodError if the strip alone has more pairs than the limit."""
         try:

@@ -4,14 +4,20 @@ A pair of rows (x, y) matters if its cosine reaches the floor of x or that of y 
 the rows on both of its sides. A pair becomes a candidate of each row whose floor the pair reaches.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from miner.artifacts.embeddings.vectors import blocks
+from miner.machine.device import worker_device
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.tile_search import LEAST_ROWS_TO_SKETCH, TILE_ROWS, Tile, TileSearch
 from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
 from miner.pairs.neighbours.floors import row_floors
+
+if TYPE_CHECKING:
+    from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 
 # Candidates of a tile beyond this many per row are pruned at once.
 _MOST_PER_ROW = 128
@@ -61,3 +67,20 @@ class CandidateSearch:
         found = both_ways(self.rule, self.search.lowest, rows + tile.top, columns + tile.left, scores)
         many = len(rows) > _MOST_PER_ROW * self.search.tile_rows
         return pruned(found, self.rule, None) if many else np.concatenate(found)
+
+
+def candidate_search(
+    rule: ListRule, device: str, memory_bytes: float, threads: Threads
+) -> "CandidateSearch | GpuCandidateSearch":
+    """The search of this process: on its GPU if it has one, else on the CPU.
+
+    Args:
+        device: the value of --device.
+        memory_bytes: for the search on the CPU; a GPU uses the free memory of its own.
+    """
+    chosen = worker_device(device)
+    if chosen.type != "cuda":
+        return CandidateSearch(rule, memory_bytes, threads=threads)
+    from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
+
+    return GpuCandidateSearch(rule, chosen, threads)

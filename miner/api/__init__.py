@@ -1,0 +1,1 @@
+"""The Python interface: `import miner` hands on what is public here."""

@@ -1,0 +1,126 @@
+"""The exact searches on vectors that are in memory: no workspace, and no files."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from miner.artifacts.embeddings.vectors import MemoryVectors, blocks
+from miner.errors import UsageError
+from miner.machine.memory import default_bytes
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    Vectors2d = ArrayLike | Tensor
+
+STRIP_ROWS = 8192
+
+
+def band_join(
+    vectors: "Vectors2d", low: float = 0.97, high: float = 0.99, *, device: str = "cpu", max_pairs: int = 50_000_000
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
+    """Every pair of different rows whose cosine lies in [low, high]: exact, as `miner pairs --min LOW --max HIGH` finds them.
+
+    Args:
+        vectors: (n, d), numpy or torch, float16, float32 or float64; float64 is rounded to float32. Rows need not have length 1.
+        low, high: the band, both ends included, -1 to 1.
+        device: cpu, cuda, cuda:1 or auto.
+        max_pairs: an error is raised if more pairs reach `low`.
+    Returns:
+        a, b: row numbers, int64 (m,), a < b, sorted by (a, b).
+        cosine: float64 (m,), the cosines of the stored rows.
+    Raises:
+        MinerError: a row is zero or not finite, the band holds too many pairs, or an argument is wrong.
+
+    >>> import numpy as np, miner
+    >>> a, b, cosine = miner.band_join(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]), low=0.9, high=0.99)
+    >>> a.tolist(), b.tolist(), cosine.round(2).tolist()
+    ([1], [2], [0.96])
+    """
+    from miner.pairs.band_join import BandJoin
+    from miner.pairs.engines.select import exact_engine
+    from miner.pairs.options import PairsOptions
+
+    band = PairsOptions.parse({"min": low, "max": high}).band
+    stored = _stored(vectors, "vectors")
+    engine = partial(exact_engine, stored, band.low, device, default_bytes())
+    found = BandJoin(engine, stored, band, max_pairs).run_in_memory()
+    found = found.select(band.contains(found.similarity))
+    return found.a, found.b, found.similarity
+
+
+def nearest(
+    vectors: "Vectors2d", k: int, *, against: "Vectors2d | None" = None, high: float = float("inf"), device: str = "cpu"
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The k most similar other rows of each row, or the k most similar rows of another set: exact.
+
+    Args:
+        vectors: (n, d), as for `band_join`.
+        k: neighbours per row, at least 1.
+        against: (m, d), the rows to choose from; the other rows of `vectors` if not given.
+        high: rows above this cosine are near-duplicates and no neighbours.
+        device: as for `band_join`; a search in another set computes on the CPU.
+    Returns:
+        ids: row numbers, int64 (n, k), most similar first; equal cosines by row number. -1 where fewer than k rows are left.
+        cosines: float64 (n, k), NaN where the id is -1.
+    Raises:
+        MinerError: a row is zero or not finite, there are fewer than k rows to choose from, or an argument is wrong.
+
+    >>> import numpy as np, miner
+    >>> ids, cosines = miner.nearest(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]), k=1)
+    >>> ids.tolist(), cosines.round(2).tolist()
+    ([[1], [2], [1]], [[0.8], [0.96], [0.96]])
+    """
+    stored = _stored(vectors, "vectors")
+    gallery = None if against is None else _stored(against, "against")
+    choices = len(stored) - 1 if gallery is None else len(gallery)
+    if not 0 < k <= choices:
+        raise UsageError(f"k={k}: there are {choices} rows to choose from, so k lies between 1 and {choices}.")
+    if gallery is None:
+        return _within(stored, k, high, device)
+    if gallery.dim != stored.dim:
+        raise UsageError(f"against has {gallery.dim} dimensions, and vectors have {stored.dim}.")
+    return _in_another_set(stored, gallery, k, high)
+
+
+def _within(stored: MemoryVectors, k: int, high: float, device: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    from miner.pairs.arithmetic.threads import Threads
+    from miner.pairs.neighbours.candidates import ListRule, pruned, ranked_lists
+    from miner.pairs.neighbours.search import candidate_search
+
+    threads, rule = Threads(), ListRule(stored, k, high)
+    search = candidate_search(rule, device, default_bytes(), threads)
+    strips = [search.candidates(start, stop) for start, stop in blocks(len(stored), STRIP_ROWS)]
+    return ranked_lists(pruned(strips, rule, threads), 0, len(stored), rule, threads)
+
+
+def _in_another_set(
+    stored: MemoryVectors, gallery: MemoryVectors, k: int, high: float
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    from miner.pairs.neighbours.graph import NeighbourGraph
+
+    if high != float("inf"):
+        raise UsageError("high leaves out near-duplicates within one set; leave it out with against.")
+    if gallery.dtype != stored.dtype:
+        gallery, stored = (
+            MemoryVectors(*(array.astype(np.float32) for array in one.arrays)) for one in (gallery, stored)
+        )
+    graph = NeighbourGraph(MemoryVectors(*gallery.arrays, *stored.arrays), k, gallery_rows=len(gallery))
+    first = len(gallery)
+    lists = [graph.nearest(first + start, first + stop) for start, stop in blocks(len(stored), STRIP_ROWS)]
+    ids, cosines = (np.concatenate(part) for part in zip(*lists, strict=True))
+    return ids, cosines
+
+
+def _stored(vectors: Any, name: str) -> MemoryVectors:
+    """Vectors as the searches read them: float16 as given, anything else in float32."""
+    if hasattr(vectors, "detach"):  # a tensor, whose type numpy may not have
+        vectors = vectors.detach().cpu()
+        vectors = vectors if str(vectors.dtype) == "torch.float16" else vectors.float()
+    array = np.asarray(vectors)
+    if array.ndim != 2 or not np.issubdtype(array.dtype, np.floating) or 0 in array.shape:
+        raise UsageError(f"{name} must be floating numbers of shape (n, d), not {array.dtype} of {array.shape}.")
+    dtype = np.float16 if array.dtype == np.float16 else np.float32
+    return MemoryVectors(cast("NDArray[np.floating]", np.ascontiguousarray(array, dtype)))

@@ -1,0 +1,119 @@
+"""A workspace from Python: stages as functions, the table of pairs, and data sets for a training loop."""
+
+import inspect
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+
+import miner
+from miner.artifacts.decisions import Decision
+from miner.errors import MinerError, UsageError
+from miner.pairs.options import PairsOptions
+
+BAND = {"min": 0.5, "max": 0.99}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory) -> miner.OpenedWorkspace:
+    folder = tmp_path_factory.mktemp("api")
+    opened = miner.embed("sample", workspace=folder / "w", limit=40, device="cpu", quiet=True)
+    miner.pairs(opened, **BAND, quiet=True)
+    miner.export(opened, shard_count=2, quiet=True)
+    return opened
+
+
+def views(image: Image.Image) -> torch.Tensor:
+    return torch.from_numpy(np.asarray(image.resize((8, 8)), np.float32)).permute(2, 0, 1)
+
+
+def test_stages_say_what_the_commands_say(workspace, capsys) -> None:
+    again = miner.pairs(workspace, **BAND)
+    assert isinstance(again, miner.OpenedWorkspace)
+    assert "with cosine in [0.5, 0.99]" in capsys.readouterr().out
+    with pytest.raises(MinerError, match="made by another request"):
+        miner.pairs(workspace.path, min=0.6, max=0.9)
+    with pytest.raises(UsageError, match="neighbours"):
+        miner.pairs(workspace, neighbours=3)
+
+
+def test_signature_of_a_stage_lists_its_options() -> None:
+    signature = inspect.signature(miner.pairs)
+    assert [*signature.parameters][:3] == ["workspace", "force", "quiet"]
+    assert signature.parameters["neighbors"].default is PairsOptions.model_fields["neighbors"].default
+    assert next(iter(inspect.signature(miner.embed).parameters)) == "source"
+
+
+def test_table_of_pairs_has_paths_and_verdicts(workspace) -> None:
+    table = workspace.pairs.to_arrow()
+    assert len(table) == len(workspace.pairs) > 10
+    assert table.column_names[:4] == ["path_a", "path_b", "a", "b"]
+    paths = workspace.embeddings.metadata["path"].to_pylist()
+    assert table["path_b"].to_pylist() == [paths[row] for row in table["b"].to_pylist()]
+    first, second = (table.slice(number, 1).to_pylist()[0] for number in (0, 1))
+    answers = [
+        (first, "same", "ann"),
+        (first, "different", "bob"),
+        (second, "different", "ann"),
+        (second, "skip", "bob"),
+    ]
+    common = {"time": "2025-03-01T12:00:00Z", "similarity": 0.9, "slice": [0.8, 1.0]}
+    lines = [
+        Decision(key_a=pair["key_b"], key_b=pair["key_a"], decision=answer, reviewer=reviewer, **common).line()
+        for pair, answer, reviewer in answers
+    ]
+    (workspace.path / "review").mkdir()
+    (workspace.path / "review/decisions.jsonl").write_text("".join(lines))
+    assert workspace.pairs.to_arrow()["verdict"].to_pylist()[:3] == [None, "different", None]
+    assert workspace.pairs.to_pandas()["verdict"].count() == 1
+
+
+def test_page_of_a_workspace_shows_pictures(workspace) -> None:
+    page = workspace._repr_html_()
+    assert page.count("data:image/jpeg;base64,") == 16 and page.count("<figure") == 8
+
+
+def test_data_set_gives_both_images_and_own_views(workspace) -> None:
+    table = workspace.pairs.to_arrow()
+    data = workspace.pair_dataset(views)
+    loader = DataLoader(data, batch_size=8, num_workers=2)
+    first, second = (torch.cat(side) for side in zip(*loader, strict=True))
+    assert first.shape == second.shape == (len(table), 3, 8, 8)
+    images = {row: views(workspace.pairs.image(row)) for row in {*table["a"].to_pylist(), *table["b"].to_pylist()}}
+    swapped = 0
+    for number, (a, b) in enumerate(zip(table["a"].to_pylist(), table["b"].to_pylist(), strict=True)):
+        pair = [first[number], second[number]]
+        swapped += bool(torch.equal(pair[0], images[b]))
+        assert any(all(map(torch.equal, pair, (images[x], images[y]))) for x, y in ((a, b), (b, a)))
+    assert 0 < swapped < len(table)
+    own = workspace.pair_dataset(views, own_views=1.0)
+    assert all(torch.equal(*own[number]) for number in range(len(own)))
+    some = workspace.pair_dataset(views, own_views=0.5)
+    before = [torch.equal(*some[number]) for number in range(len(some))]
+    some.set_epoch(1)
+    after = [torch.equal(*some[number]) for number in range(len(some))]
+    assert 0 < sum(before) < len(some) and before != after
+    with pytest.raises(UsageError, match="share from 0 to 1"):
+        workspace.pair_dataset(own_views=2)
+
+
+def test_shards_give_every_pair_once_to_all_workers(workspace) -> None:
+    shards = miner.PairShards(str(workspace.path / "shards"), views, shuffle=5)
+    assert len(shards) == len(workspace.pairs)
+    wanted = workspace.pair_dataset(views)
+    sums = sorted(float(sum(side.sum() for side in wanted[number])) for number in range(len(wanted)))
+    for workers in (0, 2):
+        found = list(DataLoader(shards, batch_size=None, num_workers=workers))
+        assert sorted(float(first.sum() + second.sum()) for first, second in found) == pytest.approx(sums)
+    with pytest.raises(MinerError, match="no folder that `miner export` wrote"):
+        miner.PairShards(str(workspace.path / "pairs"))
+
+
+def test_folder_that_is_no_workspace_is_refused(tmp_path) -> None:
+    with pytest.raises(MinerError, match="There is no workspace"):
+        miner.open(tmp_path / "nothing")
+    with pytest.raises(MinerError, match="miner embed"):
+        _ = miner.open(tmp_path).embeddings
+    assert "empty" in miner.open(tmp_path)._repr_html_()
