@@ -1,6 +1,6 @@
 """Batch normalisation over parts of the batch, or over the batch of all processes."""
 
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -32,20 +32,74 @@ class SplitBatchNorm2d(nn.BatchNorm2d):
         """Normalise (batch, channels, height, width)."""
         if not self.training:
             return super().forward(x)
-        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
-        means = self.running_mean.repeat(self.splits, 1)
-        variances = self.running_var.repeat(self.splits, 1)
-        parts = x.tensor_split(self.splits)
-        normalised = [
-            F.batch_norm(part, mean, variance, self.weight, self.bias, True, self.momentum, self.eps)
-            for part, mean, variance in zip(parts, means, variances, strict=True)
-        ]
+        assert self.running_mean is not None and self.running_var is not None and self.num_batches_tracked is not None
+        size, longer = divmod(len(x), self.splits)
+        if not longer:
+            normalised, means, variances = self._normalise_parts(x, self.splits)
+        else:
+            alike = torch.split(x, [longer * (size + 1), (self.splits - longer) * size])
+            groups = [self._normalise_parts(alike[0], longer), self._normalise_parts(alike[1], self.splits - longer)]
+            normalised, means, variances = (torch.cat(each) for each in zip(*groups, strict=True))
         with torch.no_grad():
             self.running_mean.copy_(means.mean(0))
             self.running_var.copy_(variances.mean(0))
-            if self.num_batches_tracked is not None:
-                self.num_batches_tracked.add_(1)
-        return torch.cat(normalised)
+            self.num_batches_tracked.add_(1)
+        return normalised
+
+    def _normalise_parts(self, x: Tensor, parts: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Normalise equal parts in one call, which sees them side by side as further channels.
+
+        Returns:
+            Like `x`, channels last in memory, and the running means and variances of the parts, (parts, channels) each.
+        """
+        assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+        mean, variance, weight, bias = (
+            each.repeat(parts) for each in (self.running_mean, self.running_var, self.weight, self.bias)
+        )
+        side_by_side: Tensor = _SideBySide.apply(x, parts)
+        done = F.batch_norm(side_by_side, mean, variance, weight, bias, True, self.momentum, self.eps)
+        normalised: Tensor = _InARow.apply(done, parts)
+        return normalised, mean.view(parts, -1), variance.view(parts, -1)
+
+
+def _side_by_side(x: Tensor, parts: int) -> Tensor:
+    """Equal parts of a batch as channels: (parts n, channels, height, width) -> (n, parts channels, height, width)."""
+    count, channels, height, width = x.shape
+    made = x.new_empty(count // parts, height, width, parts, channels)
+    made.permute(3, 0, 1, 2, 4).copy_(x.permute(0, 2, 3, 1).reshape(parts, -1, height, width, channels))
+    return made.flatten(3).permute(0, 3, 1, 2)
+
+
+def _in_a_row(x: Tensor, parts: int) -> Tensor:
+    """The reverse of `_side_by_side`. The result is a tensor of its own: a view costs more, where the next layer works in place."""
+    count, channels, height, width = x.shape
+    size = (count * parts, channels // parts, height, width)
+    made = torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
+    rows = x.permute(0, 2, 3, 1).reshape(count, height, width, parts, -1)
+    made.permute(0, 2, 3, 1).view(parts, count, height, width, -1).copy_(rows.permute(3, 0, 1, 2, 4))
+    return made
+
+
+class _SideBySide(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, parts: int) -> Tensor:
+        context.parts = parts
+        return _side_by_side(x, parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _in_a_row(gradient, context.parts), None
+
+
+class _InARow(torch.autograd.Function):
+    @staticmethod
+    def forward(context: Any, x: Tensor, parts: int) -> Tensor:
+        context.parts = parts
+        return _in_a_row(x, parts)
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _side_by_side(gradient, context.parts), None
 
 
 class SyncBatchNorm(nn.SyncBatchNorm):

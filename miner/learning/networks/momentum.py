@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import torch
 from timm.layers.drop import DropPath
-from torch import Tensor, nn
+from torch import nn
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -21,25 +21,25 @@ def slow_copy(network: _Network) -> _Network:
 
 
 @torch.no_grad()
-def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: float | Tensor) -> None:
+def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: float) -> None:
     """average <- momentum average + (1 - momentum) online, for parameters only; normalisation has its own statistics.
 
     Args:
         online: parameters of the network that it follows, in the same order.
-        momentum: a number in [0, 1]; a float32 scalar on the device if it is a tensor.
+        momentum: a number in [0, 1].
     """
-    for slow, fast in zip(average.parameters(), online, strict=True):
-        slow.lerp_(fast, 1.0 - momentum)
+    torch._foreach_lerp_(list(average.parameters()), list(online), 1.0 - momentum)
 
 
-def growing_momentum(base: float, step: Tensor, steps: int) -> Tensor:
+def growing_momentum(base: float, step: int, steps: int) -> float:
     """From `base` at step 0 to 1 at the end, along half a cosine (BYOL, Grill et al. 2020, arXiv 2006.07733, section 3.3).
 
     Args:
         base: in [0, 1].
-        step: int64 scalar, on the device, which then need not wait for the CPU.
+        step: counted from 0.
         steps: the number of steps of the whole run.
     Returns:
-        float32 scalar on the device of `step`.
+        A number of float32.
     """
-    return 1.0 - (1.0 - base) * 0.5 * (1.0 + torch.cos(torch.pi * step.float() / steps))
+    angle = torch.pi * torch.tensor(float(step)) / steps
+    return (1.0 - (1.0 - base) * 0.5 * (1.0 + torch.cos(angle))).item()

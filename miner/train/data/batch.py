@@ -1,5 +1,6 @@
 """The input of one step of training."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -23,6 +24,8 @@ class Batch:
         partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
         pair_weight: the weight of the loss of a partner, against 1 of the item's own positive.
         known_positives: which images are no negatives of each other, on the device of the views; None if all others are negatives.
+        step: the number of the step, from 0.
+        measured: whether the metrics of this step are looked at; if not, a method need not compute them.
         part, parts: which part of the step this is, and how many there are. Gradients of all parts are summed before the weights
             change. What changes once a step (momentum encoders, queues, centres) does so in the first or the last part.
     """
@@ -36,6 +39,8 @@ class Batch:
     partner_items: Tensor | None = None
     pair_weight: float = 1.0
     known_positives: PairIndex | None = None
+    step: int = 0
+    measured: bool = True
     part: int = 0
     parts: int = 1
 
@@ -54,6 +59,11 @@ class Batch:
         """Weight of the mean loss over all partners, against 1 of the mean loss over the items; the losses of partners add up."""
         partners = 0 if self.partner_items is None else len(self.partner_items)
         return self.pair_weight * partners / len(self.first)
+
+    def outcome(self, loss: Tensor, metrics: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+        """ "loss" and, in a step that is measured, the metrics, which are computed without graph."""
+        with torch.no_grad():
+            return {"loss": loss, **(metrics() if self.measured else {})}
 
     def known_positive_mask(self, queries: Tensor, others: Tensor) -> Tensor | None:
         """Whether an image is a known positive of the query: bool (queries, others); None if known positives are not masked.

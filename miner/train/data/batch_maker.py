@@ -65,6 +65,7 @@ class BatchMaker:
             partner_items=partner_items.to(self.device) if len(partner_items) else None,
             pair_weight=self.options.pair_weight,
             known_positives=self.known_positives,
+            step=step,
         )
 
     def look_ahead(self, sampler: CombinedSampler, start: int) -> None:

@@ -4,6 +4,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -14,6 +15,7 @@ from miner.images.canvases import Canvases
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.parallel.collectives import average_step, rank
 from miner.learning.randomness import generator_for, seeded
+from miner.train.data.batch import Batch
 from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
@@ -72,42 +74,42 @@ def run_loop(
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         for step, rows in enumerate(sampler.batches(done, plan.steps), done + 1):
-            outcome = _learn(method, optimizer, make_batch, step - 1, rows, watch)
             lr, last = float(optimizer.lrs[step - 1]), step == plan.steps
-            guard.check_previous(step, lr, outcome["loss"])
             epoch_ends = step % plan.steps_per_epoch == 0 or last
-            if metrics and (step % LOG_STEPS == 0 or epoch_ends):
-                measured = _measured(progress.rate, watch.share("data", _LAPS), device)
-                metrics.add(_line(plan, step, lr, outcome, observers if epoch_ends else (), method), measured)
-                shown = f", {100 * measured['data_wait']:.0f} % data, {measured['peak_memory_mb']:,.0f} MB"
+            measured = step % LOG_STEPS == 0 or epoch_ends
+            watch.lap("rest")
+            anchors, sampled = rows
+            positives = method.choose_positives(
+                anchors, sampled, generator_for(plan.options.seed, "positives", step - 1)
+            )
+            batch = replace(make_batch((anchors, positives), step - 1), measured=measured)
+            watch.lap("data")
+            outcome = learn_step(plan, method, optimizer, batch)
+            watch.lap("learn")
+            guard.check_previous(step, lr, outcome["loss"])
+            if metrics and measured:
+                of_machine = _of_machine(progress.rate, watch.share("data", _LAPS), device)
+                metrics.add(_line(plan, step, lr, outcome, observers if epoch_ends else (), method), of_machine)
+                shown = f", {100 * of_machine['data_wait']:.0f} % data, {of_machine['peak_memory_mb']:,.0f} MB"
             due = step % plan.options.checkpoint_steps == 0 or time.monotonic() - saved_at > checkpoint_interval_s
             if (due or last) and guard.check_now() and metrics:
                 metrics.sync()
                 save_checkpoint(checkpoint, step, method, optimizer.optimizer, observers)
                 saved_at = time.monotonic()
             progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{shown}")
-        return _measured(progress.rate, watch.share_of_all("data", _LAPS), device)
+        return _of_machine(progress.rate, watch.share_of_all("data", _LAPS), device)
 
 
-def _learn(
-    method: Method, optimizer: ScheduledOptimizer, make_batch: BatchMaker, step: int, rows: Tensor, watch: Stopwatch
-) -> dict[str, Tensor]:
-    """Update the method by one step, from 0, on the batch of these rows, int64 (2, batch). Returns what the method tells."""
-    plan, (anchors, sampled) = make_batch.plan, rows
-    watch.lap("rest")
-    optimizer.prepare(step)
-    positives = method.choose_positives(anchors, sampled, generator_for(plan.options.seed, "positives", step))
-    batch = make_batch((anchors, positives), step)
-    watch.lap("data")
+def learn_step(plan: RunPlan, method: Method, optimizer: ScheduledOptimizer, batch: Batch) -> dict[str, Tensor]:
+    """Update the method on a batch. Returns what the method and the optimizer tell, float32 scalars without graph."""
+    optimizer.prepare(batch.step)
     precision = torch.autocast(batch.first.device.type, torch.bfloat16, enabled=plan.precision == "bf16")
     # Stochastic depth draws from torch's own generators.
-    with precision, seeded(plan.options.seed, "layers", step, rank()):
+    with precision, seeded(plan.options.seed, "layers", batch.step, rank()):
         outcome = sum_gradients(method, batch, plan.options.accumulate)
     average_step(method, outcome)
-    method.after_backward(step)
-    outcome |= optimizer.apply()
-    watch.lap("learn")
-    return outcome
+    method.after_backward(batch.step)
+    return outcome | optimizer.apply()
 
 
 def _line(
@@ -121,5 +123,5 @@ def _line(
     return {"step": step, "epoch": epoch, **{name: finite(value) for name, value in {"lr": lr, **numbers}.items()}}
 
 
-def _measured(items_per_s: float, data_wait: float, device: torch.device) -> Record:
+def _of_machine(items_per_s: float, data_wait: float, device: torch.device) -> Record:
     return {"items_per_s": items_per_s, "data_wait": data_wait, "peak_memory_mb": peak_memory_mb(device)}

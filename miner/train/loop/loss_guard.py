@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 from miner.errors import MinerError
@@ -13,14 +14,15 @@ _MAX_BAD_LOSSES = 3
 class LossGuard:
     """Stops a run whose loss is no longer finite.
 
-    The guard reads a loss one step late, so that the GPU need not wait for the CPU.
+    The guard reads a loss one step late. On a GPU, the loss goes into pinned memory behind the work of its own step, and the CPU
+    waits for that copy alone: the step after it is queued already, so the GPU never runs dry.
     """
 
     def __init__(self, plan: RunPlan) -> None:
         self.plan = plan
         self.bad = 0
         self.last_loss = math.nan
-        self._pending: tuple[int, float, Tensor] | None = None
+        self._pending: tuple[int, float, Tensor, torch.cuda.Event | None] | None = None
 
     @property
     def note(self) -> str:
@@ -30,7 +32,7 @@ class LossGuard:
     def check_previous(self, step: int, lr: float, loss: Tensor) -> None:
         """Read the loss of the step before, and keep this one for later."""
         self.check_now()
-        self._pending = (step, lr, loss)
+        self._pending = (step, lr, *_copied(loss))
 
     def check_now(self) -> bool:
         """Read the loss that was kept, and return whether it is finite.
@@ -39,8 +41,10 @@ class LossGuard:
             MinerError: it is the third loss in a row that is not finite, or the last one of the run.
         """
         if self._pending is not None:
-            step, lr, loss = self._pending
+            step, lr, loss, copied = self._pending
             self._pending = None
+            if copied is not None:
+                copied.synchronize()
             self.last_loss = loss.item()
             self.bad = 0 if math.isfinite(self.last_loss) else self.bad + 1
             # A result must not hold weights that a bad last step may have damaged.
@@ -57,3 +61,13 @@ class LossGuard:
             f"{self.plan.precision}). The learning rate is probably too high for a batch of {self.plan.batch_size}: train again "
             f"with a lower --lr and --force. If that does not help, try --precision fp32{hint}."
         )
+
+
+def _copied(loss: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """A loss for the CPU, and the event after which it is there; no event where the loss is on the CPU."""
+    if loss.device.type != "cuda":
+        return loss, None
+    held = torch.empty((), dtype=loss.dtype, pin_memory=True).copy_(loss, non_blocking=True)
+    event = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    event.record(torch.cuda.current_stream(loss.device))
+    return held, event

@@ -10,13 +10,13 @@ from miner.learning.precision import full_precision
 
 
 @full_precision
-def teacher_targets(logits: Tensor, centre: Tensor, temperature: float | Tensor) -> Tensor:
+def teacher_targets(logits: Tensor, centre: Tensor, temperature: float) -> Tensor:
     """softmax((logits - centre) / temperature), without gradient.
 
     Args:
         logits: the logits of the teacher, float32 (batch, prototypes).
         centre: float32 (prototypes,).
-        temperature: the temperature of the teacher, above 0 and below the student's; or a float32 scalar on the device.
+        temperature: the temperature of the teacher, above 0 and below the student's.
     Returns:
         float32 (batch, prototypes); rows sum to 1.
     """

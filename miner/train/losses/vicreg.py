@@ -52,7 +52,7 @@ def covariance(first: Tensor, second: Tensor) -> Tensor:
         float32 scalar.
     """
     return (
-        sum((off_diagonal_squares(view.T.cov()) for view in (first, second)), start=first.new_zeros(()))
+        sum((off_diagonal_squares(_covariances(view)) for view in (first, second)), start=first.new_zeros(()))
         / first.shape[1]
     )
 
@@ -73,3 +73,9 @@ def vicreg(first: Tensor, second: Tensor) -> dict[str, Tensor]:
     weights = (INVARIANCE_WEIGHT, VARIANCE_WEIGHT, COVARIANCE_WEIGHT)
     weighted = [weight * term for weight, term in zip(weights, terms.values(), strict=True)]
     return {"loss": torch.stack(weighted).sum(), **terms}
+
+
+def _covariances(view: Tensor) -> Tensor:
+    """As `Tensor.cov`, which waits for the GPU: (batch, dim) -> (dim, dim)."""
+    centred = (view - view.mean(dim=0)).T
+    return centred @ centred.T / (len(view) - 1)

@@ -29,4 +29,5 @@ class BarlowTwins(TwoEmbeddings):
         one, two = self.embeddings(batch)
         outcome = barlow_twins(one, two)
         terms = {name: outcome[name].detach() for name in ("on_diagonal", "off_diagonal")}
-        return {"loss": outcome["loss"] / self.divisor, **terms, "spread": spread(l2_normalise(one.detach()))}
+        loss = outcome["loss"] / self.divisor
+        return batch.outcome(loss, lambda: {**terms, "spread": spread(l2_normalise(one))})

@@ -37,6 +37,8 @@ class Method(nn.Module, ABC):
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
+        # Earlier versions counted the steps in the state of a method, too.
+        self.register_load_state_dict_pre_hook(lambda _, state, *rest: state.pop("taken", None))  # type: ignore[no-untyped-call]
 
     @abstractmethod
     def forward(self, batch: Batch) -> dict[str, Tensor]:

@@ -31,8 +31,6 @@ class BYOL(Method):
         loss_scale: factor of the loss.
     """
 
-    taken: Tensor
-
     def __init__(
         self,
         backbone: nn.Module,
@@ -52,14 +50,12 @@ class BYOL(Method):
             self.predictor = mlp(dim, predictor_dim, dim)
         self.target = slow_copy(nn.Sequential(self.backbone, self.head))
         self.momentum, self.steps, self.loss_scale = momentum, steps, loss_scale
-        self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the target follows the last update of the weights, then the loss is computed."""
         if batch.opens_step:
             online = [*self.backbone.parameters(), *self.head.parameters()]
-            move_towards(self.target, online, growing_momentum(self.momentum, self.taken, self.steps))
-            self.taken.add_(1)
+            move_towards(self.target, online, growing_momentum(self.momentum, batch.step, self.steps))
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
         with torch.no_grad():
@@ -69,7 +65,7 @@ class BYOL(Method):
             there = negative_cosine(one[first], target_two[second])
             return 0.5 * (there + negative_cosine(two[second], target_one[first]))
 
-        return {
-            "loss": self.loss_scale * with_partners(batch, loss),
-            "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
-        }
+        return batch.outcome(
+            self.loss_scale * with_partners(batch, loss),
+            lambda: {"spread": spread(gather_rows(l2_normalise(projections[0])))},
+        )

@@ -41,7 +41,6 @@ class DINO(Method):
     """
 
     centre: Tensor
-    taken: Tensor
 
     def __init__(
         self,
@@ -77,7 +76,6 @@ class DINO(Method):
         self.momentum, self.steps = momentum, steps
         self._means_of_step = StepRows()
         self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("taken", torch.zeros((), dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the teacher follows the last update of the weights, the loss is computed, and the centre moves."""
@@ -86,7 +84,7 @@ class DINO(Method):
     def distil(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """One step, and the backbone features of student and teacher, without graph: (views, width) each."""
         if batch.opens_step:
-            self._move_teacher()
+            self._move_teacher(batch.step)
         views = torch.cat([batch.first, batch.second])
         seen, features, crop_features = self._student(views, batch.crops)
         items, prototypes = len(batch.first), self.prototypes.weight
@@ -95,7 +93,7 @@ class DINO(Method):
             teacher_backbone, teacher_bottleneck = self.teacher
             seen_by_teacher = teacher_backbone(views)
             logits = prototype_logits(l2_normalise(teacher_bottleneck(seen_by_teacher)), self.teacher_prototypes.weight)
-            targets = teacher_targets(logits, self.centre, self._teacher_temperature())
+            targets = teacher_targets(logits, self.centre, self._teacher_temperature(batch.step))
             target_one, target_two = targets.tensor_split([items])
 
         def loss(first: RowIndex, second: RowIndex) -> Tensor:
@@ -104,12 +102,17 @@ class DINO(Method):
 
         if (means := self._means_of_step.add(batch, gather_rows(logits.mean(dim=0, keepdim=True)))) is not None:
             self.centre.copy_(moved_centre(self.centre, means, CENTRE_MOMENTUM))
-        entropy = torch.special.entr(targets).sum(dim=1).mean()
         total = with_partners(batch, loss)
         if batch.crops:
             crops = prototype_logits(crop_features, prototypes).chunk(len(batch.crops))
             total = with_crops(total, crops, (target_one, target_two[:items]), self.temperature)
-        outcome = {"loss": total, "teacher_entropy": entropy, "spread": spread(gather_rows(features.detach()))}
+        outcome = batch.outcome(
+            total,
+            lambda: {
+                "teacher_entropy": torch.special.entr(targets).sum(dim=1).mean(),
+                "spread": spread(gather_rows(features)),
+            },
+        )
         return outcome, seen, seen_by_teacher
 
     def after_backward(self, step: int) -> None:
@@ -121,11 +124,10 @@ class DINO(Method):
         """The head without its prototypes."""
         return self.bottleneck
 
-    def _move_teacher(self) -> None:
-        momentum = growing_momentum(self.momentum, self.taken, self.steps)
+    def _move_teacher(self, step: int) -> None:
+        momentum = growing_momentum(self.momentum, step, self.steps)
         move_towards(self.teacher, [*self.backbone.parameters(), *self.bottleneck.parameters()], momentum)
         move_towards(self.teacher_prototypes, self.prototypes.parameters(), momentum)
-        self.taken.add_(1)
 
     def _student(self, views: Tensor, crops: tuple[Tensor, ...]) -> tuple[Tensor, Tensor, Tensor]:
         """Backbone features of the views, without graph; features of length 1 of views and of crops, (rows, bottleneck)."""
@@ -134,11 +136,13 @@ class DINO(Method):
         projected = l2_normalise(self.bottleneck(torch.cat(features)))
         return seen.detach(), projected[: len(views)], projected[len(views) :]
 
-    def _teacher_temperature(self) -> float | Tensor:
+    def _teacher_temperature(self, step: int) -> float:
         start, steps = self.teacher_warmup
         if not steps:
             return self.teacher_temperature
-        return start + (self.teacher_temperature - start) * ((self.taken - 1).float() / steps).clamp_max(1.0)
+        # Of float32, like the schedules of momentum.
+        risen = (torch.tensor(float(step)) / steps).clamp_max(1.0)
+        return (start + (self.teacher_temperature - start) * risen).item()
 
 
 def _start_small(module: nn.Module) -> None:

@@ -90,11 +90,14 @@ class GraphNNCLR(DINO):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step of DINO; then both banks take up the features of the first views."""
         outcome, student, teacher = self.distil(batch)
-        items, epoch = len(batch.first), (self.taken - 1) // self.steps_per_epoch
+        items, epoch = len(batch.first), batch.step // self.steps_per_epoch
         rows, positives = gather_rows(batch.anchors), gather_rows(batch.positives[:items])
         churn = self.teacher_bank.take(rows, gather_rows(l2_normalise(teacher[:items])), epoch)
         self.student_bank.take(rows, gather_rows(l2_normalise(student[:items])), epoch)
-        return {**outcome, "neighbour_views": (rows != positives).float().mean(), "neighbour_churn": churn}
+        own = (
+            {"neighbour_views": (rows != positives).float().mean(), "neighbour_churn": churn} if batch.measured else {}
+        )
+        return outcome | own
 
     def notes(self) -> list[str]:
         size_mb = (self.teacher_bank.size_bytes + self.student_bank.size_bytes) / 1e6

@@ -83,12 +83,13 @@ class MoCo(Method):
             of_partners = logits_of(batch.partner_items, slice(items, None))
             loss = loss + batch.partners_weight * torch.stack([info_nce(each) for each in of_partners]).sum()
         self._enqueue(batch, keys)
-        with torch.no_grad():
-            return {
-                "loss": loss,
+        return batch.outcome(
+            loss,
+            lambda: {
                 "accuracy": contrastive_accuracy(torch.cat(logits)),
                 "spread": spread(gather_rows(queries[0])),
-            }
+            },
+        )
 
     def _absent(self, batch: Batch, shown: Tensor) -> Tensor:
         """Slots of the queue that are not negatives of queries of these images: bool (queries, queue)."""

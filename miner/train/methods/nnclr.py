@@ -72,8 +72,9 @@ class NNCLR(Method):
         supports = gather_rows(normalised[0])
         if (new := self._supports_of_step.add(batch, supports)) is not None:
             enqueue(self.queue, self.queued, new)
-        with torch.no_grad():
-            return {"loss": loss, "accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}
+        return batch.outcome(
+            loss, lambda: {"accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}
+        )
 
     def _partner_logits(
         self, batch: Batch, partner_items: Tensor, neighbours: tuple[Tensor, Tensor], predictions: tuple[Tensor, Tensor]

@@ -44,9 +44,9 @@ class SimCLR(Method):
             loss = loss + batch.partners_weight * info_nce(
                 self._partner_logits(batch, batch.partner_items, projections)
             )
-        with torch.no_grad():
-            metrics = {"accuracy": contrastive_accuracy(logits), "spread": spread(torch.cat([one, two]))}
-        return {"loss": loss, **metrics}
+        return batch.outcome(
+            loss, lambda: {"accuracy": contrastive_accuracy(logits), "spread": spread(torch.cat([one, two]))}
+        )
 
     def _partner_logits(self, batch: Batch, partner_items: Tensor, projections: Tensor) -> Tensor:
         """Anchor to partner and partner to anchor, with both views of all other items as negatives: (2 partners, 1 + 2 batch)."""

@@ -39,10 +39,9 @@ class SimSiam(Method):
             there = negative_cosine(one[first], projections[1][second])
             return 0.5 * (there + negative_cosine(two[second], projections[0][first]))
 
-        return {
-            "loss": with_partners(batch, loss),
-            "spread": spread(gather_rows(l2_normalise(projections[0].detach()))),
-        }
+        return batch.outcome(
+            with_partners(batch, loss), lambda: {"spread": spread(gather_rows(l2_normalise(projections[0])))}
+        )
 
     def parameter_groups(self) -> list[ParameterGroup]:
         """Backbone and projector follow the schedule of the learning rate; the predictor does not."""

@@ -23,4 +23,4 @@ class VICReg(TwoEmbeddings):
             agreement = invariance(one[batch.partner_items], two[len(one) :])
             loss = loss + batch.partners_weight * INVARIANCE_WEIGHT * agreement
         terms = {name: outcome[name].detach() for name in ("invariance", "variance", "covariance")}
-        return {"loss": loss, **terms, "spread": spread(l2_normalise(one.detach()))}
+        return batch.outcome(loss, lambda: {**terms, "spread": spread(l2_normalise(one))})

@@ -67,6 +67,12 @@ def test_numbers_are_finite_scalars_and_the_loss_has_a_graph(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_step_that_is_not_measured_gives_the_loss_alone(name: str) -> None:
+    whole, alone = (make(name)(batch(*views(0), generator_for(0), measured=measured)) for measured in (True, False))
+    assert alone.keys() == {"loss"} and torch.equal(alone["loss"], whole["loss"])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_run_in_bfloat16_learns_the_same_state(name: str, tmp_path: Path) -> None:
     state = run(tmp_path, name, precision="bf16").state_dict()
     assert all(

@@ -45,7 +45,7 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(images + 0.3 * torch.randn(images.shape, generator=draw) for _ in range(2))
 
 
-def batch(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator) -> Batch:
+def batch(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, **more: Any) -> Batch:
     """Own-view items of images that no other step shows."""
     rows = torch.arange(len(first))
-    return Batch(first, second, rows, rows, draw)
+    return Batch(first, second, rows, rows, draw, **more)

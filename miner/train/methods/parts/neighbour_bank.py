@@ -57,7 +57,7 @@ class NeighbourBank(nn.Module):
         return sum(buffer.nbytes for buffer in self.buffers())
 
     @torch.no_grad()
-    def take(self, rows: Tensor, features: Tensor, epoch: Tensor) -> Tensor:
+    def take(self, rows: Tensor, features: Tensor, epoch: int) -> Tensor:
         """Look up the neighbours of some images, then put the features of these images into the bank.
 
         If an image occurs twice, its first row counts.
@@ -65,7 +65,7 @@ class NeighbourBank(nn.Module):
         Args:
             rows: the rows of the images, int64 (batch,).
             features: rows of length 1, float32 (batch, width).
-            epoch: counted from 0, int64 scalar on the device.
+            epoch: counted from 0.
         Returns:
             Churn, float32 scalar: the share of neighbours that were not in the previous list of the image; 1 for a first list.
         """
@@ -79,7 +79,7 @@ class NeighbourBank(nn.Module):
         slot = written.masked_fill(written == epoch, _NEVER).argmin(dim=1)
         self.ids[rows, slot] = ids.int()
         self.similarities[rows, slot] = found.to(self.similarities.dtype)
-        self.epochs[rows, slot] = epoch.int()
+        self.epochs[rows, slot] = epoch
         self.features[rows] = features
         return churn
 
