@@ -8,8 +8,6 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import typer
-
 from miner.commands.app import app
 from miner.engine import explain_write_error
 from miner.engine.heap import share_one_heap
@@ -26,6 +24,7 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 
 def main() -> None:
     """Entry point: errors for people, exit code 1 for failed work and 2 for wrong usage."""
+    _use_utf8()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _interrupt)
     for stream in (sys.stdout, sys.stderr):  # a terminal may lack characters, and a path may be no UTF-8
@@ -37,7 +36,7 @@ def main() -> None:
     except MinerError as error:
         _fail(error)
     except _Interrupted:
-        typer.echo("Interrupted. What was finished is kept; the same command continues.", err=True)
+        print("Interrupted. What was finished is kept; the same command continues.", file=sys.stderr)
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(1)
@@ -48,12 +47,19 @@ def main() -> None:
         if isinstance(explained, MinerError):
             _fail(explained)
         kind = type(error).__name__
-        typer.echo(f"Error: {kind}: {error}. This is a fault of miner; --debug shows where it happened.", err=True)
+        print(f"Error: {kind}: {error}. This is a fault of miner; --debug shows where it happened.", file=sys.stderr)
         sys.exit(1)
+
+
+def _use_utf8() -> None:
+    """Start again in Python's UTF-8 mode if the locale has another encoding: keys and records must not depend on it."""
+    if sys.getfilesystemencoding() != "utf-8" and "utf8" not in sys._xoptions:
+        os.environ["PYTHONUTF8"] = "1"  # for processes that are started from here
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
 
 
 def _fail(error: MinerError) -> NoReturn:
     if os.environ.get("MINER_DEBUG"):
         raise error
-    typer.echo(f"Error: {error}", err=True)
+    print(f"Error: {error}", file=sys.stderr)
     sys.exit(error.exit_code)

@@ -133,7 +133,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     import yaml
 
     try:
-        values = yaml.safe_load(path.read_text())
+        values = yaml.safe_load(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"The file {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:

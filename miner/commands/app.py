@@ -101,12 +101,12 @@ def show(result: Result, as_json: bool) -> None:
     if is_follower():
         return
     if as_json:
-        typer.echo(json.dumps(result.record, indent=2, sort_keys=True))
+        print(json.dumps(result.record, indent=2, sort_keys=True))
         return
     for line in result.lines:
-        typer.echo(line)
+        print(line)
     if not result.fresh:
-        typer.echo(f"{result.stage}: nothing to do, this was finished before.")
+        print(f"{result.stage}: nothing to do, this was finished before.")
 
 
 for _name, _stage in STAGES.items():

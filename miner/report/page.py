@@ -49,7 +49,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     environment.filters |= {"count": count, "percent": percent, "counted": counted}
     pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
-    script = (_TEMPLATES / "page.js").read_text()
+    script = (_TEMPLATES / "page.js").read_text("utf-8")
     return environment.get_template("page.html").render(
         title=f"Semantic pairs of {source_name(findings.embeddings.source.spec)}",
         headline=headline(findings),

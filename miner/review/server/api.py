@@ -34,7 +34,7 @@ _CACHE_FOR_A_DAY = "private, max-age=86400, immutable"
 
 def create_app(session: Session, images: ImageStore, host: str, token: str | None) -> Starlette:
     """The review server as an ASGI application. Requests need the token, if there is one."""
-    page = (Path(__file__).parent / "page.html").read_text()
+    page = (Path(__file__).parent / "page.html").read_text("utf-8")
     image_path = f"/images/{session.pairs.identity}"
     sides = {"a": session.pairs.a, "b": session.pairs.b}
 

@@ -92,5 +92,5 @@ def test_embed_and_calibrate_use_the_same_layer(make_photos, tmp_path: Path, mon
     save_checkpoint(file, query_encoder(dim=17))
     with pytest.raises(MinerError, match="has other weights than when the images were embedded"):
         calibrate(CalibrateOptions(images=9, device="cpu"), workspace, force=True)
-    with pytest.raises(MinerError, match="encoder_files was"):
+    with pytest.raises(MinerError, match="the files of the encoder are others"):
         embed(options, workspace)
