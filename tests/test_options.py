@@ -10,7 +10,7 @@ from miner.stages import STAGES
 REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}}
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
-EVALUATE = {"run", "best", "device", "workers"}
+EVALUATE = {"run", "best", "teacher", "device", "workers"}
 NOT_IN_REQUEST = {
     "embed": {"batch_size", "device", "workers", "max_errors", "engine_address"},
     "calibrate": {"batch_size", "device"},
@@ -30,7 +30,8 @@ IF_CHANGED = {
     | {"image_column": "photo", "label_column": "kind"},
     "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"},
     "export": {"without_duplicates": True},
-    "train": {"lr_biases": 0.1},
+    "train": {"lr_biases": 0.1, "zero_init_residual": True},
+    "eval knn": {"layer": "projector"},
 }
 
 

@@ -14,7 +14,7 @@ from miner.learning.nearest import PROTOCOLS, accuracies_by_protocol
 
 def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None) -> Record:
     """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`."""
-    setup = open_setup(options, run, inputs, like)
+    setup = open_setup(options, run, inputs, like, options.layer)
     gallery, test = setup.pixels(options.workers)
     top1 = {}
     for name in setup.backbones:
@@ -22,7 +22,7 @@ def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None, like: Sou
             F.normalize(setup.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test)
         )
         top1[name] = accuracies_by_protocol(queries, known, setup.labels, setup.truth, setup.class_count)
-    return {**setup.describe(run, options.best), **knn_record(top1, len(gallery))}
+    return {**setup.describe(run, options), **knn_record(top1, len(gallery))}
 
 
 def knn_record(top1: dict[str, list[float]], gallery: int) -> Record:

@@ -27,7 +27,7 @@ def measure_linear(
     validation = validation_mask(setup.split.gallery, options.validation_fraction).to(setup.device)
     protocol, found = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
     return {
-        **setup.describe(run, options.best),
+        **setup.describe(run, options),
         "n_validation": int(validation.sum()),
         "chosen_by": RULE,
         **protocol,

@@ -21,6 +21,8 @@ class EvaluateOptions(Options):
     best: bool = option(False, decides_result=False)
     """Evaluate the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last weights. If the same
     test images chose them, the accuracy is optimistic. Both results are kept."""
+    teacher: bool = option(False, decides_result=False)
+    """Evaluate the teacher of dino or graphnnclr instead of the student, as the authors do. Both results are kept."""
     gallery: str | None = option(None)
     """Labelled images that vote, as a source. If not given: the images of the workspace."""
     test: str | None = option(None)
@@ -41,6 +43,17 @@ class EvaluateOptions(Options):
     workers: int = option(0, ge=0, panel="processes", decides_result=False)
     """Threads that decode images. 0: one per core, at most 8."""
 
+    @property
+    def weights(self) -> Literal["last", "best", "teacher"]:
+        """Which weights of the run are evaluated."""
+        return "teacher" if self.teacher else "best" if self.best else "last"
+
+    @model_validator(mode="after")
+    def _choose_one(self) -> Self:
+        if self.best and self.teacher:
+            raise ValueError("--best and --teacher name two networks. Give one of them")
+        return self
+
     @model_validator(mode="after")
     def _refuse_what_refined_has_not(self) -> Self:
         if self.refined and (foreign := sorted(self.model_fields_set - WITH_REFINED)):
@@ -58,6 +71,17 @@ class KnnOptions(EvaluateOptions):
     Images need labels: class folders, or a --gallery that has them. The result compares the trained backbone with random weights,
     for k = 200 and k = 20. Test images choose no setting.
     """
+
+    layer: Literal["backbone", "projector"] = option("backbone", decides_result="if changed")
+    """Features that vote: those of the backbone, or the output of the projector on top of it, as in MoCo's CIFAR demo."""
+
+    @model_validator(mode="after")
+    def _take_the_students_projector(self) -> Self:
+        if self.layer == "projector" and self.weights != "last":
+            raise ValueError(
+                f"--layer projector has no meaning with --{self.weights}: a run keeps its last projector alone"
+            )
+        return self
 
 
 class LinearOptions(EvaluateOptions):

@@ -15,7 +15,7 @@ from miner.evaluate.options import AUGMENTED_ONLY, EvaluateOptions, KnnOptions, 
 
 
 def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn.json.
+    """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn[-projector].json.
 
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
@@ -26,7 +26,8 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
 
         return measure_knn(options, run, inputs, like)
 
-    record, fresh, path = _evaluated("knn", options, workspace, force, {"batch_size"}, measure)
+    name = "knn" if options.layer == "backbone" else "knn-projector"
+    record, fresh, path = _evaluated(name, options, workspace, force, {"batch_size"}, measure)
     return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record), path=path)
 
 
@@ -110,7 +111,7 @@ def _evaluated(
         },
         "workspace_images": inputs.fingerprint if inputs is not None else None,
     }
-    path = run / "eval" / f"{name}{'-best' if options.best else ''}.json"
+    path = run / "eval" / f"{name}{'' if options.weights == 'last' else f'-{options.weights}'}.json"
     if (record := finished_file(path, request, force)) is not None:
         return record, False, path
     return write_signed(path, {"request": request, **measure(run, inputs, like)}), True, path
@@ -141,6 +142,8 @@ def _context_lines(name: str, record: Record) -> list[str]:
     lines = [f"{name}: majority class {record['majority']:.1f} %; run {record['run']}, {record['classes']} classes"]
     if record["weights"] == "best":
         lines.append(f"{name}: these are the weights with the best online kNN, an optimistic choice")
+    if record["weights"] == "teacher":
+        lines.append(f"{name}: these are the weights of the teacher")
     if record["queries_seen_unlabelled"]:
         lines.append(f"{name}: the test images were held out by key and were among the unlabelled training images")
     return lines

@@ -1,21 +1,26 @@
 """What every evaluation of a run needs: two backbones and labelled images."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledSplit, split_labelled
-from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE
-from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, starting_backbone
+from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
+from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, load_projector, starting_backbone
 from miner.engine import Record
+from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 from miner.learning.features import pooled_features
 from miner.learning.nearest import accuracy_percent
+from miner.learning.randomness import seeded
 from miner.machine.device import resolve_device
+
+_FILES = {"last": BACKBONE_FILE, "best": BEST_FILE, "teacher": TEACHER_FILE}
+_LAYERS = {"backbone": "backbone, pooled", "projector": "projector, output"}
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class EvaluationSetup:
         backbones: "trained" and "random", the weights that the run started from; in eval mode, on `device`.
         split: gallery and test images.
         labels, truth: classes of gallery and test images, int64, on `device`.
+        layer: where the features come from, in words.
         device: where to compute.
     """
 
@@ -33,6 +39,7 @@ class EvaluationSetup:
     split: LabelledSplit
     labels: Tensor
     truth: Tensor
+    layer: str
     device: torch.device
 
     @property
@@ -61,22 +68,27 @@ class EvaluationSetup:
             title=f"encode, {name}",
         )
 
-    def describe(self, run: Path, best: bool) -> Record:
+    def describe(self, run: Path, options: EvaluateOptions) -> Record:
         """The settings that all evaluations of a run share, and the accuracy of always naming the most frequent class."""
         majority = torch.bincount(self.labels).argmax()
         return {
             "run": run.name,
-            "weights": "best" if best else "last",
+            "weights": options.weights,
             "random_weights": "those the run started from",
             "mean": list(self.trained.mean),
             "std": list(self.trained.std),
             **self.split.describe(self.trained.image_size),
+            "layer": self.layer,
             "majority": accuracy_percent(majority.expand_as(self.truth), self.truth),
         }
 
 
 def open_setup(
-    options: EvaluateOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None
+    options: EvaluateOptions,
+    run: Path,
+    inputs: Inputs | None,
+    like: SourceRecord | None = None,
+    layer: str = "backbone",
 ) -> EvaluationSetup:
     """Load the weights and find the labelled images.
 
@@ -84,14 +96,14 @@ def open_setup(
         run: folder of a finished run.
         inputs: the workspace's own images; needed without `options.gallery`.
         like: the source of the workspace, whose columns are chosen in other Parquet files too.
+        layer: backbone or projector.
     Raises:
         MinerError: the weights are not there, or there are no labels.
     """
     device = resolve_device(options.device)
-    backbones = {
-        "trained": load_backbone(run, BEST_FILE if options.best else BACKBONE_FILE),
-        "random": starting_backbone(run),
-    }
+    backbones = {"trained": load_backbone(run, _FILES[options.weights]), "random": starting_backbone(run)}
+    if layer == "projector":
+        backbones = _with_projectors(backbones, run)
     for backbone in backbones.values():
         backbone.module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     split = split_labelled(
@@ -104,4 +116,19 @@ def open_setup(
         like=like,
     )
     labels, truth = (side.labels().to(device) for side in (split.gallery, split.test))
-    return EvaluationSetup(backbones, split, labels, truth, device)
+    return EvaluationSetup(backbones, split, labels, truth, _LAYERS[layer], device)
+
+
+def _with_projectors(backbones: dict[str, TrainedBackbone], run: Path) -> dict[str, TrainedBackbone]:
+    """Each backbone under the run's projector; under one with random weights, of the run's seed, if the backbone has such."""
+    made = {}
+    for name, backbone in backbones.items():
+        if (projector := load_projector(run)) is None:
+            raise MinerError(f"The run {run.name} kept no projector. Evaluate --layer backbone.")
+        if name == "random":
+            with seeded(backbone.config["seed"], "head"):
+                for layer in projector:
+                    if isinstance(layer, nn.Linear | nn.BatchNorm1d):
+                        layer.reset_parameters()
+        made[name] = replace(backbone, module=nn.Sequential(backbone.module, projector).eval().requires_grad_(False))
+    return made

@@ -5,13 +5,18 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
+from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.run import knn
+from miner.evaluate.setup import open_setup
 from miner.images.canvases import load_canvases
+from miner.learning.networks.backbones import build_backbone
+from miner.train.methods.moco import MoCo
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
@@ -67,6 +72,27 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
     most = min(set(labels), key=lambda label: (-labels.count(label), label))
     expected = 100 * sum(entries[row].label == most for row in test) / len(test)
     assert record["majority"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_output_of_the_projector_is_judged_beside_the_backbone(workspace: Workspace) -> None:
+    run, record = workspace.run("moco"), knn(KnnOptions(device="cpu", layer="projector"), workspace).record
+    assert record["layer"] == "projector, output" and (run / "eval/knn-projector.json").exists()
+    inputs = find_inputs(workspace, with_pairs=False)
+    setup = open_setup(KnnOptions(device="cpu"), run, inputs, layer="projector")
+    pixels, head = setup.pixels(1)[0], load_file(run / "projector.safetensors")
+    hidden = torch.relu(
+        open_setup(KnnOptions(device="cpu"), run, inputs).pooled("trained", pixels, 64) @ head["0.weight"].T
+        + head["0.bias"]
+    )
+    expected = hidden @ head["2.weight"].T + head["2.bias"]
+    assert expected.shape[1] == TINY_RUN["dim"]
+    torch.testing.assert_close(setup.pooled("trained", pixels, 64), expected, atol=1e-5, rtol=1e-4)
+    # The random network is the one that the run started from, head and all.
+    backbone, width = build_backbone(setup.trained.config)
+    start = MoCo(backbone, width, dim=16, queue_size=32, momentum=0.9, temperature=0.1, symmetric=False, seed=0)
+    torch.testing.assert_close(setup.backbones["random"].module[1].state_dict(), dict(start.head.state_dict()))
+    with pytest.raises(UsageError, match="--layer projector has no meaning with --best"):
+        KnnOptions.parse({"layer": "projector", "best": True})
 
 
 def test_the_same_request_returns_at_once_without_torch(workspace: Workspace) -> None:

@@ -9,11 +9,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.manifest import BACKBONE_FILE, GRAPH_FILES, TEACHER_FILE
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.errors import MinerError, UsageError
+from miner.evaluate.options import KnnOptions, LinearOptions
+from miner.evaluate.run import knn, linear
+from miner.evaluate.setup import open_setup
 from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
@@ -101,10 +105,31 @@ def test_teacher_and_student_encode_side_by_side(workspace: Workspace) -> None:
     assert all(torch.equal(value, state[f"teacher.0.{name}"]) for name, value in teacher.items())
 
 
+def test_the_teacher_is_judged_beside_the_student(workspace: Workspace) -> None:
+    student, teacher = (knn(KnnOptions(device="cpu", teacher=teacher), workspace) for teacher in (False, True))
+    assert (student.record["weights"], teacher.record["weights"]) == ("last", "teacher")
+    for options, file, record in (
+        (KnnOptions(device="cpu"), BACKBONE_FILE, student.record),
+        (KnnOptions(device="cpu", teacher=True), TEACHER_FILE, teacher.record),
+    ):
+        setup = open_setup(options, workspace.run("graphnnclr"), find_inputs(workspace, with_pairs=False))
+        expected = load_backbone(workspace.run("graphnnclr"), file).module.state_dict()
+        assert all(torch.equal(value, expected[key]) for key, value in setup.trained.module.state_dict().items())
+        assert record["results"][0]["random"] == student.record["results"][0]["random"]
+    names = {path.name for path in (workspace.run("graphnnclr") / "eval").iterdir()}
+    assert names == {"knn.json", "knn-teacher.json"} and "weights of the teacher" in " ".join(teacher.lines)
+    fitted = linear(LinearOptions(device="cpu", teacher=True), workspace).record
+    assert fitted["weights"] == "teacher" and (workspace.run("graphnnclr") / "eval/linear-teacher.json").exists()
+    with pytest.raises(UsageError, match="--best and --teacher name two networks"):
+        KnnOptions.parse({"best": True, "teacher": True})
+
+
 def test_only_such_a_run_has_a_teacher(workspace: Workspace, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no run of graphnnclr"):
         load_encoder("efficientnet_lite0", torch.device("cpu"), layer="streams")
     control = write_shards(tmp_path, images=24, pairs=8)
     train(TrainOptions(**{**TINY_RUN, "epochs": 1}), control)
-    with pytest.raises(MinerError, match="kept no teacher: only --method graphnnclr does"):
+    with pytest.raises(MinerError, match="kept no teacher"):
+        knn(KnnOptions(device="cpu", teacher=True), control)
+    with pytest.raises(MinerError, match="kept no teacher: only --method dino and graphnnclr do"):
         load_encoder(f"run:{control.run('moco')}", torch.device("cpu"), layer="streams")

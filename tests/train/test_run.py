@@ -10,7 +10,7 @@ import torchvision
 import yaml
 from safetensors.torch import load_file
 
-from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.runs.manifest import BACKBONE_FILE, TEACHER_FILE, RunManifest
 from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
 from miner.engine.digest import file_record
@@ -195,6 +195,12 @@ def test_every_method_trains_from_the_same_shards(
     assert record["method"] == method and record["final_rankme"] > 1 and 0 <= record["final_spread"] < 1.5
     config = yaml.safe_load((run / "config.yaml").read_text())
     assert {name for name in METHOD_OPTIONS if name in config} == set(METHOD_DEFAULTS[method].settings)
+    if method in ("dino", "graphnnclr"):
+        start = starting_backbone(run).module.conv1.weight
+        teacher, student = (
+            (load_backbone(run, name).module.conv1.weight - start).norm() for name in (TEACHER_FILE, BACKBONE_FILE)
+        )
+        assert 0 < teacher < 0.2 * student  # it follows, slowly
     images = torch.rand(2, 3, 32, 32)
     assert not torch.allclose(load_backbone(run).module(images), starting_backbone(run).module(images))
     assert "RankMe" in " ".join(result.lines) and ("accuracy" in " ".join(result.lines)) == (

@@ -8,12 +8,13 @@ from typing import Any
 
 import yaml
 from safetensors.torch import load
-from torch import Tensor, nn
+from torch import nn
 
 from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE, RunManifest
 from miner.engine import Record, write_json
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
+from miner.learning.networks.heads import mlp_head
 from miner.learning.networks.weights import save_weights
 
 _STEMS: dict[str, dict[str, Any]] = {
@@ -28,7 +29,7 @@ _STEMS: dict[str, dict[str, Any]] = {
 }
 _WHY_MISSING = {
     BEST_FILE: "best weights: it was trained without --knn-epochs",
-    TEACHER_FILE: "teacher: only --method graphnnclr does",
+    TEACHER_FILE: "teacher: only --method dino and graphnnclr do, and older runs of dino did not",
 }
 _ACTIVATIONS = {"ReLU": nn.ReLU, "GELU": nn.GELU}
 
@@ -56,8 +57,8 @@ def save_projector(path: Path, projector: nn.Sequential) -> None:
     save_weights(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
 
 
-def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | None:
-    """The layers of the projector of a finished run, and its activation; None if the method has none.
+def load_projector(run: Path) -> nn.Sequential | None:
+    """The projector of a finished run, in train mode; None if the method has none.
 
     Raises:
         MinerError: the run has not finished, or its projector is not the one it wrote.
@@ -69,7 +70,7 @@ def read_projector(run: Path) -> tuple[dict[str, Tensor], type[nn.Module]] | Non
     content = path.read_bytes()
     (header_bytes,) = struct.unpack("<Q", content[:8])
     activation = _ACTIVATIONS[json.loads(content[8 : 8 + header_bytes])["__metadata__"]["activation"]]
-    return load(content), activation
+    return mlp_head(load(content), f"The projector of {run}", activation)
 
 
 def save_description(path: Path, config: Record) -> None:

@@ -7,9 +7,10 @@ from torch import nn
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
-from miner.embed.encoders.resnets import headless_resnet, mlp_head, which_resnet
+from miner.embed.encoders.resnets import headless_resnet, which_resnet
 from miner.errors import MinerError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from miner.learning.networks.heads import mlp_head
 from miner.learning.networks.weights import State, fit_state, load_state
 
 # Names of the query encoder in v1 and v2, and in v3.

@@ -13,10 +13,11 @@ from torch import nn
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
-from miner.embed.encoders.resnets import headless_resnet, mlp_head
+from miner.embed.encoders.resnets import headless_resnet
 from miner.engine import committed
 from miner.errors import MinerError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
+from miner.learning.networks.heads import mlp_head
 from miner.learning.networks.weights import fetching, fit_state, load_state
 
 

@@ -13,7 +13,6 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import BEST_OF_A_RUN
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
-from miner.embed.encoders.resnets import mlp_head
 from miner.embed.encoders.timm_zoo import choose_timm_pool
 from miner.engine import Record
 from miner.errors import MinerError
@@ -78,14 +77,14 @@ def _choose_pool(backbone: nn.Module, config: Record, request: EncoderRequest) -
 
 
 def _head(request: EncoderRequest) -> nn.Module:
-    from miner.artifacts.runs.networks import read_projector
+    from miner.artifacts.runs.networks import load_projector
 
     assert request.path is not None
-    found = read_projector(request.path)
-    if found is None:
+    head = load_projector(request.path)
+    if head is None:
         request.refuse_projector("its run kept none")
-    assert found is not None
-    return mlp_head(found[0], f"The projector of {request.path}", found[1])
+    assert head is not None
+    return head
 
 
 def _labels_seen(run: Path) -> str:

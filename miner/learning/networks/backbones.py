@@ -23,10 +23,12 @@ def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Modul
     name, seed = config["backbone"], config["seed"]
     if "patch_size" in config:
         return build_vit(name, config["image_size"], config["patch_size"], seed, config.get("drop_path", 0.0))
-    return build_resnet(name, config["stem"], seed, splits)
+    return build_resnet(name, config["stem"], seed, splits, config.get("zero_init_residual", False))
 
 
-def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.Module, int]:
+def build_resnet(
+    name: str, stem: str, seed: int, splits: int = 1, zero_init_residual: bool = False
+) -> tuple[nn.Module, int]:
     """A residual network (He et al. 2016) with random weights that depend on `seed` alone.
 
     Its state dict is that of `torchvision.models.<name>(weights=None)` with `fc = Identity()`. The cifar stem
@@ -36,6 +38,7 @@ def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.M
         name: resnet18, resnet34 or resnet50.
         stem: cifar or imagenet.
         splits: parts of the batch that are normalised apart during training.
+        zero_init_residual: whether each residual branch starts at zero (Goyal et al. 2017, arXiv 1706.02677, section 5.1).
     Returns:
         The network, (batch, 3, height, width) -> pooled features (batch, width), and that width.
     """
@@ -43,7 +46,9 @@ def build_resnet(name: str, stem: str, seed: int, splits: int = 1) -> tuple[nn.M
 
     norm = partial(SplitBatchNorm2d, splits=splits) if splits > 1 else nn.BatchNorm2d
     with seeded(seed, "backbone"):
-        network: Any = getattr(torchvision.models, name)(weights=None, norm_layer=norm)
+        network: Any = getattr(torchvision.models, name)(
+            weights=None, norm_layer=norm, zero_init_residual=zero_init_residual
+        )
         if stem == "cifar":
             network.conv1 = nn.Conv2d(3, 64, kernel_size=3, stride=1, padding=1, bias=False)
             nn.init.kaiming_normal_(network.conv1.weight, mode="fan_out", nonlinearity="relu")

@@ -133,16 +133,18 @@ def evaluation_settings(runs: Iterable[Run]) -> dict[str, str]:
 def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
     """Protocol, accuracy of the trained weights, accuracy of the initial random weights."""
     results = record.get("results")
-    best = ", best weights" if record.get("weights") == "best" else ""
+    weights = record.get("weights", "last")
+    what = "" if weights == "last" else f", {weights} weights"
+    what += ", projector" if str(record.get("layer")).startswith("projector") else ""
     if isinstance(results, list):  # of kNN: a list by k and temperature
         for result in results:
             if isinstance(result, dict):
                 parts = [("k", result.get("k")), ("T", result.get("temperature"))]
                 protocol = ", ".join(f"{name} = {value}" for name, value in parts if value is not None)
-                yield protocol + best, result.get("trained"), result.get("random")
+                yield protocol + what, result.get("trained"), result.get("random")
     elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier: a record by weights
         trained, random = (results.get(name, {}).get("test") for name in ("trained", "random"))
-        yield f"linear, {record['protocol']}{best}", trained, random
+        yield f"linear, {record['protocol']}{what}", trained, random
 
 
 def _accuracy(value: Any) -> str:

@@ -25,7 +25,7 @@ class BYOL(Method):
     target grows to 1 along half a cosine.
 
     Args:
-        hidden_dim, dim: widths of the projector.
+        hidden_dim, dim, projector_layers: widths and layers of the projector.
         predictor_dim: width of the hidden layer of the predictor.
         momentum: the momentum of the target in the first step.
         loss_scale: factor of the loss.
@@ -43,10 +43,11 @@ class BYOL(Method):
         steps: int,
         seed: int,
         loss_scale: float = 1.0,
+        projector_layers: int = 2,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            self.head = mlp(width, hidden_dim, dim)
+            self.head = mlp(width, *[hidden_dim] * (projector_layers - 1), dim)
             self.predictor = mlp(dim, predictor_dim, dim)
         self.target = slow_copy(nn.Sequential(self.backbone, self.head))
         self.momentum, self.steps, self.loss_scale = momentum, steps, loss_scale

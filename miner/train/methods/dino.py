@@ -1,11 +1,16 @@
 """DINO: a student learns the prototypes that a momentum teacher assigns to the other view."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from miner.artifacts.runs.manifest import TEACHER_FILE
 from miner.learning.networks.heads import mlp
 from miner.learning.networks.momentum import growing_momentum, move_towards, slow_copy
+from miner.learning.networks.weights import save_weights
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.precision import full_precision
 from miner.learning.randomness import seeded
@@ -25,9 +30,9 @@ class DINO(Method):
 
     As in the authors' code, images of one size pass through the backbone as one batch, and all features through the head as one.
     Prototypes have length 1. The teacher sees views of full size only. The teacher averages parameters only: its normalisation
-    stays in train mode and has its own statistics. The momentum of the teacher grows to 1 along half a cosine. The head has no
-    normalisation if the backbone has none. The run keeps the student: both end at the same weights, and in short runs the student
-    is ahead.
+    stays in train mode and has its own statistics. The momentum of the teacher grows to 1 along half a cosine. The run
+    keeps the student as its backbone, and the teacher beside it: both end at the same weights, in short runs the student is ahead,
+    and published numbers are the teacher's.
 
     Args:
         hidden_dim: the width of the two hidden layers of the head.
@@ -38,6 +43,7 @@ class DINO(Method):
         teacher_warmup_epochs: epochs until the teacher has reached `teacher_temperature`; 0 keeps it constant.
         frozen_epochs: first epochs in which the prototypes do not learn.
         momentum: the momentum of the teacher in the first step.
+        projector_norm: whether the head has batch normalisation; if not given, it has one if the backbone has one.
     """
 
     centre: Tensor
@@ -58,14 +64,16 @@ class DINO(Method):
         steps: int,
         steps_per_epoch: int,
         seed: int,
+        projector_norm: bool | None = None,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            normalised = any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
+            if projector_norm is None:
+                projector_norm = any(isinstance(module, nn.BatchNorm2d) for module in backbone.modules())
             self.bottleneck = mlp(
-                width, hidden_dim, hidden_dim, BOTTLENECK_DIM, activation=nn.GELU, normalised=normalised
+                width, hidden_dim, hidden_dim, BOTTLENECK_DIM, activation=nn.GELU, normalised=projector_norm
             )
-            if not normalised:
+            if not projector_norm:
                 self.bottleneck.apply(_start_small)
             self.prototypes = nn.Linear(BOTTLENECK_DIM, dim, bias=False)
         self.teacher = slow_copy(nn.Sequential(self.backbone, self.bottleneck))
@@ -123,6 +131,11 @@ class DINO(Method):
     def projector(self) -> nn.Sequential:
         """The head without its prototypes."""
         return self.bottleneck
+
+    def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
+        """The backbone of the teacher."""
+        save_weights(folder / TEACHER_FILE, self.teacher[0])
+        return [folder / TEACHER_FILE]
 
     def _move_teacher(self, step: int) -> None:
         momentum = growing_momentum(self.momentum, step, self.steps)

@@ -7,8 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from miner.artifacts.runs.manifest import STREAMS, TEACHER_FILE
-from miner.learning.networks.weights import save_weights
+from miner.artifacts.runs.manifest import STREAMS
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.unit_rows import l2_normalise
 from miner.train.data.batch import Batch
@@ -121,6 +120,5 @@ class GraphNNCLR(DINO):
 
     def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
         """The backbone of the teacher, and the graphs and features of both streams."""
-        save_weights(folder / TEACHER_FILE, self.teacher[0])
         banks = dict(zip(STREAMS, (self.teacher_bank, self.student_bank), strict=True))
-        return [folder / TEACHER_FILE, *save_graphs(folder, keys, banks, self.graph_edges)]
+        return [*super().save(folder, keys), *save_graphs(folder, keys, banks, self.graph_edges)]

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from miner.learning.networks.heads import mlp
 from miner.learning.networks.momentum import move_towards, slow_copy
 from miner.learning.parallel.collectives import gather_rows, rows_of_this_process
 from miner.learning.randomness import seeded
@@ -27,6 +28,8 @@ class MoCo(Method):
 
     Args:
         dim: width of the projection.
+        hidden_dim, projector_layers: width (that of the features, if not given) and number of the layers of the projector. The
+            authors' CIFAR demo has one layer.
         queue_size: negatives; a multiple of the keys per step.
         momentum: m in key <- m key + (1 - m) query.
         symmetric: whether both views are queries.
@@ -47,10 +50,12 @@ class MoCo(Method):
         temperature: float,
         symmetric: bool,
         seed: int,
+        hidden_dim: int | None = None,
+        projector_layers: int = 2,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            self.head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, dim))
+            self.head = mlp(width, *[hidden_dim or width] * (projector_layers - 1), dim, normalised=False)
         self.key_encoder = slow_copy(nn.Sequential(self.backbone, self.head))
         self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
         self._keys_of_step, self._rows_of_step = StepRows(), StepRows()

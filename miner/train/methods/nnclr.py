@@ -20,10 +20,10 @@ class NNCLR(Method):
 
     The projections of the first views enter the support set after the neighbours of both views have been looked up. So no view is
     its own neighbour. Deviations: the support set starts empty instead of with random vectors, and in the first step a view takes
-    the place of its neighbour. The projector has two layers, as usual for small images, where the authors use three.
+    the place of its neighbour. The authors' projector has three layers; two are usual for small images.
 
     Args:
-        hidden_dim, dim: widths of the projector.
+        hidden_dim, dim, projector_layers: widths and layers of the projector.
         predictor_dim: width of the hidden layer of the predictor.
         queue_size: the size of the support set. It must be far below the number of images: otherwise it holds all of them.
     """
@@ -42,10 +42,11 @@ class NNCLR(Method):
         queue_size: int,
         temperature: float,
         seed: int,
+        projector_layers: int = 2,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
+            self.head = mlp(width, *[hidden_dim] * (projector_layers - 1), dim, last=nn.BatchNorm1d(dim), bias=False)
             self.predictor = mlp(dim, predictor_dim, dim)
         self.temperature = temperature
         self._supports_of_step = StepRows()

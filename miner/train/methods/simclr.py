@@ -21,15 +21,27 @@ class SimCLR(Method):
     The projector also normalises its output, as the authors' code does.
 
     Args:
-        hidden_dim, dim: widths of the projector.
+        hidden_dim, dim, projector_layers: widths and layers of the projector.
+        projector_norm: whether the projector has batch normalisation, inside and on its output; that of solo-learn has none.
     """
 
     def __init__(
-        self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, temperature: float, seed: int
+        self,
+        backbone: nn.Module,
+        width: int,
+        *,
+        hidden_dim: int,
+        dim: int,
+        temperature: float,
+        seed: int,
+        projector_layers: int = 2,
+        projector_norm: bool = True,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim), bias=False)
+            widths = width, *[hidden_dim] * (projector_layers - 1), dim
+            last = nn.BatchNorm1d(dim) if projector_norm else None
+            self.head = mlp(*widths, last=last, bias=not projector_norm, normalised=projector_norm)
         self.temperature = temperature
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

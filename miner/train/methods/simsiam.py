@@ -14,20 +14,29 @@ from miner.train.methods.parts.partners import RowIndex, with_partners
 class SimSiam(Method):
     """Siamese networks with a stop-gradient (Chen & He 2021, arXiv 2011.10566, algorithm 1).
 
-    The projector has two layers, as the authors use on CIFAR-10 (section D), and ends in a normalisation without scale and offset.
-    The learning rate of the predictor does not decay (table 1).
+    The projector ends in a normalisation without scale and offset. The authors use two layers on CIFAR-10 (section D). The
+    learning rate of the predictor does not decay (table 1).
 
     Args:
-        hidden_dim, dim: widths of the projector.
+        hidden_dim, dim, projector_layers: widths and layers of the projector.
         predictor_dim: width of the hidden layer of the predictor, a narrow one.
     """
 
     def __init__(
-        self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, predictor_dim: int, seed: int
+        self,
+        backbone: nn.Module,
+        width: int,
+        *,
+        hidden_dim: int,
+        dim: int,
+        predictor_dim: int,
+        seed: int,
+        projector_layers: int = 2,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            self.head = mlp(width, hidden_dim, dim, last=nn.BatchNorm1d(dim, affine=False), bias=False)
+            widths = width, *[hidden_dim] * (projector_layers - 1), dim
+            self.head = mlp(*widths, last=nn.BatchNorm1d(dim, affine=False), bias=False)
             self.predictor = mlp(dim, predictor_dim, dim)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:

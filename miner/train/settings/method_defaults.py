@@ -55,6 +55,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss rises at first, while the queue fills, and stays near ln(queue size) for a while",
         split_norm=True,
         contrastive=True,
+        optional=("projector_layers", "hidden_dim"),
     ),
     "simclr": MethodDefaults(
         "contrasts views with the other images of the batch",
@@ -62,12 +63,14 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         settings={"dim": 128, "hidden_dim": 512, "temperature": 0.2},
         expect="the loss starts near ln(2 x batch) and falls; a larger batch holds more negatives",
         contrastive=True,
+        optional=("projector_layers", "projector_norm"),
     ),
     "simsiam": MethodDefaults(
         "predicts the other view, without negatives",
         lr=0.03,
         settings={"dim": 2048, "hidden_dim": 2048, "predictor_dim": 512},
         expect="the loss falls towards -1; at -1 with a spread near 0 the features have collapsed",
+        optional=("projector_layers",),
     ),
     "byol": MethodDefaults(
         "predicts the momentum encoder's projection of the other view",
@@ -76,7 +79,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
         augmentation="byol",
         plan_numbers=("steps",),
-        optional=("loss_scale",),
+        optional=("projector_layers", "loss_scale"),
     ),
     "vicreg": MethodDefaults(
         "views agree, dimensions vary and do not correlate",
@@ -84,6 +87,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         settings={"dim": 2048, "hidden_dim": 2048},
         expect="the loss starts near 25 and falls; a variance term near 1 means collapse",
         augmentation="byol",
+        optional=("projector_layers",),
     ),
     "barlow": MethodDefaults(
         "the correlation of two views becomes the identity",
@@ -92,7 +96,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss, the paper's times the loss scale (if none is given, 1 / --dim), starts near --dim times it and falls",
         augmentation="byol",
         pairwise=False,
-        optional=("loss_scale",),
+        optional=("projector_layers", "loss_scale"),
         with_lars={"loss_scale": 1.0},
     ),
     "dino": MethodDefaults(
@@ -111,6 +115,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
         augmentation="byol",
         plan_numbers=("steps", "steps_per_epoch"),
+        optional=("projector_norm",),
     ),
     "nnclr": MethodDefaults(
         "predicts the nearest neighbour of the other view among earlier ones",
@@ -118,6 +123,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         settings={"dim": 256, "hidden_dim": 2048, "predictor_dim": 4096, "queue_size": 4096, "temperature": 0.2},
         expect="the loss starts near ln(batch), rises once neighbours come from the queue, and falls",
         contrastive=True,
+        optional=("projector_layers",),
     ),
 }
 
@@ -150,5 +156,6 @@ def defaults_of(option: str) -> str:
     """The defaults of an option for the help, such as "0.1 for moco, dino; 0.2 for simclr"."""
     by_value: dict[Setting, list[str]] = {}
     for method in methods_with(option):
-        by_value.setdefault(METHOD_DEFAULTS[method].options[option], []).append(method)
+        if (default := METHOD_DEFAULTS[method].options.get(option)) is not None:
+            by_value.setdefault(default, []).append(method)
     return "; ".join(f"{value:g} for {', '.join(names)}" for value, names in by_value.items())

@@ -39,7 +39,18 @@ _CONFIG_KEYS = (
     ),
     *("dim", "optimizer", "warmup_steps", "decay_on", "final_weight_decay", "trust_coefficient", "trust_clip"),
     *("clip_norm", "accumulate", "augmentation", "least_area", "local_crops", "local_size", "partners", "pair_weight"),
-    *("mask_known_positives", "patch_size", "drop_path", "hidden_dim", "predictor_dim", "queue_size", "momentum"),
+    *(
+        "mask_known_positives",
+        "patch_size",
+        "drop_path",
+        "zero_init_residual",
+        "hidden_dim",
+        "projector_layers",
+        "projector_norm",
+        "predictor_dim",
+        "queue_size",
+        "momentum",
+    ),
     *("temperature", "teacher_temperature", "teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"),
     *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior"),
 )
@@ -113,6 +124,8 @@ class RunPlan:
         options = self.options.plain()
         if not self.options.is_vit:
             del options["drop_path"]
+        if not self.options.zero_init_residual:
+            del options["zero_init_residual"]
         if self.options.optimizer != "lars":
             del options["trust_clip"]
         own = {field.name: getattr(self, field.name) for field in fields(self)}

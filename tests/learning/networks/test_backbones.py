@@ -45,6 +45,14 @@ def test_weights_depend_on_the_seed_alone() -> None:
     assert not torch.equal(weights(1), first)
 
 
+@pytest.mark.parametrize(("name", "last"), [("resnet18", "bn2"), ("resnet50", "bn3")])
+def test_residual_branches_start_at_zero_if_asked(name: str, last: str) -> None:
+    usual, zero = (build_resnet(name, "imagenet", 0, zero_init_residual=zero)[0].state_dict() for zero in (False, True))
+    changed = {key for key in usual if not torch.equal(usual[key], zero[key])}
+    assert changed == {key for key in usual if key.startswith("layer") and key.endswith(f".{last}.weight")}
+    assert not any(zero[key].any() for key in changed)
+
+
 def test_every_normalisation_is_split() -> None:
     backbone, _ = build_resnet("resnet18", "imagenet", 0, splits=4)
     norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]

@@ -10,16 +10,18 @@ from miner.train.methods.base import Method
 
 
 class TwoEmbeddings(Method):
-    """A backbone and a projector of two layers, whose last has no offset. The authors use three layers of 8,192 on ImageNet.
+    """A backbone and a projector whose last layer has no offset. The authors use three layers of 8,192 on ImageNet.
 
     Args:
-        hidden_dim, dim: widths of the projector.
+        hidden_dim, dim, projector_layers: widths and layers of the projector.
     """
 
-    def __init__(self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, seed: int) -> None:
+    def __init__(
+        self, backbone: nn.Module, width: int, *, hidden_dim: int, dim: int, seed: int, projector_layers: int = 2
+    ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
-            self.head = mlp(width, hidden_dim, dim, bias=False)
+            self.head = mlp(width, *[hidden_dim] * (projector_layers - 1), dim, bias=False)
 
     def embeddings(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Embeddings of the first and the second views of all processes, (batch, dim) and (batch + partners, dim)."""

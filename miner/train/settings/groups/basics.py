@@ -36,6 +36,8 @@ class BasicOptions(Options):
     px, 16 at 224 px). Half the side makes four times the tokens and more than four times the work."""
     drop_path: float = option(0.0, ge=0, lt=1, panel="expert")
     """Stochastic depth of a ViT: the share of images that skip the last block. DINO uses 0.1."""
+    zero_init_residual: bool = option(False, panel="expert", decides_result="if changed")
+    """Residual branches of a ResNet start at zero, as the authors of SimSiam, VICReg and Barlow Twins have them on ImageNet."""
     image_size: int | None = option(None, ge=16)
     """Side of a training view in pixels. If not given: the one of 32, 64, 96, 128 and 224 that is nearest to the
     typical short side of the images."""
@@ -70,4 +72,6 @@ class BasicOptions(Options):
             raise ValueError(f"--stem belongs to ResNets; {self.backbone} takes --patch-size")
         if not self.is_vit and (self.patch_size is not None or self.drop_path):
             raise ValueError(f"--patch-size and --drop-path belong to ViTs; {self.backbone} takes --stem")
+        if self.is_vit and self.zero_init_residual:
+            raise ValueError(f"--zero-init-residual belongs to ResNets; {self.backbone} has no such branches")
         return self

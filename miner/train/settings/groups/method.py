@@ -22,7 +22,12 @@ class MethodOptions(BasicOptions):
     dim: int = _by_method("dim", METHOD_DEFAULTS["moco"].settings["dim"], ge=2)
     """Width of the projection. For dino it is the number of prototypes."""
     hidden_dim: int | None = _by_method("hidden_dim", ge=2)
-    """Width of the hidden layers of the projector. moco takes the width of the backbone."""
+    """Width of the hidden layers of the projector; moco takes the width of the backbone if none is given."""
+    projector_layers: int | None = option(None, ge=1, le=3, shown_default="2")
+    """Layers of the projector, for all methods but dino and graphnnclr, which have three."""
+    projector_norm: bool | None = option(None, panel="expert")
+    """simclr, dino, graphnnclr: batch normalisation in the projector. If not given: simclr has it; dino and graphnnclr have it
+    with a ResNet. --no-projector-norm leaves it out, as the code of solo-learn and DINO does."""
     predictor_dim: int | None = _by_method("predictor_dim", ge=2)
     """Width of the hidden layer of the predictor."""
     queue_size: int | None = _by_method("queue_size", ge=1)
