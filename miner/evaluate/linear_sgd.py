@@ -14,8 +14,8 @@ from miner.engine import Progress, Record
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup
 from miner.images.augment.crop import crop_and_resize, crop_boxes, draw_crops
-from miner.images.canvases import to_device
 from miner.images.normalise import normalise
+from miner.images.ragged import Pixels, device_of_rows, shapes_of, to_device
 from miner.learning.logistic import Candidate, best_candidate
 from miner.learning.nearest import accuracy_percent
 from miner.learning.randomness import generator_for
@@ -44,12 +44,15 @@ def measure_sgd(
     chosen = [entry for entry, held_out in zip(gallery.entries, validation.tolist(), strict=True) if held_out]
     side = setup.trained.image_size
     plain = [images.pixels(side, options.workers) for images in (replace(gallery, entries=chosen), test)]
-    canvases = to_device(gallery.pixels(int(setup.trained.config["canvas"]), options.workers), setup.device)
+    config = setup.trained.config
+    # Runs of earlier versions name it otherwise.
+    bound = int(config["short_side"] if "short_side" in config else config["canvas"])
+    images = to_device(gallery.whole(bound, options.workers), setup.device)
     found = {}
     for name, backbone in setup.backbones.items():
         held_out, queries = (setup.pooled(name, pixels, options.batch_size) for pixels in plain)
-        crops = CropFeatures(backbone, canvases, options.seed, setup.device)
-        with Progress(f"linear, {name}", total=options.epochs * len(canvases), item="images") as progress:
+        crops = CropFeatures(backbone, images, options.seed, setup.device)
+        with Progress(f"linear, {name}", total=options.epochs * len(images), item="images") as progress:
             grid = train_grid(options, crops, setup.labels, validation, queries.shape[1], setup.class_count, progress)
         accuracies = [_accuracy(layer, held_out, setup.labels[validation]) for layer in grid.choosing]
         candidates = [Candidate(lr, accuracy) for lr, accuracy in zip(LRS, accuracies, strict=True)]
@@ -60,7 +63,8 @@ def measure_sgd(
         "classifier": f"linear layer by SGD: momentum {MOMENTUM}, no weight decay, {options.epochs} epochs, batch "
         f"{options.batch_size}, {options.schedule} schedule from lr x batch / {LR_BATCH}; for each lr one without the validation "
         "images, to choose by, and one on all training images, to report",
-        "train_crops": f"random resized crops of {AREA[0]:.0%} to {AREA[1]:.0%} of the area, half of them flipped",
+        "train_crops": f"random resized crops of {AREA[0]:.0%} to {AREA[1]:.0%} of the area of the whole image, half "
+        "of them flipped",
         "norm": "none",
         "setting": "lr",
     }
@@ -70,18 +74,16 @@ def measure_sgd(
 class CropFeatures:
     """Frozen features of random crops; every step has other crops."""
 
-    def __init__(self, backbone: TrainedBackbone, images: Tensor, seed: int, device: torch.device) -> None:
+    def __init__(self, backbone: TrainedBackbone, images: Pixels, seed: int, device: torch.device) -> None:
         self.backbone, self.images, self.seed, self.device = backbone, images, seed, device
 
     @torch.no_grad()
     def __call__(self, rows: Tensor, step: int) -> Tensor:
         """Features of the images in these rows: int64 (batch,) on the CPU -> float32 (batch, width)."""
         generator = generator_for(self.seed, "linear crops", step)
-        boxes = crop_boxes(draw_crops(len(rows), AREA, generator), torch.tensor([self.images.shape[2:]])).to(
-            self.device
-        )
+        pixels = self.images[rows.to(device_of_rows(self.images))].to(self.device, non_blocking=True)
+        boxes = crop_boxes(draw_crops(len(rows), AREA, generator), shapes_of(pixels)).to(self.device)
         flipped = (torch.rand(len(rows), generator=generator) < 0.5).to(self.device)
-        pixels = self.images[rows.to(self.images.device)].to(self.device, non_blocking=True)
         views = crop_and_resize(pixels, boxes, flipped, self.backbone.image_size).div_(255.0)
         features: Tensor = self.backbone.module(normalise(views, self.backbone.mean, self.backbone.std))
         return features.float()

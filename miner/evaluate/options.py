@@ -41,7 +41,7 @@ class EvaluateOptions(Options):
     device: str = option("auto", panel="processes", decides_result=False)
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps."""
     workers: int = option(0, ge=0, panel="processes", decides_result=False)
-    """Threads that decode images. 0: one per core, at most 8."""
+    """Threads that decode images. 0: one per core."""
 
     @property
     def weights(self) -> Literal["last", "best", "teacher"]:

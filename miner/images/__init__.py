@@ -1,1 +1,1 @@
-"""From encoded bytes to pixels: decoding, resizing, canvases for training, and augmentation."""
+"""From encoded bytes to pixels: decoding, resizing, whole images for training, and augmentation."""

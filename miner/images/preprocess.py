@@ -15,7 +15,7 @@ from miner.images.normalise import normalise
 from miner.images.resize import MAX_PIXELS, PixelSize, Window, columns_first, resize_window
 
 Triple = tuple[float, float, float]
-ResizeMode = Literal["center", "squash", "border", "square"]
+ResizeMode = Literal["center", "squash", "border", "square", "whole"]
 RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
     "bilinear": Image.Resampling.BILINEAR,
@@ -40,7 +40,8 @@ class Preprocess:
         mean, std: the mean and standard deviation of the channels, on the scale [0, 1].
         mode: which side is resized. `center`: the short side, as torchvision and timm do. `squash`: both sides, so that the shape
             changes. `border`: the long side; the rest is filled with the mean colour (both as timm's crop modes of these names).
-            `square`: the central square alone, as `miner train` does.
+            `square`: the central square alone, as `miner eval` does. `whole`: the short side if it is longer, and nothing is
+            cropped, so that each image keeps its shape, as in `miner train`.
     """
 
     resize: int
@@ -55,18 +56,26 @@ class Preprocess:
         return self.pixels_of(DecodedImage(image, image.size))
 
     def pixels_of(self, picture: DecodedImage, fast: bool = False) -> NDArray[np.uint8]:
-        """A decoded file as uint8 (crop, crop, 3); the geometry is that of the original, also if the file was decoded smaller.
+        """A decoded file as uint8 (crop, crop, 3), or (height, width, 3) for `whole`.
+
+        The geometry is that of the original, also if the file was decoded smaller.
 
         Args:
             fast: whether to resize by `fast_resize_window`, with nearly the same pixels.
         """
+        if self.mode == "whole":
+            size = self.resized(picture.size)
+            box = _source_box(picture, False, size, (0, 0, *size))
+            return np.asarray(picture.image.resize(size, RESAMPLING[self.interpolation], box=box))
         fill = tuple(round(255 * level) for level in self.mean) if self.mode == "border" else (0, 0, 0)
         return padded(self._cropped(picture, fast), self.crop, fill)
 
     def resized(self, size: PixelSize) -> PixelSize:
         """Width and height of an image of `size` after resizing and before the crop."""
         width, height = size
-        if self.mode == "center":
+        if self.mode == "whole" and min(size) <= self.resize:
+            return size
+        if self.mode in ("center", "whole"):
             return short_side_size(size, self.resize)
         if self.mode == "border":
             longest = max(size)

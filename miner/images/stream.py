@@ -1,84 +1,59 @@
-"""Where the images of a run are held: decoded in memory, or in their files, decoded a few steps ahead."""
+"""Images that stay in their files and are decoded a few steps ahead."""
 
-import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from miner.images.canvases import Canvases, decoding_threads, load_canvas, load_canvases
-from miner.machine.memory import free_bytes
+from miner.images.loading import decoding_threads
+from miner.images.ragged import Pixels, RaggedImages
+from miner.images.whole import load_whole
 from miner.source import Entry, Source
 
-_STEPS_AHEAD = 2
+_STEPS_AHEAD = 4
 _PER_TASK = 16
 
 
-def hold_images(
-    data: str, source: Source, entries: Sequence[Entry], side: int, workers: int, *, memory_bytes: int | None = None
-) -> Canvases:
-    """Hold images in memory or in their files, as `--data` says. auto is memory if they take half of the free memory at most.
-
-    Args:
-        data: auto, memory or stream.
-        entries: the images by row.
-        side: the side of a canvas in pixels.
-        memory_bytes: free memory; measured if not given.
-    Raises:
-        MinerError: memory is asked for and too small, or an image cannot be decoded.
-    """
-    size_bytes = len(entries) * 3 * side * side
-    free = free_bytes() if memory_bytes is None else memory_bytes
-    if data == "memory" or (data == "auto" and size_bytes <= free // 2):
-        return load_canvases(source, entries, side, workers, "decode", memory_bytes=free)
-    print(
-        f"images are decoded step by step: all of them would take {size_bytes / 1e9:.1f} GB of memory", file=sys.stderr
-    )
-    return StreamedImages(source, entries, side, workers)
-
-
 class StreamedImages:
-    """The canvases of images, by row, like a tensor that holds all of them; rows are decoded when they are needed.
+    """Whole images, by row, as `load_images` holds them; rows are decoded when they are needed.
 
-    Memory holds the pixels of three steps at most, for any number of images. Rows may come in any order, so a run can shuffle
+    Memory holds the pixels of five steps at most, for any number of images. Rows may come in any order, so a run can shuffle
     globally: images that lie side by side in a shard, such as mined neighbours, share a batch no more often than others. Nothing is
     random here and nothing depends on the threads, so a run ends with the same bytes as with all images in memory.
 
     Args:
         entries: the images by row.
-        side: the side of a canvas in pixels.
-        workers: threads that decode; 0 means one per core, at most 8.
+        bound: most pixels of a short side.
+        workers: threads that decode; 0 means one per core.
     """
 
-    device = torch.device("cpu")
-
-    def __init__(self, source: Source, entries: Sequence[Entry], side: int, workers: int) -> None:
-        self._source, self._entries, self._side = source, entries, side
+    def __init__(self, source: Source, entries: Sequence[Entry], bound: int, workers: int) -> None:
+        self._source, self._entries, self._bound = source, entries, bound
         self._pool = ThreadPoolExecutor(decoding_threads(workers))
         self._expected: Iterator[Tensor] = iter(())
-        self._started: deque[_Step] = deque()
+        self._started: deque[_Decoding] = deque()
 
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __getitem__(self, rows: Tensor) -> Tensor:
-        """Canvases of some images: uint8 (rows, 3, side, side), on the CPU; in pinned memory if there is a GPU.
+    def __getitem__(self, rows: Tensor) -> Pixels:
+        """Some images, on the CPU; in pinned memory if there is a GPU. What is decoded ahead does not change.
 
         Args:
             rows: int64 (rows,), on the CPU.
+        Returns:
+            uint8 (rows, 3, height, width) if all have one shape, else ragged.
         Raises:
             MinerError: one of them cannot be decoded.
         """
-        if not self._started or not torch.equal(self._started[0].rows, rows):
-            return self._start(rows).pixels()
-        step = self._started.popleft()
-        self._start_expected()
-        return step.pixels()
+        return _gathered(rows, self._start(torch.unique(rows)).images())
 
     def expect(self, steps: Iterable[Tensor]) -> None:
-        """Decode the rows of future steps, two steps ahead. Other rows may be read in between.
+        """Decode the rows of future steps, four steps ahead.
 
         Args:
             steps: rows of each step, int64 (rows,), on the CPU.
@@ -87,32 +62,50 @@ class StreamedImages:
         self._started.clear()
         self._start_expected()
 
+    def next_step(self, rows: Tensor) -> Pixels:
+        """As `images[rows]`, with the images that were decoded ahead for this step. Only the others are decoded now.
+
+        A method may replace some rows of a step by others, such as neighbours that it has found since.
+        """
+        ahead = self._started.popleft() if self._started else self._start(rows[:0])
+        distinct = torch.unique(rows)
+        missing = self._start(distinct[~torch.isin(distinct, ahead.rows)])
+        self._start_expected()
+        return _gathered(rows, ahead.images() | missing.images())
+
     def _start_expected(self) -> None:
         while len(self._started) <= _STEPS_AHEAD and (rows := next(self._expected, None)) is not None:
-            self._started.append(self._start(rows))
+            # Both views of an own-view item show one image, which is decoded once.
+            self._started.append(self._start(torch.unique(rows)))
 
-    def _start(self, rows: Tensor) -> "_Step":
-        # Both views of an own-view item show one image, which is decoded once.
+    def _start(self, rows: Tensor) -> "_Decoding":
+        return _Decoding(
+            rows, [self._pool.submit(self._decode, part.tolist()) for part in torch.split(rows, _PER_TASK)]
+        )
+
+    def _decode(self, rows: list[int]) -> list[Tensor]:
+        whole = (load_whole(self._source, self._entries[row], self._bound) for row in rows)
+        return [torch.from_numpy(np.ascontiguousarray(pixels)) for pixels in whole]
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """Rows, all distinct, whose images are being decoded."""
+
+    rows: Tensor
+    tasks: list[Future[list[Tensor]]]
+
+    def images(self) -> dict[int, Tensor]:
+        """Wait for the images; uint8 (3, height, width) by row."""
+        return dict(zip(self.rows.tolist(), (image for task in self.tasks for image in task.result()), strict=True))
+
+
+def _gathered(rows: Tensor, images: dict[int, Tensor]) -> Pixels:
+    order, places = rows.tolist(), torch.arange(len(rows))
+    if len({images[row].shape for row in order}) > 1:
         distinct, places = torch.unique(rows, return_inverse=True)
-        canvases = torch.empty(len(distinct), 3, self._side, self._side, dtype=torch.uint8)
-        parts = zip(torch.split(distinct, _PER_TASK), torch.split(canvases, _PER_TASK), strict=True)
-        return _Step(rows, places, canvases, [self._pool.submit(self._decode, *part) for part in parts])
-
-    def _decode(self, rows: Tensor, canvases: Tensor) -> None:
-        for row, canvas in zip(rows.tolist(), canvases.numpy(), strict=True):
-            canvas[:] = load_canvas(self._source, self._entries[row], self._side)
-
-
-class _Step:
-    """Rows whose images are being decoded, each into one of the canvases."""
-
-    def __init__(self, rows: Tensor, places: Tensor, canvases: Tensor, tasks: list[Future[None]]) -> None:
-        self.rows, self._places, self._canvases, self._tasks = rows, places, canvases, tasks
-
-    def pixels(self) -> Tensor:
-        """Wait for the images; uint8 (rows, 3, side, side)."""
-        for task in self._tasks:
-            task.result()
-        size = (len(self.rows), *self._canvases.shape[1:])
-        pixels = torch.empty(size, dtype=torch.uint8, pin_memory=torch.cuda.is_available())
-        return torch.index_select(self._canvases, 0, self._places, out=pixels)
+        order = distinct.tolist()
+    shapes = torch.tensor([images[row].shape[1:] for row in order])
+    pixels = torch.empty(3 * int(shapes.prod(dim=1).sum()), dtype=torch.uint8, pin_memory=torch.cuda.is_available())
+    torch.cat([images[row].flatten() for row in order], out=pixels)
+    return RaggedImages.of(pixels, shapes)[places].stacked()

@@ -7,11 +7,14 @@ from torch import Tensor
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
-from miner.images.canvases import Canvases, channel_statistics, typical_side
-from miner.images.stream import hold_images
+from miner.images.channels import channel_statistics
+from miner.images.loading import probe_sizes, typical_side
+from miner.images.ragged import HeldImages
 from miner.learning.parallel.collectives import world_size
+from miner.learning.parallel.machine import shared_machine
 from miner.machine.device import resolve_precision
 from miner.train.data.arm_pairs import ArmPairs, draw_pairs
+from miner.train.data.hold import hold_images
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.options import TrainOptions
 from miner.train.settings.plan import RunPlan, make_plan
@@ -23,14 +26,14 @@ class PreparedRun:
 
     Attributes:
         plan: every number of the run.
-        images: uint8 (images, 3, canvas, canvas), on the CPU or in their files.
+        images: uint8 (images, 3, height, width), ragged if shapes differ, or in their files; on the CPU.
         keys: the keys of the images, by row.
         labels: the labels of the images, int64 (images,), -1 where unknown.
         pairs: the pairs of the arm, among the images.
     """
 
     plan: RunPlan
-    images: Canvases
+    images: HeldImages
     keys: list[str]
     labels: Tensor
     pairs: ArmPairs
@@ -53,10 +56,11 @@ def prepare_run(options: TrainOptions, inputs: Inputs, device: torch.device) -> 
         images=len(entries),
         mined=len(mined),
         pairs=len(pairs.rows),
-        side=typical_side(source, entries),
+        side=typical_side(probe_sizes(source, entries)),
         precision="bf16" if resolve_precision(options.precision, device) == torch.bfloat16 else "fp32",
         processes=world_size(),
     )
-    images = hold_images(options.data, source, entries, plan.canvas, options.workers)
-    mean, std = channel_statistics(images)
+    machine = shared_machine()
+    images = hold_images(options.data, source, entries, plan.short_side, options.workers, machine)
+    mean, std = machine.once(lambda: channel_statistics(images))
     return PreparedRun(replace(plan, mean=mean, std=std), images, [entry.key for entry in entries], labels, pairs)

@@ -14,7 +14,8 @@ from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, DESCRIPTION_
 from miner.artifacts.runs.networks import save_description, save_projector
 from miner.engine import Record, write_bytes
 from miner.engine.heap import keep_freed_memory
-from miner.images.canvases import to_device
+from miner.errors import MinerError
+from miner.images.ragged import RaggedImages, to_device
 from miner.learning.networks.weights import save_weights
 from miner.learning.parallel.collectives import own_device, rank
 from miner.machine.device import resolve_device
@@ -31,6 +32,7 @@ from miner.train.settings.announcements import announcements
 from miner.train.settings.options import TrainOptions
 
 CONFIG_FILE = "config.yaml"
+CHECKPOINT = Path("checkpoints") / "last.pt"
 _NOT_MEASURED = ("step", "epoch", "lr", "knn")
 
 
@@ -51,7 +53,10 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     Args:
         inputs: images and pairs.
         start: weights for the backbone; None for random ones.
+    Raises:
+        MinerError: the run was begun by a version that cut views otherwise; and what `prepare_run` and `run_loop` raise.
     """
+    _refuse_central_squares(folder)
     device = own_device(resolve_device(options.device))
     if device.type == "cpu":
         keep_freed_memory()
@@ -71,7 +76,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     index = PairIndex.of(run.pairs.rows, plan.images, run.pairs.anchors_only) if plan.needs_index else None
     if index is not None:
         method.take_index(index)
-    images = to_device(run.images, device) if isinstance(run.images, Tensor) else run.images
+    images = to_device(run.images, device) if isinstance(run.images, Tensor | RaggedImages) else run.images
     knn = KnnObserver(plan, labelled, device) if labelled else None
     items = run.pairs.rows if options.pairs_are_items else run.pairs.rows[:0]
     measured = run_loop(
@@ -99,6 +104,16 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         files.append(folder / BEST_FILE)
         record["online_knn"] = knn.record()
     return Pretrained(record, [path.relative_to(folder).as_posix() for path in files], measured)
+
+
+def _refuse_central_squares(folder: Path) -> None:
+    """Earlier versions held the central square of each image. Their config.yaml names its side, the canvas."""
+    config = folder / CONFIG_FILE
+    if (folder / CHECKPOINT).exists() and config.exists() and "canvas" in yaml.safe_load(config.read_bytes()):
+        raise MinerError(
+            f"{folder} was begun by an earlier version, which cut views from the central squares of images. Views are now cut from "
+            "whole images, so the run cannot be continued. Finish it with the version that began it, or start it anew with --force."
+        )
 
 
 def _save(method: Method, folder: Path, config: Record) -> list[Path]:

@@ -2,7 +2,7 @@
 
     python tests/bench/augment.py --sides 32 96 --batch-size 512
 
-All make the views of MoCo v2 from uint8 canvases: random resized crop, flip, colour jitter (0.4, 0.4, 0.4, 0.1) at 0.8, grey at
+All make the views of MoCo v2 from uint8 images: random resized crop, flip, colour jitter (0.4, 0.4, 0.4, 0.1) at 0.8, grey at
 0.2, blur from 96 pixels on at 0.5, normalise. All sides take turns; a ratio is the median of the ratios of the turns.
 
 miner              the whole batch at once, parameters of their own for each image
@@ -26,7 +26,7 @@ from torchvision.transforms import v2
 
 from miner.images.augment.settings import AUGMENTATIONS, SMALL_SIDE
 from miner.images.augment.views import Augmentation
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.learning.randomness import generator_for
 from miner.machine.device import resolve_device
 from miner.source import open_source
@@ -73,7 +73,7 @@ def seconds_of(work: Callable[[], Tensor], device: torch.device) -> float:
 def measure(side: int, given: argparse.Namespace) -> dict[str, object]:
     device = resolve_device(given.device)
     source = open_source("cifar10")
-    images = load_canvases(source, source.entries[: given.batch_size], side, 0, "decode").to(device)
+    images = load_squares(source, source.entries[: given.batch_size], side, 0, "decode").to(device)
     augment = Augmentation(side, MEAN, STD, AUGMENTATIONS["moco" if side >= SMALL_SIDE else "plain"])
     by_kornia, by_torchvision = kornias(augment).to(device), torchvisions(augment)
     sides: dict[str, Callable[[], Tensor]] = {

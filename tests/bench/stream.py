@@ -24,7 +24,7 @@ from miner.machine.memory import peak_bytes
 from miner.source import open_source
 from miner.train.data.sampler import CombinedSampler
 
-CANVAS, SIZE = 280, (500, 375)
+SHORT_SIDE, SIZE = 280, (500, 375)
 NO_PAIRS = torch.zeros(0, 2, dtype=torch.long)
 
 
@@ -42,12 +42,12 @@ def write_folder(folder: Path, count: int) -> None:
 
 def leg(folder: str, threads: int, batch_size: int, steps: int) -> dict[str, float]:
     source = open_source(folder)
-    images = StreamedImages(source, source.entries, CANVAS, threads)
+    images = StreamedImages(source, source.entries, SHORT_SIDE, threads)
     sampler = CombinedSampler(len(images), NO_PAIRS, batch_size, 0)
     images.expect(batch.flatten() for batch in sampler.batches(0, 10**9))
     begun = []
     for batch in sampler.batches(0, steps + 1):
-        images[batch.flatten()]
+        images.next_step(batch.flatten())
         begun.append(time.perf_counter())
     seconds = begun[-1] - begun[0]
     peak_mb = peak_bytes() / 2**20
@@ -79,7 +79,7 @@ def main() -> None:
             write_folder(folder, factor * given.images)
         threads = [measured(folders[0], count) for count in given.threads]
         memory = [measured(folder, given.threads[-1]) for folder in folders]
-    settings = {"batch_size": given.batch_size, "steps": given.steps, "canvas": CANVAS, "image_size": SIZE}
+    settings = {"batch_size": given.batch_size, "steps": given.steps, "short_side": SHORT_SIDE, "image_size": SIZE}
     publish(given.name, {"data": "sample, enlarged", **settings, "by_threads": threads, "by_images": memory})
 
 

@@ -30,7 +30,7 @@ from stopwatch import EnoughError, Stopwatch
 from torch import Tensor
 
 from miner.artifacts.runs.inputs import Inputs
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.machine.device import resolve_device, resolve_precision
 from miner.source import open_source
 from miner.train import pretrain as training
@@ -121,7 +121,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
     source = open_source("cifar10")
-    pixels = load_canvases(source, source.entries[: given.images], SIDE, 0, "decode").permute(0, 2, 3, 1).contiguous()
+    pixels = load_squares(source, source.entries[: given.images], SIDE, 0, "decode").permute(0, 2, 3, 1).contiguous()
     cases = []
     for stem in given.stems:
         for method in given.methods:

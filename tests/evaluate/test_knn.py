@@ -14,7 +14,7 @@ from miner.errors import MinerError, UsageError
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.run import knn
 from miner.evaluate.setup import open_setup
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.learning.networks.backbones import build_backbone
 from miner.train.methods.moco import MoCo
 from miner.train.run import train
@@ -51,7 +51,7 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
     record = record_of(workspace)
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(160)
-    pixels = load_canvases(source, entries, 32, 1, "decode") / 255.0
+    pixels = load_squares(source, entries, 32, 1, "decode") / 255.0
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     with torch.no_grad():
         features = torch.nn.functional.normalize(backbone.module((pixels - mean) / std), dim=1)

@@ -13,7 +13,7 @@ from miner.errors import MinerError, UsageError
 from miner.evaluate.linear_sgd import AREA, LRS, CropFeatures
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.run import linear
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.artifacts.class_folders import class_folders
@@ -66,7 +66,7 @@ def test_the_fast_accuracy_is_sklearns_on_the_same_features(workspace: Workspace
     record = record_of(workspace, "linear")
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(120)
-    pixels = load_canvases(source, entries, 32, 1, "decode") / 255.0
+    pixels = load_squares(source, entries, 32, 1, "decode") / 255.0
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     with torch.no_grad():
         features = backbone.module((pixels - mean) / std).double().numpy()
@@ -97,7 +97,7 @@ def test_crops_are_those_of_torchvision_in_eval_mode(workspace: Workspace) -> No
 
     backbone = load_backbone(workspace.run("moco"))
     source, entries = sample_entries(6)
-    images = load_canvases(source, entries, 40, 1, "decode")
+    images = load_squares(source, entries, 40, 1, "decode")
     rows = torch.tensor([4, 1, 5])
     found = CropFeatures(backbone, images, 3, CPU)(rows, 7)
     draw = generator_for(3, "linear crops", 7)

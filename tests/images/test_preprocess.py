@@ -9,7 +9,7 @@ from torchvision.transforms import InterpolationMode
 
 from miner.embed.encoders.base import EncoderRequest
 from miner.embed.encoders.torchvision_zoo import torchvision_encoder
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.images.preprocess import Preprocess
 from miner.source import open_source
 from tests.images.noise import noise
@@ -47,7 +47,7 @@ def test_the_square_of_a_run_is_the_one_it_was_trained_on(size: tuple[int, int],
     for name in ("a.png", "b.png"):
         noise(*size).save(tmp_path / name)
     source = open_source(str(tmp_path))
-    trained_on = load_canvases(source, list(source.entries), 32, 1, "decode")[0].permute(1, 2, 0)
+    trained_on = load_squares(source, list(source.entries), 32, 1, "decode")[0].permute(1, 2, 0)
     left, top = ((side - min(size)) / 2 for side in size)
     middle = (left, top, left + min(size), top + min(size))
     expected = np.asarray(noise(*size).resize((32, 32), Image.Resampling.BILINEAR, box=middle))

@@ -17,7 +17,14 @@ CPU = torch.device("cpu")
 def plan(**changes: Any) -> RunPlan:
     """A small plan, with changes of its options, of the settings of the method, or of its own numbers."""
     own = {
-        **{"stem": "cifar", "patch_size": None, "image_size": 8, "canvas": 8, "mean": (0.5,) * 3, "std": (0.2,) * 3},
+        **{
+            "stem": "cifar",
+            "patch_size": None,
+            "image_size": 8,
+            "short_side": 8,
+            "mean": (0.5,) * 3,
+            "std": (0.2,) * 3,
+        },
         **{"images": 20, "pairs": 4, "batch_size": 5, "steps_per_epoch": 4, "lr_peak": 0.1},
         **{"warmup_steps": 0, "norm_splits": 1, "precision": "fp32"},
         **{"augmentation": "plain", "least_area": 0.08, "local_size": 0},

@@ -1,6 +1,7 @@
 """The arms of a study as runs."""
 
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from miner.train.loop.metrics import read_metrics
 from miner.train.prepare import prepare_run
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
+from tests.images.folders import folder_of
 from tests.train.mini_workspace import TINY_RUN, write_shards
 
 
@@ -86,3 +88,29 @@ def test_a_run_that_used_labels_says_so_everywhere(
     unlabelled = write_shards(tmp_path, images=64, pairs=60, labelled=False)
     with pytest.raises(MinerError, match="64 of the 64 images have no label"):
         train(options("oracle"), unlabelled)
+
+
+def test_a_run_of_central_squares_is_not_continued(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = options("none", name="squares")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(
+            "miner.train.pretrain.read_metrics", Mock(side_effect=KeyboardInterrupt)
+        )  # after the last checkpoint
+        train(begun, workspace)
+    config = workspace.run("squares") / "config.yaml"
+    config.write_text(config.read_text().replace("short_side: 32", "canvas: 32"))
+    with pytest.raises(MinerError, match=r"central squares .*--force"):
+        train(begun, workspace)
+    config.write_text(config.read_text().replace("canvas: 32", "short_side: 32"))
+    assert train(begun, workspace).fresh
+
+
+def test_photographs_of_many_shapes_train_alike_from_memory_and_files(tmp_path: Path) -> None:
+    source = folder_of(tmp_path / "images", [(30 + 5 * (number % 7), 90 - 4 * number) for number in range(16)])
+    changes = {"source": source, "image_size": 24, "stem": "cifar", "least_area": 0.3}
+    for data in ("memory", "stream"):
+        train(options("none", name=data, data=data, **changes), Workspace(tmp_path))
+    runs = [Workspace(tmp_path).run(data) for data in ("memory", "stream")]
+    for name in ("metrics.jsonl", "backbone.safetensors", "config.yaml"):
+        assert runs[0].joinpath(name).read_bytes() == runs[1].joinpath(name).read_bytes(), name
+    assert "short_side: 30" in (runs[0] / "config.yaml").read_text()

@@ -54,7 +54,7 @@ def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> No
         "batch_size": 8,
         "queue_size": 16,
         "image_size": 32,
-        "canvas": 32,
+        "short_side": 32,
         "stem": "imagenet",
         "source": "sample",
         "pairs_arm": "semantic",

@@ -17,7 +17,7 @@ from miner.embed.run import embed
 from miner.errors import UsageError
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.run import knn
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.learning.features import pooled_features
 from miner.train.data.batch import Batch
 from miner.train.methods.dino import DINO
@@ -84,7 +84,7 @@ def test_it_is_evaluated_and_embeds(trained: Workspace, tmp_path: Path) -> None:
     )
     backbone = load_backbone(trained.run("dino"))
     source, entries = sample_entries(16)
-    pixels = load_canvases(source, entries, 32, 1, "decode")
+    pixels = load_squares(source, entries, 32, 1, "decode")
     features = pooled_features(
         backbone.module, pixels, backbone.mean, backbone.std, batch_size=16, device=CPU, title=None
     )

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from miner.artifacts.runs.inputs import Inputs
+    from miner.images.ragged import Pixels
 
 TEST_FRACTION = 0.2
 
@@ -41,9 +42,15 @@ class LabelledImages:
 
     def pixels(self, side: int, workers: int) -> "Tensor":
         """The central squares, uint8 (n, 3, side, side), on the CPU; `workers` threads decode."""
-        from miner.images.canvases import load_canvases
+        from miner.images.loading import load_squares
 
-        return load_canvases(self.source, self.entries, side, workers, f"decode {self.name}")
+        return load_squares(self.source, self.entries, side, workers, f"decode {self.name}")
+
+    def whole(self, bound: int, workers: int) -> "Pixels":
+        """The whole images, on the CPU, with a short side of `bound` pixels at most."""
+        from miner.images.whole import load_images
+
+        return load_images(self.source, self.entries, bound, workers, f"decode {self.name}")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from miner.images.augment.colour import JitterParameters, draw_jitter, gaussian_
 from miner.images.augment.crop import CropDraws, crop_and_resize, crop_boxes, draw_crops
 from miner.images.augment.settings import PLAIN, ViewSettings
 from miner.images.normalise import normalise
+from miner.images.ragged import Pixels, shapes_of
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class Augmentation:
     std: tuple[float, ...]
     settings: ViewSettings = PLAIN
 
-    def __call__(self, images: Tensor, generator: torch.Generator, firsts: int | None = None) -> Tensor:
+    def __call__(self, images: Pixels, generator: torch.Generator, firsts: int | None = None) -> Tensor:
         """One view of each image: what `apply` makes of what `draw_parameters` gives."""
         return self.apply(images, self.draw_parameters(len(images), generator, firsts))
 
@@ -75,10 +76,10 @@ class Augmentation:
             solarised = torch.rand(count, generator=generator) < torch.tensor(self.settings.solarise)[second.int()]
         return ViewParameters(crops, flipped, colours, grey, sigma, solarised)
 
-    def apply(self, images: Tensor, parameters: ViewParameters) -> Tensor:
-        """One view of each image: uint8 (batch, 3, canvas, canvas) -> float32 (batch, 3, size, size), channels last in memory."""
+    def apply(self, images: Pixels, parameters: ViewParameters) -> Tensor:
+        """One view of each image: uint8 (batch, 3, height, width) or ragged -> float32 (batch, 3, size, size), channels last."""
         device = images.device
-        boxes = crop_boxes(parameters.crops, torch.tensor([images.shape[2:]])).to(device)
+        boxes = crop_boxes(parameters.crops, shapes_of(images)).to(device)
         flipped = parameters.flipped.to(device)
         views = crop_and_resize(images, boxes, flipped, self.size).div_(255.0)
         views = jitter(views, parameters.jitter)

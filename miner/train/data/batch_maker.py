@@ -5,7 +5,7 @@ from torch import Tensor
 
 from miner.errors import UsageError
 from miner.images.augment.views import Augmentation
-from miner.images.canvases import Canvases
+from miner.images.ragged import HeldImages, device_of_rows
 from miner.images.stream import StreamedImages
 from miner.learning.parallel.collectives import columns_of_this_process, rows_of_this_process, world_size
 from miner.learning.randomness import generator_for
@@ -20,14 +20,14 @@ class BatchMaker:
     """Makes the batch of any step. Its random numbers depend on the seed and the step alone.
 
     Args:
-        images: uint8 (images, 3, canvas, canvas), on any device or in their files.
+        images: uint8 (images, 3, height, width) or ragged, on any device, or in their files.
         device: the device of the views.
         index: which images are partners, on the CPU; needed if partners join or known positives are masked.
     Raises:
         UsageError: partners would join on several processes.
     """
 
-    def __init__(self, plan: RunPlan, images: Canvases, device: torch.device, index: PairIndex | None) -> None:
+    def __init__(self, plan: RunPlan, images: HeldImages, device: torch.device, index: PairIndex | None) -> None:
         if plan.options.partners and world_size() > 1:
             raise UsageError("--partners works on one process only: the batches of several would differ in size.")
         self.plan, self.options, self.images, self.device, self.index = plan, plan.options, images, device, index
@@ -45,7 +45,8 @@ class BatchMaker:
         """
         generator = generator_for(self.options.seed, "step", step)
         partner_items, rows = self._rows(items, step)
-        pixels = self.images[rows].to(self.device, non_blocking=True)
+        held = self.images.next_step(rows) if isinstance(self.images, StreamedImages) else self.images[rows]
+        pixels = held.to(self.device, non_blocking=True)
         batch_size = len(items[0])
         own = columns_of_this_process(torch.arange(2 * batch_size).view(2, -1))
         count, partners = own.shape[1], torch.arange(2 * batch_size, 2 * batch_size + len(partner_items))
@@ -81,4 +82,5 @@ class BatchMaker:
         if self.index is not None and self.options.partners:
             of_step = generator_for(self.options.seed, "partners", step)
             partner_items, partners = self.index.draw_partners(anchors, self.options.partners, of_step)
-        return partner_items, torch.cat([part.to(self.images.device) for part in (anchors, positives, partners)])
+        device = device_of_rows(self.images)
+        return partner_items, torch.cat([part.to(device) for part in (anchors, positives, partners)])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from miner.images.augment.views import Augmentation
+from miner.images.ragged import Pixels
 from miner.learning.parallel.collectives import rows_of_this_process, world_size
 
 
@@ -21,11 +22,11 @@ class LocalCrops:
     count: int
     augment: Augmentation
 
-    def __call__(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> tuple[Tensor, ...]:
+    def __call__(self, anchors: Pixels, positives: Pixels, generator: torch.Generator) -> tuple[Tensor, ...]:
         """All crops of a batch.
 
         Args:
-            anchors, positives: images of the items of this process, uint8 (batch, 3, canvas, canvas).
+            anchors, positives: images of the items of this process, uint8 (batch, 3, height, width) or ragged.
             generator: a generator on the CPU.
         Returns:
             `count` tensors, float32 (batch, 3, size, size).

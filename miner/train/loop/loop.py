@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from miner.engine import Progress, Record
-from miner.images.canvases import Canvases
+from miner.images.ragged import HeldImages
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.parallel.collectives import average_step, rank
 from miner.learning.randomness import generator_for, seeded
@@ -34,7 +34,7 @@ _LAPS = ("data", "learn")
 def run_loop(
     plan: RunPlan,
     method: Method,
-    images: Canvases,
+    images: HeldImages,
     sampler: CombinedSampler,
     folder: Path,
     *,
@@ -47,7 +47,7 @@ def run_loop(
 
     Args:
         method: the method, on `device`; it is trained in place.
-        images: uint8 (images, 3, canvas, canvas), on any device or in their files.
+        images: uint8 (images, 3, height, width) or ragged, on any device, or in their files.
         sampler: which images each step shows.
         folder: the folder of the run; metrics.jsonl, TensorBoard events and checkpoints/last.pt are written there.
         checkpoint_interval_s: most seconds between checkpoints, for machines that take long for `checkpoint_steps`.

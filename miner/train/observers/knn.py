@@ -10,7 +10,7 @@ from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledSplit, NoLabelsError, split_labelled
 from miner.engine import Record
 from miner.errors import MinerError
-from miner.images.canvases import to_device
+from miner.images.ragged import to_device
 from miner.learning.features import pooled_features
 from miner.learning.nearest import PROTOCOLS, accuracy_percent, knn_vote
 from miner.train.methods import Method

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from miner.images.canvases import Canvases
+from miner.images.augment.crop import crop_and_resize
+from miner.images.ragged import HeldImages, shapes_of
 from miner.learning.features import pooled_features
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
@@ -37,21 +38,29 @@ class RankMeObserver(Observer):
     number of images bounds the rank, so only runs with equally many images compare.
 
     Args:
-        images: uint8 (images, 3, canvas, canvas), on any device or in their files; the backbone sees the centre of the canvas.
+        images: uint8 (images, 3, height, width) or ragged, on any device, or in their files; the backbone sees the centre.
     """
 
-    def __init__(self, plan: RunPlan, images: Canvases, device: torch.device) -> None:
+    def __init__(self, plan: RunPlan, images: HeldImages, device: torch.device) -> None:
         self.plan, self.images, self.device = plan, images, device
 
     def on_epoch_end(self, step: int, epoch: int, method: Method) -> dict[str, float]:
         plan = self.plan
         count = max(1, min(MAX_IMAGES, len(self.images) // _SHARE_OF_IMAGES))
         rows = torch.linspace(0, len(self.images) - 1, count).long()
-        edge = (plan.canvas - plan.image_size) // 2
-        centre = slice(edge, edge + plan.image_size)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=plan.precision == "bf16"):
             features = [
                 pooled_features(method.backbone, images, plan.mean, plan.std, batch_size=_BATCH, device=self.device)
-                for images in (self.images[part][:, :, centre, centre] for part in torch.split(rows, _BATCH))
+                for images in map(self._centres, torch.split(rows, _BATCH))
             ]
             return {"rankme": rankme(torch.cat(features)).item()}
+
+    def _centres(self, rows: Tensor) -> Tensor:
+        """The central squares of images, float32 (rows, 3, size, size), with the margin that short sides have over views."""
+        images, plan = self.images[rows], self.plan
+        shapes = shapes_of(images).expand(len(rows), -1)
+        sides = (shapes.amin(dim=1, keepdim=True) * plan.image_size / plan.short_side).round().long().expand(-1, 2)
+        boxes = torch.cat([(shapes - sides) // 2, sides], dim=1).to(images.device)
+        return crop_and_resize(
+            images, boxes, torch.zeros(len(rows), dtype=torch.bool, device=images.device), plan.image_size
+        )

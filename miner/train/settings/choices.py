@@ -19,7 +19,7 @@ MIN_PATCHES_PER_SIDE = 8
 # uninitialised memory in its weight gradient where the kernel covers padding only.
 MIN_IMAGENET_STEM_SIZE = 17
 LR_BATCH = 256
-_CANVAS_MARGIN = 1.25
+_SHORT_SIDE_MARGIN = 1.25
 _LOCAL_MULTIPLE = 16
 
 
@@ -28,9 +28,9 @@ def nearest_image_size(side: int) -> int:
     return min(IMAGE_SIZES, key=lambda size: abs(size - side))
 
 
-def canvas_side(image_size: int, side: int) -> int:
-    """The side of the canvases of images with a typical side: that of the view, or a quarter more if the images are larger."""
-    return image_size if side <= image_size else ceil(_CANVAS_MARGIN * image_size)
+def most_short_side(image_size: int, side: int) -> int:
+    """The bound of short sides for images with a typical side: that of the view, or a quarter more if the images are larger."""
+    return image_size if side <= image_size else ceil(_SHORT_SIDE_MARGIN * image_size)
 
 
 def choose_stem(stem: str, image_size: int) -> str:

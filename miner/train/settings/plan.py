@@ -17,7 +17,7 @@ _CONFIG_KEYS = (
         "backbone",
         "stem",
         "image_size",
-        "canvas",
+        "short_side",
         "mean",
         "std",
         "images",
@@ -64,7 +64,8 @@ class RunPlan:
         settings: the settings of the method, by the names of its constructor's arguments.
         stem: first layers of a ResNet; None for a ViT.
         patch_size: side of a ViT's patches in pixels; None for a ResNet.
-        image_size, canvas: sides in pixels of a view, and of the squares that the images are kept as.
+        image_size: side of a view in pixels.
+        short_side: most pixels that the short side of an image keeps; views are cut from the whole image.
         mean, std: mean and standard deviation of the channels, on the scale [0, 1]; empty until the images have been read.
         images, pairs: how many there are; pairs are those of the arm.
         steps_per_epoch: steps of an epoch on the mined pairs. All that is counted in epochs is counted in these, in all arms alike.
@@ -82,7 +83,7 @@ class RunPlan:
     stem: str | None
     patch_size: int | None
     image_size: int
-    canvas: int
+    short_side: int
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     images: int
@@ -166,7 +167,7 @@ def make_plan(
         stem=stem,
         patch_size=patch_size,
         image_size=image_size,
-        canvas=choices.canvas_side(image_size, side),
+        short_side=choices.most_short_side(image_size, side),
         images=images,
         pairs=pairs,
         batch_size=batch_size,

@@ -15,7 +15,7 @@ from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import MinerError, UsageError
-from miner.images.canvases import load_canvases
+from miner.images.loading import load_squares
 from miner.learning.features import pooled_features
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
@@ -46,7 +46,7 @@ def test_vectors_are_the_features_that_eval_measures(name: str, trained: Workspa
     embed(options, target)
     backbone = load_backbone(run)
     source, entries = sample_entries(24)
-    pixels = load_canvases(source, entries, backbone.image_size, 1, "decode")
+    pixels = load_squares(source, entries, backbone.image_size, 1, "decode")
     features = pooled_features(
         backbone.module, pixels, backbone.mean, backbone.std, batch_size=24, device=CPU, title=None
     )

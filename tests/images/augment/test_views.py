@@ -37,8 +37,8 @@ def test_two_copies_of_an_image_in_one_batch_get_different_views() -> None:
 
 
 def test_views_have_the_size_and_range_of_normalised_pixels() -> None:
-    for canvas, size in ((32, 32), (28, 16), (120, 96)):
-        views = Augmentation(size, MEAN, STD)(pictures(64, canvas), generator_for(1))
+    for side, size in ((32, 32), (28, 16), (120, 96)):
+        views = Augmentation(size, MEAN, STD)(pictures(64, side), generator_for(1))
         assert views.shape == (64, 3, size, size) and views.dtype == torch.float32
         assert views.is_contiguous(memory_format=torch.channels_last)
         pixels = views * torch.tensor(STD).view(1, 3, 1, 1) + torch.tensor(MEAN).view(1, 3, 1, 1)

@@ -4,8 +4,8 @@ from torch import Tensor
 
 from miner.errors import UsageError
 from miner.images.augment.views import Augmentation, ViewParameters
-from miner.images.canvases import load_canvases
 from miner.images.stream import StreamedImages
+from miner.images.whole import load_images
 from miner.source import Entry
 from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
@@ -91,7 +91,7 @@ def test_looking_ahead_decodes_each_image_of_a_step_once() -> None:
             return source.read(entry)
 
     chosen, sampler = plan(partners=1), CombinedSampler(20, PAIRS[:0], 5, 0)
-    streamed, in_memory = StreamedImages(Listing(), entries, 28, 2), load_canvases(source, entries, 28, 1, "decode")
+    streamed, in_memory = StreamedImages(Listing(), entries, 28, 2), load_images(source, entries, 28, 1, "decode")
     index, cpu = PairIndex.of(PAIRS, 20), torch.device("cpu")
     ahead, plainly = (BatchMaker(chosen, images, cpu, index) for images in (streamed, in_memory))
     ahead.look_ahead(sampler, 3)

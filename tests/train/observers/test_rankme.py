@@ -36,7 +36,10 @@ def test_the_backbone_is_measured_in_eval_mode_and_unchanged() -> None:
     backbone[1].running_mean.normal_()
     images = torch.randint(0, 256, (64, 3, 10, 10), generator=generator_for(2)).to(torch.uint8)
     state = {name: value.clone() for name, value in backbone.state_dict().items()}
-    method, chosen = make("simclr", backbone, 6).train(), plan(canvas=10, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25))
+    method, chosen = (
+        make("simclr", backbone, 6).train(),
+        plan(short_side=10, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.25)),
+    )
     observer = RankMeObserver(chosen, images, CPU)
     found = observer.on_epoch_end(1, 1, method)["rankme"]
     assert backbone.training and backbone[1].training

@@ -2,7 +2,6 @@ import pytest
 
 from miner.errors import MinerError, UsageError
 from miner.train.settings.choices import (
-    canvas_side,
     check_shares,
     choose_augmentation,
     choose_crops,
@@ -11,6 +10,7 @@ from miner.train.settings.choices import (
     count_splits,
     limit_batch_size,
     limit_queue_size,
+    most_short_side,
     nearest_image_size,
     peak_lr,
 )
@@ -139,9 +139,9 @@ def test_image_size_is_the_nearest_usual_one(side: int, size: int) -> None:
     assert nearest_image_size(side) == size
 
 
-def test_canvas_is_larger_than_the_view_only_when_the_images_are() -> None:
-    assert canvas_side(32, 28) == 32 and canvas_side(32, 32) == 32
-    assert canvas_side(224, 400) == 280 and canvas_side(96, 100) == 120
+def test_short_sides_exceed_the_view_only_if_those_of_images_do() -> None:
+    assert most_short_side(32, 28) == 32 and most_short_side(32, 32) == 32
+    assert most_short_side(224, 400) == 280 and most_short_side(96, 100) == 120
 
 
 def test_the_named_augmentations_are_their_authors() -> None:

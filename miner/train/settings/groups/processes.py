@@ -26,11 +26,11 @@ class ProcessOptions(BasicOptions):
     this flag, all processes normalise over the whole batch, as one process does. moco always normalises parts of the batch
     apart."""
     data: Literal["auto", "memory", "stream"] = option("auto", decides_result=False)
-    """memory: decode every image once, before the first step. stream: decode the images of a step shortly before it, for data
-    sets larger than memory. auto: memory if the images take at most half of the free memory. The result is the same, byte for
-    byte."""
+    """memory: decode every image once, before the first step; the processes of a machine share one copy. stream: decode the
+    images of a step shortly before it, for data sets larger than memory. auto: memory if the images take at most half of the free
+    memory. The result is the same, byte for byte."""
     workers: int = option(0, ge=0, decides_result=False)
-    """Threads that decode images. 0: one per core, at most 8."""
+    """Threads that decode images. 0: one per core."""
     compile: bool = option(False)
     """Compile the backbone with torch.compile, for long runs. Compiling takes minutes; steps are then faster, and last digits
     differ."""

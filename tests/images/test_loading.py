@@ -9,24 +9,17 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from miner.errors import MinerError
-from miner.images import canvases as module
-from miner.images.canvases import channel_statistics, load_canvases, typical_side
+from miner.images import loading as module
 from miner.images.decode import DecodedImage, decode_at_least
+from miner.images.loading import load_squares, probe_sizes, typical_side
 from miner.source import open_source
+from tests.images.folders import folder_of
 from tests.train.mini_workspace import sample_entries
-
-
-def folder_of(path: Path, sizes: list[tuple[int, int]]) -> str:
-    rng = np.random.default_rng(0)
-    for number, (width, height) in enumerate(sizes):
-        coarse = Image.fromarray(rng.integers(0, 256, (6, 6, 3), dtype=np.uint8))
-        coarse.resize((width, height), Image.Resampling.BICUBIC).save(path / f"{number:03d}.png")
-    return str(path)
 
 
 def test_pixels_are_those_of_the_file() -> None:
     source, entries = sample_entries(70)
-    loaded = load_canvases(source, entries, 28, 2, "decode")
+    loaded = load_squares(source, entries, 28, 2, "decode")
     assert loaded.shape == (70, 3, 28, 28) and loaded.dtype == torch.uint8
     for entry, pixels in zip(entries, loaded, strict=True):
         with Image.open(io.BytesIO(source.read(entry))) as image:
@@ -36,7 +29,7 @@ def test_pixels_are_those_of_the_file() -> None:
 def test_resize_keeps_the_central_square_as_torchvision_does(tmp_path: Path) -> None:
     # Sizes whose scaled sides and margins are whole pixels; in between, torchvision rounds and the exact box does not.
     source = open_source(folder_of(tmp_path, [(96, 64), (64, 128), (100, 100), (16, 24), (32, 48)]))
-    loaded = load_canvases(source, source.entries, 32, 1, "decode")
+    loaded = load_squares(source, source.entries, 32, 1, "decode")
     reference = v2.Compose([v2.Resize(32, antialias=True), v2.CenterCrop(32), v2.PILToTensor()])
     for entry, pixels in zip(source.entries, loaded, strict=True):
         expected = reference(Image.open(io.BytesIO(source.read(entry))))
@@ -55,14 +48,14 @@ def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.Monke
         return decoded[-1]
 
     monkeypatch.setattr(module, "decode_at_least", decode)
-    small, whole = load_canvases(source, source.entries, 100, 1, "decode").int()
+    small, whole = load_squares(source, source.entries, 100, 1, "decode").int()
     assert [picture.image.size for picture in decoded] == [(300, 225), (1200, 900)]
     assert (small - whole).abs().float().mean() < 1
 
 
 def test_typical_side_is_the_median_short_side(tmp_path: Path) -> None:
     source = open_source(folder_of(tmp_path, [(30, 90), (50, 40), (70, 80)]))
-    assert typical_side(source, source.entries) == 40
+    assert typical_side(probe_sizes(source, source.entries)) == 40
 
 
 def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
@@ -71,24 +64,14 @@ def test_an_undecodable_image_is_named(tmp_path: Path) -> None:
     (tmp_path / "002.png").write_bytes(b"no image")
     source = open_source(spec)
     with pytest.raises(MinerError, match=r"001\.png .*cannot be used"):
-        load_canvases(source, source.entries, 16, 2, "decode")
+        load_squares(source, source.entries, 16, 2, "decode")
     with pytest.raises(MinerError, match=r"002\.png .*no known image format"):
-        typical_side(source, source.entries)
+        probe_sizes(source, source.entries)
 
 
 def test_more_than_half_of_the_memory_is_refused() -> None:
     source, entries = sample_entries(10)
     needed = 10 * 3 * 28 * 28
-    assert len(load_canvases(source, entries, 28, 1, "decode", memory_bytes=2 * needed)) == 10
+    assert len(load_squares(source, entries, 28, 1, "decode", memory_bytes=2 * needed)) == 10
     with pytest.raises(MinerError, match="more than half"):
-        load_canvases(source, entries, 28, 1, "decode", memory_bytes=2 * needed - 2)
-
-
-def test_channel_statistics_equal_numpy() -> None:
-    pixels = torch.from_numpy(np.random.default_rng(1).integers(0, 200, (50, 3, 9, 9), dtype=np.uint8))
-    pixels[:, 1] //= 3
-    mean, std = channel_statistics(pixels)
-    scaled = pixels.numpy() / 255.0
-    np.testing.assert_allclose(mean, scaled.mean((0, 2, 3)), atol=6e-5)
-    np.testing.assert_allclose(std, scaled.std((0, 2, 3)), atol=6e-5)
-    assert channel_statistics(torch.zeros(2, 3, 4, 4, dtype=torch.uint8))[1] == (1 / 255,) * 3
+        load_squares(source, entries, 28, 1, "decode", memory_bytes=2 * needed - 2)
