@@ -2,8 +2,8 @@
 
     python tests/bench/whole_images.py FOLDER --sizes 32 96 224
 
-Images are held with a short side of 1.25 views at most, as in `miner train`. A view is a random resized crop, flipped or not, with no
-change of colour. All sides take turns, `--turns` times; a ratio is the median of the ratios of the turns.
+Images are held with a short side of 1.25 views at most, as in `miner train`. A view is a random resized crop, flipped or not,
+with no change of colour. All sides take turns, `--turns` times; a ratio is the median of the ratios of the turns.
 
 squares_by_products   central squares, by two matrix products, as before whole images were held
 squares               central squares, as crops are made now
