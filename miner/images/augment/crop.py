@@ -140,11 +140,11 @@ def _by_windows(images: RaggedImages, boxes: Tensor, flipped: Tensor, size: int)
 
 
 def _by_products(images: Tensor, boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
-    count, channels, canvas_height, canvas_width = images.shape
+    count, channels, image_height, image_width = images.shape
     top, left, height, width = boxes.unbind(1)
-    rows = interpolation(top, height, canvas_height, size)
-    columns = interpolation(left, width, canvas_width, size, flipped)
+    rows = interpolation(top, height, image_height, size)
+    columns = interpolation(left, width, image_width, size, flipped)
     # With height first in memory, then channel, both products are batched matrix products without another copy.
-    lines = images.permute(0, 2, 1, 3).float().reshape(count, canvas_height, channels * canvas_width)
-    lines = torch.bmm(rows, lines).view(count, size * channels, canvas_width)
+    lines = images.permute(0, 2, 1, 3).float().reshape(count, image_height, channels * image_width)
+    lines = torch.bmm(rows, lines).view(count, size * channels, image_width)
     return torch.bmm(lines, columns.transpose(1, 2)).view(count, size, channels, size).permute(0, 2, 1, 3)

@@ -48,7 +48,7 @@ def test_a_run_starts_from_the_weights_of_another_method(workspace: Workspace) -
     assert record["request"]["init_from"] == file_record(workspace.run("moco") / BACKBONE_FILE)["sha256"]
     assert not train(options, workspace).fresh
     with pytest.raises(
-        MinerError, match="init_from was"
+        MinerError, match="the weights to start from are others"
     ):  # the same run without, or from other weights, is another request
         train(TrainOptions(**STILL), workspace)
     assert "init_from" not in train(TrainOptions(**ONE), workspace).record["request"]
