@@ -65,7 +65,7 @@ def schedules(plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
     updates, by_step = ScheduledOptimizer(plan, method), []
     for step in range(plan.steps):
         updates.prepare(step)
-        method(batch(*views(step, 4), generator_for(step)))["loss"].backward()
+        method(batch(*views(step, 4), generator_for(step), step=step))["loss"].backward()
         method.after_backward(step)
         now["lr"], now["decay"] = (
             [group[key] for group in updates.optimizer.param_groups] for key in ("lr", "weight_decay")
