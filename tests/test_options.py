@@ -7,14 +7,26 @@ from miner.options import PANELS, Options, details_of, option
 from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 
-REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}}
+REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}, "pairs": {"rule": "band"}}
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
 EVALUATE = {"run", "best", "teacher", "device", "workers"}
 NOT_IN_REQUEST = {
     "embed": {"batch_size", "device", "workers", "max_errors", "engine_address"},
     "calibrate": {"batch_size", "device"},
-    "pairs": {"min", "max", "auto", "device", "memory", "append", "engine_address", "max_pairs"}
+    "pairs": {
+        "rule",
+        "local",
+        "shared",
+        "min",
+        "max",
+        "auto",
+        "device",
+        "memory",
+        "append",
+        "engine_address",
+        "max_pairs",
+    }
     | {"engine", "recall", "nlist", "nprobe", "links", "ef_construction", "ef_search"},
     "export": {"exclude", "to", "workers", "engine_address"},
     "publish": {"to", "private", "dry_run"},
@@ -53,7 +65,7 @@ def test_younger_options_are_in_a_request_where_changed(stage: str) -> None:
 
 
 def test_approximate_engine_is_in_the_request_with_its_options() -> None:
-    exact = PairsOptions().request()
+    exact = PairsOptions(rule="band").request()
     assert PairsOptions(engine="faiss").request() == exact
     ivf = {"engine": "ivf", "recall": 0.9, "nlist": None, "nprobe": None}
     assert PairsOptions(engine="ivf", recall=0.9).request() == exact | ivf

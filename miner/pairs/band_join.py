@@ -18,6 +18,10 @@ from miner.pairs.engines.base import STRIP_ROWS, Engine, FloodError
 from miner.pairs.tables.found import FoundPairs, read_rows, read_strips, write_strip
 
 _SHOWN_ROWS = 5  # of a flood
+WIDE_BAND = (
+    "the band floods. Raise --min, let `miner calibrate` propose a band, search a part with --sample, take copies of one image out "
+    "of the source, or raise --max-pairs (with --top-k, to keep only the most similar partners of each image)."
+)
 
 
 @dataclass
@@ -30,6 +34,7 @@ class BandJoin:
         limit: most pairs to accept in all.
         min_b: smallest b of a pair; pairs with a smaller b are known already.
         strip_rows: rows of a unit of work; changes no pair.
+        remedy: what a flood means, and what to do about it.
     """
 
     engine: Callable[[], Engine]
@@ -38,6 +43,7 @@ class BandJoin:
     limit: int
     min_b: int = 0
     strip_rows: int = STRIP_ROWS
+    remedy: str = WIDE_BAND
     found: int = field(default=0, init=False)
     name: str = field(default_factory=lambda: uuid4().hex, init=False)
 
@@ -106,9 +112,7 @@ class BandJoin:
 
     def _flood(self) -> FloodError:
         return FloodError(
-            f"More than {self.limit:,} pairs have a cosine of at least {self.band.low}: the band floods. Raise --min, let "
-            "`miner calibrate` propose a band, search a part with --sample, take copies of one image out of the source, or raise "
-            "--max-pairs (with --top-k, to keep only the most similar partners of each image). Nothing was cut off."
+            f"More than {self.limit:,} pairs have a cosine of at least {self.band.low}: {self.remedy} Nothing was cut off."
         )
 
     def _some_ends(self, engine: Engine, start: int, stop: int) -> list[Rows]:

@@ -8,6 +8,7 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import ChosenVectors, Rows, Vectors
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.pairs.rule import Rule
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Executor, LocalExecutor, Record
@@ -15,16 +16,24 @@ from miner.errors import MinerError, UsageError
 from miner.machine.executor import executor_for
 from miner.machine.memory import default_bytes, parse_bytes
 from miner.pairs.append import continued, vectors_seen, with_known
-from miner.pairs.band_join import BandJoin
+from miner.pairs.band_join import WIDE_BAND, BandJoin
+from miner.pairs.duplicates import all_duplicates, are_duplicates, file_numbers, with_ranks
 from miner.pairs.engines.approximate import ApproximateSearch
 from miner.pairs.engines.base import FloodError
 from miner.pairs.engines.select import engine_maker
 from miner.pairs.engines.tile_search import least_bytes
+from miner.pairs.neighbours.candidates import ListRule
+from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.options import PairsOptions
+from miner.pairs.rules import rule_pairs
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
 
 _PAIR_BYTES = 200  # of a found pair while the tables are written
+_MANY_DUPLICATES = (
+    "they count as duplicates. Raise --max, search a part with --sample, take copies of one image out of the source, or raise "
+    "--max-pairs."
+)
 _SPARE_BYTES = 160 << 20  # for the rest of the process
 
 
@@ -47,8 +56,12 @@ def mine(
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
     limit = min(options.max_pairs, max(int(memory / _PAIR_BYTES), 1))
     old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0
-    make_engine = engine_maker(options, vectors, band, memory)
-    join = BandJoin(make_engine, vectors, band, limit, old_images, strip_rows)
+    rule, equal = options.chosen_rule, file_numbers(store)[rows]
+    # A rule leaves out what lies above the ceiling, which is also listed.
+    searched = band if rule.name == "band" else Band(band.high, band.high)
+    make_engine = engine_maker(options, vectors, searched, memory)
+    remedy = WIDE_BAND if rule.name == "band" else _MANY_DUPLICATES
+    join = BandJoin(make_engine, vectors, searched, limit, old_images, strip_rows, remedy)
     # All checks are done. From here on an old result may be removed.
     found = _search(join, stage, executor, force, earlier, store, rows)
     if earlier is not None:
@@ -56,17 +69,40 @@ def mine(
     completeness: Record = {"exact": True}
     if isinstance(make_engine, ApproximateSearch):
         completeness = {"exact": False, **make_engine.measured((found.a, found.b))}
-    found = replace(found, a=rows[found.a], b=rows[found.b])
-    files, record = write_tables(options, store, stage.folder, rows, found, band)
+    parts = stage.folder / "parts"
+    if rule.name == "band":
+        found = with_ranks(found, options.mutual_neighbours)
+        duplicate = are_duplicates(found, band.high, equal)
+        chosen, duplicates = found.select(~duplicate), found.select(duplicate)
+    else:
+        duplicates = with_ranks(all_duplicates(found, band.high, equal, vectors), rule.neighbors)
+        search = ListSearch(ListRule(vectors, min(rule.listed, len(rows) - 1), band.high, equal), memory, strip_rows)
+        chosen = _chosen(rule, search, stage, executor, limit)
+    chosen, duplicates = (replace(pairs, a=rows[pairs.a], b=rows[pairs.b]) for pairs in (chosen, duplicates))
+    files, record = write_tables(options, store, stage.folder, rows, chosen, duplicates)
     record |= {"images": len(rows), "engine": options.engine, "vectors": vectors_seen(store.manifest)}
     record |= completeness
-    add_histogram(record, vectors, None if store.labels is None else store.labels[rows], options.seed)
-    parts = stage.folder / "parts"
-    if options.neighbors is not None:
+    labels = None if store.labels is None else store.labels[rows]
+    add_histogram(record, vectors, labels, options.seed, propose=rule.name == "band")
+    if rule.name == "band" and options.neighbors is not None:
         whole = vectors if len(rows) == len(store) else store.stored
         graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, whole, store.keys, options.neighbors)
         files += graph_files
     return stage.finish(record, files)
+
+
+def _chosen(rule: Rule, search: ListSearch, stage: GrowingStage, executor: Executor, limit: int) -> FoundPairs:
+    """The pairs of a rule on neighbour lists. If there are too many pairs, the folder is empty again.
+
+    Raises:
+        FloodError: the rule chooses more pairs than the limit.
+    """
+    ids, cosines = search.lists(stage.folder / "parts", executor)
+    try:
+        return rule_pairs(rule, ids, cosines, limit)
+    except FloodError:
+        stage.discard()
+        raise
 
 
 def _search(

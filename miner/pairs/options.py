@@ -5,9 +5,12 @@ from typing import Any, Literal, Self
 
 from pydantic import model_validator
 
-from miner.artifacts.pairs.band import Band
+from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
 from miner.options import Cosine, MemorySize, Options, flag_name, option
 
+# What only a band has; without --rule, each of them asks for a band.
+_OF_A_BAND = ("auto", "mutual", "groups", "append")
+_MUTUAL_NEIGHBOURS = 5
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
 
@@ -15,25 +18,35 @@ Keep = Literal["largest", "sharpest", "first", "labelled"]
 
 
 class PairsOptions(Options):
-    """Find every pair of different images whose cosine similarity lies in a band.
+    """Find pairs of different images that show the same: by their nearest neighbours, or every pair of a band of similarity.
 
-    The result is exact, unless --engine is ivf or hnsw. The right band depends on the encoder and on the images; `miner calibrate`
-    proposes one.
+    Without options, two images are a pair if each is among the 10 nearest of the other, and if at least 6 of their 20 nearest
+    agree. Duplicates are left out first. The result is exact, unless --engine is ivf or hnsw.
 
     \b
+      miner pairs                            the recommended rule
+      miner pairs --rule mutual --neighbors 5
       miner pairs --auto                     the band of `miner calibrate`
-      miner pairs --min 0.8 --max 0.95       a band of your own
-      miner pairs --auto --neighbors 10      also the graph of nearest neighbours
+      miner pairs --min 0.8 --max 0.95       every pair of a band of your own
     """
 
     panel = "basics"
 
-    min: Cosine = option(0.97, decides_result=False)
+    rule: RuleName | None = option(None, decides_result=False, shown_default="shared; band with an option of a band")
+    """What makes a pair. band: a similarity from --min to --max. The others ask for nearest neighbours: knn, one is among the
+    --neighbors nearest of the other. mutual: each is. local: they are more similar than the neighbours of both, see --local.
+    shared: mutual, and their lists agree, see --shared."""
+    min: Cosine | None = option(None, decides_result=False, shown_default="0.97 for a band")
     """Lowest cosine similarity of a pair. The default is the band of the SePP-ID paper; it fits few encoders. Use --auto."""
-    max: Cosine = option(0.99, decides_result=False)
-    """Highest cosine similarity of a pair. Images above it count as duplicates. See --min for the default."""
+    max: Cosine | None = option(None, decides_result=False, shown_default="0.99 for a band, else as calibrated")
+    """Highest cosine similarity of a pair. Images above it count as duplicates, and as no neighbours of each other."""
     auto: bool = option(False, decides_result=False)
     """Take the band that `miner calibrate` has proposed, instead of --min and --max."""
+    local: float | None = option(None, ge=0, decides_result=False, shown_default="0")
+    """local: twice the similarity of a pair must exceed the sum of two means by this much. The means are those of each image
+    over its --neighbors nearest."""
+    shared: int | None = option(None, ge=1, decides_result=False, shown_default=f"{SHARED}")
+    """shared: two images must have so many of their nearest neighbours in common. Lists of twice --neighbors are compared."""
     sample: float | None = option(None, gt=0)
     """Mine among random images only: a fraction up to 1, or their number. The paper SePP-ID takes 0.1."""
     top_k: int | None = option(None, ge=1)
@@ -41,11 +54,12 @@ class PairsOptions(Options):
     most_similar: int | None = option(None, ge=1, decides_result="if changed")
     """Keep at most this many pairs in all, the most similar ones."""
     mutual: bool = option(False)
-    """Keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5."""
-    neighbors: int | None = option(None, ge=1, panel="output")
-    """Also write the exact graph of this many nearest neighbours, as knn_ids.npy and knn_sims.npy, and report its hubs."""
+    """band: keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5."""
+    neighbors: int | None = option(None, ge=1, shown_default=f"{NEIGHBORS}; none for a band")
+    """Nearest neighbours that a rule looks at. band: also write the exact graph of this many neighbours, as knn_ids.npy and
+    knn_sims.npy, and report its hubs."""
     groups: bool = option(False, panel="output", decides_result="if changed")
-    """Also write connected components, and groups by complete linkage, as groups.parquet."""
+    """band: also write connected components, and groups by complete linkage, as groups.parquet."""
     keep: Keep = option("largest", panel="output", decides_result="if changed")
     """The image to keep of each group of near-identical images and equal files: the one with the most pixels, the sharpest one
     (decodes them), the first one, or one with a label. duplicate_images.parquet lists the others; see `miner export
@@ -53,9 +67,9 @@ class PairsOptions(Options):
     both_orders: bool = option(False, panel="output", decides_result="if changed")
     """Write each pair as (a, b) and as (b, a), as the paper SePP-ID does."""
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = option("exact", panel="engine")
-    """exact: every pair; fastest up to a few million images. faiss: the same pairs, from a flat FAISS index. ivf: most of the
-    pairs, for more images; the time grows with n^1.5. hnsw: most of the pairs, from a graph, for bands with few pairs per
-    image. ivf and hnsw measure their recall and report it."""
+    """exact: every pair, for any rule; fastest up to a few million images. faiss: the same pairs of a band, from a flat FAISS
+    index. ivf: most of its pairs, for more images; the time grows with n^1.5. hnsw: most of its pairs, from a graph, for bands
+    with few pairs per image. ivf and hnsw measure their recall and report it."""
     recall: float = option(0.98, gt=0, le=1, panel="engine")
     """ivf, hnsw: share of the pairs to find. The engine chooses its search parameters on 1,000 random images, and measures the
     recall on 1,000 others."""
@@ -78,17 +92,31 @@ class PairsOptions(Options):
     """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
     disk. If not given: 60 % of the free memory."""
     append: bool = option(False, decides_result=False)
-    """Search only images that were embedded after the last `miner pairs`, and keep the old pairs. Give the
-    options of that run again."""
+    """band: search only images that were embedded after the last `miner pairs`, and keep the old pairs. Give the options of that
+    run again."""
     engine_address: str | None = option(None, panel="engine", decides_result=False)
     """Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
     max_pairs: int = option(50_000_000, ge=1, panel="engine", decides_result=False)
-    """Stop with an explanation if the band holds more pairs than this."""
+    """Stop with an explanation if there are more pairs than this."""
 
     @property
-    def band(self) -> Band:
-        """The band of --min and --max; --auto takes another one."""
-        return Band(self.min, self.max)
+    def chosen_rule(self) -> Rule:
+        """The rule with its numbers. Without --rule it is a band if an option asks for one, and else the recommended rule."""
+        of_a_band = any(getattr(self, name) for name in _OF_A_BAND) or self.engine != "exact"
+        name = self.rule or ("band" if of_a_band or (self.min, self.max) != (None, None) else "shared")
+        return Rule(name, **self.model_dump(include={"neighbors", "local", "shared"}, exclude_none=True))
+
+    @property
+    def mutual_neighbours(self) -> int:
+        """k of the column `mutual`."""
+        rule = self.chosen_rule
+        return (self.neighbors or _MUTUAL_NEIGHBOURS) if rule.name == "band" else rule.neighbors
+
+    @property
+    def limits(self) -> tuple[float, float | None]:
+        """Lowest and highest cosine of a pair without --auto; no highest where it is the calibrated one."""
+        low, high = (0.97, 0.99) if self.chosen_rule.name == "band" else (-1.0, None)
+        return low if self.min is None else self.min, high if self.max is None else self.max
 
     def approximation(self) -> dict[str, Any]:
         """The engine and its options where they decide which pairs are found; empty for the exact engines."""
@@ -96,9 +124,14 @@ class PairsOptions(Options):
         return self.model_dump(mode="json", include={"engine", *names}) if names else {}
 
     def request(self) -> dict[str, Any]:
-        """The request as for every stage, without the engine options that do not change which pairs are found."""
+        """The request as for every stage, without the engine options that do not change which pairs are found.
+
+        A rule stands in it with its numbers. A band does not: a request without a rule is one for a band.
+        """
         foreign = {"engine", *chain(*_APPROXIMATE.values())} - self.approximation().keys()
-        return {name: value for name, value in super().request().items() if name not in foreign}
+        rule = self.chosen_rule
+        asked = super().request() | ({} if rule.name == "band" else rule.record())
+        return {name: value for name, value in asked.items() if name not in foreign}
 
     @model_validator(mode="after")
     def _engine_has_its_options(self) -> Self:
@@ -113,14 +146,32 @@ class PairsOptions(Options):
         return self
 
     @model_validator(mode="after")
+    def _rule_has_its_options(self) -> Self:
+        rule = self.chosen_rule
+        for name in ("local", "shared"):
+            if getattr(self, name) is not None and rule.name != name:
+                raise ValueError(f"--{name} belongs to --rule {name}, not to {rule.name}")
+        if rule.name == "shared" and rule.shared >= rule.listed:
+            raise ValueError(
+                f"--shared {rule.shared}: two lists of {rule.listed} have at most {rule.listed - 1} in common"
+            )
+        given = [
+            name for name in (*_OF_A_BAND, "engine") if getattr(self, name) != type(self).model_fields[name].default
+        ]
+        if rule.name != "band" and (foreign := [name for name in given if name != "auto"]):
+            raise ValueError(f"{flag_name(foreign[0])} belongs to --rule band, not to {rule.name}")
+        return self
+
+    @model_validator(mode="after")
     def _band_is_ordered(self) -> Self:
-        if self.min > self.max:
-            raise ValueError(f"--min {self.min} is above --max {self.max}; a band needs --min <= --max")
+        low, high = self.limits
+        if high is not None and low > high:
+            raise ValueError(f"--min {low} is above --max {high}; a band needs --min <= --max")
         if self.append and self.sample is not None:
             raise ValueError(
                 "--append continues with all images, and --sample would draw others; leave out one of them"
             )
-        if self.auto and self.model_fields_set & {"min", "max"}:
+        if self.auto and (self.min, self.max) != (None, None):
             raise ValueError(
                 "--auto takes the band of `miner calibrate`; leave --min and --max out, or leave out --auto"
             )

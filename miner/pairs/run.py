@@ -1,6 +1,7 @@
 """`miner pairs`: every pair of different images in a similarity band, and what is printed about the pairs."""
 
 import math
+from dataclasses import replace
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord
@@ -10,8 +11,9 @@ from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result
 from miner.errors import MinerError
+from miner.pairs.calibration.run import calibrate
 from miner.pairs.engines.base import STRIP_ROWS
-from miner.pairs.options import PairsOptions
+from miner.pairs.options import CalibrateOptions, PairsOptions
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, strip_rows: int = STRIP_ROWS) -> Result:
@@ -24,7 +26,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
             full; or the workspace holds the pairs of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
-    band = _calibrated_band(workspace, embeddings) if options.auto else options.band
+    band, calibration = _band(options, workspace, embeddings)
     request = {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
     stage = GrowingStage(workspace.pairs, request, RESULTS, SCRATCH)
     if not force and (manifest := stage.finished()):
@@ -37,31 +39,46 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
         stage.refuse_another()
     from miner.pairs.mine import mine
 
-    return _result_of(mine(options, workspace, stage, band, force, strip_rows), workspace)
+    made = _result_of(mine(options, workspace, stage, band, force, strip_rows), workspace)
+    return replace(made, lines=[*calibration, *made.lines])
 
 
-def _calibrated_band(workspace: Workspace, embeddings: EmbeddingsManifest) -> Band:
-    if not workspace.calibration.exists():
+def _band(options: PairsOptions, workspace: Workspace, embeddings: EmbeddingsManifest) -> tuple[Band, list[str]]:
+    """The band of the options, or that of the calibration, or its upper end; and what a calibration had to say.
+
+    A rule without --max needs to know where duplicates begin, so it calibrates if nobody has.
+    """
+    low, high = options.limits
+    if high is not None and not options.auto:
+        return Band(low, high), []
+    if options.auto and not workspace.calibration.exists():
         raise MinerError(f"--auto needs {workspace.calibration}. Run `miner calibrate` first, or give --min and --max.")
-    return CalibrationRecord.read(workspace, of=embeddings).band
+    found, lines = CalibrationRecord.find(workspace, of=embeddings), []
+    if not options.auto and found is None:
+        device = options.device.split(",")[0]
+        lines = calibrate(CalibrateOptions(device=device), workspace, force=True).lines[:1]
+    calibrated = CalibrationRecord.read(workspace, of=embeddings).band
+    return calibrated if options.auto else Band(low, calibrated.high), lines
 
 
 def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     """The result of the stage, with one line per fact."""
     made = PairsManifest.of(manifest, PairsManifest.path(workspace))
-    band = f"[{made.request.band.low:g}, {made.request.band.high:g}]"
-    complete = "exact" if made.exact else recall_in_words(made.record["recall"])
+    asked, complete = made.request, "exact" if made.exact else recall_in_words(made.record["recall"])
+    cosine = f" with {asked.condition}" if asked.rule == "band" else ""
     facts = [
-        f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images with cosine in {band} among {made.images:,} images, "
+        f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images{cosine} among {made.images:,} images, "
         f"{complete}, in {workspace.pairs}"
     ]
+    if asked.rule != "band":
+        facts.append(f"rule {asked.rule}: {asked.condition}")
     if made.duplicates:
         facts.append(
             f"{made.duplicates:,} near-identical pairs (above {made.request.band.high:g}, or equal files) in duplicates.parquet"
         )
     if made.duplicate_images and made.duplicate_images["images"]:
         facts.append(_duplicates_line(made.duplicate_images))
-    headline = [("pairs", f"{made.pairs:,} with cosine in {band}")]
+    headline = [("pairs", f"{made.pairs:,}; {asked.condition}" if asked.rule != "band" else f"{made.pairs:,}{cosine}")]
     labels = made.labels
     if labels and labels.precision is not None:
         facts.append(
@@ -75,12 +92,15 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
         facts.append(_group_line(made.groups))
     lines = [f"pairs: {fact}" for fact in facts]
     if made.proposal or not made.pairs:
-        lines.append(_warning(made, band, workspace_flag(workspace)))
+        lines.append(_warning(made, workspace_flag(workspace)))
     return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace))
 
 
-def _warning(made: PairsManifest, band: str, flag: str) -> str:
-    """About a band that is empty or floods, with a better band if there is one."""
+def _warning(made: PairsManifest, flag: str) -> str:
+    """About a band that is empty or floods, with a better band if there is one; or about a rule that chooses nothing."""
+    if made.request.rule != "band":
+        return "Warning: no two images are such a pair. Try --rule mutual, more --neighbors, or a higher --max."
+    band = f"[{made.request.band.low:g}, {made.request.band.high:g}]"
     state = f"floods ({made.pairs / made.images:.0f} pairs per image)" if made.pairs else "is empty"
     warning = f"Warning: the band {band} {state}."
     if made.proposal is None:

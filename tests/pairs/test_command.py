@@ -87,35 +87,35 @@ def test_flooded_band_is_refused_and_names_its_images(miner, make_embeddings) ->
 def test_vectors_without_a_direction_are_refused_by_row(miner, make_embeddings, value, rows) -> None:
     broken = vectors()
     broken[71, :rows] = value
-    message = paragraph(miner("pairs", "-w", str(make_embeddings(broken, blocks=3).root)))
+    message = paragraph(miner("pairs", "--rule", "band", "-w", str(make_embeddings(broken, blocks=3).root)))
     assert "vectors that are zero or not finite" in message and "row 71" in message and "--force" in message
 
 
 def test_part_files_of_two_dtypes_are_refused(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     change_block(workspace, 1, lambda block: block.astype(np.float16))
-    message = paragraph(miner("pairs", "-w", str(workspace.root)))
+    message = paragraph(miner("pairs", "--rule", "band", "-w", str(workspace.root)))
     assert "img_emb_00001.npy holds float16" in message and "float32" in message and "--force" in message
 
 
 def test_part_files_of_two_dimensions_are_refused(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     change_block(workspace, 2, lambda block: block[:, :-1].copy())
-    message = paragraph(miner("pairs", "-w", str(workspace.root)))
+    message = paragraph(miner("pairs", "--rule", "band", "-w", str(workspace.root)))
     assert "img_emb_00002.npy" in message and "(30, 11)" in message and "(n, 12)" in message
 
 
 def test_missing_part_file_is_named(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     vectors_path(workspace.embeddings, 1).unlink()
-    message = paragraph(miner("pairs", "-w", str(workspace.root)))
+    message = paragraph(miner("pairs", "--rule", "band", "-w", str(workspace.root)))
     assert "img_emb_00001.npy is missing" in message and "--force" in message
 
 
 def test_part_file_of_another_length_is_refused(miner, make_embeddings) -> None:
     workspace = make_embeddings(vectors(), blocks=3)
     change_block(workspace, 0, lambda block: block[:-2])
-    message = paragraph(miner("pairs", "-w", str(workspace.root)))
+    message = paragraph(miner("pairs", "--rule", "band", "-w", str(workspace.root)))
     assert "88 vectors" in message and "90 metadata rows" in message
 
 

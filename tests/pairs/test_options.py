@@ -20,6 +20,39 @@ def test_all_options_of_a_run_can_be_given_again() -> None:
 
 
 @pytest.mark.parametrize(
+    ("values", "rule"),
+    [
+        ({}, "shared"),
+        ({"neighbors": 5}, "shared"),
+        ({"min": 0.5}, "band"),
+        ({"mutual": True}, "band"),
+        ({"engine": "ivf"}, "band"),
+        ({"rule": "mutual", "max": 0.9}, "mutual"),
+    ],
+)
+def test_rule_follows_from_what_is_given(values, rule) -> None:
+    options = PairsOptions.parse(values)
+    assert options.chosen_rule.name == rule
+    assert PairsOptions.parse(options.plain()) == options
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"rule": "mutual", "mutual": True}, "--mutual belongs to --rule band, not to mutual"),
+        ({"rule": "knn", "engine": "ivf"}, "--engine belongs to --rule band, not to knn"),
+        ({"rule": "local", "append": True}, "--append belongs to --rule band"),
+        ({"min": 0.5, "shared": 3}, "--shared belongs to --rule shared, not to band"),
+        ({"rule": "mutual", "local": 0.1}, "--local belongs to --rule local, not to mutual"),
+        ({"neighbors": 3, "shared": 6}, "two lists of 6 have at most 5 in common"),
+    ],
+)
+def test_options_of_another_rule_are_refused(values, message) -> None:
+    with pytest.raises(UsageError, match=message):
+        PairsOptions.parse(values)
+
+
+@pytest.mark.parametrize(
     ("values", "message"),
     [
         ({"nprobe": 3}, "--nprobe belongs to --engine ivf, not to exact"),

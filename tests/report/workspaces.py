@@ -104,8 +104,8 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
     for name, rows in tables.items():
         pairs = FoundPairs(a[rows], b[rows], similarity[rows])
         if extras and name == "pairs.parquet":
-            pairs, _ = pairs.in_both_orders()
-        columns = (pairs.a, pairs.b, pairs.similarity, np.zeros(len(pairs), bool))
+            pairs = pairs.in_both_orders()
+        columns = (pairs.a, pairs.b, pairs.similarity, {"mutual": np.zeros(len(pairs), bool)})
         write_pairs(stage.folder / name, *columns, pa.array(keys), labels)
     above = similarity > band["max"]
     duplicates, listed = FoundPairs(a[above], b[above], similarity[above]), stage.folder / "duplicate_images.parquet"

@@ -7,6 +7,7 @@ from pydantic import Field
 from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import BandRecord
+from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
 from miner.engine import Record, fingerprint
 
 # The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
@@ -21,14 +22,28 @@ class PairsRequest(RecordPart):
     """What `miner pairs` was asked for.
 
     Attributes:
-        neighbors: k of the neighbour graph; None without a graph.
+        rule: what makes a pair; in records of old versions always a band.
+        neighbors: k of the rule; of a band, k of the neighbour graph, None without a graph.
         both_orders: whether the table lists each pair as (a, b) and as (b, a).
     """
 
     embeddings: str
     band: BandRecord
+    rule: RuleName = "band"
     neighbors: int | None = None
+    local: float = 0.0
+    shared: int = SHARED
     both_orders: bool = False
+
+    @property
+    def condition(self) -> str:
+        """What makes two images a pair, in words."""
+        cosine = f"cosine in [{self.band.low:g}, {self.band.high:g}]"
+        if self.rule == "band":
+            return cosine
+        if self.band.low == -1:
+            cosine = f"cosine of at most {self.band.high:g}"
+        return f"{Rule(self.rule, self.neighbors or NEIGHBORS, self.local, self.shared)}; {cosine}"
 
 
 class Degree(RecordPart):

@@ -1,7 +1,8 @@
 """The published tables of pairs: `pairs.parquet` and `duplicates.parquet`, written and read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -35,7 +36,7 @@ def write_pairs(
     a: Rows,
     b: Rows,
     similarity: NDArray[np.float64],
-    mutual: NDArray[np.bool_],
+    evidence: Mapping[str, NDArray[Any]],
     keys: pa.Array,
     labels: NDArray[np.int64] | None,
 ) -> None:
@@ -44,11 +45,14 @@ def write_pairs(
     Args:
         a, b: row numbers of the images of each pair, int64 (m,).
         similarity: cosine of each pair, float64 (m,); the table holds it as float32.
-        mutual: whether each image of a pair is among the nearest neighbours of the other, bool (m,).
+        evidence: `mutual`, whether each image of a pair is among the nearest neighbours of the other, bool (m,); and further
+            columns of the table by name, (m,) each.
         keys: the keys of all images, by row number.
         labels: the labels of all images, -1 where unknown, or None.
     """
-    with path.open("wb") as stream, pq.ParquetWriter(stream, PAIR_SCHEMA, compression="zstd") as writer:
+    types = {name: pa.from_numpy_dtype(values.dtype) for name, values in evidence.items() if name != "mutual"}
+    schema = pa.schema([*PAIR_SCHEMA, *map(pa.field, types.keys(), types.values())])
+    with path.open("wb") as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for start, stop in blocks(len(a), _GROUP_ROWS):
             left, right = a[start:stop], b[start:stop]
             columns = {
@@ -57,11 +61,11 @@ def write_pairs(
                 "key_a": keys.take(pa.array(left)),
                 "key_b": keys.take(pa.array(right)),
                 "similarity": similarity[start:stop].astype(np.float32),
-                "mutual": mutual[start:stop],
                 "label_a": label_column(labels, left),
                 "label_b": label_column(labels, right),
+                **{name: values[start:stop] for name, values in evidence.items()},
             }
-            writer.write_table(pa.table(columns, schema=PAIR_SCHEMA))
+            writer.write_table(pa.table(columns, schema=schema))
 
 
 def read_pairs(

@@ -1,27 +1,25 @@
 """The exact graph of the k nearest neighbours: candidates in float32, which `rescore` ranks in float64."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
-from miner.engine import Progress, Unit, committed, finished_items, run
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
-from miner.pairs.neighbours.candidates import Candidates, ListRule, pruned, ranked_lists
-from miner.pairs.neighbours.search import CandidateSearch
+from miner.pairs.neighbours.candidates import ListRule
+from miner.pairs.neighbours.lists import ListSearch
 
 
 @dataclass
 class NeighbourGraph:
     """The k most similar other rows of each row, most similar first; equal similarities are ordered by row number.
 
-    `write` makes the whole graph by `CandidateSearch`. `nearest` makes the lists of some rows by FAISS, as follows.
+    `write` makes the whole graph by `ListSearch`. `nearest` makes the lists of some rows by FAISS, as follows.
 
     FAISS ranks float32 scores, whose last bits depend on block sizes and threads, and it cuts ties anywhere. A score lies within
     `float32_margin` of the true cosine. So each of the k nearest rows has a score of at least the floor: the k-th best score less
@@ -57,28 +55,10 @@ class NeighbourGraph:
             parts: folder of finished strips, which are kept if the work is interrupted.
             memory_bytes: most memory for the rows of the search.
         """
-        images = len(self.vectors)
-        rule = ListRule(self.vectors, self.k)
-        search = cache(lambda: CandidateSearch(rule, memory_bytes, threads=self.threads))
-        units = [
-            Unit(
-                id=f"{start:09d}",
-                outputs=(parts / f"candidates-{start:09d}.npy",),
-                work=partial(_write_strip, search, start, stop),
-                items=stop - start,
-            )
-            for start, stop in blocks(images, self.strip_rows)
-        ]
-        with Progress("neighbours", images, "rows", finished_items(units)) as progress:
-            run(units, progress=progress)
-        strips = [np.load(unit.files[0], mmap_mode="r") for unit in units]
-        with committed(folder / "knn_ids.npy") as ids_path, committed(folder / "knn_sims.npy") as similarities_path:
-            ids = np.lib.format.open_memmap(ids_path, "w+", np.dtype(np.int64), (images, self.k))
-            similarities = np.lib.format.open_memmap(similarities_path, "w+", np.dtype(np.float32), (images, self.k))
-            for start, stop in blocks(images, self.strip_rows):
-                found = pruned((_rows_of(strip, start, stop) for strip in strips), rule, self.threads)
-                ids[start:stop], similarities[start:stop] = ranked_lists(found, start, stop, rule, self.threads)
-        return [folder / "knn_ids.npy", folder / "knn_sims.npy"]
+        ids, similarities = folder / "knn_ids.npy", folder / "knn_sims.npy"
+        search = ListSearch(ListRule(self.vectors, self.k), memory_bytes, self.strip_rows)
+        search.write(ids, similarities, parts, np.float32)
+        return [ids, similarities]
 
     def nearest(self, start: int, stop: int) -> tuple[Rows, NDArray[np.float64]]:
         """Neighbours of the rows in [start, stop): ids int64 (m, k) and cosines float64 (m, k)."""
@@ -136,14 +116,3 @@ class NeighbourGraph:
         starts = np.flatnonzero(np.diff(rows[order], prepend=-1))
         best = order[starts[:, None] + np.arange(self.k)]
         return ids[best], similarity[best]
-
-
-def _write_strip(search: Callable[[], CandidateSearch], start: int, stop: int, path: Path) -> None:
-    with path.open("wb") as stream:
-        np.save(stream, search().candidates(start, stop))
-
-
-def _rows_of(strip: Candidates, start: int, stop: int) -> Candidates:
-    """The candidates of the rows in [start, stop), of candidates in ascending order of their rows."""
-    low, high = np.searchsorted(strip["row"], [start, stop])
-    return strip[low:high]

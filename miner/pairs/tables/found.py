@@ -1,8 +1,9 @@
 """The pairs that a join found: in memory, and as files that only the join reads."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,25 +23,53 @@ class FoundPairs:
     Attributes:
         a, b: row numbers, a < b unless both orders are listed, int64 (m,).
         similarity: float64 (m,).
+        evidence: further columns of the table by name, (m,) each. A name that ends in _a or _b is about one image of the pair.
     """
 
     a: Rows
     b: Rows
     similarity: NDArray[np.float64]
+    evidence: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.a)
 
     def select(self, chosen: NDArray[np.bool_] | Rows) -> "FoundPairs":
         """The pairs that a mask (m,) or an array of numbers chooses."""
-        return FoundPairs(self.a[chosen], self.b[chosen], self.similarity[chosen])
+        evidence = {name: values[chosen] for name, values in self.evidence.items()}
+        return FoundPairs(self.a[chosen], self.b[chosen], self.similarity[chosen], evidence)
 
-    def in_both_orders(self) -> tuple["FoundPairs", Rows]:
-        """Each pair as (a, b) and as (b, a), sorted, and the number that each of these 2 m rows has here, int64 (2 m,)."""
+    def with_evidence(self, **columns: NDArray[Any]) -> "FoundPairs":
+        """The same pairs with further columns, (m,) each."""
+        return replace(self, evidence={**self.evidence, **columns})
+
+    def in_both_orders(self) -> "FoundPairs":
+        """Each pair as (a, b) and as (b, a), sorted."""
         a, b = np.concatenate([self.a, self.b]), np.concatenate([self.b, self.a])
         order = np.lexsort((b, a))
         numbers = order % max(len(self), 1)
-        return FoundPairs(a[order], b[order], self.similarity[numbers]), numbers
+        evidence = {
+            name: np.concatenate([values, self.evidence[_of_the_other_image(name)]])[order]
+            for name, values in self.evidence.items()
+        }
+        return FoundPairs(a[order], b[order], self.similarity[numbers], evidence)
+
+
+def _of_the_other_image(name: str) -> str:
+    ends = {"_a": "_b", "_b": "_a"}
+    return name[:-2] + ends.get(name[-2:], name[-2:])
+
+
+def joined(parts: Sequence[FoundPairs]) -> FoundPairs:
+    """The pairs of all parts, in their order, with the evidence that all of them have."""
+    names = set.intersection(*(set(part.evidence) for part in parts))
+    a, b, similarity = (
+        np.concatenate(column) for column in zip(*((part.a, part.b, part.similarity) for part in parts), strict=True)
+    )
+    evidence = {
+        name: np.concatenate([part.evidence[name] for part in parts]) for name in parts[0].evidence if name in names
+    }
+    return FoundPairs(a, b, similarity, evidence)
 
 
 def write_rows(path: Path, pairs: FoundPairs) -> None:

@@ -1,0 +1,45 @@
+"""The rule: which two images make a pair, beside the ceiling above which they count as duplicates."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+RuleName = Literal["band", "knn", "mutual", "local", "shared"]
+
+NEIGHBORS, SHARED = 10, 6
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule on neighbour lists. `band` needs no lists: it is a rule on the cosine alone.
+
+    Attributes:
+        neighbors: k, the length of the lists that two images are looked up in.
+        local: lowest locally scaled similarity of the rule `local`.
+        shared: fewest entries that two lists of 2 k have in common, of the rule `shared`.
+    """
+
+    name: RuleName
+    neighbors: int = NEIGHBORS
+    local: float = 0.0
+    shared: int = SHARED
+
+    @property
+    def listed(self) -> int:
+        """Neighbours of each image that the rule needs to know."""
+        return 2 * self.neighbors if self.name == "shared" else self.neighbors
+
+    def record(self) -> dict[str, Any]:
+        """The rule as options of `miner pairs`."""
+        own = (self.name,) if self.name in ("local", "shared") else ()
+        return {"rule": self.name, "neighbors": self.neighbors, **{str(name): getattr(self, name) for name in own}}
+
+    def __str__(self) -> str:
+        k = self.neighbors
+        each = f"each is among the {k} nearest of the other"
+        return {
+            "band": "every pair",
+            "knn": f"one is among the {k} nearest of the other",
+            "mutual": each,
+            "local": f"twice the cosine exceeds the sum of both means over {k} neighbours by at least {self.local:g}",
+            "shared": f"{each}, and of their {self.listed} nearest at least {self.shared} agree",
+        }[self.name]

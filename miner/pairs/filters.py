@@ -1,0 +1,41 @@
+"""The filters of `miner pairs`: each says which of the pairs that a rule has chosen are kept."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from miner.artifacts.pairs.selection import capped, most_similar_first
+from miner.pairs.options import PairsOptions
+from miner.pairs.tables.found import FoundPairs
+
+Filter = Callable[[FoundPairs], NDArray[np.bool_]]
+
+
+def filters_of(options: PairsOptions) -> list[Filter]:
+    """The filters that the options ask for, in the order in which they apply: caps come last, so that they count what is kept."""
+    filters: list[Filter] = []
+    low, top_k, most = options.limits[0], options.top_k, options.most_similar
+    if options.chosen_rule.name != "band" and options.min is not None:
+        filters.append(lambda pairs: pairs.similarity >= low)
+    if options.mutual:
+        filters.append(lambda pairs: np.asarray(pairs.evidence["mutual"], bool))
+    if top_k is not None:
+        filters.append(lambda pairs: capped(pairs.a, pairs.b, pairs.similarity, top_k))
+    if most is not None:
+        filters.append(lambda pairs: _most_similar(pairs, most))
+    return filters
+
+
+def kept_by(filters: Sequence[Filter], pairs: FoundPairs) -> NDArray[np.bool_]:
+    """Which pairs pass all filters, bool (m,). Each filter sees what the filters before it have kept."""
+    keep = np.ones(len(pairs), bool)
+    for chosen in filters:
+        keep[np.flatnonzero(keep)] = chosen(pairs.select(keep))
+    return keep
+
+
+def _most_similar(pairs: FoundPairs, most: int) -> NDArray[np.bool_]:
+    keep = np.zeros(len(pairs), bool)
+    keep[most_similar_first(pairs.a, pairs.b, pairs.similarity)[:most]] = True
+    return keep
