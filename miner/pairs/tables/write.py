@@ -13,6 +13,7 @@ from miner.artifacts.pairs.table import DUPLICATE_IMAGES, write_pairs
 from miner.artifacts.parquet import save_table
 from miner.engine import Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
+from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.duplicate_images import write_duplicate_images
