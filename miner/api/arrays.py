@@ -39,11 +39,13 @@ def band_join(
     >>> a.tolist(), b.tolist(), cosine.round(2).tolist()
     ([1], [2], [0.96])
     """
+    from miner.artifacts.pairs.band import Band
     from miner.pairs.band_join import BandJoin
     from miner.pairs.engines.select import exact_engine
     from miner.pairs.options import PairsOptions
 
-    band = PairsOptions.parse({"min": low, "max": high}).band
+    PairsOptions.parse({"min": low, "max": high})
+    band = Band(low, high)
     stored = _stored(vectors, "vectors")
     engine = partial(exact_engine, stored, band.low, device, default_bytes())
     found = BandJoin(engine, stored, band, max_pairs).run_in_memory()

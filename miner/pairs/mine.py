@@ -20,7 +20,7 @@ from miner.pairs.band_join import WIDE_BAND, BandJoin
 from miner.pairs.duplicates import all_duplicates, are_duplicates, file_numbers, with_ranks
 from miner.pairs.engines.approximate import ApproximateSearch
 from miner.pairs.engines.base import FloodError
-from miner.pairs.engines.select import engine_maker
+from miner.pairs.engines.select import engine_maker, memory_beside
 from miner.pairs.engines.tile_search import least_bytes
 from miner.pairs.neighbours.candidates import ListRule
 from miner.pairs.neighbours.lists import ListSearch
@@ -69,14 +69,16 @@ def mine(
     completeness: Record = {"exact": True}
     if isinstance(make_engine, ApproximateSearch):
         completeness = {"exact": False, **make_engine.measured((found.a, found.b))}
-    parts = stage.folder / "parts"
+    spare = memory_beside(vectors, memory)
     if rule.name == "band":
         found = with_ranks(found, options.mutual_neighbours)
         duplicate = are_duplicates(found, band.high, equal)
         chosen, duplicates = found.select(~duplicate), found.select(duplicate)
     else:
         duplicates = with_ranks(all_duplicates(found, band.high, equal, vectors), rule.neighbors)
-        search = ListSearch(ListRule(vectors, min(rule.listed, len(rows) - 1), band.high, equal), memory, strip_rows)
+        search = ListSearch(
+            ListRule(vectors, min(rule.listed, len(rows) - 1), band.high, equal), memory, options.device, strip_rows
+        )
         chosen = _chosen(rule, search, stage, executor, limit)
     chosen, duplicates = (replace(pairs, a=rows[pairs.a], b=rows[pairs.b]) for pairs in (chosen, duplicates))
     files, record = write_tables(options, store, stage.folder, rows, chosen, duplicates)
@@ -86,8 +88,8 @@ def mine(
     add_histogram(record, vectors, labels, options.seed, propose=rule.name == "band")
     if rule.name == "band" and options.neighbors is not None:
         whole = vectors if len(rows) == len(store) else store.stored
-        graph_files, record["neighbours"] = write_neighbours(stage.folder, parts, whole, store.keys, options.neighbors)
-        files += graph_files
+        graph, record["neighbours"] = write_neighbours(options, stage.folder, whole, store.keys, spare, executor)
+        files += graph
     return stage.finish(record, files)
 
 

@@ -32,7 +32,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     if not force and (manifest := stage.finished()):
         return _result_of(manifest, workspace, fresh=False)
     if not force and not options.append:
-        if not options.approximation() and options.sample is None:
+        if options.chosen_rule.name == "band" and not options.approximation() and options.sample is None:
             from miner.pairs.append import refuse_grown
 
             refuse_grown(stage, embeddings)

@@ -15,7 +15,7 @@ RESULTS = (
     *("pairs.parquet", "duplicates.parquet", "duplicate_images.parquet", "dropped.parquet", "groups.parquet"),
     *("knn_ids.npy", "knn_sims.npy"),
 )
-SCRATCH = ("parts/strip-*.parquet", "parts/candidates-*.npy")
+SCRATCH = ("parts/strip-*.parquet", "parts/candidates-*.npy", "parts/ids.npy", "parts/cosines.npy")
 
 
 class PairsRequest(RecordPart):

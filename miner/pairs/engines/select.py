@@ -25,8 +25,12 @@ def engine_maker(options: PairsOptions, vectors: Vectors, band: Band, memory_byt
         from miner.pairs.engines.faiss_flat import faiss_engine
 
         return partial(faiss_engine, vectors, band.low, options.device)
-    held = vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0
-    return partial(exact_engine, vectors, band.low, options.device, memory_bytes - held)
+    return partial(exact_engine, vectors, band.low, options.device, memory_beside(vectors, memory_bytes))
+
+
+def memory_beside(vectors: Vectors, memory_bytes: float) -> float:
+    """What is left of the memory beside vectors that lie in it."""
+    return memory_bytes - (vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0)
 
 
 def exact_engine(vectors: Vectors, threshold: float, device: str, memory_bytes: float) -> ExactEngine | GpuEngine:

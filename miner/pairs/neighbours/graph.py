@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
+from miner.engine import Executor
 from miner.pairs.arithmetic.cosine import float32_margin, rescore, unit_rows
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
@@ -47,17 +48,23 @@ class NeighbourGraph:
     def __post_init__(self) -> None:
         self.gallery_size = len(self.vectors) if self.gallery_rows is None else self.gallery_rows
 
-    def write(self, folder: Path, parts: Path, memory_bytes: float = float("inf")) -> list[Path]:
-        """Write `knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), into `folder`.
+    def write(
+        self,
+        folder: Path,
+        parts: Path,
+        memory_bytes: float = float("inf"),
+        device: str = "cpu",
+        executor: Executor | None = None,
+    ) -> list[Path]:
+        """Write `knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), into `folder`; the arguments as of `ListSearch`.
 
         Args:
             folder: the folder of the two files.
             parts: folder of finished strips, which are kept if the work is interrupted.
-            memory_bytes: most memory for the rows of the search.
         """
         ids, similarities = folder / "knn_ids.npy", folder / "knn_sims.npy"
-        search = ListSearch(ListRule(self.vectors, self.k), memory_bytes, self.strip_rows)
-        search.write(ids, similarities, parts, np.float32)
+        search = ListSearch(ListRule(self.vectors, self.k), memory_bytes, device, self.strip_rows)
+        search.write(ids, similarities, parts, np.float32, executor)
         return [ids, similarities]
 
     def nearest(self, start: int, stop: int) -> tuple[Rows, NDArray[np.float64]]:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -12,7 +13,10 @@ from miner.engine import Executor, Progress, Unit, committed, finished_items, ru
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.neighbours.candidates import Candidates, ListRule, Lists, pruned, ranked_lists
-from miner.pairs.neighbours.search import CandidateSearch
+from miner.pairs.neighbours.search import CandidateSearch, candidate_search
+
+if TYPE_CHECKING:
+    from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 
 
 @dataclass(frozen=True)
@@ -20,12 +24,14 @@ class ListSearch:
     """The search for all lists of a rule.
 
     Attributes:
-        memory_bytes: most memory for the rows of the search.
-        strip_rows: rows of a unit of work. Both change no byte.
+        memory_bytes: most memory for the rows of the search on a CPU.
+        device: the value of --device.
+        strip_rows: rows of a unit of work. These three change no byte.
     """
 
     rule: ListRule
     memory_bytes: float = float("inf")
+    device: str = "cpu"
     strip_rows: int = STRIP_ROWS
     name: str = field(default_factory=lambda: uuid4().hex)
 
@@ -70,13 +76,13 @@ class ListSearch:
 
 
 # The search that runs in this process: to make one reads all vectors, so it serves all strips.
-_SEARCHES: dict[str, CandidateSearch] = {}
+_SEARCHES: dict[str, "CandidateSearch | GpuCandidateSearch"] = {}
 
 
 def _write_strip(search: ListSearch, start: int, stop: int, path: Path) -> None:
     if search.name not in _SEARCHES:
         _SEARCHES.clear()
-        _SEARCHES[search.name] = CandidateSearch(search.rule, search.memory_bytes)
+        _SEARCHES[search.name] = candidate_search(search.rule, search.device, search.memory_bytes, Threads())
     with path.open("wb") as stream:
         np.save(stream, _SEARCHES[search.name].candidates(start, stop))
 

@@ -11,7 +11,7 @@ from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import DUPLICATE_IMAGES, write_pairs
 from miner.artifacts.parquet import save_table
-from miner.engine import Record, committed
+from miner.engine import Executor, Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
@@ -73,13 +73,14 @@ def write_tables(
 
 
 def write_neighbours(
-    folder: Path, parts: Path, vectors: Vectors, keys: Sequence[str], k: int
+    options: PairsOptions, folder: Path, vectors: Vectors, keys: Sequence[str], memory_bytes: float, executor: Executor
 ) -> tuple[list[Path], Record]:
     """Write the exact neighbour graph of all images as two arrays (n, k); returns the files and the record of its hubs."""
     from miner.pairs.neighbours.graph import NeighbourGraph
     from miner.pairs.neighbours.hubs import hubness, in_degrees
 
-    files = NeighbourGraph(vectors, k).write(folder, parts)
+    k = options.neighbors or 0
+    files = NeighbourGraph(vectors, k).write(folder, folder / "parts", memory_bytes, options.device, executor)
     return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, keys)
 
 
