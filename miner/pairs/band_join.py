@@ -15,7 +15,7 @@ from miner.engine import Executor, Progress, Unit, finished_items, run
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS, Engine, FloodError
-from miner.pairs.tables.found import FoundPairs, joined, read_rows, read_strips, write_strip
+from miner.pairs.tables.found import FoundPairs, put_together, read_rows, read_strips, write_strip
 
 _SHOWN_ROWS = 5  # of a flood
 WIDE_BAND = (
@@ -89,7 +89,7 @@ class BandJoin:
             self.found += len(found[-1])
             if self.found > self.limit:
                 raise self._flood()
-        return joined(found)
+        return put_together(found)
 
     def search(self, engine: Engine, threads: Threads, start: int, stop: int) -> FoundPairs:
         """The pairs of one strip; FloodError if the strip alone has more pairs than the limit."""

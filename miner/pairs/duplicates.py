@@ -8,7 +8,7 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.artifacts.pairs.selection import partner_ranks
 from miner.pairs.arithmetic.cosine import rescore
-from miner.pairs.tables.found import FoundPairs, joined
+from miner.pairs.tables.found import FoundPairs, put_together
 
 
 def file_numbers(store: EmbeddingStore) -> Rows:
@@ -39,7 +39,7 @@ def all_duplicates(above: FoundPairs, high: float, files: Rows, vectors: Vectors
     a, b = _equal_files(files)
     similarity = rescore(vectors, a, b)
     below = FoundPairs(a, b, similarity).select(similarity < high)
-    found = joined([above.select(are_duplicates(above, high, files)), below])
+    found = put_together([above.select(are_duplicates(above, high, files)), below])
     return found.select(np.lexsort((found.b, found.a)))
 
 

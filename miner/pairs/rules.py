@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from miner.artifacts.embeddings.vectors import Rows, blocks
 from miner.artifacts.pairs.rule import Rule
 from miner.pairs.engines.base import FloodError
-from miner.pairs.tables.found import FoundPairs, joined
+from miner.pairs.tables.found import FoundPairs, put_together
 
 _ENTRIES = 1 << 22  # of lists that are compared at once
 Cosines = NDArray[np.float64]
@@ -43,7 +43,7 @@ def rule_pairs(rule: Rule, ids: Rows, cosines: Cosines, limit: int) -> FoundPair
                 f"The rule chooses more than {limit:,} pairs. Give fewer --neighbors, search a part with --sample, or raise "
                 "--max-pairs, or --memory. Nothing was cut off."
             )
-    found = joined(parts)
+    found = put_together(parts)
     return found.select(np.lexsort((found.b, found.a)))
 
 

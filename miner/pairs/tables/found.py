@@ -60,7 +60,7 @@ def _of_the_other_image(name: str) -> str:
     return name[:-2] + ends.get(name[-2:], name[-2:])
 
 
-def joined(parts: Sequence[FoundPairs]) -> FoundPairs:
+def put_together(parts: Sequence[FoundPairs]) -> FoundPairs:
     """The pairs of all parts, in their order, with the evidence that all of them have."""
     names = set.intersection(*(set(part.evidence) for part in parts))
     a, b, similarity = (

@@ -17,7 +17,7 @@ from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.duplicate_images import write_duplicate_images
-from miner.pairs.tables.found import FoundPairs, joined, write_rows
+from miner.pairs.tables.found import FoundPairs, put_together, write_rows
 
 DROPPED = "dropped.parquet"
 _FLOOD_PER_IMAGE = 50
@@ -68,7 +68,7 @@ def write_tables(
     }
     if options.groups:
         paths.append(folder / "groups.parquet")
-        record["groups"] = _write_groups(paths[-1], joined([pairs, duplicates]), store, known)
+        record["groups"] = _write_groups(paths[-1], put_together([pairs, duplicates]), store, known)
     return paths, record
 
 
