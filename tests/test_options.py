@@ -42,7 +42,7 @@ IF_CHANGED = {
     | {"image_column": "photo", "label_column": "kind"},
     "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"},
     "export": {"without_duplicates": True},
-    "train": {"lr_biases": 0.1, "zero_init_residual": True},
+    "train": {"lr_biases": 0.1, "zero_init_residual": True, "deterministic": False},
     "eval knn": {"layer": "projector"},
 }
 

@@ -10,9 +10,13 @@ from miner.machine.environment import processor_flags
 def resolve_device(name: str) -> torch.device:
     """The device behind an option: `auto` is the first CUDA GPU, else Apple's GPU, else the CPU.
 
+    From then on, float32 products of this process keep all digits on a GPU: torch would compute those of convolutions in TF32,
+    and the records say fp32.
+
     Raises:
         UsageError: this machine has no such device.
     """
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     if name == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")

@@ -3,9 +3,10 @@
 import sys
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -71,7 +72,7 @@ def run_loop(
     with (
         nullcontext() if rank() else MetricsLog(folder, done) as metrics,
         Progress("train", plan.steps * plan.batch_size, "items", finished=done * plan.batch_size) as progress,
-        torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        _convolutions(plan.options.deterministic),
     ):
         for step, rows in enumerate(sampler.batches(done, plan.steps), done + 1):
             lr, last = float(optimizer.lrs[step - 1]), step == plan.steps
@@ -98,6 +99,14 @@ def run_loop(
                 saved_at = time.monotonic()
             progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{shown}")
         return _of_machine(progress.rate, watch.share_of_all("data", _LAPS), device)
+
+
+def _convolutions(deterministic: bool) -> AbstractContextManager[None]:
+    """How cuDNN chooses its algorithms: those that repeat their bits, or the fastest. Its own default for float32 is TF32."""
+    flags = torch.backends.cudnn.flags(
+        enabled=True, benchmark=not deterministic, deterministic=deterministic, allow_tf32=False
+    )
+    return cast(AbstractContextManager[None], flags)
 
 
 def learn_step(plan: RunPlan, method: Method, optimizer: ScheduledOptimizer, batch: Batch) -> dict[str, Tensor]:

@@ -35,6 +35,7 @@ _CONFIG_KEYS = (
         "weight_decay",
         "norm_splits",
         "precision",
+        "deterministic",
         "seed",
     ),
     *("dim", "optimizer", "warmup_steps", "decay_on", "final_weight_decay", "trust_coefficient", "trust_clip"),
@@ -127,6 +128,8 @@ class RunPlan:
             del options["drop_path"]
         if not self.options.zero_init_residual:
             del options["zero_init_residual"]
+        if self.options.deterministic:
+            del options["deterministic"]
         if self.options.optimizer != "lars":
             del options["trust_clip"]
         own = {field.name: getattr(self, field.name) for field in fields(self)}

@@ -141,6 +141,16 @@ def test_a_single_bad_loss_is_forgiven() -> None:
     assert guard.check_now() and guard.last_loss == 2.0
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_convolutions_repeat_their_bits_unless_told(deterministic: bool, tmp_path: Path) -> None:
+    cudnn, seen = torch.backends.cudnn, set()
+    method = Recorder()
+    method.register_forward_pre_hook(lambda *_: seen.add((cudnn.deterministic, cudnn.benchmark, cudnn.allow_tf32)))
+    run(tmp_path, method, deterministic=deterministic)
+    assert seen == {(deterministic, not deterministic, False)}
+    assert ("deterministic" in plan(deterministic=deterministic).plain()) == (not deterministic)
+
+
 def test_speed_and_memory_are_returned_and_not_in_the_metrics(tmp_path: Path) -> None:
     chosen = plan()
     sampler = CombinedSampler(20, torch.zeros(4, 2, dtype=torch.long), 5, 0)

@@ -31,6 +31,9 @@ class ProcessOptions(BasicOptions):
     memory. The result is the same, byte for byte."""
     workers: int = option(0, ge=0, decides_result=False)
     """Threads that decode images. 0: one per core."""
+    deterministic: bool = option(True, panel="expert", decides_result="if changed")
+    """On a GPU, convolutions take algorithms that give the same bits in each run. With --no-deterministic they take the fastest
+    ones, and a run that was interrupted ends with other last digits."""
     compile: bool = option(False)
     """Compile the backbone with torch.compile, for long runs. Compiling takes minutes; steps are then faster, and last digits
     differ."""
