@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from miner.errors import UsageError
@@ -19,11 +19,24 @@ def _checked_size(text: str) -> str:
     return text
 
 
+Names = Annotated[list[str], BeforeValidator(lambda value: [value] if isinstance(value, str) else value)]
 MemorySize = Annotated[str, AfterValidator(_checked_size)]
 
 # The headings of help pages, in the order in which they are shown.
 PANELS = (
-    *("arguments", "options", "basics", "pairs", "graph", "method", "network", "views", "optimizer", "augmented mode"),
+    *(
+        "arguments",
+        "options",
+        "basics",
+        "pairs",
+        "metadata",
+        "graph",
+        "method",
+        "network",
+        "views",
+        "optimizer",
+        "augmented mode",
+    ),
     *("engine", "output", "data set card", "server", "processes", "studies", "general", "expert"),
 )
 

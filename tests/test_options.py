@@ -16,6 +16,7 @@ NOT_IN_REQUEST = {
     "calibrate": {"batch_size", "device"},
     "pairs": {
         "rule",
+        "metadata",
         "local",
         "shared",
         "min",
@@ -40,7 +41,8 @@ NOT_IN_REQUEST = {
 IF_CHANGED = {
     "embed": {"layer": "projector", "pool": "max", "draft": 2.0, "compile": True}
     | {"image_column": "photo", "label_column": "kind"},
-    "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"},
+    "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"}
+    | {"differ": ["a"], "same": ["b", "c"], "apart": ["day:3"]},
     "export": {"without_duplicates": True},
     "train": {"lr_biases": 0.1, "zero_init_residual": True, "deterministic": False},
     "eval knn": {"layer": "projector"},

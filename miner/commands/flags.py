@@ -4,7 +4,7 @@ import ast
 import inspect
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -90,6 +90,8 @@ def metavar(name: str, kind: Any) -> str:
     """What a value looks like, for people."""
     if get_origin(kind) is Literal:
         return "|".join(get_args(kind))
+    if get_origin(kind) is list:
+        return f"{metavar(name, get_args(kind)[0])}..."
     return _BY_NAME.get(name, "TEXT") if kind is str else _BY_TYPE.get(kind, "")
 
 
@@ -102,7 +104,11 @@ def _shown(default: Any) -> str | bool:
 
 
 class CommandWithPanels(TyperCommand):
-    """A command whose options stand under the headings that they name."""
+    """A command whose options stand under the headings that they name. `--flag A B` gives a list two items."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        lists = {flag for param in self.get_params(ctx) if param.multiple for flag in param.opts}
+        return super().parse_args(ctx, _one_item_per_flag(args, lists))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         _write_options(self.get_params(ctx), formatter)
@@ -121,6 +127,19 @@ class GroupWithPanels(TyperGroup):
             rows = [(name, _summary(self.commands[name].help)) for name in names]
             _write_section(heading, rows, _COMMANDS, formatter)
         _write_options(self.get_params(ctx), formatter)
+
+
+def _one_item_per_flag(args: Iterable[str], lists: Collection[str]) -> list[str]:
+    """Arguments with a flag before each item of a list: click takes one value per flag. Commands with lists have no arguments."""
+    spread: list[str] = []
+    flag = None
+    for arg in args:
+        if arg.startswith("-"):
+            flag = arg if arg in lists else None
+        elif flag and spread[-1] != flag:
+            spread.append(flag)
+        spread.append(arg)
+    return spread
 
 
 def _write_options(params: Iterable[Any], formatter: Any) -> None:

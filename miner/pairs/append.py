@@ -16,6 +16,7 @@ from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.tables.found import FoundPairs, read_rows
 from miner.pairs.tables.write import DROPPED
 
+_GROWN = {"embeddings": None, "metadata": None}  # filters apply to the old pairs once more
 _TABLES = ("pairs.parquet", "duplicates.parquet", DROPPED)
 
 
@@ -35,7 +36,7 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
     if base is None:
         stage.refuse_another()
         return None
-    if changed := differences({**base.asked, "embeddings": None}, {**stage.request, "embeddings": None}):
+    if changed := differences(*({**asked, **_GROWN} for asked in (base.asked, stage.request))):
         raise MinerError(
             f"--append continues the pairs of the same request, but in {stage.folder} {changed}. Give the options of the first "
             "run, or mine again with --force."

@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.pairs.selection import capped, most_similar_first
+from miner.pairs.constraints import Constraint
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs
 
 Filter = Callable[[FoundPairs], NDArray[np.bool_]]
 
 
-def filters_of(options: PairsOptions) -> list[Filter]:
+def filters_of(options: PairsOptions, constraints: Sequence[Constraint]) -> list[Filter]:
     """The filters that the options ask for, in the order in which they apply: caps come last, so that they count what is kept."""
-    filters: list[Filter] = []
+    filters: list[Filter] = [constraint.met_by for constraint in constraints]
     low, top_k, most = options.limits[0], options.top_k, options.most_similar
     if options.chosen_rule.name != "band" and options.min is not None:
         filters.append(lambda pairs: pairs.similarity >= low)

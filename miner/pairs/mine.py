@@ -1,5 +1,6 @@
 """The work of `miner pairs`: search the vectors of a workspace, and write the tables and the manifest."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,7 @@ from miner.machine.executor import executor_for
 from miner.machine.memory import default_bytes, parse_bytes
 from miner.pairs.append import continued, vectors_seen, with_known
 from miner.pairs.band_join import WIDE_BAND, BandJoin
+from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import all_duplicates, are_duplicates, file_numbers, with_ranks
 from miner.pairs.engines.approximate import ApproximateSearch
 from miner.pairs.engines.base import FloodError
@@ -38,7 +40,13 @@ _SPARE_BYTES = 160 << 20  # for the rest of the process
 
 
 def mine(
-    options: PairsOptions, workspace: Workspace, stage: GrowingStage, band: Band, force: bool, strip_rows: int
+    options: PairsOptions,
+    workspace: Workspace,
+    stage: GrowingStage,
+    band: Band,
+    constraints: Sequence[Constraint],
+    force: bool,
+    strip_rows: int,
 ) -> Record:
     """Search, write the tables, and finish the stage; returns the manifest.
 
@@ -81,7 +89,7 @@ def mine(
         )
         chosen = _chosen(rule, search, stage, executor, limit)
     chosen, duplicates = (replace(pairs, a=rows[pairs.a], b=rows[pairs.b]) for pairs in (chosen, duplicates))
-    files, record = write_tables(options, store, stage.folder, rows, chosen, duplicates)
+    files, record = write_tables(options, store, stage.folder, rows, chosen, duplicates, constraints)
     record |= {"images": len(rows), "engine": options.engine, "vectors": vectors_seen(store.manifest)}
     record |= completeness
     labels = None if store.labels is None else store.labels[rows]

@@ -1,12 +1,15 @@
 """Options of `miner pairs` and `miner calibrate`."""
 
+import math
+from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
-from miner.options import Cosine, MemorySize, Options, flag_name, option
+from miner.options import Cosine, MemorySize, Names, Options, flag_name, option
 
 # What only a band has; without --rule, each of them asks for a band.
 _OF_A_BAND = ("auto", "mutual", "groups", "append")
@@ -58,6 +61,16 @@ class PairsOptions(Options):
     neighbors: int | None = option(None, ge=1, shown_default=f"{NEIGHBORS}; none for a band")
     """Nearest neighbours that a rule looks at. band: also write the exact graph of this many neighbours, as knn_ids.npy and
     knn_sims.npy, and report its hubs."""
+    differ: Names = option([], panel="metadata", decides_result="if changed", metavar="COLUMN...")
+    """Keep a pair only if the two images have different values in this column: another recording, patient or product. `folder` is
+    the folder of an image. An image without a value is in no pair."""
+    same: Names = option([], panel="metadata", decides_result="if changed", metavar="COLUMN...")
+    """Keep a pair only if the two images have the same value in this column."""
+    apart: Names = option([], panel="metadata", decides_result="if changed", metavar="COLUMN:DISTANCE...")
+    """Keep a pair only if the values of this column are at least this far apart: numbers, or dates with a distance in days."""
+    metadata: Path | None = option(None, panel="metadata", decides_result=False, metavar="FILE")
+    """Table with the columns: a .csv, .tsv or .parquet file with a column `key` or `path` that names the image. If not given: the
+    JSON of WebDataset shards, or the columns of Parquet files, as they are now."""
     groups: bool = option(False, panel="output", decides_result="if changed")
     """band: also write connected components, and groups by complete linkage, as groups.parquet."""
     keep: Keep = option("largest", panel="output", decides_result="if changed")
@@ -145,6 +158,19 @@ class PairsOptions(Options):
             )
         return self
 
+    @field_validator("apart")
+    @classmethod
+    def _distances_are_numbers(cls, texts: list[str]) -> list[str]:
+        for text in texts:
+            parse_apart(text)
+        return texts
+
+    @model_validator(mode="after")
+    def _metadata_has_a_use(self) -> Self:
+        if self.metadata and not (self.differ or self.same or self.apart):
+            raise ValueError("--metadata is read for --differ, --same and --apart; give one of them")
+        return self
+
     @model_validator(mode="after")
     def _rule_has_its_options(self) -> Self:
         rule = self.chosen_rule
@@ -176,6 +202,19 @@ class PairsOptions(Options):
                 "--auto takes the band of `miner calibrate`; leave --min and --max out, or leave out --auto"
             )
         return self
+
+
+def parse_apart(text: str) -> tuple[str, float]:
+    """Column and distance of `--apart COLUMN:DISTANCE`.
+
+    Raises:
+        ValueError: the text is something else, or the distance is not positive.
+    """
+    column, _, distance = text.rpartition(":")
+    with suppress(ValueError):
+        if column and 0 < float(distance) < math.inf:
+            return column, float(distance)
+    raise ValueError(f"{text!r} is not COLUMN:DISTANCE with a positive number, such as date:30")
 
 
 class CalibrateOptions(Options):

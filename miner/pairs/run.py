@@ -12,6 +12,7 @@ from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result
 from miner.errors import MinerError
 from miner.pairs.calibration.run import calibrate
+from miner.pairs.constraints import read_constraints
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.options import CalibrateOptions, PairsOptions
 
@@ -27,7 +28,10 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     """
     embeddings = EmbeddingsManifest.read(workspace)
     band, calibration = _band(options, workspace, embeddings)
+    constraints = read_constraints(options, workspace)
     request = {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
+    if constraints:
+        request["metadata"] = {constraint.option: constraint.sha256 for constraint in constraints}
     stage = GrowingStage(workspace.pairs, request, RESULTS, SCRATCH)
     if not force and (manifest := stage.finished()):
         return _result_of(manifest, workspace, fresh=False)
@@ -39,7 +43,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
         stage.refuse_another()
     from miner.pairs.mine import mine
 
-    made = _result_of(mine(options, workspace, stage, band, force, strip_rows), workspace)
+    made = _result_of(mine(options, workspace, stage, band, constraints, force, strip_rows), workspace)
     return replace(made, lines=[*calibration, *made.lines])
 
 
@@ -72,6 +76,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     ]
     if asked.rule != "band":
         facts.append(f"rule {asked.rule}: {asked.condition}")
+    facts += map(str, made.constraints)
     if made.duplicates:
         facts.append(
             f"{made.duplicates:,} near-identical pairs (above {made.request.band.high:g}, or equal files) in duplicates.parquet"

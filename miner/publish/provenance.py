@@ -102,7 +102,7 @@ class Provenance:
         """The commands that make the same files from the same images."""
         asked = {**self.embeddings.asked, "encoder": public_encoder(self.embeddings.encoder.name)}
         source = shlex.quote(public_source(self.embeddings.source.spec))
-        mined = {**self.pairs.asked, **self.pairs.request.band.record()}
+        mined = {**self.pairs.asked, **self.pairs.request.band.record(), "metadata": self.pairs.metadata_table}
         return [
             f"miner embed {source}{_flags(EmbedOptions, {**asked, 'source': None})}",
             f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
@@ -125,8 +125,13 @@ def _flags(options: type[Options], values: Mapping[str, Any], always: tuple[str,
         if isinstance(value, bool):
             flags.append(flag if value else flag.replace("--", "--no-", 1))
         else:
-            flags.append(f"{flag} {shlex.quote(f'{value:g}' if isinstance(value, float) else str(value))}")
+            texts = [f"{item:g}" if isinstance(item, float) else str(item) for item in _listed(value)]
+            flags.append(f"{flag} {shlex.join(texts)}")
     return "".join(f" {flag}" for flag in flags)
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _search(pairs: PairsManifest) -> str:
@@ -145,6 +150,7 @@ def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:
         "mutual": "only images that are among each other's nearest neighbours",
     }
     given = [text.format(pairs.asked[name]) for name, text in known.items() if pairs.asked.get(name)]
+    given += [f"{one.left_out:,} pairs left out by {one.constraint}" for one in pairs.constraints]
     reasons = {
         "max_degree": "{:,} pairs left out at export to limit the partners of an image",
         "rejected": "{:,} pairs left out that reviewers rejected",

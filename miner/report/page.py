@@ -139,6 +139,7 @@ def _galleries(
         "duplicates": cards(shown_duplicates, images, thumbnails, album.classes),
         "hubs": [{"image": hub_image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
         "pair_count": len(pairs),
+        "constraints": [str(constraint) for constraint in findings.pairs.constraints],
         "duplicate_count": len(duplicates),
         "duplicate_images": findings.pairs.duplicate_images,
         "missing_images": len(images) - len(squares),

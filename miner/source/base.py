@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from miner.engine import explained, fingerprint, one_line
 
@@ -69,6 +69,21 @@ class Source(Protocol):
 
         Raises:
             OSError: the file is gone or unreadable.
+        """
+        ...
+
+
+@runtime_checkable
+class SourceWithFields(Protocol):
+    """A source that knows more of its images than their labels: the JSON of shards, the columns of Parquet files."""
+
+    entries: Sequence[Entry]
+
+    def fields(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Some fields of all images, in the order of the entries; None where an image has no value.
+
+        Raises:
+            MinerError: the source is gone or damaged.
         """
         ...
 

@@ -1,6 +1,14 @@
+import shlex
+
 import pytest
 
-from miner.publish.provenance import public_encoder, public_source
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.workspace import Workspace
+from miner.export.options import ExportOptions
+from miner.export.run import export
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from miner.publish.provenance import Provenance, public_encoder, public_source
 
 
 @pytest.mark.parametrize(
@@ -30,3 +38,21 @@ def test_paths_of_the_machine_are_not_published(spec: str, shown: str) -> None:
 )
 def test_weights_are_named_without_their_folder(name: str, shown: str) -> None:
     assert public_encoder(name) == shown
+
+
+def test_metadata_that_chose_pairs_is_published(workspace: Workspace) -> None:
+    table = workspace.root / "my frames.csv"
+    keys = EmbeddingStore(workspace).keys
+    table.write_text("key,recording,day\n" + "".join(f"{key},{row % 4},{row}\n" for row, key in enumerate(keys)))
+    asked = {"min": 0.5, "max": 0.93, "differ": ["recording", "folder"], "apart": ["day:2.5"]}
+    made = pairs(PairsOptions(**asked, metadata=table), workspace, force=True)
+    export(ExportOptions(), workspace, force=True)
+    provenance = Provenance.read(workspace)
+    command = shlex.split(provenance.commands()[1])
+    assert command[2:] == [
+        *("--min", "0.5", "--max", "0.93", "--differ", "recording", "folder", "--apart", "day:2.5"),
+        *("--metadata", "my frames.csv"),
+    ]
+    limits = dict(provenance.facts())["Limits on the pairs"]
+    for constraint in made.record["constraints"]:
+        assert f"{constraint['left_out']} pairs left out by {constraint['constraint']}" in limits

@@ -46,6 +46,24 @@ class PairsRequest(RecordPart):
         return f"{Rule(self.rule, self.neighbors or NEIGHBORS, self.local, self.shared)}; {cosine}"
 
 
+class ConstraintCount(RecordPart):
+    """What a constraint on metadata has done.
+
+    Attributes:
+        constraint: as it is typed.
+        left_out: number of pairs of the rule that do not meet it.
+        unknown: number of searched images without a value, which are in no pair.
+    """
+
+    constraint: str
+    left_out: int
+    unknown: int
+
+    def __str__(self) -> str:
+        unknown = f"; {self.unknown:,} images have no value and no pair" if self.unknown else ""
+        return f"{self.constraint} leaves out {self.left_out:,} pairs{unknown}"
+
+
 class Degree(RecordPart):
     """Numbers of partners of the images that are in a pair.
 
@@ -84,6 +102,8 @@ class PairsManifest(StageArtifact):
         duplicate_images: groups of near-identical images, and the images that are not kept; None in records of old versions.
         exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
         mutual_neighbours: k of the column `mutual`.
+        constraints: on metadata.
+        metadata_table: the name of the file that --metadata named.
         labels: None where images have no labels.
         histogram: similarities of all pairs.
         neighbours, groups: hubs of the neighbour graph, and sizes of components and groups, if there are any.
@@ -106,6 +126,8 @@ class PairsManifest(StageArtifact):
     duplicates: int
     duplicate_images: Record | None = None
     mutual_neighbours: int = 5
+    constraints: list[ConstraintCount] = Field(default_factory=list)
+    metadata_table: str | None = None
     degree: Degree
     exact: bool = False
     engine: str = "exact"

@@ -13,6 +13,7 @@ from miner.artifacts.pairs.table import DUPLICATE_IMAGES, write_pairs
 from miner.artifacts.parquet import save_table
 from miner.engine import Executor, Record, committed
 from miner.pairs.calibration.histogram import sample_histogram
+from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
 from miner.pairs.options import PairsOptions
@@ -31,6 +32,7 @@ def write_tables(
     searched: Rows,
     pairs: FoundPairs,
     duplicates: FoundPairs,
+    constraints: Sequence[Constraint],
 ) -> tuple[list[Path], Record]:
     """Apply the options that choose pairs, and write the tables.
 
@@ -39,7 +41,7 @@ def write_tables(
         pairs: that the rule has chosen.
         duplicates: pairs above the ceiling, or of equal files.
     """
-    filters = filters_of(options)
+    filters = filters_of(options, constraints)
     keep = kept_by(filters, pairs)
     kept = pairs.select(keep)
     labels, keys = store.labels, store.metadata["key"].combine_chunks()
@@ -62,6 +64,7 @@ def write_tables(
         "duplicate_images": write_duplicate_images(
             folder / DUPLICATE_IMAGES, duplicates, store, options.keep, file_numbers(store)
         ),
+        **_constrained(options, constraints, pairs, searched),
         "both_orders": options.both_orders,
         "labels": label_statistics(kept.a, kept.b, kept.similarity, known),
         **pair_statistics(kept.a, kept.b, len(searched)),
@@ -70,6 +73,11 @@ def write_tables(
         paths.append(folder / "groups.parquet")
         record["groups"] = _write_groups(paths[-1], put_together([pairs, duplicates]), store, known)
     return paths, record
+
+
+def _constrained(options: PairsOptions, constraints: Sequence[Constraint], pairs: FoundPairs, searched: Rows) -> Record:
+    table = {"metadata_table": options.metadata.name} if options.metadata else {}
+    return {"constraints": [one.record(pairs, searched) for one in constraints], **table} if constraints else {}
 
 
 def write_neighbours(

@@ -1,6 +1,6 @@
 """One Parquet file of images: its rows without the images, and the images of a row group."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -40,6 +40,13 @@ class ImageFile:
         row_group = self.footer.row_group(group)
         columns = (row_group.column(index) for index in range(row_group.num_columns))
         return int(next(column.total_uncompressed_size for column in columns if column.path_in_schema == self.leaf))
+
+    def read_fields(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Some top-level columns; None in all rows of a column that the file does not have."""
+        with _opened(self.url, self.footer) as parquet:
+            held = [name for name in names if name in parquet.schema_arrow.names]
+            columns = parquet.read(held, use_threads=False).to_pydict()
+        return {name: columns.get(name, [None] * self.footer.num_rows) for name in names}
 
     def read_group(self, group: int) -> "pa.ChunkedArray":
         """The image column of a row group."""

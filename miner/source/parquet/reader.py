@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miner.errors import MinerError
 from miner.source.base import Entry, LeftOut, as_os_error, check_size
@@ -98,6 +98,14 @@ class ParquetSource:
             data = image_bytes(column, place.row)
         check_size(len(data))
         return data
+
+    def fields(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Some columns of the files."""
+        found: list[dict[str, list[Any]]] = []
+        for file in self._files:
+            with as_os_error(file.url):
+                found.append(file.read_fields(names))
+        return {name: [value for columns in found for value in columns[name]] for name in names}
 
 
 def is_parquet(spec: str) -> bool:

@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import IO, Any, NamedTuple
@@ -64,6 +65,7 @@ class ShardSample:
         others: members that are no image that can be decoded here, and no label.
         sides: those of "a" and "b" that name an image, as in KEY.a.jpg; `miner export` writes pairs so.
         names_two_images: whether the JSON names the two images of a pair.
+        fields: what the JSON says under the names that are asked for.
     """
 
     image: Entry | None = None
@@ -72,6 +74,7 @@ class ShardSample:
     others: list[str] = field(default_factory=list)
     sides: set[str] = field(default_factory=set)
     names_two_images: bool = False
+    fields: dict[str, Any] = field(default_factory=dict)
 
     @property
     def is_pair(self) -> bool:
@@ -87,8 +90,8 @@ def is_packed(url: str) -> bool:
     return url.lower().endswith((".tar.gz", ".tgz"))
 
 
-def index_samples(shard: ShardFile, limits: ShardLimits) -> list[ShardSample]:
-    """The samples of a shard.
+def index_samples(shard: ShardFile, limits: ShardLimits, fields: Sequence[str] = ()) -> list[ShardSample]:
+    """The samples of a shard, with some fields of their JSON.
 
     Raises:
         MinerError: the shard is damaged, or beyond a limit.
@@ -100,7 +103,7 @@ def index_samples(shard: ShardFile, limits: ShardLimits) -> list[ShardSample]:
                 _refuse_bomb(shard.url, number, member, limits)
                 key, part = _split(member.name)
                 if key and not key.endswith("/"):
-                    _take(samples.setdefault(key, ShardSample()), shard, key, part, member)
+                    _take(samples.setdefault(key, ShardSample(fields=dict.fromkeys(fields))), shard, key, part, member)
     except DamagedTarError as error:
         raise MinerError(
             f"The shard {shard.url} is damaged or no tar file: {error}. Fetch or write it again, or leave it out."
@@ -164,6 +167,7 @@ def _take_label(sample: ShardSample, part: str, member: TarMember) -> None:
         sample.label = better_label(parse_label_text(content), sample.label)
     else:
         record = _json_object(content)
+        sample.fields = {name: record.get(name) for name in sample.fields}
         sample.names_two_images = {"key_a", "key_b"} <= record.keys()
         found = [parse_label(record.get(name)) for name in ("label", "cls")]
         sample.label = better_label(found[1] if found[0] == MISSING else found[0], sample.label)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from miner.errors import MinerError
 from miner.source.base import Entry, LeftOut
@@ -56,12 +57,14 @@ class ShardSource:
         self.limits = limits
         urls = expand(spec, "shard") if urls is None else urls
         exports = _exports(urls)
+        self._shards: list[ShardFile] = []
         samples: list[ShardSample] = []
         stated: list[list[str] | None] = []  # class names that an export states, by image
         for url, name in zip(urls, short_names(urls), strict=True):
             export = exports[url]
             if export is None or not export.holds_pairs(url):
-                found = index_samples(ShardFile(url, name, file_facts(url).version), limits)
+                self._shards.append(ShardFile(url, name, file_facts(url).version))
+                found = index_samples(self._shards[-1], limits)
                 samples += found
                 stated += [export and export.classes for sample in found if sample.is_image]
         images = [sample for sample in samples if sample.is_image]
@@ -89,6 +92,12 @@ class ShardSource:
         if is_packed(place.url):
             return unpacked(place.url, self.limits.unpacked_bytes)[place.offset : place.offset + entry.size_bytes]
         return read_range(place.url, place.offset, entry.size_bytes)
+
+    def fields(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Some fields of the JSON of each image. The shards are read once more."""
+        samples = [sample for shard in self._shards for sample in index_samples(shard, self.limits, names)]
+        found = [sample.fields for sample in samples if sample.is_image]
+        return {name: [fields[name] for fields in found] for name in names}
 
 
 def is_shards(spec: str) -> bool:

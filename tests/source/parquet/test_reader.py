@@ -1,6 +1,7 @@
 import io
 import json
 import threading
+from datetime import date
 from pathlib import Path
 
 import fsspec
@@ -13,6 +14,7 @@ from PIL import Image
 
 from miner.errors import MinerError
 from miner.source import open_source
+from miner.source.base import SourceWithFields
 from miner.source.keys import is_clean
 from miner.source.parquet.cache import ByteBoundCache
 from miner.source.parquet.file import ImageFile
@@ -233,3 +235,14 @@ def test_cache_loads_once_for_many_threads_and_forgets_failures() -> None:
     with pytest.raises(ZeroDivisionError):
         cache.get("bad", lambda: bytes(1 // 0))
     assert cache.get("bad", lambda: b"good") == b"good"
+
+
+def test_fields_are_columns_of_all_files(tmp_path: Path) -> None:
+    write(tmp_path / "a.parquet", table(range(2), recording=["x", None]), rows=1)
+    write(tmp_path / "b.parquet", table(range(2, 3), taken=[date(2025, 3, 1)]))
+    source = open_source(f"{tmp_path}/*.parquet")
+    assert isinstance(source, SourceWithFields)
+    assert source.fields(["recording", "taken"]) == {
+        "recording": ["x", None, None],
+        "taken": [None, None, date(2025, 3, 1)],
+    }

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from miner.engine.tar import write_tar
 from miner.errors import MinerError
 from miner.source import open_source
+from miner.source.base import SourceWithFields
 from miner.source.keys import is_clean
 from miner.source.webdataset.shards import ShardLimits, ShardSource
 
@@ -404,3 +405,20 @@ def test_parts_in_one_folder_are_not_mixed(tmp_path: Path) -> None:
     shard(tmp_path / "clothes-train-0.tar", [("k.jpg", b"1")])
     shard(tmp_path / "clothes-test-0.tar", [("m.jpg", b"2")])
     assert [entry.key for entry in open_source(str(tmp_path)).entries] == ["k"]
+
+
+def test_fields_are_read_from_the_json_of_each_image(tmp_path: Path) -> None:
+    def sample(key: str, record: object) -> list[tuple[str, bytes]]:
+        return [(f"{key}.jpg", key.encode()), (f"{key}.json", json.dumps(record).encode())]
+
+    shard(
+        tmp_path / "data-0.tar", [*sample("a", {"recording": "r1", "frame": 3}), ("note.json", b"{}"), ("b.jpg", b"b")]
+    )
+    shard(tmp_path / "data-1.tar", [*sample("a", {"recording": "r2"}), *sample("c", ["no", "object"])])
+    source = open_source(f"{tmp_path}/data-*.tar")
+    assert isinstance(source, SourceWithFields)
+    assert source.fields(["recording", "frame"]) == {
+        "recording": ["r1", None, "r2", None],
+        "frame": [3, None, None, None],
+    }
+    assert len(source.entries) == 4
