@@ -37,6 +37,8 @@ AUGMENTATIONS: Mapping[str, ViewSettings] = MappingProxyType(
         "simclr": ViewSettings(jitter=(0.8, 0.8, 0.8, 0.2), blur=(0.5, 0.5)),
         # Grill et al. 2020, arXiv 2006.07733, table 6; Barlow Twins, VICReg, DINO.
         "byol": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), blur=(1.0, 0.1), solarise=(0.0, 0.2)),
+        # The byol views with both alike, as solo-learn and lightly use them for VICReg.
+        "symmetric": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), blur=(0.5, 0.5), solarise=(0.1, 0.1)),
         # The byol views without blur, as solo-learn uses them for images of 32 pixels.
         "solarise": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), solarise=(0.0, 0.2)),
     }

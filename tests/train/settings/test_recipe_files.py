@@ -2,9 +2,12 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
+from miner.images.augment.settings import AUGMENTATIONS
 from miner.options import read_yaml
 from miner.train.settings.choices import choose_crops, choose_patch_size, choose_stem, peak_lr
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -12,6 +15,7 @@ from miner.train.settings.options import TrainOptions
 
 FOLDER = Path(__file__).parents[3] / "pipelines/recipes"
 FILES = sorted(FOLDER.glob("*/*.yaml"))
+FACTS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parent / "recipe_facts.yaml").read_text())
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: f"{path.parent.name}/{path.stem}")
@@ -33,6 +37,30 @@ def test_a_recipe_is_what_it_says(path: Path) -> None:
     lr, batch, peak = map(float, re.findall(r"^# Peak learning rate: (\S+) x (\d+)/256 = (\S+)$", text, re.M)[0])
     assert lr == options.lr and batch == options.batch_size
     assert peak_lr(options.lr, options.batch_size) == pytest.approx(peak)
+
+
+def _named(fact: dict[str, Any]) -> list[str]:
+    return fact["recipe"] if isinstance(fact["recipe"], list) else [fact["recipe"]]
+
+
+@pytest.mark.parametrize("fact", FACTS, ids=lambda fact: f"{_named(fact)[0]}-{Path(fact['file']).name}")
+def test_a_recipe_has_the_settings_of_its_source(fact: dict[str, Any]) -> None:
+    assert fact.keys() <= {"recipe", "source", "file", "commit", "facts", "views"}
+    for name in _named(fact):
+        path = FOLDER / f"{name}.yaml"
+        options = TrainOptions.parse(read_yaml(path))
+        header = " ".join(path.read_text().partition("# Published: ")[0].replace("#", " ").split())
+        assert fact["source"] in header and str(fact["commit"]) in header and Path(fact["file"]).stem in header
+        settings = fact.get("facts", {})
+        assert {setting: getattr(options, setting) for setting in settings} == settings
+        if expected := fact.get("views"):
+            views = AUGMENTATIONS[options.augmentation]
+            found = {"area": options.least_area or views.area[0], "jitter": list(views.jitter)}
+            assert {**found, "blur": list(views.blur), "solarise": list(views.solarise)} == expected
+
+
+def test_every_recipe_has_facts() -> None:
+    assert {name for fact in FACTS for name in _named(fact)} == {f"{path.parent.name}/{path.stem}" for path in FILES}
 
 
 def test_every_method_has_its_settings_spelt_out() -> None:
