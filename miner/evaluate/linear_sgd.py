@@ -42,8 +42,7 @@ def measure_sgd(
     """
     gallery, test = setup.split.gallery, setup.split.test
     chosen = [entry for entry, held_out in zip(gallery.entries, validation.tolist(), strict=True) if held_out]
-    side = setup.trained.image_size
-    plain = [images.pixels(side, options.workers) for images in (replace(gallery, entries=chosen), test)]
+    plain = [setup.squares(images, options.workers) for images in (replace(gallery, entries=chosen), test)]
     config = setup.trained.config
     # Runs of earlier versions name it otherwise.
     bound = int(config["short_side"] if "short_side" in config else config["canvas"])

@@ -30,6 +30,9 @@ class EvaluateOptions(Options):
     gallery."""
     test_fraction: Fraction = option(TEST_FRACTION, gt=0, lt=1)
     """Share of the gallery to hold out if there is no test set."""
+    test_crop: float = option(1.0, gt=0, le=1, decides_result="if changed")
+    """Side of the centre crop over the short side of an image. 0.875 is the protocol of papers at 224 px: resize to 256, crop
+    224. 1: the whole central square."""
     limit: int | None = option(None, ge=2)
     """Use only this many images of each source, chosen by key."""
     refined: bool = option(False)

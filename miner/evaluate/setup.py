@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
-from miner.artifacts.runs.labelled import LabelledSplit, split_labelled
+from miner.artifacts.runs.labelled import LabelledImages, LabelledSplit, split_labelled
 from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, TEACHER_FILE
 from miner.artifacts.runs.networks import TrainedBackbone, load_backbone, load_projector, starting_backbone
 from miner.engine import Record
@@ -33,6 +33,7 @@ class EvaluationSetup:
         labels, truth: classes of gallery and test images, int64, on `device`.
         layer: where the features come from, in words.
         device: where to compute.
+        test_crop: side of the centre crop over the short side of an image.
     """
 
     backbones: dict[str, TrainedBackbone]
@@ -41,6 +42,7 @@ class EvaluationSetup:
     truth: Tensor
     layer: str
     device: torch.device
+    test_crop: float
 
     @property
     def trained(self) -> TrainedBackbone:
@@ -52,8 +54,12 @@ class EvaluationSetup:
 
     def pixels(self, workers: int) -> tuple[Tensor, Tensor]:
         """Gallery and test images as the backbones take them, uint8 (n, 3, side, side)."""
-        side = self.trained.image_size
-        return self.split.gallery.pixels(side, workers), self.split.test.pixels(side, workers)
+        gallery, test = self.split.gallery, self.split.test
+        return self.squares(gallery, workers), self.squares(test, workers)
+
+    def squares(self, images: LabelledImages, workers: int) -> Tensor:
+        """Labelled images as the backbones take them, uint8 (n, 3, side, side)."""
+        return images.pixels(self.trained.image_size, workers, self.test_crop)
 
     def pooled(self, name: str, pixels: Tensor, batch_size: int) -> Tensor:
         """Features of images, uint8 (n, 3, side, side), by one of the backbones: float32 (n, width), on `device`."""
@@ -77,7 +83,7 @@ class EvaluationSetup:
             "random_weights": "those the run started from",
             "mean": list(self.trained.mean),
             "std": list(self.trained.std),
-            **self.split.describe(self.trained.image_size),
+            **self.split.describe(self.trained.image_size, self.test_crop),
             "layer": self.layer,
             "majority": accuracy_percent(majority.expand_as(self.truth), self.truth),
         }
@@ -116,7 +122,7 @@ def open_setup(
         like=like,
     )
     labels, truth = (side.labels().to(device) for side in (split.gallery, split.test))
-    return EvaluationSetup(backbones, split, labels, truth, _LAYERS[layer], device)
+    return EvaluationSetup(backbones, split, labels, truth, _LAYERS[layer], device, options.test_crop)
 
 
 def _with_projectors(backbones: dict[str, TrainedBackbone], run: Path) -> dict[str, TrainedBackbone]:

@@ -11,6 +11,7 @@ from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
+from miner.evaluate.knn import measure_knn
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.run import knn
 from miner.evaluate.setup import open_setup
@@ -72,6 +73,22 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
     most = min(set(labels), key=lambda label: (-labels.count(label), label))
     expected = 100 * sum(entries[row].label == most for row in test) / len(test)
     assert record["majority"] == pytest.approx(expected, abs=1e-3)
+
+
+def test_the_crop_of_papers_is_in_the_request_and_the_record(workspace: Workspace) -> None:
+    before, asked = record_of(workspace), KnnOptions(device="cpu", test_crop=0.875)
+    assert "test_crop" not in before["request"]  # records of earlier versions stay valid
+    with pytest.raises(MinerError, match="--test-crop"):
+        knn(asked, workspace)
+    inputs = find_inputs(workspace, with_pairs=False)
+    record, setup = measure_knn(asked, workspace.run("moco"), inputs), open_setup(asked, workspace.run("moco"), inputs)
+    assert record["resize"] == "shorter side to 37 px (bilinear, antialias), centre crop of 32 px"
+    source, entries = sample_entries(160)
+    cropped = load_squares(source, entries, 32, 1, "decode", crop=0.875)
+    squares = {entry.key: square for entry, square in zip(entries, cropped, strict=True)}
+    for images, found in zip((setup.split.gallery, setup.split.test), setup.pixels(1), strict=True):
+        assert torch.equal(found, torch.stack([squares[entry.key] for entry in images.entries]))
+    assert asked.request()["test_crop"] == 0.875
 
 
 def test_the_output_of_the_projector_is_judged_beside_the_backbone(workspace: Workspace) -> None:

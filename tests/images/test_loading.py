@@ -36,6 +36,14 @@ def test_resize_keeps_the_central_square_as_torchvision_does(tmp_path: Path) -> 
         assert (pixels.int() - expected.int())[..., 2:-2, 2:-2].abs().max() <= 1
 
 
+def test_a_crop_of_seven_eighths_is_that_of_torchvision(tmp_path: Path) -> None:
+    source = open_source(folder_of(tmp_path, [(96, 67), (64, 129), (50, 50), (20, 31)]))
+    loaded = load_squares(source, source.entries, 28, 1, "decode", crop=0.875)
+    reference = v2.Compose([v2.Resize(32, antialias=True), v2.CenterCrop(28), v2.PILToTensor()])
+    for entry, pixels in zip(source.entries, loaded, strict=True):
+        assert torch.equal(pixels, reference(Image.open(io.BytesIO(source.read(entry)))))
+
+
 def test_a_large_jpeg_is_decoded_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(0)
     large = Image.fromarray(rng.integers(0, 256, (9, 12, 3), np.uint8)).resize((1200, 900), Image.Resampling.BICUBIC)

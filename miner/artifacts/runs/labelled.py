@@ -40,11 +40,11 @@ class LabelledImages:
 
         return torch.tensor([entry.label for entry in self.entries], dtype=torch.long)
 
-    def pixels(self, side: int, workers: int) -> "Tensor":
-        """The central squares, uint8 (n, 3, side, side), on the CPU; `workers` threads decode."""
+    def pixels(self, side: int, workers: int, crop: float = 1.0) -> "Tensor":
+        """The central squares, uint8 (n, 3, side, side), on the CPU; `workers` threads decode, `crop` is that of `load_squares`."""
         from miner.images.loading import load_squares
 
-        return load_squares(self.source, self.entries, side, workers, f"decode {self.name}")
+        return load_squares(self.source, self.entries, side, workers, f"decode {self.name}", crop=crop)
 
     def whole(self, bound: int, workers: int) -> "Pixels":
         """The whole images, on the CPU, with a short side of `bound` pixels at most."""
@@ -70,13 +70,14 @@ class LabelledSplit:
     origin: str
     seen_in_training: bool
 
-    def describe(self, image_size: int) -> Record:
+    def describe(self, image_size: int, crop: float = 1.0) -> Record:
         """What is measured on which images, and how a backbone sees them."""
         return {
             "unit": "top-1 accuracy in percent",
             "layer": "backbone, pooled",
             "mode": "eval: running statistics, no augmentation, float32",
-            "resize": f"shorter side to {image_size} px (bilinear, antialias), central square",
+            "resize": f"shorter side to {round(image_size / crop)} px (bilinear, antialias), "
+            + ("central square" if crop == 1 else f"centre crop of {image_size} px"),
             "gallery": self.gallery.name,
             "test": self.test.name,
             "test_origin": self.origin,

@@ -13,6 +13,7 @@ from miner.errors import MinerError
 from miner.images.ragged import to_device
 from miner.learning.features import pooled_features
 from miner.learning.nearest import PROTOCOLS, accuracy_percent, knn_vote
+from miner.learning.parallel.collectives import rank
 from miner.train.methods import Method
 from miner.train.observers.base import Observer
 from miner.train.settings.plan import RunPlan
@@ -35,9 +36,10 @@ class KnnObserver(Observer):
     def __init__(self, plan: RunPlan, found: LabelledSplit, device: torch.device) -> None:
         self.plan, self.split, self.device = plan, found, device
         sides = found.gallery, found.test
-        self._gallery, self._test = (
-            to_device(side.pixels(plan.image_size, plan.options.workers), device) for side in sides
-        )
+        # The first process of a run measures alone; the others need no pixels.
+        self._pixels = [
+            to_device(side.pixels(plan.image_size, plan.options.workers), device) for side in sides if rank() == 0
+        ]
         self._labels, self._truth = (side.labels().to(device) for side in sides)
         self._last = self._best = 0.0
         self._best_epoch = 0
@@ -77,14 +79,14 @@ class KnnObserver(Observer):
 
     @property
     def _k(self) -> int:
-        return min(_K, len(self._gallery))
+        return min(_K, len(self._labels))
 
     @torch.no_grad()
     def _accuracy(self, method: Method) -> float:
         plan = self.plan
         gallery, test = (
             pooled_features(method.backbone, images, plan.mean, plan.std, batch_size=256, device=self.device)
-            for images in (self._gallery, self._test)
+            for images in self._pixels
         )
         gallery, test = F.normalize(gallery, dim=1), F.normalize(test, dim=1)
         classes = len(self.split.classes)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import torch
@@ -55,6 +56,15 @@ def test_eval_knn_measures_the_same_on_last_and_best_weights(workspace: Workspac
     shared = online.keys() & last.keys()
     assert {"layer", "mode", "norm", "resize", "n_gallery", "test"} <= shared
     assert {name: online[name] for name in shared} == {name: last[name] for name in shared}
+
+
+def test_only_the_first_process_decodes_what_is_measured(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = labelled_part(find_inputs(workspace, with_pairs=False), None)
+    monkeypatch.setattr(type(found.gallery.source), "read", Mock(side_effect=AssertionError))
+    monkeypatch.setattr("miner.train.observers.knn.rank", lambda: 1)
+    other = KnnObserver(plan(knn_epochs=2), found, torch.device("cpu"))
+    other.load_state_dict({"last": 3.0, "best": 4.0, "best_epoch": 2, "best_weights": {}})
+    assert other.record()["k"] == len(found.gallery.entries) and other.state_dict()["best"] == 4.0
 
 
 def test_measuring_changes_nothing_that_is_learned(workspace: Workspace) -> None:
