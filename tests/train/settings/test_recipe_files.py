@@ -34,6 +34,9 @@ def test_a_recipe_is_what_it_says(path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 132
     for said in ("# Source: ", "# Published: ", "# Deviations: "):
         assert said in text
+    evaluation = re.findall(r"^# Evaluate: miner eval linear (.+)$", text, re.M)
+    teacher = " --teacher" * ("`miner eval --teacher`" in text)
+    assert evaluation == [f"--mode augmented --test-crop 0.875{teacher}"] * (size == 224)
     lr, batch, peak = map(float, re.findall(r"^# Peak learning rate: (\S+) x (\d+)/256 = (\S+)$", text, re.M)[0])
     assert lr == options.lr and batch == options.batch_size
     assert peak_lr(options.lr, options.batch_size) == pytest.approx(peak)
