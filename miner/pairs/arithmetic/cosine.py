@@ -14,7 +14,7 @@ from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Threads
 
 _BLOCK_ROWS = 2048
-_CHUNK_BYTES = 16 << 20  # for the rows of a chunk of pairs, as stored and in float64
+_CHUNK_BYTES = 4 << 20  # for the rows of a chunk of pairs, as stored and in float64
 _GATHERED_ROWS = 1024
 LONGEST_EXACT = 3.9
 _SURELY_ONE = 1 - 2.0**-51  # rounding moves the cosine of equal or opposite vectors by at most as much
@@ -49,9 +49,7 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Euclidean length of each row (n, d), float64 (n,); it does not depend on the other rows."""
-    doubles = float64(rows)
-    lengths: NDArray[np.float64] = np.sqrt(doubles.mul_(doubles).numpy().sum(axis=1))
-    return lengths
+    return _lengths(float64(rows))
 
 
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -106,25 +104,29 @@ def _cosines(vectors: Vectors, a: Rows, b: Rows) -> NDArray[np.float64]:
     """Cosines of pairs whose b lie in few blocks of rows."""
     left_rows, left_numbers = np.unique(a, return_inverse=True)
     right_rows, right_numbers = np.unique(b, return_inverse=True)
-    left, right = vectors.take(left_rows), vectors.take(right_rows)
-    left_lengths, right_lengths = row_lengths(left), row_lengths(right)
+    stored = vectors.take(left_rows), vectors.take(right_rows)
+    left, right = (float64(rows) for rows in stored)
+    left_lengths, right_lengths = (_lengths(left), _lengths(right))
     longest = max(left_lengths.max(), right_lengths.max())
     if vectors.dtype == np.float16 and longest < LONGEST_EXACT:
         order = np.argsort(left_numbers, kind="stable")
         products = np.empty(len(a), np.float64)
-        products[order] = products_at(float64(left), float64(right), left_numbers[order], right_numbers[order])
+        products[order] = products_at(left, right, left_numbers[order], right_numbers[order])
     else:
         products = _summed_one_by_one(left, right, left_numbers, right_numbers)
     cosines = products / (left_lengths[left_numbers] * right_lengths[right_numbers])
     return np.where(np.abs(cosines) >= _SURELY_ONE, np.sign(cosines), cosines)
 
 
-def _summed_one_by_one(
-    left: NDArray[np.floating], right: NDArray[np.floating], rows: Rows, columns: Rows
-) -> NDArray[np.float64]:
+def _lengths(rows: torch.Tensor) -> NDArray[np.float64]:
+    lengths: NDArray[np.float64] = np.sqrt(rows.square().numpy().sum(axis=1))
+    return lengths
+
+
+def _summed_one_by_one(left: torch.Tensor, right: torch.Tensor, rows: Rows, columns: Rows) -> NDArray[np.float64]:
     """Inner products, each summed by numpy in the same order of dimensions every time."""
     sums = np.empty(len(rows), np.float64)
     for start, stop in blocks(len(rows), _GATHERED_ROWS):
-        products = float64(left[rows[start:stop]]) * float64(right[columns[start:stop]])
+        products = left[torch.from_numpy(rows[start:stop])] * right[torch.from_numpy(columns[start:stop])]
         sums[start:stop] = products.numpy().sum(axis=1)
     return sums

@@ -1,6 +1,6 @@
 """A lower bound of the k-th similarity of each row, before all rows have been compared.
 
-Rows are put into cells around a few centres. The others in the two cells nearest to a row are ranked by short sketches, and the
+Rows are put into cells around a few centres. The others in the three cells nearest to a row are ranked by short sketches, and the
 best of them are measured in float32. The k-th best of *some* others is never above the k-th best of *all* others, so the bound
 holds however well the cells fit; only the speed of the search depends on it.
 """
@@ -21,7 +21,7 @@ from miner.pairs.neighbours.candidates import ListRule
 
 _CELL_ROWS = 400  # a cell holds about so many rows, or several lists
 _LISTS_PER_CELL = 8
-_PROBED_CELLS = 2
+_PROBED_CELLS = 3
 _SKETCH_DIMS, _CENTRE_DIMS = 255, 128
 _SAMPLE_ROWS = 4096
 _ROWS_PER_CENTRE, _ROUNDS = 64, 4
@@ -122,7 +122,7 @@ class _Cells:
         return self._members[cell]
 
     def visitors(self, cell: int) -> tuple[Tensor, Tensor]:
-        """The rows that look into a cell, and whether it is their first cell (0) or second (1)."""
+        """The rows that look into a cell, and which of their nearest cells it is, from 0."""
         visits = self._visits[cell]
         return visits // self._probed, visits % self._probed
 
