@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.manifest import PARTS, EmbeddingsManifest
 from miner.artifacts.embeddings.store import error_part_path, metadata_path, vectors_path
 from miner.artifacts.embeddings.verified import read_versions
 from miner.artifacts.parquet import load_table
@@ -50,13 +50,17 @@ def known_images(folder: Path, keys: Iterable[str] | None = None) -> dict[str, K
     """
     wanted = None if keys is None else pa.array(list(keys), pa.string())
     known: dict[str, KnownImage] = {}
-    for path in [*sorted(folder.glob("errors/*.parquet")), *sorted(folder.glob("*.parquet"))]:
+    for path in _tables(folder, "errors/*.parquet", f"{PARTS}/errors_*.parquet", "*.parquet"):
         for key, name in _columns(path, ["key", "path"], wanted):
             known[key] = KnownImage(name, None, None, None)
-    for path in sorted(folder.glob("metadata/*.parquet")):
+    for path in _tables(folder, "metadata/*.parquet", f"{PARTS}/metadata_*.parquet"):
         for key, *facts in _columns(path, ["key", "path", "label", "bytes", "sha256"], wanted):
             known[key] = KnownImage(*facts)
     return known
+
+
+def _tables(folder: Path, *patterns: str) -> list[Path]:
+    return [path for pattern in patterns for path in sorted(folder.glob(pattern))]
 
 
 def grown_from(stage: GrowingStage, entries: Sequence[Entry]) -> EmbeddingsManifest | None:
@@ -117,7 +121,8 @@ def same_images(stage: GrowingStage, source: Source, entries: Sequence[Entry], w
     old_source = begun["source"]
     if old_source == stage.request["source"]:
         suspects = _perhaps_changed(entries, workspace)
-        _refuse_changed(source, suspects, known_images(stage.folder, (entry.key for entry in suspects)))
+        if suspects:
+            _refuse_changed(source, suspects, known_images(stage.folder, (entry.key for entry in suspects)))
         return []
     known = {key: image for key, image in known_images(stage.folder).items() if image.sha256}
     candidates = [entry for entry in entries if entry.key in known]

@@ -60,7 +60,7 @@ class EmbedOptions(Options):
     dtype: Literal["float16", "float32"] = option("float16", panel="expert")
     """Type of the stored vectors."""
     block_size: int = option(2048, ge=1, panel="expert")
-    """Images per output file. An interrupted run continues after its last finished file."""
+    """Images per output file. An interrupted run loses at most half a minute of work, whatever the size."""
     limit: int | None = option(None, ge=2)
     """Use only this many images, from the start of the source."""
 

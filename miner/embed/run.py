@@ -1,5 +1,6 @@
 """`miner embed`: every image of a source once through a frozen encoder."""
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -88,18 +89,30 @@ def _encode(
 ) -> tuple[Record, Record]:
     """Encode what is not encoded yet; returns the manifest, and how this process spent its time."""
     from miner.embed.earlier import new_images
+    from miner.embed.parts import remove_parts
     from miner.engine.heap import give_back_memory
 
     new = new_images(stage.folder, base, entries)
     units = _units(options, new, stage.folder, base.blocks if base else 0)
     watch = _ErrorWatch(options, len(entries), units)
-    with Progress("embed", len(new), "images", finished_items(units)) as progress:
-        executor = executor_for(options.engine_address, options.device)
-        local = executor == LocalExecutor()
-        if local:
-            worker.on_images = lambda count, meter: progress.advance(count, _pace(meter))
-        run(units, progress=None if local else progress, executor=executor, after=watch.look)
-        worker.on_images = None
+
+    def ended(unit: Unit) -> None:
+        watch.look(unit)
+        remove_parts(stage.folder, int(unit.id))
+
+    executor = executor_for(options.engine_address, options.device)
+    local = executor == LocalExecutor()
+    # Units of other processes count when they end, with the images of their parts.
+    kept = _kept(units, stage.folder) if local else finished_items(units)
+    try:
+        with Progress("embed", len(new), "images", kept) as progress:
+            if local:
+                worker.on_images = lambda count, meter: progress.advance(count, _pace(meter))
+            run(units, progress=None if local else progress, executor=executor, after=ended)
+            worker.on_images = None
+    except BaseException:
+        print(f"embed: {_kept(units, stage.folder):,} of {len(new):,} images are kept.", file=sys.stderr, flush=True)
+        raise
     give_back_memory()
     record = {
         "source": {"spec": source.spec, "images": len(entries), "classes": source.classes, **_columns(options)},
@@ -113,6 +126,13 @@ def _encode(
     if local:
         measured |= _measured(worker)
     return manifest, measured
+
+
+def _kept(units: Sequence[Unit], folder: Path) -> int:
+    """How many images are encoded, in finished units or in parts of others."""
+    from miner.embed.parts import images_in_parts
+
+    return finished_items(units) + images_in_parts(folder, [int(unit.id) for unit in units if not unit.done])
 
 
 def _columns(options: EmbedOptions) -> Record:
@@ -134,7 +154,7 @@ def _units(options: EmbedOptions, entries: Sequence[Entry], folder: Path, first:
                 store.error_part_path(folder, number),
                 store.metadata_path(folder, number),
             ),
-            work=partial(encode_block, options, block),
+            work=partial(encode_block, options, block, folder, number),
             items=len(block),
         )
         for number, block in enumerate(blocks, first)

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -13,13 +14,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.images import ERROR_SCHEMA, METADATA_SCHEMA, EmbeddedImage, UnusableImage, table_of_rows
-from miner.artifacts.parquet import save_table
+from miner.artifacts.embeddings.images import EmbeddedImage, UnusableImage
 from miner.embed.batch_size import default_batch_size, measured_rates
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
+from miner.embed.parts import BlockParts, EncodedImages
 from miner.engine.heap import keep_freed_memory
 from miner.errors import MinerError
 from miner.machine.device import resolve_precision, worker_device
@@ -111,33 +112,20 @@ class Worker:
             torch.set_num_threads(self.cores)
         return {size: batches * rate for size, rate in rates.items()}
 
-    def encode_block(
-        self, entries: Sequence[Entry], vectors_file: Path, errors_file: Path, metadata_file: Path
-    ) -> None:
-        """Encode a block of images into the three files of a unit: vectors, errors, and one row of metadata per vector."""
-        rows: list[EmbeddedImage] = []
-        errors: list[UnusableImage] = []
-        vectors: list[VectorArray] = []
-        for images, encoded in self._encoded(entries):
-            finite = np.asarray(np.isfinite(encoded).all(axis=1))
-            vectors.append(encoded[finite])
-            usable = [image for image in images if isinstance(image, EmbeddedImage)]
-            rows += [image for image, good in zip(usable, finite, strict=True) if good]
-            errors += [
-                UnusableImage(image.key, image.path, "the encoder gave a zero or non-finite vector")
-                for image, good in zip(usable, finite, strict=True)
-                if not good
-            ]
-            errors += [image for image in images if isinstance(image, UnusableImage)]
-            self.meter.images += len(images)
-            if self.on_images is not None:
-                self.on_images(len(images), self.meter)
-        dim = next((part.shape[1] for part in vectors if len(part)), 0) or self.in_a_thread(lambda: self.encoder.dim)
-        parts = [part for part in vectors if len(part)]
-        with vectors_file.open("wb") as stream:
-            np.save(stream, np.concatenate(parts or [np.empty((0, dim))]).astype(self.options.dtype))
-        save_table(table_of_rows(errors, ERROR_SCHEMA), errors_file)
-        save_table(table_of_rows(rows, METADATA_SCHEMA), metadata_file)
+    def encode_block(self, entries: Sequence[Entry], parts: BlockParts, *files: Path) -> None:
+        """Encode the images of a block that are in no part yet, and write the three files of the block."""
+        try:
+            for images, encoded in self._encoded(entries[len(parts.encoded) :]):
+                parts.add(_sorted_out(images, encoded))
+                self.meter.images += len(images)
+                if self.on_images is not None:
+                    self.on_images(len(images), self.meter)
+        except BaseException:
+            with suppress(Exception):  # such as a full disk, which may be the reason for the first error
+                parts.save()
+            raise
+        dim = next((part.shape[1] for part in parts.encoded.vectors if len(part)), 0)
+        parts.encoded.write(dim or self.in_a_thread(lambda: self.encoder.dim), self.options.dtype, *files)
 
     def vectors(self, pixels: torch.Tensor) -> VectorArray:
         """Unit vectors float32 (n, dim) of images uint8 (n, crop, crop, 3) in host memory."""
@@ -263,6 +251,20 @@ class Worker:
         return result
 
 
+def _sorted_out(images: Sequence[Decoded], encoded: VectorArray) -> EncodedImages:
+    """A batch without the images whose vectors are not finite."""
+    finite = np.asarray(np.isfinite(encoded).all(axis=1))
+    usable = [image for image in images if isinstance(image, EmbeddedImage)]
+    errors = [
+        UnusableImage(image.key, image.path, "the encoder gave a zero or non-finite vector")
+        for image, good in zip(usable, finite, strict=True)
+        if not good
+    ]
+    errors += [image for image in images if isinstance(image, UnusableImage)]
+    rows = [image for image, good in zip(usable, finite, strict=True) if good]
+    return EncodedImages(rows, errors, [encoded[finite]])
+
+
 def _usable(pixels: torch.Tensor, images: Sequence[Decoded]) -> torch.Tensor:
     good = [row for row, image in enumerate(images) if isinstance(image, EmbeddedImage)]
     return pixels if len(good) == len(images) else pixels[good]
@@ -296,6 +298,6 @@ def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
     return worker
 
 
-def encode_block(options: EmbedOptions, entries: Sequence[Entry], *files: Path) -> None:
-    """The work of a unit, in this process or another; see `Worker.encode_block`."""
-    worker_of(options).encode_block(entries, *files)
+def encode_block(options: EmbedOptions, entries: Sequence[Entry], folder: Path, block: int, *files: Path) -> None:
+    """The work of a unit, in this process or another: a block of `entries` in a folder of embeddings; see `Worker.encode_block`."""
+    worker_of(options).encode_block(entries, BlockParts(folder, block, options.dtype), *files)

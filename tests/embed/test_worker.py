@@ -8,6 +8,7 @@ import torch
 
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
+from miner.embed.parts import BlockParts
 from miner.embed.run import embed
 from miner.embed.worker import Worker
 from miner.errors import MinerError
@@ -43,7 +44,7 @@ def test_feeding_a_device_gives_the_vectors_of_cpu_threads(make_photos, tmp_path
         worker.on_cpu = on_cpu
         torch.set_num_threads(1)
         files = [tmp_path / f"{number}-{name}" for name in ("vectors.npy", "errors.parquet", "metadata.parquet")]
-        worker.encode_block(worker.source.entries, *files)
+        worker.encode_block(worker.source.entries, BlockParts(tmp_path, number, "float16"), *files)
         found.append([file.read_bytes() for file in files])
         assert len(np.load(files[0])) == 20 and worker.meter.images == 21 and worker.meter.encoding_s > 0
     torch.set_num_threads(threads)

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
 
 # The files in a folder of embeddings, and those that go when it is finished, as patterns of `StageFolder`.
 RESULTS = ("errors.parquet", "img_emb/img_emb_*.npy", "metadata/metadata_*.parquet")
-SCRATCH = ("errors/errors_*.parquet",)
+PARTS = "parts"  # the folder of what is finished of a block
+SCRATCH = ("errors/errors_*.parquet", *(f"{PARTS}/{name}_*" for name in ("vectors", "errors", "metadata")))
 
 
 class SourceRecord(RecordPart):
