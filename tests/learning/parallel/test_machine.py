@@ -1,26 +1,29 @@
-from pathlib import Path
+"""Which processes share a machine; tests/train/data/test_hold.py has two that do."""
+
+from typing import Any
 
 import pytest
 
 from miner.learning.parallel import machine as module
-from miner.learning.parallel.collectives import rank
 from miner.learning.parallel.machine import ALONE, SharedMachine, shared_machine
-from tests.learning.parallel.spawned import on_processes
+
+A, B, IN_CONTAINER = ("a", "pid:[1]"), ("b", "pid:[1]"), ("a", "pid:[2]")
 
 
-def machines() -> list[SharedMachine | str]:
-    """The machine of this process as it is, and where the second process is in a container; who made a value for whom."""
-    found: list[SharedMachine | str] = [shared_machine()]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_process_namespace", lambda: f"container {rank()}")
-        found.append(shared_machine())
-    return [*found, *(machine.once(lambda: f"made by {rank()}") for machine in found)]
-
-
-def test_processes_of_one_machine_know_their_first(tmp_path: Path) -> None:
-    zero, one = on_processes(2, machines, tmp_path)
-    assert zero == [SharedMachine(0, 2), SharedMachine(0, 1), "made by 0", "made by 0"]
-    assert one == [SharedMachine(0, 2), SharedMachine(1, 1), "made by 0", "made by 1"]
+@pytest.mark.parametrize(
+    ("rank", "machine"),
+    [(0, SharedMachine(0, 2)), (1, SharedMachine(1, 2)), (3, SharedMachine(1, 2)), (4, SharedMachine(4, 1))],
+)
+def test_processes_of_one_machine_know_their_first(
+    rank: int, machine: SharedMachine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "rank", lambda: rank)
+    monkeypatch.setattr(module, "_gathered", lambda _: [A, B, A, B, IN_CONTAINER])
+    assert shared_machine() == machine
+    made: list[Any] = []
+    monkeypatch.setattr(module, "_gathered", lambda own: [f"of rank {number}" for number in range(5)])
+    assert machine.once(lambda: made.append(rank)) == f"of rank {machine.first}"
+    assert made == [rank] * (rank == machine.first)
 
 
 def test_a_process_alone_makes_its_own() -> None:
