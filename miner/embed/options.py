@@ -34,7 +34,7 @@ class EmbedOptions(Options):
     """Column of Parquet files that holds the labels, or none. Needed only if there are several candidates."""
     layer: Layer = option("backbone", panel="expert", decides_result="if changed")
     """backbone: the features of the network. projector: the output of the head that was trained on top. streams: the features
-    of teacher and student of a graphnnclr run, side by side."""
+    of teacher and student of a run of dino or graphnnclr, side by side."""
     pool: Pool = option("auto", panel="expert", decides_result="if changed")
     """How a feature map or tokens become one vector: the average, the class token, or the maximum. auto: as the encoder was
     trained."""

@@ -125,7 +125,7 @@ def test_the_teacher_is_judged_beside_the_student(workspace: Workspace) -> None:
 
 
 def test_only_such_a_run_has_a_teacher(workspace: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no run of graphnnclr"):
+    with pytest.raises(UsageError, match="no run of dino or graphnnclr"):
         load_encoder("efficientnet_lite0", torch.device("cpu"), layer="streams")
     control = write_shards(tmp_path, images=24, pairs=8)
     train(TrainOptions(**{**TINY_RUN, "epochs": 1}), control)

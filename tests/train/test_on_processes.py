@@ -88,7 +88,7 @@ def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     backbone = TinyBackbone()
     if name == "moco" and world_size() == 1:
         backbone.norm = SplitBatchNorm2d(WIDTH, splits=2)
-    method = make(name, backbone)
+    method = make(name, backbone, **({"frozen_epochs": 1} if name == "dino" else {}))
     if name != "moco" and world_size() > 1:
         method = synchronised(method)
     run_killed(folder, name, method, killed_at, norm_splits=2 if name == "moco" else 1)

@@ -48,7 +48,7 @@ class EncoderRequest:
             UsageError: teacher and student were asked for.
         """
         if self.layer == "streams":
-            raise UsageError(f"--layer streams: {self.name} is no run of graphnnclr. Use --layer backbone.")
+            raise UsageError(f"--layer streams: {self.name} is no run of dino or graphnnclr. Use --layer backbone.")
 
     def refuse_pooling(self, reason: str) -> None:
         """Called by an encoder that has one way of pooling.
