@@ -47,30 +47,49 @@ def rule_pairs(rule: Rule, ids: Rows, cosines: Cosines, limit: int) -> FoundPair
     return found.select(np.lexsort((found.b, found.a)))
 
 
+def with_evidence(rule: Rule, ids: Rows, cosines: Cosines, pairs: FoundPairs) -> FoundPairs:
+    """Any pairs with the evidence that `rule_pairs` gives for those of the rule; the arguments as there."""
+    means = _means(cosines[:, : rule.neighbors])
+    parts = [pairs.select(np.arange(*block)) for block in blocks(len(pairs), max(_ENTRIES // (2 * rule.listed), 1))]
+    measured = [_ranked(rule, ids, part) for part in parts or [pairs]]
+    return put_together([_scored(part, rule, _score(rule, ids, means, part)) for part in measured])
+
+
 def _chosen(rule: Rule, ids: Rows, cosines: Cosines, means: Cosines, start: int, stop: int) -> FoundPairs:
     """The pairs in the lists of the rows in [start, stop); a pair that is in two lists is taken from that of its lower row."""
     k = rule.neighbors
     numbers, places = np.nonzero(ids[start:stop, :k] >= 0)
     x, y = numbers + start, ids[start:stop, :k][numbers, places]
-    back = ids[y, :k] == x[:, None]
-    rank_y, rank_x = places + 1, np.where(back.any(axis=1), back.argmax(axis=1) + 1, 0)
-    lower = x < y
-    evidence = {
-        "mutual": rank_x > 0,
-        "rank_a": np.where(lower, rank_x, rank_y).astype(np.int32),
-        "rank_b": np.where(lower, rank_y, rank_x).astype(np.int32),
-    }
-    similarity = cosines[x, places]
-    found = FoundPairs(np.minimum(x, y), np.maximum(x, y), similarity, evidence).select(lower | (rank_x == 0))
+    found = FoundPairs(np.minimum(x, y), np.maximum(x, y), cosines[x, places])
+    found = _ranked(rule, ids, found.select((x < y) | (ids[y, :k] != x[:, None]).all(axis=1)))
     if rule.name in ("mutual", "shared"):
         found = found.select(found.evidence["mutual"])
+    score = _score(rule, ids, means, found)
+    found = _scored(found, rule, score)
+    return found if score is None else found.select(score >= (rule.local if rule.name == "local" else rule.shared))
+
+
+def _ranked(rule: Rule, ids: Rows, pairs: FoundPairs) -> FoundPairs:
+    """The pairs with the ranks of both images, and whether both are listed."""
+    ranks = {}
+    for name, image, other in (("rank_a", pairs.a, pairs.b), ("rank_b", pairs.b, pairs.a)):
+        there = ids[other, : rule.neighbors] == image[:, None]
+        ranks[name] = np.where(there.any(axis=1), there.argmax(axis=1) + 1, 0).astype(np.int32)
+    return pairs.with_evidence(mutual=(ranks["rank_a"] > 0) & (ranks["rank_b"] > 0), **ranks)
+
+
+def _score(rule: Rule, ids: Rows, means: Cosines, pairs: FoundPairs) -> Cosines | Rows | None:
+    """The number that `local` or `shared` compares with its threshold, (m,); None for other rules."""
     if rule.name == "local":
-        score = 2 * found.similarity - means[found.a] - means[found.b]
-        return found.with_evidence(local=score.astype(np.float32)).select(score >= rule.local)
-    if rule.name == "shared":
-        shared = _in_common(ids[found.a], ids[found.b])
-        return found.with_evidence(shared=shared.astype(np.int32)).select(shared >= rule.shared)
-    return found
+        return np.asarray(2 * pairs.similarity - means[pairs.a] - means[pairs.b], np.float64)
+    return _in_common(ids[pairs.a], ids[pairs.b]) if rule.name == "shared" else None
+
+
+def _scored(pairs: FoundPairs, rule: Rule, score: Cosines | Rows | None) -> FoundPairs:
+    if score is None:
+        return pairs
+    narrow = score.astype(np.float32 if rule.name == "local" else np.int32)
+    return pairs.with_evidence(**{rule.name: narrow})
 
 
 def _means(cosines: Cosines) -> Cosines:

@@ -34,6 +34,10 @@ class FoundPairs:
     def __len__(self) -> int:
         return len(self.a)
 
+    def numbers(self, images: int) -> Rows:
+        """A number for each pair, in the order of (a, b), int64 (m,)."""
+        return self.a * images + self.b
+
     def select(self, chosen: NDArray[np.bool_] | Rows) -> "FoundPairs":
         """The pairs that a mask (m,) or an array of numbers chooses."""
         evidence = {name: values[chosen] for name, values in self.evidence.items()}
