@@ -6,7 +6,7 @@ from dataclasses import replace
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.pairs.band import Band
-from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, PairsManifest
+from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, Composition, PairsManifest
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result
@@ -15,6 +15,8 @@ from miner.pairs.calibration.run import calibrate
 from miner.pairs.constraints import read_constraints
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.options import CalibrateOptions, PairsOptions
+
+_UNEVEN = 0.5  # share of the pair ends that a tenth of the images may have without a warning
 
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, strip_rows: int = STRIP_ROWS) -> Result:
@@ -69,7 +71,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     """The result of the stage, with one line per fact."""
     made = PairsManifest.of(manifest, PairsManifest.path(workspace))
     asked, complete = made.request, "exact" if made.exact else recall_in_words(made.record["recall"])
-    cosine = f" with {asked.condition}" if asked.rule == "band" else ""
+    cosine = f" {asked.described}" if asked.rule == "band" else ""
     facts = [
         f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images{cosine} among {made.images:,} images, "
         f"{complete}, in {workspace.pairs}"
@@ -83,7 +85,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
         )
     if made.duplicate_images and made.duplicate_images["images"]:
         facts.append(_duplicates_line(made.duplicate_images))
-    headline = [("pairs", f"{made.pairs:,}; {asked.condition}" if asked.rule != "band" else f"{made.pairs:,}{cosine}")]
+    headline = [("pairs", f"{made.pairs:,} {asked.described}")]
     labels = made.labels
     if labels and labels.precision is not None:
         facts.append(
@@ -91,11 +93,18 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
             f"{made.image_coverage:.1%} of the images are in a pair"
         )
         headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
+    if made.composition and made.pairs:
+        facts.append(_composition_line(made.composition))
     if made.neighbours:
         facts.append(_hub_line(made.neighbours))
     if made.groups:
         facts.append(_group_line(made.groups))
     lines = [f"pairs: {fact}" for fact in facts]
+    if made.composition and made.composition.tenth_share > _UNEVEN:
+        lines.append(
+            f"Warning: a tenth of the images holds {made.composition.tenth_share:.0%} of all pair ends. Such pairs say little of "
+            "the other images. Take pairs from nearest neighbours (--rule shared), or limit the partners of an image with --top-k."
+        )
     if made.proposal or not made.pairs:
         lines.append(_warning(made, workspace_flag(workspace)))
     return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace))
@@ -114,6 +123,16 @@ def _warning(made: PairsManifest, flag: str) -> str:
         f"{warning} A band that suits one encoder means little for another. To mine about one pair per image: miner pairs "
         f"--min {made.proposal.low:g} --max {made.proposal.high:g}{flag} --force (or run `miner calibrate{flag}`, then "
         f"`miner pairs --auto{flag} --force`)."
+    )
+
+
+def _composition_line(made: Composition) -> str:
+    parts = [f"{made.clusters.without_pairs:,} of {made.clusters.number:,} clusters"]
+    if made.classes:
+        parts.append(f"{made.classes.without_pairs:,} of {made.classes.number:,} classes")
+    return (
+        f"the pairs use as many images as {made.effective_images:,.0f} that occur equally often ({made.effective_share:.1%}); "
+        f"the most frequent image has {made.largest_share:.2%} of all pair ends; without a pair: {', '.join(parts)}"
     )
 
 

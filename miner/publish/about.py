@@ -84,10 +84,13 @@ def describe(
 
 def _description(source: str, provenance: Provenance) -> str:
     pairs, encoder = provenance.exported, public_encoder(provenance.embeddings.encoder.name)
+    asked = pairs.request
+    meaning = f"their cosine similarity under {encoder} is {asked.band}"
+    if asked.rule != "band":
+        meaning = f"they are neighbours under {encoder} ({asked.condition})"
     return (
-        f"{pairs.pairs:,} pairs of different images of {source} that mean the same to a frozen encoder: their cosine similarity "
-        f"under {encoder} is {pairs.request.band}. They serve as additional positives for self-supervised "
-        "pretraining of vision encoders."
+        f"{pairs.pairs:,} pairs of different images of {source} that mean the same to a frozen encoder: {meaning}. They serve as "
+        "additional positives for self-supervised pretraining of vision encoders."
     )
 
 

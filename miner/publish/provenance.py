@@ -81,7 +81,8 @@ class Provenance:
         """What decided which pairs were mined, as (name, value) rows of a table."""
         embeddings, pairs, encoder = self.embeddings, self.pairs, self.embeddings.encoder
         vectors = f"{embeddings.dim}-d, stored as {embeddings.dtype}, computed in {embeddings.precision}"
-        duplicates = f"{pairs.duplicates:,} pairs above {pairs.request.band.high:g} or of equal files"
+        asked = pairs.request
+        duplicates = f"{pairs.duplicates:,} pairs above {asked.band.high:g} or of equal files"
         return [
             ("Images", f"{embeddings.count:,} of {public_source(embeddings.source.spec)}"),
             ("Encoder", f"{public_encoder(encoder.name)}, frozen"),
@@ -90,7 +91,9 @@ class Provenance:
             ("Labels that it has seen", encoder.labels_seen or "unknown"),
             ("Vectors", vectors),
             ("Similarity", "cosine of the stored vectors, in float64"),
-            ("Band", f"{pairs.request.band}, both included"),
+            ("Band", f"{asked.band}, both included")
+            if asked.rule == "band"
+            else ("Rule", f"{asked.rule}: {asked.condition}"),
             ("Search", _search(pairs)),
             ("Limits on the pairs", _limits(pairs, self.shards.left_out)),
             ("Duplicates", f"{duplicates} are left out as near-identical"),
@@ -136,7 +139,7 @@ def _listed(value: Any) -> list[Any]:
 
 def _search(pairs: PairsManifest) -> str:
     if pairs.exact:
-        return f"exact: no pair of the band was missed (engine {pairs.engine})"
+        return f"exact: no pair of the {'band' if pairs.request.rule == 'band' else 'rule'} was missed (engine {pairs.engine})"
     measured = isinstance(pairs.recall, float)
     found = f"{pairs.recall:.2%} of the pairs of the band were found, measured" if measured else "recall unknown"
     return f"approximate: {found} (engine {pairs.engine})"

@@ -29,6 +29,7 @@ from miner.report.text import count, counted, percent, source_name
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _DUPLICATES_SHOWN = 12
+_CLASSES_SHOWN = 20
 _FAILURES_SHOWN = 200
 _THUMBNAIL_BYTES = 4_200_000
 
@@ -105,12 +106,27 @@ def _degree(findings: Findings, pairs: pa.Table) -> Record:
         "images": findings.pairs.images,
         "images_in_pairs": findings.pairs.images_in_pairs,
         "coverage": findings.pairs.image_coverage,
+        "composition": findings.pairs.composition,
+        "classes": _classes(findings),
         "degree_chart": degree_chart(np.repeat(degree.partners, degree.images)) if len(ends) else None,
         "neighbours": neighbours,
         "in_degree_chart": degree_chart(np.repeat(in_degree["lists"], in_degree["images"]), "lists")
         if in_degree
         else None,
     }
+
+
+def _classes(findings: Findings) -> list[tuple[str, int, int, float]]:
+    """Name, images, pair ends and share of all ends of the classes with the most ends."""
+    made, names = findings.pairs.composition, findings.embeddings.source.classes
+    if made is None or made.classes is None:
+        return []
+    rows = sorted(zip(made.classes.names, made.classes.images, made.classes.ends, strict=True), key=lambda row: -row[2])
+    total = max(sum(made.classes.ends), 1)
+    return [
+        (names[number] if names else str(number), images, ends, ends / total)
+        for number, images, ends in rows[:_CLASSES_SHOWN]
+    ]
 
 
 def _galleries(

@@ -99,9 +99,9 @@ def _about_samplers(plan: StudyPlan) -> list[str]:
     for name in plan.workspaces:
         pairs = PairsManifest.find(Workspace(plan.root / name))
         if pairs is not None and pairs.encoder is not None:
-            band, encoder = pairs.request.band, pairs.encoder.name
+            encoder = pairs.encoder.name
             lines.append(
-                f"Pairs of `{name}`: {pairs.pairs:,} with cosine in [{band.low:g}, {band.high:g}] by "
+                f"Pairs of `{name}`: {pairs.pairs:,} {pairs.request.described} by "
                 f"{Path(encoder).name if ':' in encoder else encoder}; labels that it has seen: {pairs.encoder.labels_seen}."
             )
     return lines

@@ -15,6 +15,7 @@ from PIL import Image
 
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
+from miner.engine import write_signed
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
@@ -132,6 +133,26 @@ def test_duplicates_have_a_gallery_of_their_own(make_workspace):
     assert shown_similarities(page.sections["duplicates"])
     assert min(shown_similarities(page.sections["duplicates"])) >= 0.9
     assert "duplicates" not in write(make_workspace(name="none", band={"min": 0.2, "max": 1.0})).sections
+
+
+def test_what_the_pairs_are_made_of_is_shown(make_workspace):
+    workspace = make_workspace()
+    made = PairsManifest.read(workspace).composition
+    partners = write(workspace).sections["degree"]
+    assert f"as many images as {made.effective_images:.0f}" in partners
+    assert f"Of {made.clusters.number} clusters of the vectors, {made.clusters.without_pairs} have no pair" in partners
+    most = max(made.classes.ends)
+    assert f"{most:,}" in partners and f"{most / sum(made.classes.ends):.1%}" in partners
+
+
+def test_a_rule_is_named_at_the_head(make_workspace):
+    workspace = make_workspace()
+    path = workspace.pairs / "manifest.json"
+    manifest = json.loads(path.read_text())
+    manifest["request"] |= {"rule": "mutual", "neighbors": 7}
+    write_signed(path, manifest)
+    page = write(workspace)
+    assert "each is among the 7 nearest of the other" in page.sections["head"]
 
 
 def test_hubs_and_groups_have_sections_of_their_own(make_workspace):

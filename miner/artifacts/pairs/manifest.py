@@ -45,6 +45,11 @@ class PairsRequest(RecordPart):
             cosine = f"cosine of at most {self.band.high:g}"
         return f"{Rule(self.rule, self.neighbors or NEIGHBORS, self.local, self.shared)}; {cosine}"
 
+    @property
+    def described(self) -> str:
+        """The condition as it stands behind a number of pairs."""
+        return f"with {self.condition}" if self.rule == "band" else f"by the rule {self.rule} ({self.condition})"
+
 
 class ConstraintCount(RecordPart):
     """What a constraint on metadata has done.
@@ -78,6 +83,39 @@ class Degree(RecordPart):
     images: list[int] = Field(default_factory=list)
 
 
+class Parts(RecordPart):
+    """Clusters or classes, and the pair ends in them.
+
+    Attributes:
+        three_largest_share: share of all pair ends in the three parts that have the most.
+        names: numbers of the parts; `images` and `ends` are in their order.
+    """
+
+    number: int
+    without_pairs: int
+    three_largest_share: float
+    names: list[int]
+    images: list[int]
+    ends: list[int]
+
+
+class Composition(RecordPart):
+    """How the ends of all pairs spread; `composition` in `miner/pairs/tables` says how each number is measured.
+
+    Attributes:
+        largest_share: share of all pair ends that the image with the most partners has.
+        tenth_share: that of the tenth of the images with the most partners.
+        classes: None where images have no labels.
+    """
+
+    effective_images: float
+    effective_share: float
+    largest_share: float
+    tenth_share: float
+    clusters: Parts
+    classes: Parts | None = None
+
+
 class LabelStatistics(RecordPart):
     """How well labels agree; `label_statistics` in `statistics.py` says how each number is measured.
 
@@ -101,6 +139,7 @@ class PairsManifest(StageArtifact):
         duplicates: pairs above the band or of equal files.
         duplicate_images: groups of near-identical images, and the images that are not kept; None in records of old versions.
         exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
+        composition: None in records of old versions.
         mutual_neighbours: k of the column `mutual`.
         constraints: on metadata.
         metadata_table: the name of the file that --metadata named.
@@ -129,6 +168,7 @@ class PairsManifest(StageArtifact):
     constraints: list[ConstraintCount] = Field(default_factory=list)
     metadata_table: str | None = None
     degree: Degree
+    composition: Composition | None = None
     exact: bool = False
     engine: str = "exact"
     recall: float | Record | None = None

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from miner.artifacts.embeddings.vectors import Rows, blocks
+from miner.pairs.arithmetic.k_means import spherical_centres
 from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.sketch import principal_directions
@@ -24,7 +25,7 @@ _LISTS_PER_CELL = 8
 _PROBED_CELLS = 3
 _SKETCH_DIMS, _CENTRE_DIMS = 255, 128
 _SAMPLE_ROWS = 4096
-_ROWS_PER_CENTRE, _ROUNDS = 64, 4
+_ROUNDS = 4
 _CHUNK_ROWS = 2048
 
 Units = Callable[[Rows], Tensor]
@@ -107,7 +108,7 @@ class _Cells:
     def __init__(self, short: Tensor, count: int) -> None:
         self.count = count
         rows = F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)
-        centres = _centres(rows, count)
+        centres = spherical_centres(rows, count, _ROUNDS)
         probed = min(_PROBED_CELLS, count)
         near = torch.cat([(part @ centres.T).topk(probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)])
         members = near[:, 0].argsort(stable=True)
@@ -130,16 +131,3 @@ class _Cells:
 def _split(items: Tensor, cells: Tensor, count: int) -> Sequence[Tensor]:
     """Items that are sorted by their cell, one tensor for each cell."""
     return torch.split(items, torch.bincount(cells, minlength=count).tolist())
-
-
-def _centres(rows: Tensor, count: int) -> Tensor:
-    """Spherical k-means on a sample: unit rows, float32 (count, p)."""
-    draw = torch.Generator().manual_seed(0)
-    centres = rows[torch.randperm(len(rows), generator=draw)[:count]]
-    sample = rows[torch.randperm(len(rows), generator=draw)[: count * _ROWS_PER_CENTRE]]
-    for _ in range(_ROUNDS):
-        nearest = (sample @ centres.T).argmax(dim=1)
-        sums = torch.zeros_like(centres).index_add_(0, nearest, sample)
-        used = torch.bincount(nearest, minlength=count) > 0
-        centres = torch.where(used[:, None], F.normalize(sums, dim=1), centres)
-    return centres

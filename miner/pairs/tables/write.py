@@ -17,6 +17,7 @@ from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
 from miner.pairs.options import PairsOptions
+from miner.pairs.tables.composition import composition
 from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs, put_together, write_rows
 
@@ -30,6 +31,7 @@ def write_tables(
     store: EmbeddingStore,
     folder: Path,
     searched: Rows,
+    vectors: Vectors,
     pairs: FoundPairs,
     duplicates: FoundPairs,
     constraints: Sequence[Constraint],
@@ -38,6 +40,7 @@ def write_tables(
 
     Args:
         searched: row numbers of the images that were searched.
+        vectors: of these images.
         pairs: that the rule has chosen.
         duplicates: pairs above the ceiling, or of equal files.
     """
@@ -54,6 +57,7 @@ def write_tables(
         paths.append(folder / DROPPED)
         with committed(paths[-1]) as partial:
             write_rows(partial, pairs.select(~keep))
+    degree = np.bincount(np.concatenate([kept.a, kept.b]), minlength=len(store))[searched]
     known = labels if labels is None else np.where(np.isin(np.arange(len(labels)), searched), labels, -1)
     record: Record = {
         "source": store.manifest.record["source"],
@@ -68,6 +72,7 @@ def write_tables(
         "both_orders": options.both_orders,
         "labels": label_statistics(kept.a, kept.b, kept.similarity, known),
         **pair_statistics(kept.a, kept.b, len(searched)),
+        "composition": composition(degree, vectors, None if labels is None else labels[searched], options.seed),
     }
     if options.groups:
         paths.append(folder / "groups.parquet")

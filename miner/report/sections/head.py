@@ -8,10 +8,13 @@ def headline(findings: Findings) -> str:
     """The main result in one sentence."""
     pairs, embeddings = findings.pairs, findings.embeddings
     among = f"{counted(pairs.images, 'image')} of {source_name(embeddings.source.spec)}"
-    where = f"cosine under {embeddings.encoder.name} is {pairs.request.band}"
+    encoder, asked = embeddings.encoder.name, pairs.request
+    where = f"whose cosine under {encoder} is {asked.band}"
+    if asked.rule != "band":
+        where = f"that are neighbours under {encoder} ({asked.condition})"
     if not pairs.pairs:
-        return f"Among {among}, there are no two whose {where}."
-    found = f"{counted(pairs.pairs, 'semantic pair')} among {among}: different images whose {where}"
+        return f"Among {among}, there are no two {where}."
+    found = f"{counted(pairs.pairs, 'semantic pair')} among {among}: different images {where}"
     labels = pairs.labels
     if not labels or labels.precision is None:
         return f"{found}."
@@ -36,6 +39,12 @@ def key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
     labels = pairs.labels
     if labels and labels.precision is not None:
         facts.append(("Label precision", percent(labels.precision), f"random pairs {percent(labels.chance)}"))
-    facts.append(("Band", str(pairs.request.band), "cosine similarity"))
+    if pairs.composition:
+        effective = pairs.composition.effective_images
+        facts.append(("Effective images", count(round(effective)), "equally used ones of the same entropy"))
+    if pairs.request.rule == "band":
+        facts.append(("Band", str(pairs.request.band), "cosine similarity"))
+    else:
+        facts.append(("Rule", pairs.request.rule, pairs.request.condition))
     facts.append(("Encoder", encoder.name, f"labels seen in training: {encoder.labels_seen or 'unknown'}"))
     return facts

@@ -72,7 +72,7 @@ def test_another_keep_is_another_request(make_embeddings) -> None:
     workspace = make_embeddings(CHAIN)
     pairs(PairsOptions(**BAND), workspace)
     assert not pairs(PairsOptions(**BAND, keep="largest"), workspace).fresh
-    with pytest.raises(MinerError, match="keep was None and is now 'first'"):
+    with pytest.raises(MinerError, match="--keep was not given and is now first"):
         pairs(PairsOptions(**BAND, keep="first"), workspace)
 
 
