@@ -125,7 +125,7 @@ class SearchedEmbedding:
             return Choice(pairs, found.select(duplicate), partial(_mutual_where_found, pairs, len(self.rows)))
         duplicates = with_ranks(all_duplicates(found, high, self.files, self.vectors), k)
         lists = ListRule(self.vectors, min(rule.listed, len(self.rows) - 1), high, self.files)
-        search = ListSearch(lists, self.memory, self.options.device, self.strip_rows)
+        search = ListSearch(lists, self.spare_memory, self.options.device, self.strip_rows)
         ids, cosines = search.lists(parts, self.executor)
         pairs = rule_pairs(rule, ids, cosines, self.limit)
         return Choice(pairs, duplicates, partial(with_evidence, rule, ids, cosines))

@@ -64,9 +64,7 @@ def mine(
     if isinstance(join.engine, ApproximateSearch):
         completeness = {"exact": False, **join.engine.measured((found.a, found.b))}
     pairs, duplicates = (replace(some, a=rows[some.a], b=rows[some.b]) for some in (choice.pairs, choice.duplicates))
-    files, record = write_tables(
-        options, store, stage.folder, rows, searched.vectors, pairs, duplicates, constraints
-    )
+    files, record = write_tables(options, store, stage.folder, rows, searched.vectors, pairs, duplicates, constraints)
     record |= {"images": len(rows), "engine": options.engine, "vectors": vectors_seen(store.manifest)}
     record |= completeness
     labels, of_a_band = None if store.labels is None else store.labels[rows], options.chosen_rule.name == "band"
