@@ -9,16 +9,25 @@
       embed: {limit: null}
     notes: Said before the work starts.
 
+    rounds:                    # repeats stages, each time in a workspace of its own; the stages above are round 0
+      accept: [0.05, 0.1]      # a round for each value of {accept}
+      stages:
+        - embed: {source: sample, encoder: "run:{previous}/runs/moco"}
+        - pairs: {most_similar: "{accept}"}
+        - train: {}
+
 A stage may come twice: in pipelines/cifar10_sepp.yaml the first `train` makes the encoder, and the second trains on its pairs.
 --set and `full` change both. `{workspace}` in a value stands for the workspace: `embed: {encoder: "run:{workspace}/runs/sampler"}`.
+With `rounds`, the workspaces are round-0, round-1 and so on in `{root}`, and `{previous}` stands for that of the round before.
 A recipe with `arms` is a study (`miner.study`).
 """
 
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from miner.artifacts.workspace import DEFAULT_WORKSPACE
 from miner.errors import UsageError
@@ -81,6 +90,19 @@ class RunOptions(Options):
         return parsed
 
 
+class Rounds(BaseModel):
+    """Stages that are repeated: an encoder finds pairs, and the training on them makes the next encoder.
+
+    Attributes:
+        accept: what `{accept}` stands for in each round, such as the share of `--most-similar`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    accept: list[float] = Field(min_length=1)
+    stages: Stages
+
+
 class Recipe(BaseModel):
     """A recipe file: stages in order, each a mapping of one stage name to its options.
 
@@ -91,8 +113,14 @@ class Recipe(BaseModel):
 
     workspace: Path = DEFAULT_WORKSPACE
     stages: Stages
+    rounds: Rounds | None = None
     full: dict[str, StageOptions] = {}
     notes: str = ""
+
+    @property
+    def all_stages(self) -> Stages:
+        """The stages, and those that rounds repeat."""
+        return [*self.stages, *(self.rounds.stages if self.rounds else [])]
 
 
 def read_recipe(model: type[_Model], content: dict[str, Any], path: Path) -> _Model:
@@ -109,15 +137,23 @@ def read_recipe(model: type[_Model], content: dict[str, Any], path: Path) -> _Mo
         raise UsageError(f"{path} is not a {model.__name__.lower()}: {where}: {problem['msg']}.") from None
 
 
-def plan_recipe(recipe: Recipe, options: RunOptions) -> Planned:
-    """The stages of a recipe, all their options validated.
+def plan_recipe(recipe: Recipe, options: RunOptions) -> list[tuple[Path, Planned]]:
+    """The stages of a recipe, all their options validated, by workspace: one, or one for each round.
 
     Raises:
         UsageError: a stage or an option is wrong.
     """
-    check_names([name for stage in recipe.stages for name in stage], recipe.full, options)
+    check_names([name for stage in recipe.all_stages for name in stage], recipe.full, options)
     layers = [recipe.full if options.full else {}, options.changes()]
-    return plan_stages(recipe.stages, layers, options.workspace or recipe.workspace)
+    root = options.workspace or recipe.workspace
+    if recipe.rounds is None:
+        return [(root, plan_stages(recipe.stages, layers, root))]
+    folders = [root / f"round-{number}" for number in range(len(recipe.rounds.accept) + 1)]
+    planned = [(folders[0], plan_stages(recipe.stages, layers, folders[0]))]
+    for before, folder, accept in zip(folders, folders[1:], recipe.rounds.accept, strict=False):
+        names = {"root": str(root), "previous": str(before), "accept": f"{accept:g}"}
+        planned.append((folder, plan_stages(recipe.rounds.stages, layers, folder, names)))
+    return planned
 
 
 def check_names(names: Sequence[str], full: Collection[str], options: RunOptions) -> None:
@@ -139,8 +175,13 @@ def check_names(names: Sequence[str], full: Collection[str], options: RunOptions
             raise UsageError(f"The recipe has no stage {name!r} to change (it has {known}).")
 
 
-def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], workspace: Path) -> Planned:
-    """Stages, all their options validated; `workspace` is what `{workspace}` in a value stands for.
+def plan_stages(
+    stages: Stages,
+    layers: Sequence[Mapping[str, StageOptions]],
+    workspace: Path,
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Planned:
+    """Stages, all their options validated; `workspace` is what `{workspace}` in a value stands for, and `names` what else does.
 
     `layers` hold options by stage. Each layer wins over the layers before it and over the options in `stages`.
 
@@ -153,7 +194,7 @@ def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], wo
         for name, options in stage.items():
             given = (options or {}, *(layer.get(name, {}) for layer in layers))
             values = {
-                option.replace("-", "_"): _with_workspace(value, workspace)
+                option.replace("-", "_"): _filled(value, {"workspace": str(workspace), **names})
                 for layer in given
                 for option, value in layer.items()
             }
@@ -165,5 +206,8 @@ def plan_stages(stages: Stages, layers: Sequence[Mapping[str, StageOptions]], wo
     return planned
 
 
-def _with_workspace(value: Any, workspace: Path) -> Any:
-    return value.replace("{workspace}", str(workspace)) if isinstance(value, str) else value
+def _filled(value: Any, names: Mapping[str, str]) -> Any:
+    if isinstance(value, str):
+        for name, text in names.items():
+            value = value.replace(f"{{{name}}}", text)
+    return value

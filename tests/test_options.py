@@ -45,7 +45,8 @@ IF_CHANGED = {
     | {"differ": ["a"], "same": ["b", "c"], "apart": ["day:3"]},
     "export": {"without_duplicates": True},
     "train": {"lr_biases": 0.1, "zero_init_residual": True, "deterministic": False},
-    "eval knn": {"layer": "projector"},
+    "eval knn": {"layer": "projector", "test_crop": 0.875},
+    "eval linear": {"test_crop": 0.875},
 }
 
 

@@ -26,13 +26,17 @@ def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
         raise UsageError(f"{options.recipe} has no arms; --seeds, --arms and --engine-address are for studies.")
     recipe = read_recipe(Recipe, content, options.recipe)
     planned = plan_recipe(recipe, options)
-    workspace = Workspace(options.workspace or recipe.workspace)
     if recipe.notes and not options.full:
         say(recipe.notes.strip(), quiet)
-    results = run_stages(planned, workspace, options.force, quiet)
-    record = {"workspace": str(workspace.root), "stages": _by_stage(results)}
-    fresh = any(result.fresh for result in results)
-    return Result("run", record, _summary(results, workspace), fresh=fresh)
+    records, lines, fresh = [], [], False
+    for number, (folder, stages) in enumerate(planned):
+        if recipe.rounds:
+            say(f"round {number} of {len(planned) - 1}: {folder}", quiet)
+        results = run_stages(stages, Workspace(folder), options.force, quiet)
+        records.append({"workspace": str(folder), "stages": _by_stage(results)})
+        lines += _summary(results, Workspace(folder))
+        fresh = fresh or any(result.fresh for result in results)
+    return Result("run", {"rounds": records} if recipe.rounds else records[0], lines, fresh=fresh)
 
 
 def _by_stage(results: list[Result]) -> dict[str, Record]:

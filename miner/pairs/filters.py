@@ -13,8 +13,12 @@ from miner.pairs.tables.found import FoundPairs
 Filter = Callable[[FoundPairs], NDArray[np.bool_]]
 
 
-def filters_of(options: PairsOptions, constraints: Sequence[Constraint]) -> list[Filter]:
-    """The filters that the options ask for, in the order in which they apply: caps come last, so that they count what is kept."""
+def filters_of(options: PairsOptions, constraints: Sequence[Constraint], images: int) -> list[Filter]:
+    """The filters that the options ask for, in the order in which they apply: caps come last, so that they count what is kept.
+
+    Args:
+        images: that were searched.
+    """
     filters: list[Filter] = [constraint.met_by for constraint in constraints]
     low, top_k, most = options.limits[0], options.top_k, options.most_similar
     if options.chosen_rule.name != "band" and options.min is not None:
@@ -24,7 +28,8 @@ def filters_of(options: PairsOptions, constraints: Sequence[Constraint]) -> list
     if top_k is not None:
         filters.append(lambda pairs: capped(pairs.a, pairs.b, pairs.similarity, top_k))
     if most is not None:
-        filters.append(lambda pairs: _most_similar(pairs, most))
+        count = round(most * images) if most < 1 else int(most)
+        filters.append(lambda pairs: _most_similar(pairs, count))
     return filters
 
 

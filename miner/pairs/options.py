@@ -54,8 +54,8 @@ class PairsOptions(Options):
     """Mine among random images only: a fraction up to 1, or their number. The paper SePP-ID takes 0.1."""
     top_k: int | None = option(None, ge=1)
     """Keep at most this many partners of one image, the most similar ones."""
-    most_similar: int | None = option(None, ge=1, decides_result="if changed")
-    """Keep at most this many pairs in all, the most similar ones."""
+    most_similar: float | None = option(None, gt=0, decides_result="if changed")
+    """Keep at most this many pairs in all, the most similar ones. Below 1: a share of the number of images."""
     mutual: bool = option(False)
     """band: keep a pair only if each image is among the k nearest neighbours of the other. k is --neighbors, or else 5."""
     neighbors: int | None = option(None, ge=1, shown_default=f"{NEIGHBORS}; none for a band")
@@ -157,6 +157,13 @@ class PairsOptions(Options):
                 f"--append needs an exact engine: what {self.engine} finds among old images depends on the new ones"
             )
         return self
+
+    @field_validator("most_similar")
+    @classmethod
+    def _share_or_number(cls, value: float | None) -> float | None:
+        if value is not None and value >= 1 and value != int(value):
+            raise ValueError(f"{value} is neither a share below 1 nor a whole number of pairs")
+        return value if value is None or value < 1 else int(value)
 
     @field_validator("apart")
     @classmethod

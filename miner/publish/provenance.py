@@ -149,10 +149,13 @@ def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:
     known = {
         "sample": "mined among a random part of the images only ({})",
         "top_k": "at most {} partners per image, the most similar first",
-        "most_similar": "only the {:,} most similar pairs of the band",
+        "most_similar": "only the {:,} most similar pairs",
         "mutual": "only images that are among each other's nearest neighbours",
     }
-    given = [text.format(pairs.asked[name]) for name, text in known.items() if pairs.asked.get(name)]
+    asked = dict(pairs.asked)
+    if 0 < (asked.get("most_similar") or 0) < 1:  # a share of the images
+        asked["most_similar"] = pairs.pairs
+    given = [text.format(asked[name]) for name, text in known.items() if asked.get(name)]
     given += [f"{one.left_out:,} pairs left out by {one.constraint}" for one in pairs.constraints]
     reasons = {
         "max_degree": "{:,} pairs left out at export to limit the partners of an image",

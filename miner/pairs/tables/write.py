@@ -44,7 +44,7 @@ def write_tables(
         pairs: that the rule has chosen.
         duplicates: pairs above the ceiling, or of equal files.
     """
-    filters = filters_of(options, constraints)
+    filters = filters_of(options, constraints, len(searched))
     keep = kept_by(filters, pairs)
     kept = pairs.select(keep)
     labels, keys = store.labels, store.metadata["key"].combine_chunks()
