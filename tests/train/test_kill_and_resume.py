@@ -79,6 +79,6 @@ def test_killed_streaming_run_ends_with_the_bytes_of_a_whole_one(tmp_path, capsy
 
 
 def test_killed_graphnnclr_ends_with_the_graphs_of_a_whole_one(tmp_path, capsys) -> None:
-    whole, killed = run_whole_and_killed(tmp_path, capsys, GRAPHNNCLR)
+    whole, killed = run_whole_and_killed(tmp_path, capsys, GRAPHNNCLR, data="stream")
     for name in (*GRAPH_FILES, "metrics.jsonl", "backbone.safetensors", "manifest.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
