@@ -24,6 +24,7 @@ from PIL import (
 from miner.errors import UsageError
 from miner.images.png_text import without_large_text
 from miner.images.resize import PixelSize
+from miner.source.foreign import foreign_kind
 
 MAX_PIXELS = 179_000_000  # about 0.5 GB as RGB; Pillow's own limit for a decompression bomb
 
@@ -39,7 +40,6 @@ with suppress(ImportError):
 _ORIENTATION = 0x0112  # an EXIF tag; from 5 on width and height change places
 _MIRRORED, _UPSIDE_DOWN = (2, 3, 6, 7), (3, 4, 7, 8)  # what was right is left, what was below is above
 _REASON_LENGTH = 160
-_WEB_PAGE_STARTS = (b"<!doctype html", b"<html", b"<head", b"<?xml")
 
 # Once, because `warnings.catch_warnings` is not safe in the threads that decode.
 warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -96,7 +96,7 @@ def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
-        raise UnreadableImageError(_what_else(data)) from None
+        raise UnreadableImageError(f"no known image format{foreign_kind(data)}") from None
     except Image.DecompressionBombError:
         raise UnreadableImageError(f"too large: more than {limit} pixels") from None
     except Exception as error:  # a damaged file can raise anything from inside a codec
@@ -131,11 +131,6 @@ def _chosen_limit(text: str) -> int:
     limit = int(text)
     Image.MAX_IMAGE_PIXELS = max(limit, Image.MAX_IMAGE_PIXELS or limit)
     return limit
-
-
-def _what_else(data: bytes) -> str:
-    start = data[:256].lstrip().lower()
-    return "no known image format" + (" (a web page)" if start.startswith(_WEB_PAGE_STARTS) else "")
 
 
 def _draft(image: Image.Image, needed: Callable[[PixelSize], PixelSize]) -> DecodedImage:

@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from miner.errors import MinerError
 from miner.source.base import Entry
+from miner.source.foreign import foreign_file
 from miner.source.keys import printable
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import MISSING, Dropped, RawLabel, better_label, parse_label, parse_label_text
@@ -106,7 +107,8 @@ def index_samples(shard: ShardFile, limits: ShardLimits, fields: Sequence[str] =
                     _take(samples.setdefault(key, ShardSample(fields=dict.fromkeys(fields))), shard, key, part, member)
     except DamagedTarError as error:
         raise MinerError(
-            f"The shard {shard.url} is damaged or no tar file: {error}. Fetch or write it again, or leave it out."
+            f"The shard {shard.url} is damaged or no tar file{foreign_file(shard.url)}: {error}. Fetch or write it again, or leave "
+            "it out."
         ) from error
     return list(samples.values())
 
@@ -193,7 +195,9 @@ def unpacked(url: str, limit_bytes: int) -> bytes:
         with files.open(path, "rb") as packed, gzip.open(packed) as stream:
             data = stream.read(limit_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise MinerError(f"The shard {url} is damaged: {error}. Fetch or write it again, or leave it out.") from error
+        raise MinerError(
+            f"The shard {url} is damaged{foreign_file(url)}: {error}. Fetch or write it again, or leave it out."
+        ) from error
     if len(data) > limit_bytes:
         raise MinerError(
             f"{url} unpacks to more than {limit_bytes >> 20} MiB. Unpack it first (gunzip) and name the .tar."
