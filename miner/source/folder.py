@@ -81,7 +81,9 @@ def _no_image(spec: str, listing: Mapping[str, FileFacts]) -> str:
             f"{spec} was written by save_to_disk of the datasets library, which miner does not read. Write Parquet from it: "
             "datasets.load_from_disk(FOLDER).to_parquet(FILE), for one split, and name that file."
         )
+    counts = count_endings(listing).most_common(3)
+    found = f": {', '.join(f'{name} {count}' for name, count in counts)}" if counts else ""
     return (
-        f"No image below {spec} ({len(listing)} files looked at; known endings: {' '.join(image_extensions())}). "
+        f"No image below {spec} ({len(listing)} files looked at{found}; known endings: {' '.join(image_extensions())}). "
         "Check the path, or name WebDataset shards as FOLDER/NAME-{000000..000009}.tar."
     )

@@ -9,8 +9,9 @@ from miner.engine import explained, is_local
 from miner.errors import MinerError, UsageError
 from miner.source.base import LeftOut, Source
 from miner.source.folder import FolderSource
+from miner.source.foreign import foreign_file
 from miner.source.hub import hub_error, is_hub
-from miner.source.kinds import count_endings, image_extension
+from miner.source.kinds import count_endings, ending, image_extension
 from miner.source.listing import FileFacts, file_facts, list_files, warn
 from miner.source.location import canonical, is_local_folder, is_pattern, locate, url_of
 from miner.source.named.builtin import BUILTIN, open_builtin
@@ -22,6 +23,13 @@ from miner.source.webdataset.shards import ShardSource, is_shards
 
 # Beside shards or Parquet files that hold ten times as much, images are decoration: a logo, a sample.
 _DECORATION = 10
+# Files beside shards or Parquet files that may hold images too. Miner cannot read them.
+_DATA = frozenset(
+    (
+        *("zip", "gz", "bz2", "tbz2", "xz", "txz", "zst", "7z", "rar"),
+        *("arrow", "tfrecord", "tfrecords", "h5", "hdf5", "npz", "mdb", "lmdb", "beton"),
+    )
+)
 
 
 def open_source(spec: str, image_column: str | None = None, label_column: str | None = None) -> Source:
@@ -68,7 +76,8 @@ class _Opener:
         if kind == "file" and not is_pattern(spec):
             files, path = locate(spec)
             raise UsageError(
-                f"{spec} is a file that miner cannot read. Name a folder of images, or .tar shards, or .parquet files."
+                f"{spec} is a file that miner cannot read{foreign_file(spec)}. Name a folder of images, .tar shards, or .parquet "
+                "files."
                 if files.exists(path)
                 else f"There is no source {self.typed!r}: no such folder or file, and not one of {', '.join(sorted(BUILTIN))}."
             )
@@ -82,6 +91,7 @@ class _Opener:
         shards = [path for path in listing if is_shards(path)]
         tables = [path for path in listing if is_parquet(path)]
         images = [path for path in listing if image_extension(path)]
+        others = images + [path for path in listing if ending(path) in _DATA and not is_shards(path)]
         tar_bytes, table_bytes, image_bytes = (
             sum(listing[path].size_bytes for path in paths) for paths in (shards, tables, images)
         )
@@ -91,9 +101,11 @@ class _Opener:
             image_bytes * _DECORATION < tar_bytes and (is_hub(spec) or _holds_export(spec, shards))
         )
         if shards and (flat or (decoration and tar_bytes >= table_bytes)):
-            return self._shards(_below(spec, _without_pairs(shards)), images)
+            # An export has tables about its images. img2dataset writes one about each shard.
+            about = tables if tables and _holds_export(spec, shards) else _beside(tables, shards)
+            return self._shards(_below(spec, _without_pairs(shards)), [*others, *(set(tables) - set(about))])
         if tables and image_bytes * _DECORATION < table_bytes:
-            return self._tables(_below(spec, tables), images)
+            return self._tables(_below(spec, tables), [*others, *shards])
         return self._images(listing)
 
     def _named(self, names: Sequence[str]) -> Source:
@@ -125,17 +137,17 @@ class _Opener:
         chosen = set(_one_split(home, [url.removeprefix(f"{home}/") for url in urls]))
         return [url for url in urls if url.removeprefix(f"{home}/") in chosen]
 
-    def _shards(self, urls: Sequence[str], images: Iterable[str] = ()) -> Source:
+    def _shards(self, urls: Sequence[str], others: Iterable[str] = ()) -> Source:
         self._refuse_columns()
         source = ShardSource(self.spec, urls=urls)
         refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
-        source.left_out = replace(source.left_out, files=source.left_out.files + count_endings(images))
+        source.left_out = replace(source.left_out, files=source.left_out.files + count_endings(others))
         return source
 
-    def _tables(self, urls: Sequence[str], images: Iterable[str] = ()) -> Source:
+    def _tables(self, urls: Sequence[str], others: Iterable[str] = ()) -> Source:
         source = ParquetSource(self.spec, urls, self.image_column, self.label_column)
         refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
-        source.left_out = LeftOut(count_endings(images), source.left_out.labels)
+        source.left_out = LeftOut(count_endings(others), source.left_out.labels)
         return source
 
     def _images(self, listing: dict[str, FileFacts], home: str | None = None) -> Source:
@@ -173,6 +185,12 @@ def _without_pairs(shards: list[str]) -> list[str]:
         names.setdefault(path.rpartition("/")[0], set()).add(path.rpartition("/")[2].partition("-")[0])
     exports = {folder for folder, kinds in names.items() if kinds == {"images", "pairs"}}
     return [path for path in shards if path.rpartition("/")[0] not in exports or "/pairs-" not in f"/{path}"]
+
+
+def _beside(tables: Iterable[str], shards: Iterable[str]) -> list[str]:
+    """The tables that have the name of a shard."""
+    stems = {path.rpartition(".")[0] for path in shards}
+    return [path for path in tables if path.rpartition(".")[0] in stems]
 
 
 def _holds_export(spec: str, shards: Iterable[str]) -> bool:

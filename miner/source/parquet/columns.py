@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
 
 from miner.errors import MinerError, UsageError
 
@@ -68,6 +69,22 @@ def find_columns(
         label=None if label == NO_COLUMN else label,
         classes=_class_names(features.get(label, {})) if label else None,
     )
+
+
+def partition_label(url: str, columns: Sequence[str], chosen: str | None) -> bytes | None:
+    """The label of all images of a file, if a folder is named COLUMN=VALUE, as Hive and Spark partition tables; else None.
+
+    Args:
+        columns: of the file itself, which win.
+        chosen: the label column that the user chose.
+    """
+    folders = (part.partition("=") for part in url.split("/")[:-1])
+    stated = {name: value for name, equals, value in folders if equals and name not in columns}
+    names = [chosen] if chosen else [name for name in _LABEL_COLUMNS if name in (*columns, *stated)]
+    if not names or names[0] not in stated:
+        return None
+    value = stated[names[0]]
+    return b"" if value == "__HIVE_DEFAULT_PARTITION__" else unquote_to_bytes(value)
 
 
 def _image_column(

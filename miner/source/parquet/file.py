@@ -83,16 +83,22 @@ def open_file(
         UsageError: the image or the label column has to be named.
         MinerError: the file is damaged, has no column of images, or too large a row group.
     """
-    from miner.source.parquet.columns import find_columns
+    from miner.source.parquet.columns import NO_COLUMN, find_columns, partition_label
 
     try:
         with as_os_error(url), _opened(url) as parquet:
+            schema = parquet.schema_arrow
+            label = partition_label(url, schema.names, label_column)
             columns = find_columns(
-                url, parquet.schema_arrow, image_column, label_column, lambda name: bool(_first_kind(parquet, name))
+                url,
+                schema,
+                image_column,
+                label_column if label is None else NO_COLUMN,
+                lambda name: bool(_first_kind(parquet, name)),
             )
             file = ImageFile(url, columns, _leaf(parquet, columns.image), parquet.metadata)
             _check_groups(file, largest_group_bytes)
-            return file, list(_rows(file, parquet))
+            return file, list(_rows(file, parquet, label))
     except OSError as error:
         raise MinerError(
             f"{url} is damaged or no Parquet file{foreign_file(url)}: {error}. Fetch or write it again, or leave it out."
@@ -147,13 +153,14 @@ def _check_groups(file: ImageFile, largest_bytes: int) -> None:
             )
 
 
-def _rows(file: ImageFile, parquet: "pq.ParquetFile") -> Iterator[FileRow]:
+def _rows(file: ImageFile, parquet: "pq.ParquetFile", label: bytes | None) -> Iterator[FileRow]:
+    """The rows; `label` is the label of all of them, if the folder of the file states it."""
     columns, footer = file.columns, file.footer
     table = parquet.read(
         [name for name in (f"{columns.image}.path" * columns.has_path, columns.label) if name], use_threads=False
     )
     paths = _paths(table, columns) if columns.has_path else [None] * footer.num_rows
-    labels = table[columns.label].to_pylist() if columns.label else [None] * footer.num_rows
+    labels = table[columns.label].to_pylist() if columns.label else [label] * footer.num_rows
     extensions = [image_extension(path or "") for path in paths]
     usual = "" if all(extensions) else _first_kind(parquet, file.leaf) or "jpg"
     at = 0

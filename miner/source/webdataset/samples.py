@@ -62,6 +62,7 @@ class ShardSample:
     Attributes:
         image: entry of its first image, under the name in the shard and without a label.
         label: from `.cls` or `.json`.
+        images: number of images, of which the first is taken.
         text: what `.txt` holds, as a label.
         others: members that are no image that can be decoded here, and no label.
         sides: those of "a" and "b" that name an image, as in KEY.a.jpg; `miner export` writes pairs so.
@@ -71,6 +72,7 @@ class ShardSample:
 
     image: Entry | None = None
     label: RawLabel = MISSING
+    images: int = 0
     text: RawLabel = MISSING
     others: list[str] = field(default_factory=list)
     sides: set[str] = field(default_factory=set)
@@ -152,9 +154,11 @@ def _take(sample: ShardSample, shard: ShardFile, key: str, part: str, member: Ta
         sample.others.append(member.name)
         return
     sample.sides.add(part.partition(".")[0])
+    sample.images += 1
     entry = shard.entry(key, member, extension)
     # A later member of the same name is a newer version of it.
     if sample.image is None or sample.image.path == entry.path:
+        sample.images -= sample.image is not None
         sample.image = entry
 
 

@@ -85,7 +85,8 @@ class ShardSource:
         entries = _with_unique_keys([sample.image for sample in images if sample.image])
         self.entries = [replace(entry, label=label) for entry, label in zip(entries, indices, strict=True)]
         others = [name for sample in samples if sample.image is None for name in sample.others]
-        self.left_out = LeftOut(count_endings(others), dropped)
+        further = sum(sample.images - 1 for sample in images)
+        self.left_out = LeftOut(count_endings(others) + Counter({"second image of a sample": further}), dropped)
 
     def read(self, entry: Entry) -> bytes:
         place: Place = entry.locator

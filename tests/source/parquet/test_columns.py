@@ -127,3 +127,30 @@ def test_a_folder_of_save_to_disk_is_explained(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(b"{}")
     with pytest.raises(MinerError, match=r"save_to_disk.*to_parquet"):
         open_source(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("folders", "column", "labels", "classes"),
+    [
+        (("label=1", "label=0"), None, [1, 0], None),
+        (("label=cat", "label=black%20dog"), None, [1, 0], ["black dog", "cat"]),
+        (("year=2020/label=1", "year=2021/label=3"), None, [1, 3], None),
+        (("label=__HIVE_DEFAULT_PARTITION__", "label=4"), None, [None, 4], None),
+        (("species=b", "species=a"), "species", [1, 0], ["a", "b"]),
+        (("species=b", "species=a"), None, [None, None], None),
+        (("label=1", "label=0"), "none", [None, None], None),
+    ],
+)
+def test_folders_of_a_partitioned_table_are_labels(tmp_path: Path, folders, column, labels, classes) -> None:
+    for number, folder in enumerate(folders):
+        (tmp_path / "t" / folder).mkdir(parents=True)
+        write(tmp_path / "t" / folder / f"part-{number}.parquet", image=STRUCTS.slice(number, 1))
+    source = open_source(str(tmp_path / "t"), label_column=column)
+    by_path = {entry.path.rpartition("/")[2]: entry.label for entry in source.entries}
+    assert [by_path[f"p{number}.png"] for number in range(2)] == labels and source.classes == classes
+
+
+def test_a_column_wins_over_a_folder_of_its_name(tmp_path: Path) -> None:
+    (tmp_path / "label=5").mkdir()
+    write(tmp_path / "label=5" / "a.parquet", image=STRUCTS, label=[0, 1, 0, 1])
+    assert [entry.label for entry in open_source(str(tmp_path)).entries] == [0, 1, 0, 1]

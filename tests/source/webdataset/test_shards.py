@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.engine.tar import write_tar
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.source import open_source
 from miner.source.base import SourceWithFields
 from miner.source.keys import is_clean
 from miner.source.webdataset.shards import ShardLimits, ShardSource
+from tests.source.tars import png, tar_bytes, write_tar_of_images
 
 
 def shard(path: Path, members: list[tuple[str, bytes]]) -> Path:
@@ -422,3 +423,34 @@ def test_fields_are_read_from_the_json_of_each_image(tmp_path: Path) -> None:
         "frame": [3, None, None, None],
     }
     assert len(source.entries) == 4
+
+
+def test_second_images_of_samples_are_counted(tmp_path: Path) -> None:
+    members = [
+        ("0.left.png", png(0)),
+        ("0.right.png", png(1)),
+        ("0.mask.png", png(2)),
+        ("1.png", png(3)),
+        ("1.png", png(4)),
+    ]
+    (tmp_path / "a.tar").write_bytes(tar_bytes(members))
+    source = open_source(str(tmp_path / "a.tar"))
+    assert [entry.path for entry in source.entries] == ["a.tar/0.left.png", "a.tar/1.png"]
+    assert source.left_out.files == {"second image of a sample": 2}
+
+
+def test_data_beside_shards_that_is_not_read_is_counted(tmp_path: Path) -> None:
+    write_tar_of_images(tmp_path / "00000.tar", ["a", "b"])
+    for name in ("00000.parquet", "00000_stats.json", "README.md", "more.zip", "00001.tar.xz", "x.tfrecord"):
+        (tmp_path / name).write_bytes(b"x")
+    assert open_source(str(tmp_path)).left_out.files == {".zip": 1, ".xz": 1, ".tfrecord": 1}
+    (tmp_path / "other.parquet").write_bytes(b"x")
+    assert open_source(str(tmp_path)).left_out.files[".parquet"] == 1
+
+
+def test_archives_that_are_not_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK\3\4")
+    with pytest.raises(UsageError, match=r"a\.zip is a file that miner cannot read \(a zip archive\)"):
+        open_source(str(tmp_path / "a.zip"))
+    with pytest.raises(MinerError, match=r"No image below .* \(1 files looked at: \.zip 1; known"):
+        open_source(str(tmp_path))
