@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import EmbeddedImage, UnusableImage
-from miner.images.decode import UnreadableImageError, decode_at_least
+from miner.images.decode import UnreadableImageError, decoding
 from miner.images.preprocess import Preprocess
+from miner.machine.memory import alone_if_large
 from miner.source import Entry, Source
 from miner.source.base import MAX_FILE_BYTES
 
@@ -33,13 +34,18 @@ def decode_into(
     if entry.size_bytes > MAX_FILE_BYTES:
         return UnusableImage(entry.key, entry.path, f"file larger than {MAX_FILE_BYTES >> 20} MiB")
     try:
-        data = source.read(entry)
-        picture = decode_at_least(data, partial(preprocess.needed, factor=draft) if draft else None)
-        pixels[:] = preprocess.pixels_of(picture, fast)
+        with alone_if_large(entry.size_bytes):
+            data = source.read(entry)
+            with decoding(data, partial(preprocess.needed, factor=draft) if draft else None) as picture:
+                pixels[:] = preprocess.pixels_of(picture, fast)
+                width, height = picture.size
+                del picture  # the next image may be as large
+            sha256, size_bytes = hashlib.sha256(data).hexdigest(), len(data)
+            del data
     except OSError as error:
         return UnusableImage(entry.key, entry.path, f"not readable: {error.strerror or error}")
+    except MemoryError:
+        return UnusableImage(entry.key, entry.path, "too large for the free memory")
     except UnreadableImageError as error:
         return UnusableImage(entry.key, entry.path, str(error))
-    width, height = picture.size
-    sha256 = hashlib.sha256(data).hexdigest()
-    return EmbeddedImage(entry.key, entry.path, entry.label, width, height, entry.extension, len(data), sha256)
+    return EmbeddedImage(entry.key, entry.path, entry.label, width, height, entry.extension, size_bytes, sha256)

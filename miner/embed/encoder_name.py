@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from miner.embed.onnx_data import external_files
 from miner.embed.options import EmbedOptions
 from miner.engine import file_record
+from miner.machine.memory import refuse_large_network
 
 FAMILIES = ("timm", "moco", "run", "onnx", "script")
 FAMILIES_HELP = (
@@ -48,7 +50,8 @@ class EncoderName:
             files = [self.path] if best else [self.path / name for name in _WEIGHTS_OF_A_RUN]
         elif self.family == "onnx":
             files += [self.path.with_name(f"{self.path.name}.{kind}") for kind in ("data", "json")]
-        return [file for file in files if file.is_file()]
+            files += external_files(self.path) if self.path.is_file() else []
+        return [file for file in dict.fromkeys(files) if file.is_file()]
 
 
 def parse_encoder(name: str) -> EncoderName:
@@ -66,5 +69,7 @@ def encoder_request(options: EmbedOptions) -> dict[str, Any]:
     """What decides the vectors of an image: the options, the arithmetic, and the bytes of the encoder's local files."""
     request = {**options.request(), "arithmetic": ARITHMETIC}
     if files := parse_encoder(options.encoder).files:
-        request["encoder_files"] = {file.name: file_record(file)["sha256"] for file in files}
+        refuse_large_network(*files)
+        home = files[0].parent
+        request["encoder_files"] = {str(file.relative_to(home)): file_record(file)["sha256"] for file in files}
     return request

@@ -3,12 +3,22 @@
 from miner.engine.atomic import committed, explain_write_error, json_bytes, partial_path, sync, write_bytes, write_json
 from miner.engine.digest import DigestedFile, file_record, first_difference
 from miner.engine.progress import Progress
-from miner.engine.records import Record, Result, fingerprint, is_signed, read_json, same_file, signed, write_signed
+from miner.engine.records import (
+    Record,
+    Result,
+    fingerprint,
+    is_signed,
+    parse_json,
+    read_json,
+    same_file,
+    signed,
+    write_signed,
+)
 from miner.engine.remote import AnyPath, RemotePath, explained, file_system, is_local, local_or_remote, one_line
 from miner.engine.units import Executor, LocalExecutor, Unit, assigned_device, finished_items, is_follower, run
 
 __all__ = ["Executor", "LocalExecutor", "Progress", "Result", "Unit", "assigned_device", "finished_items", "run"]
-__all__ += ["Record", "fingerprint", "is_signed", "read_json", "same_file", "signed", "write_signed"]
+__all__ += ["Record", "fingerprint", "is_signed", "parse_json", "read_json", "same_file", "signed", "write_signed"]
 __all__ += ["committed", "explain_write_error", "json_bytes", "partial_path", "sync", "write_bytes", "write_json"]
 __all__ += ["DigestedFile", "explained", "file_record", "first_difference", "one_line"]
 __all__ += ["AnyPath", "RemotePath", "file_system", "is_follower", "is_local", "local_or_remote"]

@@ -12,6 +12,8 @@ from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
 Record = dict[str, Any]
+_MOST_BYTES = 1 << 28
+_MOST_VALUES = 10_000_000  # each takes about 100 bytes of memory, and two bytes of JSON are enough for it
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ def read_json(path: AnyPath) -> Record | None:
         MinerError: the file is not a JSON object.
     """
     try:
-        record = json.loads(path.read_bytes())
+        with path.open("rb") as stream:
+            record = parse_json(stream.read(_MOST_BYTES + 1))
     except FileNotFoundError:
         return None
     except ValueError as error:
@@ -54,6 +57,20 @@ def read_json(path: AnyPath) -> Record | None:
     if not isinstance(record, dict):
         raise _damaged(path, "not a JSON object")
     return record
+
+
+def parse_json(content: bytes) -> Any:
+    """The value in a JSON file that others may have written.
+
+    Raises:
+        ValueError: it is no JSON; or it would take more memory, or is nested more deeply, than any record.
+    """
+    if len(content) > _MOST_BYTES or sum(map(content.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+        raise ValueError("too large for a record")
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def _damaged(path: AnyPath, reason: str) -> MinerError:
@@ -76,10 +93,10 @@ def signed(record: Record) -> Record:
 def is_signed(content: bytes) -> bool:
     """Whether the bytes of a JSON file are those that `write_signed` wrote."""
     try:
-        record = json.loads(content)
+        record = parse_json(content)
+        if not isinstance(record, dict) or json_bytes(record) != content:
+            return False
     except (ValueError, RecursionError):
-        return False
-    if not isinstance(record, dict) or json_bytes(record) != content:
         return False
     digest = record.pop("digest", None)
     return bool(digest == hashlib.sha256(json_bytes(record)).hexdigest())

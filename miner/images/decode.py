@@ -4,10 +4,11 @@ import importlib
 import io
 import os
 import warnings
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,15 @@ from PIL import (
 from miner.errors import UsageError
 from miner.images.png_text import without_large_text
 from miner.images.resize import PixelSize
+from miner.machine.memory import alone_if_large, bytes_for_images
 from miner.source.foreign import foreign_kind
 
-MAX_PIXELS = 179_000_000  # about 0.5 GB as RGB; Pillow's own limit for a decompression bomb
+MAX_PIXELS = 179_000_000  # about 0.7 GB as RGB in Pillow; its own limit for a decompression bomb
+# What decoding takes at most: the image as it is stored, upright, and as RGB; some decoders hold further copies.
+_USUAL_BYTES_PER_PIXEL = 12
+_BYTES_PER_PIXEL = dict.fromkeys(("WEBP", "AVIF", "HEIF"), 20)
+_TILE = 2048  # pixels; larger images are converted tile by tile
+_TIFF_TILE_SIZE = (322, 323)  # tags
 
 # Decoders inside this process only: some others of Pillow (EPS) start an external program that runs the file.
 FORMATS: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
@@ -88,11 +95,23 @@ def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None
             (or the environment variable MINER_MAX_PIXELS), or its type has no agreed range (floating point, 32-bit integers).
         UsageError: MINER_MAX_PIXELS is not a positive number.
     """
+    with decoding(data, needed) as picture:
+        return picture
+
+
+@contextmanager
+def decoding(data: bytes, needed: Callable[[PixelSize], PixelSize] | None = None) -> Iterator[DecodedImage]:
+    """`decode_at_least` as a context, for threads that go on with the image; of large images there is one at a time."""
+    with ExitStack() as room:
+        yield _decoded(data, needed, room)
+
+
+def _decoded(data: bytes, needed: Callable[[PixelSize], PixelSize] | None, room: ExitStack) -> DecodedImage:
     limit = _max_pixels()
     if not data:
         raise UnreadableImageError("empty file")
     try:
-        return _decode(data, needed, limit)
+        return _decode(data, needed, limit, room)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
@@ -102,20 +121,36 @@ def decode_at_least(data: bytes, needed: Callable[[PixelSize], PixelSize] | None
     except Exception as error:  # a damaged file can raise anything from inside a codec
         smaller = without_large_text(data) if isinstance(error, ValueError) else data
         if len(smaller) < len(data):
-            return decode_at_least(smaller, needed)
+            return _decoded(smaller, needed, room)
         reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
         raise UnreadableImageError(reason[:_REASON_LENGTH]) from error
 
 
-def _decode(data: bytes, needed: Callable[[PixelSize], PixelSize] | None, limit: int) -> DecodedImage:
+def _decode(data: bytes, needed: Callable[[PixelSize], PixelSize] | None, limit: int, room: ExitStack) -> DecodedImage:
     image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if image.width * image.height > limit:
+    pixels = max(image.width * image.height, _tile_pixels(image))
+    if pixels > limit:
         raise UnreadableImageError(f"too large: {image.width} x {image.height}")
     wanted = needed if isinstance(image, JpegImagePlugin.JpegImageFile) else None
     drafted = _draft(image, wanted) if wanted else None
+    if drafted and "progressive" not in image.info:  # a progressive file is held as a whole until its last byte
+        pixels = image.width * image.height
+    size_bytes = pixels * _BYTES_PER_PIXEL.get(image.format or "", _USUAL_BYTES_PER_PIXEL)
+    room.enter_context(alone_if_large(size_bytes))
+    if size_bytes > bytes_for_images():
+        raise UnreadableImageError(f"too large for the free memory: {image.width} x {image.height}")
     image.load()
-    upright = _to_rgb(_upright(image))
+    image = _upright(image)
+    upright = _to_rgb(image)
     return replace(drafted, image=upright) if drafted else DecodedImage(upright, upright.size)
+
+
+def _tile_pixels(image: Image.Image) -> int:
+    """Pixels of a tile of a TIFF, which may be larger than the image."""
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0
+    sides = [image.tag_v2.get(tag) for tag in _TIFF_TILE_SIZE]
+    return prod(side for side in sides if isinstance(side, int)) if all(sides) else 0
 
 
 def _max_pixels() -> int:
@@ -165,18 +200,43 @@ def _upright(image: Image.Image) -> Image.Image:
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I"):
-        return _from_wide_grey(np.asarray(image, np.float64))
+        return _from_wide_grey(image)
     if image.mode == "F":
         raise UnreadableImageError("floating-point pixels have no agreed range")
     if image.has_transparency_data:
-        opaque = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+        return _by_tiles(image, _on_white)
     return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def _from_wide_grey(grey: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> Image.Image:
+def _on_white(image: Image.Image) -> Image.Image:
+    opaque = Image.new("RGBA", image.size, "white")
+    return Image.alpha_composite(opaque, image.convert("RGBA")).convert("RGB")
+
+
+def _from_wide_grey(image: Image.Image) -> Image.Image:
     """RGB of 16-bit grey; 8-bit values in a wider type are not scaled, because they would become black."""
-    if grey.max(initial=0) > 65535:
+    peak = max(np.asarray(image.crop(box)).max() for box in _tiles(image.size))
+    if peak > 65535:
         raise UnreadableImageError("32-bit pixels have no agreed range")
-    scale = 257.0 if grey.max(initial=0) > 255 else 1.0
-    return Image.fromarray(np.clip(grey / scale, 0, 255).astype(np.uint8)).convert("RGB")
+    scale = 257.0 if peak > 255 else 1.0
+
+    def scaled(tile: Image.Image) -> Image.Image:
+        levels = np.asarray(tile, np.float64) / scale
+        return Image.fromarray(np.clip(levels, 0, 255).astype(np.uint8)).convert("RGB")
+
+    return _by_tiles(image, scaled)
+
+
+def _by_tiles(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """RGB, converted tile by tile, so that memory holds no third copy of a large image."""
+    rgb = Image.new("RGB", image.size)
+    for box in _tiles(image.size):
+        rgb.paste(convert(image.crop(box)), box[:2])
+    return rgb
+
+
+def _tiles(size: PixelSize) -> Iterator[tuple[int, int, int, int]]:
+    width, height = size
+    for top in range(0, height, _TILE):
+        for left in range(0, width, _TILE):
+            yield left, top, min(left + _TILE, width), min(top + _TILE, height)

@@ -4,10 +4,19 @@ import os
 import re
 import resource
 import sys
+import threading
+import zipfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 
+from miner.errors import MinerError
+
 _UNITS = ("", "k", "m", "g", "t")
+_one_large = threading.RLock()
+# By limit of this process (`ulimit -v`, `ulimit -d`): the name of its usage in /proc/self/status.
+_LIMITS = {resource.RLIMIT_AS: "VmSize:", resource.RLIMIT_DATA: "VmData:"}
 _SHARE_OF_FREE = 0.6
 # By controller ("" is version 2): the files of a control group that hold its limit and its usage, and the name in memory.stat of
 # the part of the usage that is file cache, which the kernel drops when memory is wanted.
@@ -54,10 +63,50 @@ def default_bytes() -> int:
 
 
 def free_bytes(root: Path = Path("/")) -> int:
-    """Memory in bytes that this process may still take: of the machine, or of its control groups if that is less."""
+    """Memory in bytes that this process may still take: of the machine, its control groups or its own limits, the least."""
     available = _number(root / "proc/meminfo", "MemAvailable:")
     machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") if available is None else available * 1024
-    return min([machine, *_left_in_groups(root)])
+    return min([machine, *_left_in_groups(root), *_left_of_limits(root)])
+
+
+def refuse_large_network(path: Path, *others: Path) -> None:
+    """Refuse the file of a network, and the files that it needs, before they are read.
+
+    Raises:
+        MinerError: they take more than half of the free memory; of a packed file the unpacked size counts.
+    """
+    size, free = sum(file.stat().st_size for file in (path, *others)), free_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = max(size, sum(member.file_size for member in archive.infolist()))
+    if size > free // 2:
+        raise MinerError(
+            f"{path} takes {format_bytes(size)} of memory, and {format_bytes(free)} are free. A network may take half of that. "
+            "Use a smaller network, or a larger machine."
+        )
+
+
+def alone_if_large(size_bytes: int) -> AbstractContextManager[object]:
+    """A context for work that takes so many bytes of memory. One thread at a time does work that is large for this process."""
+    return _one_large if size_bytes > _large_bytes() else nullcontext()
+
+
+def _large_bytes() -> int:
+    """What each core may take at the same time as the others."""
+    return bytes_for_images() // (4 * (os.cpu_count() or 1))
+
+
+@cache
+def bytes_for_images() -> int:
+    """The memory that was free when this process first asked, because freed memory of an image may stay with the process."""
+    return free_bytes()
+
+
+def _left_of_limits(root: Path) -> Iterator[int]:
+    for limit, usage in _LIMITS.items():
+        most, used_kb = resource.getrlimit(limit)[0], _number(root / "proc/self/status", usage)
+        if most != resource.RLIM_INFINITY and used_kb is not None:
+            yield max(0, most - used_kb * 1024)
 
 
 def _left_in_groups(root: Path) -> Iterator[int]:

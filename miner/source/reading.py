@@ -34,6 +34,8 @@ def read_local(path: str, size_bytes: int) -> bytes:
 
     Args:
         size_bytes: the size of the file when it was listed; it may have changed since.
+    Raises:
+        OSError: the file is gone, or larger than any image may be.
     """
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -43,6 +45,7 @@ def read_local(path: str, size_bytes: int) -> bytes:
         parts = [data]
         while parts[-1]:
             parts.append(os.read(descriptor, 1 << 20))
+            check_size(sum(map(len, parts)))
         return b"".join(parts)
     finally:
         os.close(descriptor)

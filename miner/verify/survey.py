@@ -1,12 +1,11 @@
 """Which stages have finished at a location, which files a checksum covers, and the check of their size and sha256."""
 
-import json
 import re
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from miner.engine import Record, file_record, first_difference, is_signed
+from miner.engine import Record, file_record, first_difference, is_signed, parse_json
 from miner.errors import MinerError
 from miner.verify.location import Location
 
@@ -154,8 +153,8 @@ def read_record(location: Location, path: str) -> Record:
         MinerError: the file is no JSON.
     """
     try:
-        record = json.loads(location.read(path))
-    except (ValueError, RecursionError) as error:
+        record = parse_json(location.read(path))
+    except ValueError as error:
         raise MinerError(f"{location.full_path(path)} is damaged: it is no JSON ({error}).") from error
     return record if isinstance(record, dict) else {}
 

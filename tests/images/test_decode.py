@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from miner.errors import UsageError
+from miner.images import decode
 from miner.images.decode import UnreadableImageError, decode_image
 
 
@@ -216,3 +217,22 @@ def test_reasons_are_short() -> None:
             decode_image(noise[:cut])
         assert 0 < len(str(caught.value)) <= 160
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])
+def test_a_large_image_is_converted_in_tiles_as_a_small_one(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels = np.random.default_rng(0).integers(0, 256, (70, 50, 4), np.uint8)
+    image = Image.fromarray(levels[..., 0].astype(np.uint16) * 257) if mode == "I;16" else Image.fromarray(levels)
+    stream = io.BytesIO()
+    (image if mode == "I;16" else image.convert(mode)).save(stream, "PNG")
+    whole = decode_image(stream.getvalue())
+    monkeypatch.setattr(decode, "_TILE", 16)
+    assert decode_image(stream.getvalue()).tobytes() == whole.tobytes()
+
+
+def test_an_image_above_the_free_memory_is_unreadable(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(Image.new("RGB", (100, 100)), "WEBP")
+    monkeypatch.setattr(decode, "bytes_for_images", lambda: 150_000)
+    with pytest.raises(UnreadableImageError, match="too large for the free memory: 100 x 100"):
+        decode_image(data)
+    assert decode_image(encoded(Image.new("RGB", (100, 100)), "BMP")).size == (100, 100)

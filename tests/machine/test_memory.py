@@ -103,3 +103,10 @@ def test_bytes_are_formatted_in_decimal_units() -> None:
 def test_other_words_are_no_sizes(text: str) -> None:
     with pytest.raises(ValueError, match="is not a size"):
         parse_bytes(text)
+
+
+def test_free_bytes_honour_the_limits_of_the_process() -> None:
+    code = "import resource, miner.machine.memory as m; resource.setrlimit(resource.{}, (1 << 28,) * 2); print(m.free_bytes())"
+    for limit in ("RLIMIT_AS", "RLIMIT_DATA"):
+        shown = subprocess.run([sys.executable, "-c", code.format(limit)], capture_output=True, text=True, check=True)
+        assert 0 < int(shown.stdout) < 1 << 28

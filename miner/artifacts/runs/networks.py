@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from safetensors.torch import load
 from torch import nn
 
 from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, PROJECTOR_FILE, TEACHER_FILE, RunManifest
@@ -15,7 +14,7 @@ from miner.engine import Record, write_json
 from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
 from miner.learning.networks.heads import mlp_head
-from miner.learning.networks.weights import save_weights
+from miner.learning.networks.weights import read_plain, save_weights
 
 _STEMS: dict[str, dict[str, Any]] = {
     "imagenet": {
@@ -67,10 +66,10 @@ def load_projector(run: Path) -> nn.Sequential | None:
     if PROJECTOR_FILE not in made.files:
         return None
     path = made.checked(run, PROJECTOR_FILE)
-    content = path.read_bytes()
+    state, content = read_plain(path), path.read_bytes()
     (header_bytes,) = struct.unpack("<Q", content[:8])
     activation = _ACTIVATIONS[json.loads(content[8 : 8 + header_bytes])["__metadata__"]["activation"]]
-    return mlp_head(load(content), f"The projector of {run}", activation)
+    return mlp_head(state, f"The projector of {run}", activation)
 
 
 def save_description(path: Path, config: Record) -> None:
@@ -114,7 +113,7 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
         raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[name]}.")
     weights = made.checked(run, name)
     module, _ = build_backbone(config)
-    module.load_state_dict(load(weights.read_bytes()), strict=True)
+    module.load_state_dict(read_plain(weights), strict=True)
     return _described(module, config)
 
 

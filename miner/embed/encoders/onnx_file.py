@@ -2,18 +2,24 @@
 
 import hashlib
 import importlib
+from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, PositiveInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import pooled
+from miner.embed.onnx_data import check_external_data, external_files
 from miner.embed.options import Pool
 from miner.errors import MinerError, UsageError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
+
+_LONGEST_SIDE = 4096  # pixels
+_LARGEST_OUTPUT = 1 << 26  # numbers per image
+Side = Annotated[int, Field(gt=0, le=_LONGEST_SIDE)]
 
 
 class OnnxPreprocess(BaseModel):
@@ -28,8 +34,8 @@ class OnnxPreprocess(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    resize: PositiveInt | None = None
-    crop: PositiveInt | None = None
+    resize: Side | None = None
+    crop: Side | None = None
     interpolation: str = "bilinear"
     mean: Triple = IMAGENET_MEAN
     std: Triple = IMAGENET_STD
@@ -57,7 +63,10 @@ class OnnxNetwork(nn.Module):
     def _run(self, part: torch.Tensor, size: int) -> torch.Tensor:
         """The output of a part. If the graph has a fixed batch size, black images fill the last part up."""
         filled = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
-        output = self.session.run(None, {self.input_name: filled.numpy()})[0]
+        try:
+            output = self.session.run(None, {self.input_name: filled.numpy()})[0]
+        except Exception as error:  # see `_session`
+            raise MinerError(f"The ONNX graph failed on {size} images ({_reason(error)}).") from error
         return torch.from_numpy(output)[: len(part)]
 
 
@@ -71,7 +80,10 @@ def onnx_encoder(request: EncoderRequest) -> Encoder:
     assert request.path is not None
     request.refuse_projector("a graph has the output that was exported")
     session = _session(request.path)
-    rank = len(session.get_outputs()[0].shape)
+    shape = session.get_outputs()[0].shape
+    if prod(side for side in shape[1:] if isinstance(side, int)) > _LARGEST_OUTPUT:
+        raise MinerError(f"{request.path} gives {shape} numbers, more than an embedding may have.")
+    rank = len(shape)
     if rank == 2:
         request.refuse_pooling("the graph gives one vector per image")
     elif request.pool == "cls" and rank != 3:
@@ -93,15 +105,18 @@ def _session(path: Path) -> Any:
         raise MinerError(
             f"--encoder onnx:{path} needs onnxruntime, which is not installed. Run `pip install onnxruntime`."
         ) from error
+    check_external_data(path)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
     settings.log_severity_level = 3
     try:
         return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
-        raise MinerError(
-            f"{path} could not be read as an ONNX graph ({' '.join(str(error).split())[:200]})."
-        ) from error
+        raise MinerError(f"{path} could not be read as an ONNX graph ({_reason(error)}).") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _input_side(session: Any, path: Path) -> int | None:
@@ -114,8 +129,10 @@ def _input_side(session: Any, path: Path) -> int | None:
     height, width = shape[2:]
     if not isinstance(height, int) or not isinstance(width, int):
         return None
-    if height != width:
-        raise MinerError(f"{path} takes images of {width} x {height} pixels; miner feeds squares.")
+    if height != width or height > _LONGEST_SIDE:
+        raise MinerError(
+            f"{path} takes images of {width} x {height} pixels; miner feeds squares of at most {_LONGEST_SIDE}."
+        )
     return height
 
 
@@ -140,9 +157,9 @@ def _preprocess(path: Path, graph_side: int | None) -> Preprocess:
 
 
 def _sha256(path: Path) -> str:
-    """sha256 of the file and of PATH.data, where torch.onnx keeps large weights."""
+    """sha256 of the file, and of the files with further weights."""
     digest = hashlib.sha256()
-    for part in (path, path.with_name(f"{path.name}.data")):
+    for part in dict.fromkeys((path, path.with_name(f"{path.name}.data"), *external_files(path))):
         if part.exists():
             with part.open("rb") as stream:
                 while chunk := stream.read(1 << 20):

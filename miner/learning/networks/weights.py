@@ -13,6 +13,7 @@ from torch import nn
 
 from miner.engine import write_bytes
 from miner.errors import MinerError
+from miner.machine.memory import refuse_large_network
 
 State = dict[str, torch.Tensor]
 _FORCE_PLAIN = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
@@ -22,14 +23,17 @@ def read_plain(path: Path) -> Any:
     """The content of a checkpoint: safetensors, or a torch file with tensors and plain values only.
 
     Raises:
-        MinerError: the file is damaged, or needs code to load.
+        MinerError: the file is damaged, needs code to load, or takes more than half of the free memory.
     """
     try:
+        refuse_large_network(path)
         if path.suffix == ".safetensors":
             from safetensors.torch import load
 
             return load(path.read_bytes())  # not by its path, which may be no UTF-8
         return torch.load(path, map_location="cpu", weights_only=True)
+    except MinerError:
+        raise
     except Exception as error:  # both readers raise many kinds for a bad file
         raise MinerError(
             f"The checkpoint {path} could not be read as plain tensors ({' '.join(str(error).split())[:200]}). miner never runs "

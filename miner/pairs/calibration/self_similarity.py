@@ -94,8 +94,8 @@ def self_similarity(
     """
     vectors = []
     unread = iter(images)
-    while batch := list(islice(unread, batch_size)):
-        views = [encoder.preprocess.pixels(mild_augmentation(image, rng)) for image in batch for _ in range(2)]
+    pixels_of = encoder.preprocess.pixels
+    while views := [pixels_of(mild_augmentation(image, rng)) for image in islice(unread, batch_size) for _ in "ab"]:
         pixels = torch.from_numpy(np.stack(views)).to(device)
         vectors.append(encoder.encode(pixels, precision).cpu().numpy())
     both = np.concatenate(vectors).astype(np.float64)

@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from safetensors.torch import load
 from torch import Tensor
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
@@ -17,7 +16,7 @@ from miner.engine import Record, Unit, run, same_file
 from miner.errors import MinerError
 from miner.evaluate.knn import knn_record
 from miner.learning.nearest import accuracies_by_protocol, accuracy_percent
-from miner.learning.networks.weights import save_weights
+from miner.learning.networks.weights import read_plain, save_weights
 from miner.refine.comparison.scores import score_linear
 from miner.refine.compute import NETWORK_FILE
 from miner.refine.graph.graph import FeatureRows
@@ -128,7 +127,7 @@ def _features(
 ) -> Iterator[tuple[str, FeatureRows]]:
     for mode, path in networks.items():
         network = make_network(options, data.features.shape[1])
-        network.load_state_dict(load(path.read_bytes()))
+        network.load_state_dict(read_plain(path))
         graphs = modes.mode_graphs(mode, data.lists, options)
         yield mode, modes.read_in_mode(network, data.features, graphs, options)
     yield "raw", data.features

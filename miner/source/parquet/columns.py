@@ -145,7 +145,7 @@ def _features(schema: "pa.Schema") -> dict[str, dict[str, Any]]:
     """The notes of the `datasets` library about each column; empty if another library wrote the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         return {}
     if not isinstance(features, dict):
         return {}

@@ -1,8 +1,11 @@
 """One Parquet file of images: its rows without the images, and the images of a row group."""
 
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miner.errors import MinerError
@@ -10,7 +13,9 @@ from miner.source.base import as_os_error
 from miner.source.foreign import foreign_file
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import RawLabel, parse_label
+from miner.source.listing import file_facts
 from miner.source.location import locate
+from miner.source.parquet.values import image_bytes, label_of, path_of, short_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -18,41 +23,115 @@ if TYPE_CHECKING:
 
     from miner.source.parquet.columns import Columns
 
-LARGEST_GROUP_BYTES = 4 << 30
+_MANY_ROWS, _LEAST_ROW_BYTES = 1_000_000, 16
+_BYTES_PER_VALUE = 16  # of its place in a column, whatever its length
 
 
 @dataclass(frozen=True)
 class ImageFile:
     """One file.
 
+    A value that a file states once and repeats in many rows takes memory once, because byte columns are read as dictionaries.
+    Where the encoding does not allow that, rows are read in steps that stay below the limit.
+
     Attributes:
-        columns: the columns of the images and labels.
-        leaf: path of the column of image bytes in the file's own terms, such as `image.bytes`.
         footer: the metadata of the file, kept so that it is read only once.
+        limit_bytes: what a column of a row group may take in memory.
+        image: the column of images.
     """
 
     url: str
-    columns: "Columns"
-    leaf: str
     footer: "pq.FileMetaData"
+    limit_bytes: int
+    image: str = ""
 
-    def group_bytes(self, group: int) -> int:
-        """Bytes of all images of a row group, unpacked."""
-        row_group = self.footer.row_group(group)
-        columns = (row_group.column(index) for index in range(row_group.num_columns))
-        return int(next(column.total_uncompressed_size for column in columns if column.path_in_schema == self.leaf))
+    def group_bytes(self, group: int, column: str) -> int:
+        """Bytes of a column of a row group as they are stored, without packing.
 
-    def read_fields(self, names: Sequence[str]) -> dict[str, list[Any]]:
-        """Some top-level columns; None in all rows of a column that the file does not have."""
-        with _opened(self.url, self.footer) as parquet:
-            held = [name for name in names if name in parquet.schema_arrow.names]
-            columns = parquet.read(held, use_threads=False).to_pydict()
-        return {name: columns.get(name, [None] * self.footer.num_rows) for name in names}
+        Raises:
+            MinerError: they take more memory than may be taken.
+        """
+        chunk, width = self._chunk(group, column)
+        size, values = int(chunk.total_uncompressed_size), int(chunk.num_values)
+        if not 0 <= max(size, values * width) + values * _BYTES_PER_VALUE <= self.limit_bytes:
+            raise MinerError(
+                f"{self.url} has a row group of {size / 2**30:.1f} GiB and {values:,} values in the column {column}. A row group "
+                f"is read as a whole, and may take {self.limit_bytes / 2**30:.1f} GiB here. Write the file again with smaller "
+                "ones, for example pyarrow.parquet.write_table(table, path, row_group_size=100)."
+            )
+        return size
 
     def read_group(self, group: int) -> "pa.ChunkedArray":
-        """The image column of a row group."""
-        with _opened(self.url, self.footer) as parquet:
-            return parquet.read_row_group(group, [self.leaf], use_threads=False).column(0)
+        """The image column of a row group.
+
+        Raises:
+            OSError: it takes more memory than may be taken, because the file repeats bytes.
+        """
+        import pyarrow as pa
+
+        parts: list[pa.Array] = []
+        for part in self.parts(group, self.image):
+            parts.append(part)
+            if sum(part.nbytes for part in parts) > self.limit_bytes:
+                raise OSError(f"row group {group} unpacks to more than {self.limit_bytes / 2**30:.1f} GiB")
+        return pa.chunked_array(parts)
+
+    def read_fields(self, names: Sequence[str]) -> dict[str, list[Any]]:
+        """Some top-level columns; None in all rows of a column that the file does not have.
+
+        Raises:
+            MinerError: a column takes more memory than may be taken, or a value of it is long.
+        """
+        held = set(self.footer.schema.to_arrow_schema().names) & {*names}
+        groups = range(self.footer.num_row_groups)
+        return {
+            name: [short_value(value) for group in groups for part in self.parts(group, name) for value in part]
+            if name in held
+            else [None] * self.footer.num_rows
+            for name in names
+        }
+
+    def parts(self, group: int, column: str, most_rows: int = sys.maxsize) -> "Iterator[pa.Array]":
+        """A column of a row group in parts, each of at most `most_rows` rows and within the limit.
+
+        Raises:
+            MinerError: the column takes more memory than may be taken.
+        """
+        chunk, _ = self._chunk(group, column)
+        rows = max(1, min(most_rows, self.footer.row_group(group).num_rows))
+        shares_starts = (
+            "DELTA_BYTE_ARRAY" in chunk.encodings
+        )  # no dictionary, and each value may be as long as the chunk
+        size = self.group_bytes(group, column)
+        if shares_starts:
+            rows = max(1, min(rows, self.limit_bytes // (size + 1)))
+        names = [chunk.path_in_schema]
+        with _opened(self.url, self.footer, [] if shares_starts else names) as parquet:
+            for batch in parquet.iter_batches(rows, row_groups=[group], columns=names, use_threads=False):
+                yield batch.column(0)
+
+    def first_kind(self, column: str) -> str:
+        """The ending that fits the first image of a column; "" if it holds no images."""
+        for part in self.parts(0, column, most_rows=16) if self.footer.num_row_groups else ():
+            for row in range(len(part)):
+                try:
+                    return sniffed_extension(image_bytes(part, row)[:SNIFFED_BYTES])
+                except OSError:
+                    continue
+        return ""
+
+    def _chunk(self, group: int, column: str) -> "tuple[pq.ColumnChunkMetaData, int]":
+        """Where a column is stored, of a struct its `bytes`; and the width of its values in bytes, 0 if they vary."""
+        found = [at for at, path in enumerate(self._paths) if f"{path}.".startswith(f"{column}.")]
+        at = next((at for at in found if self._paths[at].endswith(".bytes")), found[0])
+        stored = self.footer.schema.column(at)
+        width = stored.length if stored.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
+        return self.footer.row_group(group).column(at), width
+
+    @cached_property
+    def _paths(self) -> list[str]:
+        schema = self.footer.schema
+        return [schema.column(at).path for at in range(len(schema))]
 
 
 class FileRow(NamedTuple):
@@ -75,18 +154,22 @@ class FileRow(NamedTuple):
 
 
 def open_file(
-    url: str, image_column: str | None, label_column: str | None, largest_group_bytes: int
-) -> tuple[ImageFile, list[FileRow]]:
-    """Open a file and read the names and labels of its images.
+    url: str, image_column: str | None, label_column: str | None, limit_bytes: int
+) -> tuple[ImageFile, "Columns", list[FileRow]]:
+    """Open a file, choose its columns, and read the names and labels of its images.
 
+    Args:
+        limit_bytes: what a column of a row group may take in memory.
     Raises:
         UsageError: the image or the label column has to be named.
-        MinerError: the file is damaged, has no column of images, or too large a row group.
+        MinerError: the file is damaged, has no column of images, or too large a row group, or too many rows.
     """
     from miner.source.parquet.columns import NO_COLUMN, find_columns, partition_label
 
     try:
         with as_os_error(url), _opened(url) as parquet:
+            file = ImageFile(url, parquet.metadata, limit_bytes)
+            _check_rows(file)
             schema = parquet.schema_arrow
             label = partition_label(url, schema.names, label_column)
             columns = find_columns(
@@ -94,97 +177,65 @@ def open_file(
                 schema,
                 image_column,
                 label_column if label is None else NO_COLUMN,
-                lambda name: bool(_first_kind(parquet, name)),
+                lambda name: bool(file.first_kind(name)),
             )
-            file = ImageFile(url, columns, _leaf(parquet, columns.image), parquet.metadata)
-            _check_groups(file, largest_group_bytes)
-            return file, list(_rows(file, parquet, label))
+            file = replace(file, image=columns.image)
+            return file, columns, list(_rows(file, columns, label))
     except OSError as error:
         raise MinerError(
             f"{url} is damaged or no Parquet file{foreign_file(url)}: {error}. Fetch or write it again, or leave it out."
         ) from error
 
 
-def image_bytes(column: "pa.ChunkedArray", row: int) -> bytes:
-    """The encoded image in a row of an image column.
-
-    Raises:
-        OSError: there are no bytes, or several images.
-    """
-    value: Any = column[row].as_py()
-    if isinstance(value, list):
-        if len(value) > 1:
-            raise OSError(f"{len(value)} images in this row")
-        value = value[0] if value else None
-    data = value.get("bytes") if isinstance(value, dict) else value
-    if not isinstance(data, bytes):
-        raise OSError("no image bytes in this row")
-    return data
-
-
 @contextmanager
-def _opened(url: str, footer: "pq.FileMetaData | None" = None) -> "Iterator[pq.ParquetFile]":
+def _opened(
+    url: str, footer: "pq.FileMetaData | None" = None, dictionaries: Sequence[str] = ()
+) -> "Iterator[pq.ParquetFile]":
     import pyarrow.parquet as pq
 
     files, path = locate(url)
-    with files.open(path, "rb") as stream, pq.ParquetFile(stream, metadata=footer) as parquet:
+    opened = files.open(path, "rb")
+    with opened as stream, pq.ParquetFile(stream, metadata=footer, read_dictionary=[*dictionaries]) as parquet:
         yield parquet
 
 
-def _leaf(parquet: "pq.ParquetFile", image: str) -> str:
-    """The path of the bytes in a column of images."""
-    paths = [parquet.schema.column(index).path for index in range(len(parquet.schema))]
-    below = [path for path in paths if path == image or path.startswith(f"{image}.")]
-    return str(next((path for path in below if path.endswith(".bytes")), below[0]))
-
-
-def _check_groups(file: ImageFile, largest_bytes: int) -> None:
-    """Refuse a file before a row group of it is read.
+def _check_rows(file: ImageFile) -> None:
+    """Refuse a file that repeats one row so often that a list of its rows fills the memory.
 
     Raises:
-        MinerError: a row group holds more bytes of images than may be read at once.
+        MinerError: it has more rows than images fit into its bytes.
     """
-    for group in range(file.footer.num_row_groups):
-        size = file.group_bytes(group)
-        if not 0 <= size <= largest_bytes:
-            raise MinerError(
-                f"{file.url} has a row group of {size / 2**30:.1f} GiB of images, and a row group is read as a whole. Write the "
-                "file again with smaller ones, for example pyarrow.parquet.write_table(table, path, row_group_size=100)."
-            )
+    rows, size = file.footer.num_rows, file_facts(file.url).size_bytes
+    if rows > _MANY_ROWS and rows * _LEAST_ROW_BYTES > size:
+        raise MinerError(
+            f"{file.url} states {rows:,} rows in {size:,} bytes, too few for an image in each. Leave it out."
+        )
 
 
-def _rows(file: ImageFile, parquet: "pq.ParquetFile", label: bytes | None) -> Iterator[FileRow]:
+def _rows(file: ImageFile, columns: "Columns", label: bytes | None) -> Iterator[FileRow]:
     """The rows; `label` is the label of all of them, if the folder of the file states it."""
-    columns, footer = file.columns, file.footer
-    table = parquet.read(
-        [name for name in (f"{columns.image}.path" * columns.has_path, columns.label) if name], use_threads=False
-    )
-    paths = _paths(table, columns) if columns.has_path else [None] * footer.num_rows
-    labels = table[columns.label].to_pylist() if columns.label else [label] * footer.num_rows
-    extensions = [image_extension(path or "") for path in paths]
-    usual = "" if all(extensions) else _first_kind(parquet, file.leaf) or "jpg"
-    at = 0
-    for group in range(footer.num_row_groups):
-        rows = footer.row_group(group).num_rows
-        mean_bytes = file.group_bytes(group) // max(rows, 1)
-        for row in range(rows):
-            yield FileRow(paths[at], extensions[at] or usual, mean_bytes, parse_label(labels[at]), group, row)
-            at += 1
+    stated = [file.group_bytes(group, columns.image) for group in range(file.footer.num_row_groups)]
+    usual = ""
+    for group, group_bytes in enumerate(stated):
+        rows = file.footer.row_group(group).num_rows
+        paths = _paths(file, columns, group) if columns.has_path else repeat(None, rows)
+        labels = _labels(file, columns.label, group) if columns.label else repeat(parse_label(label), rows)
+        for row, (path, found) in enumerate(zip(paths, labels, strict=True)):
+            extension = image_extension(path or "") or usual
+            if not extension:
+                extension = usual = file.first_kind(columns.image) or "jpg"
+            yield FileRow(path, extension, group_bytes // rows, found, group, row)
 
 
-def _paths(table: "pa.Table", columns: "Columns") -> list[str | None]:
-    import pyarrow.compute as pc
-
-    column = pc.struct_field(table[columns.image], "path")
-    return [path if isinstance(path, str) and path else None for path in column.to_pylist()]
-
-
-def _first_kind(parquet: "pq.ParquetFile", column: str) -> str:
-    """The ending that fits the first image of a column; "" if it holds no images."""
-    for batch in parquet.iter_batches(16, row_groups=range(min(parquet.num_row_groups, 1)), columns=[column]):
-        for row in range(batch.num_rows):
+def _paths(file: ImageFile, columns: "Columns", group: int) -> Iterator[str | None]:
+    for part in file.parts(group, f"{columns.image}.path"):
+        for image in part:
             try:
-                return sniffed_extension(image_bytes(batch.column(0), row)[:SNIFFED_BYTES])
-            except OSError:
-                continue
-    return ""
+                yield path_of(image)
+            except MinerError as error:
+                raise MinerError(f"{file.url}: {error}. Write it again with names that file systems allow.") from error
+
+
+def _labels(file: ImageFile, column: str, group: int) -> Iterator[RawLabel]:
+    for part in file.parts(group, column):
+        yield from map(label_of, part)

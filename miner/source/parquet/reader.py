@@ -5,18 +5,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miner.errors import MinerError
+from miner.machine.memory import free_bytes
 from miner.source.base import Entry, LeftOut, as_os_error, check_size
 from miner.source.keys import hashed_key, is_clean, printable
 from miner.source.labels import index_labels
 from miner.source.listing import file_facts
 from miner.source.parquet.cache import ByteBoundCache
-from miner.source.parquet.file import LARGEST_GROUP_BYTES, FileRow, ImageFile, image_bytes, open_file
+from miner.source.parquet.file import FileRow, ImageFile, open_file
+from miner.source.parquet.values import image_bytes
 from miner.source.patterns import expand, short_names
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _KEPT_BYTES = 256 << 20
+_LARGEST_GROUP_BYTES = 4 << 30
+_SHARE_OF_FREE = 4  # a group is packed, then unpacked, then copied, while another one is still in use
 _ENDING = ".parquet"
 
 
@@ -52,7 +56,7 @@ class ParquetSource:
         spec: what the user typed.
         urls: the files, if the spec itself does not name them.
         image_column, label_column: columns that the user chose; see `find_columns`.
-        largest_group_bytes: the largest size of the images in a row group.
+        largest_group_bytes: the largest size of the images in a row group; smaller if little memory is free.
     Raises:
         UsageError: the image or the label column has to be named.
         MinerError: no file matches; a file is damaged, has no image column or too large a row group; files disagree on the
@@ -65,18 +69,19 @@ class ParquetSource:
         urls: Sequence[str] | None = None,
         image_column: str | None = None,
         label_column: str | None = None,
-        largest_group_bytes: int = LARGEST_GROUP_BYTES,
+        largest_group_bytes: int = _LARGEST_GROUP_BYTES,
     ) -> None:
         self.spec = spec
         urls = expand(spec, "Parquet file") if urls is None else urls
         self._files: list[ImageFile] = []
+        limit = min(largest_group_bytes, free_bytes() // _SHARE_OF_FREE)
         classes: list[str] | None = None
         rows: list[_Row] = []
         for number, (url, name) in enumerate(zip(urls, short_names(urls), strict=True)):
-            file, found = open_file(url, image_column, label_column, largest_group_bytes)
-            if classes and file.columns.classes and classes != file.columns.classes:
+            file, columns, found = open_file(url, image_column, label_column, limit)
+            if classes and columns.classes and classes != columns.classes:
                 raise MinerError(f"{url} has other class names than the files before it. Name files of one data set.")
-            classes = classes or file.columns.classes
+            classes = classes or columns.classes
             self._files.append(file)
             rows += [_Row(number, name, at, facts) for at, facts in enumerate(found)]
         if not rows:

@@ -139,6 +139,31 @@ def test_too_large_a_row_group_is_refused_when_opened(tmp_path: Path) -> None:
         ParquetSource(str(path), largest_group_bytes=100)
 
 
+def test_values_that_share_their_starts_are_read_within_the_limit(tmp_path: Path) -> None:
+    def shared(name: str, **columns: list) -> str:
+        encodings = dict.fromkeys(columns, "DELTA_BYTE_ARRAY")
+        pq.write_table(pa.table(columns), tmp_path / name, use_dictionary=False, column_encoding=encodings)
+        return str(tmp_path / name)
+
+    images = [bytes(10_000) + picture(number) for number in range(200)]
+    path = shared("images.parquet", image=images, label=["x" * 90] * 100 + ["y"] * 100)
+    source = open_source(path)
+    assert [source.read(entry) for entry in source.entries] == images
+    assert [entry.label for entry in source.entries] == [0] * 100 + [1] * 100
+    small = ParquetSource(path, largest_group_bytes=100_000)
+    with pytest.raises(OSError, match="unpacks to more than"):
+        small.read(small.entries[0])
+    labels = shared("labels.parquet", image=[b"x"] * 50, label=["x" * 50_000] * 50)
+    assert ParquetSource(labels, largest_group_bytes=100_000).left_out.labels == {"long text": 50}
+
+
+def test_values_of_a_fixed_size_count_in_full(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"image": pa.array([bytes(10_000)] * 50, pa.binary(10_000))}), tmp_path / "a.parquet")
+    assert len(ParquetSource(str(tmp_path / "a.parquet"), largest_group_bytes=600_000).entries) == 50
+    with pytest.raises(MinerError, match="row group"):
+        ParquetSource(str(tmp_path / "a.parquet"), largest_group_bytes=400_000)
+
+
 @pytest.mark.parametrize("image", [None, {"bytes": None, "path": "/etc/passwd"}])
 def test_a_row_without_bytes_is_unreadable_and_no_path_is_opened(tmp_path: Path, image: dict | None) -> None:
     kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
