@@ -29,6 +29,7 @@ PANELS = (
         "options",
         "basics",
         "pairs",
+        "agreement",
         "metadata",
         "graph",
         "method",

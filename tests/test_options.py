@@ -17,6 +17,8 @@ NOT_IN_REQUEST = {
     "pairs": {
         "rule",
         "metadata",
+        "agree",
+        "at_least",
         "local",
         "shared",
         "min",

@@ -22,6 +22,7 @@ _READ = {
     "test_embeddings": "test images",
     "encoder_files": "files of the encoder",
     "rejected": "decisions of reviewers",
+    "agree": "embeddings of --agree, or their bands,",
 }
 _PLAIN = {
     "source": "SOURCE",

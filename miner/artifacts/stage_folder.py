@@ -29,7 +29,7 @@ class StageFolder(Generic[_Folder]):
     """One stage folder and the request that it answers.
 
     Files of others may lie in the folder: only what the stage wrote is removed. That is what its manifest lists, and files whose
-    names fit its patterns: a name, or FOLDER/NAME, in which `*` and `[0-9]` stand for characters of a name.
+    names fit its patterns: a name, or FOLDER/NAME, in which `*` and `[0-9]` stand for characters of either.
 
     Args:
         folder: the folder that the stage owns.
@@ -140,9 +140,12 @@ class StageFolder(Generic[_Folder]):
         for name in names:
             (self.folder / name).unlink(missing_ok=True)
         if isinstance(self.folder, Path):
-            for below in sorted({posixpath.dirname(name) for name in (*names, *patterns)}, reverse=True):
+            folders = {self.folder, *(self.folder / posixpath.dirname(name) for name in names)}
+            below = {posixpath.dirname(pattern) for pattern in patterns} - {""}
+            folders |= {path for pattern in below for path in self.folder.glob(pattern)}
+            for folder in sorted(folders, reverse=True):
                 with suppress(OSError):  # files of others are in it, or it is not there
-                    (self.folder / below).rmdir()
+                    folder.rmdir()
 
 
 class Stage(StageFolder[Path]):
@@ -192,7 +195,7 @@ def _fitting(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [
         name
         for name, (folder, file) in split.items()
-        if any(folder == below and fnmatchcase(file, form) for below, form in wanted)
+        if any(fnmatchcase(folder, below) and fnmatchcase(file, form) for below, form in wanted)
     ]
 
 

@@ -20,16 +20,25 @@ def filters_of(options: PairsOptions, constraints: Sequence[Constraint], images:
         images: that were searched.
     """
     filters: list[Filter] = [constraint.met_by for constraint in constraints]
-    low, top_k, most = options.limits[0], options.top_k, options.most_similar
-    if options.chosen_rule.name != "band" and options.min is not None:
-        filters.append(lambda pairs: pairs.similarity >= low)
-    if options.mutual:
-        filters.append(lambda pairs: np.asarray(pairs.evidence["mutual"], bool))
+    top_k, most = options.top_k, options.most_similar
+    if not options.agree:
+        filters += rule_filters(options)
     if top_k is not None:
         filters.append(lambda pairs: capped(pairs.a, pairs.b, pairs.similarity, top_k))
     if most is not None:
         count = round(most * images) if most < 1 else int(most)
         filters.append(lambda pairs: _most_similar(pairs, count))
+    return filters
+
+
+def rule_filters(options: PairsOptions) -> list[Filter]:
+    """The filters that belong to the rule: they apply in each embedding that votes."""
+    filters: list[Filter] = []
+    low = options.limits[0]
+    if options.chosen_rule.name != "band" and options.min is not None:
+        filters.append(lambda pairs: pairs.similarity >= low)
+    if options.mutual:
+        filters.append(lambda pairs: np.asarray(pairs.evidence["mutual"], bool))
     return filters
 
 

@@ -14,6 +14,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.errors import MinerError, UsageError
 from miner.machine.executor import executor_for
+from miner.pairs.agreement import OtherEmbedding, agreed
 from miner.pairs.append import continued, vectors_seen, with_known
 from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import file_numbers
@@ -30,12 +31,14 @@ def mine(
     stage: GrowingStage,
     band: Band,
     constraints: Sequence[Constraint],
+    others: Sequence[OtherEmbedding],
     force: bool,
     strip_rows: int,
 ) -> Record:
     """Search, write the tables, and finish the stage; returns the manifest.
 
     Args:
+        others: embeddings that vote beside that of the workspace.
         strip_rows: rows of a unit of work; changes no file.
     """
     store = EmbeddingStore(workspace)
@@ -47,6 +50,7 @@ def mine(
     if options.neighbors is not None and options.neighbors >= len(store):
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
     old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0
+    embeddings = [searched, *(other.opened(searched) for other in others)]
     join = searched.join(old_images)
     # All checks are done. From here on an old result may be removed.
     if earlier is None:
@@ -58,15 +62,20 @@ def mine(
         if earlier is not None:
             found = with_known(stage.folder, searched.vectors, old_images, found)
         choice = searched.choose(found, stage.folder / "parts")
+        pairs, agreement = choice.pairs, None
+        if others:
+            pairs, agreement = agreed(options, choice, embeddings, stage.folder / "parts")
     except FloodError as flood:
         raise _undone(flood, stage, earlier, searched) from None
     completeness: Record = {"exact": True}
     if isinstance(join.engine, ApproximateSearch):
         completeness = {"exact": False, **join.engine.measured((found.a, found.b))}
-    pairs, duplicates = (replace(some, a=rows[some.a], b=rows[some.b]) for some in (choice.pairs, choice.duplicates))
+    pairs, duplicates = (replace(some, a=rows[some.a], b=rows[some.b]) for some in (pairs, choice.duplicates))
     files, record = write_tables(options, store, stage.folder, rows, searched.vectors, pairs, duplicates, constraints)
     record |= {"images": len(rows), "engine": options.engine, "vectors": vectors_seen(store.manifest)}
     record |= completeness
+    if agreement:
+        record["agreement"] |= agreement
     labels, of_a_band = None if store.labels is None else store.labels[rows], options.chosen_rule.name == "band"
     add_histogram(record, searched.vectors, labels, options.seed, propose=of_a_band)
     if of_a_band and options.neighbors is not None:

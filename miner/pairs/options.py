@@ -61,6 +61,13 @@ class PairsOptions(Options):
     neighbors: int | None = option(None, ge=1, shown_default=f"{NEIGHBORS}; none for a band")
     """Nearest neighbours that a rule looks at. band: also write the exact graph of this many neighbours, as knn_ids.npy and
     knn_sims.npy, and report its hubs."""
+    agree: Names = option([], panel="agreement", decides_result=False, metavar="WORKSPACE...")
+    """Other workspaces with the same images, embedded by another encoder, seed or checkpoint. A pair must be chosen by the rule in
+    several of the embeddings, see --at-least. The cosine in each is in the table."""
+    at_least: int | None = option(
+        None, ge=1, panel="agreement", decides_result="if changed", shown_default="all of them"
+    )
+    """Embeddings, this workspace's included, that must choose a pair."""
     differ: Names = option([], panel="metadata", decides_result="if changed", metavar="COLUMN...")
     """Keep a pair only if the two images have different values in this column: another recording, patient or product. `folder` is
     the folder of an image. An image without a value is in no pair."""
@@ -171,6 +178,19 @@ class PairsOptions(Options):
         for text in texts:
             parse_apart(text)
         return texts
+
+    @model_validator(mode="after")
+    def _agreement_is_possible(self) -> Self:
+        if self.at_least is not None and not self.agree:
+            raise ValueError("--at-least counts the workspaces of --agree; give both")
+        if self.at_least is not None and self.at_least > len(self.agree) + 1:
+            raise ValueError(
+                f"--at-least {self.at_least}: with this workspace there are only {len(self.agree) + 1} embeddings"
+            )
+        foreign = next((name for name in ("append", "groups", *self.approximation()) if getattr(self, name)), None)
+        if self.agree and foreign:
+            raise ValueError(f"{flag_name(foreign)} and --agree exclude each other; leave out one of them")
+        return self
 
     @model_validator(mode="after")
     def _metadata_has_a_use(self) -> Self:

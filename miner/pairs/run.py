@@ -2,6 +2,8 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord
@@ -10,11 +12,14 @@ from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, Composition, PairsM
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.pairs.calibration.run import calibrate
 from miner.pairs.constraints import read_constraints
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.options import CalibrateOptions, PairsOptions
+
+if TYPE_CHECKING:
+    from miner.pairs.agreement import OtherEmbedding
 
 _UNEVEN = 0.5  # share of the pair ends that a tenth of the images may have without a warning
 
@@ -32,6 +37,9 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     band, calibration = _band(options, workspace, embeddings)
     constraints = read_constraints(options, workspace)
     request = {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
+    others = _others(options, embeddings) if options.agree else []
+    if others:
+        request["agree"] = {str(place): other.record() for place, other in enumerate(others, 2)}
     if constraints:
         request["metadata"] = {constraint.option: constraint.sha256 for constraint in constraints}
     stage = GrowingStage(workspace.pairs, request, RESULTS, SCRATCH)
@@ -45,11 +53,35 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
         stage.refuse_another()
     from miner.pairs.mine import mine
 
-    made = _result_of(mine(options, workspace, stage, band, constraints, force, strip_rows), workspace)
+    made = _result_of(mine(options, workspace, stage, band, constraints, others, force, strip_rows), workspace)
     return replace(made, lines=[*calibration, *made.lines])
 
 
-def _band(options: PairsOptions, workspace: Workspace, embeddings: EmbeddingsManifest) -> tuple[Band, list[str]]:
+def _others(options: PairsOptions, embeddings: EmbeddingsManifest) -> "list[OtherEmbedding]":
+    """The embeddings of --agree.
+
+    Raises:
+        UsageError: one of them has the same vectors as another.
+        MinerError: one of them is missing, or has not been calibrated where the rule needs it.
+    """
+    from miner.pairs.agreement import OtherEmbedding
+
+    found, known = [], {embeddings.identity}
+    for path in options.agree:
+        workspace = Workspace(Path(path))
+        manifest = EmbeddingsManifest.read(workspace)
+        if manifest.identity in known:
+            raise UsageError(
+                f"--agree {path}: its embeddings are counted already. Name other embeddings of the same images."
+            )
+        known.add(manifest.identity)
+        found.append(OtherEmbedding(workspace, manifest, _band(options, workspace, manifest, calibrates=False)[0]))
+    return found
+
+
+def _band(
+    options: PairsOptions, workspace: Workspace, embeddings: EmbeddingsManifest, calibrates: bool = True
+) -> tuple[Band, list[str]]:
     """The band of the options, or that of the calibration, or its upper end; and what a calibration had to say.
 
     A rule without --max needs to know where duplicates begin, so it calibrates if nobody has.
@@ -60,7 +92,7 @@ def _band(options: PairsOptions, workspace: Workspace, embeddings: EmbeddingsMan
     if options.auto and not workspace.calibration.exists():
         raise MinerError(f"--auto needs {workspace.calibration}. Run `miner calibrate` first, or give --min and --max.")
     found, lines = CalibrationRecord.find(workspace, of=embeddings), []
-    if not options.auto and found is None:
+    if not options.auto and found is None and calibrates:
         device = options.device.split(",")[0]
         lines = calibrate(CalibrateOptions(device=device), workspace, force=True).lines[:1]
     calibrated = CalibrationRecord.read(workspace, of=embeddings).band
@@ -78,6 +110,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     ]
     if asked.rule != "band":
         facts.append(f"rule {asked.rule}: {asked.condition}")
+    facts += [str(made.agreement)] if made.agreement else []
     facts += map(str, made.constraints)
     if made.duplicates:
         facts.append(

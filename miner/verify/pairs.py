@@ -20,7 +20,10 @@ def check_pairs(folder: Folder, embeddings: VerifiedEmbeddings | None) -> int:
     Raises:
         MinerError: something does not fit.
     """
-    files, band = folder.manifest["files"], Band.from_record(folder.manifest["request"]["band"])
+    files, request = folder.manifest["files"], folder.manifest["request"]
+    band = Band.from_record(request["band"])
+    if "agree" in request:  # other embeddings may have chosen a pair
+        band = Band(-1.0, band.high)
     checked = 0
     for count, cosines in (("pairs", band), ("duplicates", Band(band.low, np.inf))):
         if f"{count}.parquet" in files:

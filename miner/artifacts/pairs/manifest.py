@@ -15,7 +15,8 @@ RESULTS = (
     *("pairs.parquet", "duplicates.parquet", "duplicate_images.parquet", "dropped.parquet", "groups.parquet"),
     *("knn_ids.npy", "knn_sims.npy"),
 )
-SCRATCH = ("parts/strip-*.parquet", "parts/candidates-*.npy", "parts/ids.npy", "parts/cosines.npy")
+_PARTS = ("strip-*.parquet", "candidates-*.npy", "ids.npy", "cosines.npy")
+SCRATCH = tuple(f"{folder}/{name}" for folder in ("parts", "parts/agree-*") for name in _PARTS)
 
 
 class PairsRequest(RecordPart):
@@ -67,6 +68,33 @@ class ConstraintCount(RecordPart):
     def __str__(self) -> str:
         unknown = f"; {self.unknown:,} images have no value and no pair" if self.unknown else ""
         return f"{self.constraint} leaves out {self.left_out:,} pairs{unknown}"
+
+
+class Voter(RecordPart):
+    """An embedding whose vote counts, and the number of pairs that the rule chooses in it."""
+
+    encoder: str
+    chosen: int
+
+
+class Agreement(RecordPart):
+    """How many embeddings choose the pairs.
+
+    Attributes:
+        at_least: votes that a pair needs.
+        embeddings: that of the workspace first.
+        votes: a number of votes, and how many pairs have it; most votes first.
+    """
+
+    at_least: int
+    embeddings: list[Voter]
+    votes: list[list[int]]
+
+    def __str__(self) -> str:
+        of = len(self.embeddings)
+        found = ", ".join(f"{pairs:,} in {votes}" for votes, pairs in self.votes) or "none"
+        each = ", ".join(f"{voter.chosen:,} by {voter.encoder}" for voter in self.embeddings)
+        return f"chosen in at least {self.at_least} of {of} embeddings: {found}; in each: {each}"
 
 
 class Degree(RecordPart):
@@ -141,6 +169,7 @@ class PairsManifest(StageArtifact):
         exact: whether no pair of the band was missed; `recall` is measured where pairs may be missing.
         composition: None in records of old versions.
         mutual_neighbours: k of the column `mutual`.
+        agreement: of several embeddings, with --agree.
         constraints: on metadata.
         metadata_table: the name of the file that --metadata named.
         labels: None where images have no labels.
@@ -165,6 +194,7 @@ class PairsManifest(StageArtifact):
     duplicates: int
     duplicate_images: Record | None = None
     mutual_neighbours: int = 5
+    agreement: Agreement | None = None
     constraints: list[ConstraintCount] = Field(default_factory=list)
     metadata_table: str | None = None
     degree: Degree

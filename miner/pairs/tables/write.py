@@ -64,6 +64,7 @@ def write_tables(
         "encoder": store.manifest.record["encoder"],
         "mutual_neighbours": options.mutual_neighbours,
         "mutual_pairs": int(kept.evidence["mutual"].sum()),
+        **_votes(kept),
         "duplicates": len(duplicates),
         "duplicate_images": write_duplicate_images(
             folder / DUPLICATE_IMAGES, duplicates, store, options.keep, file_numbers(store)
@@ -78,6 +79,14 @@ def write_tables(
         paths.append(folder / "groups.parquet")
         record["groups"] = _write_groups(paths[-1], put_together([pairs, duplicates]), store, known)
     return paths, record
+
+
+def _votes(kept: FoundPairs) -> Record:
+    """How many pairs have how many votes, the most first; nothing where no embeddings vote."""
+    if "votes" not in kept.evidence:
+        return {}
+    votes, counts = np.unique(kept.evidence["votes"], return_counts=True)
+    return {"agreement": {"votes": [[int(one), int(count)] for one, count in zip(votes, counts, strict=True)][::-1]}}
 
 
 def _constrained(options: PairsOptions, constraints: Sequence[Constraint], pairs: FoundPairs, searched: Rows) -> Record:
