@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import ShardsManifest
-from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.pairs.manifest import Agreement, PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
@@ -59,10 +59,11 @@ class Provenance:
             raise MinerError(f"{workspace.shards} belongs to other pairs. Run `miner export --force` first.")
         if not shards.sets:
             raise MinerError("The shards are of an older version of miner. Run `miner export --force` first.")
-        if embeddings.request.encoder is None:
+        voters = pairs.agreement.embeddings if pairs.agreement else []
+        if None in (embeddings.request.encoder, *(voter.asked.get("encoder") for voter in voters)):
             raise MinerError(
-                f"{workspace.embeddings} holds refined embeddings. Their pairs cannot be published: the data set would not say "
-                "which commands make it."
+                f"{workspace.embeddings}, or an embedding of --agree, was refined. Such pairs cannot be published: the data set "
+                "would not say which commands make it."
             )
         return cls(embeddings, pairs, shards, workspace.logged())
 
@@ -94,6 +95,7 @@ class Provenance:
             ("Band", f"{asked.band}, both included")
             if asked.rule == "band"
             else ("Rule", f"{asked.rule}: {asked.condition}"),
+            *([("Agreement", str(_public(pairs.agreement)))] if pairs.agreement else []),
             ("Search", _search(pairs)),
             ("Limits on the pairs", _limits(pairs, self.shards.left_out)),
             ("Duplicates", f"{duplicates} are left out as near-identical"),
@@ -103,14 +105,38 @@ class Provenance:
 
     def commands(self) -> list[str]:
         """The commands that make the same files from the same images."""
-        asked = {**self.embeddings.asked, "encoder": public_encoder(self.embeddings.encoder.name)}
-        source = shlex.quote(public_source(self.embeddings.source.spec))
-        mined = {**self.pairs.asked, **self.pairs.request.band.record(), "metadata": self.pairs.metadata_table}
+        pairs, source = self.pairs, shlex.quote(public_source(self.embeddings.source.spec))
+        voters = pairs.agreement.embeddings[1:] if pairs.agreement else []
+        others = [f"agree-{place}" for place, _ in enumerate(voters, 2)]
+        places = ["", *(f" -w {name}" for name in others)]
+        asked = [
+            {**request, "encoder": public_encoder(name), "source": None}
+            for request, name in (
+                (self.embeddings.asked, self.embeddings.encoder.name),
+                *((voter.asked, voter.encoder) for voter in voters),
+            )
+        ]
+        mined = {**pairs.asked, "metadata": pairs.metadata_table, "agree": others}
+        band, of_a_band = pairs.request.band.record(), pairs.request.rule == "band"
+        low = {"min": None} if not of_a_band and band["min"] == -1 else {}
+        calibrations: list[str] = []
+        if all(other["band"] == band for other in (pairs.asked.get("agree") or {}).values()):
+            mined |= band | low
+        else:  # each embedding has the calibrated band, or its upper end
+            calibrations = [f"miner calibrate{place}" for place in places]
+            mined |= {"auto": True} if of_a_band else {"min": band["min"]} | low
         return [
-            f"miner embed {source}{_flags(EmbedOptions, {**asked, 'source': None})}",
+            *(f"miner embed {source}{_flags(EmbedOptions, one)}{at}" for one, at in zip(asked, places, strict=True)),
+            *calibrations,
             f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
             f"miner export{_flags(ExportOptions, self.shards.asked)}",
         ]
+
+
+def _public(agreement: Agreement) -> Agreement:
+    """Without the folders of this machine."""
+    voters = [voter.model_copy(update={"encoder": public_encoder(voter.encoder)}) for voter in agreement.embeddings]
+    return agreement.model_copy(update={"embeddings": voters})
 
 
 def command_line(command: str, options: Options) -> str:

@@ -2,13 +2,19 @@ import shlex
 
 import pytest
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.engine import write_json
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.publish.provenance import Provenance, public_encoder, public_source
+
+CALIBRATED = {"band": {"min": 0.5, "max": 0.93}, "images": 25, "estimated_pairs": 9}
 
 
 @pytest.mark.parametrize(
@@ -56,3 +62,29 @@ def test_metadata_that_chose_pairs_is_published(workspace: Workspace) -> None:
     limits = dict(provenance.facts())["Limits on the pairs"]
     for constraint in made.record["constraints"]:
         assert f"{constraint['left_out']} pairs left out by {constraint['constraint']}" in limits
+
+
+def test_other_embeddings_that_agreed_are_published(workspace: Workspace, tmp_path) -> None:
+    other = Workspace(tmp_path / "agreeing")
+    embed(EmbedOptions(source=str(EmbeddingsManifest.read(workspace).source.spec), pool="max"), other)
+    pairs(PairsOptions(min=0.5, max=0.93, agree=[str(other.root)], at_least=1), workspace, force=True)
+    export(ExportOptions(), workspace, force=True)
+    provenance = Provenance.read(workspace)
+    assert provenance.commands() == [
+        "miner embed photos --block-size 16",
+        "miner embed photos --pool max -w agree-2",
+        "miner pairs --min 0.5 --max 0.93 --agree agree-2 --at-least 1",
+        "miner export",
+    ]
+    agreement = dict(provenance.facts())["Agreement"]
+    assert agreement.startswith("chosen in at least 1 of 2 embeddings: ") and str(other.root) not in agreement
+    write_json(other.calibration, {"request": {"embeddings": EmbeddingsManifest.read(other).identity}, **CALIBRATED})
+    record = {"request": {"embeddings": EmbeddingsManifest.read(workspace).identity}, **CALIBRATED}
+    write_json(workspace.calibration, {**record, "band": {"min": 0.4, "max": 0.9}})
+    pairs(PairsOptions(rule="knn", neighbors=4, agree=[str(other.root)]), workspace, force=True)
+    export(ExportOptions(), workspace, force=True)
+    assert Provenance.read(workspace).commands()[2:5] == [
+        "miner calibrate",
+        "miner calibrate -w agree-2",
+        "miner pairs --rule knn --neighbors 4 --agree agree-2",
+    ]

@@ -71,10 +71,16 @@ class ConstraintCount(RecordPart):
 
 
 class Voter(RecordPart):
-    """An embedding whose vote counts, and the number of pairs that the rule chooses in it."""
+    """An embedding whose vote counts.
+
+    Attributes:
+        chosen: number of pairs that the rule chooses in it.
+        asked: the request of its `miner embed`.
+    """
 
     encoder: str
     chosen: int
+    asked: Record
 
 
 class Agreement(RecordPart):
