@@ -43,10 +43,10 @@ class OtherEmbedding:
             MinerError: it does not hold the same images.
         """
         store = EmbeddingStore(self.workspace)
-        return replace(searched, store=store, rows=same_images(searched.store, store)[searched.rows], band=self.band)
+        return replace(searched, store=store, rows=matched_rows(searched.store, store)[searched.rows], band=self.band)
 
 
-def same_images(store: EmbeddingStore, other: EmbeddingStore) -> Rows:
+def matched_rows(store: EmbeddingStore, other: EmbeddingStore) -> Rows:
     """The row in another store of each image of a store, matched by key, int64 (n,).
 
     Raises:

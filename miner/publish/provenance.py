@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import ShardsManifest
-from miner.artifacts.pairs.manifest import Agreement, PairsManifest
+from miner.artifacts.pairs.manifest import PairsManifest, PairVotes
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
@@ -133,7 +133,7 @@ class Provenance:
         ]
 
 
-def _public(agreement: Agreement) -> Agreement:
+def _public(agreement: PairVotes) -> PairVotes:
     """Without the folders of this machine."""
     voters = [voter.model_copy(update={"encoder": public_encoder(voter.encoder)}) for voter in agreement.embeddings]
     return agreement.model_copy(update={"embeddings": voters})

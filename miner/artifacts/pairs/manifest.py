@@ -83,7 +83,7 @@ class Voter(RecordPart):
     asked: Record
 
 
-class Agreement(RecordPart):
+class PairVotes(RecordPart):
     """How many embeddings choose the pairs.
 
     Attributes:
@@ -200,7 +200,7 @@ class PairsManifest(StageArtifact):
     duplicates: int
     duplicate_images: Record | None = None
     mutual_neighbours: int = 5
-    agreement: Agreement | None = None
+    agreement: PairVotes | None = None
     constraints: list[ConstraintCount] = Field(default_factory=list)
     metadata_table: str | None = None
     degree: Degree
