@@ -1,5 +1,7 @@
 """The normalisation of pixels by channel."""
 
+from functools import lru_cache
+
 import torch
 from torch import Tensor
 
@@ -17,6 +19,12 @@ def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...], p
     count, channels, height, width = images.shape
     # Along whole rows of pixels, because three channels are too short a loop for vector instructions.
     rows = images.permute(0, 2, 3, 1).reshape(count, height, -1)
-    centre, deviation = ((torch.tensor(each, device=images.device) * peak).repeat(width) for each in (mean, std))
+    centre, deviation = (_along_a_row(each, peak, width, images.device) for each in (mean, std))
     rows = rows.sub(centre) if rows.dtype == torch.float32 else rows.float().sub_(centre)
     return rows.div_(deviation).view(count, height, width, channels).permute(0, 3, 1, 2)
+
+
+@lru_cache(maxsize=64)
+def _along_a_row(values: tuple[float, ...], peak: float, width: int, device: torch.device) -> Tensor:
+    """Kept, because a GPU would wait for each copy: float32 (3 width,)."""
+    return (torch.tensor(values) * peak).repeat(width).to(device)

@@ -51,6 +51,10 @@ class RaggedImages:
         start, (height, width) = int(self.starts[rows]), self.shapes[rows].tolist()
         return self.pixels[start : start + 3 * height * width].view(3, height, width)
 
+    def layout(self) -> Tensor:
+        """Start, pixels of a channel, and width of each image, int64 (3, n), on the CPU."""
+        return torch.stack([self.starts, self.shapes.prod(dim=1), self.shapes[:, 1]])
+
     def stacked(self) -> "Tensor | RaggedImages":
         """As uint8 (n, 3, height, width) if all have one shape, else as they are."""
         if (self.shapes != self.shapes[0]).any():

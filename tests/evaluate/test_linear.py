@@ -112,6 +112,16 @@ def test_crops_are_those_of_torchvision_in_eval_mode(workspace: Workspace) -> No
     assert not backbone.module.training
 
 
+def test_a_run_of_an_earlier_version_is_evaluated_alike(workspace: Workspace) -> None:
+    before = record_of(workspace, "linear-augmented")
+    config = workspace.run("moco") / "config.yaml"
+    text = config.read_text()
+    config.write_text(text.replace("short_side", "canvas"))  # of the central squares that such a version held
+    record = linear(AUGMENTED, workspace, force=True).record
+    config.write_text(text)
+    assert "short_side" in text and record["results"] == before["results"]
+
+
 @pytest.mark.parametrize("options", [FAST, AUGMENTED], ids=["fast", "augmented"])
 def test_other_test_labels_change_no_choice(options: LinearOptions, workspace: Workspace, tmp_path: Path) -> None:
     names = dict(enumerate(("a", "b", "c", "d")))

@@ -20,7 +20,7 @@ from miner.train.run import train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 from tests.learning.parallel.spawned import TORCHRUN, on_processes
-from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, views
+from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, shuffles, views
 from tests.train.mini_workspace import write_shards
 from tests.train.runs import SHARED_RUN, KilledError, run_killed
 
@@ -48,7 +48,7 @@ def trained(case: str, processes: int) -> Outcome:
         first, second = (rows_of_this_process(view).to(precision) for view in views(step))
         rows = rows_of_this_process(torch.arange(BATCH))
         method.zero_grad()
-        outcome = method(Batch(first, second, rows, rows, generator_for(step)))
+        outcome = method(Batch(first, second, rows, rows, shuffles(first, second, generator_for(step))))
         outcome["loss"].backward()
         gradients = [parameter.grad for parameter in method.trainable()]
         numbers = [value.detach() for value in outcome.values()]
@@ -65,7 +65,7 @@ def first_keys() -> list[Tensor]:
     method.key_encoder.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
     first, second = (rows_of_this_process(view) for view in views(0))
     rows = rows_of_this_process(torch.arange(BATCH))
-    method(Batch(first, second, rows, rows, generator_for(0)))
+    method(Batch(first, second, rows, rows, shuffles(first, second, generator_for(0))))
     return [seen[0], second]
 
 
@@ -76,7 +76,7 @@ def in_bfloat16() -> bool:
         first, second = (rows_of_this_process(view) for view in views(0))
         rows = rows_of_this_process(torch.arange(BATCH))
         with torch.autocast("cpu", torch.bfloat16):
-            loss = method(Batch(first, second, rows, rows, generator_for(0)))["loss"]
+            loss = method(Batch(first, second, rows, rows, shuffles(first, second, generator_for(0))))["loss"]
         loss.backward()
         assert all(parameter.grad.isfinite().all() for parameter in method.trainable() if parameter.grad is not None)
     return True

@@ -24,6 +24,29 @@ class JitterParameters:
     order: Tensor
     applied: Tensor
 
+    def turns(self) -> "JitterTurns":
+        """The samples of each change, one change after another."""
+        turn = torch.where(self.applied, self.order.T + torch.arange(0, 16, 4).unsqueeze(1), 16).flatten()
+        counts = torch.bincount(turn, minlength=17)[:16].tolist()
+        chosen = turn.argsort(stable=True)[: sum(counts)]
+        rows = chosen % len(self.applied)
+        return JitterTurns(rows, self.factors[rows, turn[chosen] % 4].view(-1, 1, 1, 1), tuple(counts))
+
+
+@dataclass(frozen=True)
+class JitterTurns:
+    """The same jitter as a device computes it: the four changes in turn, four times.
+
+    Attributes:
+        rows: int64 (n,), which samples are changed, in the order of the turns.
+        factors: float32 (n, 1, 1, 1).
+        counts: how many samples there are in each of the 16 turns.
+    """
+
+    rows: Tensor
+    factors: Tensor
+    counts: tuple[int, ...]
+
 
 def draw_jitter(
     count: int, strength: tuple[float, float, float, float], probability: float, generator: torch.Generator
@@ -36,15 +59,12 @@ def draw_jitter(
     return JitterParameters(middle + noise * torch.tensor(strength), order, applied)
 
 
-def jitter(images: Tensor, parameters: JitterParameters) -> Tensor:
-    """Apply jitter in place to float32 (B, 3, height, width) in [0, 1], and return it. Parameters are on the CPU."""
-    for position in range(4):
-        for number, adjust in enumerate(_ADJUSTMENTS):
-            chosen = torch.nonzero(parameters.applied & (parameters.order[:, position] == number)).squeeze(1)
-            if len(chosen):
-                factor = parameters.factors[chosen, number].view(-1, 1, 1, 1).to(images.device)
-                rows = chosen.to(images.device)
-                images[rows] = adjust(images[rows], factor)
+def jitter(images: Tensor, turns: JitterTurns) -> Tensor:
+    """Apply jitter in place to float32 (B, 3, height, width) in [0, 1], and return it."""
+    parts = (torch.split(part, list(turns.counts)) for part in (turns.rows, turns.factors))
+    for adjust, rows, factors in zip(_ADJUSTMENTS * 4, *parts, strict=True):
+        if len(rows):
+            images[rows] = adjust(images[rows], factors)
     return images
 
 
@@ -79,7 +99,7 @@ def _hue(images: Tensor, turns: Tensor) -> Tensor:
         torch.where(value == green, 2.0 + (blue - red) / divisor, 4.0 + (red - green) / divisor),
     )
     # With one more turn the sum is positive, so that `frac` is the remainder, which is much faster than `remainder`.
-    offsets = torch.tensor([11.0, 9.0, 7.0], device=images.device).view(1, 3, 1, 1)
+    offsets = torch.arange(11.0, 5.0, -2.0, device=images.device).view(1, 3, 1, 1)
     position = ((sextant + offsets) / 6.0 + turns).frac_().mul_(6.0)
     return value - chroma * torch.minimum(position, 4.0 - position).clamp_(0.0, 1.0)
 

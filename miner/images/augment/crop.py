@@ -88,7 +88,7 @@ def interpolation(start: Tensor, length: Tensor, line: int, size: int, flipped: 
     return weight / weight.sum(dim=-1, keepdim=True)
 
 
-def crop_and_resize(images: Pixels, boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
+def crop_and_resize(images: Pixels, boxes: Tensor, flipped: Tensor, size: int, layout: Tensor | None = None) -> Tensor:
     """Crop each image to its box, resize it to a square, and mirror those that are flipped.
 
     Args:
@@ -96,6 +96,7 @@ def crop_and_resize(images: Pixels, boxes: Tensor, flipped: Tensor, size: int) -
         boxes: int64 (B, 4): top, left, height, width, on the device of the images; of ragged images with sides in `_ASPECT`.
         flipped: bool (B,), on the device of the images.
         size: S.
+        layout: that of ragged images, on their device; it is moved there if it is not given.
     Returns:
         float32 (B, 3, S, S), on the scale of the images.
     """
@@ -107,8 +108,10 @@ def crop_and_resize(images: Pixels, boxes: Tensor, flipped: Tensor, size: int) -
         return _by_products(images, boxes, flipped, size)
     if boxes.device.type == "cpu":
         return _one_by_one(images, boxes, flipped, size)
+    layout = images.layout().to(boxes.device) if layout is None else layout
     parts = [slice(start, start + _WINDOWS_AT_ONCE) for start in range(0, len(images), _WINDOWS_AT_ONCE)]
-    return torch.cat([_by_windows(images[part], boxes[part], flipped[part], size) for part in parts])
+    windows = [_by_windows(images[part], boxes[part], flipped[part], size, layout[:, part]) for part in parts]
+    return torch.cat(windows)
 
 
 def _one_by_one(images: Pixels, boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
@@ -121,14 +124,12 @@ def _one_by_one(images: Pixels, boxes: Tensor, flipped: Tensor, size: int) -> Te
     return views
 
 
-def _by_windows(images: RaggedImages, boxes: Tensor, flipped: Tensor, size: int) -> Tensor:
+def _by_windows(images: RaggedImages, boxes: Tensor, flipped: Tensor, size: int, layout: Tensor) -> Tensor:
     """On a GPU: the pixels from the corner of each box on are gathered into one tensor, as large as any of the boxes may be."""
     heights, widths = images.shapes.unbind(dim=1)
     tallest, widest = (
         int(torch.minimum(own, other * 4 // 3 + 2).max()) for own, other in ((heights, widths), (widths, heights))
     )
-    layout = torch.stack([images.starts, heights * widths, widths])
-    layout = layout.pin_memory().to(boxes.device, non_blocking=True) if boxes.is_cuda else layout
     start, area, width = layout[:, :, None, None, None]
     device = boxes.device
     channel, line, column = (torch.arange(length, device=device) for length in (3, tallest, widest))

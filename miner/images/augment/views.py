@@ -5,11 +5,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miner.images.augment.colour import JitterParameters, draw_jitter, gaussian_blur, jitter, solarise, to_grey
+from miner.images.augment.colour import (
+    JitterParameters,
+    JitterTurns,
+    draw_jitter,
+    gaussian_blur,
+    jitter,
+    solarise,
+    to_grey,
+)
 from miner.images.augment.crop import CropDraws, crop_and_resize, crop_boxes, draw_crops
 from miner.images.augment.settings import PLAIN, ViewSettings
 from miner.images.normalise import normalise
-from miner.images.ragged import Pixels, shapes_of
+from miner.images.ragged import Pixels, RaggedImages, shapes_of
+from miner.machine.transfer import move_together
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,42 @@ class ViewParameters:
             self.crops[rows], self.flipped[rows], colours, self.grey[rows], self.sigma[rows], self.solarised[rows]
         )
 
+    def ready(self, images: Pixels) -> "ReadyViews":
+        """What a device needs to make these views of images; of images of one shape, the shape is all that counts."""
+        return ReadyViews(
+            crop_boxes(self.crops, shapes_of(images)),
+            images.layout() if isinstance(images, RaggedImages) else None,
+            self.flipped,
+            self.jitter.turns(),
+            torch.nonzero(self.grey).squeeze(1),
+            torch.nonzero(self.sigma).squeeze(1),
+            self.sigma[self.sigma > 0],
+            torch.nonzero(self.solarised).squeeze(1),
+        )
+
+
+@dataclass(frozen=True)
+class ReadyViews:
+    """The parameters of B views of certain images, so that a device makes them without a question to the CPU.
+
+    Attributes:
+        boxes: int64 (B, 4): top, left, height and width of the crop in pixels.
+        layout: where ragged images lie in their buffer; None for images of one shape.
+        flipped: bool (B,).
+        jitter: the jitter of the colours.
+        grey, blurred, solarised: which views are changed so, int64 (any number,).
+        sigma: of the blurred ones, in pixels, float32 (blurred,).
+    """
+
+    boxes: Tensor
+    layout: Tensor | None
+    flipped: Tensor
+    jitter: JitterTurns
+    grey: Tensor
+    blurred: Tensor
+    sigma: Tensor
+    solarised: Tensor
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -59,7 +104,8 @@ class Augmentation:
 
     def __call__(self, images: Pixels, generator: torch.Generator, firsts: int | None = None) -> Tensor:
         """One view of each image: what `apply` makes of what `draw_parameters` gives."""
-        return self.apply(images, self.draw_parameters(len(images), generator, firsts))
+        parameters = self.draw_parameters(len(images), generator, firsts)
+        return self.apply(images, move_together(parameters.ready(images), images.device))
 
     def draw_parameters(self, count: int, generator: torch.Generator, firsts: int | None = None) -> ViewParameters:
         """Parameters of `count` views of images of any shape. The first `firsts` of them, or half, are first views."""
@@ -76,20 +122,19 @@ class Augmentation:
             solarised = torch.rand(count, generator=generator) < torch.tensor(self.settings.solarise)[second.int()]
         return ViewParameters(crops, flipped, colours, grey, sigma, solarised)
 
-    def apply(self, images: Pixels, parameters: ViewParameters) -> Tensor:
-        """One view of each image: uint8 (batch, 3, height, width) or ragged -> float32 (batch, 3, size, size), channels last."""
-        device = images.device
-        boxes = crop_boxes(parameters.crops, shapes_of(images)).to(device)
-        flipped = parameters.flipped.to(device)
-        views = crop_and_resize(images, boxes, flipped, self.size).div_(255.0)
-        views = jitter(views, parameters.jitter)
-        grey = torch.nonzero(parameters.grey).squeeze(1).to(device)
-        views[grey] = to_grey(views[grey]).expand(-1, 3, -1, -1)
-        blurred = torch.nonzero(parameters.sigma).squeeze(1)
-        if len(blurred):
-            sigma = parameters.sigma[blurred].to(device)
-            blurred = blurred.to(device)
-            views[blurred] = gaussian_blur(views[blurred], sigma)
-        solarised = torch.nonzero(parameters.solarised).squeeze(1).to(device)
-        views[solarised] = solarise(views[solarised])
-        return normalise(views, self.mean, self.std)
+    def apply(self, images: Pixels, views: ReadyViews) -> Tensor:
+        """One view of each image.
+
+        Args:
+            images: uint8 (batch, 3, height, width) or ragged, on any device.
+            views: with tensors on the device of the images.
+        Returns:
+            float32 (batch, 3, size, size), channels last.
+        """
+        made = crop_and_resize(images, views.boxes, views.flipped, self.size, views.layout).div_(255.0)
+        made = jitter(made, views.jitter)
+        made[views.grey] = to_grey(made[views.grey]).expand(-1, 3, -1, -1)
+        if len(views.blurred):
+            made[views.blurred] = gaussian_blur(made[views.blurred], views.sigma)
+        made[views.solarised] = solarise(made[views.solarised])
+        return normalise(made, self.mean, self.std)

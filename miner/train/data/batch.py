@@ -19,9 +19,10 @@ class Batch:
         second: normalised views of the positives, and then of the partners, float32 (batch + partners, 3, size, size).
         anchors: rows of the images that `first` shows, int64 (batch,).
         positives: rows of the images that `second` shows, int64 (batch + partners,). An own-view item shows its anchor twice.
-        generator: a generator on the CPU, for everything random in this step.
+        drawn: what the method drew for each part of the step, on the device of the views.
         crops: local crops of each item, float32 (batch, 3, local size, local size) each.
         partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
+        partner_counts: how many partners each part of the step has; a number for the CPU.
         pair_weight: the weight of the loss of a partner, against 1 of the item's own positive.
         known_positives: which images are no negatives of each other, on the device of the views; None if all others are negatives.
         step: the number of the step, from 0.
@@ -34,9 +35,10 @@ class Batch:
     second: Tensor
     anchors: Tensor
     positives: Tensor
-    generator: torch.Generator
+    drawn: tuple[tuple[Tensor, ...], ...] = ()
     crops: tuple[Tensor, ...] = ()
     partner_items: Tensor | None = None
+    partner_counts: tuple[int, ...] = ()
     pair_weight: float = 1.0
     known_positives: PairIndex | None = None
     step: int = 0
@@ -74,12 +76,18 @@ class Batch:
         return None if self.known_positives is None else self.known_positives.positives(queries, others)
 
     def split(self, parts: int) -> list["Batch"]:
-        """Equal, consecutive parts of the items, with one generator in common; `parts` divides the batch."""
+        """Equal, consecutive parts of the items; `parts` divides the batch."""
         items = len(self.first)
-        own = replace(self, second=self.second[:items], positives=self.positives[:items], partner_items=None)
+        own = replace(self, second=self.second[:items], positives=self.positives[:items], partner_items=None, drawn=())
         pieces = {field.name: _pieces(getattr(own, field.name), parts) for field in fields(own)}
         batches = [
-            replace(own, **{name: piece[part] for name, piece in pieces.items() if piece}, part=part, parts=parts)
+            replace(
+                own,
+                **{name: piece[part] for name, piece in pieces.items() if piece},
+                drawn=self.drawn,
+                part=part,
+                parts=parts,
+            )
             for part in range(parts)
         ]
         partner_items = self.partner_items
@@ -88,9 +96,10 @@ class Batch:
     def _with_partners(self, part: "Batch", partner_items: Tensor) -> "Batch":
         """A part of this batch with the partners of its items."""
         items, size = len(self.first), len(part.first)
-        mine = (partner_items // size == part.part).nonzero().flatten()
-        if len(mine) == 0:
+        start, count = sum(self.partner_counts[: part.part]), self.partner_counts[part.part]
+        if count == 0:
             return part
+        mine = slice(start, start + count)
         return replace(
             part,
             second=torch.cat([part.second, self.second[items:][mine]]),
@@ -103,6 +112,6 @@ def _pieces(value: Any, parts: int) -> list[Any]:
     """A tensor, or each tensor of a tuple, in parts along its rows; an empty list for what all parts share."""
     if isinstance(value, Tensor):
         return list(value.chunk(parts))
-    if isinstance(value, tuple):
+    if isinstance(value, tuple) and all(isinstance(each, Tensor) for each in value):
         return [tuple(pieces) for pieces in zip(*(each.chunk(parts) for each in value), strict=True)]
     return []

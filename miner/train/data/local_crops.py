@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from miner.images.augment.views import Augmentation
+from miner.images.augment.views import Augmentation, ReadyViews
 from miner.images.ragged import Pixels
 from miner.learning.parallel.collectives import rows_of_this_process, world_size
 
@@ -22,20 +22,21 @@ class LocalCrops:
     count: int
     augment: Augmentation
 
-    def __call__(self, anchors: Pixels, positives: Pixels, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """All crops of a batch.
+    def draw(self, anchors: Pixels, positives: Pixels, generator: torch.Generator) -> tuple[ReadyViews, ...]:
+        """Draw all crops of a batch.
 
         Args:
             anchors, positives: images of the items of this process, uint8 (batch, 3, height, width) or ragged.
             generator: a generator on the CPU.
-        Returns:
-            `count` tensors, float32 (batch, 3, size, size).
         """
-        crops = []
+        drawn = []
         for number in range(self.count):
             images = (anchors, positives)[number % 2]
-            whole = self.augment.draw_parameters(len(images) * world_size(), generator)
-            crops.append(
-                self.augment.apply(images, whole[rows_of_this_process(torch.arange(len(images) * world_size()))])
-            )
-        return tuple(crops)
+            rows = torch.arange(len(images) * world_size())
+            parameters = self.augment.draw_parameters(len(rows), generator)
+            drawn.append(parameters[rows_of_this_process(rows)].ready(images))
+        return tuple(drawn)
+
+    def __call__(self, anchors: Pixels, positives: Pixels, drawn: tuple[ReadyViews, ...]) -> tuple[Tensor, ...]:
+        """The crops, float32 (batch, 3, size, size) each, of what `draw` gave, on the device of the images."""
+        return tuple(self.augment.apply((anchors, positives)[number % 2], views) for number, views in enumerate(drawn))

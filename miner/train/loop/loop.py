@@ -61,7 +61,7 @@ def run_loop(
         MinerError: the loss was not finite three times in a row, or in the last step.
     """
     checkpoint = folder / "checkpoints" / "last.pt"
-    optimizer, make_batch = ScheduledOptimizer(plan, method), BatchMaker(plan, images, device, index)
+    optimizer, make_batch = ScheduledOptimizer(plan, method), BatchMaker(plan, images, device, index, method.draw)
     done = load_checkpoint(checkpoint, method, optimizer.optimizer, observers)
     make_batch.look_ahead(sampler, done)
     if done:

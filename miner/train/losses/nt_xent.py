@@ -23,8 +23,7 @@ def nt_xent_logits(first: Tensor, second: Tensor, temperature: float, absent: Te
     views = torch.cat([first, second])
     count, batch = len(views), len(first)
     # Column c of row i is the view i + batch + c, cyclically; c = batch would be the view itself.
-    shifts = torch.arange(count, device=views.device)
-    shifts = shifts[shifts != batch]
+    shifts = torch.cat([torch.arange(*ends, device=views.device) for ends in ((0, batch), (batch + 1, count))])
     columns = (torch.arange(batch, batch + count, device=views.device).unsqueeze(1) + shifts) % count
     logits = (views @ views.T).gather(1, columns) / temperature
     return logits if absent is None else without_negatives(logits, absent.gather(1, columns))

@@ -69,6 +69,15 @@ class Method(nn.Module, ABC):
         """
         return positives
 
+    def draw(self, items: int, seconds: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """What is random in a part of a step, drawn before it on the CPU. `Batch.drawn` has it on the device.
+
+        Args:
+            items, seconds: how many first and second views the part has, on all processes together.
+            generator: a generator on the CPU.
+        """
+        return ()
+
     def after_backward(self, step: int) -> None:
         """Change the gradients of a step, from 0, before the weights change. They are those of all parts and processes."""
 

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from miner.artifacts.runs.manifest import STREAMS
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.unit_rows import l2_normalise
+from miner.machine.transfer import move_together
 from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods.dino import DINO
@@ -74,17 +75,17 @@ class GraphNNCLR(DINO):
 
     @torch.no_grad()
     def choose_positives(self, anchors: Tensor, positives: Tensor, generator: torch.Generator) -> Tensor:
-        rows, own = anchors.to(self.centre.device), (anchors == positives).to(self.centre.device)
-        uniform = torch.rand(len(anchors), generator=generator).to(rows.device)
+        own, uniform = anchors == positives, torch.rand(len(anchors), generator=generator)
+        if self._prior is not None:
+            partner_items, partners = self._prior.draw_partners(anchors, 1, generator)
+            positives = torch.where(own, anchors.index_copy(0, partner_items, partners), positives)
+        rows, own, uniform, positives = move_together((anchors, own, uniform, positives), self.centre.device)
         candidates, votes = self.teacher_bank.votes(rows)
         trusted = own & self.teacher_bank.trusted(rows, candidates)
-        if self._prior is not None and self._prior_here is not None:
+        if self._prior_here is not None:
             votes = votes + self._prior_here.holds(rows.unsqueeze(1), candidates)
-            partner_items, partners = self._prior.draw_partners(anchors, 1, generator)
-            mined = anchors.index_copy(0, partner_items, partners)
-            positives = torch.where(anchors == positives, mined, positives)
         drawn = draw_by_votes(candidates, votes, self.graph_window, uniform)
-        return torch.where(trusted, drawn, positives.to(rows.device))
+        return torch.where(trusted, drawn, positives)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step of DINO; then both banks take up the features of the first views."""

@@ -70,7 +70,8 @@ class MoCo(Method):
         directions = 2 if self.symmetric else 1
         views, shown = (batch.first, batch.second), (batch.anchors, batch.positives)
         queries = [l2_normalise(self.head(self.backbone(view))) for view in views[:directions]]
-        keys = [self._keys(view, batch.generator) for view in views[::-1][:directions]]
+        orders = batch.drawn[batch.part]
+        keys = [self._keys(view, *orders[2 * i : 2 * i + 2]) for i, view in enumerate(views[::-1][:directions])]
         negatives = self.queue.clone()
         absent = [self._absent(batch, rows) for rows in shown[:directions]]
 
@@ -112,10 +113,14 @@ class MoCo(Method):
             enqueue(self.queue_rows, self.queued.clone(), new_rows)
             enqueue(self.queue, self.queued, new_keys)
 
+    def draw(self, items: int, seconds: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+        """The order of the key encoder and the way back from it, for second and first views."""
+        counts = (seconds, items) if self.symmetric else (seconds,)
+        orders = [torch.randperm(count, generator=generator) for count in counts]
+        return tuple(each for order in orders for each in (order, order.argsort()))
+
     @torch.no_grad()
-    def _keys(self, view: Tensor, generator: torch.Generator) -> Tensor:
+    def _keys(self, view: Tensor, order: Tensor, back: Tensor) -> Tensor:
         """Keys of all processes, of length 1, (whole batch, dim); they are encoded in a shuffled order and sorted back."""
-        views = gather_rows(view)
-        order = torch.randperm(len(views), generator=generator)
-        shuffled = rows_of_this_process(views[order.to(view.device)]).contiguous(memory_format=torch.channels_last)
-        return gather_rows(l2_normalise(self.key_encoder(shuffled)))[order.argsort().to(view.device)]
+        shuffled = rows_of_this_process(gather_rows(view)[order]).contiguous(memory_format=torch.channels_last)
+        return gather_rows(l2_normalise(self.key_encoder(shuffled)))[back]

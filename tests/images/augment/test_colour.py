@@ -27,7 +27,7 @@ def test_jitter_equals_torchvision_in_every_order() -> None:
     parameters = draw_jitter(len(orders), (0.4, 0.4, 0.4, 0.1), 1.0, generator_for(0))
     parameters = JitterParameters(parameters.factors, orders, parameters.applied)
     before = images(len(orders))
-    after = jitter(before.clone(), parameters)
+    after = jitter(before.clone(), parameters.turns())
     for row, order in enumerate(orders.tolist()):
         expected = before[row]
         for operation in order:
@@ -52,7 +52,7 @@ def test_orders_are_equally_likely_and_factors_fill_the_range() -> None:
 def test_images_that_are_not_chosen_stay_as_they_are() -> None:
     before = images(8)
     parameters = draw_jitter(8, (0.4, 0.4, 0.4, 0.1), 0.5, generator_for(3))
-    after = jitter(before.clone(), parameters)
+    after = jitter(before.clone(), parameters.turns())
     changed = (after != before).flatten(1).any(1)
     assert torch.equal(changed, parameters.applied)
     assert changed.any() and not changed.all()

@@ -69,8 +69,12 @@ def ragged_images() -> RaggedImages:
     return RaggedImages.of(pixels, shapes)
 
 
-# The way of a GPU, pixels gathered into one tensor, gives the same on a CPU.
-@pytest.mark.parametrize(("resample", "size"), [(crop_and_resize, 24), (crop_and_resize, 72), (crop._by_windows, 24)])
+def by_windows(images: RaggedImages, boxes: torch.Tensor, flipped: torch.Tensor, size: int) -> torch.Tensor:
+    """The way of a GPU: pixels are gathered into one tensor."""
+    return crop._by_windows(images, boxes, flipped, size, images.layout())
+
+
+@pytest.mark.parametrize(("resample", "size"), [(crop_and_resize, 24), (crop_and_resize, 72), (by_windows, 24)])
 def test_images_of_many_shapes_are_resampled_as_by_torchvision(
     resample: Callable[..., torch.Tensor], size: int
 ) -> None:

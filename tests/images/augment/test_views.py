@@ -26,7 +26,10 @@ def test_a_part_of_the_batch_has_the_views_of_the_whole() -> None:
     augment = Augmentation(96, MEAN, STD)
     parameters = augment.draw_parameters(16, generator_for(0))
     torch.testing.assert_close(
-        augment.apply(images[part], parameters[part]), augment(images, generator_for(0))[part], atol=1e-6, rtol=1e-5
+        augment.apply(images[part], parameters[part].ready(images[part])),
+        augment(images, generator_for(0))[part],
+        atol=1e-6,
+        rtol=1e-5,
     )
 
 

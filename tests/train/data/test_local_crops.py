@@ -10,7 +10,8 @@ def test_crops_show_small_parts_of_anchor_and_positive_in_turn() -> None:
     ramp = torch.arange(0, 128, 4, dtype=torch.uint8).expand(3, 32, 32)
     anchors, positives = ramp.expand(16, -1, -1, -1), (ramp + 128).expand(16, -1, -1, -1)
     settings = ViewSettings(area=(0.05, 0.14), jitter=(0.0,) * 4)
-    crops = LocalCrops(3, Augmentation(12, (0.0,) * 3, (1.0,) * 3, settings))(anchors, positives, generator_for(0))
+    local_crops = LocalCrops(3, Augmentation(12, (0.0,) * 3, (1.0,) * 3, settings))
+    crops = local_crops(anchors, positives, local_crops.draw(anchors, positives, generator_for(0)))
     assert [crop.shape for crop in crops] == [(16, 3, 12, 12)] * 3
     assert [bool((crop < 0.5).all()) for crop in crops] == [True, False, True] and (crops[1] >= 0.5).all()
     # 14 % of the area at an aspect of 4 to 3 is less than half of the width, over which the ramp rises by one half.
@@ -21,5 +22,5 @@ def test_crops_show_small_parts_of_anchor_and_positive_in_turn() -> None:
 def test_no_crops_draw_nothing() -> None:
     draw = generator_for(0)
     before = draw.get_state()
-    assert LocalCrops(0, Augmentation(12, (0.0,), (1.0,)))(torch.empty(0), torch.empty(0), draw) == ()
+    assert LocalCrops(0, Augmentation(12, (0.0,), (1.0,))).draw(torch.empty(0), torch.empty(0), draw) == ()
     assert torch.equal(draw.get_state(), before)

@@ -34,8 +34,8 @@ def without_norms(name: str) -> Method:
     return method
 
 
-def step(step_number: int) -> Batch:
-    return batch(*views(step_number), generator_for(step_number))
+def step(step_number: int, parts: int = 1) -> Batch:
+    return batch(*views(step_number), generator_for(step_number), parts)
 
 
 def gradients(method: Method) -> list[torch.Tensor]:
@@ -51,7 +51,7 @@ def test_without_batch_statistics_parts_are_the_whole_batch(name: str) -> None:
     for method in (whole, parts):
         method.zero_grad()
     one = sum_gradients(whole, step(1), 1)
-    two = sum_gradients(parts, step(1), 4)
+    two = sum_gradients(parts, step(1, 4), 4)
     if name != "nnclr":  # whose negatives are the predictions of the part
         torch.testing.assert_close(one["loss"], two["loss"])
         for left, right in zip(gradients(whole), gradients(parts), strict=True):
@@ -74,7 +74,7 @@ def test_parts_follow_each_other_and_hold_everything_once() -> None:
     assert (first.opens_step, first.closes_step, last.opens_step, last.closes_step) == (True, False, False, True)
     for name in ("first", "second", "anchors", "positives"):
         assert torch.equal(torch.cat([getattr(first, name), getattr(last, name)]), getattr(whole, name))
-    assert whole.opens_step and whole.closes_step and first.generator is whole.generator
+    assert whole.opens_step and whole.closes_step and first.drawn is whole.drawn
 
 
 def test_further_positives_go_with_their_items() -> None:
@@ -85,6 +85,7 @@ def test_further_positives_go_with_their_items() -> None:
         second=torch.cat([whole.second, whole.first[:3]]),
         positives=torch.cat([whole.positives, torch.tensor([50, 51, 52])]),
         partner_items=partner_items,
+        partner_counts=(2, 0, 0, 1),
     )
     first, middle, last = (more.split(4)[part] for part in (0, 1, 3))
     assert (

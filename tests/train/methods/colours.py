@@ -28,7 +28,7 @@ def images() -> Tensor:
 
 def step(method: GraphNNCLR, rows: Tensor, positives: Tensor, number: int = 0) -> dict[str, Tensor]:
     pixels = images()
-    return method(Batch(pixels[rows], pixels[positives], rows, positives, generator_for(number), step=number))
+    return method(Batch(pixels[rows], pixels[positives], rows, positives, step=number))
 
 
 def see_all(method: GraphNNCLR, epochs: int) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from miner.learning.parallel.collectives import world_size
 from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
 from miner.train.methods import Method
@@ -45,7 +46,14 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(images + 0.3 * torch.randn(images.shape, generator=draw) for _ in range(2))
 
 
-def batch(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, **more: Any) -> Batch:
+def shuffles(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1) -> Any:
+    """`Batch.drawn` for these views: the orders of MoCo's keys, which other methods do not look at."""
+    moco = make("moco", symmetric=True)
+    items, seconds = (len(view) * world_size() // parts for view in (first, second))
+    return tuple(moco.draw(items, seconds, draw) for _ in range(parts))
+
+
+def batch(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, **more: Any) -> Batch:
     """Own-view items of images that no other step shows."""
     rows = torch.arange(len(first))
-    return Batch(first, second, rows, rows, draw, **more)
+    return Batch(first, second, rows, rows, shuffles(first, second, draw, parts), **more)

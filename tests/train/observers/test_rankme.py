@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torchvision.transforms.functional import resized_crop
 
+from miner.images.ragged import RaggedImages
 from miner.learning.randomness import generator_for
 from miner.train.observers.rankme import RankMeObserver, rankme
 from tests.train.methods.tiny import make
@@ -51,3 +53,14 @@ def test_the_backbone_is_measured_in_eval_mode_and_unchanged() -> None:
         expected = rankme(backbone.eval()((images[rows, :, 1:9, 1:9] / 255 - mean) / std))
     assert found == pytest.approx(expected.item(), rel=1e-5)
     assert observer.on_epoch_end(2, 2, method)["rankme"] == found and not backbone.training
+
+
+def test_the_centre_of_each_image_is_measured_whatever_its_shape() -> None:
+    shapes = torch.tensor([[10, 17], [13, 10], [5, 6]])
+    pixels = torch.randint(0, 256, (3 * int(shapes.prod(1).sum()),), generator=generator_for(2)).to(torch.uint8)
+    images = RaggedImages.of(pixels, shapes)
+    centres = RankMeObserver(plan(short_side=10), images, CPU)._centres(torch.arange(3))
+    assert torch.equal(centres[0], images[0][:, 1:9, 4:12].float())
+    assert torch.equal(centres[1], images[1][:, 2:10, 1:9].float())
+    expected = resized_crop(images[2].float(), 0, 1, 4, 4, [8, 8], antialias=True)  # smaller images are enlarged
+    torch.testing.assert_close(centres[2], expected, atol=2e-3, rtol=0)

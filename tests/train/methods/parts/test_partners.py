@@ -13,7 +13,7 @@ from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods import Method
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
-from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, views
+from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, shuffles, views
 
 OWNERS = torch.tensor([0, 0, 3, 6])
 PARTNERS = torch.tensor([5, 20, 21, 22])  # image 5 is an anchor of the same batch
@@ -33,18 +33,19 @@ def ready(case: str) -> Method:
 
 
 def ordinary(first: Tensor, second: Tensor, rows: Tensor) -> Batch:
-    return Batch(first, second, rows, rows, generator_for(0, "step"))
+    return Batch(first, second, rows, rows, shuffles(first, second, generator_for(0, "step")))
 
 
 def with_partners(weight: float = WEIGHT) -> Batch:
     (first, second), (_, partners) = views(0), views(3)
     rows = torch.arange(BATCH)
+    second = torch.cat([second, partners[: len(OWNERS)]])
     return Batch(
         first,
-        torch.cat([second, partners[: len(OWNERS)]]),
+        second,
         rows,
         torch.cat([rows, PARTNERS]),
-        generator_for(0, "step"),
+        shuffles(first, second, generator_for(0, "step")),
         partner_items=OWNERS,
         pair_weight=weight,
     )
@@ -146,7 +147,8 @@ def test_moco_leaves_out_keys_of_the_image_and_of_its_partners(symmetric: bool) 
     queue = method.queue[: len(shown)].clone()
     anchors, positives = torch.tensor([0, 3, 9, 6]), torch.tensor([20, 3, 9, 22])
     first, second = (view[:4] for view in views(0))
-    batch = Batch(first, second, anchors, positives, generator_for(0), known_positives=PairIndex.of(PAIRS, IMAGES))
+    orders, index = shuffles(first, second, generator_for(0)), PairIndex.of(PAIRS, IMAGES)
+    batch = Batch(first, second, anchors, positives, orders, known_positives=index)
     terms = []
     for query_view, key_view, images in ((first, second, anchors), (second, first, positives))[: 1 + symmetric]:
         queries = F.normalize(method.head(method.backbone(query_view)), dim=1)
