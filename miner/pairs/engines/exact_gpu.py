@@ -13,6 +13,7 @@ from torch import Tensor
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import LONGEST_EXACT, check_lengths
+from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.engines.base import FloodError, RowPairs
 from miner.pairs.engines.sketch import Projection, Sketch, SketchMaker, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, holds
@@ -98,6 +99,11 @@ class GpuSearch:
             return (self.stored[numbers].double() / self.lengths[numbers, None]).float()
         part, lengths = self._read(self.vectors.take(rows), None)
         return (part.double() / lengths[:, None]).float()
+
+    def products(self, rows: Rows, others: Rows) -> NDArray[np.floating]:
+        """Float32 products of pairs of rows, by their numbers (m,)."""
+        (left, places), (right, columns) = (np.unique(numbers, return_inverse=True) for numbers in (rows, others))
+        return products_at(self.units(left), self.units(right), places, columns)
 
     def reached(self, start: int, stop: int, min_b: int = 0) -> Iterator[tuple[Tensor, Tensor | None]]:
         """The pairs a < b of a strip that may reach a floor, in parts; a strip with too many candidates is halved.

@@ -170,6 +170,13 @@ class TileSearch:
             return self.unit_vectors[rows]
         return scaled(self.vectors.take(rows), self.lengths[rows])
 
+    def products(self, rows: Rows, others: Rows) -> NDArray[np.floating]:
+        """Float32 products of pairs of rows, by their numbers (m,)."""
+        if self.unit_vectors is not None:
+            return products_at(self.unit_vectors, self.unit_vectors, rows, others)
+        (left, places), (right, columns) = (np.unique(numbers, return_inverse=True) for numbers in (rows, others))
+        return products_at(self.take(left), self.take(right), places, columns)
+
     def _load(self, block: tuple[int, int]) -> None:
         start, stop = block
         stored = self.vectors.read(start, stop)

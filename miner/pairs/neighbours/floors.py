@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from miner.artifacts.embeddings.vectors import Rows, blocks
 from miner.pairs.arithmetic.k_means import spherical_centres
-from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.sketch import principal_directions
 from miner.pairs.neighbours.candidates import ListRule
@@ -29,14 +28,18 @@ _ROUNDS = 4
 _CHUNK_ROWS = 2048
 
 Units = Callable[[Rows], Tensor]
+Products = Callable[[Rows, Rows], NDArray[np.float32]]
 
 
-def row_floors(rule: ListRule, units: Units, dtype: torch.dtype, threads: Threads) -> NDArray[np.float64]:
+def row_floors(
+    rule: ListRule, units: Units, products: Products, dtype: torch.dtype, threads: Threads
+) -> NDArray[np.float64]:
     """A cosine that the k-th most similar other of each row reaches; -inf where nothing is known.
 
     Args:
         rule: what the lists are.
         units: float32 rows of length 1, by their numbers in ascending order, on the device that computes.
+        products: float32 products of pairs of such rows, by two arrays of numbers (m,).
         dtype: in which sketches are multiplied.
         threads: that share the work.
     Returns:
@@ -70,8 +73,7 @@ def row_floors(rule: ListRule, units: Units, dtype: torch.dtype, threads: Thread
         rows = np.sort(rows)
         places, columns = np.nonzero(chosen[rows] >= 0)
         found = chosen[rows][places, columns]
-        wanted, right = np.unique(found, return_inverse=True)
-        measured = products_at(units(rows), units(wanted), places, right)
+        measured = products(rows[places], found)
         counts = rule.possible(rows[places], found, measured) & rule.certain(measured)
         kept = np.full((len(rows), width), -np.inf)
         kept[places, columns] = np.where(counts, measured, -np.inf)
@@ -86,7 +88,8 @@ def _short_rows(count: int, units: Units, dtype: torch.dtype, threads: Threads) 
     """Rows along the directions that hold most of their energy: (n, p) of the dtype."""
     draw = np.random.default_rng(0)
     sample = units(np.sort(draw.choice(count, min(_SAMPLE_ROWS, count), replace=False)))
-    directions = principal_directions(sample, min(_SKETCH_DIMS, sample.shape[1]))
+    # With one thread: several would wait for each other more than they compute.
+    directions = threads.start(lambda: principal_directions(sample, min(_SKETCH_DIMS, sample.shape[1]))).result()
     short = torch.empty(count, directions.shape[1], dtype=dtype, device=directions.device)
 
     def project(block: tuple[int, int]) -> None:

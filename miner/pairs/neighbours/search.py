@@ -46,7 +46,7 @@ class CandidateSearch:
         self.rule = rule
         self.search = TileSearch(rule.vectors, memory_bytes, threads or Threads(), tile_rows)
         self.search.load()
-        floors = row_floors(rule, self.search.take, self.search.dtype, self.search.threads)
+        floors = row_floors(rule, self.search.take, self.search.products, self.search.dtype, self.search.threads)
         if cascade is None and len(rule.vectors) >= least_rows_to_sketch:
             cascade = self.search.threads.start(lambda: self.search.plan(floors)).result()
         self.search.prepare(floors, cascade)

@@ -37,9 +37,8 @@ class GpuCandidateSearch:
         self.rule = rule
         self.threads = threads or Threads()
         self.search = GpuSearch(rule.vectors, device, **settings)
-        floors = row_floors(
-            rule, self.search.units, torch.float16 if device.type == "cuda" else torch.float32, self.threads
-        )
+        dtype = torch.float16 if device.type == "cuda" else torch.float32
+        floors = row_floors(rule, self.search.units, self.search.products, dtype, self.threads)
         self.lowest = floors - rule.margin
         self.search.prepare(floors, projection)
 

@@ -1,5 +1,7 @@
 """The exact search for neighbours against a float64 sort of all cosines: ties, any passes, tiles and strips, near-duplicates."""
 
+from functools import partial
+
 import numpy as np
 import torch
 from hypothesis import given, settings
@@ -7,6 +9,7 @@ from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import FileVectors, MemoryVectors, VectorFile
 from miner.pairs.arithmetic.cosine import unit_rows
+from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.neighbours.candidates import ListRule
@@ -80,7 +83,7 @@ def test_floors_are_reached_and_close() -> None:
     vectors = clustered(5000, 64).astype(np.float16)
     rule = ListRule(MemoryVectors(vectors), 5)
     units = torch.from_numpy(unit_rows(vectors))
-    floors = row_floors(rule, lambda rows: units[rows], torch.float32, THREADS)
+    floors = row_floors(rule, lambda rows: units[rows], partial(products_at, units, units), torch.float32, THREADS)
     cosines = (units.double() @ units.double().T).numpy()
     np.fill_diagonal(cosines, -np.inf)
     fifth = np.sort(cosines, axis=1)[:, -5]
