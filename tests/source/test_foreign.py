@@ -67,7 +67,7 @@ def test_an_image_that_is_none_is_named(kind: str) -> None:
     assert str(caught.value).startswith("no known image format (") and kind in str(caught.value)
 
 
-@pytest.mark.parametrize("kind", FILES.keys() - {"a tar file"})
+@pytest.mark.parametrize("kind", [kind for kind in FILES if kind != "a tar file"])
 @pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.parquet"])
 def test_a_shard_or_table_that_is_none_is_named(tmp_path: Path, kind: str, name: str) -> None:
     if {name, kind} in ({"a.tar.gz", "packed with gzip"}, {"a.parquet", "a Parquet file"}):

@@ -16,10 +16,10 @@ from miner.embed.run import embed
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
-from miner.images.stream import hold_images
 from miner.pairs.calibration.run import calibrate
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.run import pairs
+from miner.train.data.hold import hold_images
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def test_training_refuses_a_changed_image(changed, data: str) -> None:
     workspace, path = changed
     source, entries = open_images(find_inputs(workspace, with_pairs=True))
     with pytest.raises(MinerError, match=f"The image {path} of .* has changed since it was embedded"):
-        images = hold_images(data, source, entries, side=32, workers=1)
+        images = hold_images(data, source, entries, 32, workers=1)
         images[torch.arange(len(entries))]
 
 
@@ -74,4 +74,4 @@ def test_training_refuses_a_changed_image_in_a_shard(changed, tmp_path: Path) ->
     shard.write_bytes(shard.read_bytes().replace(before, after))
     source, entries = open_images(find_inputs(workspace, with_pairs=False))
     with pytest.raises(MinerError, match="has changed since it was embedded"):
-        hold_images("memory", source, entries, side=32, workers=1)
+        hold_images("memory", source, entries, 32, workers=1)

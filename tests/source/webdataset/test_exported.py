@@ -57,7 +57,9 @@ def test_exports_of_other_classes_are_matched_by_name(tmp_path: Path) -> None:
     assert classes == ["cat", "dog", "emu"]
 
 
-@pytest.mark.parametrize("manifest", [b"{}", b"[1]", b'{"files": {}, "miner_version": "1"}', b"\xff", b"[" * 100_000])
+@pytest.mark.parametrize(
+    "manifest", [b"{}", b"[1]", b'{"files": {}, "miner_version": "1"}', b"\xff", b"[" * 100_000], ids=range(5)
+)
 def test_another_manifest_is_none_of_an_export(tmp_path: Path, manifest: bytes) -> None:
     write_files(tmp_path, {**EXPORT, "manifest.json": manifest})
     assert found(str(tmp_path)) == (KEYS, [0, 1, None, 1], None)
