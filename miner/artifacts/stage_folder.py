@@ -17,10 +17,21 @@ from miner import __version__
 from miner.artifacts.artifact import Artifact
 from miner.artifacts.differences import differences
 from miner.artifacts.litter import is_litter
-from miner.engine import AnyPath, Record, RemotePath, file_record, partial_path, read_json, write_json, write_signed
+from miner.engine import (
+    AnyPath,
+    Record,
+    RemotePath,
+    file_record,
+    partial_path,
+    read_json,
+    same_file,
+    write_json,
+    write_signed,
+)
 from miner.errors import MinerError
 
 _PREVIOUS = "previous.json"
+KNOWN_PAIRS = "previous.parquet"  # the row numbers of the pairs of `previous.json`
 _Manifest = TypeVar("_Manifest", bound=Artifact)
 _Folder = TypeVar("_Folder", bound=AnyPath)
 
@@ -80,7 +91,7 @@ class StageFolder(Generic[_Folder]):
         """
         old = request_of(self.folder)
         names = self._own() if self.shared else {name for name in self._names() if not is_litter(name)}
-        if old == self.request or names <= {"request.json"}:
+        if old == self.request or names <= {*_fitting(names, ("request.json",))}:
             return
         if old is None:
             raise MinerError(
@@ -162,7 +173,7 @@ class GrowingStage(Stage):
     The old manifest is kept as `previous.json` while the stage works, so that a killed run can continue.
     """
 
-    working: ClassVar = ("request.json", _PREVIOUS)
+    working: ClassVar = ("request.json", _PREVIOUS, KNOWN_PAIRS)
 
     def earlier(self, manifest: type[_Manifest]) -> _Manifest | None:
         """The manifest of the result that may be continued; None if there is none.
@@ -183,9 +194,10 @@ class GrowingStage(Stage):
         (self.folder / "manifest.json").unlink(missing_ok=True)
 
     def give_up_growth(self, earlier: Artifact) -> None:
-        """Go back to the earlier result, whose files have not been touched."""
-        write_json(self.folder / "manifest.json", earlier.record)
-        self.sweep()
+        """Go back to the earlier result, unless a growth that was killed has written files of it anew."""
+        if all(same_file(self.folder / name, record) for name, record in earlier.files.items()):
+            write_json(self.folder / "manifest.json", earlier.record)
+            self.sweep()
 
 
 def _fitting(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

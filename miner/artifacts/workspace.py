@@ -106,9 +106,9 @@ class Workspace:
 
         A stage that was finished before is written only if the process that finished it was killed before it could do so.
         """
-        finished_at = int(time.time())
+        finished_at = time.time()
         if not result.fresh and isinstance(result.path, Path):
-            finished_at = int(result.path.stat().st_mtime)
+            finished_at = result.path.stat().st_mtime
         path = self.root / "run.json"
         missing = result.fresh or not self._has_logged(name, result.record, finished_at)
         if not missing and not partial_path(path).exists():
@@ -129,11 +129,14 @@ class Workspace:
             }
             write_signed(path, log)
 
-    def _has_logged(self, name: str, record: Record, finished_at: int) -> bool:
-        """Whether run.json has an entry of this result, or of a later one."""
+    def _has_logged(self, name: str, record: Record, finished_at: float) -> bool:
+        """Whether run.json has an entry of this result, or of a later one. An entry states whole seconds."""
         try:
             entry = self.logged()[name]
-            return entry["record"] == record or timegm(time.strptime(entry["finished_at"], _TIME_FORMAT)) >= finished_at
+            if entry["record"] == record:
+                return True
+            is_later = timegm(time.strptime(entry["finished_at"], _TIME_FORMAT)) >= int(finished_at)
+            return is_later and (self.root / "run.json").stat().st_mtime >= finished_at
         except (MinerError, LookupError, TypeError, ValueError):
             return False
 

@@ -8,12 +8,12 @@ from miner.artifacts.differences import differences
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage_folder import GrowingStage, request_of
-from miner.engine import Record
+from miner.artifacts.stage_folder import KNOWN_PAIRS, GrowingStage, request_of
+from miner.engine import Record, committed
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
-from miner.pairs.tables.found import FoundPairs, read_rows
+from miner.pairs.tables.found import FoundPairs, read_rows, write_rows
 from miner.pairs.tables.write import DROPPED
 
 _GROWN = {"embeddings": None, "metadata": None}  # filters apply to the old pairs once more
@@ -67,11 +67,18 @@ def refuse_grown(stage: GrowingStage, embeddings: EmbeddingsManifest) -> None:
 
 
 def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs) -> FoundPairs:
-    """The new pairs, and the pairs in the tables among the first `old_images` rows, whose cosines are measured again."""
-    tables = [np.stack(read_rows(folder / name)) for name in _TABLES if (folder / name).exists()]
-    a, b = np.concatenate([*tables, np.empty((2, 0), np.int64)], axis=1)
-    old = (a < b) & (b < old_images)  # a table may list both orders, and a killed run may have written new pairs too
-    a, b = a[old], b[old]
+    """The new pairs, and the pairs in the tables among the first `old_images` rows, whose cosines are measured again.
+
+    Their rows are kept in a file of their own first, for a run that goes on after some tables have been written anew.
+    """
+    known = folder / KNOWN_PAIRS
+    if not known.exists():
+        tables = [np.stack(read_rows(folder / name)) for name in _TABLES if (folder / name).exists()]
+        a, b = np.concatenate([*tables, np.empty((2, 0), np.int64)], axis=1)
+        old = (a < b) & (b < old_images)  # a table may list both orders
+        with committed(known) as partial:
+            write_rows(partial, a[old], b[old])
+    a, b = read_rows(known)
     similarity = np.concatenate([rescore(vectors, a, b, Threads()), new.similarity])
     a, b = np.concatenate([a, new.a]), np.concatenate([b, new.b])
     order = np.lexsort((b, a))

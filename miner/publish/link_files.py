@@ -9,7 +9,7 @@ from pathlib import Path
 from miner.artifacts.differences import differences
 from miner.artifacts.litter import is_litter
 from miner.artifacts.stage_folder import request_of
-from miner.engine import Record, file_record
+from miner.engine import Record, file_record, write_json
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
 
@@ -67,6 +67,8 @@ def prepare_folder(folder: Path, request: Record, force: bool) -> None:
             f"{folder} holds another data set: {changes}. Use --force to replace it, or choose another folder."
         )
     if force:
+        if old:  # A run that is killed from here on finds out what was written.
+            write_json(folder / "request.json", old)
         _remove(folder, written | (found & set(request["files"])))
 
 
@@ -90,7 +92,7 @@ def _files(folder: Path) -> set[str]:
 
 def _remove(folder: Path, names: Collection[str]) -> None:
     """Remove files, the manifest first, and the folders that are empty then."""
-    for name in [*sorted(_RECORDS), *sorted(names)]:
+    for name in ["manifest.json", *sorted(names)]:
         path = folder / name
         if path.resolve().is_relative_to(folder.resolve()):
             path.unlink(missing_ok=True)

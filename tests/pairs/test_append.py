@@ -63,23 +63,27 @@ def test_only_new_images_are_searched(make_embeddings, monkeypatch) -> None:
     assert {min_b for *_, min_b in searched} == {200}
 
 
-def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypatch) -> None:
-    vectors = with_copies(250, 3)
-    pairs(options(), make_embeddings(vectors[:150], blocks=[150]))
+@pytest.mark.parametrize("place", ["artifacts.stage_folder.Stage.finish", "pairs.tables.write.write_rows"])
+def test_killed_while_tables_are_written_and_continued(make_embeddings, monkeypatch, place: str) -> None:
+    """All tables have been replaced by then, or all but the one that holds pairs which the new ones have driven out."""
+    vectors, most = with_copies(250, 3), {"most_similar": 40}
+    pairs(options(**most), make_embeddings(vectors[:150], blocks=[150]))
     workspace = make_embeddings(vectors, blocks=[150, 100], keep_pairs=True)
 
     def die(*args) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("miner.artifacts.stage_folder.Stage.finish", die)  # both tables have been replaced by then
+    monkeypatch.setattr(f"miner.{place}", die)
     with pytest.raises(KeyboardInterrupt):
-        pairs(options(), workspace)
+        pairs(options(**most), workspace)
+    monkeypatch.undo()
+    with pytest.raises(MinerError, match="floods"):
+        pairs(options(**most, max_pairs=10), workspace, strip_rows=7)  # searches anew
     with pytest.raises(MinerError, match="has not finished"):
         PairsManifest.read(workspace)
-    monkeypatch.undo()
-    pairs(options(), workspace)
+    pairs(options(**most), workspace)
     at_once = make_embeddings(vectors, name="at once", blocks=[150, 100])
-    pairs(options(append=False), at_once)
+    pairs(options(**most, append=False), at_once)
     assert contents(workspace) == contents(at_once)
 
 

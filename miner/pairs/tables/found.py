@@ -76,9 +76,9 @@ def put_together(parts: Sequence[FoundPairs]) -> FoundPairs:
     return FoundPairs(a, b, similarity, evidence)
 
 
-def write_rows(path: Path, pairs: FoundPairs) -> None:
-    """Write the row numbers of pairs, without their similarity."""
-    save_table(pa.table({"a": pairs.a, "b": pairs.b}, schema=_ROWS_SCHEMA), path, "zstd")
+def write_rows(path: Path, a: Rows, b: Rows) -> None:
+    """Write the row numbers of pairs."""
+    save_table(pa.table({"a": a, "b": b}, schema=_ROWS_SCHEMA), path, "zstd")
 
 
 def read_rows(path: Path) -> tuple[Rows, Rows]:

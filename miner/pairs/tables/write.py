@@ -56,7 +56,7 @@ def write_tables(
     if filters:
         paths.append(folder / DROPPED)
         with committed(paths[-1]) as partial:
-            write_rows(partial, pairs.select(~keep))
+            write_rows(partial, pairs.a[~keep], pairs.b[~keep])
     degree = np.bincount(np.concatenate([kept.a, kept.b]), minlength=len(store))[searched]
     known = labels if labels is None else np.where(np.isin(np.arange(len(labels)), searched), labels, -1)
     record: Record = {
