@@ -66,6 +66,25 @@ def test_half_of_the_images_are_closer_to_themselves(embedded) -> None:
     assert np.mean(cosines(embedded) > high) < 0.01
 
 
+def test_pairs_without_options_calibrate_and_take_the_recommended_rule(embedded) -> None:
+    write_json(
+        embedded.calibration,
+        {"request": {"embeddings": "of others"}, "band": {"min": 0, "max": 1}, "images": 2, "estimated_pairs": 1},
+    )
+    made = pairs(PairsOptions(device="cpu"), embedded, force=True)
+    asked, classes = made.record["request"], made.record["composition"]["classes"]
+    ceiling = read_json(embedded.calibration)["band"]["max"]
+    assert (asked["rule"], asked["neighbors"], asked["shared"], asked["band"]["max"]) == ("shared", 10, 6, ceiling)
+    assert made.lines[0].startswith("calibrate: proposed band") and f"{ceiling:g}" in made.lines[0]
+    assert "at least 6 agree" in made.lines[2]
+    assert (classes["number"], classes["without_pairs"]) == (10, 0)
+    assert made.record["image_coverage"] > 0.85
+    assert made.record["labels"]["precision"] > 5 * made.record["labels"]["chance"]
+    before = embedded.calibration.stat().st_mtime_ns
+    assert not pairs(PairsOptions(device="cpu"), embedded).fresh
+    assert embedded.calibration.stat().st_mtime_ns == before
+
+
 def test_printed_command_works_as_it_is(embedded) -> None:
     pairs(PairsOptions(min=0.2, max=0.3, device="cpu"), embedded, force=True)
     for other_pairs_in_the_way in (True, False):
