@@ -208,6 +208,10 @@ class PairsOptions(Options):
             raise ValueError(
                 f"--shared {rule.shared}: two lists of {rule.listed} have at most {rule.listed - 1} in common"
             )
+        if rule.name != "band" and self.append:
+            raise ValueError(
+                f"--append continues a band, not --rule {rule.name}: new images change the lists of old ones. Leave --append out"
+            )
         given = [
             name for name in (*_OF_A_BAND, "engine") if getattr(self, name) != type(self).model_fields[name].default
         ]

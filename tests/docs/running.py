@@ -23,7 +23,7 @@ _SMALL_RUN = ["--batch-size", "8", "--image-size", "32", "--stem", "imagenet", "
 RUN = {
     "embed": (set(), ["--force"]),
     "calibrate": (set(), ["--force"]),
-    "pairs": ({"--auto", "--min", "--max", "--neighbors", "-w"}, ["--force"]),
+    "pairs": ({"--auto", "--min", "--max", "--neighbors", "--rule", "--shared", "--top-k", "-w"}, ["--force"]),
     "review": ({"--summary"}, ["--summary"]),
     "export": ({"--exclude"}, ["--force"]),
     "verify": (set(), []),

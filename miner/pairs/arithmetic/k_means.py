@@ -10,6 +10,7 @@ from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.arithmetic.threads import Threads
 
 _ROWS_PER_CENTRE = 64
+_MOST_ROWS = 1 << 14  # of a sample, for the memory
 _ROUNDS = 10
 _BLOCK_ROWS = 2048
 
@@ -37,7 +38,7 @@ def spherical_centres(rows: Tensor, count: int, rounds: int, seed: int = 0) -> T
 def cluster_numbers(vectors: Vectors, count: int, seed: int) -> Rows:
     """The cluster of each row, of `count` clusters around centres of a seeded sample, int64 (n,)."""
     threads = Threads()
-    chosen = np.random.default_rng(seed).permutation(len(vectors))[: count * _ROWS_PER_CENTRE]
+    chosen = np.random.default_rng(seed).permutation(len(vectors))[: min(count * _ROWS_PER_CENTRE, _MOST_ROWS)]
     sample = torch.from_numpy(unit_rows(vectors.take(np.sort(chosen))))
     # On one thread, so that sums do not depend on the number of threads.
     centres = threads.start(lambda: spherical_centres(sample, count, _ROUNDS, seed)).result()
