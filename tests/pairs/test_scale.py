@@ -98,7 +98,7 @@ def test_ray_gives_the_bytes_of_one_process(make_embeddings) -> None:
     local, remote = (make_embeddings(vectors, name=name, blocks=3) for name in ("local", "remote"))
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
     try:
-        for options in ({"min": 0.9, "max": 1.0, "neighbors": 3}, {"rule": "shared", "max": 0.99}):
+        for options in ({"min": 0.9, "max": 1.0}, {"rule": "shared", "max": 0.99}):
             pairs(PairsOptions(**options), local, force=True, strip_rows=500)
             pairs(PairsOptions(**options, engine_address="auto"), remote, force=True, strip_rows=500)
             assert contents(local) == contents(remote)
