@@ -99,5 +99,5 @@ def test_pairs_of_refined_embeddings_go_on_to_the_page(workspace: Workspace) -> 
     assert report(ReportOptions(), refined).fresh and verify(str(refined.root)).record["folders"]
     with pytest.raises(MinerError, match=r"refined embeddings.*--min and --max"):
         calibrate(CalibrateOptions(), refined)
-    with pytest.raises(MinerError, match=r"refined embeddings.*cannot be published"):
+    with pytest.raises(MinerError, match=r"was refined\. Such pairs cannot be published"):
         publish(PublishOptions.parse({"license": "mit", "image_license": "mit"}), refined)
