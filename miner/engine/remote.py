@@ -141,11 +141,19 @@ def file_system(url: str) -> tuple[Any, str]:
     """
     import fsspec
 
+    limits = {"client_kwargs": {"timeout": _patience()}} if url.startswith(("http://", "https://")) else {}
     try:
-        files, path = fsspec.core.url_to_fs(url)
+        files, path = fsspec.core.url_to_fs(url, **limits)
     except (ImportError, ValueError) as error:
         raise UsageError(f"{url} cannot be opened: {error}") from error
     return files, path
+
+
+def _patience() -> Any:
+    """How long a web server may take: to take a call, between two answers, and for one file."""
+    import aiohttp
+
+    return aiohttp.ClientTimeout(total=600, sock_connect=30, sock_read=60)
 
 
 def is_local(files: Any) -> bool:

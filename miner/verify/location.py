@@ -1,9 +1,14 @@
 """The folder that is verified: local, or behind any fsspec URL. Its files are fetched when they are looked at."""
 
 import os
+import re
+import shutil
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
+from posixpath import normpath
+from urllib.parse import unquote, urljoin
 
 from miner.artifacts.litter import is_litter
 from miner.engine import explained, file_system, is_local, one_line
@@ -12,6 +17,15 @@ from miner.errors import MinerError
 # Where a server lists no folders, these are tried.
 _KNOWN = ("manifest.json", "run.json", "calibration.json")
 _KNOWN_FOLDERS = ("", "embeddings/", "pairs/", "shards/", "report/")
+
+# What an honest server stays below.
+_LARGEST_RECORD_BYTES = 1 << 28
+_LARGEST_PAGE_BYTES = 1 << 24
+_MOST_FOLDERS, _DEEPEST_FOLDER = 2_000, 16
+_LISTING_S = 300
+_PATIENCE_S, _LEAST_BYTES_PER_S = 60, 10_000
+_CHUNK_BYTES = 1 << 20
+_LINK = re.compile(r"""<a\s[^>]*?href=["']([^"']+)""", re.IGNORECASE)
 
 
 class Location:
@@ -34,6 +48,7 @@ class Location:
         self._root = root.rstrip("/")
         self._local = is_local(self._system)
         self._web = self.where.startswith(("http://", "https://"))
+        self._streams = self._web or self.where.startswith("hf://")
         self._scratch = scratch
         self._fetched: dict[str, Path] = {}
         self.complete = True
@@ -52,20 +67,43 @@ class Location:
         with self._explained(path):
             return bool(self._system.exists(f"{self._root}/{path}"))
 
-    def fetch(self, path: str) -> Path:
-        """The file on this machine.
+    def fetch(self, path: str, most_bytes: int | None = None) -> Path:
+        """The file on this machine; of a longer one, one byte more than `most_bytes`, which are those of a record by default.
 
         Raises:
-            MinerError: it cannot be read.
+            MinerError: it cannot be read, arrives too slowly, or is larger than the free part of the temporary folder.
         """
         if self._local:
             return Path(self._root) / path
         if path not in self._fetched:
-            target = self._scratch / f"{len(self._fetched)}-{path.rpartition('/')[2]}"
-            with self._explained(path):
-                self._system.get_file(f"{self._root}/{path}", str(target))
+            most_bytes = _LARGEST_RECORD_BYTES if most_bytes is None else most_bytes
+            if most_bytes > (free := shutil.disk_usage(self._scratch).free):
+                raise MinerError(
+                    f"{self.full_path(path)} may have {most_bytes:,} bytes, and {free:,} are free in {self._scratch.parent}. "
+                    "Set TMPDIR to a larger folder, or verify a copy on this machine."
+                )
+            target = self._scratch / f"{len(self._fetched)}-{path.rpartition('/')[2][-100:]}"
+            with self._explained(path), target.open("wb") as copy:
+                for chunk in self._chunks(f"{self._root}/{path}", most_bytes + 1):
+                    copy.write(chunk)
             self._fetched[path] = target
         return self._fetched[path]
+
+    def _chunks(self, url: str, most_bytes: int) -> Iterator[bytes]:
+        """The bytes of a file, `most_bytes` at most.
+
+        Raises:
+            TimeoutError: they arrive too slowly.
+        """
+        started, left = time.monotonic(), most_bytes
+        streamed = {"block_size": 0} if self._streams else {}
+        with self._system.open(url, "rb", **streamed) as stream:
+            while left > 0 and (chunk := stream.read(min(left, _CHUNK_BYTES))):
+                yield chunk
+                left -= len(chunk)
+                allowed_s = _PATIENCE_S + (most_bytes - left) / _LEAST_BYTES_PER_S
+                if time.monotonic() - started > allowed_s:
+                    raise TimeoutError(f"only {most_bytes - left:,} bytes came in {allowed_s:.0f} s")
 
     def drop(self, path: str) -> None:
         """Remove the fetched copy of a file that is not needed any more."""
@@ -91,12 +129,38 @@ class Location:
             return {path[len(self._root) + 1 :] for path in found}
 
     def _listed_by_links(self) -> set[str]:
-        """What the pages of a web server link to, if the server shows folders as pages."""
-        try:
-            found = self._system.find(self._root)
-        except Exception:  # a folder may not be shown, or not exist: the files in it will tell
-            return set()
-        return {path[len(self._root) + 1 :] for path in found if "#" not in path and "?" not in path}
+        """What the pages of a web server link to, if the server shows folders as pages.
+
+        Raises:
+            MinerError: there are more folders, or deeper ones, than any result of miner has; or the pages come too slowly.
+        """
+        files: set[str] = set()
+        folders, ends = [""], time.monotonic() + _LISTING_S
+        for number, folder in enumerate(folders):
+            if number >= _MOST_FOLDERS or folder.count("/") > _DEEPEST_FOLDER or time.monotonic() > ends:
+                raise MinerError(
+                    f"{self.where} lists more folders than verify follows ({_MOST_FOLDERS:,} folders, {_DEEPEST_FOLDER} deep, in "
+                    f"{_LISTING_S} s). Name the folder of one stage, or verify a copy on this machine."
+                )
+            try:
+                page = b"".join(self._chunks(f"{self._root}/{folder}", _LARGEST_PAGE_BYTES)).decode("utf-8", "replace")
+            except Exception:  # a folder may not be shown, or not exist: the files in it will tell
+                continue
+            for target in _LINK.findall(page):
+                name = self._below(folder, target)
+                if name.endswith("/") and name not in folders:
+                    folders.append(name)
+                elif name and not name.endswith("/"):
+                    files.add(name)
+        return files
+
+    def _below(self, folder: str, target: str) -> str:
+        """The path of what a page of a folder links to, if it lies below that folder; otherwise ""."""
+        home = f"{self._root}/"
+        path = unquote(urljoin(f"{home}{folder}", target).removeprefix(f"{home}{folder}"))
+        if not path or any(sign in path for sign in "?#:") or normpath(f"/{path}") != f"/{path}".rstrip("/"):
+            return ""
+        return folder + path
 
     def _explained(self, path: str) -> AbstractContextManager[None]:
         def explain(error: Exception) -> MinerError:

@@ -82,7 +82,8 @@ def _check_groups(folder: Folder, embeddings: VerifiedEmbeddings | None) -> None
     rows, group, size = (column(table, name, where).astype(np.int64) for name in ("row", "group", "size"))
     if (np.diff(rows) <= 0).any():
         raise MinerError(f"{where}: its rows are not in order.")
-    if len(wrong := np.flatnonzero(np.bincount(group, minlength=1)[group] != size)):
+    _, places, sizes = np.unique(group, return_inverse=True, return_counts=True)
+    if len(wrong := np.flatnonzero(sizes[places] != size)):
         raise MinerError(f"{where}: row {wrong[0]} is in a group of another size than it says.")
     if embeddings is not None:
         embeddings.check_rows(where, "key", rows, table["key"])

@@ -1,6 +1,5 @@
 """Tables, arrays and samples of a stage, read with errors that name file and byte, and checks that several stages share."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,10 +8,13 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from miner.artifacts.parquet import load_table
+from miner.engine import parse_json
 from miner.errors import MinerError
+from miner.machine.memory import free_bytes
 from miner.source.base import check_size
 from miner.source.keys import is_clean
 from miner.source.webdataset.tar_members import DamagedTarError, tar_members
@@ -28,12 +30,46 @@ def read_table(folder: Folder, name: str, columns: Sequence[str] = (), schema: p
         MinerError: it cannot be read, or lacks one.
     """
     try:
-        table = load_table(folder.fetch(name), schema=schema)
+        table = _bounded_table(folder.fetch(name))
+        if schema is not None:
+            nulls = {field.name: pa.nulls(len(table), field.type) for field in schema}
+            known = {name: table[name] for name in table.column_names if name in nulls}
+            table = pa.table({**nulls, **known}).cast(schema)
     except (OSError, pa.ArrowException) as error:
         reason = " ".join(str(error).split())[:160]
         raise MinerError(f"{folder.full_path(name)} is no readable Parquet file ({reason}).") from error
     if missing := [column for column in columns if column not in table.column_names]:
         raise MinerError(f"{folder.full_path(name)} has no column {missing[0]}.")
+    return table
+
+
+def _bounded_table(path: Path) -> pa.Table:
+    """A Parquet file whose repeated values are short enough to stand in every row.
+
+    Raises:
+        OSError: the table would take more than half of the free memory.
+    """
+    room = free_bytes() // 2
+    with path.open("rb") as stream:
+        footer = pq.read_metadata(stream)
+        names = [footer.schema.column(at).path for at in range(footer.num_columns)]
+        groups = [footer.row_group(at) for at in range(footer.num_row_groups)]
+        size = sum(
+            group.column(at).total_uncompressed_size + 16 * group.column(at).num_values
+            for group in groups
+            for at in range(footer.num_columns)
+        )
+        if not 0 <= size <= room:
+            raise OSError(f"it unpacks to {size:,} bytes, more than the free memory allows")
+        table = pq.ParquetFile(stream, read_dictionary=names).read()
+    for number, name in enumerate(table.column_names):
+        kind = table.schema.field(number).type
+        if pa.types.is_dictionary(kind):
+            parts = table.column(number).chunks
+            lengths = [len(part) * (pc.max(pc.binary_length(part.dictionary)).as_py() or 0) for part in parts]
+            if sum(lengths) > room:
+                raise OSError(f"its column {name} unpacks to more than the free memory allows")
+            table = table.set_column(number, name, table.column(number).cast(kind.value_type))
     return table
 
 
@@ -78,8 +114,8 @@ class Sample:
             MinerError: there is no JSON object.
         """
         try:
-            record = json.loads(self.fields.pop("json")[0])
-        except (KeyError, ValueError, RecursionError) as error:
+            record = parse_json(self.fields.pop("json")[0])
+        except (KeyError, ValueError) as error:
             raise MinerError(f"{self.where}: it has no readable JSON.") from error
         if not isinstance(record, dict):
             raise MinerError(f"{self.where}: its JSON is no object.")
@@ -103,7 +139,7 @@ def read_samples(path: Path, where: str) -> Iterator[Sample]:
                     sample = Sample(f"{where}, sample {key} at byte {member.offset - _HEADER_BYTES:,}", key, {})
                 if field in sample.fields:
                     raise MinerError(f"{sample.where}: the field {field} occurs twice.")
-                check_size(member.size_bytes)
+                check_size(member.size_bytes + sum(len(data) for data, _ in sample.fields.values()))
                 sample.fields[field] = (os.pread(stream.fileno(), member.size_bytes, member.offset), member.offset)
     except (DamagedTarError, OSError) as error:
         raise MinerError(f"{where} is no readable tar: {error}.") from error

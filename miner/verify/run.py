@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from miner.engine import Record, Result
-from miner.errors import MinerError, UsageError
+from miner.errors import UsageError
 from miner.verify.location import Location
 from miner.verify.survey import Survey, check_files, check_unlisted, survey
 
@@ -55,7 +55,7 @@ def _check_content(found: Survey) -> dict[str, Record]:
     stores: dict[str, VerifiedEmbeddings] = {}
     for folder in sorted(found.folders, key=lambda folder: "blocks" not in folder.manifest):
         manifest, where = folder.manifest, folder.full_path()
-        try:
+        with folder.described():
             request, files = manifest.get("request", {}), manifest["files"]
             embeddings = stores.get(str(request.get("embeddings")))
             if "samples" in manifest:
@@ -66,10 +66,6 @@ def _check_content(found: Survey) -> dict[str, Record]:
                 counts[where] = {"images": len(store.metadata)}
             elif "band" in request and "pairs.parquet" in files:
                 counts[where] = {"pairs": manifest["pairs"], "similarities": check_pairs(folder, embeddings)}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise MinerError(
-                f"{folder.full_path('manifest.json')} does not describe what is there ({type(error).__name__}: {error})."
-            ) from error
     return counts
 
 

@@ -1,13 +1,12 @@
 """Image and pair shards: every key, every image, and every pair against the tables beside them."""
 
 import hashlib
-import json
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from miner.engine import Progress, Record
+from miner.engine import Progress, Record, parse_json
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.verify.embeddings import VerifiedEmbeddings
@@ -129,7 +128,7 @@ class _ShardCheck:
         for name, kind in (("index.json", "pairs"), ("index-images.json", "images")):
             if name not in files or "sets" not in self.manifest:
                 continue
-            index = json.loads(self.folder.fetch(name).read_bytes())
+            index = parse_json(self.folder.fetch(name).read_bytes())
             listed = [(shard["url"], shard["nsamples"], shard["filesize"]) for shard in index["shardlist"]]
             expected = [(shard, samples[shard], files[shard]["bytes"]) for shard in samples if shard.startswith(kind)]
             if sorted(listed) != sorted(expected):

@@ -1,11 +1,13 @@
 """Which stages have finished at a location, which files a checksum covers, and the check of their size and sha256."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from miner.engine import Record, file_record, first_difference, is_signed, parse_json
+from miner.engine import Record, file_record, first_difference, is_signed, one_line, parse_json
 from miner.errors import MinerError
 from miner.verify.location import Location
 
@@ -28,8 +30,26 @@ class Folder:
         return self.location.full_path(f"{self.path}{name}".rstrip("/"))
 
     def fetch(self, name: str) -> Path:
-        """A file of the folder on this machine."""
-        return self.location.fetch(self.path + name)
+        """A file of the folder on this machine, or the start of it that the manifest describes."""
+        expected = self.manifest.get("files", {}).get(name)
+        size = expected.get("bytes") if isinstance(expected, dict) else None
+        return self.location.fetch(self.path + name, size if isinstance(size, int) else None)
+
+    @contextmanager
+    def described(self) -> Iterator[None]:
+        """A context for checks of the folder. Whoever wrote the manifest may have written anything into it.
+
+        Raises:
+            MinerError: a value of the manifest or of a file has a type or a size that no stage writes.
+        """
+        try:
+            yield
+        except MinerError:
+            raise
+        except Exception as error:
+            raise MinerError(
+                f"{self.full_path('manifest.json')} is damaged: it does not describe what is there ({one_line(error)})."
+            ) from error
 
 
 @dataclass
@@ -57,14 +77,13 @@ def survey(location: Location) -> Survey:
         MinerError: one of them is damaged or was edited.
     """
     found = Survey()
-    begun = {parent(path) for path in location.files if PurePosixPath(path).name == "request.json"}
     names = [path for path in location.files if path.endswith(".json")]
     for path in names:
         if PurePosixPath(path).name == "manifest.json" and "files" in (record := read_record(location, path)):
             found.folders.append(Folder(location, parent(path), record))
     for folder in found.folders:
         _check_signature(location, folder.path + "manifest.json", folder.manifest, _is_modern(folder.manifest), found)
-    found.unfinished = sorted(begun - {folder.path for folder in found.folders})
+    found.unfinished = _unfinished(location, [folder.path for folder in found.folders])
     listed = {path for folder in found.folders for path in _listed(folder)} | found.covered
     for path in names:
         if path not in listed and not path.startswith(tuple(found.unfinished)):
@@ -83,14 +102,28 @@ def check_files(location: Location, found: Survey) -> None:
     signed = [path for path in sorted(found.covered) if path.endswith(".json") and not path.endswith("manifest.json")]
     folders = found.folders + [Folder(location, parent(path), read_record(location, path)) for path in signed]
     for folder in folders:
-        files = folder.manifest.get("files", {})
-        if not isinstance(files, dict):
-            raise MinerError(f"{folder.full_path('manifest.json')} is damaged: it lists no files.")
-        shards = folder.manifest.get("samples", {})
-        for name, expected in files.items():
-            check_file(folder, name, expected, exists_only=name in shards)
-            found.covered.add(folder.path + name)
-            found.size_bytes += expected["bytes"]
+        with folder.described():
+            files = folder.manifest.get("files", {})
+            if not isinstance(files, dict):
+                raise MinerError(f"{folder.full_path('manifest.json')} is damaged: it lists no files.")
+            shards = folder.manifest.get("samples", {})
+            for name, expected in files.items():
+                check_file(folder, name, expected, exists_only=name in shards)
+                found.covered.add(folder.path + name)
+                found.size_bytes += expected["bytes"]
+
+
+def _unfinished(location: Location, finished: list[str]) -> list[str]:
+    """Folders of stages that were begun. A request elsewhere is a file that nobody lists, and hides nothing."""
+    homes = [parent(path) for path in location.files if PurePosixPath(path).name in ("run.json", "calibration.json")]
+    folders = []
+    for path in location.files:
+        folder = parent(path)
+        inside = folder.startswith(tuple(finished)) if finished else False
+        around = any(each.startswith(folder) for each in (*finished, *homes))
+        if PurePosixPath(path).name == "request.json" and not inside and not around and read_record(location, path):
+            folders.append(folder)
+    return sorted(folders)
 
 
 def check_file(folder: Folder, name: str, expected: Any, *, exists_only: bool = False) -> None:
@@ -132,12 +165,13 @@ def check_unlisted(location: Location, found: Survey) -> None:
     """
     stages = tuple(folder.path for folder in found.folders)
     workspaces = [parent(path) for path in location.files if PurePosixPath(path).name == "run.json"]
+    homes = workspaces if "" in stages else ["", *workspaces]
     for path in sorted(location.files):
         if path in found.covered or any(path.startswith(folder) for folder in found.unfinished):
             continue
         in_stage = any(path.startswith(folder.path) for folder in found.folders if _lists_all(folder, path))
         in_workspace = path.startswith(tuple(workspaces)) and not path.startswith(stages) and not _is_hidden(path)
-        if any(path.removeprefix(home) in _UNCOVERED for home in ["", *workspaces]):
+        if any(path.removeprefix(home) in _UNCOVERED for home in homes):
             continue
         if in_stage or in_workspace:
             raise MinerError(
