@@ -1,5 +1,6 @@
 """The parts of an encoder's name, and what of an encoder belongs to a request. Imports no torch."""
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ FAMILIES_HELP = (
 # 4: bfloat16 comes with the fast resize.
 ARITHMETIC = 4
 _WEIGHTS_OF_A_RUN = ("backbone.safetensors", "projector.safetensors", "teacher.safetensors")
+CONFIG_OF_A_RUN = "config.yaml"
 BEST_OF_A_RUN = "backbone-best.safetensors"
 
 
@@ -41,13 +43,15 @@ class EncoderName:
 
     @property
     def files(self) -> list[Path]:
-        """The local files that decide the vectors and exist: weights, and the files that ONNX keeps beside them."""
+        """The local files that decide the vectors and exist: weights, and what lies beside them (data of ONNX, a config)."""
         if self.path is None:
             return []
         files = [self.path]
         if self.family == "run":
             best = self.path.name == BEST_OF_A_RUN
-            files = [self.path] if best else [self.path / name for name in _WEIGHTS_OF_A_RUN]
+            weights = [self.path] if best else [self.path / name for name in _WEIGHTS_OF_A_RUN]
+            files = [file for file in weights if file.is_file()]
+            files += [files[0].with_name(CONFIG_OF_A_RUN)] if files else []
         elif self.family == "onnx":
             files += [self.path.with_name(f"{self.path.name}.{kind}") for kind in ("data", "json")]
             files += external_files(self.path) if self.path.is_file() else []
@@ -65,11 +69,24 @@ def parse_encoder(name: str) -> EncoderName:
     return EncoderName(family, model, Path(file) if file else None)
 
 
-def encoder_request(options: EmbedOptions) -> dict[str, Any]:
-    """What decides the vectors of an image: the options, the arithmetic, and the bytes of the encoder's local files."""
+def encoder_request(options: EmbedOptions, begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """What decides the vectors of an image: the options, the arithmetic, and the bytes of the encoder's local files.
+
+    Args:
+        begun: the request of embeddings that are there. Files that an older version did not record there are left out.
+    """
     request = {**options.request(), "arithmetic": ARITHMETIC}
     if files := parse_encoder(options.encoder).files:
         refuse_large_network(*files)
-        home = files[0].parent
-        request["encoder_files"] = {str(file.relative_to(home)): file_record(file)["sha256"] for file in files}
+        names = {str(file.relative_to(files[0].parent)): file for file in files}
+        recorded = (begun or {}).get("encoder_files") or names
+        known = names.keys() - recorded.keys() <= _younger(names, files[0])
+        names = {name: file for name, file in names.items() if name in recorded} if known else names
+        request["encoder_files"] = {name: file_record(file)["sha256"] for name, file in names.items()}
     return request
+
+
+def _younger(names: Iterable[str], first: Path) -> set[str]:
+    """The names that older versions did not record."""
+    beside = {f"{first.name}.{kind}" for kind in ("data", "json")}
+    return {name for name in names if name not in {first.name, *_WEIGHTS_OF_A_RUN, *beside}}

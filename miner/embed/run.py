@@ -46,8 +46,8 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
         from miner.embed.compiling import resolve_compile
 
         options = resolve_compile(options)
-    request = {**encoder_request(options), "source_fingerprint": source_fingerprint(entries)}
     begun = {} if force else request_of(workspace.embeddings) or {}
+    request = {**encoder_request(options, begun), "source_fingerprint": source_fingerprint(entries)}
     # An older miner wrote the batch size that `--batch-size 0` had found into the request.
     if (size := begun.get("batch_size")) and options.batch_size in (None, size):
         options, request = options.model_copy(update={"batch_size": size}), {**request, "batch_size": size}

@@ -51,9 +51,17 @@ def test_the_bytes_of_a_local_file_are_part_of_the_request(tmp_path: Path) -> No
 
 
 def test_a_run_is_known_by_its_backbone(tmp_path: Path) -> None:
-    (tmp_path / "backbone.safetensors").write_bytes(b"weights")
-    request = encoder_request(EmbedOptions(source="sample", encoder=f"run:{tmp_path}"))
-    assert list(request["encoder_files"]) == ["backbone.safetensors"]
+    for name in ("backbone.safetensors", "backbone-best.safetensors", "config.yaml"):
+        (tmp_path / name).write_bytes(b"one")
+    for encoder, file in ((tmp_path, "backbone"), (tmp_path / "backbone-best.safetensors", "backbone-best")):
+        options = EmbedOptions(source="sample", encoder=f"run:{encoder}")
+        (tmp_path / "config.yaml").write_bytes(b"one")
+        before = encoder_request(options)
+        assert list(before["encoder_files"]) == [f"{file}.safetensors", "config.yaml"]
+        (tmp_path / "config.yaml").write_bytes(b"two")
+        assert encoder_request(options, before) != before
+        old = {"encoder_files": {f"{file}.safetensors": "of an older version"}}
+        assert list(encoder_request(options, old)["encoder_files"]) == [f"{file}.safetensors"]
 
 
 def test_what_lies_beside_an_onnx_file_counts(tmp_path: Path) -> None:

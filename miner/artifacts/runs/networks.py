@@ -111,6 +111,8 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
     made = RunManifest.read(run)
     if name in _WHY_MISSING and name not in made.files:
         raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[name]}.")
+    if "config.yaml" in made.files:
+        made.checked(run, "config.yaml")
     weights = made.checked(run, name)
     module, _ = build_backbone(config)
     module.load_state_dict(read_plain(weights), strict=True)

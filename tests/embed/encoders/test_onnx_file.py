@@ -9,7 +9,9 @@ import torch
 from torch import nn
 
 from miner.artifacts.workspace import Workspace
+from miner.embed.encoder_name import encoder_request
 from miner.embed.encoders import load_encoder
+from miner.embed.onnx_data import external_files
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.errors import MinerError, UsageError
@@ -201,3 +203,52 @@ def test_without_onnxruntime_the_command_is_named(tmp_path: Path, monkeypatch: p
 def test_torchscript_is_refused_before_it_is_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"executes code.*ONNX"):
         load_encoder(f"script:{tmp_path / 'absent.pt'}", CPU)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "parts/w.0", "m.onnx.data"])
+@pytest.mark.parametrize("inside", ["initializer", "constant", "branch"])
+def test_external_weights_of_any_name_are_part_of_the_request(name: str, inside: str, tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph(tmp_path / "m.onnx", ["n", 3, 32, 32])
+    model = onnx.load(tmp_path / "m.onnx")
+    tensor = model.graph.initializer[0]
+    if inside != "initializer":
+        node = onnx.helper.make_node("Constant", [], ["w"], value=tensor)
+        del model.graph.initializer[0]
+        nodes = model.graph.node
+        if inside == "branch":
+            out = onnx.helper.make_tensor_value_info("w", onnx.TensorProto.FLOAT, [5, 3, 8, 8])
+            branches = {f"{kind}_branch": onnx.helper.make_graph([node], kind, [], [out]) for kind in ("then", "else")}
+            yes = onnx.numpy_helper.from_array(np.array(True), "yes")
+            nodes.insert(0, onnx.helper.make_node("If", ["yes"], ["w"], **branches))
+            model.graph.initializer.append(yes)
+            tensors = [branch.g.node[0].attribute[0].t for branch in nodes[0].attribute]
+        else:
+            nodes.insert(0, node)
+            tensors = [nodes[0].attribute[0].t]
+    else:
+        tensors = [tensor]
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_bytes(tensor.raw_data)
+    for one in tensors:
+        onnx.external_data_helper.set_external_data(one, name, 0, len(tensor.raw_data))
+        one.ClearField("raw_data")
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    options = EmbedOptions(source="sample", encoder=f"onnx:{tmp_path / 'm.onnx'}")
+    before = encoder_request(options)
+    assert list(before["encoder_files"]) == ["m.onnx", name]
+    sha256 = load_encoder(options.encoder, CPU).weights_sha256
+    (tmp_path / name).write_bytes((tmp_path / name).read_bytes()[::-1])
+    assert encoder_request(options, before) != before
+    assert load_encoder(options.encoder, CPU).weights_sha256 != sha256
+    (tmp_path / name).write_bytes(b"short")
+    with pytest.raises(MinerError, match="which has 5"):
+        load_encoder(options.encoder, CPU)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0" * 99, b"\xff" * 99, b"\x3a\x7f", b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x7f"]
+)
+def test_a_file_that_is_no_protobuf_names_no_other_files(content: bytes, tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(content)
+    assert external_files(tmp_path / "m.onnx") == []
