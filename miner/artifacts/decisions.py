@@ -35,7 +35,7 @@ class Decision(BaseModel):
         decision: answer of the reviewer; `undo` takes back the previous answer of this reviewer to this pair.
         time: ISO 8601, in UTC.
         similarity: cosine of the pair.
-        slice: lowest and highest similarity of the slice that the pair was drawn from.
+        slice: lowest and highest similarity, or score of the rule, of the slice that the pair was drawn from.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, strict=True)

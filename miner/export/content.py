@@ -119,7 +119,7 @@ def read_content(
         MinerError: a file is missing or damaged, or an image is no longer in the source.
     """
     images = read_metadata(workspace.embeddings, embeddings.blocks)
-    pairs = read_pairs(workspace.pairs / "pairs.parquet")
+    pairs = read_pairs(workspace.pairs / "pairs.parquet", evidence=True)
     keys = [f"pair-{row:09d}" for row in range(len(pairs))]  # they do not depend on which pairs are exported
     pairs = pairs.add_column(0, "pair_key", pa.array(keys, pa.string()))
     rows = np.arange(len(images))

@@ -30,7 +30,8 @@ def rule_pairs(rule: Rule, ids: Rows, cosines: Cosines, limit: int) -> FoundPair
         limit: most pairs to accept.
     Returns:
         The pairs, sorted, with `mutual`, the `rank_a` of a in the list of b and the `rank_b` of b in that of a (from 1; 0 where it
-        is not listed); and `local`, the locally scaled similarity, or `shared`, the number of common entries.
+        is not listed), `mean_a` and `mean_b`, the mean cosines of the two lists; and `local`, the locally scaled similarity, or
+        `shared`, the number of common entries.
     Raises:
         FloodError: there are more pairs than the limit.
     """
@@ -51,7 +52,7 @@ def with_evidence(rule: Rule, ids: Rows, cosines: Cosines, pairs: FoundPairs) ->
     """Any pairs with the evidence that `rule_pairs` gives for those of the rule; the arguments as there."""
     means = _means(cosines[:, : rule.neighbors])
     parts = [pairs.select(np.arange(*block)) for block in blocks(len(pairs), max(_ENTRIES // (2 * rule.listed), 1))]
-    measured = [_ranked(rule, ids, part) for part in parts or [pairs]]
+    measured = [_ranked(rule, ids, means, part) for part in parts or [pairs]]
     return put_together([_scored(part, rule, _score(rule, ids, means, part)) for part in measured])
 
 
@@ -61,7 +62,7 @@ def _chosen(rule: Rule, ids: Rows, cosines: Cosines, means: Cosines, start: int,
     numbers, places = np.nonzero(ids[start:stop, :k] >= 0)
     x, y = numbers + start, ids[start:stop, :k][numbers, places]
     found = FoundPairs(np.minimum(x, y), np.maximum(x, y), cosines[x, places])
-    found = _ranked(rule, ids, found.select((x < y) | (ids[y, :k] != x[:, None]).all(axis=1)))
+    found = _ranked(rule, ids, means, found.select((x < y) | (ids[y, :k] != x[:, None]).all(axis=1)))
     if rule.name in ("mutual", "shared"):
         found = found.select(found.evidence["mutual"])
     score = _score(rule, ids, means, found)
@@ -69,13 +70,14 @@ def _chosen(rule: Rule, ids: Rows, cosines: Cosines, means: Cosines, start: int,
     return found if score is None else found.select(score >= (rule.local if rule.name == "local" else rule.shared))
 
 
-def _ranked(rule: Rule, ids: Rows, pairs: FoundPairs) -> FoundPairs:
-    """The pairs with the ranks of both images, and whether both are listed."""
+def _ranked(rule: Rule, ids: Rows, means: Cosines, pairs: FoundPairs) -> FoundPairs:
+    """The pairs with the ranks of both images, whether both are listed, and the mean cosine in both lists."""
     ranks = {}
     for name, image, other in (("rank_a", pairs.a, pairs.b), ("rank_b", pairs.b, pairs.a)):
         there = ids[other, : rule.neighbors] == image[:, None]
         ranks[name] = np.where(there.any(axis=1), there.argmax(axis=1) + 1, 0).astype(np.int32)
-    return pairs.with_evidence(mutual=(ranks["rank_a"] > 0) & (ranks["rank_b"] > 0), **ranks)
+    local = {"mean_a": means[pairs.a].astype(np.float32), "mean_b": means[pairs.b].astype(np.float32)}
+    return pairs.with_evidence(mutual=(ranks["rank_a"] > 0) & (ranks["rank_b"] > 0), **ranks, **local)
 
 
 def _score(rule: Rule, ids: Rows, means: Cosines, pairs: FoundPairs) -> Cosines | Rows | None:

@@ -155,6 +155,8 @@ def _galleries(
         "duplicates": cards(shown_duplicates, images, thumbnails, album.classes),
         "hubs": [{"image": hub_image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
         "pair_count": len(pairs),
+        "agreement": str(findings.pairs.agreement) if findings.pairs.agreement else None,
+        "ranked": "rank_a" in pairs.column_names,
         "constraints": [str(constraint) for constraint in findings.pairs.constraints],
         "duplicate_count": len(duplicates),
         "duplicate_images": findings.pairs.duplicate_images,

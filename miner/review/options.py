@@ -18,7 +18,8 @@ class ReviewOptions(Options):
     """Share of the pairs that every reviewer judges, in the same order, to measure agreement. Each of the other pairs is judged
     by one person."""
     slices: int = option(10, ge=1, le=100)
-    """Number of slices of equal width that the band is cut into. Reviewers get pairs from each."""
+    """Number of slices of equal width. Reviewers get pairs from each. The slices are of the votes of --agree, or of the score of
+    the rule local or shared; else of the similarity."""
     seed: int = option(0, ge=0)
     """Seed of the order in which pairs are shown."""
     show_labels: bool = option(False)

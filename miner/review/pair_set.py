@@ -1,4 +1,4 @@
-"""The pairs under review: their images, their similarity, and their slice of the band."""
+"""The pairs under review: their images, their similarity, and their slice."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.review.estimation.sampling import Indices, slice_edges, slice_numbers
 
+_SCORES = ("votes", "local", "shared")
+
 
 @dataclass(frozen=True)
 class PairSet:
@@ -27,6 +29,7 @@ class PairSet:
     Attributes:
         a, b: rows of the images, int64 (n,), ascending by (a, b).
         similarity: cosine of each pair, float32 (n,).
+        sliced_by: the column that the slices cut: the score of the rule, or else `similarity`.
         edges: edges of the slices, float64 (slices + 1,).
         numbers: slice of each pair, int64 (n,).
         images: metadata of all images, one row per image.
@@ -38,6 +41,7 @@ class PairSet:
     a: Indices
     b: Indices
     similarity: NDArray[np.float32]
+    sliced_by: str
     edges: NDArray[np.float64]
     numbers: Indices
     images: pa.Table
@@ -84,7 +88,7 @@ class PairSet:
 
 
 def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
-    """The pairs of a workspace, cut into slices of equal width over their band.
+    """The pairs of a workspace, cut into slices of equal width over the score of their rule, or over their similarity.
 
     Raises:
         MinerError: embeddings or pairs are missing, damaged, do not belong together, or there is no pair.
@@ -93,20 +97,24 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     mined = PairsManifest.read(workspace, of=embeddings)
     images = read_metadata(workspace.embeddings, embeddings.blocks)
     path = workspace.pairs / "pairs.parquet"
-    a, b, similarity = _columns(path, len(images))
+    table = _table(path, len(images))
+    a, b, similarity = (table[name].to_numpy() for name in ("a", "b", "similarity"))
     if not len(a):
         raise MinerError(f"{path} holds no pair to review. Mine a wider band with `miner pairs`.")
-    band = mined.request.band
-    # The slices cover the part of the band that holds pairs.
-    low, high = max(band.low, float(similarity.min())), min(band.high, float(similarity.max()))
+    scores = (name for name in _SCORES if name in table.column_names and len(table[name].unique()) > 1)
+    score = next(scores, "similarity")
+    values = table[score].to_numpy().astype(np.float64)
+    low, high = float(values.min()), float(values.max())
+    if score == "similarity":  # the table rounds it
+        low, high = max(mined.request.band.low, low), min(mined.request.band.high, high)
     edges = slice_edges(low, high, slices)
-    numbers, source = slice_numbers(similarity, edges), embeddings.source
-    return PairSet(a, b, similarity, edges, numbers, images, source, source.classes, mined.identity)
+    numbers, source = slice_numbers(values, edges), embeddings.source
+    return PairSet(a, b, similarity, score, edges, numbers, images, source, source.classes, mined.identity)
 
 
-def _columns(path: Path, images: int) -> tuple[Indices, Indices, NDArray[np.float32]]:
-    table = one_order(read_pairs(path, ("a", "b", "similarity")))
-    a, b, similarity = (table[name].to_numpy() for name in ("a", "b", "similarity"))
+def _table(path: Path, images: int) -> pa.Table:
+    table = one_order(read_pairs(path, ("a", "b", "similarity"), evidence=True))
+    a, b = (table[name].to_numpy() for name in ("a", "b"))
     if len(a) and not (a.min() >= 0 and b.max() < images and (np.diff(a * images + b) > 0).all()):
         raise MinerError(f"{path} is damaged: its rows are not in order. Run `miner pairs --force` again.")
-    return a, b, similarity
+    return table

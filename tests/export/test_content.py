@@ -5,9 +5,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from miner.artifacts.decisions import Decision
+from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.runs.training_data import pair_rows
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
 from tests.export.folders import samples
 
 
@@ -56,7 +60,7 @@ def test_other_rejected_pairs_are_another_request(workspace, tmp_path) -> None:
     export(ExportOptions(exclude=one), workspace)
     assert not export(ExportOptions(exclude=other), workspace).fresh
     other.write_text(line(pair, "same", "ann"))
-    with pytest.raises(MinerError, match="rejected was"):
+    with pytest.raises(MinerError, match="the decisions of reviewers are others"):
         export(ExportOptions(exclude=other), workspace)
 
 
@@ -81,3 +85,21 @@ def test_max_degree_keeps_the_most_similar_pairs(workspace) -> None:
     for pair in mined:
         kept = (pair["key_a"], pair["key_b"]) in found
         assert kept or 2 in (degree[pair["key_a"]], degree[pair["key_b"]])
+
+
+def test_columns_of_a_rule_are_exported_and_trained_on(workspace) -> None:
+    pairs(PairsOptions(rule="shared", neighbors=4, shared=1, max=0.999), workspace, force=True)
+    export(ExportOptions(max_degree=2), workspace)
+    mined = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
+    table = pq.read_table(workspace.shards / "pairs.parquet")
+    assert table.column_names[-5:] == ["rank_a", "rank_b", "mean_a", "mean_b", "shared"]
+    by_keys = {(pair["key_a"], pair["key_b"]): pair for pair in mined}
+    for pair in table.to_pylist():
+        known = by_keys[pair["key_a"], pair["key_b"]]
+        assert {name: pair[name] for name in table.column_names[1:]} == {
+            name: known[name] for name in table.column_names[1:]
+        }
+    inputs = find_inputs(workspace, with_pairs=True)
+    keys = pq.read_table(workspace.shards / "images.parquet")["key"].to_pylist()
+    rows = pair_rows(inputs, keys, per_image=1).flatten().tolist()
+    assert len(rows) == len(set(rows)) > 4

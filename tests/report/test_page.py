@@ -10,15 +10,21 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.store import vectors_path
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine import write_signed
+from miner.engine import file_record, write_signed
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from miner.source import open_source
@@ -301,3 +307,22 @@ def test_torch_is_not_imported(make_workspace):
     command = [sys.executable, "-c", code, "report", "-w", str(make_workspace().root)]
     answer = subprocess.run(command, capture_output=True, text=True, check=True)
     assert answer.stdout.startswith("report: ") and answer.stdout.endswith("False\n")
+
+
+def test_cards_say_why_two_images_are_a_pair(make_workspace):
+    workspace, other = make_workspace(images=24), make_workspace(images=24, name="other")
+    path = vectors_path(other.embeddings, 0)
+    np.save(path, np.load(path) ** 3)  # as another encoder sees them
+    record = EmbeddingsManifest.read(other).record
+    record["files"]["img_emb/img_emb_00000.npy"] = file_record(path)
+    write_signed(other.embeddings / "manifest.json", record | {"encoder": {"name": "another_encoder"}})
+    options = {"rule": "shared", "neighbors": 4, "shared": 2, "max": 0.99, "agree": [str(other.root)], "at_least": 1}
+    pairs(PairsOptions(**options), workspace, force=True)
+    section = " ".join(write(workspace, gallery=400, random=0).sections["gallery"].split())
+    table = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
+    for pair in table:
+        ranks = " and ".join(str(pair[name] or "not listed") for name in ("rank_b", "rank_a"))
+        said = f"ranks {ranks}; local means {pair['mean_a']:.3f} and {pair['mean_b']:.3f}; {pair['shared']} neighbours shared; "
+        assert f"{said}chosen in {pair['votes']} of 2 embeddings (cosines there {pair['similarity_2']:.3f})" in section
+    assert {pair["votes"] for pair in table} == {1, 2} and 0 in {pair["rank_a"] for pair in table}
+    assert "Pairs chosen in at least 1 of 2 embeddings: " in section and "by another_encoder" in section

@@ -1,12 +1,20 @@
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.workspace import Workspace
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from miner.review.estimation.judgements import judgements
+from miner.review.estimation.summary import summarise_judgements, summary_lines
 from miner.review.pair_set import read_pair_set
+from tests.review.decisions import decision
+from tests.review.running import IMAGES
 
 
 def test_pairs_are_found_by_their_keys_in_either_order(workspace) -> None:
@@ -50,3 +58,28 @@ def test_no_pairs_damage_and_foreign_embeddings_are_refused(workspace) -> None:
     manifest.write_text(manifest.read_text().replace(PairsManifest.read(workspace).request.embeddings, "other"))
     with pytest.raises(MinerError, match="other embeddings"):
         read_pair_set(workspace, 10)
+
+
+def test_slices_are_of_the_score_of_the_rule(workspace) -> None:
+    pairs(PairsOptions(rule="shared", shared=3, max=0.97), workspace, force=True)
+    found = read_pair_set(workspace, 4)
+    shared = pq.read_table(workspace.pairs / "pairs.parquet")["shared"].to_pylist()
+    assert found.sliced_by == "shared"
+    assert found.edges.tolist() == np.linspace(min(shared), max(shared), 5).tolist()
+    for place in range(len(found)):
+        low, high = found.slice(place)
+        assert low <= shared[place] < high or (shared[place] == high == max(shared))
+    pair = found.keys(0)
+    one = decision().model_copy(update={"key_a": pair[0], "key_b": pair[1]})
+    judged, _ = judgements(found, [one])
+    record = summarise_judgements(found, judged)
+    assert record["sliced_by"] == "shared" and record["method"].startswith("stratified by shared: ")
+    assert any(line.startswith("  shared  ") for line in summary_lines(record))
+
+
+def test_slices_are_of_the_votes_where_they_differ(workspace, tmp_path) -> None:
+    other = Workspace(tmp_path / "other")
+    embed(EmbedOptions(source="sample", limit=IMAGES, pool="max"), other)
+    for at_least, sliced_by in ((1, "votes"), (2, "similarity")):
+        pairs(PairsOptions(min=0.7, max=0.97, agree=[str(other.root)], at_least=at_least), workspace, force=True)
+        assert read_pair_set(workspace, 4).sliced_by == sliced_by

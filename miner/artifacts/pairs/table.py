@@ -69,19 +69,33 @@ def write_pairs(
 
 
 def read_pairs(
-    path: Path, columns: Sequence[str] = tuple(PAIR_SCHEMA.names), *, made_by: str = "miner pairs"
+    path: Path,
+    columns: Sequence[str] = tuple(PAIR_SCHEMA.names),
+    *,
+    evidence: bool = False,
+    made_by: str = "miner pairs",
 ) -> pa.Table:
     """Columns of a table of pairs, with the types of `PAIR_SCHEMA`, in the order of its rows.
 
     Args:
         path: `pairs.parquet` or `duplicates.parquet` of a workspace, or `pairs.parquet` of exported shards.
         columns: exported tables have no `a` and `b`.
+        evidence: read the further columns of the table as well, which say why a pair is one.
         made_by: the command that makes the table; the error message names it.
     Raises:
         MinerError: the file is missing or damaged, or lacks a column.
     """
-    schema = pa.schema([PAIR_SCHEMA.field(name) for name in columns])
-    return read_columns(path, columns, made_by, schema)
+    schema = pa.schema([*(PAIR_SCHEMA.field(name) for name in columns), *(_evidence(path) if evidence else [])])
+    return read_columns(path, schema.names, made_by, schema)
+
+
+def _evidence(path: Path) -> list[pa.Field]:
+    """The further columns of a table of pairs; none of a damaged one, which `read_columns` reports."""
+    try:
+        with path.open("rb") as stream:
+            return [field for field in pq.read_schema(stream) if field.name not in PAIR_SCHEMA.names]
+    except (OSError, pa.ArrowException):
+        return []
 
 
 def one_order(table: pa.Table) -> pa.Table:

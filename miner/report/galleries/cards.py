@@ -21,7 +21,7 @@ def pairs_to_show(path: Path) -> pa.Table:
     Raises:
         MinerError: the file is missing or damaged.
     """
-    return one_order(read_pairs(path, ("a", "b", "similarity", "label_a", "label_b")))
+    return one_order(read_pairs(path, ("a", "b", "similarity", "label_a", "label_b"), evidence=True))
 
 
 def spread_pairs(pairs: pa.Table, count: int) -> list[Record]:
@@ -92,9 +92,28 @@ def cards(
         a, b = side(pair, "a"), side(pair, "b")
         names = dict.fromkeys(side["class_name"] for side in (a, b) if side["class_name"] is not None)
         agree = same_label(pair["label_a"], pair["label_b"])
-        return {"similarity": pair["similarity"], "a": a, "b": b, "agree": agree, "classes": list(names)}
+        shown = {"similarity": pair["similarity"], "a": a, "b": b, "agree": agree, "classes": list(names)}
+        return {**shown, "reasons": reasons(pair)}
 
     return [card(pair) for pair in pairs]
+
+
+def reasons(pair: Record) -> list[str]:
+    """Why two images are a pair, from the columns that the rule has written; nothing for a band."""
+    found = []
+    if "rank_a" in pair:
+        ranks = [str(pair[name] or "not listed") for name in ("rank_b", "rank_a")]
+        found.append(f"ranks {' and '.join(ranks)}")
+    if "mean_a" in pair:
+        found.append(f"local means {pair['mean_a']:.3f} and {pair['mean_b']:.3f}")
+    if "local" in pair:
+        found.append(f"locally scaled {pair['local']:.3f}")
+    if "shared" in pair:
+        found.append(f"{pair['shared']} neighbours shared")
+    if "votes" in pair:
+        others = [f"{cosine:.3f}" for name, cosine in pair.items() if name.startswith("similarity_")]
+        found.append(f"chosen in {pair['votes']} of {len(others) + 1} embeddings (cosines there {', '.join(others)})")
+    return found
 
 
 def card_image(file: str, label: int | None, thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> Record:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from miner.statistics import NORMAL_QUANTILE, wilson_interval
 
 METHOD = (
-    "stratified by similarity: sum of W_h p_h, with the interval of Price & Bonett (2004); Wilson's interval per slice; "
+    "stratified by {}: sum of W_h p_h, with the interval of Price & Bonett (2004); Wilson's interval per slice; "
     "both with finite population correction"
 )
 

@@ -25,13 +25,14 @@ def summarise_judgements(pairs: "PairSet", judgements: Judgements, outside: int 
     return {
         "pairs": len(pairs),
         "pairs_identity": pairs.identity,
+        **({} if pairs.sliced_by == "similarity" else {"sliced_by": pairs.sliced_by}),
         "labelled": sum(stratum.labelled for stratum in strata),
         "same": sum(stratum.same for stratum in strata),
         "disputed": sum(verdict is None for verdict in found.values()),
         "unsure": sum(count["unsure"] for count in answers.values()),
         "elsewhere": outside,
         "confidence": CONFIDENCE,
-        "method": METHOD,
+        "method": METHOD.format(pairs.sliced_by),
         "precision": _interval(stratified(strata)),
         "slices": [
             {
@@ -65,7 +66,7 @@ def summary_lines(record: Record) -> list[str]:
         f"{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
         f"review: precision of all {record['pairs']:,} pairs {_percent(record['precision'])}",
         "",
-        f"  {'similarity':<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
+        f"  {record.get('sliced_by', 'similarity'):<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
     ]
     lines += [
         f"  {part['min']:.3f} to {part['max']:.3f}{part['pairs']:>12,}{part['labelled']:>8}{part['same']:>6}   "
