@@ -6,19 +6,20 @@ from miner.source.location import locate
 from miner.source.reading import read_start
 
 _START_BYTES = 300
+GZIP, TAR, PARQUET = "packed with gzip", "a tar file", "a Parquet file"
 _KINDS = {
     "a web page": rb"\s*<(!doctype html|html|head|\?xml(?!.*<svg))",
     "an SVG drawing": rb"\s*(<\?xml.*)?<svg",
     "a pointer of Git LFS; fetch the file itself with `git lfs pull`": rb"version https://git-lfs",
-    "packed with gzip": rb"\x1f\x8b",
+    GZIP: rb"\x1f\x8b",
     "packed with bzip2": rb"BZh\d",
     "packed with xz": rb"\xfd7zXZ\0",
     "packed with zstd": rb"\x28\xb5\x2f\xfd",
     "a zip archive": rb"PK\x03\x04",
     "a 7z archive": rb"7z\xbc\xaf",
     "a rar archive": rb"Rar!",
-    "a tar file": rb".{257}ustar",
-    "a Parquet file": rb"PAR1",
+    TAR: rb".{257}ustar",
+    PARQUET: rb"PAR1",
     "an Arrow file": rb"ARROW1",
     "a PDF": rb"%PDF",
     "a Photoshop file": rb"8BPS",
@@ -37,13 +38,13 @@ _KINDS = {
 _PATTERNS = {kind: re.compile(pattern, re.DOTALL | re.IGNORECASE) for kind, pattern in _KINDS.items()}
 
 
-def foreign_kind(data: bytes) -> str:
-    """What a file is, as " (a web page)", by its first bytes; "" if nothing here knows."""
+def foreign_kind(data: bytes, expected: str = "") -> str:
+    """What a file is, as " (a web page)", by its first bytes; "" if nothing here knows, or if it is of the expected kind."""
     start = data[:_START_BYTES]
-    found = next((kind for kind, pattern in _PATTERNS.items() if pattern.match(start)), "")
-    return f" ({found})" if found else ""
+    found = next((kind for kind, pattern in _PATTERNS.items() if pattern.match(start)), expected)
+    return f" ({found})" if found != expected else ""
 
 
-def foreign_file(url: str) -> str:
+def foreign_file(url: str, expected: str = "") -> str:
     """`foreign_kind` of a file that cannot be read as what its name says."""
-    return foreign_kind(read_start(*locate(url), _START_BYTES))
+    return foreign_kind(read_start(*locate(url), _START_BYTES), expected)

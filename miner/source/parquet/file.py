@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from miner.errors import MinerError
 from miner.source.base import as_os_error
-from miner.source.foreign import foreign_file
+from miner.source.foreign import PARQUET, foreign_file
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import RawLabel, parse_label
 from miner.source.listing import file_facts
@@ -183,7 +183,7 @@ def open_file(
             return file, columns, list(_rows(file, columns, label))
     except OSError as error:
         raise MinerError(
-            f"{url} is damaged or no Parquet file{foreign_file(url)}: {error}. Fetch or write it again, or leave it out."
+            f"{url} is damaged or no Parquet file{foreign_file(url, PARQUET)}: {error}. Fetch or write it again, or leave it out."
         ) from error
 
 

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from miner.errors import MinerError
 from miner.source.base import Entry
-from miner.source.foreign import foreign_file
+from miner.source.foreign import GZIP, TAR, foreign_file
 from miner.source.keys import printable
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import MISSING, Dropped, RawLabel, better_label, parse_label, parse_label_text
@@ -109,8 +109,8 @@ def index_samples(shard: ShardFile, limits: ShardLimits, fields: Sequence[str] =
                     _take(samples.setdefault(key, ShardSample(fields=dict.fromkeys(fields))), shard, key, part, member)
     except DamagedTarError as error:
         raise MinerError(
-            f"The shard {shard.url} is damaged or no tar file{foreign_file(shard.url)}: {error}. Fetch or write it again, or leave "
-            "it out."
+            f"The shard {shard.url} is damaged or no tar file{foreign_file(shard.url, TAR)}: {error}. Fetch or write it again, or "
+            "leave it out."
         ) from error
     return list(samples.values())
 
@@ -200,7 +200,7 @@ def unpacked(url: str, limit_bytes: int) -> bytes:
             data = stream.read(limit_bytes + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise MinerError(
-            f"The shard {url} is damaged{foreign_file(url)}: {error}. Fetch or write it again, or leave it out."
+            f"The shard {url} is damaged{foreign_file(url, GZIP)}: {error}. Fetch or write it again, or leave it out."
         ) from error
     if len(data) > limit_bytes:
         raise MinerError(
