@@ -141,6 +141,8 @@ def file_system(url: str) -> tuple[Any, str]:
     """
     import fsspec
 
+    if "://" not in url:  # in a local path, `::` and other signs mean nothing
+        return fsspec.filesystem("file"), str(Path(url).expanduser().absolute())
     limits = {"client_kwargs": {"timeout": _patience()}} if url.startswith(("http://", "https://")) else {}
     try:
         files, path = fsspec.core.url_to_fs(url, **limits)
