@@ -37,7 +37,8 @@ def list_files(spec: str) -> dict[str, FileFacts]:
     """
     files, root = locate(spec)
     if is_local(files):
-        return dict(sorted(_walk(root, "", ())))
+        above = tuple((info.st_dev, info.st_ino) for info in map(Path.stat, Path(root).resolve().parents))
+        return dict(sorted(_walk(root, "", above)))
     root = root.rstrip("/")
     found: dict[str, dict[str, Any]] = files.find(root, detail=True)
     listing = {path[len(root) + 1 :]: _remote_facts(info) for path, info in sorted(found.items())}
@@ -64,7 +65,7 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
     Args:
         folder: the folder to list.
         prefix: path of the folder below the root, with a slash at the end.
-        above: device and inode of the folders that contain this one.
+        above: device and inode of all folders that contain this one.
     """
     try:
         with os.scandir(folder) as listing:
@@ -74,7 +75,7 @@ def _walk(folder: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Itera
         warn(f"{folder} cannot be listed ({error.strerror}); its images are left out")
         return
     identity = (here.st_dev, here.st_ino)
-    if identity in above or (above and _is_workspace({child.name for child in children})):
+    if identity in above or (prefix and _is_workspace({child.name for child in children})):
         return
     for child in children:
         if child.name.startswith("."):

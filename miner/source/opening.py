@@ -13,11 +13,11 @@ from miner.source.foreign import foreign_file
 from miner.source.hub import hub_error, is_hub
 from miner.source.kinds import count_endings, ending, image_extension
 from miner.source.listing import FileFacts, file_facts, list_files, warn
-from miner.source.location import canonical, is_local_folder, is_pattern, locate, url_of
+from miner.source.location import canonical, is_local_folder, is_pattern, local_path, locate, url_of
 from miner.source.named.builtin import BUILTIN, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
 from miner.source.patterns import expand
-from miner.source.splits import folder_parts, one_split, refuse_mixed_splits
+from miner.source.splits import folder_parts, missing_files, one_split, refuse_mixed_splits
 from miner.source.webdataset.exported import read_export
 from miner.source.webdataset.shards import ShardSource, is_shards
 
@@ -47,6 +47,8 @@ def open_source(spec: str, image_column: str | None = None, label_column: str | 
     """
     if spec in BUILTIN:
         return open_builtin(spec)
+    if not (local_path(spec) or "").strip() and "://" not in spec.strip("/:"):
+        raise UsageError("SOURCE is empty. Name a folder, shards, Parquet files, or a data set.")
     with explained(partial(_cannot_open, spec)):
         return _Opener(spec, canonical(spec), image_column, label_column).open()
 
@@ -210,4 +212,6 @@ def _one_split(home: str, paths: Iterable[str]) -> list[str]:
     chosen, message = one_split(home, paths)
     if message:
         warn(message)
+    if missing := missing_files(chosen):
+        warn(f"{home} is not whole: {missing}")
     return chosen

@@ -127,11 +127,30 @@ def one_split(spec: str, paths: Iterable[str]) -> tuple[list[str], str | None]:
     return chosen, f"{message}. To take another, name its files: {_examples(spec, by_split)}"
 
 
+def missing_files(paths: Iterable[str]) -> str | None:
+    """A sentence about files that are not there, though the names of others number them, as in `train-00000-of-00003.parquet`."""
+    found: dict[tuple[str, int, str], set[int]] = {}
+    for path in paths:
+        if match := re.fullmatch(r"(.*?)(\d+)-of-(\d{1,6})(\D.*)", path, re.DOTALL):
+            found.setdefault((match[1], int(match[3]), match[4]), set()).add(int(match[2]))
+    for (start, total, end), numbers in found.items():
+        first = int(0 not in numbers and total in numbers)
+        missing = sorted({*range(first, total + first)} - numbers)
+        if missing:
+            return (
+                f"{len(missing):,} of the {total:,} files {start}...-of-{total}{end} are missing, the first of them number "
+                f"{missing[0]}. Their images are left out"
+            )
+    return None
+
+
 def _pattern(folders: list[list[str]]) -> str:
-    """A path for folders of one depth, `*` where they differ; the first folder if their depths differ."""
+    """A path for folders of one depth, `*` or braces where they differ; the first folder if their depths differ."""
     if len({len(parts) for parts in folders}) > 1:
         return "/".join(folders[0])
-    return "/".join(names[0] if len(set(names)) == 1 else "*" for names in zip(*folders, strict=True))
+    *above, last = (list(dict.fromkeys(names)) for names in zip(*folders, strict=True))
+    split = last[0] if len(last) == 1 else f"{{{','.join(last)}}}"
+    return "/".join([*(names[0] if len(names) == 1 else "*" for names in above), split])
 
 
 def _named_split(folder: str) -> str | None:

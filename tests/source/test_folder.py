@@ -86,6 +86,17 @@ def test_links_are_followed_and_loops_end(make_photos, tmp_path: Path) -> None:
     assert all(source.read(entry) for entry in source.entries)
 
 
+def test_links_to_folders_above_the_source_are_not_followed(make_photos, tmp_path: Path) -> None:
+    folder = make_photos(count=3, classes=0)
+    make_photos("others", count=4, classes=0)
+    for name, target in (("up", ".."), ("root", "/"), ("far", str(tmp_path.parent)), ("here", ".")):
+        (folder / name).symlink_to(target)
+    (tmp_path / "link").symlink_to(folder)
+    assert len(open_source(str(folder)).entries) == len(open_source(str(tmp_path / "link")).entries) == 3
+    (folder / "beside").symlink_to("../others")
+    assert len(open_source(str(folder)).entries) == 7
+
+
 def test_link_to_nowhere_is_an_unreadable_image(make_photos) -> None:
     folder = make_photos(count=2, classes=0)
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")

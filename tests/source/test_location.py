@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.source import open_source
 from miner.source.location import canonical
 from tests.source.tars import write_tar_of_images
@@ -91,6 +91,13 @@ def test_a_built_in_name_is_no_folder(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert open_source("sample").spec == "sample" and len(open_source("sample").entries) == 3000
     assert open_source("./sample").spec == str(tmp_path / "sample")
+
+
+@pytest.mark.parametrize("spec", ["", "  ", "file://", "s3://", "hf://"])
+def test_an_empty_source_is_not_the_current_folder(make_photos, monkeypatch, spec: str) -> None:
+    monkeypatch.chdir(make_photos(count=2))
+    with pytest.raises(UsageError, match="SOURCE is empty"):
+        open_source(spec)
 
 
 def test_images_may_be_named_by_a_pattern(make_photos, tmp_path: Path) -> None:

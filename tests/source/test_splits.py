@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -6,7 +7,7 @@ import pytest
 
 from miner.errors import UsageError
 from miner.source import open_source
-from miner.source.splits import folder_parts, one_split, split_of
+from miner.source.splits import folder_parts, missing_files, one_split, split_of
 from tests.source.tars import png, write_tar_of_images
 
 
@@ -53,6 +54,9 @@ def _key(path: Path) -> str:
         (["a/b/train/cat", "a/b/test/cat", "c"], {"train": "a/b/train", "test": "a/b/test"}, None),
         (["images/train", "test"], {"train": "images/train", "test": "test"}, None),
         (["cat/train", "cat/test", "dog/train"], {"train": "*/train", "test": "cat/test"}, None),
+        (["train", "trainB", "val"], {"train": "train", "validation": "val"}, None),
+        (["train1", "train2", "val"], {"train": "{train1,train2}", "validation": "val"}, None),
+        (["a/train1", "b/train_2", "b/val"], {"train": "*/{train1,train_2}", "validation": "b/val"}, None),
         # names that only sound like splits
         (["bus", "train", "tram"], {}, ["bus", "train", "tram"]),
         (["train station", "test tube", "oven"], {}, ["oven", "test tube", "train station"]),
@@ -156,3 +160,29 @@ def test_splits_inside_a_file_are_refused(tmp_path: Path, kind: str) -> None:
         pq.write_table(pa.table({"image": images}), path)
     with pytest.raises(UsageError, match=rf"all\.{kind}/train, all\.{kind}/val of a data set.*files of its own"):
         open_source(str(path))
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["a-00000-of-00003.tar", "a-00002-of-00003.tar"], "1 of the 3 files a-...-of-3.tar are missing, .* number 1"),
+        (
+            ["x/a-1-of-3.parquet", "x/a-3-of-3.parquet"],
+            "1 of the 3 files x/a-...-of-3.parquet are missing, .* number 2",
+        ),
+        (["a-00000-of-00002.tar", "a-00001-of-00002.tar", "b.tar"], None),
+        (["a-1-of-2.tar", "a-2-of-2.tar"], None),
+        (["a-0-of-999999999.tar", "plain.tar"], None),
+    ],
+)
+def test_files_that_are_not_there_are_told(names: list[str], missing: str | None) -> None:
+    found = missing_files(names)
+    assert found is None if missing is None else found is not None and re.match(missing, found)
+
+
+@pytest.mark.parametrize("spec", ["", "/*.tar"])
+def test_a_folder_that_lacks_a_numbered_file_says_so(tmp_path: Path, spec: str, capfd) -> None:
+    for number in (0, 2):
+        write_shard(tmp_path / f"train-0000{number}-of-00003")
+    assert open_source(f"{tmp_path}{spec}").entries
+    assert "1 of the 3 files" in capfd.readouterr().err

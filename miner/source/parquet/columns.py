@@ -1,18 +1,21 @@
 """The columns of a Parquet schema that hold the image, its name and its label."""
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
 from miner.errors import MinerError, UsageError
+from miner.source.listing import warn
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _IMAGE_COLUMNS = ("image", "img", "jpg", "png", "webp", "jpeg", "picture", "pixel_values", "bytes", "image_bytes")
 _LABEL_COLUMNS = ("label", "labels", "fine_label", "cls", "class", "category")
+_LIKELY = re.compile("label|class|categor|target|species|breed", re.IGNORECASE)
 NO_COLUMN = "none"
 
 
@@ -110,6 +113,9 @@ def _label_column(url: str, schema: "pa.Schema", features: dict[str, dict[str, A
     plain = [name for name in usual if _is_plain_label(schema.field(name).type)]
     marked = [name for name in schema.names if features.get(name, {}).get("_type") == "ClassLabel"]
     candidates = plain or usual or marked
+    likely = [name for name in schema.names if _LIKELY.search(name) and _is_plain_label(schema.field(name).type)]
+    if likely and not candidates:
+        warn(f"no column is called label, but {', '.join(likely[:5])} may hold labels: name it with --label-column")
     return _only(url, "label", candidates, _LABEL_COLUMNS) if candidates else None
 
 

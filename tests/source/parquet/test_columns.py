@@ -8,7 +8,7 @@ import pytest
 
 from miner.embed.options import EmbedOptions
 from miner.errors import MinerError, UsageError
-from miner.source import open_source
+from miner.source import listing, open_source
 from tests.source.tars import png
 
 IMAGES = [png(number) for number in range(4)]
@@ -154,3 +154,13 @@ def test_a_column_wins_over_a_folder_of_its_name(tmp_path: Path) -> None:
     (tmp_path / "label=5").mkdir()
     write(tmp_path / "label=5" / "a.parquet", image=STRUCTS, label=[0, 1, 0, 1])
     assert [entry.label for entry in open_source(str(tmp_path)).entries] == [0, 1, 0, 1]
+
+
+@pytest.mark.parametrize("name", ["Label", "class_id", "TARGET", "species"])
+def test_a_column_that_may_hold_labels_is_named(tmp_path: Path, name: str, capfd) -> None:
+    path = write(tmp_path / "a.parquet", image=STRUCTS, **{name: [0, 1, 0, 1]}, x=[0, 1, 0, 1])
+    listing.warn.cache_clear()
+    assert [entry.label for entry in open_source(path).entries] == [None] * 4
+    assert f"{name} may hold labels: name it with --label-column" in capfd.readouterr().err
+    assert [entry.label for entry in open_source(path, label_column=name).entries] == [0, 1, 0, 1]
+    assert not capfd.readouterr().err
