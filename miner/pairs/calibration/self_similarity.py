@@ -32,7 +32,7 @@ def measure_self_similarity(options: CalibrateOptions, store: EmbeddingStore) ->
     if request.encoder is None:
         raise MinerError(
             f"{store.folder} holds refined embeddings. No encoder computes them from an image, which calibration needs. Run "
-            "`miner pairs` with --min and --max."
+            "`miner pairs` with --max, the cosine above which images are duplicates, or with --min and --max."
         )
     device = resolve_device(options.device)
     encoder = load_encoder(request.encoder, device, request.layer, request.pool)

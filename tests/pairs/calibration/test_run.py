@@ -23,6 +23,7 @@ from miner.pairs.calibration.run import calibrate, precision_curve
 from miner.pairs.calibration.self_similarity import self_similarity
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.run import pairs
+from tests.embed.photographs import CLOTHING
 from tests.pairs.calibration.photos import sample_photos
 
 
@@ -83,6 +84,17 @@ def test_pairs_without_options_calibrate_and_take_the_recommended_rule(embedded)
     before = embedded.calibration.stat().st_mtime_ns
     assert not pairs(PairsOptions(device="cpu"), embedded).fresh
     assert embedded.calibration.stat().st_mtime_ns == before
+
+
+def test_pairs_without_options_reach_every_class_of_photographs(tmp_path) -> None:
+    if not CLOTHING.is_dir():
+        pytest.skip(f"no photographs in {CLOTHING}")
+    workspace = Workspace(tmp_path / "clothes")
+    embed(EmbedOptions(source=str(CLOTHING), limit=160, device="cpu"), workspace)
+    calibrated(workspace)
+    made = pairs(PairsOptions(device="cpu"), workspace).record
+    assert made["request"]["rule"] == "shared" and made["composition"]["classes"]["without_pairs"] == 0
+    assert made["image_coverage"] > 0.85 and made["labels"]["precision"] > 4 * made["labels"]["chance"]
 
 
 def test_printed_command_works_as_it_is(embedded) -> None:
