@@ -32,8 +32,9 @@ from miner.engine.heap import share_one_heap
 share_one_heap()  # as the command line does, before any library starts a thread
 
 import numpy as np
+import timm
 import torch
-from plain_embed import lite0, resnet50
+from plain_embed import lite0
 from record import publish, summary
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision import models
@@ -61,11 +62,30 @@ def write_folder(spec: str, images: int, folder: Path) -> int:
     return len(entries)
 
 
-def random_resnet50(folder: Path) -> Path:
+def random_weights(encoder: str, folder: Path) -> str:
+    """The encoder with the name of a file of random weights, where it has no weights of its own here."""
+    if encoder.startswith("efficientnet_lite") or "@" in encoder:
+        return encoder
     torch.manual_seed(0)
-    path = folder / "resnet50.pth"
-    torch.save(models.resnet50().state_dict(), path)
-    return path
+    path = folder / f"{encoder.replace(':', '-')}.pth"
+    torch.save(plain_network(encoder).state_dict(), path)
+    return f"{encoder}@{path}"
+
+
+def plain_network(name: str) -> torch.nn.Module:
+    """A network with random weights: torchvision's ResNet-50, or one of timm (timm:NAME)."""
+    return timm.create_model(name.removeprefix("timm:"), num_classes=0) if ":" in name else models.resnet50()
+
+
+def peak_tflops(device: torch.device, precision: torch.dtype, side: int) -> float:
+    """What this machine reaches in a product of two square matrices of this side."""
+    one, other = (torch.randn(side, side, device=device).to(precision) for _ in range(2))
+    taken = []
+    for _ in range(6):
+        started = time.perf_counter()
+        (one @ other)[0, 0].item()
+        taken.append(time.perf_counter() - started)
+    return 2 * side**3 / min(taken) / 1e12
 
 
 def in_threads(worker: Worker, work: Callable[[int], object], images: int) -> None:
@@ -84,9 +104,10 @@ def bare_encoder(worker: Worker, images: int) -> None:
             worker.vectors(ready[: images - start])
 
 
-def published(name: str, weights: str, precision: torch.dtype, device: str) -> Callable[[int], None]:
+def published(name: str, precision: torch.dtype, device: str) -> Callable[[int], None]:
     """Encodes so many ready images with the network as published."""
-    network = (resnet50(weights) if name == "resnet50" else lite0())[0].eval()
+    network = lite0()[0] if name.startswith("efficientnet") else plain_network(name)
+    network.eval()
     network = network.to(device, memory_format=torch.channels_last)
     side = 224
 
@@ -167,8 +188,8 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
     options = EmbedOptions(source=str(folder), encoder=encoder, device=given.device, batch_size=given.batch_size)
     worker = worker_of(options, open_source(str(folder)))
     workers = worker.pool._max_workers
-    name, _, weights = encoder.partition("@")
-    as_published = published(name, weights, worker.precision, str(worker.device))
+    name = encoder.partition("@")[0]
+    as_published = published(name, worker.precision, str(worker.device))
     sides: dict[str, Callable[[], float | None]] = {
         "miner_embed": lambda: miner_embed(options),
         "published": lambda: as_published(images),
@@ -189,8 +210,9 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "bare_decoder": by_turn["bare_decoder"],
         "slower_of_both": np.maximum(by_turn["bare_encoder"], by_turn["bare_decoder"]),
         "both_in_turn": by_turn["bare_encoder"] + by_turn["bare_decoder"],
-        "plain_script": np.median(by_turn["plain_script"]),
     }
+    if given.plain_repeats:
+        bounds["plain_script"] = np.median(by_turn["plain_script"])
     record: dict[str, Any] = {
         "encoder": name,
         "weights_sha256": worker.encoder.weights_sha256,
@@ -201,14 +223,17 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         **{
             name: {**summary(values), "images_per_s": images / float(np.median(values))}
             for name, values in seconds.items()
+            if values
         },
         "miner_embed_over": {name: float(np.median(bound / ours)) for name, bound in bounds.items()},
     }
     flops = flops_of(worker)
     record["flops_per_image"] = flops
     record["tflops_per_s"] = flops * images / float(np.median(ours)) / 1e12
-    if given.peak_tflops:
-        record["share_of_peak_flops"] = record["tflops_per_s"] / given.peak_tflops
+    if given.peak_side:
+        peak = peak_tflops(worker.device, worker.precision, given.peak_side)
+        shares = {side: flops * record[side]["images_per_s"] / 1e12 / peak for side in ("miner_embed", "bare_encoder")}
+        record |= {"peak_tflops": peak, "share_of_peak_flops": shares}
     return record
 
 
@@ -226,24 +251,25 @@ def main() -> None:
     )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--batch-size", type=int)
-    parser.add_argument("--peak-tflops", type=float, help="of the device in the precision used, for the share of it")
+    parser.add_argument("--peak-side", type=int, help="of a matrix product that measures the peak, for the share of it")
     parser.add_argument("--memory-images", type=int, default=0, help="also peak memory at 1, 4 and 16 times so many")
     parser.add_argument("--name", default="embed-throughput")
     given = parser.parse_args()
-    cases, memory = [], []
+    cases: list[dict[str, Any]] = []
+    memory: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
-        weights = random_resnet50(Path(temporary))
         for spec in given.sources if given.images else ():
             for encoder in given.encoders:
-                name = f"resnet50@{weights}" if encoder == "resnet50" else encoder
+                name = random_weights(encoder, Path(temporary))
                 limit = given.images if encoder.startswith("efficientnet_lite") else given.slow_images
                 folder = Path(temporary) / f"{Path(spec).name}-{limit}"
                 images = write_folder(spec, limit, folder)
                 record = {"source": Path(spec).name, **measure(folder, images, name, given)}
-                if encoder == "resnet50":
+                if name != encoder:
                     record["weights"] = "random"
                 cases.append(record)
                 print(json.dumps(record["miner_embed_over"]), file=sys.stderr, flush=True)
+                publish(given.name, {"threads": torch.get_num_threads(), "cases": cases, "memory": memory})
         if given.memory_images:
             spec, encoder = given.sources[0], given.encoders[0]
             memory = [peak_memory(spec, encoder, given.memory_images * factor) for factor in (1, 4, 16)]

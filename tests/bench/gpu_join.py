@@ -4,10 +4,11 @@
 
 Vectors are made (see real_like.py). The limit is the time of the bfloat16 products alone, by PyTorch's matrix product, of all
 tiles on or above the diagonal: N^2 d multiplications and additions whose results are overwritten. `marks` is the same work in our
-kernel with nothing to find. The join starts from stored float16 vectors in host memory and ends with row numbers on the host;
-`prepare` (reading, plan, sketch) and `search` are timed apart. Its achieved rate counts what it multiplies, its effective rate
-what a brute force would have to. The pairs of one strip are compared with a float64 brute force. --shapes times tile shapes of
-the kernel. Needs only torch, triton and numpy, so that it runs on a bare GPU machine.
+kernel with nothing to find. `torch_brute_force` is a search by PyTorch alone: products, comparison, places. `flashlib_neighbours`
+is there if FlashLib is installed. The join starts from stored float16 vectors in host memory and ends with row numbers on the
+host; `prepare` (reading, plan, sketch) and `search` are timed apart. Its achieved rate counts what it multiplies, its effective
+rate what a brute force would have to. The pairs of one strip are compared with a float64 brute force. --shapes times tile shapes
+of the kernel. Needs only torch, triton and numpy, so that it runs on a bare GPU machine.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from torch import Tensor
 from miner.artifacts.embeddings.vectors import MemoryVectors, blocks
 from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.engines.tiles.base import Block, Tiles
-from miner.pairs.engines.tiles.pytorch import tiles_for
+from miner.pairs.engines.tiles.pytorch import TorchTiles, tiles_for
 
 COLUMNS = 65536
 CHECKED_ROWS = 1024
@@ -66,8 +67,24 @@ def marks_alone(tiles: Tiles, vectors: Tensor, strip: int) -> None:
         assert not len(tiles.above(whole.rows(start, stop), whole, 2.0))
 
 
-def search(engine: GpuEngine, strip: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    return [engine.candidates(start, stop, 10**10) for start, stop in blocks(engine.count, strip)]
+def torch_brute_force(vectors: Tensor, strip: int, low: float) -> int:
+    """Every pair by PyTorch alone: products, comparison and places of each tile. How many pairs there are."""
+    tiles, whole = TorchTiles(), Block(vectors)
+    return sum(len(tiles.above(whole.rows(start, stop), whole, low)) for start, stop in blocks(len(vectors), strip))
+
+
+def flashlib_neighbours(vectors: Tensor, k: int, repeats: int) -> dict[str, Any] | None:
+    """FlashLib's exact k nearest neighbours of all vectors, which is a full matrix of products; None without FlashLib."""
+    try:
+        from flashlib import flash_knn
+    except ImportError:
+        return None
+    taken = seconds(lambda: flash_knn(vectors, vectors, k, return_distances=False), vectors.device, repeats)
+    return {"k": k, "seconds": taken, "tflops": 2 * len(vectors) ** 2 * vectors.shape[1] / taken / 1e12}
+
+
+def search(engine: GpuEngine, count: int, strip: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    return [engine.candidates(start, stop, 10**10) for start, stop in blocks(count, strip)]
 
 
 def brute_force(vectors: Tensor, low: float, rows: int) -> Tensor:
@@ -88,8 +105,8 @@ def join(stored: np.ndarray, on_device: Tensor, low: float, strip: int, repeats:
     engine = GpuEngine(MemoryVectors(stored), low, device)
     wait(device)
     prepare_s = time.perf_counter() - started
-    strips = search(engine, strip)
-    search_s = seconds(partial(search, engine, strip), device, repeats)
+    strips = search(engine, len(stored), strip)
+    search_s = seconds(partial(search, engine, len(stored), strip), device, repeats)
     a, b = (np.concatenate(side) for side in zip(*strips, strict=True))
     wanted = brute_force(on_device, low, min(CHECKED_ROWS, len(stored)))
     head = a < CHECKED_ROWS
@@ -152,6 +169,8 @@ def main() -> None:
     limit_s = seconds(partial(products_alone, whole, options.strip), device, options.repeats)
     marks_s = seconds(partial(marks_alone, tiles, whole, options.strip), device, options.repeats)
     flop = options.images**2 * options.dim
+    low = max(options.min)
+    brute_s = seconds(partial(torch_brute_force, whole, options.strip, low), device, min(options.repeats, 1))
     record: dict[str, Any] = {
         "benchmark": "gpu_join",
         "machine": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
@@ -160,6 +179,8 @@ def main() -> None:
         "strip_rows": options.strip,
         "brute_force_limit": {"seconds": limit_s, "tflops": flop / limit_s / 1e12},
         "marks": {"seconds": marks_s, "tflops": flop / marks_s / 1e12},
+        "torch_brute_force": {"min": low, "seconds": brute_s, "tflops": flop / brute_s / 1e12},
+        "flashlib_neighbours": flashlib_neighbours(whole, 16, 1),
     }
     if options.shapes:
         record["shapes"] = time_shapes(whole, options.strip, options.repeats)

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 from lightly.data import LightlyDataset
-from lightly.loss import DINOLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
+from lightly.loss import BarlowTwinsLoss, DINOLoss, NegativeCosineSimilarity, NTXentLoss, VICRegLoss
 from lightly.models import ResNetGenerator
-from lightly.models.modules import heads
+from lightly.models.modules import NNMemoryBankModule, heads
 from lightly.models.utils import batch_shuffle, batch_unshuffle, deactivate_requires_grad, update_momentum
 from lightly.transforms import DINOTransform, SimCLRTransform
 from PIL import Image
@@ -111,6 +111,56 @@ class VICReg(nn.Module):
         return self.loss(one, two)
 
 
+class BarlowTwins(VICReg):
+    def __init__(self, stem: str) -> None:
+        super().__init__(stem)
+        self.head = heads.ProjectionHead([(WIDTH, 2048, nn.BatchNorm1d(2048), nn.ReLU()), (2048, 2048, None, None)])
+        self.loss = BarlowTwinsLoss()
+
+
+class SimCLR(VICReg):
+    def __init__(self, stem: str) -> None:
+        super().__init__(stem)
+        self.head = heads.SimCLRProjectionHead(WIDTH, 512, 128)
+        self.loss = NTXentLoss(temperature=0.2)
+
+
+class NNCLR(SimSiam):
+    def __init__(self, stem: str) -> None:
+        super().__init__(stem)
+        self.head = heads.ProjectionHead(
+            [(WIDTH, 2048, nn.BatchNorm1d(2048), nn.ReLU()), (2048, 256, nn.BatchNorm1d(256), None)]
+        )
+        self.predictor = heads.NNCLRPredictionHead(256, 4096, 256)
+        self.bank = NNMemoryBankModule(size=(4096, 256))
+        self.contrast = NTXentLoss(temperature=0.1)
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        one, two = (self.head(self.backbone(view).flatten(1)) for view in (first, second))
+        near_one, near_two = self.bank(one.detach()), self.bank(two.detach(), update=True)
+        losses = [self.contrast(near_one, self.predictor(two)), self.contrast(near_two, self.predictor(one))]
+        return 0.5 * (losses[0] + losses[1])
+
+
+class BYOL(nn.Module):
+    def __init__(self, stem: str) -> None:
+        super().__init__()
+        self.backbone, self.head = backbone(stem, splits=0), heads.BYOLProjectionHead(WIDTH, 1024, 256)
+        self.predictor = heads.BYOLPredictionHead(256, 1024, 256)
+        self.target, self.target_head = deepcopy(self.backbone), deepcopy(self.head)
+        deactivate_requires_grad(self.target)
+        deactivate_requires_grad(self.target_head)
+        self.loss = NegativeCosineSimilarity()
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        update_momentum(self.backbone, self.target, MOMENTUM)
+        update_momentum(self.head, self.target_head, MOMENTUM)
+        one, two = (self.predictor(self.head(self.backbone(view).flatten(1))) for view in (first, second))
+        with torch.no_grad():
+            target_one, target_two = (self.target_head(self.target(view).flatten(1)) for view in (first, second))
+        return 0.5 * (self.loss(one, target_two) + self.loss(two, target_one))
+
+
 class DINO(nn.Module):
     def __init__(self, stem: str) -> None:
         super().__init__()
@@ -133,7 +183,10 @@ class DINO(nn.Module):
         return self.loss(targets, students, epoch=0)
 
 
-METHODS: dict[str, Callable[[str], nn.Module]] = {"moco": MoCo, "simsiam": SimSiam, "vicreg": VICReg, "dino": DINO}
+METHODS: dict[str, Callable[[str], nn.Module]] = {
+    **{"moco": MoCo, "simsiam": SimSiam, "vicreg": VICReg, "dino": DINO, "simclr": SimCLR, "byol": BYOL},
+    **{"barlow": BarlowTwins, "nnclr": NNCLR},
+}
 
 
 def train(

@@ -1,6 +1,7 @@
 """What every benchmark record holds beside its numbers: the command, the machine and the versions."""
 
 import json
+import os
 import re
 import statistics
 import sys
@@ -9,7 +10,7 @@ from typing import Any
 
 from miner.machine.environment import environment
 
-RESULTS = Path(__file__).parent / "results"
+RESULTS = Path(os.environ.get("BENCH_RESULTS", Path(__file__).parent / "results"))
 _NUMBERS = re.compile(r"\[([-+\d.e,\s]+)\]")  # a list of numbers is one line
 
 
@@ -19,7 +20,7 @@ def summary(seconds: list[float]) -> dict[str, float]:
 
 
 def publish(name: str, record: dict[str, Any]) -> None:
-    """Print the record as JSON and keep it in results/NAME.json."""
+    """Print the record as JSON and keep it in NAME.json of tests/bench/results, or of the folder BENCH_RESULTS."""
     script = f"tests/bench/{Path(sys.argv[0]).name}"
     command = " ".join(["python", script, *sys.argv[1:]])
     text = json.dumps({"benchmark": name, "command": command, "environment": environment(), **record}, indent=2)

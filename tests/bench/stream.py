@@ -15,10 +15,9 @@ import time
 from pathlib import Path
 
 import torch
-from PIL import Image
+from photos import write_photos
 from record import publish
 
-from miner.images.decode import decode_image
 from miner.images.stream import StreamedImages
 from miner.machine.memory import peak_bytes
 from miner.source import open_source
@@ -26,18 +25,6 @@ from miner.train.data.sampler import CombinedSampler
 
 SHORT_SIDE, SIZE = 280, (500, 375)
 NO_PAIRS = torch.zeros(0, 2, dtype=torch.long)
-
-
-def write_folder(folder: Path, count: int) -> None:
-    """So many files; those after the first 1,000 are further names of the first."""
-    source = open_source("sample")
-    for number in range(count):
-        path = folder / f"{number:06d}.jpg"
-        if number < 1000:
-            image = decode_image(source.read(source.entries[number]))
-            image.resize(SIZE, Image.Resampling.BICUBIC).save(path, quality=90)
-        else:
-            path.hardlink_to(folder / f"{number % 1000:06d}.jpg")
 
 
 def leg(folder: str, threads: int, batch_size: int, steps: int) -> dict[str, float]:
@@ -76,7 +63,7 @@ def main() -> None:
         folders = [Path(temporary) / str(factor) for factor in (1, 4, 16)]
         for folder, factor in zip(folders, (1, 4, 16), strict=True):
             folder.mkdir()
-            write_folder(folder, factor * given.images)
+            write_photos(folder, factor * given.images, SIZE)
         threads = [measured(folders[0], count) for count in given.threads]
         memory = [measured(folder, given.threads[-1]) for folder in folders]
     settings = {"batch_size": given.batch_size, "steps": given.steps, "short_side": SHORT_SIDE, "image_size": SIZE}

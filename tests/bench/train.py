@@ -1,4 +1,4 @@
-"""`miner train` against lightly on CIFAR-10 with a ResNet-18: items per second, where an item is two views of an image.
+"""`miner train` against lightly with a ResNet-18, by default on CIFAR-10: items per second, an item being two views of an image.
 
     python tests/bench/train.py --methods moco simsiam vicreg dino --stems imagenet cifar
 
@@ -34,10 +34,8 @@ from miner.images.loading import load_squares
 from miner.machine.device import resolve_device, resolve_precision
 from miner.source import open_source
 from miner.train import pretrain as training
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
-
-SIDE = 32
-CIFAR10 = Inputs("source", "cifar10", "cifar10", fingerprint="")
 
 
 def ours(method: str, stem: str, precision: str, given: argparse.Namespace) -> float:
@@ -47,6 +45,7 @@ def ours(method: str, stem: str, precision: str, given: argparse.Namespace) -> f
         precision=precision,
         batch_size=given.batch_size,
         limit=given.images,
+        image_size=given.side,
         device=given.device,
         pairs_arm="none",
     )
@@ -60,7 +59,7 @@ def ours(method: str, stem: str, precision: str, given: argparse.Namespace) -> f
 
     with tempfile.TemporaryDirectory() as folder, mock.patch.object(training, "build_method", timed):
         try:
-            training.pretrain(options, CIFAR10, Path(folder))
+            training.pretrain(options, Inputs("source", given.source, given.source, fingerprint=""), Path(folder))
         except EnoughError:
             return watch.items_per_s(given.batch_size)
     raise RuntimeError("the run ended before it was timed: --images is too small")
@@ -85,12 +84,18 @@ def measure(method: str, stem: str, pixels: Tensor, given: argparse.Namespace) -
         "ours_fp32": lambda: ours(method, stem, "fp32", given),
         "lightly_bf16": lambda: peers(method, stem, pixels, True, given),
     }
+    if method not in lightly_peer.METHODS:
+        sides = {name: side for name, side in sides.items() if name.startswith("ours")}
+    if given.quick:
+        sides = {name: side for name, side in sides.items() if name in ("ours_auto", "lightly_bf16")}
     rates: dict[str, list[float]] = {name: [] for name in sides}
     for _ in range(given.turns):
         for name, side in sides.items():
             rates[name].append(side())
 
-    def ratio(mine: str, other: str) -> float:
+    def ratio(mine: str, other: str) -> float | None:
+        if mine not in rates or other not in rates:
+            return None
         return median(a / b for a, b in zip(rates[mine], rates[other], strict=True))
 
     return {
@@ -106,8 +111,13 @@ def measure(method: str, stem: str, pixels: Tensor, given: argparse.Namespace) -
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--methods", nargs="+", default=list(lightly_peer.METHODS), choices=list(lightly_peer.METHODS))
+    parser.add_argument(
+        "--methods", nargs="+", default=["moco", "simsiam", "vicreg", "dino"], choices=list(METHOD_DEFAULTS)
+    )
     parser.add_argument("--stems", nargs="+", default=["imagenet", "cifar"], choices=["imagenet", "cifar"])
+    parser.add_argument("--source", default="cifar10")
+    parser.add_argument("--side", type=int, default=32, help="of the views, in pixels")
+    parser.add_argument("--quick", action="store_true", help="only ours_auto against lightly_bf16")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--images", type=int, default=12_800, help="an epoch must be longer than what is timed")
     parser.add_argument("--warm-up", type=int, default=2, help="steps before the clock starts")
@@ -120,25 +130,26 @@ def main() -> None:
     parser.add_argument("--name", default="train-throughput")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    source = open_source("cifar10")
-    pixels = load_squares(source, source.entries[: given.images], SIDE, 0, "decode").permute(0, 2, 3, 1).contiguous()
-    cases = []
-    for stem in given.stems:
-        for method in given.methods:
-            cases.append(measure(method, stem, pixels, given))
-            print(json.dumps(cases[-1]), file=sys.stderr, flush=True)
-    settings = ("batch_size", "images", "warm_up", "steps", "seconds", "turns", "threads", "loader_workers")
+    source = open_source(given.source)
+    pixels = load_squares(source, source.entries[: given.images], given.side, 0, "decode")
+    pixels = pixels.permute(0, 2, 3, 1).contiguous()
+    settings = ("side", "batch_size", "images", "warm_up", "steps", "seconds", "turns", "threads", "loader_workers")
     device = resolve_device(given.device)
+    cases: list[dict[str, object]] = []
     record = {
-        "data": "cifar10",
+        "data": Path(given.source).name,
         "backbone": "resnet18",
-        "device": str(device),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else str(device),
         "precision_auto": str(resolve_precision("auto", device)).removeprefix("torch."),
         "lightly": lightly.__version__,
         **{name: getattr(given, name) for name in settings},
         "cases": cases,
     }
-    publish(given.name, record)
+    for stem in given.stems:
+        for method in given.methods:
+            cases.append(measure(method, stem, pixels, given))
+            print(json.dumps(cases[-1]), file=sys.stderr, flush=True)
+            publish(given.name, record)  # after each case, so that a run that is ended early leaves those before
 
 
 if __name__ == "__main__":

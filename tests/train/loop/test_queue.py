@@ -9,17 +9,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from miner.images.ragged import RaggedImages
-from miner.learning.networks.backbones import build_resnet
 from miner.machine.transfer import move_together
-from miner.train.data.batch_maker import BatchMaker
-from miner.train.data.pair_index import PairIndex
-from miner.train.loop.loop import learn_step
-from miner.train.loop.optimizer import ScheduledOptimizer
-from tests.train.methods.tiny import IMAGES, make
-from tests.train.plans import plan
+from tests.train.loop.steps import Steps
+from tests.train.methods.tiny import IMAGES
 
 META = torch.device("meta")
-ROWS = torch.arange(16).view(2, 8)
 # Most operations of one step on a ResNet-18, views of tensors included, and the copies of a step.
 MOST = {
     **{"moco": (2600, 1), "simclr": (1100, 1), "simsiam": (1500, 1), "byol": (1750, 1), "vicreg": (1450, 1)},
@@ -52,16 +46,10 @@ def _no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def counted(name: str, images: Any, **changes: Any) -> Counting:
     """What the second step of a method does; the first one makes what is kept."""
-    backbone, width = build_resnet("resnet18", "cifar", 0, 2 if name == "moco" else 1)
-    method = make(name, backbone, width, graph_prior=True) if name == "graphnnclr" else make(name, backbone, width)
-    chosen = plan(method=name, images=IMAGES, batch_size=8, image_size=32, augmentation="byol", **changes)
-    method.to(META).take_index(index := PairIndex.of(torch.tensor([[0, 1], [2, 9]]), IMAGES))
-    make_batch = BatchMaker(chosen, images, META, index, method.draw)
-    optimizer = ScheduledOptimizer(chosen, method)
-    for step in range(2):
+    steps = Steps(name, images, META, **changes)
+    for number in range(2):
         with Counting() as counting:
-            positives = method.choose_positives(*ROWS, torch.Generator().manual_seed(step))
-            learn_step(chosen, method, optimizer, make_batch((ROWS[0], positives), step))
+            steps.take(number)
     return counting
 
 
