@@ -6,6 +6,8 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
@@ -38,12 +40,17 @@ def test_dropped_images_and_their_pairs_are_left_out(copied, pairs_only) -> None
     if not pairs_only:
         assert [json.loads(sample["json"])["key"] for sample in samples(copied.shards, "images")] == images
     assert "export: 3 duplicate images left out" in result.lines
+    if not pairs_only:
+        inputs = find_inputs(copied, with_pairs=True)
+        _, entries = open_images(inputs)
+        assert {entry.key for entry in entries} == set(images)
+        assert len(pair_rows(inputs, images)) == len(kept)
     verify(str(copied.shards))
 
 
 def test_another_list_is_another_request(copied) -> None:
     export(ExportOptions(), copied)
-    with pytest.raises(MinerError, match="without_duplicates was None and is now True"):
+    with pytest.raises(MinerError, match="--without-duplicates was not given and is now given"):
         export(ExportOptions(without_duplicates=True), copied)
 
 

@@ -70,8 +70,8 @@ def pair_rows(inputs: Inputs, keys: list[str], limit: int | None = None, per_ima
     if len(rows) == 0:
         among = f" among the first {limit:,} images" if limit is not None else ""
         raise MinerError(
-            f"There are no pairs{among} in {inputs.pairs}: the band is empty for this encoder. Run `miner calibrate`, then "
-            "`miner pairs --auto --force` (and `miner export --force`), or train without pairs: --pairs-arm none."
+            f"There are no pairs{among} in {inputs.pairs}. Take nearest neighbours with `miner pairs --rule mutual --force` (and "
+            "`miner export --force`), or train without pairs: --pairs-arm none."
         )
     if per_image is not None:
         a, b = rows.numpy().T

@@ -71,7 +71,7 @@ def test_no_pairs_are_an_error_with_a_proposal(tmp_path: Path) -> None:
     write_pairs(workspace.shards / "pairs.parquet", [], labelled=True)
     inputs = find_inputs(workspace, with_pairs=True)
     keys = [entry.key for entry in open_images(inputs)[1]]
-    with pytest.raises(MinerError, match=r"miner calibrate.*miner pairs --auto --force.*--pairs-arm none"):
+    with pytest.raises(MinerError, match=r"miner pairs --rule mutual --force.*--pairs-arm none"):
         pair_rows(inputs, keys, None)
     control = find_inputs(workspace, with_pairs=False)
     assert torch.equal(pair_rows(control, keys, None), torch.zeros(0, 2, dtype=torch.long))
