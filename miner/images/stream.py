@@ -1,9 +1,8 @@
-"""Images that stay in their files and are decoded a few steps ahead."""
+"""Images that lie on the CPU or in their files, and are made ready for a device a few steps ahead."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,30 +17,30 @@ _STEPS_AHEAD = 4
 _PER_TASK = 16
 
 
-class StreamedImages:
-    """Whole images, by row, as `load_images` holds them; rows are decoded when they are needed.
+class ImagesAhead:
+    """Whole images, by row, of which threads gather those of the next steps, in pinned memory if there is a GPU.
 
     Memory holds the pixels of five steps at most, for any number of images. Rows may come in any order, so a run can shuffle
     globally: images that lie side by side in a shard, such as mined neighbours, share a batch no more often than others. Nothing is
-    random here and nothing depends on the threads, so a run ends with the same bytes as with all images in memory.
+    random here and nothing depends on the threads, so a run ends with the same bytes as with all images on the device.
 
     Args:
-        entries: the images by row.
-        bound: most pixels of a short side.
-        workers: threads that decode; 0 means one per core.
+        count: of images.
+        load: gives the image of a row, uint8 (3, height, width), on the CPU; called by threads.
+        workers: threads that load; 0 means one per core.
     """
 
-    def __init__(self, source: Source, entries: Sequence[Entry], bound: int, workers: int) -> None:
-        self._source, self._entries, self._bound = source, entries, bound
-        self._pool = ThreadPoolExecutor(decoding_threads(workers))
+    def __init__(self, count: int, load: Callable[[int], Tensor], workers: int) -> None:
+        self._count, self._load = count, load
+        self._pool, self._packer = ThreadPoolExecutor(decoding_threads(workers)), ThreadPoolExecutor(1)
         self._expected: Iterator[Tensor] = iter(())
-        self._started: deque[_Decoding] = deque()
+        self._started: deque[tuple[Tensor, Future[Pixels]]] = deque()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return self._count
 
     def __getitem__(self, rows: Tensor) -> Pixels:
-        """Some images, on the CPU; in pinned memory if there is a GPU. What is decoded ahead does not change.
+        """Some images, on the CPU. What is made ready ahead does not change.
 
         Args:
             rows: int64 (rows,), on the CPU.
@@ -50,10 +49,10 @@ class StreamedImages:
         Raises:
             MinerError: one of them cannot be decoded.
         """
-        return _gathered(rows, self._start(torch.unique(rows)).images())
+        return self._start(rows)()
 
     def expect(self, steps: Iterable[Tensor]) -> None:
-        """Decode the rows of future steps, four steps ahead.
+        """Make the rows of future steps ready, four steps ahead.
 
         Args:
             steps: rows of each step, int64 (rows,), on the CPU.
@@ -63,41 +62,60 @@ class StreamedImages:
         self._start_expected()
 
     def next_step(self, rows: Tensor) -> Pixels:
-        """As `images[rows]`, with the images that were decoded ahead for this step. Only the others are decoded now.
+        """As `images[rows]`, with the images that were made ready for this step. Only the others are loaded now.
 
         A method may replace some rows of a step by others, such as neighbours that it has found since.
         """
-        ahead = self._started.popleft() if self._started else self._start(rows[:0])
+        if not self._started:
+            return self[rows]
+        expected, ready = self._started.popleft()
         distinct = torch.unique(rows)
-        missing = self._start(distinct[~torch.isin(distinct, ahead.rows)])
+        missing = distinct[~torch.isin(distinct, expected)]
+        others = self._start(missing) if len(missing) else None
         self._start_expected()
-        return _gathered(rows, ahead.images() | missing.images())
+        if torch.equal(rows, expected):
+            return ready.result()
+        images = _by_row(expected, ready.result()) | (_by_row(missing, others()) if others else {})
+        return _gathered(rows, images)
 
     def _start_expected(self) -> None:
         while len(self._started) <= _STEPS_AHEAD and (rows := next(self._expected, None)) is not None:
-            # Both views of an own-view item show one image, which is decoded once.
-            self._started.append(self._start(torch.unique(rows)))
+            self._started.append((rows, self._packer.submit(self._start(rows))))
 
-    def _start(self, rows: Tensor) -> "_Decoding":
-        return _Decoding(
-            rows, [self._pool.submit(self._decode, part.tolist()) for part in torch.split(rows, _PER_TASK)]
-        )
+    def _start(self, rows: Tensor) -> Callable[[], Pixels]:
+        """Begin to load images; the function waits for them, and gathers them."""
+        # Both views of an own-view item show one image, which is loaded once.
+        distinct = torch.unique(rows)
+        tasks = [self._pool.submit(self._load_some, part.tolist()) for part in torch.split(distinct, _PER_TASK)]
 
-    def _decode(self, rows: list[int]) -> list[Tensor]:
-        whole = (load_whole(self._source, self._entries[row], self._bound) for row in rows)
-        return [torch.from_numpy(np.ascontiguousarray(pixels)) for pixels in whole]
+        def pack() -> Pixels:
+            images = (image for task in tasks for image in task.result())
+            return _gathered(rows, dict(zip(distinct.tolist(), images, strict=True)))
+
+        return pack
+
+    def _load_some(self, rows: list[int]) -> list[Tensor]:
+        return [self._load(row) for row in rows]
 
 
-@dataclass(frozen=True)
-class _Decoding:
-    """Rows, all distinct, whose images are being decoded."""
+class StreamedImages(ImagesAhead):
+    """Whole images that stay in their files, as `load_images` holds them; rows are decoded when they are needed.
 
-    rows: Tensor
-    tasks: list[Future[list[Tensor]]]
+    Args:
+        entries: the images by row.
+        bound: most pixels of a short side.
+        workers: threads that decode; 0 means one per core.
+    """
 
-    def images(self) -> dict[int, Tensor]:
-        """Wait for the images; uint8 (3, height, width) by row."""
-        return dict(zip(self.rows.tolist(), (image for task in self.tasks for image in task.result()), strict=True))
+    def __init__(self, source: Source, entries: Sequence[Entry], bound: int, workers: int) -> None:
+        def decode(row: int) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(load_whole(source, entries[row], bound)))
+
+        super().__init__(len(entries), decode, workers)
+
+
+def _by_row(rows: Tensor, images: Pixels) -> dict[int, Tensor]:
+    return {row: images[place] for place, row in enumerate(rows.tolist())}
 
 
 def _gathered(rows: Tensor, images: dict[int, Tensor]) -> Pixels:

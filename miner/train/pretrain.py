@@ -15,7 +15,8 @@ from miner.artifacts.runs.networks import save_description, save_projector
 from miner.engine import Record, write_bytes
 from miner.engine.heap import keep_freed_memory
 from miner.errors import MinerError
-from miner.images.ragged import RaggedImages, to_device
+from miner.images.ragged import HeldImages, RaggedImages, to_device
+from miner.images.stream import ImagesAhead
 from miner.learning.networks.weights import save_weights
 from miner.learning.parallel.collectives import own_device, rank
 from miner.machine.device import resolve_device
@@ -76,7 +77,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
     index = PairIndex.of(run.pairs.rows, plan.images, run.pairs.anchors_only) if plan.needs_index else None
     if index is not None:
         method.take_index(index)
-    images = to_device(run.images, device) if isinstance(run.images, Tensor | RaggedImages) else run.images
+    images = _near(run.images, device, options.workers)
     knn = KnnObserver(plan, labelled, device) if labelled else None
     items = run.pairs.rows if options.pairs_are_items else run.pairs.rows[:0]
     measured = run_loop(
@@ -114,6 +115,14 @@ def _refuse_central_squares(folder: Path) -> None:
             f"{folder} was begun by an earlier version, which cut views from the central squares of images. Views are now cut from "
             "whole images, so the run cannot be continued. Finish it with the version that began it, or start it anew with --force."
         )
+
+
+def _near(images: HeldImages, device: torch.device, workers: int) -> HeldImages:
+    """The images on the device if they fit there; else threads make those of the next steps ready on the CPU."""
+    if not isinstance(images, Tensor | RaggedImages):
+        return images
+    near = to_device(images, device)
+    return near if near.device.type == device.type else ImagesAhead(len(near), near.__getitem__, workers)
 
 
 def _save(method: Method, folder: Path, config: Record) -> list[Path]:

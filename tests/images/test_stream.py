@@ -8,8 +8,8 @@ from torch import Tensor
 from miner.errors import MinerError
 from miner.images import stream as module
 from miner.images.channels import channel_statistics
-from miner.images.ragged import Pixels
-from miner.images.stream import StreamedImages
+from miner.images.ragged import Pixels, RaggedImages
+from miner.images.stream import ImagesAhead, StreamedImages
 from miner.images.whole import load_images
 from miner.learning.randomness import generator_for
 from miner.source import open_source
@@ -113,3 +113,17 @@ def test_a_damaged_image_is_named_at_the_step_that_shows_it(tmp_path: Path) -> N
     assert len(images.next_step(wanted[0])) == 2 and len(images.next_step(wanted[1])) == 2
     with pytest.raises(MinerError, match=r"The image 4\.\w+ .*cannot be used"):
         images.next_step(wanted[2])
+
+
+def test_images_in_memory_are_gathered_ahead_as_from_files() -> None:
+    squares = torch.randint(0, 256, (30, 3, 8, 8), dtype=torch.uint8)
+    shapes = torch.tensor([[8, 10], [9, 8]] * 15)
+    ragged = RaggedImages.of(torch.randint(0, 256, (3 * int(shapes.prod(1).sum()),), dtype=torch.uint8), shapes)
+    steps = list(torch.randint(0, 30, (6, 7)))
+    for held in (squares, ragged):
+        images = ImagesAhead(30, held.__getitem__, 2)
+        images.expect(iter(steps))
+        for number, rows in enumerate(steps):
+            shown = rows if number % 2 else rows.flip(0)  # every other step, a method replaces rows
+            ready = images.next_step(shown)
+            assert all(torch.equal(ready[place], held[row]) for place, row in enumerate(shown.tolist()))

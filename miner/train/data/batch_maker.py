@@ -8,7 +8,7 @@ from torch import Tensor
 from miner.errors import UsageError
 from miner.images.augment.views import Augmentation, ViewParameters
 from miner.images.ragged import HeldImages, Pixels
-from miner.images.stream import StreamedImages
+from miner.images.stream import ImagesAhead
 from miner.learning.parallel.collectives import columns_of_this_process, rows_of_this_process, world_size
 from miner.learning.randomness import generator_for
 from miner.machine.transfer import move_together
@@ -98,8 +98,8 @@ class BatchMaker:
         )
 
     def look_ahead(self, sampler: CombinedSampler, start: int) -> None:
-        """Let images in their files be decoded ahead of the steps from `start` on."""
-        if isinstance(self.images, StreamedImages):
+        """Let images that are not on the device be made ready ahead of the steps from `start` on."""
+        if isinstance(self.images, ImagesAhead):
             items = enumerate(sampler.batches(start, self.plan.steps), start)
             self.images.expect(torch.cat(self._rows(of_step, step)[1]) for step, of_step in items)
 
@@ -118,7 +118,7 @@ class BatchMaker:
             return None
         # Only a method that chooses rows on the device waits here.
         chosen = torch.cat([part.cpu() for part in rows])
-        held = self.images.next_step(chosen) if isinstance(self.images, StreamedImages) else self.images[chosen]
+        held = self.images.next_step(chosen) if isinstance(self.images, ImagesAhead) else self.images[chosen]
         return held.to(self.device, non_blocking=True)
 
     def _shape_of_all(self, count: int) -> Tensor:
