@@ -106,6 +106,10 @@ class _Opener:
             # An export has tables about its images. img2dataset writes one about each shard.
             about = tables if tables and _holds_export(spec, shards) else _beside(tables, shards)
             return self._shards(_below(spec, _without_pairs(shards)), [*others, *(set(tables) - set(about))])
+        if not images and "embeddings/manifest.json" in listing:
+            raise UsageError(
+                f"{spec} is a workspace of miner. Name the source of its images, or {spec}/shards after `miner export`."
+            )
         if tables and image_bytes * _DECORATION < table_bytes:
             return self._tables(_below(spec, tables), [*others, *shards])
         return self._images(listing)

@@ -86,6 +86,17 @@ def test_links_are_followed_and_loops_end(make_photos, tmp_path: Path) -> None:
     assert all(source.read(entry) for entry in source.entries)
 
 
+def test_a_workspace_is_no_source(make_photos) -> None:
+    folder = make_photos(count=3)
+    for name in ("run.json", "embeddings/manifest.json", "embeddings/errors.parquet"):
+        for root in (folder, folder.parent / "w"):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(b"{}")
+    assert len(open_source(str(folder)).entries) == 3
+    with pytest.raises(UsageError, match=r"w is a workspace of miner.*w/shards"):
+        open_source(str(folder.parent / "w"))
+
+
 def test_links_to_folders_above_the_source_are_not_followed(make_photos, tmp_path: Path) -> None:
     folder = make_photos(count=3, classes=0)
     make_photos("others", count=4, classes=0)
