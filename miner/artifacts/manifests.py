@@ -9,7 +9,8 @@ from pydantic import Field
 from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord, SourceRecord
 from miner.artifacts.pairs.band import BandRecord
-from miner.artifacts.pairs.manifest import LabelStatistics, PairsManifest
+from miner.artifacts.pairs.manifest import Composition, LabelStatistics, PairsManifest
+from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, RuleName
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.tables import interval_text
@@ -17,11 +18,50 @@ from miner.tables import interval_text
 CLASSIFIERS = ("linear", "knn")
 
 
+class ComparedRule(RecordPart):
+    """What a rule chooses among the images that were compared.
+
+    Attributes:
+        min, max: of a band.
+        label_precision: share of the pairs whose labels agree; None where images have no labels.
+    """
+
+    rule: RuleName
+    min: float | None = None
+    max: float | None = None
+    neighbors: int = NEIGHBORS
+    shared: int = SHARED
+    pairs: int
+    images_in_pairs: int
+    image_coverage: float
+    composition: Composition
+    label_precision: float | None
+
+    @property
+    def name(self) -> str:
+        """The rule with its numbers."""
+        if self.rule == "band":
+            return f"band {self.min:g} to {self.max:g}"
+        return (
+            f"shared {self.shared} of {2 * self.neighbors}"
+            if self.rule == "shared"
+            else f"{self.rule} {self.neighbors}"
+        )
+
+
+class RuleComparison(RecordPart):
+    """The rules side by side; the recommended one is the last. `images` were searched: all, or a sample."""
+
+    images: int
+    rules: list[ComparedRule]
+
+
 class CalibrationRecord(StageArtifact):
     """What `miner calibrate` found: a band proposed for these embeddings.
 
     Attributes:
         labels: estimated precision of the band; None where images have no labels.
+        comparison: None in records of old versions, and until `miner calibrate` itself has run.
     """
 
     command: ClassVar = "miner calibrate"
@@ -32,6 +72,7 @@ class CalibrationRecord(StageArtifact):
     estimated_pairs: int
     estimated_pairs_above: int = 0
     labels: Record | None = None
+    comparison: RuleComparison | None = None
 
     @classmethod
     def path(cls, workspace: Workspace) -> Path:

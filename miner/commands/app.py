@@ -42,8 +42,8 @@ app = typer.Typer(
 
     \b
       miner embed FOLDER      encode every image once, with a frozen encoder
-      miner calibrate         propose a band: how similar the two images of a pair are
-      miner pairs --auto      find every pair in that band
+      miner calibrate         say where duplicates begin, and show what each rule chooses
+      miner pairs             find pairs by the recommended rule
       miner report            look at the pairs, as one HTML page
       miner train             train an encoder on the images and the pairs
       miner eval knn          measure what it has learned, where images have labels

@@ -17,7 +17,7 @@ from miner.pairs.band_join import WIDE_BAND, BandJoin
 from miner.pairs.duplicates import all_duplicates, are_duplicates, with_ranks
 from miner.pairs.engines.select import engine_maker, memory_beside
 from miner.pairs.engines.tile_search import least_bytes
-from miner.pairs.neighbours.candidates import ListRule
+from miner.pairs.neighbours.candidates import ListRule, Lists
 from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.options import PairsOptions
 from miner.pairs.rules import rule_pairs, with_evidence
@@ -108,6 +108,12 @@ class SearchedEmbedding:
         remedy = WIDE_BAND if of_a_band else _MANY_DUPLICATES
         return BandJoin(engine, self.vectors, band, self.limit, old_images, self.strip_rows, remedy)
 
+    def lists(self, k: int, parts: Path) -> Lists:
+        """The k nearest of each image below the ceiling, or all other images if there are fewer; the folder as of `choose`."""
+        rule = ListRule(self.vectors, min(k, len(self.rows) - 1), self.band.high, self.files)
+        search = ListSearch(rule, self.spare_memory, self.options.device, self.strip_rows)
+        return search.lists(parts, self.executor)
+
     def choose(self, found: FoundPairs, parts: Path) -> Choice:
         """What the rule chooses.
 
@@ -124,9 +130,7 @@ class SearchedEmbedding:
             pairs = found.select(~duplicate)
             return Choice(pairs, found.select(duplicate), partial(_mutual_where_found, pairs, len(self.rows)))
         duplicates = with_ranks(all_duplicates(found, high, self.files, self.vectors), k)
-        lists = ListRule(self.vectors, min(rule.listed, len(self.rows) - 1), high, self.files)
-        search = ListSearch(lists, self.spare_memory, self.options.device, self.strip_rows)
-        ids, cosines = search.lists(parts, self.executor)
+        ids, cosines = self.lists(rule.listed, parts)
         pairs = rule_pairs(rule, ids, cosines, self.limit)
         return Choice(pairs, duplicates, partial(with_evidence, rule, ids, cosines))
 

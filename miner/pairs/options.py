@@ -252,7 +252,8 @@ class CalibrateOptions(Options):
     """Propose a band: the lowest and the highest similarity of a pair.
 
     The highest is the similarity above which images count as duplicates. The lowest is set so that the band holds --budget
-    pairs per image. Labels are not used. Next: `miner pairs --auto`.
+    pairs per image. Labels are not used. Rules on nearest neighbours are shown beside the band. Next: `miner pairs`, or for the
+    band `miner pairs --auto`.
     """
 
     budget: float = option(1.0, gt=0)

@@ -11,7 +11,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, Composition, PairsManifest
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine import Record, Result
+from miner.engine import Record, Result, read_json
 from miner.errors import MinerError, UsageError
 from miner.pairs.calibration.run import calibrate
 from miner.pairs.constraints import read_constraints
@@ -45,6 +45,8 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     stage = GrowingStage(workspace.pairs, request, RESULTS, SCRATCH)
     if not force and (manifest := stage.finished()):
         return _result_of(manifest, workspace, fresh=False)
+    if not force and not options.append and (read_json(stage.folder / "manifest.json") or {}).get("pairs") == 0:
+        force = True  # nothing is lost with an empty result
     if not force and not options.append:
         if options.chosen_rule.name == "band" and not options.approximation() and options.sample is None:
             from miner.pairs.append import refuse_grown
@@ -94,7 +96,7 @@ def _band(
     found, lines = CalibrationRecord.find(workspace, of=embeddings), []
     if not options.auto and found is None and calibrates:
         device = options.device.split(",")[0]
-        lines = calibrate(CalibrateOptions(device=device), workspace, force=True).lines[:1]
+        lines = calibrate(CalibrateOptions(device=device), workspace, force=True, compare=False).lines[:1]
     calibrated = CalibrationRecord.read(workspace, of=embeddings).band
     return calibrated if options.auto else Band(low, calibrated.high), lines
 
@@ -152,10 +154,11 @@ def _warning(made: PairsManifest, flag: str) -> str:
     warning = f"Warning: the band {band} {state}."
     if made.proposal is None:
         return warning
+    again = " --force" if made.pairs else ""
     return (
         f"{warning} A band that suits one encoder means little for another. To mine about one pair per image: miner pairs "
-        f"--min {made.proposal.low:g} --max {made.proposal.high:g}{flag} --force (or run `miner calibrate{flag}`, then "
-        f"`miner pairs --auto{flag} --force`)."
+        f"--min {made.proposal.low:g} --max {made.proposal.high:g}{flag}{again} (or run `miner calibrate{flag}`, then "
+        f"`miner pairs --auto{flag}{again}`)."
     )
 
 

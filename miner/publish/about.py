@@ -108,15 +108,17 @@ def _limits(provenance: Provenance) -> list[str]:
         heritage = (
             f"The encoder has seen labels ({seen}), and carries them into the pairs: they are not free of supervision"
         )
+    of_a_band = pairs.request.rule == "band"
+    owner, end = ("band", "upper end of the band") if of_a_band else 2 * ("ceiling of duplicates",)
     measured = pairs.labels and pairs.labels.precision is not None
     known = "" if measured else ", and these images have no labels to measure it by"
     return [
         f"{heritage}. Its blind spots and its biases (what its training images showed, and whom) are those of the pairs.",
-        "The band belongs to this encoder and these images; the same numbers mean something else elsewhere.",
+        f"The {owner} belongs to this encoder and these images; the same numbers mean something else elsewhere.",
         f"A pair is what one encoder takes for the same thing. Some pairs are wrong{known}.",
         f"Coverage is uneven: {pairs.image_coverage:.1%} of the images are in a pair{degree}. Images that look like many "
         "others are in many pairs and weigh more.",
-        "Near-identical images below the upper end of the band may remain among the pairs. A split into training and test "
-        "data should keep the two images of a pair together.",
+        f"Near-identical images below the {end} may remain among the pairs. A split into training and test data "
+        "should keep the two images of a pair together.",
         "Images were neither filtered nor reviewed for people, personal data or offensive content beyond what their source did.",
     ]

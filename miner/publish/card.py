@@ -28,6 +28,7 @@ def card(about: About) -> str:
         images=about.contents.of_kind("images"),
         inline=_inline(about.contents.of_kind("pairs-inline")),
         citations=CITATIONS,
+        evidence=_evidence(about),
     )
 
 
@@ -52,6 +53,23 @@ def size_category(rows: int) -> str:
     if digits < 4:
         return "n<1K"
     return "n>1T" if digits > 12 else "<n<".join(_POWERS[digits - 4 : digits - 2])
+
+
+def _evidence(about: About) -> str:
+    """What the columns mean that say why a rule has chosen a pair."""
+    k = about.pairs.request.neighbors
+    meanings = {
+        "rank_a": f"the rank of a among the {k} nearest of b, 0 if it is not among them",
+        "rank_b": f"the rank of b among the {k} nearest of a",
+        "local": "the locally scaled similarity: twice the cosine minus `mean_a` and `mean_b`",
+        "mean_a": f"the mean cosine of a to its {k} nearest",
+        "mean_b": f"the mean cosine of b to its {k} nearest",
+        "shared": f"how many of their {2 * (k or 0)} nearest both have in common",
+        "votes": "how many embeddings choose the pair",
+    }
+    held = [feature["name"] for feature in about.contents.configs[0].features or []]
+    texts = [f"`{name}` is {meanings[name]}" for name in held if name in meanings]
+    return f" {'; '.join(texts)}." if texts else ""
 
 
 def _config(config: Config, default: bool) -> dict[str, Any]:

@@ -98,9 +98,23 @@ class Provenance:
             *([("Agreement", str(_public(pairs.agreement)))] if pairs.agreement else []),
             ("Search", _search(pairs)),
             ("Limits on the pairs", _limits(pairs, self.shards.left_out)),
+            *self._spread(),
             ("Duplicates", f"{duplicates} are left out as near-identical"),
             ("Labels", "were not used to choose pairs; where the images have some, they are only reported"),
             ("Versions", _versions(embeddings, self.logged)),
+        ]
+
+    def _spread(self) -> list[tuple[str, str]]:
+        """How the ends of the pairs spread, unless pairs were left out at export."""
+        made = self.pairs.composition
+        if made is None or any(self.shards.left_out.values()):
+            return []
+        return [
+            (
+                "Spread of the pairs",
+                f"as many images as {made.effective_images:,.0f} that occur equally often ({made.effective_share:.1%}); "
+                f"{made.clusters.without_pairs:,} of {made.clusters.number:,} clusters of the vectors have no pair",
+            )
         ]
 
     def commands(self) -> list[str]:

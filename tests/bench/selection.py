@@ -96,7 +96,7 @@ def main() -> None:
             workspace = Workspace(Path(folder) / "w")
             workspace.root.mkdir(parents=True)
             workspace.embeddings.symlink_to((root / "embeddings").resolve())
-            band = calibrate(CalibrateOptions(), workspace).record["band"]
+            band = calibrate(CalibrateOptions(), workspace, compare=False).record["band"]
             store = EmbeddingStore(workspace)
             local = least_local(workspace, band["max"], len(store))
             rows = [row(workspace, *rule) for rule in rules(band["max"], len(store), local).items()]

@@ -23,7 +23,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
     """A folder by its kind of photographs, made when it is first needed. Not to be changed."""
     kinds = {
         "jpg": [
-            *("embed photos", "calibrate", "pairs --auto", "export", "train --method moco --epochs 100"),
+            *("embed photos", "calibrate", "pairs", "export", "train --method moco --epochs 100"),
             "publish --license cc-by-4.0 --image-license mit --to published",
         ],
         "jpg png": ["embed photos", "pairs --min 0.7 --max 0.95", "export"],

@@ -59,7 +59,7 @@ def test_empty_band_is_a_warning_with_a_better_band(miner, make_embeddings) -> N
     code, output, _ = miner("pairs", "--min", "0.99", "--max", "0.999", "-w", str(workspace.root))
     assert code == 0
     assert "is empty" in output
-    proposal = re.search(r"miner (pairs --min \S+ --max \S+ -w \S+ --force)", output)
+    proposal = re.search(r"miner (pairs --min \S+ --max \S+ -w \S+) \(", output)
     assert proposal is not None
     code, output, _ = miner(*proposal[1].split())
     assert code == 0 and "Warning" not in output

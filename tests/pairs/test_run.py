@@ -231,3 +231,11 @@ def test_recall_in_words_by_hand() -> None:
 def test_recall_is_rounded_down_in_words() -> None:
     record = {"value": 0.99999, "low": 0.98765, "high": 1.0, "anchors": 1000, "pairs": 5}
     assert recall_in_words(record).startswith("recall 99.99 % (98.76 % to 100 %, on 5 pairs")
+
+
+def test_only_an_empty_result_is_replaced_without_force(make_embeddings) -> None:
+    workspace = make_embeddings(fan(0, 20, 45))
+    assert pairs(PairsOptions(min=0.99, max=1.0), workspace).record["pairs"] == 0
+    assert pairs(PairsOptions(min=0.9, max=1.0), workspace).record["pairs"] == 2
+    with pytest.raises(MinerError, match=r"another request: --min was 0\.9 and is now 0\.5"):
+        pairs(PairsOptions(min=0.5, max=1.0), workspace)

@@ -22,7 +22,7 @@ from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.pairs.neighbours.hubs import hubness, in_degrees
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.pairs.tables.composition import composition
+from miner.pairs.tables.composition import composition, vector_clusters
 from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.groups import find_groups, group_statistics
@@ -120,7 +120,9 @@ def mine(workspace: Workspace, band: dict[str, float], extras: bool = False) -> 
         "histogram": sample_histogram(MemoryVectors(units), labels, 0).record(),
         **pair_statistics(a[chosen], b[chosen], images),
         "composition": composition(
-            np.bincount(np.concatenate([a[chosen], b[chosen]]), minlength=images), MemoryVectors(units), labels, 0
+            np.bincount(np.concatenate([a[chosen], b[chosen]]), minlength=images),
+            vector_clusters(MemoryVectors(units), 0),
+            labels,
         ),
     }
     if extras:

@@ -1,1 +1,1 @@
-"""`miner calibrate`: a similarity band for an encoder and images, without labels."""
+"""`miner calibrate`: a similarity band for an encoder and images, and the rules side by side, without labels."""

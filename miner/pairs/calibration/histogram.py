@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Vectors, blocks
 from miner.artifacts.pairs.band import Band
+from miner.engine import Progress
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.arithmetic.threads import Threads
 
@@ -79,11 +80,13 @@ def sample_histogram(
         return bins
 
     parts = blocks(images, _STEP_ROWS)
-    for block, bins in zip(parts, Threads().map(bins_of, parts), strict=True):
-        counts += np.bincount(bins.ravel(), minlength=BINS + 1)[:BINS]
-        if same is not None and labels is not None:
-            agree = (labels[chosen, None] == labels[slice(*block)]) & (labels[chosen, None] >= 0)
-            same += np.bincount(bins[agree], minlength=BINS + 1)[:BINS]
+    with Progress("similarities", images, "rows") as progress:
+        for block, bins in zip(parts, Threads().map(bins_of, parts), strict=True):
+            counts += np.bincount(bins.ravel(), minlength=BINS + 1)[:BINS]
+            if same is not None and labels is not None:
+                agree = (labels[chosen, None] == labels[slice(*block)]) & (labels[chosen, None] >= 0)
+                same += np.bincount(bins[agree], minlength=BINS + 1)[:BINS]
+            progress.advance(block[1] - block[0])
     # A pair of two anchors is counted twice, a pair of an anchor and another image once: n/2 pairs per anchor on average.
     return SimilarityHistogram(counts, same, scale=images / 2 / len(chosen))
 

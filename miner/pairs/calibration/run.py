@@ -5,42 +5,61 @@ quantities carry over to other encoders. The upper end of the band is the median
 an encoder that finds two images more similar takes them for duplicates. The lower end follows from a budget of pairs per image.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
+from miner.artifacts.differences import differences
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.pairs.band import Band
-from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage_folder import finished_file
-from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine import Record, Result, committed, file_record, write_signed
+from miner.artifacts.workspace import Workspace
+from miner.engine import Record, Result, committed, file_record, read_json, write_signed
 from miner.errors import MinerError
+from miner.pairs.calibration.summary import calibration_lines
 from miner.pairs.options import CalibrateOptions
 
 _ROUNDING = 3
-_TOO_MANY_ABOVE = 1.0  # pairs per image above the band
 _LEAST_PAIRS = 20  # sampled pairs that a point of the precision curve needs
 
 
-def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """Write `calibration.json` and `calibration.png` with a proposed band. Labels are reported where they exist, but not used.
+def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = False, compare: bool = True) -> Result:
+    """Write `calibration.json` and its pictures: a proposed band, and the rules side by side. Labels are reported, but not used.
 
+    A calibration by another request is replaced. What a stage has computed from it stays as it is.
+
+    Args:
+        compare: whether to compare rules. A calibration without that is completed by the next call that compares.
     Raises:
         MinerError: there are no embeddings or too few readable images, or no band holds the budget.
     """
     request = {"embeddings": EmbeddingsManifest.read(workspace).identity, **options.request()}
-    if record := finished_file(workspace.calibration, request, force):
-        return _result(record, options, workspace, fresh=False)
+    old = None if force else read_json(workspace.calibration)
+    asked = old.get("request", {}) if old else {}
+    lines: list[str] = []
+    if old and asked == request:
+        # A record of an older version has no such key, and is complete.
+        if not compare or old.get("comparison", {}) is not None:
+            return _result(old, options, workspace, fresh=False)
+    elif old:
+        lines.append(f"calibrate: replaces the calibration of another request ({differences(asked, request)})")
 
     from miner.artifacts.embeddings.store import EmbeddingStore
     from miner.artifacts.embeddings.vectors import MemoryVectors
+    from miner.pairs.calibration.comparison import compare_rules
+    from miner.pairs.calibration.contact_sheet import draw_sheets, sheet_rows
     from miner.pairs.calibration.histogram import sample_histogram
+    from miner.pairs.calibration.images import ReadImages
     from miner.pairs.calibration.self_similarity import measure_self_similarity, quantiles
 
     store = EmbeddingStore(workspace)
-    similarity = measure_self_similarity(options, store)
-    high = round(float(median(similarity)), _ROUNDING)
+    images = ReadImages(store)
+    if old and {**asked, "budget": options.budget} == request:
+        high, quantiles_of = Band.from_record(old["band"]).high, old["self_similarity"]
+    else:
+        similarity = measure_self_similarity(options, images)
+        high = round(float(median(similarity)), _ROUNDING)
+        quantiles_of = {"images": len(similarity), **quantiles(similarity)}
     histogram = sample_histogram(MemoryVectors(store.vectors), store.labels, options.seed)
     band = histogram.band_of(options.budget * len(store), high)
     if band is None:
@@ -50,52 +69,33 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
             f"{options.budget:g} cannot be met. Use a lower --budget, or more images."
         )
     precision = histogram.precision_in(band)
+    plot, sheets = workspace.root / "calibration.png", workspace.root / "calibration_pairs.png"
     record = {
         "request": request,
         "band": Band(round(band.low, _ROUNDING), high).record(),
         "images": len(store),
         "estimated_pairs": round(histogram.pairs_in(band)),
         "estimated_pairs_above": round(histogram.pairs_in(Band(high, 1.0))),
-        "self_similarity": {"images": len(similarity), **quantiles(similarity)},
+        "self_similarity": quantiles_of,
         "histogram": histogram.record(),
         "labels": None if precision is None else {"precision": precision, "used_for_the_band": False},
+        "comparison": None,
     }
-    plot = workspace.root / "calibration.png"
     _draw(plot, record)
-    record = write_signed(workspace.calibration, {**record, "files": {plot.name: file_record(plot)}})
-    return _result(record, options, workspace)
+    if not compare:
+        sheets.unlink(missing_ok=True)
+    else:
+        compared = compare_rules(options, store, high, histogram)
+        record["comparison"] = compared.record
+        draw_sheets(sheets, sheet_rows(compared.near, compared.band, compared.recommended, options.seed), images)
+    files = {path.name: file_record(path) for path in (plot, sheets) if path.exists()}
+    result = _result(write_signed(workspace.calibration, {**record, "files": files}), options, workspace)
+    return replace(result, lines=[*lines, *result.lines])
 
 
 def _result(record: Record, options: CalibrateOptions, workspace: Workspace, fresh: bool = True) -> Result:
     made = CalibrationRecord.of(record, workspace.calibration)
-    band = made.band
-    lines = [
-        f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {made.estimated_pairs:,} pairs of "
-        f"{made.images:,} images (duplicates begin at {band.high:g}, the median cosine of two augmentations of one image)"
-    ]
-    above = made.estimated_pairs_above / made.images
-    if above > _TOO_MANY_ABOVE:
-        lines.append(
-            f"Warning: about {above:.2g} pairs per image are above the band, as similar as two augmentations of one image. This "
-            "encoder hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
-        )
-    if made.labels:
-        lines.append(
-            f"calibrate: label precision in the band about {made.labels['precision']:.1%} (reported, not used)"
-        )
-    lines.append(
-        f"calibrate: next, {_next_command(made, options, workspace)}  (the same as --min {band.low:g} --max {band.high:g})"
-    )
-    return Result("calibrate", record, lines, fresh, path=workspace.calibration)
-
-
-def _next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> str:
-    """The command that mines the band, with this workspace, this device, and --force if there are other pairs."""
-    device = "" if options.device == "auto" else f" --device {options.device}"
-    pairs = PairsManifest.find(workspace)
-    wanted = (made.asked["embeddings"], made.band)
-    replaces = pairs is not None and (pairs.request.embeddings, pairs.request.band) != wanted
-    return f"miner pairs --auto{workspace_flag(workspace)}{device}{' --force' if replaces else ''}"
+    return Result("calibrate", record, calibration_lines(made, options, workspace), fresh, path=workspace.calibration)
 
 
 def _draw(path: Path, record: Record) -> None:

@@ -1,6 +1,6 @@
 """Self-similarity: how similar two mild augmentations of the same image are to the encoder."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import numpy as np
@@ -8,27 +8,25 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.embeddings.verified import VerifiedSource
 from miner.embed.encoders import Encoder, load_encoder
+from miner.engine import Progress
 from miner.errors import MinerError
-from miner.images.decode import UnreadableImageError, decode_image
 from miner.machine.device import resolve_device, resolve_precision
+from miner.pairs.calibration.images import ReadImages
 from miner.pairs.options import CalibrateOptions
-from miner.source import Entry, Source
 
 _AREA = (0.8, 1.0)
 _BRIGHTNESS = (0.9, 1.1)
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def measure_self_similarity(options: CalibrateOptions, store: EmbeddingStore) -> NDArray[np.float64]:
+def measure_self_similarity(options: CalibrateOptions, images: ReadImages) -> NDArray[np.float64]:
     """Cosines of two mild augmentations of the same image, for a sample of the embedded images, ascending, float64 (n,).
 
     Raises:
         MinerError: no encoder made the embeddings, or the encoder or the images have changed since.
     """
-    embeddings, request = store.manifest, store.manifest.request
+    store, embeddings, request = images.store, images.store.manifest, images.store.manifest.request
     if request.encoder is None:
         raise MinerError(
             f"{store.folder} holds refined embeddings. No encoder computes them from an image, which calibration needs. Run "
@@ -40,23 +38,18 @@ def measure_self_similarity(options: CalibrateOptions, store: EmbeddingStore) ->
         raise MinerError(
             f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
         )
-    source = VerifiedSource(embeddings.source.open(), [store.metadata])
-    keys = set(store.keys)
-    entries = [entry for entry in source.entries if entry.key in keys]
-    if len(entries) < 2:
-        raise MinerError(
-            f"The images of {embeddings.source.spec} are gone since they were embedded. Embed again with --force."
-        )
+    keys = list(images.entries)
     rng = np.random.default_rng(options.seed)
-    chosen = np.sort(rng.permutation(len(entries))[: options.images])
-    return self_similarity(
-        encoder,
-        (_decoded(source, entries[row]) for row in chosen),
-        rng,
-        options.batch_size,
-        device,
-        resolve_precision(request.precision, device),
-    )
+    chosen = np.sort(rng.permutation(len(keys))[: options.images])
+    with Progress("augmentations", len(chosen), "images") as progress:
+
+        def photos() -> Iterator[Image.Image]:
+            for row in chosen:
+                yield images.image(keys[row])
+                progress.advance()
+
+        precision = resolve_precision(request.precision, device)
+        return self_similarity(encoder, photos(), rng, options.batch_size, device, precision)
 
 
 def quantiles(similarity: NDArray[np.float64]) -> dict[str, float]:
@@ -100,12 +93,3 @@ def self_similarity(
         vectors.append(encoder.encode(pixels, precision).cpu().numpy())
     both = np.concatenate(vectors).astype(np.float64)
     return np.sort(np.minimum((both[0::2] * both[1::2]).sum(axis=1), 1.0))
-
-
-def _decoded(source: Source, entry: Entry) -> Image.Image:
-    try:
-        return decode_image(source.read(entry))
-    except (OSError, UnreadableImageError) as error:
-        raise MinerError(
-            f"The image {entry.path} of {source.spec} has changed since it was embedded ({error})."
-        ) from error

@@ -12,23 +12,26 @@ _TENTH = 10
 _FEW = 3
 
 
-def composition(degree: Rows, vectors: Vectors, labels: NDArray[np.int64] | None, seed: int) -> dict[str, Any]:
+def vector_clusters(vectors: Vectors, seed: int) -> Rows:
+    """The cluster of each row, of sqrt(n / 2) clusters by k-means, int64 (n,)."""
+    return cluster_numbers(vectors, max(1, round((len(vectors) / 2) ** 0.5)), seed)
+
+
+def composition(degree: Rows, clusters: Rows, labels: NDArray[np.int64] | None) -> dict[str, Any]:
     """How the ends of all pairs spread over images, over clusters of the vectors and over classes.
 
     A pair has two ends. The effective number of images is exp(H), with the entropy H of the shares that images have of all ends:
-    the number of images that would give the same entropy if they had equal shares. There are sqrt(n / 2) clusters, by k-means.
+    the number of images that would give the same entropy if they had equal shares.
 
     Args:
         degree: partners of each image, int64 (n,).
-        vectors: of the images, (n, d).
+        clusters: of `vector_clusters`.
         labels: int64 (n,), -1 where unknown, or None.
-        seed: of the clusters.
     """
     images, ends = len(degree), int(degree.sum())
     shares = np.sort(degree)[::-1] / max(ends, 1)
     used = shares[shares > 0]
     effective = float(np.exp(-(used * np.log(used)).sum())) if ends else 0.0
-    clusters = cluster_numbers(vectors, max(1, round((images / 2) ** 0.5)), seed)
     return {
         "effective_images": effective,
         "effective_share": effective / images,

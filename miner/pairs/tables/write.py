@@ -17,7 +17,7 @@ from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
 from miner.pairs.options import PairsOptions
-from miner.pairs.tables.composition import composition
+from miner.pairs.tables.composition import composition, vector_clusters
 from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs, put_together, write_rows
 
@@ -73,7 +73,9 @@ def write_tables(
         "both_orders": options.both_orders,
         "labels": label_statistics(kept.a, kept.b, kept.similarity, known),
         **pair_statistics(kept.a, kept.b, len(searched)),
-        "composition": composition(degree, vectors, None if labels is None else labels[searched], options.seed),
+        "composition": composition(
+            degree, vector_clusters(vectors, options.seed), None if labels is None else labels[searched]
+        ),
     }
     if options.groups:
         paths.append(folder / "groups.parquet")

@@ -1,8 +1,6 @@
 """Calibration on real photographs: the budget, the upper end of the band, the chart, and the command that it prints."""
 
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ from PIL import Image
 
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
+from miner.commands.app import app
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
@@ -35,8 +34,9 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     return workspace
 
 
-def calibrated(workspace: Workspace, **options) -> tuple[dict, list[str]]:
-    result = calibrate(CalibrateOptions(**{"images": 16, "device": "cpu", **options}), workspace, force=True)
+def calibrated(workspace: Workspace, compare: bool = False, **options) -> tuple[dict, list[str]]:
+    asked = CalibrateOptions(**{"images": 16, "device": "cpu", **options})
+    result = calibrate(asked, workspace, force=True, compare=compare)
     return result.record, result.lines
 
 
@@ -99,13 +99,15 @@ def test_pairs_without_options_reach_every_class_of_photographs(tmp_path) -> Non
 
 def test_printed_command_works_as_it_is(embedded) -> None:
     pairs(PairsOptions(min=0.2, max=0.3, device="cpu"), embedded, force=True)
-    for other_pairs_in_the_way in (True, False):
-        _, lines = calibrated(embedded, budget=2)
+    for other_pairs_in_the_way, compare in ((True, False), (True, True), (False, True)):
+        _, lines = calibrated(embedded, compare, budget=2)
         command = lines[-1].removeprefix("calibrate: next, ").partition("  (")[0]
-        assert command.startswith("miner pairs --auto -w '") and " --device cpu" in command
+        assert command.startswith("miner pairs " if compare else "miner pairs --auto ") and " --device cpu" in command
         assert command.endswith(" --force") == other_pairs_in_the_way
-        subprocess.run([sys.executable, "-m", *shlex.split(command)], check=True, capture_output=True)
-    assert read_json(embedded.pairs / "manifest.json")["request"]["band"] == read_json(embedded.calibration)["band"]
+        app(shlex.split(command)[1:], standalone_mode=False)
+        request = read_json(embedded.pairs / "manifest.json")["request"]
+        assert request["band"]["max"] == read_json(embedded.calibration)["band"]["max"]
+        assert request.get("rule", "band") == ("shared" if compare else "band")
 
 
 def test_budget_that_cannot_be_met_is_explained(embedded) -> None:

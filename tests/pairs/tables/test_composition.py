@@ -9,7 +9,7 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.pairs.arithmetic.k_means import cluster_numbers
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.pairs.tables.composition import composition
+from miner.pairs.tables.composition import composition, vector_clusters
 from tests.pairs.vectors import fan
 
 
@@ -22,7 +22,9 @@ def clouds(count: int = 8, rows: int = 40, spread: float = 0.05) -> tuple[np.nda
 
 def test_shares_by_hand() -> None:
     degree = np.array([6, 2, 2, 1, 1, 0, 0, 0, 0, 0])
-    found = composition(degree, MemoryVectors(fan(*range(10))), np.array([0, 0, 0, 1, 1, 2, 2, 3, -1, -1]), seed=0)
+    found = composition(
+        degree, vector_clusters(MemoryVectors(fan(*range(10))), 0), np.array([0, 0, 0, 1, 1, 2, 2, 3, -1, -1])
+    )
     assert found["effective_images"] == pytest.approx(np.exp(entropy(degree)))
     assert found["effective_share"] == pytest.approx(np.exp(entropy(degree)) / 10)
     assert (found["largest_share"], found["tenth_share"]) == (0.5, 0.5)
@@ -33,13 +35,13 @@ def test_shares_by_hand() -> None:
 
 
 def test_equally_used_images_count_whole() -> None:
-    found = composition(np.full(30, 4), MemoryVectors(clouds(rows=4)[0][:30]), None, seed=0)
+    found = composition(np.full(30, 4), np.arange(30) % 4, None)
     assert found["effective_images"] == pytest.approx(30) and found["classes"] is None
     assert found["tenth_share"] == pytest.approx(0.1)
 
 
 def test_no_pair_is_nothing() -> None:
-    found = composition(np.zeros(5, np.int64), MemoryVectors(fan(*range(5))), None, seed=0)
+    found = composition(np.zeros(5, np.int64), np.zeros(5, np.int64), None)
     assert (found["effective_images"], found["tenth_share"], found["clusters"]["three_largest_share"]) == (0, 0, 0)
 
 

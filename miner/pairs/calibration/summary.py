@@ -1,0 +1,79 @@
+"""What `miner calibrate` prints: the band, the rules side by side, and one recommended command."""
+
+from miner.artifacts.manifests import CalibrationRecord, RuleComparison
+from miner.artifacts.pairs.band import Band
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.workspace import Workspace, workspace_flag
+from miner.pairs.options import CalibrateOptions, PairsOptions
+
+_TOO_MANY_ABOVE = 1.0  # pairs per image above the band
+_COLUMNS = ("rule", "pairs", "images in a pair", "effective images", "clusters without a pair", "label precision")
+
+
+def calibration_lines(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> list[str]:
+    """One line per fact, a table of the rules, and the command."""
+    band = made.band
+    lines = [
+        f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {made.estimated_pairs:,} pairs of "
+        f"{made.images:,} images (duplicates begin at {band.high:g}, the median cosine of two augmentations of one image)"
+    ]
+    above = made.estimated_pairs_above / made.images
+    if above > _TOO_MANY_ABOVE:
+        lines.append(
+            f"Warning: about {above:.2g} pairs per image are above the band, as similar as two augmentations of one image. This "
+            "encoder hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
+        )
+    if made.labels:
+        lines.append(
+            f"calibrate: label precision in the band about {made.labels['precision']:.1%} (reported, not used)"
+        )
+    if made.comparison:
+        lines += _table(made.comparison, made.images)
+        lines.append(f"calibrate: pairs to look at, in {', '.join(str(workspace.root / name) for name in made.files)}")
+    lines.append(f"calibrate: next, {_next_command(made, options, workspace)}")
+    return lines
+
+
+def _table(compared: RuleComparison, images: int) -> list[str]:
+    """The rules side by side; without the labels' column where there are none."""
+    some = f"all {images:,}" if compared.images == images else f"a random {compared.images:,} of {images:,}"
+    labelled = any(rule.label_precision is not None for rule in compared.rules)
+    rows = [_COLUMNS] + [
+        (
+            rule.name,
+            f"{rule.pairs:,}",
+            f"{rule.image_coverage:.1%}",
+            f"{rule.composition.effective_share:.1%}",
+            f"{rule.composition.clusters.without_pairs:,} of {rule.composition.clusters.number:,}",
+            "" if rule.label_precision is None else f"{rule.label_precision:.1%}",
+        )
+        for rule in compared.rules
+    ]
+    columns = len(_COLUMNS) - (not labelled)
+    widths = [max(len(row[number]) for row in rows) for number in range(columns)]
+    note = " (labels are reported, not used)" if labelled else ""
+    return [
+        f"calibrate: what each rule chooses among {some} images{note}",
+        *(
+            "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:columns], widths[1:])]).rstrip()
+            for row in rows
+        ),
+    ]
+
+
+def _next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> str:
+    """The command that mines by the recommended rule, with this workspace, this device, and --force if there are other pairs.
+
+    It is the default rule. Where that chooses nothing, it is the band.
+    """
+    by_rule = made.comparison is not None and made.comparison.rules[-1].pairs > 0
+    asked = PairsOptions(auto=not by_rule)
+    band = Band(-1.0, made.band.high) if by_rule else made.band
+    pairs = PairsManifest.find(workspace)
+    request = {**asked.request(), "embeddings": made.asked["embeddings"], "band": band.record()}
+    replaces = " --force" if pairs and pairs.pairs and pairs.asked != request else ""
+    device = "" if options.device == "auto" else f" --device {options.device}"
+    command = f"miner pairs{' --auto' if asked.auto else ''}{workspace_flag(workspace)}{device}{replaces}"
+    if asked.auto:
+        return f"{command}  (the same as --min {band.low:g} --max {band.high:g})"
+    return f"{command}  (rule {asked.chosen_rule.name}; with --auto, the band)"
