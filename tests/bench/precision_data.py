@@ -26,9 +26,9 @@ from miner.images.decode import decode_image
 from miner.images.preprocess import Preprocess
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.band_join import BandJoin
-from miner.pairs.calibration.histogram import SimilarityHistogram, sample_histogram
 from miner.pairs.calibration.self_similarity import self_similarity
 from miner.pairs.engines.exact_cpu import ExactEngine
+from miner.pairs.tables.histogram import SimilarityHistogram, sample_histogram
 from miner.source import open_source
 
 CPU = torch.device("cpu")

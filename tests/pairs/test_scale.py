@@ -20,7 +20,7 @@ import re, sys
 from pathlib import Path
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.pairs.engines import exact_cpu as exact, select
-from miner.pairs.calibration import histogram
+from miner.pairs.tables import histogram
 from miner.pairs.tables import write as output
 from miner.pairs import run
 from miner.pairs.options import PairsOptions

@@ -17,7 +17,6 @@ from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import write_pairs
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
-from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.neighbours.graph import NeighbourGraph
 from miner.pairs.neighbours.hubs import hubness, in_degrees
 from miner.pairs.options import PairsOptions
@@ -26,6 +25,7 @@ from miner.pairs.tables.composition import composition, vector_clusters
 from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.groups import find_groups, group_statistics
+from miner.pairs.tables.histogram import sample_histogram
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
 from miner.source import open_source

@@ -11,7 +11,6 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.rule import Rule
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.engine import LocalExecutor, Record
-from miner.pairs.calibration.histogram import SimilarityHistogram
 from miner.pairs.duplicates import are_duplicates, file_numbers
 from miner.pairs.embedding import SearchedEmbedding
 from miner.pairs.engines.base import STRIP_ROWS
@@ -19,6 +18,7 @@ from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.rules import rule_pairs
 from miner.pairs.tables.composition import composition, vector_clusters
 from miner.pairs.tables.found import FoundPairs
+from miner.pairs.tables.histogram import SimilarityHistogram
 
 _RULES = (Rule("knn"), Rule("mutual", 5), Rule("mutual"), Rule("local"), Rule("shared"))
 _MOST_IMAGES, _MOST_PAIRS = 20_000, 1_000_000  # that are searched, and that the join may find

@@ -48,9 +48,9 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     from miner.artifacts.embeddings.vectors import MemoryVectors
     from miner.pairs.calibration.comparison import compare_rules
     from miner.pairs.calibration.contact_sheet import draw_sheets, sheet_rows
-    from miner.pairs.calibration.histogram import sample_histogram
     from miner.pairs.calibration.images import ReadImages
     from miner.pairs.calibration.self_similarity import measure_self_similarity, quantiles
+    from miner.pairs.tables.histogram import sample_histogram
 
     store = EmbeddingStore(workspace)
     images = ReadImages(store)

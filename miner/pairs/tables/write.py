@@ -12,7 +12,6 @@ from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
 from miner.artifacts.pairs.table import DUPLICATE_IMAGES, write_pairs
 from miner.artifacts.parquet import save_table
 from miner.engine import Executor, Record, committed
-from miner.pairs.calibration.histogram import sample_histogram
 from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import file_numbers
 from miner.pairs.filters import filters_of, kept_by
@@ -20,6 +19,7 @@ from miner.pairs.options import PairsOptions
 from miner.pairs.tables.composition import composition, vector_clusters
 from miner.pairs.tables.duplicate_images import write_duplicate_images
 from miner.pairs.tables.found import FoundPairs, put_together, write_rows
+from miner.pairs.tables.histogram import sample_histogram
 
 DROPPED = "dropped.parquet"
 _FLOOD_PER_IMAGE = 50

@@ -17,11 +17,11 @@ from miner.embed.run import embed
 from miner.engine import write_json
 from miner.engine.records import read_json
 from miner.errors import MinerError
-from miner.pairs.calibration.histogram import BINS
 from miner.pairs.calibration.run import calibrate, precision_curve
 from miner.pairs.calibration.self_similarity import self_similarity
 from miner.pairs.options import CalibrateOptions, PairsOptions
 from miner.pairs.run import pairs
+from miner.pairs.tables.histogram import BINS
 from tests.embed.photographs import CLOTHING
 from tests.pairs.calibration.photos import sample_photos
 

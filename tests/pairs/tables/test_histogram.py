@@ -3,7 +3,7 @@ import pytest
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.band import Band
-from miner.pairs.calibration.histogram import sample_histogram
+from miner.pairs.tables.histogram import sample_histogram
 
 
 def test_histogram_from_some_anchors_is_that_of_all() -> None:
