@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-browser lint bench cifar10 clean
+.PHONY: setup demo test test-browser torture lint bench cifar10 clean
 
 setup: $(VENV)/installed
 
@@ -25,6 +25,10 @@ test: setup
 
 test-browser: setup
 	$(BIN)/python -m pytest -rs tests/browser
+
+# Every stage killed, starved of disk space, run twice at once; every file flipped. `make test` has a sample of it.
+torture: setup
+	MINER_TORTURE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist worksteal tests/torture
 
 lint: setup
 	$(BIN)/ruff check .

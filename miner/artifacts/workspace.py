@@ -101,6 +101,13 @@ class Workspace:
                     (self.root / ".lock").unlink()  # a command that was refused leaves no folder behind
                     self.root.rmdir()
 
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Let one process at a time write what commands write that run beside others: the log, and a report or a summary."""
+        with (self.root / ".log.lock").open("w") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
     def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
         """Write a stage to run.json: options, result, time, versions and machine.
 
@@ -113,8 +120,7 @@ class Workspace:
         missing = result.fresh or not self._has_logged(name, result.record, finished_at)
         if not missing and not partial_path(path).exists():
             return
-        with (self.root / ".log.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+        with self.writing():
             if not missing:
                 partial_path(path).unlink(missing_ok=True)
                 return

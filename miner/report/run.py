@@ -26,14 +26,15 @@ def report(options: ReportOptions, workspace: Workspace, *, force: bool = False)
 
     # Built before the old page is removed: if this fails, the old page stays.
     page = build_page(options, workspace, findings).encode("utf-8", "backslashreplace")
-    stage.begin(force=True)
-    write_bytes(stage.folder / PAGE, page)
     record = {
         "pairs_shown": min(options.gallery, findings.pairs.pairs),
         "runs": [run.name for run in findings.runs],
         "evaluated": [run.name for run in findings.runs if run.evaluations],
     }
-    manifest = stage.finish(record, [stage.folder / PAGE])
+    with workspace.writing():
+        stage.begin(force=True)
+        write_bytes(stage.folder / PAGE, page)
+        manifest = stage.finish(record, [stage.folder / PAGE])
     return _result(manifest, workspace)
 
 

@@ -48,7 +48,8 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     judged, outside = judgements(pairs, read_decisions(path) if path.exists() else [])
     record = summarise_judgements(pairs, judged, outside)
     if record["reviewers"]:
-        record = write_signed(workspace.review / SUMMARY, record)
+        with workspace.writing():
+            record = write_signed(workspace.review / SUMMARY, record)
     return Result("review", record, [*summary_lines(record), *_next_step(record, workspace)])
 
 
