@@ -17,6 +17,7 @@ from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
@@ -111,7 +112,7 @@ def manifest(workspace: Path, content: bytes) -> Path:
 
 
 def list_of_bytes(path: Path) -> Path:
-    numbers = pa.array(memoryview(bytes(50_000_000)), pa.int8())
+    numbers = pa.array(np.zeros(50_000_000, np.int8))
     return table(path, image=[b"x"], label=pa.ListArray.from_arrays(pa.array([0, len(numbers)], pa.int32()), numbers))
 
 
@@ -128,7 +129,10 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "two large transparent images": (lambda f: shutil.copy(png(f / "a.png", 7_000, 7_000, 8, 4), f / "b.png"), ""),
     "a tile larger than its image": (lambda f: [tiled_tiff(f / f"{name}.tif") for name in "ab"], "2 x too large"),
-    "sparse images": (lambda f: [sparse(f / f"{name}.jpg", 1 << 30, b"\xff\xd8\xff") for name in "abc"], "Only 0 of"),
+    "sparse images": (
+        lambda f: [sparse(f / f"{name}.png", 1 << 30, b"\x89PNG\r\n\x1a\n") for name in "abc"],
+        "Only 0 of",
+    ),
     "one value in every row": (lambda f: table(f / "a.parquet", image=repeated(VALUE, 100)), "100 x no known image"),
     "one value in structs": (
         lambda f: table(f / "a.parquet", image=pa.StructArray.from_arrays([repeated(VALUE, 100)], ["bytes"])),

@@ -1,10 +1,6 @@
 """What is finished of a block is kept, and where a block was cut changes no byte of it."""
 
 import pickle
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +13,7 @@ from miner.embed.run import embed
 from miner.embed.worker import Worker
 from miner.errors import MinerError
 from tests.embed.folders import add_images, checksums, die_at_call
+from tests.processes import kill_command
 
 
 def options(source: Path, **change: object) -> EmbedOptions:
@@ -65,16 +62,15 @@ def test_nothing_is_written_while_a_block_takes_little_time(folder, tmp_path, mo
     embed(options(folder), Workspace(tmp_path / "w"))
 
 
+def save_every_batch() -> None:
+    parts.LONGEST_S = 0.0
+
+
 def test_a_kill_loses_what_is_in_no_part(folder, whole, tmp_path) -> None:
-    code = "import sys; from miner.embed import parts; parts.LONGEST_S = 0.0; from miner.cli import main; main()"
     flags = ["--batch-size", "2", "--workers", "1", "--device", "cpu"]
-    command = [sys.executable, "-c", code, "embed", str(folder), "-w", str(tmp_path / "w"), *flags]
     workspace = Workspace(tmp_path / "w")
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    while process.poll() is None and not part_names(workspace):
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ["embed", str(folder), "-w", str(workspace.root), *flags]
+    kill_command(command, lambda: bool(part_names(workspace)), save_every_batch)
     embed(options(folder), workspace)
     assert checksums(workspace.embeddings) == whole
 

@@ -1,9 +1,7 @@
 import hashlib
 import json
-import signal
 import subprocess
 import sys
-import time
 from itertools import pairwise
 
 import pyarrow.parquet as pq
@@ -18,6 +16,7 @@ from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from tests.export.folders import BAND, digests, samples
+from tests.processes import kill_command
 
 
 def test_webdataset_reads_original_bytes_and_pairs(workspace, tmp_path) -> None:
@@ -70,12 +69,8 @@ def test_same_bytes_again_and_after_an_interruption(workspace) -> None:
 def test_killed_export_goes_on_and_ends_with_the_same_bytes(workspace, twin) -> None:
     whole, killed = twin(workspace, "whole"), twin(workspace, "killed")
     export(ExportOptions(shard_count=1), whole)
-    command = [sys.executable, "-m", "miner", "export", "--shard-count", "1", "-w", str(killed.root)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE)
-    while len(list(killed.shards.glob("*.tar"))) < 5 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command = ["export", "--shard-count", "1", "-w", str(killed.root)]
+    kill_command(command, lambda: len(list(killed.shards.glob("*.tar"))) >= 5)
     assert not (killed.shards / "manifest.json").exists()
     kept = {path: path.stat().st_mtime_ns for path in killed.shards.glob("*.tar")}
     assert len(kept) >= 5

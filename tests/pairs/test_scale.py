@@ -1,9 +1,8 @@
 """The same bytes within little memory, and by several processes on a real local Ray cluster."""
 
-import signal
 import subprocess
 import sys
-import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from tests.pairs.mined import contents
+from tests.processes import kill_command
 
 MEASURE = """
 import re, sys
@@ -69,26 +69,23 @@ def test_memory_too_small_for_the_vectors_is_explained(make_embeddings) -> None:
     assert not workspace.pairs.exists()
 
 
+def in_short_strips() -> None:
+    pairs.__kwdefaults__["strip_rows"] = 100
+
+
+def has_strips(folder: Path, count: int) -> bool:
+    return len(list(folder.glob("parts/strip-*.parquet"))) >= count
+
+
 def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
     vectors = near_pairs(8000, 48)
     killed, whole = (make_embeddings(vectors, name=name, blocks=2) for name in ("killed", "whole"))
-    code = (
-        "import sys, pathlib\n"
-        "from miner.pairs.options import PairsOptions\n"
-        "from miner.pairs.run import pairs\n"
-        "from miner.artifacts.workspace import Workspace\n"
-        "pairs(PairsOptions(min=0.85, max=1.0), Workspace(pathlib.Path(sys.argv[1])), strip_rows=100)\n"
-    )
-    parts = killed.pairs / "parts"
+    command = ["pairs", "--min", "0.85", "--max", "1", "-w", str(killed.root)]
     for strips in (1, 30):
-        process = subprocess.Popen([sys.executable, "-c", code, str(killed.root)], stderr=subprocess.DEVNULL)
-        while process.poll() is None and len(list(parts.glob("strip-*.parquet"))) < strips:
-            time.sleep(0.005)
-        process.kill()
-        assert process.wait() == -signal.SIGKILL
+        kill_command(command, partial(has_strips, killed.pairs, strips), in_short_strips)
         assert not (killed.pairs / "manifest.json").exists()
     for workspace in (killed, whole):
-        subprocess.run([sys.executable, "-c", code, str(workspace.root)], check=True, capture_output=True)
+        pairs(PairsOptions(min=0.85, max=1.0), workspace, strip_rows=100)
     assert contents(killed) == contents(whole)
 
 

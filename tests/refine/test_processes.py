@@ -1,7 +1,5 @@
 """Two real processes train the graph network that one trains."""
 
-import os
-import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,13 +10,15 @@ import torch
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
 from miner.errors import UsageError
+from miner.learning.parallel import processes
 from miner.options import flag_name
 from miner.refine.network import fit as fitting
 from miner.refine.network.fit import fit
 from miner.refine.network.network import make_network
 from miner.refine.options import RefineStageOptions
 from miner.refine.run import refine
-from tests.learning.parallel.spawned import TORCHRUN, on_processes
+from tests.learning.parallel.spawned import on_processes, start_copies
+from tests.processes import run_as_torchrun
 from tests.refine.graphs import CPU, clusters, options, random_nodes
 
 
@@ -42,22 +42,16 @@ def test_two_processes_agree_with_one(tmp_path) -> None:
         assert name == "loss" or not torch.allclose(start[name], value, atol=1e-3)  # so many steps changed something
 
 
-def test_torchrun_and_processes_refine_what_one_process_does(make_embeddings) -> None:
+def test_torchrun_and_processes_refine_what_one_process_does(make_embeddings, monkeypatch) -> None:
     """All images in one step: each process then takes every message that its images need, not a sample."""
     asked = {"neighbors": 3, "dim": 16, "epochs": 4, "fanout": 1, "device": "cpu"}
     one, two, launched = (make_embeddings(clusters(60, 0), name=name) for name in ("one", "two", "launched"))
     refine(RefineStageOptions.parse(asked), one)
+    monkeypatch.setattr(processes, "spawn", start_copies)
     refine(RefineStageOptions.parse({**asked, "processes": 2}), two)
     flags = [word for name, value in asked.items() for word in (flag_name(name), str(value))]
-    said = subprocess.run(
-        [*TORCHRUN, "refine", *flags, "-w", str(launched.root)],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert said.returncode == 0, said.stderr
-    assert said.stdout.count("refine: 60 images") == 1
+    said = run_as_torchrun(["refine", *flags, "-w", str(launched.root)], 2)
+    assert said.count("refine: 60 images") == 1
     folders = [workspace.root / "refined/embeddings" for workspace in (one, two, launched)]
     for path in folders[1].rglob("*.*"):
         assert path.read_bytes() == (folders[2] / path.relative_to(folders[1])).read_bytes(), path

@@ -1,9 +1,5 @@
 """`miner refine` and `miner eval graph` on folders, as a person meets them."""
 
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +15,12 @@ from miner.options import flag_name
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.refine.comparison import scores
+from miner.refine.network import fit
 from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.refine.run import refine
 from miner.stages import STAGES
 from miner.verify.run import verify
+from tests.processes import kill_command
 from tests.refine.graphs import clusters
 
 SMALL = {"neighbors": 5, "dim": 16, "epochs": 3, "device": "cpu"}
@@ -66,22 +64,17 @@ def test_wrong_requests_say_what_to_do(make_embeddings) -> None:
         RefineStageOptions.parse({"conv": "gat", "cosine_weights": True})
 
 
+def often_checkpointed() -> None:
+    fit._CHECKPOINT_INTERVAL_S = 0.02
+
+
 def test_killed_refinement_continues_to_the_same_bytes(make_embeddings) -> None:
     asked = {"dim": 16, "epochs": 20, "neighbors": 5, "device": "cpu", "batch_size": 100}
     arguments = [word for name, value in asked.items() for word in (flag_name(name), str(value))]
     whole, killed = (make_embeddings(clusters(400, 0), name=name) for name in ("whole", "killed"))
-    code = (
-        "import sys; from miner.refine.network import fit; fit._CHECKPOINT_INTERVAL_S = 0.02\n"
-        "sys.argv = ['miner', *sys.argv[1:]]; from miner.cli import main; main()"
-    )
     refine(RefineStageOptions.parse(asked), whole)
-    command = [sys.executable, "-c", code, "refine", *arguments, "-w", str(killed.root)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
     checkpoint = killed.root / "refined" / "embeddings" / "parts" / "last.pt"
-    while not checkpoint.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill_command(["refine", *arguments, "-w", str(killed.root)], checkpoint.exists, often_checkpointed)
     refine(RefineStageOptions.parse(asked), killed)
     assert contents(whole.root / "refined") == contents(killed.root / "refined")
 

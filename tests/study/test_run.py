@@ -2,12 +2,9 @@
 
 import json
 import os
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import chdir
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +14,7 @@ from miner.commands.run import run_recipe
 from miner.engine.records import Result
 from miner.errors import MinerError
 from miner.recipe import RunOptions
+from tests.processes import kill_command
 
 RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
 STUDY = """
@@ -87,17 +85,12 @@ def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, cap
 
 def test_a_killed_study_goes_on_and_ends_with_the_same_bytes(whole: Path, tmp_path: Path) -> None:
     (tmp_path / "small.yaml").write_bytes((whole / "small.yaml").read_bytes())
-    command = [sys.executable, "-m", "miner", "run", "small.yaml"]
-    # Bits depend on the number of threads, which another test may have set in this process.
-    threads = str(torch.get_num_threads())
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": threads}
-    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     runs = tmp_path / "study/lite0/runs"
-    while not (runs / "semantic-s0/request.json").exists() and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    said, _ = process.communicate()
-    assert process.returncode == -signal.SIGKILL, said.decode()
+    # Bits depend on the number of threads, which another test may have set in this process.
+    threads = torch.get_num_threads()
+    kill_command(
+        ["run", "small.yaml"], (runs / "semantic-s0/request.json").exists, partial(os.chdir, tmp_path), threads
+    )
     assert not (runs / "semantic-s0/manifest.json").exists() and not (tmp_path / "study/table.md").exists()
     finished = runs / "own-views-s0/manifest.json"
     written = finished.stat().st_mtime_ns

@@ -1,11 +1,6 @@
 """Killed at any moment and started again, a run ends with the same bytes."""
 
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +12,7 @@ from miner.artifacts.runs.manifest import GRAPH_FILES
 from miner.options import flag_name
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
+from tests.processes import kill_command
 from tests.train.mini_workspace import write_shards
 
 RUN = {"epochs": 3, "batch_size": 8, "image_size": 32, "dim": 16, "checkpoint_steps": 7, "device": "cpu", "name": "run"}
@@ -45,13 +41,7 @@ def lines(workspace: Path) -> list[bytes]:
 def kill_when(options: dict[str, Any], workspace: Path, line_count: int) -> None:
     """Start the run and kill it as soon as it has written so many lines of metrics."""
     flags = [word for name, value in options.items() for word in (flag_name(name), str(value))]
-    command = [sys.executable, "-m", "miner", "train", *flags, "-w", str(workspace)]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-    while len(lines(workspace)) < line_count and process.poll() is None:
-        time.sleep(0.005)
-    process.kill()
-    _, said = process.communicate()
-    assert process.returncode == -signal.SIGKILL, said.decode()
+    kill_command(["train", *flags, "-w", str(workspace)], lambda: len(lines(workspace)) >= line_count)
 
 
 def run_whole_and_killed(

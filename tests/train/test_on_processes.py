@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.learning.networks.batch_norm import SplitBatchNorm2d, synchronised
+from miner.learning.parallel import processes
 from miner.learning.parallel.collectives import average_step, rows_of_this_process, world_size
 from miner.learning.randomness import generator_for
 from miner.options import flag_name
@@ -19,7 +20,7 @@ from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
-from tests.learning.parallel.spawned import TORCHRUN, on_processes
+from tests.learning.parallel.spawned import TORCHRUN, on_processes, start_copies
 from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, shuffles, views
 from tests.train.mini_workspace import write_shards
 from tests.train.runs import SHARED_RUN, KilledError, run_killed
@@ -168,9 +169,10 @@ def test_every_method_runs_in_bfloat16(both: list[dict[str, Any]]) -> None:
     assert all(outcome["bfloat16"] for outcome in both)
 
 
-def test_torchrun_and_processes_train_what_one_process_does(tmp_path: Path) -> None:
+def test_torchrun_and_processes_train_what_one_process_does(tmp_path: Path, monkeypatch) -> None:
     one, two, launched = (write_shards(tmp_path / name, images=64, pairs=16) for name in ("one", "two", "launched"))
     train(TrainOptions(**SHARED_RUN), one)
+    monkeypatch.setattr(processes, "spawn", start_copies)
     train(TrainOptions(**SHARED_RUN, processes=2), two)
     flags = [word for name, value in SHARED_RUN.items() for word in (flag_name(name), str(value))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}

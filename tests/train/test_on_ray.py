@@ -31,6 +31,6 @@ def test_two_workers_train_what_one_process_does(tmp_path: Path) -> None:
 
 
 def test_what_a_worker_says_is_what_the_user_reads(tmp_path: Path) -> None:
-    workspace = write_shards(tmp_path, images=64, pairs=16)
-    with pytest.raises(MinerError, match="2 processes cannot share a batch of 7"):
-        train(TrainOptions(**{**SHARED_RUN, "batch_size": 7}, processes=2, engine_address="auto"), workspace)
+    workspace = write_shards(tmp_path, images=64, pairs=16, labelled=False)
+    with pytest.raises(MinerError, match="have no labels, and --knn-epochs needs them"):
+        train(TrainOptions(**SHARED_RUN, knn_epochs=1, engine_address="auto"), workspace)

@@ -1,11 +1,6 @@
 """Approximate engines: what they find is true, what they miss is measured, and neither depends on threads or restarts."""
 
-import os
 import pickle
-import signal
-import subprocess
-import sys
-import time
 
 import faiss
 import numpy as np
@@ -27,6 +22,7 @@ from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from tests.pairs.mined import contents, row_pairs, tables
 from tests.pairs.vectors import adversarial, band_join, clustered, listed
+from tests.processes import kill_command
 
 ENGINES = {
     "ivf": lambda units, threshold: IvfEngine(units, threshold, None, 0),
@@ -194,13 +190,9 @@ def with_threads(count: int, options: PairsOptions, workspace: Workspace) -> Non
 def test_killed_run_ends_with_the_same_bytes(name, make_embeddings) -> None:
     vectors = clustered(5000, 32).astype(np.float16)
     whole, killed = (make_embeddings(vectors, name=folder) for folder in ("whole", "killed"))
-    command = [sys.executable, "-m", "miner", "pairs", "--min", "0.6", "--max", "0.8", "--engine", name, "-w"]
+    command = ["pairs", "--min", "0.6", "--max", "0.8", "--engine", name, "-w", str(killed.root)]
     with_threads(1, PairsOptions(min=0.6, max=0.8, engine=name), whole)
-    process = subprocess.Popen([*command, str(killed.root)], env={**os.environ, "OMP_NUM_THREADS": "2"})
-    while not list(killed.pairs.glob("parts/strip-*.parquet")) and process.poll() is None:
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill_command(command, lambda: any(killed.pairs.glob("parts/strip-*.parquet")), threads=2)
     assert not (killed.pairs / "manifest.json").exists()
     with_threads(3, PairsOptions(min=0.6, max=0.8, engine=name), killed)
     assert contents(whole) == contents(killed)

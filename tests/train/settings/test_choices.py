@@ -132,6 +132,9 @@ def test_a_step_is_made_of_equal_parts() -> None:
     for batch_size, processes, parts in ((256, 1, 3), (8, 1, 8), (8, 2, 4)):
         with pytest.raises(UsageError, match=f"--accumulate {parts} does not make equal parts"):
             check_shares(batch_size, processes, parts)
+    for batch_size in (7, 2):
+        with pytest.raises(UsageError, match=f"2 processes cannot share a batch of {batch_size} in equal parts"):
+            check_shares(batch_size, 2)
 
 
 @pytest.mark.parametrize(("side", "size"), [(28, 32), (32, 32), (50, 64), (96, 96), (100, 96), (500, 224)])

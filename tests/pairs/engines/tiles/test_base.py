@@ -101,7 +101,7 @@ def test_all_pairs_of_a_strip(tiles, kind, count, width, dtype, seed, data) -> N
 
 @all_tiles
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize(("count", "width"), [(17, 2), (129, 33), (129, 64), (40, 200)])
+@pytest.mark.parametrize(("count", "width"), [(17, 2), (33, 33), (129, 64), (40, 200)])
 def test_products_at_the_bound_count(tiles, count, width, dtype) -> None:
     whole = Block(difficult("grid", count, width, dtype, count + width))
     exact = exact_products(whole, whole)
