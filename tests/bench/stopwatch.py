@@ -9,8 +9,17 @@ class EnoughError(Exception):
     """There is nothing more to measure."""
 
 
+def wait() -> None:
+    """Until a GPU, if there is one, has done all its work."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
 class Stopwatch:
     """Told of the beginning of each step; ends the loop by an exception when it has seen enough.
+
+    It waits for a GPU before the first step that counts and after the last one only, so that steps may follow each other as they do
+    without it.
 
     Args:
         warm_up: steps that do not count.
@@ -23,11 +32,13 @@ class Stopwatch:
         self.begun: list[float] = []
 
     def step(self) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
+        if len(self.begun) == self.warm_up:
+            wait()
         self.begun.append(time.perf_counter())
         counted = self.begun[self.warm_up :]
         if len(counted) > self.least and counted[-1] - counted[0] >= self.seconds:
+            wait()
+            self.begun[-1] = time.perf_counter()
             raise EnoughError
 
     def items_per_s(self, batch_size: int) -> float:
