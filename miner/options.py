@@ -144,16 +144,16 @@ def read_yaml(path: Path) -> dict[str, Any]:
     Raises:
         UsageError: the file is missing, is not YAML, or is not a mapping.
     """
-    import yaml
+    from miner.engine.yaml_values import parse_yaml
 
     try:
-        values = yaml.safe_load(path.read_text("utf-8"))
+        values = parse_yaml(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"The file {path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{path} is not a text file in UTF-8.") from error
-    except yaml.YAMLError as error:
-        raise UsageError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise UsageError(f"{path} is not valid YAML: {error}") from error
     if values is None:
         return {}
     if not isinstance(values, dict):
@@ -169,4 +169,11 @@ def _explain(cls: type[Options], problem: Any) -> str:
         return f"unknown option {name!r} (known: {', '.join(sorted(cls.model_fields))})"
     if problem["type"] == "missing":
         return f"{name.upper()} is required"
-    return f"{flag_name(name)}: {str(problem['msg']).removeprefix('Value error, ')} (got {problem['input']!r})"
+    return (
+        f"{flag_name(name)}: {str(problem['msg']).removeprefix('Value error, ')} (got {_shortened(problem['input'])})"
+    )
+
+
+def _shortened(value: Any) -> str:
+    shown = repr(value)
+    return shown if len(shown) <= 200 else f"{shown[:200]}..."

@@ -75,7 +75,7 @@ class RunOptions(Options):
         Raises:
             UsageError: a change is written otherwise, or its value is not YAML.
         """
-        import yaml
+        from miner.engine.yaml_values import parse_yaml
 
         parsed: dict[str, StageOptions] = {}
         for change in self.set:
@@ -84,8 +84,8 @@ class RunOptions(Options):
             if not equals or not dot:
                 raise UsageError(f"--set {change!r}: write STAGE.OPTION=VALUE, such as train.epochs=10.")
             try:
-                parsed.setdefault(stage, {})[name] = yaml.safe_load(value)
-            except yaml.YAMLError:
+                parsed.setdefault(stage, {})[name] = parse_yaml(value)
+            except ValueError:
                 raise UsageError(f"--set {change!r}: {value!r} is not a YAML value.") from None
         return parsed
 

@@ -134,7 +134,7 @@ def read_config(run: Path) -> Record:
     """
     try:
         config = yaml.safe_load((run / "config.yaml").read_text("utf-8"))
-    except (OSError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise MinerError(f"{run}/config.yaml is missing or damaged. Train again with --force.") from error
     if (
         not isinstance(config, dict)
