@@ -76,13 +76,16 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
 def _similarity(findings: Findings, table: pa.Table) -> Record:
     pairs = findings.pairs
     labels = pairs.labels
-    points = labels.by_threshold if labels else []
+    points, by_rule = labels.by_threshold if labels else [], pairs.request.rule != "band"
     coverage = None
     if labels is None and len(table):
         coverage = precision_chart(coverage_points(table, pairs.images), None)
     return {
         "band": pairs.request.band,
-        "similarity": similarity_chart(pairs.histogram, pairs.request.band),
+        "by_rule": by_rule,
+        "similarity": similarity_chart(
+            pairs.histogram, pairs.request.band, table["similarity"].to_numpy() if by_rule else None
+        ),
         "same_label": any(pairs.histogram.get("same_label") or []),
         "estimated": pairs.histogram["pairs_per_count"] > 0.5,
         "calibration": findings.calibration,

@@ -55,6 +55,14 @@ def test_bins_begin_at_the_first_pair_and_count_pairs():
     assert bins[0].low == pytest.approx(-1 / 3) and bins[-1].high == 1.0
 
 
+def test_pairs_of_a_rule_are_counted_in_their_bins() -> None:
+    chosen = np.array([0.1, 0.3, 0.3])
+    assert [each.chosen for each in bins_of(histogram([4, 4, 4, 4]), chosen)] == [0, 0, 3, 0]
+    chart = similarity_chart(histogram([4, 4, 4, 4]), Band(-1, 0.9), chosen)
+    assert chart is not None and chart.count("bar chosen") == 2  # wide and narrow
+    assert "duplicates above 0.9" in chart and "band -1" not in chart and "has chosen 3" in chart
+
+
 def test_only_the_part_of_a_bin_inside_the_band_is_coloured():
     chart = similarity_chart(histogram([4, 4, 4, 4]), Band(0.25, 0.5))
     assert chart is not None
