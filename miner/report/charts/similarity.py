@@ -111,8 +111,9 @@ def _bars(x: Scale, y: Scale, each: Bin, band: Band) -> list[str]:
     gap = min(0.8, (x(each.high) - x(each.low)) / 5)
     bars = [rect(x(each.low), top, x(each.high) - gap, bottom, class_="bar")]
     if each.chosen is not None:
-        chosen = [rect(x(each.low), y(each.chosen), x(each.high) - gap, bottom, class_="bar chosen")]
-        return bars + (chosen if each.chosen else [])
+        if each.chosen:
+            bars.append(rect(x(each.low), y(each.chosen), x(each.high) - gap, bottom, class_="bar chosen"))
+        return bars
     low, high = max(each.low, band.low), min(each.high, band.high)
     if low < high:
         bars.append(rect(x(low), top, x(high) - gap, bottom, class_="bar chosen"))
