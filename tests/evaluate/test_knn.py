@@ -91,7 +91,7 @@ def test_the_crop_of_papers_is_in_the_request_and_the_record(workspace: Workspac
     assert asked.request()["test_crop"] == 0.875
 
 
-def test_the_output_of_the_projector_is_judged_beside_the_backbone(workspace: Workspace) -> None:
+def test_the_projector_is_judged_beside_the_backbone(workspace: Workspace) -> None:
     run, record = workspace.run("moco"), knn(KnnOptions(device="cpu", layer="projector"), workspace).record
     assert record["layer"] == "projector, output" and (run / "eval/knn-projector.json").exists()
     inputs = find_inputs(workspace, with_pairs=False)

@@ -1,7 +1,6 @@
 """A play of all scenes, and trials: a scene is disturbed, run again, and its bytes are compared with those of the play."""
 
 import json
-import multiprocessing
 import os
 import shutil
 import signal
@@ -12,10 +11,10 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+from tests.processes import COPIES
 from tests.torture import child
 from tests.torture.scenes import SCENES, write_photos
 
-_FORK = multiprocessing.get_context("forkserver")
 # Their bytes differ between equal runs: docs/formats.md. `run.json` is compared but for times.
 _DIFFERS = (".lock", ".log.lock", "state.json", ".source_versions.parquet")
 _TIMES = ("seconds", "finished_at", "measured", "environment")
@@ -38,7 +37,6 @@ class Bench:
         self.figures: Counter[str] = Counter()
         self.root.mkdir(parents=True)
         os.environ["OMP_NUM_THREADS"] = "1"
-        _FORK.set_forkserver_preload(["tests.torture.child"])
         write_photos(self.root)
         for name in scenes:
             if (prepare := SCENES[name].prepare) is not None:
@@ -54,7 +52,7 @@ class Bench:
         self, name: str, fault: str = "", at: int = 0, force: bool = False, answer: Path | None = None
     ) -> ForkServerProcess:
         """Begin a scene in a process of its own."""
-        process = _FORK.Process(target=child.play, args=(name, self.root, answer or self._answer, fault, at, force))
+        process = COPIES.Process(target=child.play, args=(name, self.root, answer or self._answer, fault, at, force))
         process.start()
         return process
 
@@ -114,7 +112,7 @@ class Bench:
     def verify(self) -> str:
         """How `miner verify` ends for all workspaces of the play."""
         places = [self.root / place for place in ("w", "out", "recipe", "study") if (self.root / place).exists()]
-        process = _FORK.Process(target=child.check, args=(places, self._answer))
+        process = COPIES.Process(target=child.check, args=(places, self._answer))
         process.start()
         process.join()
         return str(json.loads(self._answer.read_text())["ended"])

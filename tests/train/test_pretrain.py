@@ -105,7 +105,7 @@ def test_a_run_of_central_squares_is_not_continued(workspace: Workspace, monkeyp
     assert train(begun, workspace).fresh
 
 
-def test_photographs_of_many_shapes_train_alike_from_memory_and_files(tmp_path: Path) -> None:
+def test_photographs_train_alike_from_memory_and_files(tmp_path: Path) -> None:
     source = folder_of(tmp_path / "images", [(30 + 5 * (number % 7), 90 - 4 * number) for number in range(16)])
     changes = {"source": source, "image_size": 24, "stem": "cifar", "least_area": 0.3}
     for data in ("memory", "stream"):

@@ -67,7 +67,7 @@ def test_half_of_the_images_are_closer_to_themselves(embedded) -> None:
     assert np.mean(cosines(embedded) > high) < 0.01
 
 
-def test_pairs_without_options_calibrate_and_take_the_recommended_rule(embedded) -> None:
+def test_pairs_without_options_take_the_recommended_rule(embedded) -> None:
     write_json(
         embedded.calibration,
         {"request": {"embeddings": "of others"}, "band": {"min": 0, "max": 1}, "images": 2, "estimated_pairs": 1},

@@ -53,7 +53,7 @@ def test_equal_vectors_are_pairs_of_a_band_that_ends_at_1(make_embeddings, engin
         assert np.load(workspace.pairs / "knn_sims.npy").max() == 1
 
 
-def test_equal_vectors_stay_duplicates_below_1_and_equal_files_always(make_embeddings) -> None:
+def test_equal_vectors_below_1_and_equal_files_are_duplicates(make_embeddings) -> None:
     below = make_embeddings(each_twice("float16"))
     record = pairs(PairsOptions(min=0.9, max=0.999999), below).record
     assert (record["pairs"], record["duplicates"]) == (0, HALF)

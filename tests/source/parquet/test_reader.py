@@ -139,7 +139,7 @@ def test_too_large_a_row_group_is_refused_when_opened(tmp_path: Path) -> None:
         ParquetSource(str(path), largest_group_bytes=100)
 
 
-def test_values_that_share_their_starts_are_read_within_the_limit(tmp_path: Path) -> None:
+def test_values_with_a_shared_start_are_read_within_the_limit(tmp_path: Path) -> None:
     def shared(name: str, **columns: list) -> str:
         encodings = dict.fromkeys(columns, "DELTA_BYTE_ARRAY")
         pq.write_table(pa.table(columns), tmp_path / name, use_dictionary=False, column_encoding=encodings)
