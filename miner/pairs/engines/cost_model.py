@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miner.pairs.engines.sketch import Projection, Sketch, principal_directions
+from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch
 
 SHORTEST = 32  # numbers per row of the shortest sketch
 _SHORT = (SHORTEST - 1, 63, 127, 191, 255)
@@ -74,6 +74,7 @@ def best_cascade(
     costs: Costs,
     count_candidates: Callable[[Sketch, NDArray[np.float64]], int],
     row_bytes: float = float("inf"),
+    directions: PrincipalDirections | None = None,
 ) -> Cascade | None:
     """The passes that promise the least time, or None where no sketch can be made, or none that holds its bound.
 
@@ -85,13 +86,15 @@ def best_cascade(
         costs: the costs of this machine.
         count_candidates: multiplies a sketch with itself as the engine does, and counts the candidates. It is timed here.
         row_bytes: most bytes for the sketches of one row.
+        directions: of the sample, if they are known already.
     """
+    directions = directions or PrincipalDirections(unit_vectors)
     dim = unit_vectors.shape[1]
     trials: list[_Trial] = []
     longer: list[int | None] = [*(width for width in _LONGER if width < dim), None]
     for widths in ([width for width in _SHORT if width < dim], longer):
         try:
-            fresh = _trials(unit_vectors, widths, floor, dtype, count_candidates, row_bytes)
+            fresh = _trials(unit_vectors, directions, widths, floor, dtype, count_candidates, row_bytes)
         except RuntimeError:  # the decomposition did not converge
             return None
         if fresh is None:
@@ -112,6 +115,7 @@ def best_cascade(
 
 def _trials(
     unit_vectors: Tensor,
+    directions: PrincipalDirections,
     widths: Sequence[int | None],
     floor: NDArray[np.float64],
     dtype: torch.dtype,
@@ -124,11 +128,11 @@ def _trials(
         None where a sketch does not hold its bound.
     """
     sample, dim = unit_vectors[:_TRIAL_ROWS], unit_vectors.shape[1]
-    directions = principal_directions(unit_vectors, max((width for width in widths if width), default=1))
-    projected = sample @ directions
+    basis = directions.first(max((width for width in widths if width), default=1))
+    projected = sample @ basis
     trials = []
     for width in widths:
-        projection = Projection(None if width is None else directions[:, :width].contiguous(), dtype)
+        projection = Projection(None if width is None else basis[:, :width].contiguous(), dtype)
         if Cascade(projection).row_bytes(dim) > row_bytes:
             break
         block = projection.block(sample, None if width is None else projected[:, :width])

@@ -190,26 +190,43 @@ def gamma(terms: int) -> float:
     return terms * ROUNDOFF / (1 - terms * ROUNDOFF)
 
 
-def principal_directions(unit_vectors: Tensor, count: int) -> Tensor:
-    """Orthonormal directions of a sample of unit rows (m, d) with the most energy, by falling energy: float32 (d, count).
+class PrincipalDirections:
+    """Orthonormal directions of a sample of unit rows (m, d) with the most energy, by falling energy.
 
     The sample is not centred, because the join is on raw cosines. Few directions are found by subspace iteration with a
     Rayleigh-Ritz step, which is faster than all eigenvectors and as good where the energy falls. Any orthonormal directions
     would give correct bounds.
-
-    Raises:
-        RuntimeError: a decomposition does not converge.
     """
-    moment = unit_vectors.T @ unit_vectors / len(unit_vectors)
-    width = count + _OVERSAMPLING
-    if 3 * width > len(moment):
-        return _eigenvectors(moment)[:, :count].contiguous()
-    generator = torch.Generator(device=unit_vectors.device).manual_seed(0)
-    basis = torch.randn(len(moment), width, generator=generator, device=unit_vectors.device)
-    for _ in range(_ITERATIONS):
-        basis = torch.linalg.qr(moment @ basis).Q
-    inside = basis.T @ moment @ basis
-    return (basis @ _eigenvectors((inside + inside.T) / 2)[:, :count]).contiguous()
+
+    def __init__(self, unit_vectors: Tensor) -> None:
+        self._moment = unit_vectors.T @ unit_vectors / len(unit_vectors)
+        self._known = self._moment[:, :0]
+
+    def first(self, count: int) -> Tensor:
+        """float32 (d, count). Directions that are known already are not found again.
+
+        Raises:
+            RuntimeError: a decomposition does not converge.
+        """
+        if count > self._known.shape[1]:
+            self._known = self._found(count)
+        return self._known[:, :count].contiguous()
+
+    def _found(self, count: int) -> Tensor:
+        moment, width = self._moment, count + _OVERSAMPLING
+        if 3 * width > len(moment):
+            return _eigenvectors(moment)
+        generator = torch.Generator(device=moment.device).manual_seed(0)
+        basis = torch.randn(len(moment), width, generator=generator, device=moment.device)
+        for _ in range(_ITERATIONS):
+            basis = torch.linalg.qr(moment @ basis).Q
+        inside = basis.T @ moment @ basis
+        return basis @ _eigenvectors((inside + inside.T) / 2)[:, :count]
+
+
+def principal_directions(unit_vectors: Tensor, count: int) -> Tensor:
+    """The first `PrincipalDirections` of a sample."""
+    return PrincipalDirections(unit_vectors).first(count)
 
 
 def _eigenvectors(symmetric: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -27,7 +27,7 @@ from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS, RowPairs
 from miner.pairs.engines.cost_model import SHORTEST, Cascade, Costs, best_cascade
-from miner.pairs.engines.sketch import Sketch, SketchMaker
+from miner.pairs.engines.sketch import PrincipalDirections, Sketch, SketchMaker
 
 TILE_ROWS = 2048
 LEAST_ROWS_TO_SKETCH = 8192
@@ -113,6 +113,17 @@ class TileSearch:
         if self.unit_vectors is None:
             give_back_memory()
 
+    @cached_property
+    def sample(self) -> tuple[Rows, Tensor, PrincipalDirections]:
+        """Numbers of random rows, ascending, these rows scaled to length 1, float32 (m, d), and their directions."""
+        count = len(self.vectors)
+        order = np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False))
+        stored = self.vectors.take(order)
+        lengths = row_lengths(stored)
+        check_lengths(lengths)
+        rows = scaled(stored, lengths)
+        return order, rows, PrincipalDirections(rows)
+
     def plan(self, floor: Floor) -> Cascade | None:
         """The passes before the float32 product that promise the least time; None where there are none.
 
@@ -121,16 +132,14 @@ class TileSearch:
                 the floor of either row.
         """
         count = len(self.vectors)
-        order = np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False))
-        stored = self.vectors.take(order)
-        lengths = row_lengths(stored)
-        check_lengths(lengths)
-        sample = scaled(stored, lengths)
+        order, sample, directions = self.sample
         shuffled = torch.randperm(len(sample), generator=torch.Generator().manual_seed(0))
         row_bytes = _SHARE_FOR_SKETCHES * self._room / count
         costs = _measured_costs(sample[: self.tile_rows])
         floors = floor if len(floor) == 1 else floor[order][shuffled.numpy()]
-        return best_cascade(sample[shuffled], count, floors, self.dtype, costs, self._count_candidates, row_bytes)
+        return best_cascade(
+            sample[shuffled], count, floors, self.dtype, costs, self._count_candidates, row_bytes, directions
+        )
 
     def prepare(self, floor: Floor, cascade: Cascade | None) -> None:
         """Make the sketches of all rows, and all that scores are compared with. For `floor` see `plan`."""

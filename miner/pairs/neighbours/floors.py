@@ -16,14 +16,12 @@ from torch.nn import functional as F
 from miner.artifacts.embeddings.vectors import Rows, blocks
 from miner.pairs.arithmetic.k_means import spherical_centres
 from miner.pairs.arithmetic.threads import Threads
-from miner.pairs.engines.sketch import principal_directions
 from miner.pairs.neighbours.candidates import ListRule
 
 _CELL_ROWS = 400  # a cell holds about so many rows, or several lists
 _LISTS_PER_CELL = 8
 _PROBED_CELLS = 3
-_SKETCH_DIMS, _CENTRE_DIMS = 255, 128
-_SAMPLE_ROWS = 4096
+SKETCH_DIMS, _CENTRE_DIMS = 255, 128
 _ROUNDS = 4
 _CHUNK_ROWS = 2048
 
@@ -32,7 +30,13 @@ Products = Callable[[Rows, Rows], NDArray[np.float32]]
 
 
 def row_floors(
-    rule: ListRule, units: Units, products: Products, dtype: torch.dtype, threads: Threads
+    rule: ListRule,
+    units: Units,
+    products: Products,
+    directions: Tensor,
+    dtype: torch.dtype,
+    threads: Threads,
+    estimated: Callable[[NDArray[np.float64]], None] = lambda _: None,
 ) -> NDArray[np.float64]:
     """A cosine that the k-th most similar other of each row reaches; -inf where nothing is known.
 
@@ -40,13 +44,15 @@ def row_floors(
         rule: what the lists are.
         units: float32 rows of length 1, by their numbers in ascending order, on the device that computes.
         products: float32 products of pairs of such rows, by two arrays of numbers (m,).
+        directions: orthonormal ones that hold most of the energy of the rows, float32 (d, p).
         dtype: in which sketches are multiplied.
         threads: that share the work.
+        estimated: is told about how high the floors will be, before they are measured.
     Returns:
         float64 (n,).
     """
     count = len(rule.vectors)
-    short = _short_rows(count, units, dtype, threads)
+    short = _short_rows(count, units, directions, dtype, threads)
     cells = _Cells(short, max(1, count // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)))
     width = rule.k + max(4, rule.k // 2)
     others = torch.full((count, _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
@@ -66,6 +72,7 @@ def row_floors(
     best = scores.flatten(1).topk(width, dim=1)
     places = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1)
     chosen = places.cpu().numpy()
+    estimated(best.values[:, rule.k - 1].double().cpu().numpy())
     floors = np.full(count, -np.inf)
 
     def measure(rows: Rows) -> None:
@@ -84,12 +91,8 @@ def row_floors(
     return floors
 
 
-def _short_rows(count: int, units: Units, dtype: torch.dtype, threads: Threads) -> Tensor:
-    """Rows along the directions that hold most of their energy: (n, p) of the dtype."""
-    draw = np.random.default_rng(0)
-    sample = units(np.sort(draw.choice(count, min(_SAMPLE_ROWS, count), replace=False)))
-    # With one thread: several would wait for each other more than they compute.
-    directions = threads.start(lambda: principal_directions(sample, min(_SKETCH_DIMS, sample.shape[1]))).result()
+def _short_rows(count: int, units: Units, directions: Tensor, dtype: torch.dtype, threads: Threads) -> Tensor:
+    """Rows along the directions: (n, p) of the dtype."""
     short = torch.empty(count, directions.shape[1], dtype=dtype, device=directions.device)
 
     def project(block: tuple[int, int]) -> None:

@@ -18,6 +18,8 @@ from miner.pairs.neighbours.search import CandidateSearch, candidate_search
 if TYPE_CHECKING:
     from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 
+_RANKED_ROWS = 1024  # that a thread ranks at once
+
 
 @dataclass(frozen=True)
 class ListSearch:
@@ -66,13 +68,18 @@ class ListSearch:
                 run(units, progress=progress, executor=executor)
         finally:
             _SEARCHES.clear()
-        strips, threads = [np.load(unit.files[0], mmap_mode="r") for unit in units], Threads()
+        strips = [np.load(unit.files[0], mmap_mode="r") for unit in units]
+
+        def ranked(block: tuple[int, int]) -> Lists:
+            found = pruned((_rows_of(strip, *block) for strip in strips), self.rule, None)
+            return ranked_lists(found, *block, self.rule, None)
+
         with committed(ids_path) as ids_part, committed(cosines_path) as cosines_part:
             ids = np.lib.format.open_memmap(ids_part, "w+", np.dtype(np.int64), (images, self.rule.k))
             cosines = np.lib.format.open_memmap(cosines_part, "w+", np.dtype(dtype), (images, self.rule.k))
-            for start, stop in blocks(images, self.strip_rows):
-                found = pruned((_rows_of(strip, start, stop) for strip in strips), self.rule, threads)
-                ids[start:stop], cosines[start:stop] = ranked_lists(found, start, stop, self.rule, threads)
+            ranges = blocks(images, _RANKED_ROWS)
+            for (start, stop), lists in zip(ranges, Threads().map(ranked, ranges), strict=True):
+                ids[start:stop], cosines[start:stop] = lists
 
 
 # The search that runs in this process: to make one reads all vectors, so it serves all strips.

@@ -4,9 +4,11 @@ A pair of rows (x, y) matters if its cosine reaches the floor of x or that of y 
 the rows on both of its sides. A pair becomes a candidate of each row whose floor the pair reaches.
 """
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import blocks
 from miner.machine.device import worker_device
@@ -14,7 +16,7 @@ from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.tile_search import LEAST_ROWS_TO_SKETCH, TILE_ROWS, Tile, TileSearch
 from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
-from miner.pairs.neighbours.floors import row_floors
+from miner.pairs.neighbours.floors import SKETCH_DIMS, row_floors
 
 if TYPE_CHECKING:
     from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
@@ -45,11 +47,17 @@ class CandidateSearch:
     ) -> None:
         self.rule = rule
         self.search = TileSearch(rule.vectors, memory_bytes, threads or Threads(), tile_rows)
-        self.search.load()
-        floors = row_floors(rule, self.search.take, self.search.products, self.search.dtype, self.search.threads)
-        if cascade is None and len(rule.vectors) >= least_rows_to_sketch:
-            cascade = self.search.threads.start(lambda: self.search.plan(floors)).result()
-        self.search.prepare(floors, cascade)
+        search, width = self.search, min(SKETCH_DIMS, rule.vectors.dim)
+        directions = search.threads.start(lambda: search.sample[2].first(width))  # while other threads read
+        search.load()
+        plans: list[Future[Cascade | None]] = []
+
+        def plan(floors: NDArray[np.float64]) -> None:
+            if cascade is None and len(rule.vectors) >= least_rows_to_sketch:
+                plans.append(search.threads.start(lambda: search.plan(floors)))
+
+        floors = row_floors(rule, search.take, search.products, directions.result(), search.dtype, search.threads, plan)
+        search.prepare(floors, plans[0].result() if plans else cascade)
 
     def candidates(self, start: int, stop: int) -> Candidates:
         """The candidates that pairs (a, b) with a in [start, stop) and a < b make, for both rows, by row."""

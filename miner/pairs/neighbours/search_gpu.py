@@ -8,9 +8,11 @@ import torch
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.exact_gpu import GpuSearch
-from miner.pairs.engines.sketch import Projection
+from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
-from miner.pairs.neighbours.floors import row_floors
+from miner.pairs.neighbours.floors import SKETCH_DIMS, row_floors
+
+_SAMPLE_ROWS = 4096
 
 
 class GpuCandidateSearch:
@@ -38,7 +40,10 @@ class GpuCandidateSearch:
         self.threads = threads or Threads()
         self.search = GpuSearch(rule.vectors, device, **settings)
         dtype = torch.float16 if device.type == "cuda" else torch.float32
-        floors = row_floors(rule, self.search.units, self.search.products, dtype, self.threads)
+        search, count = self.search, len(rule.vectors)
+        sample = search.units(np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False)))
+        directions = principal_directions(sample, min(SKETCH_DIMS, rule.vectors.dim))
+        floors = row_floors(rule, search.units, search.products, directions, dtype, self.threads)
         self.lowest = floors - rule.margin
         self.search.prepare(floors, projection)
 

@@ -83,7 +83,14 @@ def test_floors_are_reached_and_close() -> None:
     vectors = clustered(5000, 64).astype(np.float16)
     rule = ListRule(MemoryVectors(vectors), 5)
     units = torch.from_numpy(unit_rows(vectors))
-    floors = row_floors(rule, lambda rows: units[rows], partial(products_at, units, units), torch.float32, THREADS)
+    floors = row_floors(
+        rule,
+        lambda rows: units[rows],
+        partial(products_at, units, units),
+        principal_directions(units, 63),
+        torch.float32,
+        THREADS,
+    )
     cosines = (units.double() @ units.double().T).numpy()
     np.fill_diagonal(cosines, -np.inf)
     fifth = np.sort(cosines, axis=1)[:, -5]
