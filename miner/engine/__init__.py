@@ -2,6 +2,8 @@
 
 from miner.engine.atomic import committed, explain_write_error, json_bytes, partial_path, sync, write_bytes, write_json
 from miner.engine.digest import DigestedFile, file_record, first_difference
+from miner.engine.limits import answers_in_time
+from miner.engine.locks import folder_lock
 from miner.engine.progress import Progress
 from miner.engine.records import (
     Record,
@@ -22,3 +24,4 @@ __all__ += ["Record", "fingerprint", "is_signed", "parse_json", "read_json", "sa
 __all__ += ["committed", "explain_write_error", "json_bytes", "partial_path", "sync", "write_bytes", "write_json"]
 __all__ += ["DigestedFile", "explained", "file_record", "first_difference", "one_line"]
 __all__ += ["AnyPath", "RemotePath", "file_system", "is_follower", "is_local", "local_or_remote"]
+__all__ += ["answers_in_time", "folder_lock"]

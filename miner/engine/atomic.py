@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from miner.engine.limits import explain_limit
 from miner.engine.remote import AnyPath, RemotePath
 from miner.errors import MinerError
 
-_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _FULL_BYTES = 1 << 20
 
 
@@ -58,6 +59,8 @@ def explain_write_error(error: BaseException, path: Path) -> BaseException:
 
     Some writers (numpy, torch) raise errors of their own on a full disk, so the free space is checked as well.
     """
+    if isinstance(error, Exception) and (stopped := explain_limit(error, path)):
+        return stopped
     if not isinstance(error, OSError | RuntimeError):
         return error
     number = error.errno if isinstance(error, OSError) else None

@@ -10,7 +10,7 @@ from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import DUPLICATE_IMAGES
 from miner.artifacts.workspace import Workspace
-from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerprint, finished_items, run
+from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerprint, finished_items, folder_lock, run
 from miner.export.options import ExportOptions
 from miner.export.target import ExportTarget, open_target
 from miner.machine.executor import executor_for
@@ -39,19 +39,20 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
         pairs.checked(workspace.pairs, DUPLICATE_IMAGES)
         request["duplicate_images"] = pairs.files[DUPLICATE_IMAGES]["sha256"]
     stage = open_target(options, workspace, request)
-    if not force and (manifest := stage.finished()):
-        return _result(manifest, stage, fresh=False)
-    if not force:
-        stage.refuse_another()
+    with folder_lock(stage.folder):
+        if not force and (manifest := stage.finished()):
+            return _result(manifest, stage, fresh=False)
+        if not force:
+            stage.refuse_another()
 
-    from miner.export.content import read_content
+        from miner.export.content import read_content
 
-    content = read_content(options, workspace, embeddings, reject)
-    # What can be refused has been by now; only then do old shards go.
-    stage.begin(force)
-    records = _write(content, options, stage)
-    manifest = stage.conclude(_record(content, embeddings, pairs), dict(sorted(records.items())))
-    return _result(manifest, stage)
+        content = read_content(options, workspace, embeddings, reject)
+        # What can be refused has been by now; only then do old shards go.
+        stage.begin(force)
+        records = _write(content, options, stage)
+        manifest = stage.conclude(_record(content, embeddings, pairs), dict(sorted(records.items())))
+        return _result(manifest, stage)
 
 
 def _write(content: "Content", options: ExportOptions, stage: ExportTarget) -> dict[str, Record]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.publish.contents import Contents
-from miner.publish.licences import Licences
+from miner.publish.licences import Licences, plain_url
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import Provenance, public_encoder, public_source
 
@@ -70,7 +70,7 @@ def describe(
         title=options.title or f"Semantic pairs of {source}",
         description=options.description or _description(source, provenance),
         authors=[author for author in authors if author],
-        homepage=options.homepage,
+        homepage=options.homepage and plain_url("homepage", options.homepage),
         release=options.release,
         date=date,
         licences=licences,

@@ -1,5 +1,6 @@
 """README.md: the card that the Hugging Face Hub shows, and its front matter."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from miner.publish.about import CITATIONS, About
 from miner.publish.contents import Config
 
 _POWERS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  # of ten, from 1,000 on
+_MARKUP = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)")  # an underscore inside a word is one
+_HTML = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#|\w+;)")
 _TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrastive-learning", "webdataset", "croissant"]
 
 
@@ -20,7 +23,7 @@ def card(about: About) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"size": format_bytes, "cell": _cell}
+    environment.filters |= {"size": format_bytes, "cell": _cell, "plain": _plain, "untagged": _untagged}
     front = yaml.safe_dump(front_matter(about), sort_keys=False, allow_unicode=True, width=1000)
     return environment.get_template("card.md").render(
         front=front,
@@ -97,6 +100,16 @@ def _braces(config: Config) -> str:
     """Names of the shards in brace notation."""
     first, last = config.files[0].name, len(config.files) - 1
     return first if last == 0 else first.replace("-000000.", f"-{{000000..{last:06d}}}.")
+
+
+def _plain(text: str) -> str:
+    """Words of the publisher as one line of Markdown that shows them as they are."""
+    return _MARKUP.sub(r"\\\g<0>", _untagged(" ".join(text.split())))
+
+
+def _untagged(text: str) -> str:
+    """Markdown without tags and entities of HTML."""
+    return _HTML.sub(lambda match: {"<": "&lt;", "&": "&amp;"}[match[0]], text)
 
 
 def _cell(text: str) -> str:

@@ -1,6 +1,7 @@
 """Licences by the names of the Hugging Face Hub. The user states them; miner guesses none."""
 
 import difflib
+import re
 from dataclasses import dataclass
 
 from miner.errors import UsageError
@@ -19,6 +20,8 @@ HUB_LICENCES = frozenset({
     "postgresql", "ncsa", "unlicense", "zlib", "pddl", "unknown",
 })
 # fmt: on
+
+_URL = re.compile(r"https?://[^\s<>\"'`\\\x00-\x1f]+")
 
 
 @dataclass(frozen=True)
@@ -81,10 +84,23 @@ def licences(options: PublishOptions, *, images: bool) -> Licences:
 
 def _known(flag: str, text: str) -> Licence:
     if text.startswith(("https://", "http://")):
-        return Licence(text)
+        return Licence(plain_url(flag, text))
     name = text.strip().lower()
     if name not in HUB_LICENCES:
         near = difflib.get_close_matches(name, sorted(HUB_LICENCES), n=3)
         hint = f"did you mean {' or '.join(near)}? " if near else ""
         raise UsageError(f"--{flag} {text}: {hint}Give a licence that the Hub does not know by its URL.")
     return Licence(name)
+
+
+def plain_url(flag: str, text: str) -> str:
+    """A URL that can stand in the card between angle brackets.
+
+    Raises:
+        UsageError: it is no URL of the web, or holds what ends a link in Markdown or HTML.
+    """
+    if not _URL.fullmatch(text):
+        raise UsageError(
+            f"--{flag} {text!r}: write a URL that begins with https:// or http://, without spaces, quotes or < >."
+        )
+    return text

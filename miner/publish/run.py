@@ -12,7 +12,18 @@ from miner import __version__
 from miner.artifacts.manifests import PublishedManifest
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
-from miner.engine import Progress, Record, Result, Unit, file_record, fingerprint, finished_items, json_bytes, run
+from miner.engine import (
+    Progress,
+    Record,
+    Result,
+    Unit,
+    file_record,
+    fingerprint,
+    finished_items,
+    folder_lock,
+    json_bytes,
+    run,
+)
 from miner.engine.atomic import write_bytes, write_json
 from miner.engine.records import signed
 from miner.errors import UsageError
@@ -144,6 +155,11 @@ def _checksums(texts: Mapping[str, bytes], files: Sequence[DataFile]) -> bytes:
 
 
 def _write(draft: Draft, stage: Stage, force: bool) -> Record:
+    with folder_lock(stage.folder):
+        return _written(draft, stage, force)
+
+
+def _written(draft: Draft, stage: Stage, force: bool) -> Record:
     prepare_folder(stage.folder, draft.request, force)
     write_json(stage.folder / "request.json", draft.request)
     units = [Unit(file.name, (stage.folder / file.name,), partial(link_or_copy, file)) for file in draft.files]

@@ -1,13 +1,19 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
+from miner.errors import UsageError
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.publish.card import size_category
+from miner.publish.card import _plain, size_category
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
-from tests.publish.folders import LICENCES
+from tests.publish.folders import LICENCES, publish_to
 
 
 def test_size_categories_are_those_of_the_hub() -> None:
@@ -34,3 +40,27 @@ def test_a_rule_is_on_the_card_with_numbers_and_columns(published, workspace: Wo
         "--rule shared",
     ):
         assert text in card
+
+
+def test_words_of_the_publisher_carry_no_markup(published: Callable[..., Path]) -> None:
+    words = "<img src=x onerror=alert(1)> [a](javascript:b) `c`\n# *d* &lt; e_f"
+    card = (
+        published(title=words, author=f"{words}; G & H", description=f"See <b>.\n{words}") / "README.md"
+    ).read_text()
+    shown = r"&lt;img src=x onerror=alert(1)> \[a\](javascript:b) \`c\` # \*d\* &amp;lt; e_f"
+    assert f"\n# {shown}\n" in card and f"Published by {shown}, G & H" in card
+    body = card.split("---")[2]
+    assert "<img" not in body and "<b>" not in body
+
+
+@pytest.mark.parametrize("text", ["Plain words of a_name, 50 % & more (2025)", "a < b > c"])
+def test_plain_words_stay_as_they_are(text: str) -> None:
+    assert _plain(text) == text
+
+
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "https://a> <b>", "https://a b", "ftp://x", 'https://a"b'])
+@pytest.mark.parametrize("option", ["homepage", "license"])
+def test_an_address_that_ends_its_link_is_refused(option: str, url: str, workspace: Workspace, tmp_path: Path) -> None:
+    given = {"license": "cc-by-4.0", "image_license": "mit", option: url}
+    with pytest.raises(UsageError, match=f"--{option}"):
+        publish_to(tmp_path / "p", workspace, **given)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from miner.engine import write_bytes
+from miner.engine import answers_in_time, write_bytes
 from miner.errors import MinerError
 from miner.machine.memory import refuse_large_network
 
@@ -128,7 +128,8 @@ def fetching(name: str) -> Iterator[None]:
     before = os.environ.get(_FORCE_PLAIN)
     os.environ[_FORCE_PLAIN] = "1"
     try:
-        yield
+        with answers_in_time():
+            yield
     except (urllib.error.URLError, OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise MinerError(
             f"The weights of {name} could not be fetched ({type(error).__name__}: {' '.join(str(error).split())[:160]}). Without a "

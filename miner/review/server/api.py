@@ -12,6 +12,7 @@ A refused request gets {"error"} with status 400, a decision that cannot be save
 """
 
 import json
+import re
 from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
@@ -29,6 +30,7 @@ from miner.review.server.images import ImageStore
 from miner.review.server.session import Session, reviewer_name
 
 _LARGEST_BODY_BYTES = 4096
+_NUMBER = re.compile("[0-9]{1,18}")  # the converter of the library takes any number of digits, and int() does not
 _CACHE_FOR_A_DAY = "private, max-age=86400, immutable"
 
 
@@ -67,10 +69,10 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
 
     def image(request: Request) -> Response:
         pair, rows = request.path_params["pair"], sides.get(request.path_params["side"])
-        if rows is None or pair >= len(rows):
+        if rows is None or not _NUMBER.fullmatch(pair) or int(pair) >= len(rows):
             return _failure("There is no such image.", 404)
         try:
-            data, kind = images.read(int(rows[pair]))
+            data, kind = images.read(int(rows[int(pair)]))
         except FileNotFoundError as error:
             return _failure(str(error), 404)
         return Response(data, media_type=kind, headers={"cache-control": _CACHE_FOR_A_DAY})
@@ -82,7 +84,7 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
             Route("/api/state", state_json),
             Route("/api/summary", summary_json),
             Route("/api/decisions", decide, methods=["POST"]),
-            Route(f"{image_path}/{{pair:int}}/{{side}}", image),
+            Route(f"{image_path}/{{pair}}/{{side}}", image),
         ],
         middleware=[Middleware(Guard, host=host, token=token, policy=content_security_policy(page))],
         exception_handlers={

