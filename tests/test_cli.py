@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import kill_command
+
 
 def miner(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "miner", *arguments]
@@ -107,14 +109,10 @@ def test_second_process_in_a_workspace_is_turned_away(make_photos, tmp_path) -> 
 
 
 def test_killed_embedding_continues_to_the_same_bytes(make_photos, tmp_path) -> None:
-    arguments = ["embed", str(make_photos(count=60, classes=10)), "--block-size", "10", "-b", "5", "-w"]
+    arguments = ["embed", str(make_photos(count=40, classes=10)), "--block-size", "5", "-b", "5", "-w"]
     assert miner(*arguments, str(tmp_path / "whole")).returncode == 0
-    process = subprocess.Popen([sys.executable, "-m", "miner", *arguments, str(tmp_path / "killed")])
     marker = tmp_path / "killed" / "embeddings" / "metadata" / "metadata_00001.parquet"
-    while not marker.exists() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    kill_command([*arguments, str(tmp_path / "killed")], marker.exists)
     assert not (tmp_path / "killed" / "embeddings" / "manifest.json").exists()
     assert miner(*arguments, str(tmp_path / "killed")).returncode == 0
     whole, killed = (
