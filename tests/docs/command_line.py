@@ -24,6 +24,8 @@ PLACEHOLDERS = {
     "ORG": "somebody",
     "NAME": "some-pairs",
     "HOST": "localhost",
+    "OUT": "measured",
+    "PATH": "moco.pt",
 }
 _CAPITALS = re.compile(r"\b[A-Z][A-Z_]+\b")
 
