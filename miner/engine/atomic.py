@@ -64,7 +64,7 @@ def explain_write_error(error: BaseException, path: Path) -> BaseException:
     if not isinstance(error, OSError | RuntimeError):
         return error
     number = error.errno if isinstance(error, OSError) else None
-    free_bytes = shutil.disk_usage(next(folder for folder in path.parents if folder.exists())).free
+    free_bytes = shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.exists())).free
     if number in _NO_SPACE or (number is None and free_bytes < _FULL_BYTES):
         free_mb = free_bytes / 1e6
         return MinerError(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from miner.engine import committed, write_json
+from miner.engine import committed, explain_write_error, write_json
 from miner.errors import MinerError
 
 
@@ -58,3 +58,7 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "bad.json", {"value": float("nan")})
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_named_for_a_file_without_a_path() -> None:
+    assert isinstance(explain_write_error(OSError(errno.ENOSPC, "no space"), Path()), MinerError)

@@ -22,7 +22,7 @@ import torch.utils.tensorboard
 import torch_geometric.nn  # noqa: F401
 
 import miner
-from miner.engine import write_json
+from miner.engine import explain_write_error, write_json
 from miner.errors import MinerError
 from miner.verify.run import verify
 from tests.embed.small_encoder import small_encoder
@@ -81,8 +81,9 @@ def _ending(work: Any) -> str:
         work()
     except MinerError as error:
         return str(error)
-    except BaseException:
-        return traceback.format_exc()
+    except Exception as error:  # as the command line explains it
+        explained = explain_write_error(error, Path(getattr(error, "filename", None) or "."))
+        return str(explained) if isinstance(explained, MinerError) else traceback.format_exc()
     return "done"
 
 
