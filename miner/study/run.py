@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from miner.artifacts.workspace import Workspace
-from miner.engine import Executor, LocalExecutor, Progress, Record, Result, Unit, read_json, run, write_signed
+from miner.engine import (
+    Executor,
+    LocalExecutor,
+    Progress,
+    Record,
+    Result,
+    Unit,
+    explain_write_error,
+    read_json,
+    run,
+    write_signed,
+)
 from miner.engine.atomic import write_bytes, write_json
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
@@ -114,7 +125,8 @@ def run_cell(cell: ArmRun, failed_before: str | None, force: bool, path: Path) -
         except Exception as error:  # of any kind: the other arms must not be lost
             if os.environ.get("MINER_DEBUG"):
                 raise
-            found = {"error": str(error) if isinstance(error, MinerError) else f"{type(error).__name__}: {error}"}
+            known = explain_write_error(error, cell.workspace)
+            found = {"error": str(known) if isinstance(known, MinerError) else f"{type(error).__name__}: {error}"}
     write_json(path, {"arm": cell.arm, "seed": cell.seed, "run": cell.name, "workspace": cell.workspace.name, **found})
 
 
