@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from sklearn.preprocessing import StandardScaler
 from miner.artifacts.runs.labelled import is_held_out
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
+from miner.engine import file_record, read_json, write_signed
 from miner.errors import MinerError, UsageError
 from miner.evaluate.linear_sgd import AREA, LRS, CropFeatures
 from miner.evaluate.options import LinearOptions
@@ -112,13 +114,19 @@ def test_crops_are_those_of_torchvision_in_eval_mode(workspace: Workspace) -> No
     assert not backbone.module.training
 
 
-def test_a_run_of_an_earlier_version_is_evaluated_alike(workspace: Workspace) -> None:
+def test_a_run_of_an_earlier_version_is_evaluated_alike(workspace: Workspace, tmp_path: Path) -> None:
     before = record_of(workspace, "linear-augmented")
-    config = workspace.run("moco") / "config.yaml"
-    text = config.read_text()
-    config.write_text(text.replace("short_side", "canvas"))  # of the central squares that such a version held
-    record = linear(AUGMENTED, workspace, force=True).record
-    config.write_text(text)
+    copy = Workspace(tmp_path / "w")
+    shutil.copytree(workspace.root, copy.root)
+    run = copy.run("moco")
+    text = (run / "config.yaml").read_text()
+    (run / "config.yaml").write_text(
+        text.replace("short_side", "canvas")
+    )  # of the central squares that such a version held
+    manifest = read_json(run / "manifest.json")
+    manifest["files"]["config.yaml"] = file_record(run / "config.yaml")
+    write_signed(run / "manifest.json", manifest)
+    record = linear(AUGMENTED, copy, force=True).record
     assert "short_side" in text and record["results"] == before["results"]
 
 

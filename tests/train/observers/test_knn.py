@@ -128,7 +128,7 @@ def test_the_best_weights_are_an_encoder_of_their_own(workspace: Workspace) -> N
         features = torch.nn.functional.normalize(backbone.module(encoder.preprocess.normalise(pixels)))
     torch.testing.assert_close(encoder.encode(pixels, torch.float32), features, atol=1e-5, rtol=1e-4)
     assert encoder.labels_seen == "those that its epoch was chosen by; none"
-    assert [file.name for file in parse_encoder(name).files] == ["backbone-best.safetensors"]
+    assert {file.name for file in parse_encoder(name).files} == {"backbone-best.safetensors", "config.yaml"}
     with pytest.raises(UsageError, match="has no projector"):
         load_encoder(name, torch.device("cpu"), layer="projector")
 
