@@ -5,6 +5,7 @@
 Every timing is of a process of its own that has imported what it needs: from opening the stored vectors to two written arrays, ids
 and similarities, with the same number of threads. The methods take turns. Exact ones are compared list by list; an entry counts as
 other only where its similarity differs too, by more than float32 rounds. Approximate ones say their recall of the exact lists.
+PyNNDescent has to be installed for its turn (`pip install pynndescent`).
 """
 
 import argparse
@@ -80,6 +81,16 @@ def faiss_ivf(path: Path, k: int, folder: Path) -> None:
     write(folder, *without_self(*index.search(units, k + 1)))
 
 
+def nn_descent(path: Path, k: int, folder: Path) -> None:
+    import pynndescent
+
+    index = pynndescent.NNDescent(
+        unit_vectors(path), metric="cosine", n_neighbors=k + 1, n_jobs=torch.get_num_threads()
+    )
+    ids, distances = index.neighbor_graph
+    write(folder, *without_self(1 - distances, ids))
+
+
 def torch_tiles(path: Path, k: int, folder: Path) -> None:
     units = torch.from_numpy(unit_vectors(path))
     best = [(part @ units.T).topk(k + 1, dim=1) for part in units.split(2048)]
@@ -94,6 +105,7 @@ METHODS: dict[str, Callable[[Path, int, Path], None]] = {
     "torch tiles and topk": torch_tiles,
     "faiss HNSW (approximate)": faiss_hnsw,
     "faiss IVF (approximate)": faiss_ivf,
+    "PyNNDescent (approximate)": nn_descent,
 }
 
 
