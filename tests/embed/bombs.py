@@ -124,10 +124,10 @@ def deep_notes(path: Path) -> None:
 # By name: what writes the file into a folder, and what the command says about it.
 SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     "two large images in grey of 16 bits": (
-        lambda f: shutil.copy(png(f / "a.png", 7_000, 7_000, 16, 0), f / "b.png"),
+        lambda f: shutil.copy(png(f / "a.png", 5_500, 5_500, 16, 0), f / "b.png"),
         "",
     ),
-    "two large transparent images": (lambda f: shutil.copy(png(f / "a.png", 7_000, 7_000, 8, 4), f / "b.png"), ""),
+    "two large transparent images": (lambda f: shutil.copy(png(f / "a.png", 5_500, 5_500, 8, 4), f / "b.png"), ""),
     "a tile larger than its image": (lambda f: [tiled_tiff(f / f"{name}.tif") for name in "ab"], "2 x too large"),
     "sparse images": (
         lambda f: [sparse(f / f"{name}.png", 1 << 30, b"\x89PNG\r\n\x1a\n") for name in "abc"],
