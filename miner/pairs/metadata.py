@@ -50,6 +50,8 @@ def _columns_of_table(names: Sequence[str], store: EmbeddingStore, path: Path) -
             f"{path} has neither a column `key` nor a column `path`, which name the images (columns: "
             f"{', '.join(table.column_names)[:300]})."
         )
+    if not len(table):
+        raise UsageError(f"{path} has no rows. It needs one for each image whose columns are compared.")
     listed = table[by].cast(pa.string()).combine_chunks()
     counts = pc.value_counts(listed.drop_null())
     twice = counts.filter(pc.greater(counts.field("counts"), 1))
@@ -58,8 +60,8 @@ def _columns_of_table(names: Sequence[str], store: EmbeddingStore, path: Path) -
     places = pc.index_in(store.metadata[by].combine_chunks(), value_set=listed)
     if places.null_count == len(places):
         raise UsageError(
-            f"No {by} in {path} is that of an embedded image. There the first is {listed[0] if len(listed) else None}; that of the "
-            f"first image is {store.metadata[by][0]}."
+            f"No {by} in {path} is that of an embedded image. There the first is {listed[0]}; that of the first image "
+            f"is {store.metadata[by][0]}."
         )
     return {name: table[name].combine_chunks().take(places).to_pylist() for name in names if name in table.column_names}
 

@@ -63,6 +63,7 @@ def test_parquet_table_keeps_its_types(store, tmp_path) -> None:
         ("m.csv", "image,who\nk00000,a\n", r"neither a column `key` nor a column `path`.*image, who"),
         ("m.csv", "key,who\nk00000,a\nk00000,b\n", "lists the image k00000 2 times"),
         ("m.csv", "key,who\nx1,a\n", "No key in .* the first is x1; that of the first image is k00000"),
+        ("m.csv", "key,who\n", "has no rows"),
         ("m.csv", "key,who\nk00000,\n", "No image has a value of 'who'"),
         ("m.csv", "key,who\nk00000\n", "m.csv cannot be read: .*Expected 2 columns"),
         ("m.json", "{}", "give a .csv, .tsv or .parquet file"),
