@@ -1,18 +1,19 @@
 """Upload a published folder to the Hugging Face Hub. Files of others are refused, or stay."""
 
 import hashlib
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from miner.engine import Record, explained
+from miner.engine import Record, explained, read_json
 from miner.errors import MinerError
 from miner.publish.link_files import first_names
 
 _OWN_OF_THE_HUB = {".gitattributes"}
-_HIDDEN = [".*", "*/.*", "request.json"]
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,24 @@ class Upload:
 
 
 def upload(
-    folder: Path, files: Mapping[str, Record], repository: str, *, title: str, private: bool, force: bool
+    folder: Path,
+    files: Mapping[str, Record],
+    repository: str,
+    *,
+    title: str,
+    patterns: Sequence[str],
+    private: bool,
+    force: bool,
 ) -> Upload:
-    """Upload the files of the folder that the repository lacks. An interrupted upload continues.
+    """Upload those of the files that the repository lacks, in one commit. An interrupted upload continues.
 
     Args:
-        files: name in the folder -> {"bytes", "sha256"}.
+        files: name in the folder -> {"bytes", "sha256"}. Other files of the folder stay on this machine.
         repository: ORG/NAME.
         title: the title of the data set, for the message of the commit.
+        patterns: globs of the files that are read as the data set.
         private: whether a repository that has to be created is private.
-        force: replace other files of the same names, and remove other files from the data folders.
+        force: replace other files of the same names, and remove the further files of an earlier release.
     Raises:
         MinerError: huggingface_hub is not installed, there is no token or it does not suffice, the repository holds other
             files, or the Hub cannot be reached.
@@ -57,19 +66,37 @@ def upload(
         changed = [name for name in both if not _same(folder / name, files[name], remote[name])]
         if not force and (others or changed):
             raise MinerError(_refusal(url, others, changed))
-        data_folders = {name.partition("/")[0] for name in files if "/" in name}
-        stale = [name for name in others if "/" in name and name.partition("/")[0] in data_folders]
-        if files.keys() <= remote.keys() and not changed and not stale:
+        stale = sorted(_files_of_earlier_release(api, repository, found.sha, remote).intersection(others))
+        kept = [name for name in others if name not in stale]
+        if between := [name for name in kept if any(fnmatchcase(name, pattern) for pattern in patterns)]:
+            raise MinerError(
+                f"{url}: {first_names(between)} would be read as part of the data set, and publish did not write it. Move it "
+                "away there first, or choose another name."
+            )
+        new = [name for name in files if name not in remote or name in changed]
+        if not new and not stale:
             return Upload(url, found.sha or "", fresh=False)
-        commit = api.upload_folder(
-            repo_id=repository,
+        commit = api.create_commit(
+            repository,
+            [hub.CommitOperationDelete(name) for name in stale]
+            + [hub.CommitOperationAdd(name, folder / name) for name in new],
             repo_type="dataset",
-            folder_path=folder,
             commit_message=f"Publish {title}",
-            ignore_patterns=list(_HIDDEN),
-            delete_patterns=stale or None,
         )
         return Upload(url, commit.oid, fresh=True)
+
+
+def _files_of_earlier_release(api: Any, repository: str, revision: str, remote: Mapping[str, Any]) -> set[str]:
+    """What the manifest of a data set in the repository lists."""
+    if "manifest.json" not in remote:
+        return set()
+    with tempfile.TemporaryDirectory(prefix="miner-") as scratch:
+        api.hf_hub_download(repository, "manifest.json", repo_type="dataset", revision=revision, local_dir=scratch)
+        try:
+            manifest = read_json(Path(scratch) / "manifest.json") or {}
+            return set(manifest["files"]) if manifest["request"]["stage"] == "publish" else set()
+        except (MinerError, KeyError, TypeError):  # the manifest of something else
+            return set()
 
 
 def git_blob_id(path: Path) -> str:
@@ -89,7 +116,7 @@ def _refusal(url: str, others: list[str], changed: list[str]) -> str:
     shown = first_names([f"{name} (another)" for name in changed] + others)
     return (
         f"{url} holds files that are not of this data set: {shown}. Choose another name, or use --force, which replaces files "
-        "of the same names, removes those that lie between the data files, and leaves the rest."
+        "of the same names, removes what an earlier release of the data set listed, and leaves the rest."
     )
 
 

@@ -176,7 +176,15 @@ def _written(draft: Draft, stage: Stage, force: bool) -> Record:
 def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool) -> Result:
     assert target.repository is not None
     files = {**manifest["files"], "manifest.json": file_record(target.folder / "manifest.json")}
-    done = upload(target.folder, files, target.repository, title=draft.about.title, private=private, force=force)
+    done = upload(
+        target.folder,
+        files,
+        target.repository,
+        title=draft.about.title,
+        patterns=[config.pattern for config in draft.about.contents.configs],
+        private=private,
+        force=force,
+    )
     local = _result(draft, manifest, target, fresh)
     record = {**manifest, "repository": target.repository, "url": done.url, "commit": done.commit}
     state = "uploaded to" if done.fresh else "all of it was already at"

@@ -79,8 +79,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif match := re.fullmatch(r"/api/datasets/([^/]+/[^/]+)/tree/main(\?.*)?", self.path):
             files = self.hub.repositories[match[1]].files
             self._answer([{"type": "file", "path": name, "size": len(files[name]), "oid": "0"} for name in files])
+        elif match := re.fullmatch(r"/datasets/([^/]+/[^/]+)/resolve/[^/]+/(.+)", self.path):
+            self._file(match[1], match[2])
         else:
             self._answer({"error": f"unknown: {self.path}"}, 404)
+
+    do_HEAD = do_GET  # noqa: N815  -- the name that http.server calls
 
     def do_PUT(self) -> None:
         data = self._body()
@@ -123,6 +127,17 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(
             {"_id": "0", "id": name, "sha": repository.sha, "private": repository.private, "siblings": siblings}
         )
+
+    def _file(self, name: str, path: str) -> None:
+        repository = self.hub.repositories[name]
+        data = repository.files[path]
+        self.send_response(200)
+        for header, value in {"ETag": blob_id(data), "X-Repo-Commit": repository.sha}.items():
+            self.send_header(header, value)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "GET":
+            self.wfile.write(data)
 
     def _create(self, wanted: dict[str, Any]) -> None:
         name = f"{wanted['organization']}/{wanted['name']}"

@@ -84,19 +84,44 @@ def test_interrupted_upload_continues(hub: FakeHub, publish: Miner, workspace: W
     assert files == contents(workspace.published)
 
 
-def test_files_of_others_are_refused_unless_forced(hub: FakeHub, publish: Miner) -> None:
-    theirs = {"README.md": b"# Mine", "notes.txt": b"keep me", "data/images-000009.tar": b"old"}
+def test_files_of_others_are_refused_unless_forced(hub: FakeHub, publish: Miner, workspace: Workspace) -> None:
+    theirs = {"notes.txt": b"keep me", "data/images-holiday.tar": b"mine", "mined/notes.md": b"mine too"}
     hub.repositories[NAME] = Repository(private=False)
-    hub.repositories[NAME].files |= theirs
+    hub.repositories[NAME].files |= {**theirs, "README.md": b"# Mine", "manifest.json": b"[]"}
     answer = publish()
     assert answer.returncode == 1
-    assert "README.md (another), data/images-000009.tar, notes.txt" in answer.stderr and "--force" in answer.stderr
-    assert hub.repositories[NAME].files.items() >= theirs.items()
+    assert "README.md (another), manifest.json (another), data/images-holiday.tar and 2 more" in answer.stderr
+    assert "--force" in answer.stderr and hub.repositories[NAME].files.items() >= theirs.items()
+    private = {"diary.txt": b"private", "data/passwords.tar": b"private"}
+    for name, data in private.items():  # beside what publish wrote by now
+        (workspace.published / name).write_bytes(data)
+    forced = publish("--force")
+    assert forced.returncode == 1 and "data/passwords.tar" in forced.stderr
+    (workspace.published / "data/passwords.tar").unlink()
     forced = publish("--force")
     assert forced.returncode == 0, forced.stderr
     files = hub.repositories[NAME].files
-    assert files["notes.txt"] == b"keep me" and "data/images-000009.tar" not in files
+    assert files.items() >= theirs.items() and not files.keys() & private.keys()
     assert files["README.md"].startswith(b"---\npretty_name:")
+
+
+def test_forced_release_removes_what_an_earlier_one_listed(hub: FakeHub, publish: Miner) -> None:
+    assert publish().returncode == 0
+    files = hub.repositories[NAME].files
+    manifest = json.loads(files["manifest.json"])
+    manifest["files"] |= {"data/images-jpg-000009.tar": {}, "../other.tar": {}}
+    files |= {"manifest.json": json.dumps(manifest).encode(), "data/images-jpg-000009.tar": b"old"}
+    theirs = {"data/images-holiday.tar": b"mine", "data/images-jpg-000008.tar": b"a stranger's"}
+    files |= theirs
+    answer = publish("--force", "--release", "1.1.0")
+    assert answer.returncode == 1
+    assert "data/images-jpg-000008.tar would be read as part of the data set" in answer.stderr
+    assert "data/images-jpg-000009.tar" in files
+    del files["data/images-jpg-000008.tar"]
+    answer = publish("--force", "--release", "1.1.0")
+    assert answer.returncode == 0, answer.stderr
+    assert "data/images-jpg-000009.tar" not in files and files["data/images-holiday.tar"] == b"mine"
+    assert len(hub.repositories[NAME].commits) == 2
 
 
 def test_without_a_token_nothing_is_sent(hub: FakeHub, publish: Miner) -> None:
