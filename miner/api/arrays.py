@@ -19,18 +19,27 @@ STRIP_ROWS = 8192
 
 
 def band_join(
-    vectors: "Vectors2d", low: float = 0.97, high: float = 0.99, *, device: str = "cpu", max_pairs: int = 50_000_000
+    vectors: "Vectors2d",
+    low: float = 0.97,
+    high: float = 0.99,
+    *,
+    against: "Vectors2d | None" = None,
+    device: str = "cpu",
+    max_pairs: int = 50_000_000,
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]]:
     """Every pair of different rows whose cosine lies in [low, high]: exact, as `miner pairs --min LOW --max HIGH` finds them.
+
+    With `against`, every pair of a row of `vectors` and a row of `against`.
 
     Args:
         vectors: (n, d), numpy or torch, float16, float32 or float64; float64 is rounded to float32. Rows need not have length 1.
         low, high: the band, both ends included, -1 to 1.
+        against: (m, d), another set. If one of the two sets is float16 and the other is not, both are searched in float32.
         device: cpu, cuda, cuda:1 or auto.
         max_pairs: an error is raised if more pairs reach `low`.
     Returns:
-        a, b: row numbers, int64 (m,), a < b, sorted by (a, b).
-        cosine: float64 (m,), the cosines of the stored rows.
+        a, b: row numbers, int64 (p,), sorted by (a, b). Within one set, a < b; else a is a row of `vectors`, b of `against`.
+        cosine: float64 (p,), the cosines of the stored rows.
     Raises:
         MinerError: a row is zero or not finite, the band holds too many pairs, or an argument is wrong.
 
@@ -38,6 +47,9 @@ def band_join(
     >>> a, b, cosine = miner.band_join(np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8]]), low=0.9, high=0.99)
     >>> a.tolist(), b.tolist(), cosine.round(2).tolist()
     ([1], [2], [0.96])
+    >>> a, b, cosine = miner.band_join(np.eye(2), low=0.9, high=1.0, against=np.array([[0.0, 2.0]]))
+    >>> a.tolist(), b.tolist(), cosine.tolist()
+    ([1], [0], [1.0])
     """
     from miner.artifacts.pairs.band import Band
     from miner.pairs.band_join import BandJoin
@@ -47,10 +59,15 @@ def band_join(
     PairsOptions.parse({"min": low, "max": high})
     band = Band(low, high)
     stored = _stored(vectors, "vectors")
-    engine = partial(exact_engine, stored, band.low, device, default_bytes())
-    found = BandJoin(engine, stored, band, max_pairs).run_in_memory()
+    first, rows, pairs = 0, None, None
+    if against is not None:
+        other = _stored(against, "against")
+        first, rows, pairs = len(stored), len(stored), len(stored) * len(other)
+        stored = _together(stored, other)
+    engine = partial(exact_engine, stored, band.low, device, default_bytes(), pairs)
+    found = BandJoin(engine, stored, band, max_pairs, min_b=first, end_a=rows).run_in_memory()
     found = found.select(band.contains(found.similarity))
-    return found.a, found.b, found.similarity
+    return found.a, found.b - first, found.similarity
 
 
 def nearest(
@@ -82,8 +99,6 @@ def nearest(
         raise UsageError(f"k={k}: there are {choices} rows to choose from, so k lies between 1 and {choices}.")
     if gallery is None:
         return _within(stored, k, high, device)
-    if gallery.dim != stored.dim:
-        raise UsageError(f"against has {gallery.dim} dimensions, and vectors have {stored.dim}.")
     return _in_another_set(stored, gallery, k, high)
 
 
@@ -105,11 +120,7 @@ def _in_another_set(
 
     if high != float("inf"):
         raise UsageError("high leaves out near-duplicates within one set; leave it out with against.")
-    if gallery.dtype != stored.dtype:
-        gallery, stored = (
-            MemoryVectors(*(array.astype(np.float32) for array in one.arrays)) for one in (gallery, stored)
-        )
-    graph = NeighbourGraph(MemoryVectors(*gallery.arrays, *stored.arrays), k, gallery_rows=len(gallery))
+    graph = NeighbourGraph(_together(gallery, stored), k, gallery_rows=len(gallery))
     first = len(gallery)
     lists = [graph.nearest(first + start, first + stop) for start, stop in blocks(len(stored), STRIP_ROWS)]
     ids, cosines = (np.concatenate(part) for part in zip(*lists, strict=True))
@@ -126,3 +137,12 @@ def _stored(vectors: Any, name: str) -> MemoryVectors:
         raise UsageError(f"{name} must be floating numbers of shape (n, d), not {array.dtype} of {array.shape}.")
     dtype = np.float16 if array.dtype == np.float16 else np.float32
     return MemoryVectors(cast("NDArray[np.floating]", np.ascontiguousarray(array, dtype)))
+
+
+def _together(*sets: MemoryVectors) -> MemoryVectors:
+    """The rows of two sets, one set after the other; in float32 if their types differ."""
+    if len({one.dim for one in sets}) > 1:
+        first, second = sorted(one.dim for one in sets)
+        raise UsageError(f"vectors and against must have the same width; they have {first} and {second} dimensions.")
+    dtype = sets[0].dtype if len({one.dtype for one in sets}) == 1 else np.dtype(np.float32)
+    return MemoryVectors(*(array.astype(dtype, copy=False) for one in sets for array in one.arrays))

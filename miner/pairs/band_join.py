@@ -1,6 +1,6 @@
 """The band join as units of work: per strip of rows, an engine proposes candidates and `rescore` measures their cosines."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,8 @@ class BandJoin:
         engine: makes the engine, once in each process that searches.
         vectors: the vectors as stored; they define the truth.
         limit: most pairs to accept in all.
-        min_b: smallest b of a pair; pairs with a smaller b are known already.
+        min_b: smallest b of a pair. Pairs with a smaller b are known already, or lie within the first of two sets.
+        end_a: the rows that can be a lie below it; by default all can. For two sets, it and `min_b` are the rows of the first.
         strip_rows: rows of a unit of work; changes no pair.
         remedy: what a flood means, and what to do about it.
     """
@@ -44,6 +45,7 @@ class BandJoin:
     min_b: int = 0
     strip_rows: int = STRIP_ROWS
     remedy: str = WIDE_BAND
+    end_a: int | None = None
     found: int = field(default=0, init=False)
     name: str = field(default_factory=lambda: uuid4().hex, init=False)
 
@@ -53,7 +55,6 @@ class BandJoin:
         Raises:
             FloodError: there are more pairs than the limit.
         """
-        images = len(self.vectors)
         units = [
             Unit(
                 id=f"{start:09d}",
@@ -61,16 +62,16 @@ class BandJoin:
                 work=partial(_search, self, start, stop),
                 items=stop - start,
             )
-            for start, stop in blocks(images, self.strip_rows)
+            for start, stop in self._strips()
         ]
         strips = [unit.files[0] for unit in units]
         self.found = sum(_pairs_in(unit) for unit in units if unit.done)
         try:
-            with Progress("pairs", images, "rows", finished_items(units)) as progress:
+            with Progress("pairs", sum(unit.items for unit in units), "rows", finished_items(units)) as progress:
                 run(units, progress=progress, executor=executor, after=self._count)
         except FloodError as flood:
             ends = [*flood.ends, *(rows for strip in strips if strip.exists() for rows in read_rows(strip))]
-            flood.densest = _densest(ends, self.vectors, self.band.low)
+            flood.densest = self._densest(ends)
             raise
         finally:
             _ENGINES.clear()
@@ -84,7 +85,7 @@ class BandJoin:
         """
         engine, threads = self.engine(), Threads()
         found = []
-        for start, stop in blocks(len(self.vectors), self.strip_rows):
+        for start, stop in self._strips():
             found.append(self.search(engine, threads, start, stop))
             self.found += len(found[-1])
             if self.found > self.limit:
@@ -102,6 +103,9 @@ class BandJoin:
         similarity = rescore(self.vectors, a, b, threads)
         keep = similarity >= self.band.low
         return FoundPairs(a[keep], b[keep], similarity[keep])
+
+    def _strips(self) -> Sequence[tuple[int, int]]:
+        return blocks(len(self.vectors) if self.end_a is None else self.end_a, self.strip_rows)
 
     def _count(self, unit: Unit) -> None:
         self.found += _pairs_in(unit)
@@ -127,6 +131,24 @@ class BandJoin:
                 step //= 2
         return ends
 
+    def _densest(self, ends: Iterable[Rows]) -> tuple[tuple[int, int], ...]:
+        """The rows that occur most often among the ends of the pairs found so far, and how many partners they have, most first."""
+        occurrences = np.zeros(len(self.vectors), np.int64)
+        for rows in ends:
+            occurrences += np.bincount(rows, minlength=len(self.vectors))
+        most_frequent = np.argsort(-occurrences, kind="stable")[: min(_SHOWN_ROWS, np.count_nonzero(occurrences))]
+        counted = []
+        for row in most_frequent.tolist():
+            others = self._possible_partners(row)
+            cosines = rescore(self.vectors, np.full_like(others, row), others)
+            counted.append((row, int((cosines >= self.band.low).sum())))
+        return tuple(sorted(counted, key=lambda pair: -pair[1]))
+
+    def _possible_partners(self, row: int) -> Rows:
+        if self.end_a is None:
+            return np.delete(np.arange(len(self.vectors)), row)
+        return np.arange(self.min_b, len(self.vectors)) if row < self.end_a else np.arange(self.end_a)
+
 
 # The engine of the join that runs in this process: to make one reads all vectors, so it serves all strips of a join.
 _ENGINES: dict[str, tuple[Engine, Threads]] = {}
@@ -141,17 +163,3 @@ def _search(join: BandJoin, start: int, stop: int, path: Path) -> None:
 
 def _pairs_in(unit: Unit) -> int:
     return count_rows(unit.files[0])
-
-
-def _densest(ends: Iterable[Rows], vectors: Vectors, threshold: float) -> tuple[tuple[int, int], ...]:
-    """The rows that occur most often among the ends of the pairs found so far, with the numbers of their partners, most first."""
-    occurrences = np.zeros(len(vectors), np.int64)
-    for rows in ends:
-        occurrences += np.bincount(rows, minlength=len(vectors))
-    most_frequent = np.argsort(-occurrences, kind="stable")[: min(_SHOWN_ROWS, np.count_nonzero(occurrences))]
-    counted = []
-    for row in most_frequent.tolist():
-        others = np.delete(np.arange(len(vectors)), row)
-        cosines = rescore(vectors, np.full_like(others, row), others)
-        counted.append((row, int((cosines >= threshold).sum())))
-    return tuple(sorted(counted, key=lambda pair: -pair[1]))

@@ -75,6 +75,7 @@ def best_cascade(
     count_candidates: Callable[[Sketch, NDArray[np.float64]], int],
     row_bytes: float = float("inf"),
     directions: PrincipalDirections | None = None,
+    pairs: float | None = None,
 ) -> Cascade | None:
     """The passes that promise the least time, or None where no sketch can be made, or none that holds its bound.
 
@@ -87,7 +88,9 @@ def best_cascade(
         count_candidates: multiplies a sketch with itself as the engine does, and counts the candidates. It is timed here.
         row_bytes: most bytes for the sketches of one row.
         directions: of the sample, if they are known already.
+        pairs: how many pairs of rows are searched; by default all.
     """
+    pairs = images**2 / 2 if pairs is None else pairs
     directions = directions or PrincipalDirections(unit_vectors)
     dim = unit_vectors.shape[1]
     trials: list[_Trial] = []
@@ -100,15 +103,17 @@ def best_cascade(
         if fresh is None:
             return None
         trials += fresh
-        if fresh and fresh[-1] is not min(trials, key=lambda trial: _join_seconds(trial, None, images, dim, costs)):
+        if fresh and fresh[-1] is not min(
+            trials, key=lambda trial: _join_seconds(trial, None, images, dim, costs, pairs)
+        ):
             break  # the cost falls with the length and then rises
     plans: list[tuple[float, Cascade]] = []
     for first in trials:
-        plans.append((_join_seconds(first, None, images, dim, costs), Cascade(first.projection)))
+        plans.append((_join_seconds(first, None, images, dim, costs, pairs), Cascade(first.projection)))
         for second in trials:
             if second.width > _LEAST_GROWTH * first.width and second.projection.basis is not None:
                 cascade = Cascade(first.projection, Projection(second.projection.basis, torch.float32))
-                plans.append((_join_seconds(first, second, images, dim, costs), cascade))
+                plans.append((_join_seconds(first, second, images, dim, costs, pairs), cascade))
     fitting = [(seconds, cascade) for seconds, cascade in plans if cascade.row_bytes(dim) <= row_bytes]
     return min(fitting, key=lambda plan: plan[0])[1] if fitting else None
 
@@ -160,9 +165,8 @@ def _try(
     return _Trial(projection, width, min(seconds) / rows**2, share)
 
 
-def _join_seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs: Costs) -> float:
+def _join_seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs: Costs, pairs: float) -> float:
     """The seconds that the model expects of a whole join."""
-    pairs = images**2 / 2
     whole = costs.candidate_s + costs.candidate_dim_s * dim
     tiles = pairs * first.score_s + images * first.width * costs.row_dim_s
     if second is None:

@@ -23,7 +23,8 @@ class ExactEngine:
         cascade: the passes before the float32 product; chosen by `cost_model.py` if not given.
         threads: that share the tiles.
         tile_rows: rows and columns of a tile; changes the speed and the memory only.
-        least_rows_to_sketch: fewer rows are multiplied in float32, without sketches.
+        least_rows_to_sketch: a search of no more pairs than so many rows have is done in float32, without sketches.
+        pairs: how many pairs of rows are searched, for the plan; by default all.
 
     Raises:
         MinerError: a vector is zero or not finite.
@@ -38,12 +39,14 @@ class ExactEngine:
         threads: Threads | None = None,
         tile_rows: int = TILE_ROWS,
         least_rows_to_sketch: int = LEAST_ROWS_TO_SKETCH,
+        pairs: float | None = None,
     ) -> None:
         self.search = TileSearch(vectors, memory_bytes, threads or Threads(), tile_rows)
         floor = np.array([threshold], np.float64)
         # A thread of the tiles makes the plan, so that it is measured as the tiles will run, and while other threads read.
-        plans = cascade is None and len(vectors) >= least_rows_to_sketch
-        planned = self.search.threads.start(partial(self.search.plan, floor) if plans else lambda: cascade)
+        pairs = len(vectors) ** 2 / 2 if pairs is None else pairs
+        plans = cascade is None and pairs >= least_rows_to_sketch**2 / 2
+        planned = self.search.threads.start(partial(self.search.plan, floor, pairs) if plans else lambda: cascade)
         self.search.load()
         self.search.prepare(floor, planned.result())
 

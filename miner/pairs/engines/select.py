@@ -33,15 +33,18 @@ def memory_beside(vectors: Vectors, memory_bytes: float) -> float:
     return memory_bytes - (vectors.dim * vectors.dtype.itemsize * len(vectors) if vectors.in_memory else 0)
 
 
-def exact_engine(vectors: Vectors, threshold: float, device: str, memory_bytes: float) -> ExactEngine | GpuEngine:
+def exact_engine(
+    vectors: Vectors, threshold: float, device: str, memory_bytes: float, pairs: float | None = None
+) -> ExactEngine | GpuEngine:
     """The exact engine of this process: on its GPU if it has one, else on the CPU (Apple's GPUs have no float64).
 
     Args:
         threshold: lowest cosine of a pair.
         device: the value of --device.
         memory_bytes: for the engine on the CPU; the engine on a GPU uses the free memory of its device.
+        pairs: how many pairs of rows are searched, for the plan of the engine on the CPU; by default all.
     """
     chosen = worker_device(device)
     if chosen.type == "cuda":
         return GpuEngine(vectors, threshold, chosen)
-    return ExactEngine(vectors, threshold, memory_bytes)
+    return ExactEngine(vectors, threshold, memory_bytes, pairs=pairs)

@@ -124,12 +124,13 @@ class TileSearch:
         rows = scaled(stored, lengths)
         return order, rows, PrincipalDirections(rows)
 
-    def plan(self, floor: Floor) -> Cascade | None:
+    def plan(self, floor: Floor, pairs: float | None = None) -> Cascade | None:
         """The passes before the float32 product that promise the least time; None where there are none.
 
         Args:
             floor: the lowest cosine that matters, float64: (1,) for all pairs, or (n,) by row. A pair matters if it reaches
                 the floor of either row.
+            pairs: how many pairs of rows are searched; by default all.
         """
         count = len(self.vectors)
         order, sample, directions = self.sample
@@ -138,7 +139,7 @@ class TileSearch:
         costs = _measured_costs(sample[: self.tile_rows])
         floors = floor if len(floor) == 1 else floor[order][shuffled.numpy()]
         return best_cascade(
-            sample[shuffled], count, floors, self.dtype, costs, self._count_candidates, row_bytes, directions
+            sample[shuffled], count, floors, self.dtype, costs, self._count_candidates, row_bytes, directions, pairs
         )
 
     def prepare(self, floor: Floor, cascade: Cascade | None) -> None:
