@@ -13,6 +13,7 @@ from miner.artifacts.pairs.manifest import Composition, LabelStatistics, PairsMa
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, RuleName
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
+from miner.source.webdataset.shards import ShardSource
 from miner.tables import interval_text
 
 CLASSIFIERS = ("linear", "knn")
@@ -120,8 +121,16 @@ class ShardsManifest(StageArtifact):
 
     @property
     def image_shards(self) -> list[str]:
-        """Names of the shards that hold images."""
-        return [name for name in self.files if name.startswith("images-") and name.endswith(".tar")]
+        """Names of the shards that hold images, sorted."""
+        return sorted(name for name in self.files if name.startswith("images-") and name.endswith(".tar"))
+
+    def image_source(self, folder: Path) -> ShardSource:
+        """The exported images in the folder of this manifest. Tar files that others have put there are not opened.
+
+        Raises:
+            MinerError: there are none, or a shard is missing or damaged.
+        """
+        return ShardSource(str(folder), self.classes, [str(folder / name) for name in self.image_shards])
 
     def was_made_of(self, pairs: PairsManifest) -> bool:
         """Whether the export read this very table of pairs."""

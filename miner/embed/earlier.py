@@ -50,10 +50,10 @@ def known_images(folder: Path, keys: Iterable[str] | None = None) -> dict[str, K
     """
     wanted = None if keys is None else pa.array(list(keys), pa.string())
     known: dict[str, KnownImage] = {}
-    for path in _tables(folder, "errors/*.parquet", f"{PARTS}/errors_*.parquet", "*.parquet"):
+    for path in _tables(folder, "errors/errors_[0-9]*.parquet", f"{PARTS}/errors_[0-9]*.parquet", "errors.parquet"):
         for key, name in _columns(path, ["key", "path"], wanted):
             known[key] = KnownImage(name, None, None, None)
-    for path in _tables(folder, "metadata/*.parquet", f"{PARTS}/metadata_*.parquet"):
+    for path in _tables(folder, "metadata/metadata_[0-9]*.parquet", f"{PARTS}/metadata_[0-9]*.parquet"):
         for key, *facts in _columns(path, ["key", "path", "label", "bytes", "sha256"], wanted):
             known[key] = KnownImage(*facts)
     return known

@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, file_record, fingerprint, read_json
 from miner.errors import MinerError
 
+_EVALUATION = re.compile("(knn|linear)(-projector|-augmented)?(-best|-teacher)?")
 _LATER = ("calibration", "shards", "refined", "controls")
 
 
@@ -105,7 +107,8 @@ def _read_run(folder: Path) -> Run | None:
     request, metrics = request_of(folder), _lines(folder / "metrics.jsonl")
     if request is None and not metrics:
         return None
-    evaluations = {path.stem: read_json(path) or {} for path in sorted((folder / "eval").glob("*.json"))}
+    evaluated = [path for path in sorted((folder / "eval").glob("*.json")) if _EVALUATION.fullmatch(path.stem)]
+    evaluations = {path.stem: read_json(path) or {} for path in evaluated}
     return Run(folder.name, RunManifest.find(folder), request or {}, metrics, evaluations)
 
 

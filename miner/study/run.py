@@ -1,7 +1,7 @@
 """`miner run` on a study: prepare the workspaces, run the grid, write the table and the figure."""
 
 import os
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,8 +71,10 @@ def _run_grid(plan: StudyPlan, failed: dict[str, str], force: bool, executor: Ex
     Records of an earlier call are removed, because options may have changed since. Each stage finds by itself what is finished.
     """
     folder = (plan.root / "results").resolve()
-    for path in folder.glob("*-s[0-9]*.json"):
-        path.unlink()
+    known = {cell.name for cell in plan.runs} | _runs_of_earlier_call(plan)
+    for path in folder.glob("*.json"):
+        if path.stem in known:
+            path.unlink()
     units = []
     for cell in plan.runs:
         work = partial(run_cell, cell, failed.get(cell.workspace.name), force)
@@ -86,6 +88,13 @@ def _run_grid(plan: StudyPlan, failed: dict[str, str], force: bool, executor: Ex
             with Progress("study", len(units), "runs") as progress:
                 run(units, progress=progress, executor=executor)
     return [read_json(unit.files[0]) or {} for unit in units]
+
+
+def _runs_of_earlier_call(plan: StudyPlan) -> set[str]:
+    """The runs that study.json lists."""
+    with suppress(MinerError, KeyError, TypeError):  # it is damaged
+        return {str(cell["run"]) for cell in (read_json(plan.root / "study.json") or {"cells": []})["cells"]}
+    return set()
 
 
 def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -> Result:

@@ -175,8 +175,8 @@ def check_unlisted(location: Location, found: Survey) -> None:
             continue
         if in_stage or in_workspace:
             raise MinerError(
-                f"{location.full_path(path)} is an extra file: no manifest lists it. Remove it, or run the stage again with "
-                "--force."
+                f"{location.full_path(path)} is an extra file: no manifest lists it. If it is yours, move it elsewhere; else "
+                "remove it."
             )
 
 

@@ -180,6 +180,9 @@ def opened(workspace: Workspace) -> Source:
 
 def test_a_moved_source_is_read_from_its_new_place(moved: Path, workspace: Workspace) -> None:
     before = checksums(workspace.embeddings)
+    for folder in ("", "errors", "metadata", "parts"):
+        (workspace.embeddings / folder).mkdir(exist_ok=True)
+        (workspace.embeddings / folder / "notes.parquet").write_bytes(b"of the user")
     with pytest.raises(MinerError, match="If they were moved, run `miner embed` with their new place"):
         opened(workspace)
     result = embed(options(moved), workspace)
@@ -188,6 +191,7 @@ def test_a_moved_source_is_read_from_its_new_place(moved: Path, workspace: Works
     manifest = EmbeddingsManifest.read(workspace)
     assert manifest.asked["source"] == manifest.source.spec == str(moved)
     after = checksums(workspace.embeddings)
+    assert (workspace.embeddings / "metadata" / "notes.parquet").read_bytes() == b"of the user"
     assert {name for name in before if before[name] != after[name]} == {"manifest.json"}
     assert embed(options(moved), workspace).lines[0].startswith("embed: 20 images;")
 

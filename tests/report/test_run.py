@@ -8,6 +8,8 @@ import pytest
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Result
+from miner.export.options import ExportOptions
+from miner.export.run import export
 from miner.report.options import ReportOptions
 from miner.report.run import report
 from tests.report.workspaces import mine
@@ -41,6 +43,19 @@ def test_a_rerun_does_nothing_and_force_writes_the_same_again(make_workspace):
     assert (workspace.report / "index.html").stat().st_mtime_ns == times
     assert report(ReportOptions(gallery=6), workspace, force=True).fresh
     assert page(workspace) == written
+
+
+def test_files_of_others_beside_the_inputs_change_nothing(make_workspace, add_run):
+    workspace = make_workspace()
+    export(ExportOptions(), workspace)
+    add_run(workspace, knn=True)
+    run(workspace)
+    before = page(workspace)
+    (workspace.shards / "images-holiday.tar").write_bytes(b"of the user")
+    (workspace.run("moco") / "eval" / "notes.json").write_bytes(b"of the user")
+    assert not run(workspace).fresh
+    assert report(ReportOptions(gallery=6), workspace, force=True).fresh
+    assert page(workspace) == before
 
 
 def test_other_pairs_rewrite_the_page_without_force(make_workspace):

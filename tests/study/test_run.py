@@ -76,9 +76,11 @@ def test_the_results_say_what_the_runs_found(whole: Path) -> None:
 
 def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, capfd: pytest.CaptureFixture[str]) -> None:
     before = contents(whole)
+    notes = whole / "study/results/notes-s1.json"
+    notes.write_text("of the user")
     runs = {path: path.stat().st_mtime_ns for path in (whole / "study").rglob("runs/*/manifest.json")}
     study()
-    assert contents(whole) == before
+    assert contents(whole) == before and notes.read_text() == "of the user"
     assert len(runs) == 2 and {path: path.stat().st_mtime_ns for path in runs} == runs
     assert "arm 2 of 2, seed 0: semantic" in capfd.readouterr().err
 

@@ -23,7 +23,7 @@ class Inputs:
     Attributes:
         origin: "shards" or "source".
         spec: the source as the user named it when it was embedded.
-        location: what to open to read the images.
+        location: what to open to read the images; of an export, the folder of its shards.
         fingerprint: changes when an image or a pair changes.
         usable: tables with `key` and `sha256` of the usable images; None if every image is usable.
         pairs: the table of pairs; None for a run without pairs.
@@ -37,6 +37,7 @@ class Inputs:
     usable: list[Path] | None = None
     pairs: Path | None = None
     source: SourceRecord | None = None
+    shards: ShardsManifest | None = None
 
 
 def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
@@ -67,8 +68,9 @@ def _exported(workspace: Workspace, shards: ShardsManifest, with_pairs: bool) ->
     return Inputs(
         origin="shards",
         spec=shards.source,
-        location=str(workspace.shards / "images-*.tar"),
+        location=str(workspace.shards),
         classes=shards.classes,
+        shards=shards,
         usable=[workspace.shards / _IMAGE_TABLE] if _IMAGE_TABLE in shards.files else None,
         pairs=workspace.shards / "pairs.parquet" if with_pairs else None,
         fingerprint=fingerprint({name: record for name, record in shards.files.items() if name in names}),

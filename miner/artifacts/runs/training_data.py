@@ -14,7 +14,6 @@ from miner.artifacts.parquet import read_columns
 from miner.artifacts.runs.inputs import Inputs
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
-from miner.source.webdataset.shards import ShardSource
 
 
 def open_images(inputs: Inputs) -> tuple[Source, list[Entry]]:
@@ -24,8 +23,8 @@ def open_images(inputs: Inputs) -> tuple[Source, list[Entry]]:
         MinerError: the source cannot be opened, or is no longer what was embedded.
     """
     source: Source
-    if inputs.origin == "shards":
-        source = ShardSource(inputs.location, inputs.classes)
+    if inputs.shards is not None:
+        source = inputs.shards.image_source(Path(inputs.location))
     else:
         source = inputs.source.open() if inputs.source else open_source(inputs.location)
     if inputs.usable is None:

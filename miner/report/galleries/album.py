@@ -18,7 +18,6 @@ from miner.images.decode import UnreadableImageError, decode_image
 from miner.report.findings import Findings
 from miner.report.galleries.thumbnails import central_square
 from miner.source import Source
-from miner.source.webdataset.shards import ShardSource
 
 
 @dataclass(frozen=True)
@@ -73,7 +72,7 @@ def open_album(workspace: Workspace, findings: Findings) -> Album:
     embeddings, shards = findings.embeddings, findings.shards
     source: Source | None = None
     if shards is not None and shards.image_shards:
-        source = ShardSource(str(workspace.shards / "images-*.tar"))
+        source = shards.image_source(workspace.shards)
     else:
         with suppress(MinerError, OSError):
             source = embeddings.source.open()

@@ -4,15 +4,16 @@ import hashlib
 import io
 import threading
 from collections.abc import Callable
+from functools import partial
 
 import pyarrow as pa
 
 from miner.artifacts.embeddings.manifest import SourceRecord
+from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.source import Entry, Source
-from miner.source.webdataset.shards import ShardSource
 
 _LARGEST_BYTES = 3_000_000
 _LARGEST_SIDE = 2048
@@ -29,8 +30,7 @@ class ImageStore:
 
     def __init__(self, workspace: Workspace, source: SourceRecord, images: pa.Table) -> None:
         self._images = images
-        shards = str(workspace.shards / "images-*.tar")
-        self._sources = [_LazySource(source.open), _LazySource(lambda: ShardSource(shards))]
+        self._sources = [_LazySource(source.open), _LazySource(partial(_exported, workspace))]
 
     def open(self) -> str | None:
         """Open the source before the first image is needed, which can take seconds. Returns the problem if this fails."""
@@ -48,6 +48,10 @@ class ImageStore:
             if data is not None and hashlib.sha256(data).hexdigest() == sha256:
                 return for_browsers(data)
         raise FileNotFoundError(f"The image {self._images['path'][row]} is gone or has changed since it was embedded.")
+
+
+def _exported(workspace: Workspace) -> Source:
+    return ShardsManifest.read(workspace).image_source(workspace.shards)
 
 
 class _LazySource:

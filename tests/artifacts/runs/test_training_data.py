@@ -6,6 +6,7 @@ import torch
 from miner.artifacts.runs.inputs import find_inputs
 from miner.artifacts.runs.training_data import open_images, pair_rows
 from miner.errors import MinerError
+from tests.source.tars import png, tar_bytes
 from tests.train.mini_workspace import (
     same_class_pairs,
     sample_entries,
@@ -27,6 +28,16 @@ def test_shards_and_source_hold_the_same_images_and_pairs(tmp_path: Path) -> Non
     assert [find_inputs(workspace, True).origin for workspace in (shards, source)] == ["shards", "source"]
     assert found[0] == found[1]
     assert len(found[0][1]) == 30
+
+
+@pytest.mark.parametrize("name", ["images-holiday.tar", "images-000001.tar"])
+@pytest.mark.parametrize("theirs", [b"broken", tar_bytes([("k.png", png())])])
+def test_shards_that_the_export_did_not_write_are_not_read(tmp_path: Path, name: str, theirs: bytes) -> None:
+    workspace = write_shards(tmp_path, images=60, pairs=30)
+    (workspace.shards / name).write_bytes(theirs)
+    assert [entry.key for entry in open_images(find_inputs(workspace, with_pairs=False))[0].entries] == [
+        entry.key for entry in sample_entries(60)[1]
+    ]
 
 
 def test_pairs_point_at_the_rows_of_their_keys(tmp_path: Path) -> None:

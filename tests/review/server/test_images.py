@@ -76,6 +76,7 @@ def test_images_are_the_original_bytes(photos) -> None:
 def test_the_shards_stand_in_for_a_source_that_is_gone(photos) -> None:
     folder, workspace = photos
     export(ExportOptions(), workspace)
+    (workspace.shards / "images-holiday.tar").write_bytes(b"of the user")
     opened, paths = store(workspace, folder)
     before = [(folder / path).read_bytes() for path in paths]
     shutil.copy(folder / paths[1], folder / paths[0])
