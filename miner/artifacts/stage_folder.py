@@ -31,7 +31,8 @@ from miner.engine import (
 from miner.errors import MinerError
 
 _PREVIOUS = "previous.json"
-KNOWN_PAIRS = "previous.parquet"  # the row numbers of the pairs of `previous.json`
+# Of `previous.json`: the row numbers of its pairs, and its neighbour lists.
+KNOWN_PAIRS, KNOWN_LISTS = "previous.parquet", "previous.npy"
 _Manifest = TypeVar("_Manifest", bound=Artifact)
 _Folder = TypeVar("_Folder", bound=AnyPath)
 
@@ -173,7 +174,12 @@ class GrowingStage(Stage):
     The old manifest is kept as `previous.json` while the stage works, so that a killed run can continue.
     """
 
-    working: ClassVar = ("request.json", _PREVIOUS, KNOWN_PAIRS)
+    working: ClassVar = ("request.json", _PREVIOUS, KNOWN_PAIRS, KNOWN_LISTS)
+
+    @property
+    def growing(self) -> bool:
+        """Whether a killed run has begun to continue a result for this request."""
+        return (self.folder / _PREVIOUS).exists() and request_of(self.folder) == self.request
 
     def earlier(self, manifest: type[_Manifest]) -> _Manifest | None:
         """The manifest of the result that may be continued; None if there is none.

@@ -1,19 +1,20 @@
 """`--append`: the images have grown, the pairs among the old images are known, and only the new images are searched."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 
 from miner.artifacts.differences import differences
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
-from miner.artifacts.embeddings.vectors import Vectors
-from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.stage_folder import KNOWN_PAIRS, GrowingStage, request_of
+from miner.artifacts.pairs.manifest import LISTS, PairsManifest
+from miner.artifacts.stage_folder import KNOWN_LISTS, KNOWN_PAIRS, GrowingStage, request_of
 from miner.engine import Record, committed
 from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import rescore
 from miner.pairs.arithmetic.threads import Threads
-from miner.pairs.tables.found import FoundPairs, read_rows, write_rows
+from miner.pairs.band_join import BandJoin
+from miner.pairs.tables.found import FoundPairs, put_together, read_rows, write_rows
 from miner.pairs.tables.write import DROPPED
 
 _GROWN = {"embeddings": None, "metadata": None}  # filters apply to the old pairs once more
@@ -45,6 +46,11 @@ def continued(stage: GrowingStage, embeddings: EmbeddingsManifest) -> PairsManif
         raise MinerError(
             "--append needs the old vectors of the old images, but these images were embedded again. Mine again with --force."
         )
+    if base.request.rule != "band" and LISTS not in base.files:
+        raise MinerError(
+            f"--append needs the neighbour lists of the old images, which version {base.miner_version} of miner did not keep. "
+            "Mine again with --force."
+        )
     return base
 
 
@@ -66,8 +72,21 @@ def refuse_grown(stage: GrowingStage, embeddings: EmbeddingsManifest) -> None:
         )
 
 
-def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs) -> FoundPairs:
-    """The new pairs, and the pairs in the tables among the first `old_images` rows, whose cosines are measured again.
+def known_lists(folder: Path, earlier: PairsManifest) -> Path | None:
+    """The neighbour lists of the old images, in a file of their own as `with_known` keeps pairs; None if they have none.
+
+    Raises:
+        MinerError: their file is missing or damaged.
+    """
+    known, name = folder / KNOWN_LISTS, next((name for name in (LISTS, "knn_ids.npy") if name in earlier.files), None)
+    if name is not None and not known.exists():
+        with committed(known) as partial:
+            shutil.copyfile(earlier.checked(folder, name), partial)
+    return None if name is None else known
+
+
+def with_known(folder: Path, join: BandJoin, new: FoundPairs) -> FoundPairs:
+    """The new pairs, and the pairs of the join in the tables among the old images, whose cosines are measured again.
 
     Their rows are kept in a file of their own first, for a run that goes on after some tables have been written anew.
     """
@@ -75,11 +94,10 @@ def with_known(folder: Path, vectors: Vectors, old_images: int, new: FoundPairs)
     if not known.exists():
         tables = [np.stack(read_rows(folder / name)) for name in _TABLES if (folder / name).exists()]
         a, b = np.concatenate([*tables, np.empty((2, 0), np.int64)], axis=1)
-        old = (a < b) & (b < old_images)  # a table may list both orders
+        among_old = (a < b) & (b < join.min_b)  # a table may list both orders
         with committed(known) as partial:
-            write_rows(partial, a[old], b[old])
+            write_rows(partial, a[among_old], b[among_old])
     a, b = read_rows(known)
-    similarity = np.concatenate([rescore(vectors, a, b, Threads()), new.similarity])
-    a, b = np.concatenate([a, new.a]), np.concatenate([b, new.b])
-    order = np.lexsort((b, a))
-    return FoundPairs(a[order], b[order], similarity[order])
+    old = FoundPairs(a, b, rescore(join.vectors, a, b, Threads()))
+    found = put_together([old.select(old.similarity >= join.band.low), new])
+    return found.select(np.lexsort((found.b, found.a)))

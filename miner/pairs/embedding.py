@@ -108,18 +108,19 @@ class SearchedEmbedding:
         remedy = WIDE_BAND if of_a_band else _MANY_DUPLICATES
         return BandJoin(engine, self.vectors, band, self.limit, old_images, self.strip_rows, remedy)
 
-    def lists(self, k: int, parts: Path) -> Lists:
-        """The k nearest of each image below the ceiling, or all other images if there are fewer; the folder as of `choose`."""
-        rule = ListRule(self.vectors, min(k, len(self.rows) - 1), self.band.high, self.files)
+    def lists(self, k: int, parts: Path, known: Path | None = None) -> Lists:
+        """The k nearest of each image below the ceiling, or all other images if there are fewer; paths as of `choose`."""
+        rule = ListRule(self.vectors, min(k, len(self.rows) - 1), self.band.high, self.files, known)
         search = ListSearch(rule, self.spare_memory, self.options.device, self.strip_rows)
         return search.lists(parts, self.executor)
 
-    def choose(self, found: FoundPairs, parts: Path) -> Choice:
+    def choose(self, found: FoundPairs, parts: Path, known: Path | None = None) -> Choice:
         """What the rule chooses.
 
         Args:
             found: all pairs of the join.
-            parts: folder of finished strips.
+            parts: folder of finished strips; of a rule on lists, their ids are in its file `ids.npy` afterwards.
+            known: file of the lists of the first images.
         Raises:
             FloodError: the rule chooses more pairs than the limit.
         """
@@ -130,7 +131,7 @@ class SearchedEmbedding:
             pairs = found.select(~duplicate)
             return Choice(pairs, found.select(duplicate), partial(_mutual_where_found, pairs, len(self.rows)))
         duplicates = with_ranks(all_duplicates(found, high, self.files, self.vectors), k)
-        ids, cosines = self.lists(rule.listed, parts)
+        ids, cosines = self.lists(rule.listed, parts, known)
         pairs = rule_pairs(rule, ids, cosines, self.limit)
         return Choice(pairs, duplicates, partial(with_evidence, rule, ids, cosines))
 

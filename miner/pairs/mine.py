@@ -8,14 +8,14 @@ import numpy as np
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.pairs.band import Band
-from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.pairs.manifest import LISTS, PairsManifest
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.errors import MinerError, UsageError
 from miner.machine.executor import executor_for
 from miner.pairs.agreement import OtherEmbedding, agreed
-from miner.pairs.append import continued, vectors_seen, with_known
+from miner.pairs.append import continued, known_lists, vectors_seen, with_known
 from miner.pairs.constraints import Constraint
 from miner.pairs.duplicates import file_numbers
 from miner.pairs.embedding import SearchedEmbedding
@@ -42,7 +42,7 @@ def mine(
         strip_rows: rows of a unit of work; changes no file.
     """
     store = EmbeddingStore(workspace)
-    earlier = continued(stage, store.manifest) if options.append and not force else None
+    earlier = continued(stage, store.manifest) if (options.append or stage.growing) and not force else None
     rows = _sampled_rows(options, len(store))
     # An approximate engine runs on the processor, where FAISS uses all cores by itself.
     executor = executor_for(options.engine_address, options.device, process_per_device=not options.approximation())
@@ -52,6 +52,7 @@ def mine(
     old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0
     embeddings = [searched, *(other.opened(searched) for other in others)]
     join = searched.join(old_images)
+    known = known_lists(stage.folder, earlier) if earlier else None
     # All checks are done. From here on an old result may be removed.
     if earlier is None:
         stage.begin(force)
@@ -60,8 +61,8 @@ def mine(
     try:
         found = join.run(stage.folder / "parts", executor)
         if earlier is not None:
-            found = with_known(stage.folder, searched.vectors, old_images, found)
-        choice = searched.choose(found, stage.folder / "parts")
+            found = with_known(stage.folder, join, found)
+        choice = searched.choose(found, stage.folder / "parts", known)
         pairs, agreement = choice.pairs, None
         if others:
             pairs, agreement = agreed(options, choice, embeddings, stage.folder / "parts")
@@ -81,9 +82,12 @@ def mine(
     if of_a_band and options.neighbors is not None:
         whole = searched.vectors if len(rows) == len(store) else store.stored
         graph, record["neighbours"] = write_neighbours(
-            options, stage.folder, whole, store.keys, searched.spare_memory, executor
+            options, stage.folder, whole, store.keys, searched.spare_memory, executor, known
         )
         files += graph
+    if not of_a_band and options.can_grow:
+        files.append(stage.folder / LISTS)
+        (stage.folder / "parts" / "ids.npy").replace(files[-1])
     return stage.finish(record, files)
 
 

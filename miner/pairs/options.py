@@ -12,7 +12,7 @@ from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
 from miner.options import Cosine, MemorySize, Names, Options, flag_name, option
 
 # What only a band has; without --rule, each of them asks for a band.
-_OF_A_BAND = ("auto", "mutual", "groups", "append")
+_OF_A_BAND = ("auto", "mutual", "groups")
 _MUTUAL_NEIGHBOURS = 5
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
@@ -112,8 +112,8 @@ class PairsOptions(Options):
     """exact: memory to use beside the imported libraries, such as 512MB or 8GB. Vectors that do not fit are read again from
     disk. If not given: 60 % of the free memory."""
     append: bool = option(False, decides_result=False)
-    """band: search only images that were embedded after the last `miner pairs`, and keep the old pairs. Give the options of that
-    run again."""
+    """Search only images that were embedded after the last `miner pairs`. Give the options of that run again. A band or ceiling of
+    `miner calibrate` stays what it was."""
     engine_address: str | None = option(None, panel="engine", decides_result=False)
     """Search on a Ray cluster: auto, or ray://HOST:PORT. Needs the extra `ray`."""
     max_pairs: int = option(50_000_000, ge=1, panel="engine", decides_result=False)
@@ -137,6 +137,11 @@ class PairsOptions(Options):
         """Lowest and highest cosine of a pair without --auto; no highest where it is the calibrated one."""
         low, high = (0.97, 0.99) if self.chosen_rule.name == "band" else (-1.0, None)
         return low if self.min is None else self.min, high if self.max is None else self.max
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether --append can continue what these options find, when more images follow."""
+        return not (self.agree or self.sample is not None or self.approximation())
 
     def approximation(self) -> dict[str, Any]:
         """The engine and its options where they decide which pairs are found; empty for the exact engines."""
@@ -207,10 +212,6 @@ class PairsOptions(Options):
         if rule.name == "shared" and rule.shared >= rule.listed:
             raise ValueError(
                 f"--shared {rule.shared}: two lists of {rule.listed} have at most {rule.listed - 1} in common"
-            )
-        if rule.name != "band" and self.append:
-            raise ValueError(
-                f"--append continues a band, not --rule {rule.name}: new images change the lists of old ones. Leave --append out"
             )
         given = [
             name for name in (*_OF_A_BAND, "engine") if getattr(self, name) != type(self).model_fields[name].default

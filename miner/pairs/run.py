@@ -34,7 +34,8 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
             full; or the workspace holds the pairs of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
-    band, calibration = _band(options, workspace, embeddings)
+    continued = None if force else _band_of_earlier(options, workspace, embeddings)
+    band, calibration = (continued, []) if continued else _band(options, workspace, embeddings)
     constraints = read_constraints(options, workspace)
     request = {**options.request(), "embeddings": embeddings.identity, "band": band.record()}
     others = _others(options, embeddings) if options.agree else []
@@ -48,7 +49,7 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     if not force and not options.append and (read_json(stage.folder / "manifest.json") or {}).get("pairs") == 0:
         force = True  # nothing is lost with an empty result
     if not force and not options.append:
-        if options.chosen_rule.name == "band" and not options.approximation() and options.sample is None:
+        if options.can_grow:
             from miner.pairs.append import refuse_grown
 
             refuse_grown(stage, embeddings)
@@ -57,6 +58,19 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
 
     made = _result_of(mine(options, workspace, stage, band, constraints, others, force, strip_rows), workspace)
     return replace(made, lines=[*calibration, *made.lines])
+
+
+def _band_of_earlier(options: PairsOptions, workspace: Workspace, embeddings: EmbeddingsManifest) -> Band | None:
+    """The band in place of a calibrated one, if fewer images have been mined and --append would continue that."""
+    low, high = options.limits
+    if (high is not None and not options.auto) or not options.can_grow:
+        return None
+    earlier = GrowingStage(workspace.pairs, {}).earlier(PairsManifest)
+    fewer = earlier and earlier.pairs and earlier.vectors and earlier.vectors["count"] < embeddings.count
+    if earlier is None or not (options.append or fewer):
+        return None
+    asked = earlier.request.band
+    return Band(asked.low if options.auto else low, asked.high)
 
 
 def _others(options: PairsOptions, embeddings: EmbeddingsManifest) -> "list[OtherEmbedding]":

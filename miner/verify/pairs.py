@@ -30,6 +30,8 @@ def check_pairs(folder: Folder, embeddings: VerifiedEmbeddings | None) -> int:
             checked += _check_pair_table(folder, count, cosines, embeddings)
     if "knn_ids.npy" in files:
         checked += _check_neighbours(folder, embeddings)
+    if "lists.npy" in files:
+        _check_lists(folder)
     if "groups.parquet" in files:
         _check_groups(folder, embeddings)
     return checked
@@ -74,6 +76,22 @@ def _check_neighbours(folder: Folder, embeddings: VerifiedEmbeddings | None) -> 
     rows = np.sort(np.random.default_rng(0).permutation(len(ids))[: max(1, SAMPLED_PAIRS // k)])
     chosen, values = np.asarray(ids[rows], np.int64).ravel(), np.asarray(similarities[rows], np.float32).ravel()
     return embeddings.check_similarities(folder.full_path("knn_sims.npy"), np.repeat(rows, k), chosen, values)
+
+
+def _check_lists(folder: Folder) -> None:
+    """Every list holds different others, and nobody only at its end."""
+    ids, where = read_array(folder, "lists.npy"), folder.full_path("lists.npy")
+    if ids.ndim != 2 or len(ids) != folder.manifest["images"]:
+        raise MinerError(f"{where} holds no list for each image: {ids.shape}.")
+    for start in range(0, len(ids), _ROWS):
+        some = ids[start : start + _ROWS]
+        wrong = (some < -1) | (some >= len(ids)) | (some == np.arange(start, start + len(some))[:, None])
+        ordered = np.sort(some, axis=1)
+        wrong[:, 1:] |= (np.diff(ordered, axis=1) == 0) & (ordered[:, 1:] >= 0) | (some[:, 1:] >= 0) & (
+            some[:, :-1] < 0
+        )
+        if len(bad := np.flatnonzero(wrong.any(axis=1))):
+            raise MinerError(f"{where}: the list of row {start + bad[0]} holds no different others.")
 
 
 def _check_groups(folder: Folder, embeddings: VerifiedEmbeddings | None) -> None:

@@ -41,7 +41,6 @@ def test_rule_follows_from_what_is_given(values, rule) -> None:
     [
         ({"rule": "mutual", "mutual": True}, "--mutual belongs to --rule band, not to mutual"),
         ({"rule": "knn", "engine": "ivf"}, "--engine belongs to --rule band, not to knn"),
-        ({"rule": "local", "append": True}, "--append continues a band, not --rule local"),
         ({"min": 0.5, "shared": 3}, "--shared belongs to --rule shared, not to band"),
         ({"rule": "mutual", "local": 0.1}, "--local belongs to --rule local, not to mutual"),
         ({"neighbors": 3, "shared": 6}, "two lists of 6 have at most 5 in common"),

@@ -34,7 +34,9 @@ def cut(lists: Lists, cosines: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarr
 def by_definition(rule: Rule, cosines: np.ndarray, lists: Lists) -> dict[tuple[int, int], tuple]:
     """Ranks and the score of each pair of the rule; of `local`, from the scores of all pairs."""
     k, found = rule.neighbors, {}
-    means = [cosines[x, some[:k]].sum() / len(some[:k]) if some else np.nan for x, some in enumerate(lists)]
+    # The last bits of a sum depend on the number of its terms, zeros included.
+    sums = [np.pad(cosines[x, some[:k]], (0, k - len(some[:k]))).sum() for x, some in enumerate(lists)]
+    means = [total / len(some[:k]) if some else np.nan for total, some in zip(sums, lists, strict=True)]
     for a, b in combinations(range(len(lists)), 2):
         if b not in lists[a]:
             continue

@@ -113,3 +113,29 @@ def test_edited_neighbours_are_found(
     np.save(path, change(np.load(path)))
     resign(mined.pairs)
     rejects(mined.root, message)
+
+
+def gap(array: np.ndarray) -> np.ndarray:
+    array[3, 0] = -1
+    return array
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, None),
+        (itself, "the list of row 3 holds no different others"),
+        (twice, "the list of row 3 holds no different others"),
+        (gap, "the list of row 3 holds no different others"),
+        (lambda array: array[:-1], "holds no list for each image"),
+    ],
+)
+def test_edited_lists_of_a_rule_are_found(mined: Workspace, change: Callable | None, message: str | None) -> None:
+    run_stage("pairs", PairsOptions(rule="mutual", neighbors=4, max=0.95), mined, True)
+    path = mined.pairs / "lists.npy"
+    if change is None or message is None:
+        verify(str(mined.root))
+        return
+    np.save(path, change(np.load(path)))
+    resign(mined.pairs)
+    rejects(mined.root, message)

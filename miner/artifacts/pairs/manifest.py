@@ -10,10 +10,11 @@ from miner.artifacts.pairs.band import BandRecord
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
 from miner.engine import Record, fingerprint
 
+LISTS = "lists.npy"
 # The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
 RESULTS = (
     *("pairs.parquet", "duplicates.parquet", "duplicate_images.parquet", "dropped.parquet", "groups.parquet"),
-    *("knn_ids.npy", "knn_sims.npy"),
+    *("knn_ids.npy", "knn_sims.npy", LISTS),
 )
 _PARTS = ("strip-*.parquet", "candidates-*.npy", "ids.npy", "cosines.npy")
 SCRATCH = tuple(f"{folder}/{name}" for folder in ("parts", "parts/agree-*") for name in _PARTS)

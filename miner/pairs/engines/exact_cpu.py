@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.vectors import Vectors, blocks
+from miner.artifacts.embeddings.vectors import Vectors
 from miner.engine.heap import give_back_memory
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import FloodError, RowPairs
@@ -55,15 +55,9 @@ class ExactEngine:
         search = self.search
         if search.unit_vectors is None:  # memory is short
             give_back_memory()
-        strip = search.rows(start, stop)
         count = 0
         found: list[NDArray[np.int64]] = []
-        tiles = []
-        for low, high in blocks(stop - start, search.tile_rows):
-            left = max(start + low, min_b)
-            columns = blocks(len(search.vectors) - left, search.tile_rows)
-            tiles += [Tile(start + low, strip[low:high], left + a, left + b) for a, b in columns]
-        for pairs in search.threads.map(self._pairs, tiles):
+        for pairs in search.threads.map(self._pairs, search.tiles(start, stop, min_b)):
             count += len(pairs)
             if count > limit:
                 raise FloodError

@@ -148,6 +148,15 @@ class TileSearch:
         self.sketches = self._make_sketches(cascade)
         self._lowest_scores = [_comparable(sketch, floor) for sketch in self.sketches]
 
+    def tiles(self, start: int, stop: int, min_b: int) -> list[Tile]:
+        """The tiles that hold the pairs (a, b) with a in [start, stop), a < b and b >= min_b."""
+        strip, tiles = self.rows(start, stop), []
+        for low, high in blocks(stop - start, self.tile_rows):
+            left = max(start + low, min_b)
+            columns = blocks(len(self.vectors) - left, self.tile_rows)
+            tiles += [Tile(start + low, strip[low:high], left + a, left + b) for a, b in columns]
+        return tiles
+
     def reached(self, tile: Tile) -> tuple[Rows, Rows, NDArray[np.floating]]:
         """The positions of a tile with a < b whose cosine may reach a floor, and their float32 products, by row."""
         if not self.sketches:

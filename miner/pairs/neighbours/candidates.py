@@ -7,6 +7,7 @@ k-th best score of its row. All other candidates are measured in float64 at the 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,19 @@ class ListRule:
         k: neighbours per row.
         high: others above this cosine are near-duplicates and no neighbours.
         copies: rows of one number are copies of one file and no neighbours of each other, int64 (n,); None if nothing is known.
+        known_path: file of the lists of the first rows among themselves, as `ListSearch` writes their ids.
     """
 
     vectors: Vectors
     k: int
     high: float = float("inf")
     copies: Rows | None = None
+    known_path: Path | None = None
+
+    @property
+    def known(self) -> Rows:
+        """The lists in the file, int64 (m, at most k): only pairs with one of the rows from m on have to be searched."""
+        return np.empty((0, self.k), np.int64) if self.known_path is None else np.load(self.known_path, mmap_mode="r")
 
     @property
     def margin(self) -> float:

@@ -2,7 +2,8 @@
 
 Rows are put into cells around a few centres. The others in the three cells nearest to a row are ranked by short sketches, and the
 best of them are measured in float32. The k-th best of *some* others is never above the k-th best of *all* others, so the bound
-holds however well the cells fit; only the speed of the search depends on it.
+holds however well the cells fit; only the speed of the search depends on it. A row whose list among some rows is known already
+needs no cells: its bound is the last similarity in this list.
 """
 
 from collections.abc import Callable, Sequence
@@ -47,15 +48,16 @@ def row_floors(
         directions: orthonormal ones that hold most of the energy of the rows, float32 (d, p).
         dtype: in which sketches are multiplied.
         threads: that share the work.
-        estimated: is told about how high the floors will be, before they are measured.
+        estimated: is told about how high the floors will be, before they are measured if no lists are known.
     Returns:
         float64 (n,).
     """
-    count = len(rule.vectors)
+    count, known = len(rule.vectors), rule.known
+    old = len(known)
     short = _short_rows(count, units, directions, dtype, threads)
-    cells = _Cells(short, max(1, count // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)))
+    cells = _Cells(short, max(1, count // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)), old)
     width = rule.k + max(4, rule.k // 2)
-    others = torch.full((count, _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
+    others = torch.full((count - old, _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
     scores = torch.full(others.shape, -torch.inf, device=short.device)
 
     def probe(cell: int) -> None:
@@ -64,30 +66,34 @@ def row_floors(
         found = (short[rows] @ short[members].T).float()
         found[rows[:, None] == members] = -torch.inf
         best, places = found.topk(min(width, len(members)), dim=1)
-        others[rows, turns, : best.shape[1]] = members[places].int()
-        scores[rows, turns, : best.shape[1]] = best
+        others[rows - old, turns, : best.shape[1]] = members[places].int()
+        scores[rows - old, turns, : best.shape[1]] = best
 
     for _ in threads.map(probe, range(cells.count)):
         pass
     best = scores.flatten(1).topk(width, dim=1)
     places = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1)
-    chosen = places.cpu().numpy()
-    estimated(best.values[:, rule.k - 1].double().cpu().numpy())
+    chosen = np.full((count, width), -1, np.int32)
+    chosen[:old, : known.shape[1]], chosen[old:] = known, places.cpu().numpy()
+    if not old:
+        estimated(best.values[:, rule.k - 1].double().cpu().numpy())
     floors = np.full(count, -np.inf)
 
     def measure(rows: Rows) -> None:
         """The k-th score of rows that lie in neighbouring cells, so that they share most of their others."""
         rows = np.sort(rows)
         places, columns = np.nonzero(chosen[rows] >= 0)
-        found = chosen[rows][places, columns]
+        found = chosen[rows][places, columns].astype(np.int64)
         measured = products(rows[places], found)
-        counts = rule.possible(rows[places], found, measured) & rule.certain(measured)
+        counts = rule.possible(rows[places], found, measured) & rule.certain(measured) | (rows[places] < old)
         kept = np.full((len(rows), width), -np.inf)
         kept[places, columns] = np.where(counts, measured, -np.inf)
         floors[rows] = np.partition(kept, width - rule.k, axis=1)[:, width - rule.k] - rule.margin
 
     for _ in threads.map(measure, (cells.order[start:stop] for start, stop in blocks(count, _CHUNK_ROWS))):
         pass
+    if old:
+        estimated(floors)
     return floors
 
 
@@ -109,10 +115,11 @@ class _Cells:
     Attributes:
         count: of the cells.
         order: all rows, cell after cell, int64 (n,).
+        first: the rows from here on look into cells.
     """
 
-    def __init__(self, short: Tensor, count: int) -> None:
-        self.count = count
+    def __init__(self, short: Tensor, count: int, first: int) -> None:
+        self.count, self.first = count, first
         rows = F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)
         centres = spherical_centres(rows, count, _ROUNDS)
         probed = min(_PROBED_CELLS, count)
@@ -120,8 +127,8 @@ class _Cells:
         members = near[:, 0].argsort(stable=True)
         self.order = members.cpu().numpy()
         self._members = _split(members, near[:, 0], count)
-        visits = near.flatten().argsort(stable=True)
-        self._visits = _split(visits, near.flatten(), count)
+        visited = near[first:].flatten()
+        self._visits = _split(visited.argsort(stable=True), visited, count)
         self._probed = probed
 
     def members(self, cell: int) -> Tensor:
@@ -131,7 +138,7 @@ class _Cells:
     def visitors(self, cell: int) -> tuple[Tensor, Tensor]:
         """The rows that look into a cell, and which of their nearest cells it is, from 0."""
         visits = self._visits[cell]
-        return visits // self._probed, visits % self._probed
+        return visits // self._probed + self.first, visits % self._probed
 
 
 def _split(items: Tensor, cells: Tensor, count: int) -> Sequence[Tensor]:

@@ -55,15 +55,17 @@ class NeighbourGraph:
         memory_bytes: float = float("inf"),
         device: str = "cpu",
         executor: Executor | None = None,
+        known: Path | None = None,
     ) -> list[Path]:
         """Write `knn_ids.npy`, int64 (n, k), and `knn_sims.npy`, float32 (n, k), into `folder`; the arguments as of `ListSearch`.
 
         Args:
             folder: the folder of the two files.
             parts: folder of finished strips, which are kept if the work is interrupted.
+            known: the ids of the graph of the first rows.
         """
         ids, similarities = folder / "knn_ids.npy", folder / "knn_sims.npy"
-        search = ListSearch(ListRule(self.vectors, self.k), memory_bytes, device, self.strip_rows)
+        search = ListSearch(ListRule(self.vectors, self.k, known_path=known), memory_bytes, device, self.strip_rows)
         search.write(ids, similarities, parts, np.float32, executor)
         return [ids, similarities]
 

@@ -8,11 +8,11 @@ from uuid import uuid4
 
 import numpy as np
 
-from miner.artifacts.embeddings.vectors import blocks
+from miner.artifacts.embeddings.vectors import Rows, blocks
 from miner.engine import Executor, Progress, Unit, committed, finished_items, run
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
-from miner.pairs.neighbours.candidates import Candidates, ListRule, Lists, pruned, ranked_lists
+from miner.pairs.neighbours.candidates import Candidates, ListRule, Lists, candidates, pruned, ranked_lists
 from miner.pairs.neighbours.search import CandidateSearch, candidate_search
 
 if TYPE_CHECKING:
@@ -69,10 +69,11 @@ class ListSearch:
         finally:
             _SEARCHES.clear()
         strips = [np.load(unit.files[0], mmap_mode="r") for unit in units]
+        known = self.rule.known
 
         def ranked(block: tuple[int, int]) -> Lists:
             found = pruned((_rows_of(strip, *block) for strip in strips), self.rule, None)
-            return ranked_lists(found, *block, self.rule, None)
+            return ranked_lists(np.concatenate([found, _entries(known, *block)]), *block, self.rule, None)
 
         with committed(ids_path) as ids_part, committed(cosines_path) as cosines_part:
             ids = np.lib.format.open_memmap(ids_part, "w+", np.dtype(np.int64), (images, self.rule.k))
@@ -92,6 +93,12 @@ def _write_strip(search: ListSearch, start: int, stop: int, path: Path) -> None:
         _SEARCHES[search.name] = candidate_search(search.rule, search.device, search.memory_bytes, Threads())
     with path.open("wb") as stream:
         np.save(stream, _SEARCHES[search.name].candidates(start, stop))
+
+
+def _entries(known: Rows, start: int, stop: int) -> Candidates:
+    """The entries of known lists of the rows in [start, stop); their scores are not needed."""
+    rows, places = np.nonzero(known[start:stop] >= 0)
+    return candidates(rows + start, known[start:stop][rows, places], np.zeros(len(rows)))
 
 
 def _rows_of(strip: Candidates, start: int, stop: int) -> Candidates:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.vectors import blocks
 from miner.machine.device import worker_device
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.cost_model import Cascade
@@ -60,15 +59,9 @@ class CandidateSearch:
         search.prepare(floors, plans[0].result() if plans else cascade)
 
     def candidates(self, start: int, stop: int) -> Candidates:
-        """The candidates that pairs (a, b) with a in [start, stop) and a < b make, for both rows, by row."""
-        search = self.search
-        strip = search.rows(start, stop)
-        tiles = [
-            Tile(start + low, strip[low:high], start + low + left, start + low + right)
-            for low, high in blocks(stop - start, search.tile_rows)
-            for left, right in blocks(len(search.vectors) - start - low, search.tile_rows)
-        ]
-        return pruned(search.threads.map(self._candidates, tiles), self.rule, search.threads)
+        """The candidates that the unknown pairs (a, b) with a in [start, stop) and a < b make, for both rows, by row."""
+        tiles = self.search.tiles(start, stop, len(self.rule.known))
+        return pruned(self.search.threads.map(self._candidates, tiles), self.rule, self.search.threads)
 
     def _candidates(self, tile: Tile) -> Candidates:
         rows, columns, scores = self.search.reached(tile)

@@ -97,14 +97,24 @@ def _constrained(options: PairsOptions, constraints: Sequence[Constraint], pairs
 
 
 def write_neighbours(
-    options: PairsOptions, folder: Path, vectors: Vectors, keys: Sequence[str], memory_bytes: float, executor: Executor
+    options: PairsOptions,
+    folder: Path,
+    vectors: Vectors,
+    keys: Sequence[str],
+    memory_bytes: float,
+    executor: Executor,
+    known: Path | None,
 ) -> tuple[list[Path], Record]:
-    """Write the exact neighbour graph of all images as two arrays (n, k); returns the files and the record of its hubs."""
+    """Write the exact neighbour graph of all images as two arrays (n, k); returns the files and the record of its hubs.
+
+    Args:
+        known: as of `NeighbourGraph.write`.
+    """
     from miner.pairs.neighbours.graph import NeighbourGraph
     from miner.pairs.neighbours.hubs import hubness, in_degrees
 
     k = options.neighbors or 0
-    files = NeighbourGraph(vectors, k).write(folder, folder / "parts", memory_bytes, options.device, executor)
+    files = NeighbourGraph(vectors, k).write(folder, folder / "parts", memory_bytes, options.device, executor, known)
     return files, hubness(in_degrees(np.load(files[0], mmap_mode="r")), k, keys)
 
 

@@ -1,6 +1,8 @@
 """The exact search for neighbours against a float64 sort of all cosines: ties, any passes, tiles and strips, near-duplicates."""
 
+import tempfile
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -14,7 +16,9 @@ from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.neighbours.candidates import ListRule
 from miner.pairs.neighbours.floors import row_floors
+from miner.pairs.neighbours.lists import _SEARCHES, ListSearch
 from miner.pairs.neighbours.search import CandidateSearch
+from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 from tests.pairs.neighbours.lists import THREADS, lists_of, wanted_lists
 from tests.pairs.vectors import brute_force, clustered, vectors_with_ties
 
@@ -65,6 +69,40 @@ def test_near_duplicates_and_copies_are_left_out_first(kind, count, seed, data) 
     rule = ListRule(MemoryVectors(vectors), data.draw(st.integers(1, count - 1)), high, copies)
     for mine, theirs in zip(lists_of(CandidateSearch(rule, tile_rows=16), 30), wanted_lists(rule), strict=True):
         np.testing.assert_array_equal(mine, theirs)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    kind=KINDS,
+    count=st.integers(3, 70),
+    seed=st.integers(0, 2**16),
+    tile_rows=st.sampled_from([5, 200]),
+    strip_rows=st.sampled_from([30, 100]),
+    dims=st.sampled_from([None, 0, 2]),
+    on_gpu=st.booleans(),
+    data=st.data(),
+)
+def test_known_lists_change_where_a_new_row_enters(
+    kind, count, seed, tile_rows, strip_rows, dims, on_gpu, data
+) -> None:
+    vectors = vectors_with_ties(kind, count, 17, "float32", seed)
+    high = data.draw(st.one_of(st.sampled_from(sorted(set(brute_force(vectors).ravel()))), st.floats(-1, 1)))
+    copies = np.random.default_rng(seed).integers(0, count, count) if data.draw(st.booleans()) else None
+    k, old = data.draw(st.integers(1, count - 1)), data.draw(st.integers(2, count - 1))
+    among_old = ListRule(MemoryVectors(vectors[:old]), min(k, old - 1), high, None if copies is None else copies[:old])
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(f"{folder}/known.npy", wanted_lists(among_old)[0])
+        rule = ListRule(MemoryVectors(vectors), k, high, copies, Path(folder, "known.npy"))
+        search = ListSearch(rule, strip_rows=strip_rows)
+        _SEARCHES[search.name] = (
+            GpuCandidateSearch(rule, torch.device("cpu"), THREADS)
+            if on_gpu
+            else CandidateSearch(
+                rule, cascade=passes(vectors, dims, torch.float32, False), threads=THREADS, tile_rows=tile_rows
+            )
+        )
+        for mine, theirs in zip(search.lists(Path(folder)), wanted_lists(rule), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
 
 
 def test_rows_that_do_not_fit_give_the_same_lists(tmp_path) -> None:
