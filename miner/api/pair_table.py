@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from miner.artifacts.decisions import read_decisions, standing
+from miner.artifacts.decisions import verdict_column
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.verified import VerifiedSource
 from miner.artifacts.pairs.manifest import PairsManifest
@@ -56,7 +56,7 @@ class PairTable:
         paths = self._store.metadata["path"]
         columns = {f"path_{side}": paths.take(table[side]) for side in "ab"}
         columns |= {name: table[name] for name in table.column_names}
-        return pa.table({**columns, "verdict": self._verdicts(table)})
+        return pa.table({**columns, "verdict": verdict_column(self._workspace.review / "decisions.jsonl", table)})
 
     def to_pandas(self) -> "pandas.DataFrame":
         """`to_arrow` as a data frame; pandas must be installed."""
@@ -83,15 +83,6 @@ class PairTable:
         by_key = {entry.key: entry for entry in self._source.entries}
         return [by_key[key] for key in self._store.keys]
 
-    def _verdicts(self, table: pa.Table) -> pa.Array:
-        path = self._workspace.review / "decisions.jsonl"
-        votes: dict[tuple[str, str], list[str]] = {}
-        for decision in standing(read_decisions(path)).values() if path.exists() else []:
-            if decision.decision != "skip":
-                votes.setdefault(decision.pair, []).append(decision.decision)
-        pairs = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
-        return pa.array([_majority(votes.get((min(pair), max(pair)), [])) for pair in pairs], pa.string())
-
     def __repr__(self) -> str:
         return f"<{len(self):,} pairs of {self.manifest.images_in_pairs:,} images in {self._workspace.pairs}>"
 
@@ -115,10 +106,3 @@ class PairTable:
         stream = io.BytesIO()
         image.save(stream, "JPEG", quality=80)
         return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def _majority(votes: Sequence[str]) -> str | None:
-    counts = sorted(((votes.count(answer), answer) for answer in set(votes)), reverse=True)
-    if not counts or (len(counts) > 1 and counts[0][0] == counts[1][0]):
-        return None
-    return counts[0][1]

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Literal
 
+import pyarrow as pa
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from miner.errors import MinerError
@@ -96,6 +97,23 @@ def standing(decisions: Iterable[Decision]) -> dict[tuple[str, Pair], Decision]:
         if decision.decision != "undo":
             last[which] = decision
     return last
+
+
+def _verdicts(decisions: Iterable[Decision]) -> dict[Pair, str]:
+    """What most reviewers say of each pair: same, different or unsure. A pair without a majority has no verdict."""
+    answers: dict[Pair, Counter[str]] = {}
+    for decision in standing(decisions).values():
+        if decision.decision != "skip":
+            answers.setdefault(decision.pair, Counter())[decision.decision] += 1
+    leading = {pair: counts.most_common(2) for pair, counts in answers.items()}
+    return {pair: top[0][0] for pair, top in leading.items() if len(top) == 1 or top[0][1] > top[1][1]}
+
+
+def verdict_column(path: Path, table: pa.Table) -> pa.Array:
+    """The verdict on each pair of a table with key_a and key_b, null where there is none; `path` is a file of decisions."""
+    found = _verdicts(read_decisions(path)) if path.exists() else {}
+    pairs = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
+    return pa.array([found.get((min(pair), max(pair))) for pair in pairs], pa.string())
 
 
 def rejected(decisions: Iterable[Decision]) -> set[Pair]:

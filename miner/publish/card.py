@@ -2,52 +2,86 @@
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from miner.machine.memory import format_bytes
 from miner.publish.about import CITATIONS, About
-from miner.publish.contents import Config
+from miner.publish.contents import DATA, Config
 
 _POWERS = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")  # of ten, from 1,000 on
 _MARKUP = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)")  # an underscore inside a word is one
 _HTML = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#|\w+;)")
 _TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrastive-learning", "webdataset", "croissant"]
 
+_VERDICT = " `verdict` is what most reviewers said of the pair: same, different or unsure; null where nobody or no majority did."
+
 
 def card(about: About) -> str:
     """The card as Markdown, rendered from card.md."""
+    contents = about.contents
+    pictures = next(iter(contents.of_kind("anchor-positive")), None)
+    return _rendered(
+        "card.md",
+        front_matter(about),
+        about,
+        pictures=pictures,
+        images=contents.of_kind("images"),
+        inline=_inline(contents.of_kind("pairs-inline")),
+        citations=CITATIONS,
+        evidence=_evidence(about),
+        negatives=_negatives(pictures),
+        verdict=_VERDICT if pictures and "verdict" in (pictures.schema or pa.schema([])).names else "",
+    )
+
+
+def shards_card(about: About) -> str:
+    """The card of the folder of shards, rendered from shards.md; with it `datasets` loads each set of shards by its name."""
+    return _rendered("shards.md", _configs(about.contents.shard_sets, below=f"{DATA}/"), about)
+
+
+def _rendered(template: str, front: dict[str, Any], about: About, **values: Any) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {"size": format_bytes, "cell": _cell, "plain": _plain, "untagged": _untagged}
-    front = yaml.safe_dump(front_matter(about), sort_keys=False, allow_unicode=True, width=1000)
-    return environment.get_template("card.md").render(
-        front=front,
-        about=about,
-        images=about.contents.of_kind("images"),
-        inline=_inline(about.contents.of_kind("pairs-inline")),
-        citations=CITATIONS,
-        evidence=_evidence(about),
-    )
+    text = yaml.safe_dump(front, sort_keys=False, allow_unicode=True, width=1000)
+    arguments = partial(_shard_arguments, about)
+    return environment.get_template(template).render(front=text, about=about, shard_arguments=arguments, **values)
 
 
 def front_matter(about: About) -> dict[str, Any]:
     """Metadata of the Hub: https://huggingface.co/docs/hub/datasets-cards."""
-    configs = about.contents.configs
-    pairs = configs[0]
     return {
         "pretty_name": about.title,
         **about.licences.front_matter(),
         "task_categories": ["image-feature-extraction"],
-        "size_categories": [size_category(pairs.rows)],
+        "size_categories": [size_category(about.contents.tables[0].rows)],
         "tags": _TAGS,
-        "configs": [_config(config, default=config is pairs) for config in configs],
-        "dataset_info": [_info(config) for config in configs],
+        **_configs(about.contents.tables),
     }
+
+
+def _configs(configs: Sequence[Config], below: str = "") -> dict[str, Any]:
+    """Configurations of one format: `datasets` reads all of a card in the format of the first (huggingface/datasets#6447)."""
+    files = [{"split": "train", "path": config.pattern.removeprefix(below)} for config in configs]
+    listed = [
+        {"config_name": config.name, "data_files": [file], **({"default": True} if config is configs[0] else {})}
+        for config, file in zip(configs, files, strict=True)
+    ]
+    return {"configs": listed, "dataset_info": [_info(config) for config in configs]}
+
+
+def _shard_arguments(about: About, config: Config) -> str:
+    """The arguments of `load_dataset` for a set of shards. The Hub knows one card a repository, so there files are named."""
+    if "/" not in about.name:
+        return f'"{about.name}/{DATA}", "{config.name}"'
+    return f'"webdataset", data_files={{"train": "hf://datasets/{about.name}/{config.pattern}"}}'
 
 
 def size_category(rows: int) -> str:
@@ -70,14 +104,21 @@ def _evidence(about: About) -> str:
         "shared": f"how many of their {2 * (k or 0)} nearest both have in common",
         "votes": "how many embeddings choose the pair",
     }
-    held = [feature["name"] for feature in about.contents.configs[0].features or []]
+    held = [feature["name"] for feature in about.contents.tables[0].features or []]
     texts = [f"`{name}` is {meanings[name]}" for name in held if name in meanings]
     return f" {'; '.join(texts)}." if texts else ""
 
 
-def _config(config: Config, default: bool) -> dict[str, Any]:
-    files = [{"split": "train", "path": config.pattern}]
-    return {"config_name": config.name, "data_files": files, **({"default": True} if default else {})}
+def _negatives(pictures: Config | None) -> str:
+    """What the column `negatives` holds."""
+    found = {feature["name"]: feature for feature in (pictures and pictures.features) or []}.get("negatives")
+    if found is None:
+        return ""
+    form = "images" if found["list"] == "image" else "keys of the images"
+    return (
+        f" `negatives` are the {form} most similar to the anchor that lie below the pairs and that no chain of pairs joins to it, the "
+        "most similar first; labels were not used, so some may show the same thing."
+    )
 
 
 def _info(config: Config) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import json
 import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ _MINED = "mined"
 _TABLES = {"pairs.parquet": "pairs", "images.parquet": "image-table"}
 _MINED_TABLES = {"duplicates.parquet": "duplicates", "groups.parquet": "groups"}
 _ABOUT = {
+    "anchor-positive": "both images of every pair, their cosine (`score`), keys, and what is known of the pair",
     "pairs": "one row per pair: the keys of both images, their cosine, and labels where they are known",
     "images": "every image once, with its original bytes",
     "pairs-inline": "both images and the record of every pair in one sample, for streaming",
@@ -31,16 +32,24 @@ _ABOUT = {
     "duplicates": "near-identical pairs above the band and pairs of equal files, which are not among the pairs",
     "groups": "which images belong together, by connected components and by complete linkage",
 }
-_LABELS = ("label", "label_a", "label_b")
-_NARROW = {"similarity": "float32", **dict.fromkeys(("width", "height", *_LABELS), "int32")}
+LABELS = ("label_a", "label_b")
+IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])  # as the Image feature of `datasets` is stored
+_NARROW = {"similarity": "float32", **dict.fromkeys(("width", "height", "label", *LABELS), "int32")}
 _DTYPES = {name: name for name in ("string", "bool", "int8", "int16", "int32", "int64")}
-_DTYPES |= {"large_string": "string", "float": "float32", "double": "float64"}
+_DTYPES |= {"large_string": "string", "float": "float32", "double": "float64", str(IMAGE): "image"}
 _BY_TYPE = ((bool, "bool"), (int, "int64"), (float, "float64"), (str, "string"))
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """A file of the workspace, its name in the repository, its record in the manifest of its stage, and its rows or samples."""
+    """A file of the data set.
+
+    Attributes:
+        path: the file in the workspace; of a file that publish makes, its place in the target.
+        name: in the repository.
+        record: as in the manifest of its stage; before publish has made the file, an estimate of its `bytes`.
+        rows: rows or samples.
+    """
 
     path: Path
     name: str
@@ -53,7 +62,8 @@ class DataFile:
 
     @property
     def sha256(self) -> str:
-        return str(self.record["sha256"])
+        """Of a file that has not been made, as many zeros."""
+        return str(self.record.get("sha256", "0" * 64))
 
 
 @dataclass(frozen=True)
@@ -66,6 +76,7 @@ class Config:
         pattern: a glob of their names.
         features: in the form of a card; None if readers take the types from the files.
         num_bytes: the size of the rows in memory.
+        schema: of a table.
     """
 
     name: str
@@ -74,10 +85,11 @@ class Config:
     pattern: str
     features: list[Feature] | None
     num_bytes: int
+    schema: pa.Schema | None = None
 
     @property
     def is_table(self) -> bool:
-        return self.pattern.endswith(".parquet")
+        return self.schema is not None
 
     @property
     def about(self) -> str:
@@ -100,10 +112,32 @@ class Config:
 
 @dataclass(frozen=True)
 class Contents:
-    """All data files, and the configurations that they form, `pairs` first."""
+    """All data files, and the configurations that they form, the default first."""
 
     files: Sequence[DataFile]
     configs: Sequence[Config]
+
+    @property
+    def tables(self) -> list[Config]:
+        """The configurations in Parquet."""
+        return [config for config in self.configs if config.is_table]
+
+    @property
+    def shard_sets(self) -> list[Config]:
+        """The configurations in WebDataset."""
+        return [config for config in self.configs if not config.is_table]
+
+    def with_default(self, config: Config) -> "Contents":
+        """With a further configuration, which becomes the default."""
+        return Contents([*config.files, *self.files], [config, *self.configs])
+
+    def with_records(self, records: Mapping[str, Record]) -> "Contents":
+        """With the records of files that have been made, by name."""
+
+        def known(files: Sequence[DataFile]) -> list[DataFile]:
+            return [replace(file, record=records.get(file.name, file.record)) for file in files]
+
+        return Contents(known(self.files), [replace(config, files=known(config.files)) for config in self.configs])
 
     def of_kind(self, kind: str) -> list[Config]:
         return [config for config in self.configs if config.kind == kind]
@@ -151,7 +185,8 @@ def _table(kind: str, file: DataFile, classes: list[str] | None) -> Config:
     counted = DataFile(file.path, file.name, file.record, footer.num_rows)
     # Only the default table repeats its types in the card, to name the classes.
     features = table_features(schema, classes) if kind == "pairs" else None
-    return Config(kind, kind, [counted], file.name, features, sum(group.total_byte_size for group in groups))
+    size = sum(group.total_byte_size for group in groups)
+    return Config(kind, kind, [counted], file.name, features, size, schema)
 
 
 def _shard_set(name: str, fields: list[str], files: Sequence[DataFile], classes: list[str] | None) -> Config | None:
@@ -180,8 +215,16 @@ def _first_record(path: Path) -> dict[str, Any]:
 
 def table_features(schema: pa.Schema, classes: Sequence[str] | None) -> list[Feature] | None:
     """Features of a table; None if a column has a type that a card cannot state."""
-    types = [_DTYPES.get(str(field.type)) for field in schema]
-    named = [_feature(name, dtype, classes) for name, dtype in zip(schema.names, types, strict=True) if dtype]
+    lists = [pa.types.is_list(field.type) for field in schema]
+    types = [
+        _DTYPES.get(str(field.type.value_type if many else field.type))
+        for field, many in zip(schema, lists, strict=True)
+    ]
+    named = [
+        {"name": name, "list": dtype} if many else _feature(name, dtype, classes)
+        for name, dtype, many in zip(schema.names, types, lists, strict=True)
+        if dtype
+    ]
     return named if len(named) == len(schema) else None
 
 
@@ -194,7 +237,7 @@ def sample_features(fields: Sequence[str], record: Mapping[str, Any], classes: S
 
 
 def _feature(name: str, dtype: str, classes: Sequence[str] | None) -> Feature:
-    if name in _LABELS and classes:
+    if name in ("label", *LABELS) and classes:
         return {"name": name, "dtype": {"class_label": {"names": {str(n): label for n, label in enumerate(classes)}}}}
     return {"name": name, "dtype": dtype}
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
 from miner.engine import Record
 from miner.publish.about import CITATIONS, About
-from miner.publish.contents import Config, DataFile
+from miner.publish.contents import IMAGE, Config, DataFile
 
 # fmt: off
 _TERMS = (
@@ -32,7 +32,13 @@ _CONTEXT: Record = {
 _CONFORMS_TO = ["http://mlcommons.org/croissant/1.0", "http://mlcommons.org/croissant/RAI/1.0"]
 _FORMATS = {".parquet": "application/x-parquet", ".tar": "application/x-tar", ".json": "application/json"}
 _IMAGE_FORMATS = {"jpg": "jpeg", "tif": "tiff", "ppm": "x-portable-pixmap", "pgm": "x-portable-graymap"}
-_TYPES = {"int": "sc:Integer", "float": "sc:Float", "double": "sc:Float", "bool": "sc:Boolean"}
+_TYPES = {
+    str(IMAGE): "sc:ImageObject",
+    "int": "sc:Integer",
+    "float": "sc:Float",
+    "double": "sc:Float",
+    "bool": "sc:Boolean",
+}
 
 
 def croissant(about: About) -> Record:
@@ -40,7 +46,6 @@ def croissant(about: About) -> Record:
 
     Paths are relative, so the record holds for any copy of the folder.
     """
-    configs = about.contents.configs
     images = about.contents.of_kind("images")
     return {
         "@context": _CONTEXT,
@@ -58,8 +63,12 @@ def croissant(about: About) -> Record:
         "rai:dataCollection": ". ".join(f"{name}: {value}" for name, value in about.facts),
         "rai:dataLimitations": list(about.limits[1:]),
         "rai:dataBiases": [about.limits[0]],
-        "distribution": [*map(_file_object, about.contents.files), *map(_image_set, images)],
-        "recordSet": [*(_table(config) for config in configs if config.is_table), *map(_images, images)],
+        "distribution": [
+            *map(_file_object, about.contents.files),
+            *(_file_set(config) for config in about.contents.tables if len(config.files) > 1),
+            *map(_image_set, images),
+        ],
+        "recordSet": [*(_table(config) for config in about.contents.tables), *map(_images, images)],
     }
 
 
@@ -73,6 +82,24 @@ def _file_object(file: DataFile) -> Record:
         "encodingFormat": _FORMATS[Path(file.name).suffix],
         "sha256": file.sha256,
     }
+
+
+def _file_set(config: Config) -> Record:
+    """The files of a table as one set."""
+    return {
+        "@type": "cr:FileSet",
+        "@id": f"{config.name}-files",
+        "name": f"{config.name}-files",
+        "encodingFormat": _FORMATS[".parquet"],
+        "includes": config.pattern,
+    }
+
+
+def _files(config: Config) -> Record:
+    """Where the rows of a table are."""
+    if len(config.files) == 1:
+        return {"fileObject": {"@id": config.files[0].name}}
+    return {"fileSet": {"@id": f"{config.name}-files"}}
 
 
 def _image_set(config: Config) -> Record:
@@ -101,9 +128,7 @@ def _images(config: Config) -> Record:
 
 
 def _table(config: Config) -> Record:
-    with config.files[0].path.open("rb") as stream:
-        columns = pq.read_schema(stream)
-    return _record_set(config.name, config.about, [_column(config, column) for column in columns])
+    return _record_set(config.name, config.about, [_column(config, column) for column in config.schema or []])
 
 
 def _record_set(name: str, description: str, fields: list[Record]) -> Record:
@@ -111,9 +136,14 @@ def _record_set(name: str, description: str, fields: list[Record]) -> Record:
 
 
 def _column(config: Config, column: Any) -> Record:
-    kind = next((name for prefix, name in _TYPES.items() if str(column.type).startswith(prefix)), "sc:Text")
-    source = {"fileObject": {"@id": config.files[0].name}, "extract": {"column": column.name}}
-    return _field(f"{config.name}/{column.name}", kind, source)
+    many = pa.types.is_list(column.type)
+    held = str(column.type.value_type if many else column.type)
+    kind = next((name for prefix, name in _TYPES.items() if held.startswith(prefix)), "sc:Text")
+    source: Record = {**_files(config), "extract": {"column": column.name}}
+    if held == str(IMAGE):
+        source["transform"] = {"jsonPath": "bytes"}
+    field = _field(f"{config.name}/{column.name}", kind, source)
+    return {**field, "repeated": True} if many else field
 
 
 def _field(identity: str, kind: str, source: Record) -> Record:

@@ -6,7 +6,8 @@ from miner.options import Options, option
 class PublishOptions(Options):
     """Make a data set repository of the shards, in a folder or on the Hugging Face Hub.
 
-    The repository holds the shards, a card, a Croissant record and checksums. `datasets` and the Hub open it.
+    The repository holds a table with both images of every pair, the shards, a card, a Croissant record and checksums. `datasets`
+    and the Hub open it, and the Hub shows the pictures.
 
     \b
       miner publish --license cc-by-4.0 --image-license mit --dry-run
@@ -21,6 +22,9 @@ class PublishOptions(Options):
     licence."""
     image_license: str | None = option(None, metavar="LICENCE")
     """Licence of the images, in the same form. Required if images are published."""
+    images_once: bool = option(False, decides_result="if changed")
+    """Leave out the table with both images of every pair: the default table then names images by key. Use it after
+    `miner export --references`, which leaves out the pair shards; then every image is stored once."""
     title: str | None = option(None, panel="data set card")
     """Name of the data set. If not given: Semantic pairs of SOURCE."""
     description: str | None = option(None, panel="data set card")

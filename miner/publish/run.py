@@ -3,8 +3,9 @@
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -29,15 +30,17 @@ from miner.engine.records import signed
 from miner.errors import UsageError
 from miner.machine.memory import format_bytes
 from miner.publish.about import About, describe
-from miner.publish.card import card
+from miner.publish.card import card, shards_card
 from miner.publish.contents import DATA, DataFile, read_contents
 from miner.publish.croissant import croissant
 from miner.publish.hub import upload
+from miner.publish.image_pairs import ImagePairs, read_image_pairs
 from miner.publish.licences import licences
 from miner.publish.link_files import link_or_copy, prepare_folder
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import Provenance, command_line, public_encoder
 
+_TEXTS = ("README.md", "croissant.json", f"{DATA}/README.md", f"{DATA}/manifest.json", "SHA256SUMS")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
 
 
@@ -74,18 +77,52 @@ def destination(to: str | None, workspace: Workspace) -> Destination:
 
 @dataclass(frozen=True)
 class Draft:
-    """What will be published: files of the workspace, and by name the texts that publish writes itself.
+    """What will be published.
 
-    The request is all that decides the bytes.
+    Attributes:
+        shards: the manifest of the shards.
+        pairs: the default configuration, which publish writes itself; None with --images-once.
+        request: all that decides the bytes.
     """
 
     about: About
-    texts: Mapping[str, bytes]
+    shards: Record
+    pairs: ImagePairs | None
     request: Record
 
     @property
     def files(self) -> Sequence[DataFile]:
         return self.about.contents.files
+
+    @property
+    def made_files(self) -> Sequence[DataFile]:
+        """The files that publish makes; the others are those of the workspace."""
+        return self.about.contents.configs[0].files if self.pairs else []
+
+    def units(self, folder: Path) -> list[Unit]:
+        """A unit of work for each data file."""
+        units = self.pairs.units(self.made_files) if self.pairs else []
+        linked = [file for file in self.files if file not in self.made_files]
+        return units + [Unit(file.name, (folder / file.name,), partial(link_or_copy, file)) for file in linked]
+
+    @property
+    def notes(self) -> list[str]:
+        """How much space the images of the pairs take."""
+        if not self.pairs:
+            return []
+        repeated, images = sum(file.bytes for file in self.made_files), int(self.pairs.images.sizes.sum())
+        return [
+            f"publish: {self.about.contents.configs[0].name} repeats the images in every pair: about {format_bytes(repeated)} for "
+            f"{format_bytes(images)} of images. --images-once leaves it out."
+        ]
+
+    def texts(self) -> dict[str, bytes]:
+        """By name the texts that stand beside the data files."""
+        described = json.dumps(croissant(self.about), indent=2, ensure_ascii=False) + "\n"
+        texts = {"README.md": _encoded(card(self.about)), "croissant.json": _encoded(described)}
+        texts[f"{DATA}/README.md"] = _encoded(shards_card(self.about))
+        texts[f"{DATA}/manifest.json"] = _shard_manifest(self.shards, texts[f"{DATA}/README.md"])
+        return {**texts, "SHA256SUMS": _checksums(texts, self.files)}
 
 
 def publish(options: PublishOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -112,21 +149,16 @@ def publish(options: PublishOptions, workspace: Workspace, *, force: bool = Fals
 def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -> Draft:
     provenance = Provenance.read(workspace)
     shards = provenance.shards
-    contents = read_contents(workspace, shards, provenance.pairs)
-    terms = licences(options, images=any(not config.is_table for config in contents.configs))
+    contents, made = read_contents(workspace, shards, provenance.pairs), None
+    if not options.images_once:
+        made = read_image_pairs(workspace, shards)
+        contents = contents.with_default(made.config(target.folder))
+    terms = licences(options, images=bool(contents.shard_sets))
     date = options.date or str(provenance.logged.get("export", {}).get("finished_at", ""))[:10] or None
     public = options.model_copy(
         update={"to": f"hf://{target.repository}" if target.repository else None, "dry_run": False}
     )
     about = describe(options, target.name, date, terms, contents, provenance, command_line("publish", public))
-    texts = {
-        "README.md": card(about).encode("utf-8", "backslashreplace"),
-        "croissant.json": (json.dumps(croissant(about), indent=2, ensure_ascii=False) + "\n").encode(
-            "utf-8", "backslashreplace"
-        ),
-        f"{DATA}/manifest.json": _shard_manifest(shards.record),
-    }
-    texts["SHA256SUMS"] = _checksums(texts, contents.files)
     request = {
         "stage": "publish",
         "miner_version": __version__,
@@ -136,15 +168,21 @@ def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -
         "shards": fingerprint(shards.record),
         **options.request(),
         "date": date,
-        "files": sorted([*texts, *(file.name for file in contents.files)]),
+        **({"verdicts": fingerprint(made.verdicts)} if made and made.verdicts else {}),
+        "files": sorted([*_TEXTS, *(file.name for file in contents.files)]),
     }
-    return Draft(about, texts, json.loads(json.dumps(request)))
+    return Draft(about, shards.record, made, json.loads(json.dumps(request)))
 
 
-def _shard_manifest(shards: Record) -> bytes:
-    """The manifest of the shards, which `miner verify` reads, without the folder of a local weights file."""
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _shard_manifest(shards: Record, readme: bytes) -> bytes:
+    """The manifest of the shards and their card, which `miner verify` reads, without the folder of a local weights file."""
     encoder = {**shards["encoder"], "name": public_encoder(shards["encoder"]["name"])}
-    return json_bytes(signed({**shards, "encoder": encoder}))
+    files = {**shards["files"], "README.md": {"bytes": len(readme), "sha256": hashlib.sha256(readme).hexdigest()}}
+    return json_bytes(signed({**shards, "encoder": encoder, "files": files}))
 
 
 def _checksums(texts: Mapping[str, bytes], files: Sequence[DataFile]) -> bytes:
@@ -162,14 +200,18 @@ def _write(draft: Draft, stage: Stage, force: bool) -> Record:
 def _written(draft: Draft, stage: Stage, force: bool) -> Record:
     prepare_folder(stage.folder, draft.request, force)
     write_json(stage.folder / "request.json", draft.request)
-    units = [Unit(file.name, (stage.folder / file.name,), partial(link_or_copy, file)) for file in draft.files]
+    units = draft.units(stage.folder)
+    for note in draft.notes:
+        print(note, file=sys.stderr, flush=True)
     with Progress("publish", len(units), "files", finished_items(units)) as progress:
         run(units, progress=progress)
-    for name, content in draft.texts.items():
+    contents = draft.about.contents.with_records({file.name: file_record(file.path) for file in draft.made_files})
+    texts = replace(draft, about=replace(draft.about, contents=contents)).texts()
+    for name, content in texts.items():
         write_bytes(stage.folder / name, content)
-    configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in draft.about.contents.configs}
-    digests = {name: file_record(stage.folder / name) for name in draft.texts}
-    digests |= {file.name: file.record for file in draft.files}
+    configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in contents.configs}
+    digests = {name: file_record(stage.folder / name) for name in texts}
+    digests |= {file.name: file.record for file in contents.files}
     return stage.conclude({"title": draft.about.title, "configs": configs}, digests)
 
 
@@ -198,18 +240,20 @@ def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) ->
     path = target.folder / "manifest.json"
     made = PublishedManifest.of(manifest, path)
     sizes = ", ".join(f"{name} {config.rows:,} rows" for name, config in made.configs.items())
-    line = f"publish: {made.title}: {sizes}; {_total(draft)}, in {target.folder}"
+    total = format_bytes(sum(file["bytes"] for file in made.files.values()))
+    line = f"publish: {made.title}: {sizes}; {total}, in {target.folder}"
     return Result("publish", manifest, [line], fresh, [("published", str(target.folder))], path=path)
 
 
 def _rehearsal(draft: Draft, target: Destination) -> Result:
-    sizes = {file.name: file.bytes for file in draft.files} | {name: len(text) for name, text in draft.texts.items()}
+    made = {file.name for file in draft.made_files}
+    sizes = {file.name: file.bytes for file in draft.files}
+    sizes |= {name: len(text) for name, text in draft.texts().items()}
     where = f"https://huggingface.co/datasets/{target.repository}" if target.repository else str(target.folder)
-    lines = [f"publish: would write {len(sizes) + 1} files, {_total(draft)}, to {where}:"]
-    lines += [f"  {format_bytes(count):>12}  {name}" for name, count in sorted(sizes.items())]
+    total = format_bytes(sum(sizes.values()))
+    lines = [f"publish: would write {len(sizes) + 1} files, {total}, to {where}:"]
+    shown = {name: f"{'~' if name in made else ''}{format_bytes(count)}" for name, count in sizes.items()}
+    lines += [f"  {size:>12}  {name}" for name, size in sorted(shown.items())]
     record = {"request": draft.request, "sizes": sizes, "to": target.repository or str(target.folder)}
-    return Result("publish", record, [*lines, "publish: nothing was written (--dry-run)"], rehearsal=True)
-
-
-def _total(draft: Draft) -> str:
-    return format_bytes(sum(file.bytes for file in draft.files) + sum(map(len, draft.texts.values())))
+    nothing = "publish: nothing was written (--dry-run)"
+    return Result("publish", record, [*lines, *draft.notes, nothing], rehearsal=True)

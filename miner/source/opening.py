@@ -102,9 +102,11 @@ class _Opener:
         decoration = not images or (
             image_bytes * _DECORATION < tar_bytes and (is_hub(spec) or _holds_export(spec, shards))
         )
-        if shards and (flat or (decoration and tar_bytes >= table_bytes)):
-            # An export has tables about its images. img2dataset writes one about each shard.
-            about = tables if tables and _holds_export(spec, shards) else _beside(tables, shards)
+        # An export has tables about its images, and a published one repeats them in a table of pairs.
+        exported = bool(shards and tables) and _holds_export(spec, shards)
+        if shards and (flat or (decoration and (exported or tar_bytes >= table_bytes))):
+            # img2dataset writes a table about each shard.
+            about = tables if exported else _beside(tables, shards)
             return self._shards(_below(spec, _without_pairs(shards)), [*others, *(set(tables) - set(about))])
         if not images and "embeddings/manifest.json" in listing:
             raise UsageError(

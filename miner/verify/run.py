@@ -49,6 +49,7 @@ def _check_content(found: Survey) -> dict[str, Record]:
     """
     from miner.verify.embeddings import VerifiedEmbeddings, check_embeddings
     from miner.verify.pairs import check_pairs
+    from miner.verify.published import check_published
     from miner.verify.shards import check_shards
 
     counts: dict[str, Record] = {folder.full_path(): {} for folder in found.folders}
@@ -58,7 +59,9 @@ def _check_content(found: Survey) -> dict[str, Record]:
         with folder.described():
             request, files = manifest.get("request", {}), manifest["files"]
             embeddings = stores.get(str(request.get("embeddings")))
-            if "samples" in manifest:
+            if request.get("stage") == "publish":
+                counts[where] = check_published(folder)
+            elif "samples" in manifest:
                 counts[where] = check_shards(folder, embeddings)
             elif "blocks" in manifest and "errors.parquet" in files:
                 store = check_embeddings(folder)

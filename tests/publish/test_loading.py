@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import datasets
 import mlcroissant
@@ -34,36 +35,66 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
 
 
-def load(folder: Path, name: str | None = None) -> datasets.Dataset:
-    """A table; it is read by its name alone."""
-    return datasets.load_dataset(str(folder), name, split="train")
+def load(folder: Path, name: str | None = None, streaming: bool = False) -> Any:
+    return datasets.load_dataset(str(folder), name, split="train", streaming=streaming)
+
+
+def names(folder: Path) -> list[str]:
+    """The configurations of a card."""
+    front = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    return [config["config_name"] for config in front["configs"]]
 
 
 def load_shards(folder: Path, kind: str) -> list[datasets.Dataset]:
-    """Shards of all image formats, as the card says: by name, files and types."""
-    front = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
-    files = {config["config_name"]: config["data_files"][0]["path"] for config in front["configs"]}
-    return [
-        datasets.load_dataset(
-            str(folder),
-            name,
-            data_files=pattern,
-            features=datasets.load_dataset_builder(str(folder), name).info.features,
-            split="train",
-        )
-        for name, pattern in files.items()
-        if name.startswith(kind) and pattern.endswith(".tar")
-    ]
+    """Shards of all image formats, by name."""
+    return [load(folder / "data", name) for name in names(folder / "data") if name.startswith(kind)]
 
 
-def test_datasets_loads_the_pairs_by_default(published: Publisher, mined: Workspace) -> None:
-    pairs = load(published())
+def test_default_gives_both_pictures_of_every_pair(published: Publisher, mined: Workspace) -> None:
+    folder = published()
+    pairs = load(folder)
+    table = {row["pair_key"]: row for row in pq.read_table(mined.shards / "pairs.parquet").to_pylist()}
+    originals = pq.read_table(mined.shards / "images.parquet").to_pylist()
+    digests = {row["key"]: row["sha256"] for row in originals}
+    assert pairs.column_names[:3] == ["anchor", "positive", "score"] and pairs.num_rows == len(table) > 20
+    assert pairs.features["label_a"].names == ["class0", "class1", "class2"]
+    plain = pairs.cast_column("anchor", datasets.Image(decode=False)).cast_column(
+        "positive", datasets.Image(decode=False)
+    )
+    for row in plain:
+        pair = table.pop(row["pair_key"])
+        assert all(row[name] == pair[name] for name in ("key_a", "key_b", "mutual", "label_a", "label_b"))
+        assert row["score"] == pair["similarity"]
+        for side, key in (("anchor", row["key_a"]), ("positive", row["key_b"])):
+            assert hashlib.sha256(row[side]["bytes"]).hexdigest() == digests[key]
+    assert not table and pairs[0]["anchor"].size == pairs[0]["positive"].size == (40, 40)
+
+
+def test_every_configuration_loads_by_its_name(published: Publisher, mined: Workspace) -> None:
+    folder = published()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    rows = {name: config["rows"] for name, config in manifest["configs"].items()}
+    found = {name: path for path in (folder, folder / "data") for name in names(path)}
+    assert found.keys() == rows.keys()
+    for name, path in found.items():
+        assert load(path, name).num_rows == rows[name]
+        first = next(iter(load(path, name, streaming=True)))
+        assert first.keys() == load(path, name).features.keys()
+
+
+def test_schema_alone_tells_what_an_image_is(published: Publisher) -> None:
+    """Without the card: the types stand in the files."""
+    files = str(published() / "anchor-positive" / "*.parquet")
+    pairs = datasets.load_dataset("parquet", data_files=files, split="train")
+    assert pairs.features["positive"] == datasets.Image() and pairs.features["label_b"].names[1] == "class1"
+
+
+def test_keys_of_the_pairs(published: Publisher, mined: Workspace) -> None:
+    pairs = load(published(), "pairs")
     table = pq.read_table(mined.shards / "pairs.parquet")
-    assert pairs.num_rows == table.num_rows > 20
     assert pairs["similarity"][:] == table["similarity"].to_pylist()
     assert pairs.features["label_a"].names == ["class0", "class1", "class2"]
     assert pairs["label_a"][:] == table["label_a"].to_pylist()
-    assert load(published(), "pairs").num_rows == table.num_rows
 
 
 def test_datasets_loads_images_in_either_format(published: Publisher) -> None:
@@ -99,7 +130,8 @@ def test_unlabelled_images_of_one_format(make_photos, tmp_path: Path) -> None:
     publish_to(tmp_path / "set", workspace)
     (images,) = load_shards(tmp_path / "set", "images")
     assert (images.num_rows, images[0]["json"]["label"]) == (8, None)
-    assert load(tmp_path / "set")["label_a"][0] is None
+    assert load(tmp_path / "set", "pairs")["label_a"][0] is None
+    assert "label_a" not in load(tmp_path / "set").column_names
     assert "Label precision" not in (tmp_path / "set" / "README.md").read_text()
 
 
@@ -121,7 +153,7 @@ def test_the_code_in_the_card_runs(published: Publisher) -> None:
     folder = published()
     blocks = (folder / "README.md").read_text().split("```python\n")[1:]
     code = "\n".join(block.partition("```")[0] for block in blocks).replace("data/pairs-", f"{folder.name}/data/pairs-")
-    check = "\nassert a.size == b.size == (40, 40) and len(list(pairs)) > 20\n"
+    check = "\nassert a.size == b.size == (40, 40) and len(list(pairs)) == len(keys) > 20 and len(shards) == 8\n"
     environment = {**os.environ, "HF_HOME": str(folder.parent / "hf"), "HF_HUB_OFFLINE": "1"}
     answer = subprocess.run(
         [sys.executable, "-c", code + check],
@@ -144,6 +176,8 @@ def test_croissant_is_valid_and_reads_pairs(published: Publisher, mined: Workspa
     assert len(records) == len(table)
     assert [record["pairs/key_b"].decode() for record in records] == [row["key_b"] for row in table]
     assert records[0]["pairs/similarity"] == pytest.approx(table[0]["similarity"])
+    pictures = next(iter(found.records("anchor-positive")))
+    assert pictures["anchor-positive/anchor"].size == pictures["anchor-positive/positive"].size == (40, 40)
     listed = {file.id: file.sha256 for file in found.metadata.file_objects}
     assert listed == {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in listed}
     assert {"data/pairs.parquet", "data/images-jpg-000000.tar", "mined/duplicates.parquet"} < listed.keys()
@@ -179,7 +213,8 @@ def test_sha256sum_and_verify_pass_and_find_damage(published: Publisher) -> None
     }
     answer = miner_verify(folder)
     assert answer.returncode == 0, answer.stderr
-    assert json.loads(answer.stdout)["folders"] == {str(folder): len(listed) + 1, str(folder / "data"): len(listed) - 4}
+    below = len([name for name in listed if name.startswith("data/")]) - 1  # all but its manifest
+    assert json.loads(answer.stdout)["folders"] == {str(folder): len(listed) + 1, str(folder / "data"): below}
     for own in (
         ".gitattributes",
         ".git/HEAD",

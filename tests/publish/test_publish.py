@@ -53,22 +53,26 @@ def test_where_links_are_impossible_files_are_copied(workspace: Workspace, tmp_p
 
 
 def test_card_names_configurations_features_and_sizes(published: Publisher, mined: Workspace) -> None:
-    front = front_matter(published())
+    folder = published()
+    front = front_matter(folder)
     assert front["license"] == ["cc-by-4.0", "mit"]
     assert front["size_categories"] == ["n<1K"] and front["task_categories"] == ["image-feature-extraction"]
     configs = {config["config_name"]: config for config in front["configs"]}
-    images = {"images-jpg": 17, "images-png": 8}
-    assert list(configs)[:3] == ["pairs", *images] and list(configs)[-2:] == ["image-table", "duplicates"]
-    inline = [name for name in configs if name.startswith("pairs-inline-")]
-    assert len(configs) == 5 + len(inline) >= 7
-    assert [name for name, config in configs.items() if config.get("default")] == ["pairs"]
-    infos = {info["config_name"]: info for info in front["dataset_info"]}
+    assert list(configs) == ["anchor-positive", "pairs", "image-table", "duplicates"]
+    assert [name for name, config in configs.items() if config.get("default")] == ["anchor-positive"]
+    shards = front_matter(folder / "data")
+    infos = {info["config_name"]: info for info in front["dataset_info"] + shards["dataset_info"]}
     rows = {name: info["splits"][0]["num_examples"] for name, info in infos.items()}
     count = pq.read_metadata(mined.shards / "pairs.parquet").num_rows
-    assert sum(rows.pop(name) for name in inline) == count
-    assert rows == {"pairs": count, **images, "image-table": 25, "duplicates": 1}
+    inline = [name for name in rows if name.startswith("pairs-inline-")]
+    assert len(inline) > 1 and sum(rows.pop(name) for name in inline) == count
+    assert rows == {
+        **{"anchor-positive": count, "pairs": count, "images-jpg": 17, "images-png": 8},
+        **{"image-table": 25, "duplicates": 1},
+    }
     sizes = {name: info["download_size"] for name, info in infos.items()}
     assert sizes["images-jpg"] == (mined.shards / "images-jpg-000000.tar").stat().st_size
+    assert sizes["anchor-positive"] == next((folder / "anchor-positive").iterdir()).stat().st_size
 
 
 def test_without_a_licence_nothing_is_written(mined: Workspace, tmp_path: Path) -> None:
@@ -133,8 +137,8 @@ def test_configurations_are_of_what_was_exported(
 ) -> None:
     export(ExportOptions(**{form: True}), workspace, force=True)
     publish_to(tmp_path / "set", workspace)
-    configs = {config["config_name"] for config in front_matter(tmp_path / "set")["configs"]}
-    assert {name.partition("-")[0] for name in configs - {"pairs", "image-table", "duplicates"}} == kinds
+    configs = {config["config_name"] for config in front_matter(tmp_path / "set" / "data")["configs"]}
+    assert {name.partition("-")[0] for name in configs} == kinds
     assert ("import webdataset" in (tmp_path / "set" / "README.md").read_text()) == (form == "pairs_only")
     answer = miner_verify(tmp_path / "set")
     assert answer.returncode == 0, answer.stderr
@@ -258,7 +262,13 @@ def test_dry_run_writes_nothing_and_is_not_logged(workspace: Workspace, tmp_path
     }
     written = contents(_published(workspace, tmp_path))
     del written["manifest.json"]
-    assert result.record["sizes"] == {name: len(data) for name, data in written.items()}
+    found = result.record["sizes"]
+    assert found.keys() == written.keys()
+    linked = [
+        name for name in written if name.startswith(("data/", "mined/")) and not name.endswith((".md", "manifest.json"))
+    ]
+    assert len(linked) > 8 and all(found[name] == len(written[name]) for name in linked)
+    assert all(found[name] == pytest.approx(len(data), rel=0.1) for name, data in written.items())
 
 
 def _published(workspace: Workspace, tmp_path: Path) -> Path:
