@@ -116,8 +116,8 @@ def _negatives(pictures: Config | None) -> str:
         return ""
     form = "images" if found["list"] == "image" else "keys of the images"
     return (
-        f" `negatives` are the {form} most similar to the anchor that lie below the pairs and that no chain of pairs joins to it, the "
-        "most similar first; labels were not used, so some may show the same thing."
+        f" `negatives` are the {form} most similar to the anchor below the pairs, the most similar first. No chain of pairs "
+        "joins them to it. Labels were not used, so some may show the same thing."
     )
 
 
