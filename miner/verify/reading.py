@@ -17,6 +17,7 @@ from miner.errors import MinerError
 from miner.machine.memory import free_bytes
 from miner.source.base import check_size
 from miner.source.keys import is_clean
+from miner.source.parquet.pages import stated_by_pages
 from miner.source.webdataset.tar_members import DamagedTarError, tar_members
 from miner.verify.survey import Folder
 
@@ -54,11 +55,9 @@ def _bounded_table(path: Path) -> pa.Table:
         footer = pq.read_metadata(stream)
         names = [footer.schema.column(at).path for at in range(footer.num_columns)]
         groups = [footer.row_group(at) for at in range(footer.num_row_groups)]
-        size = sum(
-            group.column(at).total_uncompressed_size + 16 * group.column(at).num_values
-            for group in groups
-            for at in range(footer.num_columns)
-        )
+        chunks = [group.column(at) for group in groups for at in range(footer.num_columns)]
+        stated = [stated_by_pages(stream, chunk) for chunk in chunks if chunk.num_values]
+        size = sum(size_bytes + 16 * values for size_bytes, values in stated)
         if not 0 <= size <= room:
             raise OSError(f"it unpacks to {size:,} bytes, more than the free memory allows")
         table = pq.ParquetFile(stream, read_dictionary=names).read()

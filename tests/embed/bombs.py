@@ -7,6 +7,7 @@ its name. It writes a line of JSON for each: the name, the exit code, the errors
 import io
 import json
 import os
+import random
 import resource
 import shutil
 import struct
@@ -116,6 +117,53 @@ def list_of_bytes(path: Path) -> Path:
     return table(path, image=[b"x"], label=pa.ListArray.from_arrays(pa.array([0, len(numbers)], pa.int32()), numbers))
 
 
+def page(size_bytes: int, packed: bytes, values: int) -> bytes:
+    """A page of data with its header in Thrift's compact protocol."""
+    sizes = b"".join(b"\x15" + varint(2 * number) for number in (size_bytes, len(packed)))
+    return b"\x15\x00" + sizes + b"\x2c\x15" + varint(2 * values) + b"\x15\x00\x15\x06\x15\x06\0\0" + packed
+
+
+def varint(value: int) -> bytes:
+    return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+
+def with_pages(path: Path, column: int, pages: bytes) -> None:
+    """Put other pages in place of those that the footer describes."""
+    start, data = pq.read_metadata(path).row_group(0).column(column).data_page_offset, path.read_bytes()
+    path.write_bytes(data[:start] + pages + data[start + len(pages) :])
+
+
+def pages_beyond_the_footer(path: Path) -> None:
+    """The footer states 120 images of 5 KB; but each lies in a page that unpacks to 40 MB."""
+    images = pa.array([random.Random(number).randbytes(5_000) for number in range(120)])
+    columns = pa.table({"image": images}, pa.schema([pa.field("image", pa.binary(), nullable=False)]))
+    pq.write_table(columns, path, compression="zstd", use_dictionary=False, write_statistics=False)
+    zeros = pa.compress(VALUE, "zstd", asbytes=True)
+    starts = [struct.pack("<II", len(VALUE) + 4, number) for number in range(120)]
+    packed = [pa.compress(start, "zstd", asbytes=True) + zeros for start in starts]
+    with_pages(path, 0, b"".join(page(len(VALUE) + 8, data, 1) for data in packed))
+
+
+def lists_beyond_the_footer(path: Path) -> None:
+    """The footer states a list of one label for each image; but the page of the labels states 1,000,000,000 in the first."""
+    columns = pa.table({"image": [b"x"] * 100, "label": [[f"{number:050}"] for number in range(100)]})
+    pq.write_table(columns, path, compression="none", use_dictionary=False, write_statistics=False)
+    many = 1_000_000_000
+    levels = [b"\x02\x00" + varint(2 * (many - 1)) + b"\x01", varint(2 * many) + b"\x02"]
+    content = b"".join(struct.pack("<I", len(runs)) + runs for runs in levels)
+    with_pages(path, 1, page(len(content), content, many))
+
+
+def rows_beyond_the_footer(path: Path) -> None:
+    """The footer states two rows; but its row group states 6,000,000."""
+    table(path, image=pa.nulls(6_000_000, pa.binary()))
+    data = path.read_bytes()
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    rows, two = bytes([0x80, 0xB6, 0xDC, 0x05]), bytes([0x84, 0x80, 0x80, 0x00])  # as in Thrift's compact protocol
+    path.write_bytes(data[:footer] + data[footer:].replace(rows, two, 1))
+    assert pq.read_metadata(path).num_rows == 2
+
+
 def deep_notes(path: Path) -> None:
     notes = {"huggingface": "[" * 500_000}
     pq.write_table(pa.table({"image": [b"x", b"y"]}).replace_schema_metadata(notes), path)
@@ -149,6 +197,12 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "a label of many numbers": (lambda f: list_of_bytes(f / "a.parquet"), "50,000,000 values"),
     "many rows": (lambda f: table(f / "a.parquet", image=pa.nulls(6_000_000, pa.binary())), "states 6,000,000 rows"),
+    "rows beyond the footer": (lambda f: rows_beyond_the_footer(f / "a.parquet"), "states 6,000,000 rows"),
+    "pages beyond the footer": (
+        lambda f: pages_beyond_the_footer(f / "a.parquet"),
+        "and 120 values in the column image",
+    ),
+    "lists beyond the footer": (lambda f: lists_beyond_the_footer(f / "a.parquet"), "1,000,000,000 values"),
     "deep notes": (lambda f: deep_notes(f / "a.parquet"), "2 x no known image"),
 }
 ENCODERS: dict[str, tuple[Callable[[Path], Path], str]] = {

@@ -16,6 +16,7 @@ import pytest
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import write_signed
 from miner.verify import location
+from tests.embed.bombs import page, with_pages
 from tests.verify.edits import rejects, resign
 
 
@@ -94,6 +95,15 @@ def test_a_table_that_repeats_a_long_key_is_refused(workspace: Workspace) -> Non
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("miner.verify.reading.free_bytes", lambda: 2 * len(table) * 1500)
         rejects(workspace.pairs, "column key_a unpacks to more than the free memory")
+
+
+def test_a_table_with_pages_beyond_its_footer_is_refused(workspace: Workspace) -> None:
+    path = workspace.pairs / "pairs.parquet"
+    table = pq.read_table(path)
+    pq.write_table(table, path, use_dictionary=False)
+    with_pages(path, table.column_names.index("key_a"), page(1 << 40, b"", len(table)))
+    resign(workspace.pairs)
+    rejects(workspace.pairs, "it unpacks to 1,099,511,")
 
 
 class _Evil(http.server.BaseHTTPRequestHandler):

@@ -15,6 +15,7 @@ from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import RawLabel, parse_label
 from miner.source.listing import file_facts
 from miner.source.location import locate
+from miner.source.parquet.pages import Unpacked, stated_by_footer, stated_by_pages
 from miner.source.parquet.values import image_bytes, label_of, path_of, short_value
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 _MANY_ROWS, _LEAST_ROW_BYTES = 1_000_000, 16
 _BYTES_PER_VALUE = 16  # of its place in a column, whatever its length
+_MOST_BYTES_OF_ONE = {"UNCOMPRESSED": 1, "SNAPPY": 22}  # by codec: what a packed byte unpacks to at most
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,12 @@ class ImageFile:
         Raises:
             MinerError: they take more memory than may be taken.
         """
-        chunk, width = self._chunk(group, column)
-        size, values = int(chunk.total_uncompressed_size), int(chunk.num_values)
+        stored, chunk = self._chunk(group, column)
+        return self._checked(column, stored, stated_by_footer(chunk))
+
+    def _checked(self, column: str, stored: "pq.ColumnSchema", found: Unpacked) -> int:
+        size, values = found
+        width = stored.length if stored.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
         if not 0 <= max(size, values * width) + values * _BYTES_PER_VALUE <= self.limit_bytes:
             raise MinerError(
                 f"{self.url} has a row group of {size / 2**30:.1f} GiB and {values:,} values in the column {column}. A row group "
@@ -97,12 +103,12 @@ class ImageFile:
         Raises:
             MinerError: the column takes more memory than may be taken.
         """
-        chunk, _ = self._chunk(group, column)
+        stored, chunk = self._chunk(group, column)
         rows = max(1, min(most_rows, self.footer.row_group(group).num_rows))
         shares_starts = (
             "DELTA_BYTE_ARRAY" in chunk.encodings
         )  # no dictionary, and each value may be as long as the chunk
-        size = self.group_bytes(group, column)
+        size = self._checked(column, stored, self._stated(stored, chunk))
         if shares_starts:
             rows = max(1, min(rows, self.limit_bytes // (size + 1)))
         names = [chunk.path_in_schema]
@@ -120,13 +126,20 @@ class ImageFile:
                     continue
         return ""
 
-    def _chunk(self, group: int, column: str) -> "tuple[pq.ColumnChunkMetaData, int]":
-        """Where a column is stored, of a struct its `bytes`; and the width of its values in bytes, 0 if they vary."""
+    def _stated(self, stored: "pq.ColumnSchema", chunk: "pq.ColumnChunkMetaData") -> Unpacked:
+        """What the file says of a column of a row group. The footer may be wrong: where that matters, the pages are asked."""
+        most = chunk.total_compressed_size * _MOST_BYTES_OF_ONE.get(chunk.compression, sys.maxsize)
+        if most <= self.limit_bytes and not stored.max_repetition_level:
+            return stated_by_footer(chunk)
+        files, path = locate(self.url)
+        with files.open(path, "rb") as stream:
+            return stated_by_pages(stream, chunk)
+
+    def _chunk(self, group: int, column: str) -> "tuple[pq.ColumnSchema, pq.ColumnChunkMetaData]":
+        """How and where a column is stored, of a struct its `bytes`."""
         found = [at for at, path in enumerate(self._paths) if f"{path}.".startswith(f"{column}.")]
         at = next((at for at in found if self._paths[at].endswith(".bytes")), found[0])
-        stored = self.footer.schema.column(at)
-        width = stored.length if stored.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
-        return self.footer.row_group(group).column(at), width
+        return self.footer.schema.column(at), self.footer.row_group(group).column(at)
 
     @cached_property
     def _paths(self) -> list[str]:
@@ -205,7 +218,9 @@ def _check_rows(file: ImageFile) -> None:
     Raises:
         MinerError: it has more rows than images fit into its bytes.
     """
-    rows, size = file.footer.num_rows, file_facts(file.url).size_bytes
+    groups = range(file.footer.num_row_groups)
+    rows = max(file.footer.num_rows, sum(file.footer.row_group(group).num_rows for group in groups))
+    size = file_facts(file.url).size_bytes
     if rows > _MANY_ROWS and rows * _LEAST_ROW_BYTES > size:
         raise MinerError(
             f"{file.url} states {rows:,} rows in {size:,} bytes, too few for an image in each. Leave it out."
