@@ -104,13 +104,17 @@ def nearest(
 
 def _within(stored: MemoryVectors, k: int, high: float, device: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     from miner.pairs.arithmetic.threads import Threads
-    from miner.pairs.neighbours.candidates import ListRule, pruned, ranked_lists
+    from miner.pairs.neighbours.candidates import ListRule
+    from miner.pairs.neighbours.lists import ranked
     from miner.pairs.neighbours.search import candidate_search
 
     threads, rule = Threads(), ListRule(stored, k, high)
     search = candidate_search(rule, device, default_bytes(), threads)
     strips = [search.candidates(start, stop) for start, stop in blocks(len(stored), STRIP_ROWS)]
-    return ranked_lists(pruned(strips, rule, threads), 0, len(stored), rule, threads)
+    ids, cosines = np.empty((len(stored), k), np.int64), np.empty((len(stored), k))
+    for rows, lists in ranked(strips, search.cells, rule, threads):
+        ids[rows], cosines[rows] = lists
+    return ids, cosines
 
 
 def _in_another_set(

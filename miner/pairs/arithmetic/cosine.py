@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.errors import MinerError
 from miner.pairs.arithmetic.sampled_products import products_at
-from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.arithmetic.threads import Buffer, Threads
 
-_BLOCK_ROWS = 2048
-_CHUNK_BYTES = 4 << 20  # for the rows of a chunk of pairs, as stored and in float64
+_SIDE_BYTES = 8 << 20  # for the rows of one side of a chunk of pairs, in float64
+_PIECE_ROWS = 128  # that stay in the cache while they are converted
 _GATHERED_ROWS = 1024
 LONGEST_EXACT = 3.9
 _SURELY_ONE = 1 - 2.0**-51  # rounding moves the cosine of equal or opposite vectors by at most as much
 ROUNDOFF = 2.0**-24  # of float32
+_LEFT, _RIGHT = Buffer(), Buffer()
 
 
 def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) -> NDArray[np.float64]:
@@ -34,22 +35,20 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
         threads: share the work; the cosines are the same without them.
     """
     cosines = np.empty(len(a), np.float64)
-    # Pairs whose b lies in one block stay together, so that a row is converted once for many pairs.
-    order = np.lexsort((b, a, b // _BLOCK_ROWS))
-    pair_bytes = 2 * vectors.dim * (8 + vectors.dtype.itemsize)
-    chunks = [order[start:stop] for start, stop in blocks(len(order), max(_CHUNK_BYTES // pair_bytes, 1))]
+    groups = _groups(a, _most_rows(vectors.dim))
 
-    def measure(chunk: Rows) -> NDArray[np.float64]:
-        return _cosines(vectors, a[chunk], b[chunk])
+    def measure(group: Rows) -> NDArray[np.float64]:
+        return _cosines(vectors, a[group], b[group])
 
-    for chunk, measured in zip(chunks, threads.map(measure, chunks) if threads else map(measure, chunks), strict=True):
-        cosines[chunk] = measured
+    for group, measured in zip(groups, threads.map(measure, groups) if threads else map(measure, groups), strict=True):
+        cosines[group] = measured
     return cosines
 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Euclidean length of each row (n, d), float64 (n,); it does not depend on the other rows."""
-    return _lengths(float64(rows))
+    pieces = [_lengths(float64(rows[start:stop])) for start, stop in blocks(len(rows), _PIECE_ROWS)]
+    return np.concatenate([np.empty(0), *pieces])
 
 
 def unit_rows(rows: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -100,22 +99,47 @@ def float32_margin(dim: int) -> float:
     return (dim * ROUNDOFF / (1 - dim * ROUNDOFF) + 6 * ROUNDOFF) * 1.01
 
 
+def _most_rows(dim: int) -> int:
+    """Rows that are held in float64 for each side of the pairs."""
+    return max(_SIDE_BYTES // (8 * dim), 1)
+
+
+def _groups(rows: Rows, most: int) -> list[Rows]:
+    """Places of the rows in ascending order, in groups of at most so many different rows."""
+    order = np.argsort(rows)
+    ordered = rows[order]
+    before = np.cumsum(np.diff(ordered, prepend=ordered[:1]) != 0)
+    return np.split(order, np.flatnonzero(np.diff(before // most)) + 1)
+
+
 def _cosines(vectors: Vectors, a: Rows, b: Rows) -> NDArray[np.float64]:
-    """Cosines of pairs whose b lie in few blocks of rows."""
-    left_rows, left_numbers = np.unique(a, return_inverse=True)
-    right_rows, right_numbers = np.unique(b, return_inverse=True)
-    stored = vectors.take(left_rows), vectors.take(right_rows)
-    left, right = (float64(rows) for rows in stored)
-    left_lengths, right_lengths = (_lengths(left), _lengths(right))
-    longest = max(left_lengths.max(), right_lengths.max())
-    if vectors.dtype == np.float16 and longest < LONGEST_EXACT:
-        order = np.argsort(left_numbers, kind="stable")
-        products = np.empty(len(a), np.float64)
-        products[order] = products_at(left, right, left_numbers[order], right_numbers[order])
-    else:
-        products = _summed_one_by_one(left, right, left_numbers, right_numbers)
-    cosines = products / (left_lengths[left_numbers] * right_lengths[right_numbers])
+    """Cosines of pairs with few different rows a, which ascend; each row is converted once."""
+    cosines = np.empty(len(a), np.float64)
+    left, left_lengths, left_places = _converted(vectors, a, _LEFT)
+    for chunk in map(np.sort, _groups(b, _most_rows(vectors.dim))):
+        right, right_lengths, columns = _converted(vectors, b[chunk], _RIGHT)
+        rows = left_places[chunk]
+        longest = max(left_lengths.max(initial=0), right_lengths.max(initial=0))
+        if vectors.dtype == np.float16 and longest < LONGEST_EXACT:
+            products = products_at(left, right, rows, columns)
+        else:
+            products = _summed_one_by_one(left, right, rows, columns)
+        cosines[chunk] = products / (left_lengths[rows] * right_lengths[columns])
     return np.where(np.abs(cosines) >= _SURELY_ONE, np.sign(cosines), cosines)
+
+
+def _converted(vectors: Vectors, rows: Rows, buffer: Buffer) -> tuple[torch.Tensor, NDArray[np.float64], Rows]:
+    """The different rows in float64 (m, d), in memory of this thread, their lengths (m,), and which of them each row is."""
+    different = np.unique(rows)
+    places = np.empty(len(vectors), np.int64)
+    places[different] = np.arange(len(different))
+    converted = buffer.of((len(different), vectors.dim), torch.float64)
+    lengths = np.empty(len(different), np.float64)
+    for start, stop in blocks(len(different), _PIECE_ROWS):
+        piece = converted[start:stop]
+        piece.copy_(torch.from_numpy(vectors.take(different[start:stop])))
+        lengths[start:stop] = _lengths(piece)
+    return converted, lengths, places[rows]
 
 
 def _lengths(rows: torch.Tensor) -> NDArray[np.float64]:

@@ -1,15 +1,17 @@
-"""Threads that each compute one tile.
+"""Threads that each compute one tile, and the memory that each of them keeps.
 
 On a CPU, several tiles with one thread each are faster than one tile with all threads: no thread waits for the others inside a
 small product, and other work on the machine slows down one tile only.
 """
 
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
+from torch import Tensor
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -40,3 +42,16 @@ class Threads:
         finally:
             for future in futures:
                 future.cancel()
+
+
+class Buffer(threading.local):
+    """Memory that a thread uses again and again: to allocate memory costs as much as to fill it."""
+
+    numbers: Tensor | None = None
+
+    def of(self, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
+        """An uninitialised tensor of that shape."""
+        count = shape[0] * shape[1]
+        if self.numbers is None or len(self.numbers) < count or self.numbers.dtype != dtype:
+            self.numbers = torch.empty(count, dtype=dtype)
+        return self.numbers[:count].view(shape)

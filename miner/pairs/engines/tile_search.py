@@ -7,7 +7,6 @@ processor that breaks the bound of the sketches.
 """
 
 import math
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from miner.engine.heap import give_back_memory
 from miner.machine.device import has_native_bf16
 from miner.pairs.arithmetic.cosine import check_lengths, float32_margin, row_lengths, scaled
 from miner.pairs.arithmetic.sampled_products import products_at
-from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.arithmetic.threads import Buffer, Threads
 from miner.pairs.engines.base import STRIP_ROWS, RowPairs
 from miner.pairs.engines.cost_model import SHORTEST, Cascade, Costs, best_cascade
 from miner.pairs.engines.sketch import PrincipalDirections, Sketch, SketchMaker
@@ -43,19 +42,6 @@ CPU = torch.device("cpu")
 
 Floor = NDArray[np.float64]
 Scores = NDArray[Any]
-
-
-class _Buffer(threading.local):
-    """Memory that a thread uses for all its tiles: to allocate memory costs as much as to fill it."""
-
-    numbers: Tensor | None = None
-
-    def of(self, shape: tuple[int, int], dtype: torch.dtype) -> Tensor:
-        """An uninitialised tensor of that shape."""
-        count = shape[0] * shape[1]
-        if self.numbers is None or len(self.numbers) < count or self.numbers.dtype != dtype:
-            self.numbers = torch.empty(count, dtype=dtype)
-        return self.numbers[:count].view(shape)
 
 
 @dataclass(frozen=True)
@@ -98,7 +84,7 @@ class TileSearch:
         self.tile_rows = tile_rows
         self.dtype = torch.bfloat16 if has_native_bf16(CPU) else torch.float32
         self.lengths = np.empty(len(vectors), np.float64)
-        self._scores, self._mask, self._other_mask = _Buffer(), _Buffer(), _Buffer()
+        self._scores, self._mask, self._other_mask = Buffer(), Buffer(), Buffer()
         self._room = memory_bytes - _working_bytes(len(vectors), vectors.dim, threads.count, tile_rows)
         all_bytes = len(vectors) * vectors.dim * 4
         fits = all_bytes <= _SHARE_FOR_UNIT_VECTORS * self._room

@@ -16,8 +16,8 @@ from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.pairs.arithmetic.cosine import float32_margin, rescore
 from miner.pairs.arithmetic.threads import Threads
 
-# As they are kept in a file of a strip, in ascending order of the rows.
-CANDIDATE = np.dtype([("row", np.int64), ("other", np.int64), ("score", np.float32)])
+# As they are kept in a file of a strip, in ascending order of the rows; 2**31 rows are out of reach of an exact search.
+CANDIDATE = np.dtype([("row", np.int32), ("other", np.int32), ("score", np.float32)])
 NOBODY = -1
 # Ties beyond this many per row are settled at once, so that copies of one image do not fill the memory.
 _MOST_PER_NEIGHBOUR, _MOST = 4, 64
@@ -91,57 +91,83 @@ def both_ways(
 def pruned(parts: Iterable[Candidates], rule: ListRule, threads: Threads | None) -> Candidates:
     """The candidates that can still be in a list, in ascending order of their rows."""
     found = np.concatenate([np.empty(0, CANDIDATE), *parts])
-    found = found[np.lexsort((-found["score"], found["row"]))]
-    found = found[found["score"] >= (_kth_scores(found, rule) - 2 * rule.margin)]
-    most = _MOST_PER_NEIGHBOUR * rule.k + _MOST
+    if threads is None or not len(found):
+        return _pruned(found, rule)
+    first, last = int(found["row"].min()), int(found["row"].max())
+    share = (last - first) // threads.count + 1
+
+    def prune(low: int) -> Candidates:
+        return _pruned(found[(found["row"] >= low) & (found["row"] < low + share)], rule)
+
+    return np.concatenate(list(threads.map(prune, range(first, last + 1, share))))
+
+
+def _pruned(found: Candidates, rule: ListRule) -> Candidates:
+    """The same of candidates in one array; most rows have them by falling score then."""
+    # The bits of a float32, read as an integer, rise with the number; those of a negative number fall.
+    bits = found["score"].view(np.int32).astype(np.int64)
+    bits ^= (bits >> 31) & 0x7FFFFFFF
+    found = found[np.argsort((found["row"].astype(np.int64) << 32) - bits)]
+    found = found[found["score"] >= _kth_scores(found, rule) - 2 * rule.margin]
     counts = _runs(found["row"])[1]
-    crowded = np.repeat(counts > most, counts)
+    crowded = np.repeat(counts > _MOST_PER_NEIGHBOUR * rule.k + _MOST, counts)
     if not crowded.any():
         return found
-    settled, _ = _ranked(found[crowded], rule, threads)
-    return np.sort(np.concatenate([found[~crowded], settled]), order="row", kind="stable")
+    settled, _ = _ranked(found[crowded], rule)
+    found = np.concatenate([found[~crowded], settled])
+    return found[np.argsort(found["row"], kind="stable")]
 
 
-def ranked_lists(found: Candidates, first: int, last: int, rule: ListRule, threads: Threads | None) -> Lists:
-    """The lists of the rows in [first, last), of all their candidates.
+def ranked_lists(found: Candidates, rows: Rows, rule: ListRule) -> Lists:
+    """The lists of some rows.
 
+    Args:
+        found: all candidates of these rows; fastest where most rows have them by falling score.
+        rows: in ascending order, (m,).
     Returns:
         ids int64 (m, k) and cosines float64 (m, k), most similar first, then by number. A row with fewer than k others below
         the ceiling has `NOBODY` and NaN in the rest.
     """
-    ids = np.full((last - first, rule.k), NOBODY, np.int64)
-    similarities = np.full((last - first, rule.k), np.nan)
-    best, cosines = _ranked(found, rule, threads)
+    ids = np.full((len(rows), rule.k), NOBODY, np.int64)
+    similarities = np.full((len(rows), rule.k), np.nan)
+    best, cosines = _ranked(found, rule)
     starts, counts = _runs(best["row"])
+    lists = np.repeat(np.searchsorted(rows, best["row"][starts]), counts)
     places = np.arange(len(best)) - np.repeat(starts, counts)
-    ids[best["row"] - first, places] = best["other"]
-    similarities[best["row"] - first, places] = cosines
+    ids[lists, places] = best["other"]
+    similarities[lists, places] = cosines
     return ids, similarities
 
 
-def _ranked(found: Candidates, rule: ListRule, threads: Threads | None) -> tuple[Candidates, NDArray[np.float64]]:
+def _ranked(found: Candidates, rule: ListRule) -> tuple[Candidates, NDArray[np.float64]]:
     """The k best of each row with their cosines: by row, most similar first, then by number."""
-    # A cosine is the same from both ends, so it is measured once.
-    low, high = np.minimum(found["row"], found["other"]), np.maximum(found["row"], found["other"])
-    keys, places = np.unique(low * np.int64(len(rule.vectors)) + high, return_inverse=True)
-    measured = rescore(rule.vectors, *np.divmod(keys, len(rule.vectors)), threads)
-    cosines = measured[places]
-    order = np.lexsort((found["other"], -cosines, found["row"]))
+    found = found[np.argsort(found["row"], kind="stable")]
+    rows, others = found["row"], found["other"]
+    cosines = rescore(rule.vectors, rows, others)
+    order = np.arange(len(found))
+    # Scores order most lists as cosines do; only the other lists are sorted.
+    ahead, behind = slice(None, -1), slice(1, None)
+    swapped = (cosines[ahead] < cosines[behind]) | (
+        (cosines[ahead] == cosines[behind]) & (others[ahead] > others[behind])
+    )
+    unsorted = np.isin(rows, rows[behind][swapped & (rows[ahead] == rows[behind])]).nonzero()[0]
+    order[unsorted] = unsorted[np.lexsort((others[unsorted], -cosines[unsorted], rows[unsorted]))]
     order = order[cosines[order] <= rule.high]
-    starts, counts = _runs(found["row"][order])
+    starts, counts = _runs(rows[order])
     best = order[np.arange(len(order)) - np.repeat(starts, counts) < rule.k]
     return found[best], cosines[best]
 
 
 def _kth_scores(found: Candidates, rule: ListRule) -> NDArray[np.float32]:
     """For each candidate, the k-th best score of its row among those that surely count; -inf where there are fewer."""
+    starts, counts = _runs(found["row"])
     certain = rule.certain(found["score"])
-    rows, scores = found["row"][certain], found["score"][certain]
-    starts, counts = _runs(rows)
-    full = counts >= rule.k
-    kth = np.full(len(rule.vectors), -np.inf, np.float32)
-    kth[rows[starts[full]]] = scores[starts[full] + rule.k - 1]
-    return np.asarray(kth[found["row"]], np.float32)
+    passed = np.cumsum(certain)
+    places: Rows = passed - np.repeat(passed[starts] - certain[starts], counts)
+    kth = np.full(len(starts), -np.inf, np.float32)
+    last = certain & (places == rule.k)
+    kth[np.repeat(np.arange(len(starts)), counts)[last]] = found["score"][last]
+    return np.repeat(kth, counts)
 
 
 def _runs(values: Rows) -> tuple[Rows, Rows]:

@@ -38,7 +38,7 @@ def row_floors(
     dtype: torch.dtype,
     threads: Threads,
     estimated: Callable[[NDArray[np.float64]], None] = lambda _: None,
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
     """A cosine that the k-th most similar other of each row reaches; -inf where nothing is known.
 
     Args:
@@ -50,7 +50,7 @@ def row_floors(
         threads: that share the work.
         estimated: is told about how high the floors will be, before they are measured if no lists are known.
     Returns:
-        float64 (n,).
+        the cosines, float64 (n,), and the number of the cell of each row, int32 (n,).
     """
     count, known = len(rule.vectors), rule.known
     old = len(known)
@@ -94,7 +94,7 @@ def row_floors(
         pass
     if old:
         estimated(floors)
-    return floors
+    return floors, cells.numbers
 
 
 def _short_rows(count: int, units: Units, directions: Tensor, dtype: torch.dtype, threads: Threads) -> Tensor:
@@ -114,6 +114,7 @@ class _Cells:
 
     Attributes:
         count: of the cells.
+        numbers: the cell of each row, int32 (n,).
         order: all rows, cell after cell, int64 (n,).
         first: the rows from here on look into cells.
     """
@@ -125,6 +126,7 @@ class _Cells:
         probed = min(_PROBED_CELLS, count)
         near = torch.cat([(part @ centres.T).topk(probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)])
         members = near[:, 0].argsort(stable=True)
+        self.numbers = near[:, 0].int().cpu().numpy()
         self.order = members.cpu().numpy()
         self._members = _split(members, near[:, 0], count)
         visited = near[first:].flatten()

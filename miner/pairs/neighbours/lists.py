@@ -1,5 +1,6 @@
 """The neighbour lists of all rows as units of work: strips propose candidates, which are then ranked in float64."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
+from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, blocks
 from miner.engine import Executor, Progress, Unit, committed, finished_items, run
@@ -18,7 +20,7 @@ from miner.pairs.neighbours.search import CandidateSearch, candidate_search
 if TYPE_CHECKING:
     from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 
-_RANKED_ROWS = 1024  # that a thread ranks at once
+_RANKED_ROWS = 512  # that a thread ranks at once
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class ListSearch:
         units = [
             Unit(
                 id=f"{start:09d}",
-                outputs=(parts / f"candidates-{start:09d}.npy",),
+                outputs=(parts / f"cells-{start:09d}.npy", parts / f"strip-{start:09d}.npy"),
                 work=partial(_write_strip, self, start, stop),
                 items=stop - start,
             )
@@ -68,40 +70,57 @@ class ListSearch:
                 run(units, progress=progress, executor=executor)
         finally:
             _SEARCHES.clear()
-        strips = [np.load(unit.files[0], mmap_mode="r") for unit in units]
-        known = self.rule.known
-
-        def ranked(block: tuple[int, int]) -> Lists:
-            found = pruned((_rows_of(strip, *block) for strip in strips), self.rule, None)
-            return ranked_lists(np.concatenate([found, _entries(known, *block)]), *block, self.rule, None)
-
+        cells, strips = ([np.load(unit.files[part], mmap_mode="r") for unit in units] for part in range(2))
         with committed(ids_path) as ids_part, committed(cosines_path) as cosines_part:
             ids = np.lib.format.open_memmap(ids_part, "w+", np.dtype(np.int64), (images, self.rule.k))
             cosines = np.lib.format.open_memmap(cosines_part, "w+", np.dtype(dtype), (images, self.rule.k))
-            ranges = blocks(images, _RANKED_ROWS)
-            for (start, stop), lists in zip(ranges, Threads().map(ranked, ranges), strict=True):
-                ids[start:stop], cosines[start:stop] = lists
+            for rows, lists in ranked(strips, np.concatenate(cells), self.rule, Threads()):
+                ids[rows], cosines[rows] = lists
+
+
+def ranked(
+    strips: Sequence[Candidates], cells: NDArray[np.int32], rule: ListRule, threads: Threads
+) -> Iterator[tuple[Rows, Lists]]:
+    """The lists of some rows after the other; rows of one cell come together, because they share most of their others.
+
+    Args:
+        strips: all candidates, each strip by row.
+        cells: a number for each row, (n,).
+    """
+    order, known = np.argsort(cells, kind="stable"), rule.known
+    some = [np.sort(order[start:stop]) for start, stop in blocks(len(order), _RANKED_ROWS)]
+
+    def rank(rows: Rows) -> Lists:
+        found = pruned((_of_rows(strip, rows) for strip in strips), rule, None)
+        return ranked_lists(np.concatenate([found, _entries(known, rows)]), rows, rule)
+
+    yield from zip(some, threads.map(rank, some), strict=True)
 
 
 # The search that runs in this process: to make one reads all vectors, so it serves all strips.
 _SEARCHES: dict[str, "CandidateSearch | GpuCandidateSearch"] = {}
 
 
-def _write_strip(search: ListSearch, start: int, stop: int, path: Path) -> None:
+def _write_strip(search: ListSearch, start: int, stop: int, cells: Path, strip: Path) -> None:
     if search.name not in _SEARCHES:
         _SEARCHES.clear()
         _SEARCHES[search.name] = candidate_search(search.rule, search.device, search.memory_bytes, Threads())
-    with path.open("wb") as stream:
-        np.save(stream, _SEARCHES[search.name].candidates(start, stop))
+    made = _SEARCHES[search.name]
+    for path, array in ((cells, made.cells[start:stop]), (strip, made.candidates(start, stop))):
+        with path.open("wb") as stream:
+            np.save(stream, array)
 
 
-def _entries(known: Rows, start: int, stop: int) -> Candidates:
-    """The entries of known lists of the rows in [start, stop); their scores are not needed."""
-    rows, places = np.nonzero(known[start:stop] >= 0)
-    return candidates(rows + start, known[start:stop][rows, places], np.zeros(len(rows)))
+def _entries(known: Rows, rows: Rows) -> Candidates:
+    """The entries of known lists of some rows, which ascend; their scores are not needed."""
+    lists = known[rows[rows < len(known)]]
+    numbers, places = np.nonzero(lists >= 0)
+    return candidates(rows[numbers], lists[numbers, places], np.zeros(len(numbers)))
 
 
-def _rows_of(strip: Candidates, start: int, stop: int) -> Candidates:
-    """The candidates of the rows in [start, stop), of candidates in ascending order of their rows."""
-    low, high = np.searchsorted(strip["row"], [start, stop])
-    return strip[low:high]
+def _of_rows(strip: Candidates, rows: Rows) -> Candidates:
+    """The candidates of some rows, of candidates in ascending order of their rows."""
+    found, wanted = strip["row"], rows.astype(strip["row"].dtype)
+    starts, stops = (np.searchsorted(found, wanted, side) for side in ("left", "right"))
+    counts = stops - starts
+    return strip[np.repeat(stops - np.cumsum(counts), counts) + np.arange(counts.sum())]

@@ -55,7 +55,9 @@ class CandidateSearch:
             if cascade is None and len(rule.vectors) >= least_rows_to_sketch:
                 plans.append(search.threads.start(lambda: search.plan(floors)))
 
-        floors = row_floors(rule, search.take, search.products, directions.result(), search.dtype, search.threads, plan)
+        floors, self.cells = row_floors(
+            rule, search.take, search.products, directions.result(), search.dtype, search.threads, plan
+        )
         search.prepare(floors, plans[0].result() if plans else cascade)
 
     def candidates(self, start: int, stop: int) -> Candidates:

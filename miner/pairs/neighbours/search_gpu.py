@@ -43,7 +43,7 @@ class GpuCandidateSearch:
         search, count = self.search, len(rule.vectors)
         sample = search.units(np.sort(np.random.default_rng(0).choice(count, min(_SAMPLE_ROWS, count), replace=False)))
         directions = principal_directions(sample, min(SKETCH_DIMS, rule.vectors.dim))
-        floors = row_floors(rule, search.units, search.products, directions, dtype, self.threads)
+        floors, self.cells = row_floors(rule, search.units, search.products, directions, dtype, self.threads)
         self.lowest = floors - rule.margin
         self.search.prepare(floors, projection)
 

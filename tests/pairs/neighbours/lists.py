@@ -3,7 +3,8 @@
 import numpy as np
 
 from miner.pairs.arithmetic.threads import Threads
-from miner.pairs.neighbours.candidates import NOBODY, ListRule, pruned, ranked_lists
+from miner.pairs.neighbours.candidates import NOBODY, ListRule
+from miner.pairs.neighbours.lists import ranked
 from miner.pairs.neighbours.search import CandidateSearch
 from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 from tests.pairs.vectors import brute_force
@@ -16,7 +17,10 @@ def lists_of(search: CandidateSearch | GpuCandidateSearch, strip_rows: int) -> t
     rule = search.rule
     count = len(rule.vectors)
     strips = [search.candidates(start, min(start + strip_rows, count)) for start in range(0, count, strip_rows)]
-    return ranked_lists(pruned(strips, rule, THREADS), 0, count, rule, THREADS)
+    ids, cosines = np.empty((count, rule.k), np.int64), np.empty((count, rule.k))
+    for rows, lists in ranked(strips, search.cells, rule, THREADS):
+        ids[rows], cosines[rows] = lists
+    return ids, cosines
 
 
 def wanted_lists(rule: ListRule) -> tuple[np.ndarray, np.ndarray]:

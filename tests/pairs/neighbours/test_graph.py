@@ -102,7 +102,7 @@ def test_finished_strips_are_not_searched_again(monkeypatch, tmp_path) -> None:
     vectors = vectors_with_ties("random", 40, 5, "float32", 0)
     graph = NeighbourGraph(MemoryVectors(vectors), 3, strip_rows=10)
     before = [path.read_bytes() for path in graph.write(tmp_path, tmp_path / "parts")]
-    (tmp_path / "parts" / "candidates-000000020.npy").unlink()
+    (tmp_path / "parts" / "strip-000000020.npy").unlink()
     searched = []
     candidates = CandidateSearch.candidates
 

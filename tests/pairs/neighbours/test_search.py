@@ -121,7 +121,7 @@ def test_floors_are_reached_and_close() -> None:
     vectors = clustered(5000, 64).astype(np.float16)
     rule = ListRule(MemoryVectors(vectors), 5)
     units = torch.from_numpy(unit_rows(vectors))
-    floors = row_floors(
+    floors, _ = row_floors(
         rule,
         lambda rows: units[rows],
         partial(products_at, units, units),
