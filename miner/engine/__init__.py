@@ -16,12 +16,21 @@ from miner.engine.records import (
     signed,
     write_signed,
 )
-from miner.engine.remote import AnyPath, RemotePath, explained, file_system, is_local, local_or_remote, one_line
+from miner.engine.remote import (
+    AnyPath,
+    RemotePath,
+    bounded_options,
+    explained,
+    file_system,
+    is_local,
+    local_or_remote,
+    one_line,
+)
 from miner.engine.units import Executor, LocalExecutor, Unit, assigned_device, finished_items, is_follower, run
 
 __all__ = ["Executor", "LocalExecutor", "Progress", "Result", "Unit", "assigned_device", "finished_items", "run"]
 __all__ += ["Record", "fingerprint", "is_signed", "parse_json", "read_json", "same_file", "signed", "write_signed"]
 __all__ += ["committed", "explain_write_error", "json_bytes", "partial_path", "sync", "write_bytes", "write_json"]
-__all__ += ["DigestedFile", "explained", "file_record", "first_difference", "one_line"]
+__all__ += ["DigestedFile", "bounded_options", "explained", "file_record", "first_difference", "one_line"]
 __all__ += ["AnyPath", "RemotePath", "file_system", "is_follower", "is_local", "local_or_remote"]
 __all__ += ["answers_in_time", "folder_lock"]

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from miner.engine.answers import client_options
 from miner.errors import MinerError, UsageError
 
 _OBJECT_STORES = frozenset(
@@ -143,19 +144,16 @@ def file_system(url: str) -> tuple[Any, str]:
 
     if "://" not in url:  # in a local path, `::` and other signs mean nothing
         return fsspec.filesystem("file"), str(Path(url).expanduser().absolute())
-    limits = {"client_kwargs": {"timeout": _patience()}} if url.startswith(("http://", "https://")) else {}
     try:
-        files, path = fsspec.core.url_to_fs(url, **limits)
+        files, path = fsspec.core.url_to_fs(url, **bounded_options(url))
     except (ImportError, ValueError) as error:
         raise UsageError(f"{url} cannot be opened: {error}") from error
     return files, path
 
 
-def _patience() -> Any:
-    """How long a web server may take: to take a call, between two answers, and for one file."""
-    import aiohttp
-
-    return aiohttp.ClientTimeout(total=600, sock_connect=30, sock_read=60)
+def bounded_options(url: str) -> dict[str, Any]:
+    """Arguments of `fsspec.core.url_to_fs`, with which no web server sends without end; `simplecache::https://...` too."""
+    return {name: {"client_kwargs": client_options()} for name in ("http", "https") if f"{name}://" in url}
 
 
 def is_local(files: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 import fsspec
 from braceexpand import braceexpand
 
-from miner.engine import is_local
+from miner.engine import bounded_options, is_local
 
 _LOCAL_PROTOCOLS = ("file://", "local://")
 _WILDCARD = re.compile(r"[*?\[{]")
@@ -25,7 +25,7 @@ def locate(spec: str) -> tuple[Any, str]:
     """The fsspec file system of a path or URL, and the path in it. Any character may be part of a local path."""
     path = local_path(spec)
     if path is None:
-        files, path = fsspec.core.url_to_fs(spec)
+        files, path = fsspec.core.url_to_fs(spec, **bounded_options(spec))
         return files, path
     return fsspec.filesystem("file"), os.path.abspath(path)
 
