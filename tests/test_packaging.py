@@ -11,5 +11,5 @@ def test_the_wheel_holds_every_data_file() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     packed = {path for pattern in settings["package-data"]["miner"] for path in package.glob(pattern)}
     files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    assert {path.name for path in files} >= {"page.html", "page.js", "card.md", "py.typed"}
+    assert {path.name for path in files} >= {"page.html", "page.js", "card.md", "shards.md", "py.typed"}
     assert files == packed

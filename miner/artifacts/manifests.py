@@ -210,6 +210,19 @@ class ConfigSize(RecordPart):
     bytes: int
 
 
+class HardNegatives(RecordPart):
+    """How many negatives an anchor has, and of how many anchors.
+
+    Attributes:
+        same_label: share of the negatives whose label is that of the anchor; None where images have no labels.
+    """
+
+    each: int
+    anchors: int
+    anchors_with_fewer: int
+    same_label: float | None
+
+
 class PublishedManifest(StageArtifact):
     """What is in `publish/`, or in the folder that `miner publish --to` names; `configs` by the name for `load_dataset`."""
 
@@ -218,3 +231,4 @@ class PublishedManifest(StageArtifact):
 
     title: str
     configs: dict[str, ConfigSize]
+    negatives: HardNegatives | None = None

@@ -2,9 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from miner.artifacts.decisions import verdict_column
 from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.manifests import ShardsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import PAIR_SCHEMA, read_pairs
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
-from miner.engine import Unit
+from miner.engine import Record, Unit
 from miner.errors import MinerError
 from miner.export.plan import split_by_size
 from miner.publish.contents import IMAGE, LABELS, Config, DataFile, table_features
+from miner.publish.negatives import NOBODY, hard_negatives
 from miner.source.webdataset.tar_members import DamagedTarError, tar_members
 
 NAME = "anchor-positive"
@@ -31,7 +33,6 @@ _SHARD_BYTES = 500_000_000
 _GROUP_BYTES, _GROUP_ROWS = 32_000_000, 100  # of a row group: what the viewer of the Hub reads for one page
 _ROW_BYTES = 200  # of all columns without images, roughly
 _MOST_NEGATIVES_BYTES = 5_000_000_000
-_NOBODY = -1
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,8 @@ class ImageFiles:
         Raises:
             MinerError: the table or a shard is missing or damaged.
         """
-        table = read_columns(
-            folder / "images.parquet", ("key", "extension", "bytes", "sha256", "shard", "offset"), "miner export"
-        )
+        columns = (*_CELL, "label", "shard", "offset")
+        table = read_columns(folder / "images.parquet", columns, "miner export")
         if shards.image_shards:
             places = list(zip(table["shard"].to_pylist(), table["offset"].to_pylist(), strict=True))
             return cls(folder, table, places)
@@ -77,6 +77,11 @@ class ImageFiles:
     def sizes(self) -> NDArray[np.int64]:
         """Bytes of each image."""
         return np.asarray(self.table["bytes"].to_numpy(), np.int64)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """The label of each image, -1 where unknown."""
+        return np.asarray(self.table["label"].fill_null(-1).to_numpy(), np.int64)
 
     def cell(self, number: int) -> dict[str, Any]:
         """An image as the Image feature of `datasets` stores it.
@@ -109,7 +114,8 @@ class ImagePairs:
     Attributes:
         facts: all columns that hold no image.
         anchors, positives: numbers of the images, int64 (m,).
-        negatives: numbers of the negatives of each pair, int64 (m, n), -1 for none; None without negatives.
+        negatives_each: how many negatives an anchor has, at most.
+        find_negatives: gives them for each image, int64 (n, negatives_each), as of `hard_negatives`.
         classes: names of the labels.
     """
 
@@ -117,25 +123,40 @@ class ImagePairs:
     facts: pa.Table
     anchors: Rows
     positives: Rows
-    negatives: Rows | None
+    negatives_each: int
+    find_negatives: Callable[[], Rows]
     classes: Sequence[str] | None
+
+    @cached_property
+    def negatives(self) -> Rows:
+        """Numbers of the negatives of each image, found when they are first needed."""
+        return self.find_negatives()
+
+    def negatives_record(self) -> Record:
+        """What `HardNegatives` holds."""
+        anchors, labels = np.unique(self.anchors), self.images.labels
+        chosen = self.negatives[anchors]
+        known = (chosen != NOBODY) & (labels[chosen] >= 0) & (labels[anchors] >= 0)[:, None]
+        same = (labels[chosen] == labels[anchors][:, None])[known]
+        return {
+            "each": self.negatives_each,
+            "anchors": len(anchors),
+            "anchors_with_fewer": int((chosen == NOBODY).any(axis=1).sum()),
+            "same_label": float(same.mean()) if len(same) else None,
+        }
 
     @property
     def sizes(self) -> NDArray[np.int64]:
-        """Bytes of each row."""
+        """Bytes of each row. Negatives count as images of average size, so that the files can be planned without them."""
         bytes_of = self.images.sizes
-        sizes = bytes_of[self.anchors] + bytes_of[self.positives] + _ROW_BYTES
-        if self.negatives is not None and self.negative_images:
-            sizes = sizes + np.where(self.negatives == _NOBODY, 0, bytes_of[self.negatives]).sum(axis=1)
-        return np.asarray(sizes, np.int64)
+        negatives = self.negatives_each * int(bytes_of.mean()) if self.negative_images else 0
+        return bytes_of[self.anchors] + bytes_of[self.positives] + np.int64(_ROW_BYTES + negatives)
 
     @property
     def negative_images(self) -> bool:
         """Whether negatives are images; they are keys where the images would take too much space."""
-        if self.negatives is None:
-            return False
-        sizes = np.where(self.negatives == _NOBODY, 0, self.images.sizes[self.negatives])
-        return int(sizes.sum()) <= _MOST_NEGATIVES_BYTES
+        space = self.negatives_each * len(self.anchors) * float(self.images.sizes.mean())
+        return 0 < space <= _MOST_NEGATIVES_BYTES
 
     @property
     def verdicts(self) -> list[str | None] | None:
@@ -146,7 +167,7 @@ class ImagePairs:
     def schema(self) -> pa.Schema:
         """The columns, with the features of `datasets` in the metadata."""
         fields = [pa.field("anchor", IMAGE), pa.field("positive", IMAGE), pa.field("score", pa.float32())]
-        if self.negatives is not None:
+        if self.negatives_each:
             fields.append(pa.field("negatives", pa.list_(IMAGE if self.negative_images else pa.string())))
         schema = pa.schema([*fields, *(field for field in self.facts.schema if field.name != "score")])
         features = {feature["name"]: _of_datasets(feature) for feature in table_features(schema, self.classes) or []}
@@ -185,20 +206,25 @@ class ImagePairs:
         facts = self.facts.slice(start, stop - start)
         columns = {name: facts[name] for name in facts.column_names}
         a, b = self.anchors[start:stop].tolist(), self.positives[start:stop].tolist()
-        others = [] if self.negatives is None else self.negatives[start:stop].tolist()
-        shown = {*a, *b} | ({one for row in others for one in row} - {_NOBODY} if self.negative_images else set())
+        others = [
+            [one for one in self.negatives[anchor].tolist() if one != NOBODY] for anchor in a if self.negatives_each
+        ]
+        shown = {*a, *b, *(one for row in others for one in row if self.negative_images)}
         cells = {number: self.images.cell(number) for number in sorted(shown)}
         columns["anchor"] = pa.array([cells[number] for number in a], IMAGE)
         columns["positive"] = pa.array([cells[number] for number in b], IMAGE)
-        if self.negatives is not None:
-            named: Any = cells if self.negative_images else self.images.table["key"].to_pylist()
-            lists = [[named[one] for one in row if one != _NOBODY] for row in others]
-            columns["negatives"] = pa.array(lists, schema.field("negatives").type)
+        if self.negatives_each:
+            shape = schema.field("negatives").type
+            keys = self.images.table["key"]
+            named: Any = cells.get if self.negative_images else lambda number: keys[number].as_py()
+            columns["negatives"] = pa.array([[named(one) for one in row] for row in others], shape)
         return pa.table({name: columns[name] for name in schema.names}, schema=schema)
 
 
-def read_image_pairs(workspace: Workspace, shards: ShardsManifest) -> ImagePairs:
-    """The exported pairs with their images.
+def read_image_pairs(
+    workspace: Workspace, shards: ShardsManifest, mined: PairsManifest, negatives_each: int
+) -> ImagePairs:
+    """The exported pairs with their images, and with hard negatives if an anchor shall have some.
 
     Raises:
         MinerError: a table or a shard is missing or damaged, or the decisions of reviewers are.
@@ -217,7 +243,8 @@ def read_image_pairs(workspace: Workspace, shards: ShardsManifest) -> ImagePairs
     facts = facts.take(pa.array(order))
     number_of = {key: number for number, key in enumerate(images.table["key"].to_pylist())}
     anchors, positives = (_numbers(number_of, facts[name].to_pylist()) for name in ("key_a", "key_b"))
-    return ImagePairs(images, facts, anchors, positives, None, shards.classes)
+    find = partial(hard_negatives, workspace, mined, [*number_of], negatives_each)
+    return ImagePairs(images, facts, anchors, positives, negatives_each, find, shards.classes)
 
 
 def _numbers(number_of: dict[str, int], keys: Iterable[str]) -> Rows:

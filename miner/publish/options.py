@@ -1,5 +1,9 @@
 """Options of `miner publish`."""
 
+from typing import Self
+
+from pydantic import model_validator
+
 from miner.options import Options, option
 
 
@@ -25,6 +29,9 @@ class PublishOptions(Options):
     images_once: bool = option(False, decides_result="if changed")
     """Leave out the table with both images of every pair: the default table then names images by key. Use it after
     `miner export --references`, which leaves out the pair shards; then every image is stored once."""
+    hard_negatives: int = option(0, ge=0, decides_result="if changed", metavar="N")
+    """For each anchor, add the column negatives: the N most similar images below the band that no chain of pairs joins to it. Of
+    another rule: those that it does not choose. The column holds images, or keys if the images would take over 5 GB."""
     title: str | None = option(None, panel="data set card")
     """Name of the data set. If not given: Semantic pairs of SOURCE."""
     description: str | None = option(None, panel="data set card")
@@ -41,3 +48,9 @@ class PublishOptions(Options):
     """Make a new repository on the Hub private."""
     dry_run: bool = option(False, decides_result=False)
     """List the files that would be published, with sizes, and write nothing."""
+
+    @model_validator(mode="after")
+    def _negatives_need_the_table(self) -> Self:
+        if self.hard_negatives and self.images_once:
+            raise ValueError("--hard-negatives is a column of the table that --images-once leaves out; choose one.")
+        return self

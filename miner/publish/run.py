@@ -151,7 +151,7 @@ def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -
     shards = provenance.shards
     contents, made = read_contents(workspace, shards, provenance.pairs), None
     if not options.images_once:
-        made = read_image_pairs(workspace, shards)
+        made = read_image_pairs(workspace, shards, provenance.pairs, options.hard_negatives)
         contents = contents.with_default(made.config(target.folder))
     terms = licences(options, images=bool(contents.shard_sets))
     date = options.date or str(provenance.logged.get("export", {}).get("finished_at", ""))[:10] or None
@@ -212,7 +212,10 @@ def _written(draft: Draft, stage: Stage, force: bool) -> Record:
     configs = {config.name: {"rows": config.rows, "bytes": config.bytes} for config in contents.configs}
     digests = {name: file_record(stage.folder / name) for name in texts}
     digests |= {file.name: file.record for file in contents.files}
-    return stage.conclude({"title": draft.about.title, "configs": configs}, digests)
+    record: Record = {"title": draft.about.title, "configs": configs}
+    if draft.pairs and draft.pairs.negatives_each:
+        record["negatives"] = draft.pairs.negatives_record()
+    return stage.conclude(record, digests)
 
 
 def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool, force: bool, fresh: bool) -> Result:
@@ -241,8 +244,12 @@ def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) ->
     made = PublishedManifest.of(manifest, path)
     sizes = ", ".join(f"{name} {config.rows:,} rows" for name, config in made.configs.items())
     total = format_bytes(sum(file["bytes"] for file in made.files.values()))
-    line = f"publish: {made.title}: {sizes}; {total}, in {target.folder}"
-    return Result("publish", manifest, [line], fresh, [("published", str(target.folder))], path=path)
+    lines = [f"publish: {made.title}: {sizes}; {total}, in {target.folder}"]
+    if found := made.negatives:
+        fewer = f"; {found.anchors_with_fewer:,} have fewer" if found.anchors_with_fewer else ""
+        false = "" if found.same_label is None else f"; {found.same_label:.1%} of them are of the anchor's class"
+        lines.append(f"publish: {found.each} hard negatives for each of {found.anchors:,} anchors{fewer}{false}")
+    return Result("publish", manifest, lines, fresh, [("published", str(target.folder))], path=path)
 
 
 def _rehearsal(draft: Draft, target: Destination) -> Result:
