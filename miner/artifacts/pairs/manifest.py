@@ -16,7 +16,8 @@ RESULTS = (
     *("pairs.parquet", "duplicates.parquet", "duplicate_images.parquet", "dropped.parquet", "groups.parquet"),
     *("knn_ids.npy", "knn_sims.npy", LISTS),
 )
-_PARTS = ("strip-*.parquet", "candidates-*.npy", "ids.npy", "cosines.npy")
+# "candidates-*.npy" are of earlier versions.
+_PARTS = ("strip-*.parquet", "strip-*.npy", "cells-*.npy", "candidates-*.npy", "ids.npy", "cosines.npy")
 SCRATCH = tuple(f"{folder}/{name}" for folder in ("parts", "parts/agree-*") for name in _PARTS)
 
 
