@@ -98,7 +98,7 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         *_save(method, folder, config),
         *method.save(folder, run.keys),
     ]
-    record = {**_record(run, inputs, folder), **run.pairs.facts(run.labels)}
+    record = {**_record(run, inputs, folder), **run.pairs.facts(run.labels), **_work(run, method)}
     if knn is not None:
         method.backbone.load_state_dict(knn.best_weights)
         save_weights(folder / BEST_FILE, method.backbone)
@@ -144,6 +144,19 @@ def _record(run: PreparedRun, inputs: Inputs, folder: Path) -> Record:
         "classes": inputs.classes,
         "items": run.plan.items,
         **{f"final_{name}": _mean([line.get(name) for line in last_epoch]) for name in names},
+    }
+
+
+def _work(run: PreparedRun, method: Method) -> Record:
+    """Views that pass through backbones for an item, and the forward passes of the run if a backward pass counts as two."""
+    plan = run.plan
+    partners = torch.bincount(run.pairs.rows.flatten(), minlength=plan.images).clamp_max(plan.options.partners)
+    crops = plan.options.local_crops * (plan.local_size / plan.image_size) ** 2
+    learned, fixed = method.passes(1 + partners.double().mean().item(), crops)
+    return {
+        "passes_with_gradient": round(learned, 4),
+        "passes_without_gradient": round(fixed, 4),
+        "forward_passes": round(plan.steps * plan.batch_size * (3 * learned + fixed)),
     }
 
 

@@ -17,7 +17,7 @@ from miner.evaluate.run import knn
 from miner.evaluate.setup import open_setup
 from miner.images.loading import load_squares
 from miner.learning.networks.backbones import build_backbone
-from miner.train.methods.moco import MoCo
+from miner.train.methods.contrastive.moco import MoCo
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards

@@ -16,7 +16,7 @@ from miner.learning.networks.backbones import build_resnet
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.train.loop.metrics import read_metrics
-from miner.train.methods.moco import MoCo
+from miner.train.methods.contrastive.moco import MoCo
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.train.methods.tiny import batch

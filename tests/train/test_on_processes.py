@@ -21,26 +21,28 @@ from miner.train.run import train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 from tests.learning.parallel.spawned import TORCHRUN, on_processes, start_copies
-from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, shuffles, views
+from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, further, make, shuffles, views
 from tests.train.mini_workspace import write_shards
 from tests.train.runs import SHARED_RUN, KilledError, run_killed
 
 STEPS, LR = 5, 0.1  # so many steps of 8 keys go around a queue of 32
 NAMES = list(METHOD_DEFAULTS)
-CASES = [*NAMES, "moco symmetric"]
-LOOPED = ["moco", "simclr", "dino"]
+CHANGES = {"symmetric": {"symmetric": True}, "queue": {"queue_size": 64, "eliminate": True}}
+CASES = [*NAMES, "moco symmetric", "fnc queue"]
+LOOPED = ["moco", "simclr", "dino", "reco", "fnc"]
 Outcome = dict[str, list[Tensor]]
 
 
 def trained(case: str, processes: int) -> Outcome:
     """A few steps of plain gradient descent; this process's part of each batch if there are several."""
     torch.manual_seed(0)
-    name, _, symmetric = case.partition(" ")
+    name, _, variant = case.partition(" ")
     backbone: nn.Module = TinyBackbone()
-    if name == "moco" and processes == 1:
+    split_norm = METHOD_DEFAULTS[name].split_norm
+    if split_norm and processes == 1:
         backbone.norm = SplitBatchNorm2d(WIDTH, splits=2)
-    method = make(name, backbone, **({"symmetric": True} if symmetric else {})).train()
-    if name != "moco" and processes > 1:
+    method = make(name, backbone, **CHANGES.get(variant, {})).train()
+    if not split_norm and processes > 1:
         method = synchronised(method)
     # The momentum of these grows, in float32.
     precision = torch.float32 if name in ("byol", "dino", "graphnnclr") else torch.float64
@@ -49,7 +51,8 @@ def trained(case: str, processes: int) -> Outcome:
         first, second = (rows_of_this_process(view).to(precision) for view in views(step))
         rows = rows_of_this_process(torch.arange(BATCH))
         method.zero_grad()
-        outcome = method(Batch(first, second, rows, rows, shuffles(first, second, generator_for(step))))
+        drawn = shuffles(first, second, generator_for(step))
+        outcome = method(Batch(first, second, rows, rows, drawn, further(name, first)))
         outcome["loss"].backward()
         gradients = [parameter.grad for parameter in method.trainable()]
         numbers = [value.detach() for value in outcome.values()]
@@ -73,11 +76,12 @@ def first_keys() -> list[Tensor]:
 def in_bfloat16() -> bool:
     """Whether every method gives finite numbers and gradients under autocast."""
     for name in NAMES:
-        method = synchronised(make(name)) if name != "moco" else make(name)
+        method = make(name) if METHOD_DEFAULTS[name].split_norm else synchronised(make(name))
         first, second = (rows_of_this_process(view) for view in views(0))
         rows = rows_of_this_process(torch.arange(BATCH))
         with torch.autocast("cpu", torch.bfloat16):
-            loss = method(Batch(first, second, rows, rows, shuffles(first, second, generator_for(0))))["loss"]
+            drawn = shuffles(first, second, generator_for(0))
+            loss = method(Batch(first, second, rows, rows, drawn, further(name, first)))["loss"]
         loss.backward()
         assert all(parameter.grad.isfinite().all() for parameter in method.trainable() if parameter.grad is not None)
     return True
@@ -87,12 +91,13 @@ def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     """The state after twelve steps of the loop, or fewer if killed."""
     torch.manual_seed(0)
     backbone = TinyBackbone()
-    if name == "moco" and world_size() == 1:
+    split_norm = METHOD_DEFAULTS[name].split_norm
+    if split_norm and world_size() == 1:
         backbone.norm = SplitBatchNorm2d(WIDTH, splits=2)
     method = make(name, backbone, **({"frozen_epochs": 1} if name == "dino" else {}))
-    if name != "moco" and world_size() > 1:
+    if not split_norm and world_size() > 1:
         method = synchronised(method)
-    run_killed(folder, name, method, killed_at, norm_splits=2 if name == "moco" else 1)
+    run_killed(folder, name, method, killed_at, norm_splits=1 + split_norm)
     return list(method.state_dict().values())
 
 

@@ -66,6 +66,9 @@ def test_a_run_with_partners_takes_the_steps_of_own_views(
     changes = {"partners": 2, "pair_weight": 0.5, "mask_known_positives": True, "epochs": 1, "name": "joint"}
     record = train(options("semantic", **changes), workspace).record
     assert (record["pairs"], record["items"], record["steps"], record["steps_per_epoch"]) == (60, 64, 8, 8)
+    # Beside the query, keys of the second view and of up to two partners of some images pass the key encoder.
+    assert record["passes_with_gradient"] == 1 and 2 < record["passes_without_gradient"] < 3
+    assert record["forward_passes"] == pytest.approx(64 * (3 + record["passes_without_gradient"]), abs=1)
     assert (record["partners"], record["pair_weight"], record["mask_known_positives"]) == (2, 0.5, True)
     assert "up to 2 partners join each image in its step, each with weight 0.5" in capsys.readouterr().err
 

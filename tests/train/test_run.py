@@ -204,7 +204,7 @@ def test_every_method_trains_from_the_same_shards(
     images = torch.rand(2, 3, 32, 32)
     assert not torch.allclose(load_backbone(run).module(images), starting_backbone(run).module(images))
     assert "RankMe" in " ".join(result.lines) and ("accuracy" in " ".join(result.lines)) == (
-        method in ("simclr", "nnclr")
+        METHOD_DEFAULTS[method].contrastive
     )
     assert not train(options, workspace).fresh
 

@@ -15,7 +15,8 @@ from miner.train.data.arm_pairs import draw_pairs
 from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
 from miner.train.loop.optimizer import ScheduledOptimizer
-from miner.train.methods import Method, byol, dino, moco
+from miner.train.methods import Method, byol, dino
+from miner.train.methods.contrastive import fnc, moco
 from miner.train.methods.parts.neighbour_bank import NeighbourBank
 from miner.train.observers.base import Observer
 from miner.train.settings.arms import PAIRS_ARMS, PairsArm
@@ -29,7 +30,13 @@ ARMS = [arm.replace("=P", "=0.5") for arm in PAIRS_ARMS if arm != "none"]
 IMAGES, EPOCHS = 32, 4
 LABELS = torch.arange(IMAGES) % 4
 MINED = torch.stack([torch.arange(24), torch.arange(24) + 4], dim=1)
-IN_EPOCHS = {"teacher_warmup_epochs": 2, "teacher_warmup_temperature": 0.02, "frozen_epochs": 1, "graph_window": 2}
+IN_EPOCHS = {
+    "teacher_warmup_epochs": 2,
+    "teacher_warmup_temperature": 0.02,
+    "frozen_epochs": 1,
+    "graph_window": 2,
+    "false_negative_start": 3,
+}
 
 
 def plan_of(method: str, arm: str, **changes: Any) -> RunPlan:
@@ -54,7 +61,7 @@ def schedules(plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
 
         monkeypatch.setattr(owner, function, spied)
 
-    for module in (moco, byol, dino):
+    for module in (moco, fnc, byol, dino):
         spy(module, "move_towards", "momentum", 2)
     spy(dino, "teacher_targets", "temperature", 2)
     spy(NeighbourBank, "take", "graph epoch", 3)
@@ -65,11 +72,13 @@ def schedules(plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
     updates, by_step = ScheduledOptimizer(plan, method), []
     for step in range(plan.steps):
         updates.prepare(step)
-        method(batch(*views(step, 4), generator_for(step), step=step))["loss"].backward()
+        views_of_step = batch(*views(step, 4), generator_for(step), name=plan.options.method, step=step)
+        method(views_of_step)["loss"].backward()
         method.after_backward(step)
         now["lr"], now["decay"] = (
             [group[key] for group in updates.optimizer.param_groups] for key in ("lr", "weight_decay")
         )
+        now["counts"] = step >= getattr(method, "start_step", 0)
         now["learns"] = [name for name, value in method.named_parameters() if value.grad is not None]
         by_step.append(dict(now))
     monkeypatch.undo()
@@ -95,6 +104,8 @@ def test_schedules_agree_step_by_step_in_all_arms(name: str, monkeypatch: pytest
         assert [step["temperature"] for step in semantic[::14]] == pytest.approx([0.02, 0.03, 0.04, 0.04])
         assert [("prototypes.weight" in step["learns"]) for step in semantic].index(True) == 14
         assert semantic[0]["momentum"] == pytest.approx(0.99) and semantic[28]["momentum"] == pytest.approx(0.995)
+    if name == "fnc":
+        assert [step["counts"] for step in semantic].index(True) == 3 * 14
     if name == "graphnnclr":
         assert [step["graph epoch"] for step in semantic] == [step // 14 for step in range(56)]
 

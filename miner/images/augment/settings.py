@@ -10,11 +10,12 @@ MIN_LOCAL_AREA = 0.05
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """Random resized crop, flip, colour jitter (four of five views), grey (one of five), blur and solarise.
+    """Random resized crop, flip, colour jitter, grey, blur and solarise.
 
     Attributes:
         area: smallest and largest share of the image that a view shows.
         jitter: the strength of the jitter of brightness, contrast, saturation and hue.
+        jittered, grey: shares of views with that jitter, and of grey ones.
         blur: shares of first and of second views that are blurred.
         solarise: shares of first and of second views that are solarised.
     """
@@ -23,6 +24,8 @@ class ViewSettings:
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     blur: tuple[float, float] = (0.0, 0.0)
     solarise: tuple[float, float] = (0.0, 0.0)
+    jittered: float = 0.8
+    grey: float = 0.2
 
 
 PLAIN = ViewSettings()

@@ -112,8 +112,8 @@ class Augmentation:
         second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
         crops = draw_crops(count, self.settings.area, generator)
         flipped = torch.rand(count, generator=generator) < 0.5
-        colours = draw_jitter(count, self.settings.jitter, 0.8, generator)
-        grey = torch.rand(count, generator=generator) < 0.2
+        colours = draw_jitter(count, self.settings.jitter, self.settings.jittered, generator)
+        grey = torch.rand(count, generator=generator) < self.settings.grey
         sigma, solarised = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
         if any(self.settings.blur):
             blurred = torch.rand(count, generator=generator) < torch.tensor(self.settings.blur)[second.int()]

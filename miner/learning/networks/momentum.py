@@ -31,15 +31,19 @@ def move_towards(average: nn.Module, online: Iterable[nn.Parameter], momentum: f
     torch._foreach_lerp_(list(average.parameters()), list(online), 1.0 - momentum)
 
 
-def growing_momentum(base: float, step: int, steps: int) -> float:
-    """From `base` at step 0 to 1 at the end, along half a cosine (BYOL, Grill et al. 2020, arXiv 2006.07733, section 3.3).
+def momentum_at(step: int, steps: int, base: float, grows: bool) -> float:
+    """The momentum of a step: constant, or from `base` to 1 along half a cosine (BYOL, Grill et al. 2020, arXiv 2006.07733,
+    section 3.3). With 0, the average is the online network of each step, so there is no momentum.
 
     Args:
-        base: in [0, 1].
         step: counted from 0.
         steps: the number of steps of the whole run.
+        base: in [0, 1].
+        grows: whether it grows to 1.
     Returns:
-        A number of float32.
+        A number of float32 if it grows.
     """
+    if not grows:
+        return base
     angle = torch.pi * torch.tensor(float(step)) / steps
     return (1.0 - (1.0 - base) * 0.5 * (1.0 + torch.cos(angle))).item()

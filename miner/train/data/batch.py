@@ -20,7 +20,8 @@ class Batch:
         anchors: rows of the images that `first` shows, int64 (batch,).
         positives: rows of the images that `second` shows, int64 (batch + partners,). An own-view item shows its anchor twice.
         drawn: what the method drew for each part of the step, on the device of the views.
-        crops: local crops of each item, float32 (batch, 3, local size, local size) each.
+        further: further views of each item, float32 (batch, 3, their size, their size) each; even ones show the anchor, odd ones
+            the positive.
         partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
         partner_counts: how many partners each part of the step has; a number for the CPU.
         pair_weight: the weight of the loss of a partner, against 1 of the item's own positive.
@@ -36,7 +37,7 @@ class Batch:
     anchors: Tensor
     positives: Tensor
     drawn: tuple[tuple[Tensor, ...], ...] = ()
-    crops: tuple[Tensor, ...] = ()
+    further: tuple[Tensor, ...] = ()
     partner_items: Tensor | None = None
     partner_counts: tuple[int, ...] = ()
     pair_weight: float = 1.0

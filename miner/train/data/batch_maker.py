@@ -13,7 +13,7 @@ from miner.learning.parallel.collectives import columns_of_this_process, rows_of
 from miner.learning.randomness import generator_for
 from miner.machine.transfer import move_together
 from miner.train.data.batch import Batch
-from miner.train.data.local_crops import LocalCrops
+from miner.train.data.further_views import FurtherViews
 from miner.train.data.pair_index import PairIndex
 from miner.train.data.sampler import CombinedSampler
 from miner.train.settings.plan import RunPlan
@@ -48,8 +48,8 @@ class BatchMaker:
         self.plan, self.options, self.images, self.device, self.index = plan, plan.options, images, device, index
         self.draw = draw
         self.augment = Augmentation(plan.image_size, plan.mean, plan.std, plan.views)
-        crop = Augmentation(plan.local_size, plan.mean, plan.std, plan.local_views)
-        self.local_crops = LocalCrops(plan.options.local_crops, crop)
+        further = plan.further_views
+        self.further = FurtherViews(further.count, Augmentation(further.size, plan.mean, plan.std, further.settings))
         self.known_positives = index.to(device) if index is not None and plan.options.mask_known_positives else None
 
     def __call__(self, items: Tensor | tuple[Tensor, Tensor], step: int) -> Batch:
@@ -68,7 +68,7 @@ class BatchMaker:
         total = sum(map(len, rows))
         pixels = self._shape_of_all(total) if held is None else held
         views = self._draw_views(batch_size, len(partner_items), generator).ready(pixels)
-        crops = self.local_crops.draw(pixels[:count], pixels[count : 2 * count], generator)
+        further = self.further.draw(pixels[:count], pixels[count : 2 * count], generator)
         partner_counts = self._partner_counts(partner_items, count)
         drawn = tuple(
             self.draw(
@@ -76,8 +76,8 @@ class BatchMaker:
             )
             for partners in partner_counts
         )
-        rows, partner_items, views, crops, drawn = move_together(
-            (rows, partner_items, views, crops, drawn), self.device
+        rows, partner_items, views, further, drawn = move_together(
+            (rows, partner_items, views, further, drawn), self.device
         )
         shown = torch.cat(rows)
         pixels = self.images[shown] if held is None else held
@@ -89,7 +89,7 @@ class BatchMaker:
             anchors,
             positives,
             drawn,
-            self.local_crops(pixels[:count], pixels[count : 2 * count], crops),
+            self.further(pixels[:count], pixels[count : 2 * count], further),
             partner_items=partner_items if len(partner_items) else None,
             partner_counts=partner_counts,
             pair_weight=self.options.pair_weight,

@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from miner.learning.precision import full_precision
+from miner.train.losses.soft_targets import soft_cross_entropy
 
 
 @full_precision
@@ -35,7 +36,7 @@ def dino(student: Tensor, targets: Tensor, temperature: float) -> Tensor:
     Returns:
         float32 scalar.
     """
-    return -(targets * F.log_softmax(student / temperature, dim=1)).sum(dim=1).mean()
+    return soft_cross_entropy(student / temperature, targets)
 
 
 @full_precision

@@ -81,6 +81,15 @@ class Method(nn.Module, ABC):
     def after_backward(self, step: int) -> None:
         """Change the gradients of a step, from 0, before the weights change. They are those of all parts and processes."""
 
+    def passes(self, seconds: float, crops: float) -> tuple[float, float]:
+        """How many views of an item pass through the backbone with a gradient, and through momentum encoders without one.
+
+        Args:
+            seconds: second views of an item: its own, and its partners on average.
+            crops: local crops of an item, in views of full size by their pixels.
+        """
+        return 1 + seconds, 0
+
     def notes(self) -> list[str]:
         """Lines for the screen before the first step."""
         return []

@@ -10,11 +10,13 @@ from miner.learning.parallel.collectives import world_size
 from miner.train.methods.barlow import BarlowTwins
 from miner.train.methods.base import Method
 from miner.train.methods.byol import BYOL
+from miner.train.methods.contrastive.fnc import FNC
+from miner.train.methods.contrastive.moco import MoCo
+from miner.train.methods.contrastive.nnclr import NNCLR
+from miner.train.methods.contrastive.reco import ReCo
+from miner.train.methods.contrastive.simclr import SimCLR
 from miner.train.methods.dino import DINO
 from miner.train.methods.graphnnclr import GraphNNCLR
-from miner.train.methods.moco import MoCo
-from miner.train.methods.nnclr import NNCLR
-from miner.train.methods.simclr import SimCLR
 from miner.train.methods.simsiam import SimSiam
 from miner.train.methods.vicreg import VICReg
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -29,6 +31,8 @@ METHODS: dict[str, Callable[..., Method]] = {
     "barlow": BarlowTwins,
     "dino": DINO,
     "nnclr": NNCLR,
+    "reco": ReCo,
+    "fnc": FNC,
     "graphnnclr": GraphNNCLR,
 }
 

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.learning.networks.heads import mlp
-from miner.learning.networks.momentum import growing_momentum, move_towards, slow_copy
+from miner.learning.networks.momentum import momentum_at, move_towards, slow_copy
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.randomness import seeded
 from miner.learning.unit_rows import l2_normalise, negative_cosine, spread
@@ -21,13 +21,13 @@ class BYOL(Method):
     weight decay by 4. LARS: biases and normalisations move 4 times as far, weights nearly as before, and --trust-clip acts on
     other steps. AdamW: nothing.
 
-    The target averages parameters only: its normalisation stays in train mode and has its own statistics. The momentum of the
-    target grows to 1 along half a cosine.
+    The target averages parameters only: its normalisation stays in train mode and has its own statistics.
 
     Args:
         hidden_dim, dim, projector_layers: widths and layers of the projector.
         predictor_dim: width of the hidden layer of the predictor.
         momentum: the momentum of the target in the first step.
+        momentum_grows: whether it grows to 1, along half a cosine.
         loss_scale: factor of the loss.
     """
 
@@ -44,19 +44,21 @@ class BYOL(Method):
         seed: int,
         loss_scale: float = 1.0,
         projector_layers: int = 2,
+        momentum_grows: bool = True,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, *[hidden_dim] * (projector_layers - 1), dim)
             self.predictor = mlp(dim, predictor_dim, dim)
         self.target = slow_copy(nn.Sequential(self.backbone, self.head))
-        self.momentum, self.steps, self.loss_scale = momentum, steps, loss_scale
+        self.momentum, self.momentum_grows, self.steps, self.loss_scale = momentum, momentum_grows, steps, loss_scale
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the target follows the last update of the weights, then the loss is computed."""
         if batch.opens_step:
             online = [*self.backbone.parameters(), *self.head.parameters()]
-            move_towards(self.target, online, growing_momentum(self.momentum, batch.step, self.steps))
+            momentum = momentum_at(batch.step, self.steps, self.momentum, self.momentum_grows)
+            move_towards(self.target, online, momentum)
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
         with torch.no_grad():
@@ -70,3 +72,6 @@ class BYOL(Method):
             self.loss_scale * with_partners(batch, loss),
             lambda: {"spread": spread(gather_rows(l2_normalise(projections[0])))},
         )
+
+    def passes(self, seconds: float, crops: float) -> tuple[float, float]:
+        return 1 + seconds, 1 + seconds

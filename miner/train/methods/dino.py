@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from miner.artifacts.runs.manifest import TEACHER_FILE
 from miner.learning.networks.heads import mlp
-from miner.learning.networks.momentum import growing_momentum, move_towards, slow_copy
+from miner.learning.networks.momentum import momentum_at, move_towards, slow_copy
 from miner.learning.networks.weights import save_weights
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.precision import full_precision
@@ -30,9 +30,8 @@ class DINO(Method):
 
     As in the authors' code, images of one size pass through the backbone as one batch, and all features through the head as one.
     Prototypes have length 1. The teacher sees views of full size only. The teacher averages parameters only: its normalisation
-    stays in train mode and has its own statistics. The momentum of the teacher grows to 1 along half a cosine. The run
-    keeps the student as its backbone, and the teacher beside it: both end at the same weights, in short runs the student is ahead,
-    and published numbers are the teacher's.
+    stays in train mode and has its own statistics. The run keeps the student as its backbone, and the teacher beside it: both end
+    at the same weights, in short runs the student is ahead, and published numbers are the teacher's.
 
     Args:
         hidden_dim: the width of the two hidden layers of the head.
@@ -43,6 +42,7 @@ class DINO(Method):
         teacher_warmup_epochs: epochs until the teacher has reached `teacher_temperature`; 0 keeps it constant.
         frozen_epochs: first epochs in which the prototypes do not learn.
         momentum: the momentum of the teacher in the first step.
+        momentum_grows: whether it grows to 1, along half a cosine.
         projector_norm: whether the head has batch normalisation; if not given, it has one if the backbone has one.
     """
 
@@ -65,6 +65,7 @@ class DINO(Method):
         steps_per_epoch: int,
         seed: int,
         projector_norm: bool | None = None,
+        momentum_grows: bool = True,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
@@ -81,7 +82,7 @@ class DINO(Method):
         self.temperature, self.teacher_temperature = temperature, teacher_temperature
         self.teacher_warmup = (teacher_warmup_temperature, teacher_warmup_epochs * steps_per_epoch)
         self.frozen_steps = frozen_epochs * steps_per_epoch
-        self.momentum, self.steps = momentum, steps
+        self.momentum, self.momentum_grows, self.steps = momentum, momentum_grows, steps
         self._means_of_step = StepRows()
         self.register_buffer("centre", torch.zeros(dim))
 
@@ -94,7 +95,7 @@ class DINO(Method):
         if batch.opens_step:
             self._move_teacher(batch.step)
         views = torch.cat([batch.first, batch.second])
-        seen, features, crop_features = self._student(views, batch.crops)
+        seen, features, crop_features = self._student(views, batch.further)
         items, prototypes = len(batch.first), self.prototypes.weight
         one, two = prototype_logits(features, prototypes).tensor_split([items])
         with torch.no_grad():
@@ -108,11 +109,11 @@ class DINO(Method):
             there = dino(one[first], target_two[second], self.temperature)
             return 0.5 * (there + dino(two[second], target_one[first], self.temperature))
 
-        if (means := self._means_of_step.add(batch, gather_rows(logits.mean(dim=0, keepdim=True)))) is not None:
+        for means in self._means_of_step.add(batch, gather_rows(logits.mean(dim=0, keepdim=True))):
             self.centre.copy_(moved_centre(self.centre, means, CENTRE_MOMENTUM))
         total = with_partners(batch, loss)
-        if batch.crops:
-            crops = prototype_logits(crop_features, prototypes).chunk(len(batch.crops))
+        if batch.further:
+            crops = prototype_logits(crop_features, prototypes).chunk(len(batch.further))
             total = with_crops(total, crops, (target_one, target_two[:items]), self.temperature)
         outcome = batch.outcome(
             total,
@@ -132,13 +133,16 @@ class DINO(Method):
         """The head without its prototypes."""
         return self.bottleneck
 
+    def passes(self, seconds: float, crops: float) -> tuple[float, float]:
+        return 1 + seconds + crops, 1 + seconds
+
     def save(self, folder: Path, keys: Sequence[str]) -> list[Path]:
         """The backbone of the teacher."""
         save_weights(folder / TEACHER_FILE, self.teacher[0])
         return [folder / TEACHER_FILE]
 
     def _move_teacher(self, step: int) -> None:
-        momentum = growing_momentum(self.momentum, step, self.steps)
+        momentum = momentum_at(step, self.steps, self.momentum, self.momentum_grows)
         move_towards(self.teacher, [*self.backbone.parameters(), *self.bottleneck.parameters()], momentum)
         move_towards(self.teacher_prototypes, self.prototypes.parameters(), momentum)
 

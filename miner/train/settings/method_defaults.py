@@ -55,7 +55,8 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss rises at first, while the queue fills, and stays near ln(queue size) for a while",
         split_norm=True,
         contrastive=True,
-        optional=("projector_layers", "hidden_dim"),
+        plan_numbers=("steps",),
+        optional=("projector_layers", "hidden_dim", "momentum_grows"),
     ),
     "simclr": MethodDefaults(
         "contrasts views with the other images of the batch",
@@ -79,7 +80,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss falls towards -1 and may rise again; at -1 with a spread near 0 the features have collapsed",
         augmentation="byol",
         plan_numbers=("steps",),
-        optional=("projector_layers", "loss_scale"),
+        optional=("projector_layers", "loss_scale", "momentum_grows"),
     ),
     "vicreg": MethodDefaults(
         "views agree, dimensions vary and do not correlate",
@@ -115,7 +116,7 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         expect="the loss starts near ln(--dim); a teacher entropy of 0 or ln(--dim) means collapse",
         augmentation="byol",
         plan_numbers=("steps", "steps_per_epoch"),
-        optional=("projector_norm",),
+        optional=("projector_norm", "momentum_grows"),
     ),
     "nnclr": MethodDefaults(
         "predicts the nearest neighbour of the other view among earlier ones",
@@ -127,6 +128,31 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
     ),
 }
 
+METHOD_DEFAULTS["reco"] = replace(
+    METHOD_DEFAULTS["moco"],
+    summary="moco that also learns relations: of a weak view to a queue, and of a mixed image to both that it shows",
+    settings={
+        **{name: value for name, value in METHOD_DEFAULTS["moco"].settings.items() if name != "symmetric"},
+        **{"temperature": 0.2, "student_temperature": 0.1, "teacher_temperature": 0.04},
+        **{"contrast": True, "global_relation": True, "local_relation": True},
+    },
+    expect="as moco; once the queue is full, the loss rises by both relation terms and falls again",
+)
+METHOD_DEFAULTS["fnc"] = replace(
+    METHOD_DEFAULTS["simclr"],
+    summary="simclr that finds other images of the same kind in the batch, and attracts or ignores them",
+    settings={
+        **METHOD_DEFAULTS["simclr"].settings,
+        **{"support_views": 2, "attract": True, "eliminate": False, "false_negatives": 10},
+        **{"false_negative_quantile": 0.99, "false_negative_start": 10},
+    },
+    expect="as simclr; the loss rises once found false negatives count",
+    plan_numbers=("steps", "steps_per_epoch"),
+    optional=(
+        *METHOD_DEFAULTS["simclr"].optional,
+        *("false_negative_cosine", "queue_size", "momentum", "momentum_grows"),
+    ),
+)
 METHOD_DEFAULTS["graphnnclr"] = replace(
     METHOD_DEFAULTS["dino"],
     summary="dino whose second views show neighbours of the image, with a neighbour graph of each epoch",

@@ -40,4 +40,7 @@ class TrainOptions(ProcessOptions, OptimizerOptions, ViewOptions, MethodOptions,
                 )
         optimizer = str(given.get("optimizer", "sgd"))
         of_optimizer = OPTIMIZER_DEFAULTS.get(optimizer, {})
-        return {**defaults.options, **of_optimizer, **(defaults.with_lars if optimizer == "lars" else {}), **given}
+        known = {**defaults.options, **of_optimizer, **(defaults.with_lars if optimizer == "lars" else {}), **given}
+        if "false_negative_cosine" in given and "false_negative_quantile" not in given:
+            del known["false_negative_quantile"]
+        return known

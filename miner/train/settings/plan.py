@@ -53,8 +53,20 @@ _CONFIG_KEYS = (
         "momentum",
     ),
     *("temperature", "teacher_temperature", "teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"),
-    *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior"),
+    *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior", "momentum_grows"),
+    *("contrast", "global_relation", "local_relation", "student_temperature"),
+    *("support_views", "attract", "eliminate", "false_negatives", "false_negative_quantile", "false_negative_cosine"),
+    "false_negative_start",
 )
+
+
+@dataclass(frozen=True)
+class ViewGroup:
+    """Views of an item beside its two: how many, their side in pixels, and how they are made."""
+
+    count: int
+    size: int
+    settings: ViewSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +127,15 @@ class RunPlan:
         """How local crops are made: half of them are blurred if other views are, none is solarised."""
         blur = 0.5 if any(self.views.blur) else 0.0
         return ViewSettings((MIN_LOCAL_AREA, self.least_area), self.views.jitter, (blur, blur))
+
+    @property
+    def further_views(self) -> ViewGroup:
+        """The local crops of dino, the weak view of reco, or the support views of fnc."""
+        if self.settings.get("global_relation"):
+            return ViewGroup(1, self.image_size, ViewSettings(self.views.area, jittered=0.0, grey=0.0))
+        if supports := self.settings.get("support_views"):
+            return ViewGroup(int(supports), self.image_size, self.views)
+        return ViewGroup(self.options.local_crops, self.local_size, self.local_views)
 
     @property
     def items(self) -> int:
@@ -188,6 +209,7 @@ def _settings(options: TrainOptions, batch_size: int, images: int) -> dict[str, 
     given = {name: getattr(options, name) for name in METHOD_DEFAULTS[options.method].names}
     settings = {name: value for name, value in given.items() if value is not None}
     if options.queue_size is not None:
-        keys_per_step = batch_size * (2 if options.symmetric else 1)
+        keys = 2 if options.symmetric else 1 if options.support_views is None else 2 + options.support_views
+        keys_per_step = batch_size * keys
         settings["queue_size"] = choices.limit_queue_size(options.queue_size, images, keys_per_step)
     return settings

@@ -11,6 +11,7 @@ from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
 from miner.train.loop.loop import learn_step
 from miner.train.loop.optimizer import ScheduledOptimizer
+from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from tests.train.methods.tiny import IMAGES, make
 from tests.train.plans import plan
 
@@ -25,7 +26,7 @@ class Steps:
     """
 
     def __init__(self, name: str, images: HeldImages, device: torch.device, **changes: Any) -> None:
-        backbone, width = build_resnet("resnet18", "cifar", 0, 2 if name == "moco" else 1)
+        backbone, width = build_resnet("resnet18", "cifar", 0, 1 + METHOD_DEFAULTS[name].split_norm)
         prior = {"graph_prior": True} if name == "graphnnclr" else {}
         self.method = make(name, backbone, width, **prior).to(device)
         chosen = {"images": IMAGES, "batch_size": 8, "image_size": 32, "augmentation": "byol", **changes}

@@ -18,6 +18,7 @@ META = torch.device("meta")
 MOST = {
     **{"moco": (2600, 1), "simclr": (1100, 1), "simsiam": (1500, 1), "byol": (1750, 1), "vicreg": (1450, 1)},
     **{"barlow": (1450, 1), "dino": (1300, 1), "nnclr": (1600, 1), "graphnnclr": (1550, 2)},
+    **{"reco": (4700, 1), "fnc": (2150, 1)},
 }
 
 
@@ -66,6 +67,8 @@ def test_a_step_asks_the_device_nothing_and_copies_once(name: str) -> None:
     [
         ("dino", {"local_crops": 2, "local_size": 16, "optimizer": "adamw", "clip_norm": 3.0}),
         ("moco", {"accumulate": 2, "partners": 2, "mask_known_positives": True, "optimizer": "lars"}),
+        ("reco", {"accumulate": 2, "partners": 2, "mask_known_positives": True}),
+        ("fnc", {"accumulate": 2, "partners": 2, "mask_known_positives": True}),
     ],
 )
 def test_further_parts_of_a_step_ask_nothing_either(name: str, changes: dict[str, Any]) -> None:

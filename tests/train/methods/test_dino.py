@@ -43,7 +43,7 @@ def test_with_local_crops_the_loss_is_lightlys_over_all_pairs(count: int) -> Non
     oracle = DINOLoss(output_dim=SMALL["dim"], teacher_temp=0.04, student_temp=0.1, center_momentum=0.9)
     for step in range(2):
         both, crops = torch.cat(views(step)), local_views(step, count)
-        outcome = method(replace(batch(*views(step), generator_for(step)), crops=crops))
+        outcome = method(replace(batch(*views(step), generator_for(step)), further=crops))
         with torch.no_grad():
             features = torch.cat([method.backbone(both), method.backbone(torch.cat(crops))])
             students = prototype_logits(F.normalize(method.bottleneck(features), dim=1), method.prototypes.weight)
@@ -65,7 +65,7 @@ def test_with_local_crops_the_loss_is_lightlys_over_all_pairs(count: int) -> Non
 def test_the_teacher_sees_no_local_crop() -> None:
     method, seen = make("dino"), []
     method.teacher[0].register_forward_hook(lambda module, inputs, output: seen.append(inputs[0].shape))
-    method(replace(batch(*views(0), generator_for(0)), crops=local_views(0, 2)))
+    method(replace(batch(*views(0), generator_for(0)), further=local_views(0, 2)))
     assert seen == [(2 * BATCH, 3, SIDE, SIDE)]
 
 

@@ -14,12 +14,12 @@ from miner.train.methods import Method, build_method
 from miner.train.methods.build import METHODS
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
-from tests.train.methods.tiny import SMALL, TinyBackbone, batch, make, views
+from tests.train.methods.tiny import SMALL, STEPS, TinyBackbone, batch, make, views
 from tests.train.plans import plan
 from tests.train.runs import KilledError, run_killed
 
 NAMES = list(METHOD_DEFAULTS)
-TEACHERS = {"moco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}
+TEACHERS = {"moco": "key_encoder", "reco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}
 
 
 def run(folder: Path, name: str, killed_at: int | None = None, **changes: object) -> Method:
@@ -59,7 +59,7 @@ def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, updates: str, 
 def test_numbers_are_finite_scalars_and_the_loss_has_a_graph(name: str) -> None:
     for autocast in (False, True):
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
-            outcome = make(name)(batch(*views(0), generator_for(0)))
+            outcome = make(name)(batch(*views(0), generator_for(0), name=name))
         assert outcome.keys() >= {"loss", "spread"}
         for key, value in outcome.items():
             assert value.dtype == torch.float32 and value.shape == () and value.isfinite(), key
@@ -68,7 +68,9 @@ def test_numbers_are_finite_scalars_and_the_loss_has_a_graph(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_step_that_is_not_measured_gives_the_loss_alone(name: str) -> None:
-    whole, alone = (make(name)(batch(*views(0), generator_for(0), measured=measured)) for measured in (True, False))
+    whole, alone = (
+        make(name)(batch(*views(0), generator_for(0), name=name, measured=measured)) for measured in (True, False)
+    )
     assert alone.keys() == {"loss"} and torch.equal(alone["loss"], whole["loss"])
 
 
@@ -80,10 +82,10 @@ def test_a_run_in_bfloat16_learns_the_same_state(name: str, tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "moco"])
+@pytest.mark.parametrize("name", [name for name in NAMES if not METHOD_DEFAULTS[name].split_norm])
 def test_all_that_is_trainable_learns_and_nothing_else(name: str) -> None:
     method = make(name)
-    method(batch(*views(0), generator_for(0)))["loss"].backward()
+    method(batch(*views(0), generator_for(0), name=name))["loss"].backward()
     learning = {key for key, parameter in method.named_parameters() if parameter.grad is not None}
     teacher = TEACHERS.get(name, "no teacher")
     assert learning == {key for key, _ in method.named_parameters() if not key.startswith(teacher)}
@@ -98,7 +100,7 @@ def test_a_teacher_has_its_own_normalisation_statistics(name: str) -> None:
     with torch.no_grad():
         teacher.layer.weight.mul_(3.0)
     for step in range(2):
-        method(batch(*views(step), generator_for(step)))
+        method(batch(*views(step), generator_for(step), name=name))
     assert teacher.norm.training and teacher.norm.num_batches_tracked > 0
     assert not torch.allclose(teacher.norm.running_var, method.backbone.norm.running_var)
 
@@ -117,7 +119,7 @@ def test_a_teacher_moves_in_float32_with_a_momentum_near_1(name: str) -> None:
     with torch.no_grad():
         method.backbone.layer.weight.add_(1.0)
     with torch.autocast("cpu", torch.bfloat16):
-        method(batch(*views(0), generator_for(0)))
+        method(batch(*views(0), generator_for(0), name=name))
     torch.testing.assert_close(weight - before, torch.full_like(before, 1e-4), atol=1e-7, rtol=1e-3)
 
 
@@ -131,9 +133,9 @@ def test_a_plan_gives_the_method_with_its_settings(name: str) -> None:
     for key in ("momentum", "temperature", "teacher_temperature", "symmetric"):
         if key in settings:
             assert getattr(method, key) == settings[key]
-    # Several parts on one device keep MoCo's encoders from telling the positive by shared statistics.
+    # Several parts on one device keep the encoders of MoCo from telling the positive by shared statistics.
     split = [module for module in method.modules() if isinstance(module, SplitBatchNorm2d)]
-    assert bool(split) == (name == "moco") and all(module.splits == 4 for module in split)
+    assert bool(split) == METHOD_DEFAULTS[name].split_norm and all(module.splits == 4 for module in split)
     assert chosen.plain().keys() >= settings.keys() and "queue_size" not in chosen.plain().keys() - settings.keys()
 
 
@@ -143,6 +145,46 @@ def test_the_heads_depend_on_the_seed_alone(name: str) -> None:
     torch.manual_seed(1)
     two = make(name, TinyBackbone()).state_dict()
     assert all(torch.equal(one[key], two[key]) for key in one if not key.startswith(("backbone", *TEACHERS.values())))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        *((name, {}) for name in NAMES),
+        ("moco", {"symmetric": True}),
+        ("reco", {"global_relation": False}),
+        ("reco", {"contrast": False, "local_relation": False}),
+        ("fnc", {"queue_size": 64}),
+    ],
+)
+def test_the_passes_of_an_item_are_those_that_are_made(name: str, changes: dict[str, object]) -> None:
+    method, rows = make(name, **changes), {True: 0, False: 0}
+
+    def count(_: nn.Module, arguments: tuple[torch.Tensor]) -> None:
+        rows[torch.is_grad_enabled()] += len(arguments[0])
+
+    for module in method.modules():
+        if isinstance(module, TinyBackbone):
+            module.register_forward_pre_hook(count)
+    first, second = views(0)
+    method(batch(first, second, generator_for(0), name=name))
+    assert method.passes(1, 0) == (rows[True] / len(first), rows[False] / len(first))
+
+
+@pytest.mark.parametrize(("name", "base"), [("moco", 0.9), ("reco", 0.9), ("byol", 0.9), ("dino", 0.9), ("fnc", 0.9)])
+def test_momentum_is_constant_or_grows_to_1_or_is_none(name: str, base: float) -> None:
+    moved = {}
+    memory = {"queue_size": 64} if name == "fnc" else {}
+    teacher = TEACHERS.get(name, "key_encoder")
+    for kind, momentum, grows in (("constant", base, False), ("grows", base, True), ("none", 0.0, False)):
+        method = make(name, **memory, momentum=momentum, momentum_grows=grows)
+        weight = getattr(method, teacher)[0].layer.weight
+        with torch.no_grad():
+            method.backbone.layer.weight.copy_(weight + 1.0)
+        before = weight.clone()
+        method(batch(*views(0), generator_for(0), name=name, step=STEPS // 2))
+        moved[kind] = (weight - before).mean().item()
+    assert moved == pytest.approx({"constant": 0.1, "grows": 0.05, "none": 1.0}, abs=1e-5)
 
 
 def test_the_methods_of_the_options_are_those_that_exist() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from miner.learning.networks.momentum import growing_momentum
+from miner.learning.networks.momentum import momentum_at
 from miner.learning.randomness import generator_for
 from miner.train.loop.optimizer import ScheduledOptimizer
 from tests.train.methods.tiny import STEPS, batch, make, views
@@ -100,7 +100,7 @@ def test_byols_target_follows_with_a_momentum_that_grows_to_one() -> None:
 
 
 def test_the_momentum_starts_at_its_base_and_ends_at_one() -> None:
-    values = [growing_momentum(0.99, step, 100) for step in (0, 50, 100)]
+    values = [momentum_at(step, 100, 0.99, True) for step in (0, 50, 100)]
     assert values == pytest.approx([0.99, 0.995, 1.0])
 
 

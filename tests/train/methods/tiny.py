@@ -13,7 +13,11 @@ from miner.train.methods.build import METHODS
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 
 WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS, IMAGES = 12, 8, 8, 12, 4, 40
-SMALL = {"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1}
+SMALL = {
+    **{"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1},
+    **{"false_negative_quantile": 0.9, "false_negative_start": 0},
+}
+FURTHER = {"reco": 1, "fnc": 2}
 
 
 class TinyBackbone(nn.Module):
@@ -47,13 +51,20 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def shuffles(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1) -> Any:
-    """`Batch.drawn` for these views: the orders of MoCo's keys, which other methods do not look at."""
-    moco = make("moco", symmetric=True)
+    """`Batch.drawn` for these views: what ReCo draws, of which MoCo takes the first orders; other methods do not look at it."""
+    reco = make("reco")
     items, seconds = (len(view) * world_size() // parts for view in (first, second))
-    return tuple(moco.draw(items, seconds, draw) for _ in range(parts))
+    return tuple(reco.draw(items, seconds, draw) for _ in range(parts))
 
 
-def batch(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, **more: Any) -> Batch:
-    """Own-view items of images that no other step shows."""
-    rows = torch.arange(len(first))
-    return Batch(first, second, rows, rows, shuffles(first, second, draw, parts), **more)
+def further(name: str, first: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """`Batch.further` for a method: views of the same items, shifted and mirrored."""
+    return tuple(first.roll(number, dims=2).flip(-1) for number in range(FURTHER.get(name, 0)))
+
+
+def batch(
+    first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, name: str = "", **more: Any
+) -> Batch:
+    """Own-view items of images that no other step shows, with the further views of a method."""
+    rows, drawn = torch.arange(len(first)), shuffles(first, second, draw, parts)
+    return Batch(first, second, rows, rows, drawn, **{"further": further(name, first), **more})

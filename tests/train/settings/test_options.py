@@ -27,7 +27,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
     [
         (
             {"method": "simsiam", "queue_size": 10},
-            "--queue-size is not an option of simsiam; it belongs to moco, nnclr",
+            "--queue-size is not an option of simsiam; it belongs to moco, nnclr, reco, fnc",
         ),
         ({"method": "simclr", "symmetric": True}, "--symmetric is not an option of simclr; it belongs to moco"),
         ({"method": "vicreg", "temperature": 0.1}, "--temperature is not an option of vicreg"),
@@ -55,8 +55,19 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"method": "barlow", "partners": 1}, "--partners is not for barlow"),
         ({"partners": 1, "pairs_arm": "none"}, "--partners has no meaning with --pairs-arm none"),
         ({"pair_weight": 0.5}, "--pair-weight belongs to --partners"),
-        ({"method": "dino", "mask_known_positives": True}, "is for moco, simclr, nnclr: dino has no negatives"),
+        (
+            {"method": "dino", "mask_known_positives": True},
+            "is for moco, simclr, nnclr, reco, fnc: dino has no negatives",
+        ),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
+        (
+            {"method": "reco", "contrast": False, "global_relation": False, "local_relation": False},
+            "--no-contrast, --no-global and --no-local leave no loss",
+        ),
+        ({"method": "reco", "teacher_temperature": 0.1}, "must be below --student-temperature 0.1"),
+        ({"method": "fnc", "momentum": 0.9}, "fnc has a momentum encoder with --queue-size only"),
+        ({"method": "fnc", "momentum_grows": True}, "fnc has a momentum encoder with --queue-size only"),
+        ({"method": "fnc", "false_negative_cosine": 0.7, "false_negative_quantile": 0.9}, "not both"),
     ],
 )
 def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
@@ -66,13 +77,18 @@ def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
 
 def test_the_help_tells_the_defaults_of_every_method() -> None:
     shown = {flag.name: flag.annotation.__metadata__[0] for flag in flags_of(TrainOptions)}
-    assert defaults_of("momentum") == "0.99 for moco, byol, dino, graphnnclr"
+    assert defaults_of("momentum") == "0.99 for moco, byol, dino, reco, graphnnclr"
     with_default = {name for defaults in METHOD_DEFAULTS.values() for name in defaults.settings}
     for name in METHOD_OPTIONS:
-        if name in with_default - {"symmetric", "graph_prior"}:  # flags that are off
+        if name in with_default and TrainOptions.model_fields[name].annotation != bool | None:
             assert shown[name].show_default == defaults_of(name)
     for method, defaults in METHOD_DEFAULTS.items():
         assert f"{method}: {defaults.summary}" in shown["method"].help
+
+
+def test_a_given_cosine_takes_the_place_of_the_quantile() -> None:
+    options = TrainOptions(method="fnc", false_negative_cosine=0.7)
+    assert options.false_negative_quantile is None and TrainOptions(**options.plain()) == options
 
 
 def test_given_values_replace_the_defaults_of_an_optimizer() -> None:

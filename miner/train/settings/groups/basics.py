@@ -15,9 +15,9 @@ class BasicOptions(Options):
 
     panel = "basics"
 
-    method: Literal["moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "graphnnclr"] = option(
-        "moco", note=_METHODS
-    )
+    method: Literal[
+        "moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "reco", "fnc", "graphnnclr"
+    ] = option("moco", note=_METHODS)
     """Self-supervised method."""
     name: str | None = option(None, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", decides_result=False)
     """Name of the run (letters, digits, . _ -). If not given: the name of the method."""

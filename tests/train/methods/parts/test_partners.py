@@ -13,7 +13,7 @@ from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods import Method
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
-from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, make, shuffles, views
+from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, further, make, shuffles, views
 
 OWNERS = torch.tensor([0, 0, 3, 6])
 PARTNERS = torch.tensor([5, 20, 21, 22])  # image 5 is an anchor of the same batch
@@ -72,7 +72,7 @@ def test_a_partner_adds_the_loss_of_an_item_of_the_anchor_and_it(case: str) -> N
     torch.testing.assert_close(loss_of(case, batch), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", [*PER_ROW, "simclr", "nnclr", "vicreg"])
+@pytest.mark.parametrize("case", [*PER_ROW, "simclr", "fnc", "nnclr", "vicreg"])
 def test_partners_of_no_weight_change_nothing(case: str) -> None:
     torch.testing.assert_close(loss_of(case, with_partners(0.0)), loss_of(case, own_batch()), atol=1e-6, rtol=1e-5)
     assert not torch.allclose(loss_of(case, with_partners()), loss_of(case, own_batch()), rtol=1e-5)
@@ -182,7 +182,8 @@ def test_steps_with_partners_learn_in_bfloat16_in_uneven_parts(name: str) -> Non
     method = make(name, backbone)
     for _ in range(2):  # the first only fills queues
         with torch.autocast("cpu", torch.bfloat16):
-            outcome = method(replace(with_partners(), known_positives=PairIndex.of(PAIRS, IMAGES)))
+            batch = replace(with_partners(), further=further(name, views(0)[0]))
+            outcome = method(replace(batch, known_positives=PairIndex.of(PAIRS, IMAGES)))
     outcome["loss"].backward()
     gradient = backbone.layer.weight.grad
     assert outcome["loss"].isfinite() and gradient.isfinite().all() and gradient.abs().max() > 0

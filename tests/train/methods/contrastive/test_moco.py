@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from miner.learning.networks.momentum import move_towards
 from miner.learning.randomness import generator_for
 from miner.learning.unit_rows import spread
-from miner.train.methods.moco import MoCo
+from miner.train.methods.contrastive.moco import MoCo
 from tests.train.methods.tiny import batch
 
 WIDTH, DIM, BATCH, QUEUE = 12, 6, 4, 16

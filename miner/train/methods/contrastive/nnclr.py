@@ -71,8 +71,8 @@ class NNCLR(Method):
             of_partners = self._partner_logits(batch, batch.partner_items, (near_one, near_two), (one, two))
             loss = loss + batch.partners_weight * info_nce(of_partners)
         supports = gather_rows(normalised[0])
-        if (new := self._supports_of_step.add(batch, supports)) is not None:
-            enqueue(self.queue, self.queued, new)
+        if new := self._supports_of_step.add(batch, supports):
+            enqueue([self.queue], self.queued, new)
         return batch.outcome(
             loss, lambda: {"accuracy": contrastive_accuracy(torch.cat(logits)), "spread": spread(supports)}
         )

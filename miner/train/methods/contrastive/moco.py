@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from miner.learning.networks.heads import mlp
-from miner.learning.networks.momentum import move_towards, slow_copy
+from miner.learning.networks.momentum import momentum_at, move_towards, slow_copy
 from miner.learning.parallel.collectives import gather_rows, rows_of_this_process
 from miner.learning.randomness import seeded
 from miner.learning.unit_rows import l2_normalise, spread
@@ -32,6 +32,7 @@ class MoCo(Method):
             authors' CIFAR demo has one layer.
         queue_size: negatives; a multiple of the keys per step.
         momentum: m in key <- m key + (1 - m) query.
+        momentum_grows: whether it grows to 1 in so many `steps`, along half a cosine; otherwise it is constant.
         symmetric: whether both views are queries.
     """
 
@@ -48,35 +49,56 @@ class MoCo(Method):
         queue_size: int,
         momentum: float,
         temperature: float,
-        symmetric: bool,
         seed: int,
+        symmetric: bool = False,
         hidden_dim: int | None = None,
         projector_layers: int = 2,
+        momentum_grows: bool = False,
+        steps: int = 1,
     ) -> None:
         super().__init__(backbone)
         with seeded(seed, "head"):
             self.head = mlp(width, *[hidden_dim or width] * (projector_layers - 1), dim, normalised=False)
         self.key_encoder = slow_copy(nn.Sequential(self.backbone, self.head))
-        self.momentum, self.temperature, self.symmetric = momentum, temperature, symmetric
-        self._keys_of_step, self._rows_of_step = StepRows(), StepRows()
+        self.momentum, self.momentum_grows, self.steps = momentum, momentum_grows, steps
+        self.temperature, self.symmetric = temperature, symmetric
+        self._new_of_step = StepRows()
         self.register_buffer("queue", torch.zeros(queue_size, dim))
         self.register_buffer("queued", torch.zeros((), dtype=torch.long))
         self.register_buffer("queue_rows", torch.zeros(queue_size, dtype=torch.long))
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """One step: the key encoder moves, keys and loss are computed, and the keys enter the queue."""
-        if batch.opens_step:
-            move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], self.momentum)
-        directions = 2 if self.symmetric else 1
-        views, shown = (batch.first, batch.second), (batch.anchors, batch.positives)
-        queries = [l2_normalise(self.head(self.backbone(view))) for view in views[:directions]]
-        orders = batch.drawn[batch.part]
+        self._move_keys(batch)
+        directions, orders = 2 if self.symmetric else 1, batch.drawn[batch.part]
+        views = (batch.first, batch.second)
+        queries = [self._query(view) for view in views[:directions]]
         keys = [self._keys(view, *orders[2 * i : 2 * i + 2]) for i, view in enumerate(views[::-1][:directions])]
-        negatives = self.queue.clone()
-        absent = [self._absent(batch, rows) for rows in shown[:directions]]
+        loss, logits = self._contrast(batch, queries, keys)
+        self._enqueue(batch, keys)
+        return batch.outcome(
+            loss,
+            lambda: {
+                "accuracy": contrastive_accuracy(torch.cat(logits)),
+                "spread": spread(gather_rows(queries[0])),
+            },
+        )
+
+    def _move_keys(self, batch: Batch) -> None:
+        if batch.opens_step:
+            momentum = momentum_at(batch.step, self.steps, self.momentum, self.momentum_grows)
+            move_towards(self.key_encoder, [*self.backbone.parameters(), *self.head.parameters()], momentum)
+
+    def _query(self, view: Tensor) -> Tensor:
+        return l2_normalise(self.head(self.backbone(view)))
+
+    def _contrast(self, batch: Batch, queries: list[Tensor], keys: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """The loss of each direction, summed, and its logits."""
+        negatives, shown = self.queue.clone(), (batch.anchors, batch.positives)
+        absent = [self._absent(batch, rows) for rows in shown[: len(queries)]]
 
         def logits_of(first: RowIndex, second: RowIndex) -> list[Tensor]:
-            rows = [(first, second), (second, first)][:directions]
+            rows = [(first, second), (second, first)][: len(queries)]
             return [
                 info_nce_logits(query[i], rows_of_this_process(key)[j], negatives, self.temperature, mask[i])
                 for query, key, mask, (i, j) in zip(queries, keys, absent, rows, strict=True)
@@ -88,14 +110,7 @@ class MoCo(Method):
         if batch.partner_items is not None:
             of_partners = logits_of(batch.partner_items, slice(items, None))
             loss = loss + batch.partners_weight * torch.stack([info_nce(each) for each in of_partners]).sum()
-        self._enqueue(batch, keys)
-        return batch.outcome(
-            loss,
-            lambda: {
-                "accuracy": contrastive_accuracy(torch.cat(logits)),
-                "spread": spread(gather_rows(queries[0])),
-            },
-        )
+        return loss, logits
 
     def _absent(self, batch: Batch, shown: Tensor) -> Tensor:
         """Slots of the queue that are not negatives of queries of these images: bool (queries, queue)."""
@@ -106,12 +121,9 @@ class MoCo(Method):
         """Put the keys of the items into the queue, with the images that they show; keys of partners do not enter it."""
         anchors = gather_rows(batch.anchors)
         shown = [gather_rows(batch.positives), anchors][: len(keys)]
-        new_keys = self._keys_of_step.add(batch, torch.cat([key[: len(anchors)] for key in keys]))
-        new_rows = self._rows_of_step.add(batch, torch.cat([rows[: len(anchors)] for rows in shown]))
-        if new_keys is not None and new_rows is not None:
-            # Both calls write to the same slots; only the second one advances `queued`.
-            enqueue(self.queue_rows, self.queued.clone(), new_rows)
-            enqueue(self.queue, self.queued, new_keys)
+        rows = torch.cat([rows[: len(anchors)] for rows in shown])
+        if new := self._new_of_step.add(batch, rows, torch.cat([key[: len(anchors)] for key in keys])):
+            enqueue([self.queue_rows, self.queue], self.queued, new)
 
     def draw(self, items: int, seconds: int, generator: torch.Generator) -> tuple[Tensor, ...]:
         """The order of the key encoder and the way back from it, for second and first views."""
@@ -124,3 +136,6 @@ class MoCo(Method):
         """Keys of all processes, of length 1, (whole batch, dim); they are encoded in a shuffled order and sorted back."""
         shuffled = rows_of_this_process(gather_rows(view)[order]).contiguous(memory_format=torch.channels_last)
         return gather_rows(l2_normalise(self.key_encoder(shuffled)))[back]
+
+    def passes(self, seconds: float, crops: float) -> tuple[float, float]:
+        return (1 + seconds, 1 + seconds) if self.symmetric else (1, seconds)

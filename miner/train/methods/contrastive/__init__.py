@@ -1,0 +1,1 @@
+"""Methods with negatives: each contrasts views with those of other images."""
