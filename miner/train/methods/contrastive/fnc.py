@@ -14,7 +14,7 @@ from miner.train.losses.info_nce import contrastive_accuracy, info_nce
 from miner.train.losses.multi_positive import multi_positive
 from miner.train.losses.soft_targets import relation_logits
 from miner.train.methods.contrastive.simclr import SimCLR
-from miner.train.methods.parts.columns import Columns, columns_of
+from miner.train.methods.parts.columns import ViewColumns, columns_of
 from miner.train.methods.parts.queue import StepRows, enqueue
 
 
@@ -106,7 +106,7 @@ class FNC(SimCLR):
         return keys.view(-1, len(batch.first), keys.shape[1])
 
     @torch.no_grad()
-    def _find(self, keys: Tensor, columns: Columns) -> Tensor:
+    def _find(self, keys: Tensor, columns: ViewColumns) -> Tensor:
         """The false negatives of the items of this process, bool (items, columns); none before the queue is full."""
         scores = support_scores(keys, columns.features, columns.own | columns.absent[0] | columns.absent[1])
         threshold: Tensor | float | None = self.cosine
@@ -116,7 +116,7 @@ class FNC(SimCLR):
         assert threshold is not None
         return found_false_negatives(scores, self.most, threshold) & ~columns.empty.any()
 
-    def _contrast(self, view: Tensor, columns: Columns, counted: Tensor, number: int) -> Tensor:
+    def _contrast(self, view: Tensor, columns: ViewColumns, counted: Tensor, number: int) -> Tensor:
         """The mean loss of the view of that number of each item."""
         itself = columns.own & (columns.views == number)
         positives, absent = columns.own & ~itself, itself | columns.absent[number % 2]
@@ -128,12 +128,12 @@ class FNC(SimCLR):
             relation_logits(view, columns.features, self.temperature, columns.empty), positives, absent
         )
 
-    def _of_step(self, columns: Columns) -> tuple[Tensor, Tensor]:
+    def _of_step(self, columns: ViewColumns) -> tuple[Tensor, Tensor]:
         """Keys of the step and the images that they show, without those of the queue."""
         count = len(columns.features) - len(self.queue)
         return columns.features[:count], columns.images[:count]
 
-    def _metrics(self, batch: Batch, views: Tensor, columns: Columns, found: Tensor) -> dict[str, Tensor]:
+    def _metrics(self, batch: Batch, views: Tensor, columns: ViewColumns, found: Tensor) -> dict[str, Tensor]:
         # For `observe`, which has the labels. gloo does not gather truth values.
         self._last_found = gather_rows(batch.anchors), columns.images, gather_rows(found.byte())
         logits = relation_logits(views[0], columns.features, self.temperature, columns.empty)

@@ -11,7 +11,7 @@ from miner.train.methods.parts.queue import empty_slots
 
 
 @dataclass(frozen=True)
-class Columns:
+class ViewColumns:
     """The views of all items of a step, view by view, and then the places of a queue. Masks are for the items of this process.
 
     Attributes:
@@ -32,7 +32,7 @@ class Columns:
     absent: tuple[Tensor, Tensor]
 
 
-def columns_of(batch: Batch, keys: Tensor, queue: Tensor, queue_rows: Tensor, queued: Tensor) -> Columns:
+def columns_of(batch: Batch, keys: Tensor, queue: Tensor, queue_rows: Tensor, queued: Tensor) -> ViewColumns:
     """The columns of a step.
 
     Args:
@@ -53,7 +53,7 @@ def columns_of(batch: Batch, keys: Tensor, queue: Tensor, queue_rows: Tensor, qu
         known = batch.known_positive_mask(of_view, shown)
         return empty.expand_as(own) if known is None else empty | (known & ~own)
 
-    return Columns(
+    return ViewColumns(
         torch.cat([whole.flatten(0, 1), queue]),
         shown,
         torch.cat([torch.arange(views, device=device).repeat_interleave(items), none]),
