@@ -28,6 +28,7 @@ PANELS = (
         "arguments",
         "options",
         "basics",
+        "vectors that exist",
         "pairs",
         "agreement",
         "metadata",

@@ -9,6 +9,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.engine import Result
+from miner.errors import MinerError
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
 from miner.options import Options
@@ -17,6 +18,7 @@ from miner.publish.options import PublishOptions
 from miner.refine.options import GraphOptions, RefineStageOptions
 from miner.report.options import ReportOptions
 from miner.review.options import ReviewOptions
+from miner.source.location import canonical
 from miner.train.settings.options import TrainOptions
 
 
@@ -55,10 +57,27 @@ class StageCommand:
 
 
 def _embed_like_others(images: Mapping[str, Any], workspace: Workspace, force: bool) -> None:
-    """Embed test images into `test/`, with the options that the images of the workspace were embedded with."""
-    embed, asked = STAGES["embed"], EmbeddingsManifest.read(workspace).asked
+    """Embed test images into `test/`, with the options that the images of the workspace were embedded with.
+
+    Raises:
+        MinerError: the vectors of the workspace existed before, so no encoder is known; and there are none of the test images.
+    """
+    embeddings = EmbeddingsManifest.read(workspace)
+    if embeddings.request.vectors_files is not None:
+        return _require_test_vectors(str(images["source"]), workspace, embeddings)
+    embed, asked = STAGES["embed"], embeddings.asked
     same = {name: asked[name] for name in embed.options.model_fields if name in asked}
     embed.run(embed.options.parse({**same, **images}), workspace.test, force)
+
+
+def _require_test_vectors(source: str, workspace: Workspace, embeddings: EmbeddingsManifest) -> None:
+    found = EmbeddingsManifest.find(workspace.test)
+    named = found is not None and found.source.spec in (source, canonical(source))
+    if found is None or not named or found.request.vectors_files is None or found.dim != embeddings.dim:
+        raise MinerError(
+            f"The vectors of {workspace.root} existed before, so miner cannot encode test images alike. Encode {source} with the "
+            f"same encoder, and take its vectors first: miner embed {source} --vectors PATH -w {workspace.test.root}"
+        )
 
 
 _REFINED = "miner.refine.comparison.evaluate_refined"

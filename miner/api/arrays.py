@@ -58,10 +58,10 @@ def band_join(
 
     PairsOptions.parse({"min": low, "max": high})
     band = Band(low, high)
-    stored = _stored(vectors, "vectors")
+    stored = stored_rows(vectors, "vectors")
     first, rows, pairs = 0, None, None
     if against is not None:
-        other = _stored(against, "against")
+        other = stored_rows(against, "against")
         first, rows, pairs = len(stored), len(stored), len(stored) * len(other)
         stored = _together(stored, other)
     engine = partial(exact_engine, stored, band.low, device, default_bytes(), pairs)
@@ -92,8 +92,8 @@ def nearest(
     >>> ids.tolist(), cosines.round(2).tolist()
     ([[1], [2], [1]], [[0.8], [0.96], [0.96]])
     """
-    stored = _stored(vectors, "vectors")
-    gallery = None if against is None else _stored(against, "against")
+    stored = stored_rows(vectors, "vectors")
+    gallery = None if against is None else stored_rows(against, "against")
     choices = len(stored) - 1 if gallery is None else len(gallery)
     if not 0 < k <= choices:
         raise UsageError(f"k={k}: there are {choices} rows to choose from, so k lies between 1 and {choices}.")
@@ -131,7 +131,7 @@ def _in_another_set(
     return ids, cosines
 
 
-def _stored(vectors: Any, name: str) -> MemoryVectors:
+def stored_rows(vectors: Any, name: str) -> MemoryVectors:
     """Vectors as the searches read them: float16 as given, anything else in float32."""
     if hasattr(vectors, "detach"):  # a tensor, whose type numpy may not have
         vectors = vectors.detach().cpu()

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from miner.api.opened import OpenedWorkspace, open_workspace
+from miner.api.saved_vectors import saved_vectors
 from miner.artifacts.workspace import DEFAULT_WORKSPACE, Workspace
+from miner.errors import UsageError
 from miner.run_stages import run_stage
 from miner.stages import STAGES
 
@@ -17,7 +19,8 @@ _KEYWORD = inspect.Parameter.KEYWORD_ONLY
 class StageFunction:
     """A stage that can be called: `miner.pairs(workspace, min=0.8, max=0.95)`.
 
-    The first argument is the workspace; of `embed` it is the source, and `workspace=` names the folder. `force` replaces what
+    The first argument is the workspace; of `embed` it is the source, and `workspace=` names the folder. `vectors` of `embed` is a
+    path, or an array (n, d) of numpy or torch, and `keys` a path or a list of n names. `force` replaces what
     other options made. `quiet` prints no result. The call returns the opened workspace.
     """
 
@@ -36,11 +39,13 @@ class StageFunction:
             **{name: field.default for name, field in self.options.model_fields.items() if name != first},
         }
         options = [inspect.Parameter(name, _KEYWORD, default=default) for name, default in values.items()]
-        return inspect.Signature([inspect.Parameter(first, inspect.Parameter.POSITIONAL_OR_KEYWORD), *options])
+        needed = None if self.name == "embed" else inspect.Parameter.empty  # not needed with `vectors`
+        target = inspect.Parameter(first, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=needed)
+        return inspect.Signature([target, *options])
 
     def __call__(
         self,
-        target: "OpenedWorkspace | str | os.PathLike[str]",
+        target: "OpenedWorkspace | str | os.PathLike[str] | None" = None,
         *,
         force: bool = False,
         quiet: bool = False,
@@ -48,7 +53,11 @@ class StageFunction:
     ) -> OpenedWorkspace:
         if self.name == "embed":
             root = options.pop("workspace", DEFAULT_WORKSPACE)
-            options["source"] = os.fspath(target) if not isinstance(target, OpenedWorkspace) else str(target.path)
+            options["source"] = target.path if isinstance(target, OpenedWorkspace) else target
+            options |= saved_vectors(Path(root), options.get("vectors"), options.get("keys"))
+            options |= {name: os.fspath(options[name]) for name in ("source", "vectors") if options[name] is not None}
+        elif target is None:
+            raise UsageError(f"miner.{self.name.replace(' ', '_')} needs a workspace as its first argument.")
         else:
             root = target
         workspace = Workspace(root.path if isinstance(root, OpenedWorkspace) else Path(root))

@@ -22,6 +22,9 @@ _READ = {
     "test_embeddings": "test images",
     "encoder_files": "files of the encoder",
     "rejected": "decisions of reviewers",
+    "vectors_files": "vectors",
+    "names": "keys or labels of the vectors",
+    "table": "pairs of --table",
     "agree": "embeddings of --agree, or their bands,",
 }
 _PLAIN = {

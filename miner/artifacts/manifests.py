@@ -61,6 +61,8 @@ class CalibrationRecord(StageArtifact):
     """What `miner calibrate` found: a band proposed for these embeddings.
 
     Attributes:
+        self_similarity: quantiles of the cosine of two augmentations of one image, and of how many `images`: 0 where no encoder is
+            known.
         labels: estimated precision of the band; None where images have no labels.
         comparison: None in records of old versions, and until `miner calibrate` itself has run.
     """
@@ -72,6 +74,7 @@ class CalibrationRecord(StageArtifact):
     images: int
     estimated_pairs: int
     estimated_pairs_above: int = 0
+    self_similarity: Record = Field(default_factory=dict)
     labels: Record | None = None
     comparison: RuleComparison | None = None
 

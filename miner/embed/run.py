@@ -1,7 +1,6 @@
 """`miner embed`: every image of a source once through a frozen encoder."""
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -12,6 +11,7 @@ from miner.artifacts.embeddings.verified import write_versions
 from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request
+from miner.embed.finish import ErrorWatch, finish
 from miner.embed.options import EmbedOptions
 from miner.engine import LocalExecutor, Progress, Record, Result, Unit, finished_items, run
 from miner.errors import MinerError
@@ -22,8 +22,6 @@ from miner.source.base import source_fingerprint
 
 if TYPE_CHECKING:
     from miner.embed.worker import Meter, Worker
-
-_ERRORS_ALWAYS_ALLOWED = 10
 
 
 def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -37,6 +35,11 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
             allowed; the weights cannot be loaded; the disk is full; an image has changed; or the workspace holds the embeddings of
             another request.
     """
+    if options.vectors is not None:
+        from miner.embed.existing.run import take_vectors
+
+        return take_vectors(options, workspace, force)
+    assert options.source is not None
     source = open_source(options.source, options.image_column, options.label_column)
     options = options.model_copy(update={"source": source.spec})
     entries = list(source.entries[: options.limit])
@@ -94,7 +97,7 @@ def _encode(
 
     new = new_images(stage.folder, base, entries)
     units = _units(options, new, stage.folder, base.blocks if base else 0)
-    watch = _ErrorWatch(options, len(entries), units)
+    watch = ErrorWatch(options, len(entries), units)
 
     def ended(unit: Unit) -> None:
         watch.look(unit)
@@ -121,7 +124,7 @@ def _encode(
         "dtype": options.dtype,
         "blocks": (base.blocks if base else 0) + len(units),
     }
-    manifest = _finish(record, stage)
+    manifest = finish(record, stage)
     measured = {"images_per_s": round(progress.rate, 1), "images": progress.count - progress.finished}
     if local:
         measured |= _measured(worker)
@@ -161,38 +164,6 @@ def _units(options: EmbedOptions, entries: Sequence[Entry], folder: Path, first:
     ]
 
 
-class _ErrorWatch:
-    """Stops a run when more images fail than `--max-errors` allows for the whole source."""
-
-    def __init__(self, options: EmbedOptions, images: int, units: Sequence[Unit]) -> None:
-        self.allowed = max(options.max_errors * images, _ERRORS_ALWAYS_ALLOWED)
-        self.images = images
-        self.reasons: Counter[str] = Counter()
-        for unit in units:
-            if unit.done:
-                self.look(unit)
-
-    def look(self, unit: Unit) -> None:
-        """Count the failures of a finished unit.
-
-        Raises:
-            MinerError: they are too many.
-        """
-        from miner.artifacts.parquet import load_table
-
-        self.reasons.update(load_table(unit.files[1], ["reason"])["reason"].to_pylist())
-        if self.reasons.total() > self.allowed:
-            raise MinerError(
-                f"{self.reasons.total():,} of {self.images:,} images could not be used so far ({_common(self.reasons)}), more "
-                "than --max-errors allows. Check the source. What was encoded is kept: the same command with a higher "
-                "--max-errors continues (1 allows any number)."
-            )
-
-
-def _common(reasons: Counter[str]) -> str:
-    return ", ".join(f"{number:,} x {reason}" for reason, number in reasons.most_common(3))
-
-
 def _pace(meter: "Meter") -> str:
     """For the progress display."""
     busy_s = meter.waiting_s + meter.encoding_s
@@ -214,39 +185,6 @@ def _measured(worker: "Worker") -> Record:
     if worker.device.type == "cuda":
         measured["peak_device_memory_mb"] = torch.cuda.max_memory_allocated(worker.device) >> 20
     return measured
-
-
-def _finish(record: Record, stage: GrowingStage) -> Record:
-    """Merge the error tables of the blocks, check that two images can be used, and write the manifest."""
-    import numpy as np
-
-    from miner.artifacts.embeddings import store
-    from miner.artifacts.embeddings.images import ERROR_SCHEMA, UnusableImage, table_of_rows
-    from miner.artifacts.parquet import load_table, save_table
-    from miner.engine import committed
-
-    folder, numbers = stage.folder, range(record["blocks"])
-    parts = [part for number in numbers if (part := store.error_part_path(folder, number)).exists()]
-    merged = folder / "errors.parquet"
-    # The errors before a growth come first. A run that was killed after it wrote the merged table meets its own rows again.
-    tables = [load_table(path) for path in [*([merged] if merged.exists() else []), *parts]]
-    errors = {row["key"]: UnusableImage(**row) for table in tables for row in table.to_pylist()}
-    reasons = Counter(image.reason for image in errors.values())
-    vectors = [store.vectors_path(folder, number) for number in numbers]
-    shapes = [np.load(path, mmap_mode="r").shape for path in vectors]
-    count = sum(shape[0] for shape in shapes)
-    if count < 2:
-        stage.discard()
-        raise MinerError(
-            f"Only {count} of the {record['source']['images']} images of {record['source']['spec']} could be read "
-            f"({_common(reasons)}). A pair needs two. Check that the files are images; nothing was kept."
-        )
-    with committed(merged) as partial_file:
-        save_table(table_of_rows(list(errors.values()), ERROR_SCHEMA), partial_file)
-    return stage.finish(
-        {**record, "dim": shapes[0][1], "count": count, "errors": dict(reasons.most_common())},
-        [merged, *vectors, *(store.metadata_path(folder, number) for number in numbers)],
-    )
 
 
 def _result(

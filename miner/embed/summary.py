@@ -20,9 +20,13 @@ def summary(folder: Path, made: EmbeddingsManifest, left_out: LeftOut) -> str:
         made: their manifest.
         left_out: by the source.
     """
-    parts = [f"{made.count:,} images", _labels(folder, made, left_out.labels)]
+    parts = [
+        f"{made.count:,} {'vectors' if made.source.without_images else 'images'}",
+        _labels(folder, made, left_out.labels),
+    ]
     unreadable = sum(made.errors.values())
-    missing = [f"{unreadable:,} unreadable ({_first_errors(folder, unreadable)})"] if unreadable else []
+    unusable = "without a usable vector or image" if made.request.vectors_files else "unreadable"
+    missing = [f"{unreadable:,} {unusable} ({_first_errors(folder, unreadable)})"] if unreadable else []
     if left_out.files:
         missing.append(f"{left_out.files.total():,} of other kinds ({_counts(left_out.files)})")
     if missing:

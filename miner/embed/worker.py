@@ -70,7 +70,7 @@ class Worker:
 
     def __post_init__(self) -> None:
         options = self.options
-        self.source = self.source or open_source(options.source, options.image_column, options.label_column)
+        self.source = self.source or open_source(options.source or "", options.image_column, options.label_column)
         self.device = worker_device(options.device)
         self.precision = resolve_precision(options.precision, self.device)
         self.on_cpu = self.device.type == "cpu"

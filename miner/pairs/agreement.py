@@ -67,7 +67,7 @@ def matched_rows(store: EmbeddingStore, other: EmbeddingStore) -> Rows:
             f"--agree needs the same images: {'; '.join(parts)}. Embed the same source in both workspaces."
         )
     rows = np.asarray(places.to_numpy(), np.int64)
-    changed = pc.not_equal(store.metadata["sha256"], other.metadata["sha256"].take(places)).to_numpy()
+    changed = pc.not_equal(store.metadata["sha256"], other.metadata["sha256"].take(places)).fill_null(False).to_numpy()
     if changed.any():
         path = store.metadata["path"][int(np.flatnonzero(changed)[0])]
         raise MinerError(

@@ -12,8 +12,10 @@ from miner.pairs.tables.found import FoundPairs, put_together
 
 
 def file_numbers(store: EmbeddingStore) -> Rows:
-    """A number for each image, the same for files with the same bytes, int64 (n,)."""
-    return np.asarray(pc.dictionary_encode(store.metadata["sha256"].combine_chunks()).indices.to_numpy(), np.int64)
+    """A number for each image, the same for files with the same bytes, int64 (n,). Where bytes are not known, each has its own."""
+    found = pc.dictionary_encode(store.metadata["sha256"].combine_chunks())
+    numbers = np.asarray(found.indices.fill_null(-1).to_numpy(), np.int64)
+    return np.where(numbers < 0, len(found.dictionary) + np.arange(len(numbers)), numbers)
 
 
 def with_ranks(found: FoundPairs, k: int) -> FoundPairs:

@@ -5,16 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv
 from pyarrow import compute as pc
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.parquet import load_table
+from miner.artifacts.foreign_table import read_foreign_table
 from miner.errors import MinerError, UsageError
 from miner.source.base import SourceWithFields
 
 FOLDER = "folder"
-_DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _NAMES = ("key", "path")
 
 
@@ -43,7 +41,7 @@ def read_metadata_columns(
 
 
 def _columns_of_table(names: Sequence[str], store: EmbeddingStore, path: Path) -> dict[str, list[Any]]:
-    table = _read_table(path)
+    table = read_foreign_table(path, "--metadata")
     by = next((name for name in _NAMES if name in table.column_names), None)
     if by is None:
         raise UsageError(
@@ -64,26 +62,6 @@ def _columns_of_table(names: Sequence[str], store: EmbeddingStore, path: Path) -
             f"is {store.metadata[by][0]}."
         )
     return {name: table[name].combine_chunks().take(places).to_pylist() for name in names if name in table.column_names}
-
-
-def _read_table(path: Path) -> pa.Table:
-    """A CSV as text, without a guess at types: 007 is not 7. A Parquet file as it is."""
-    delimiter = _DELIMITERS.get(path.suffix.lower())
-    if delimiter is None and path.suffix.lower() != ".parquet":
-        raise UsageError(f"--metadata {path}: give a .csv, .tsv or .parquet file.")
-    try:
-        if delimiter is None:
-            return load_table(path)
-        parse = pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True)
-        with path.open("rb") as stream:
-            header = pyarrow.csv.open_csv(stream, parse_options=parse).schema.names
-        convert = pyarrow.csv.ConvertOptions(
-            column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=True, null_values=[""]
-        )
-        with path.open("rb") as stream:
-            return pyarrow.csv.read_csv(stream, parse_options=parse, convert_options=convert)
-    except (OSError, pa.ArrowException) as error:
-        raise MinerError(f"--metadata {path} cannot be read: {' '.join(str(error).split())[:200]}") from error
 
 
 def _fields_of_source(names: Sequence[str], store: EmbeddingStore, table: Path | None) -> dict[str, list[Any]]:

@@ -136,6 +136,7 @@ def _galleries(
     options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table, album: Album
 ) -> Record:
     """The cards of all galleries, whose thumbnails together keep to `_THUMBNAIL_BYTES`."""
+    source = findings.embeddings.source
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
     shown = spread_pairs(pairs, options.gallery)
     drawn = drawn_pairs(pairs, options.random) if len(pairs) > options.gallery else []
@@ -164,6 +165,7 @@ def _galleries(
         "duplicate_count": len(duplicates),
         "duplicate_images": findings.pairs.duplicate_images,
         "missing_images": len(images) - len(squares),
+        "without_images": source.remedy if source.without_images else None,
     }
 
 

@@ -43,6 +43,7 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
 
     pairs = read_pair_set(workspace, options.slices)
     if not options.summary:
+        pairs.source.require_images()
         _serve(options, workspace, pairs)
     path = workspace.review / DECISIONS
     judged, outside = judgements(pairs, read_decisions(path) if path.exists() else [])

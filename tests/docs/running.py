@@ -7,6 +7,7 @@ from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from PIL import Image
 from torch.utils.data import IterableDataset
 
@@ -37,7 +38,7 @@ _SMALL_RUN = [
 
 # The commands that are run, if they have no other flags than these; and the flags that are added.
 RUN = {
-    "embed": (set(), ["--force"]),
+    "embed": ({"--vectors", "--keys", "-w"}, ["--force"]),
     "calibrate": (set(), ["--force"]),
     "pairs": ({"--auto", "--min", "--max", "--neighbors", "--rule", "--shared", "--top-k", "-w"}, ["--force"]),
     "review": ({"--summary"}, ["--summary"]),
@@ -47,7 +48,7 @@ RUN = {
     "train": ({"--method", "--epochs"}, [*_SMALL_RUN, "--epochs", "1"]),
     "eval knn": (set(), []),
     "refine": (set(), ["--dim", "8", "--epochs", "2", "--device", "cpu"]),
-    "report": (set(), []),
+    "report": ({"-w"}, []),
 }
 
 
@@ -89,6 +90,7 @@ def make_folder(folder: Path, extensions: Iterable[str], commands: Iterable[str]
     for name in ("pipelines", "tests"):
         (folder / name).symlink_to(ROOT / name)
     _write_photos(folder / "photos", 40, list(extensions))
+    _write_vectors(folder)
     with chdir(folder):
         for line in commands:
             run(line.split())
@@ -104,6 +106,16 @@ def _write_photos(folder: Path, count: int, extensions: list[str]) -> None:
         path = folder / f"class{entry.label}" / f"{number:03d}.{extensions[number % len(extensions)]}"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.open(io.BytesIO(sample.read(entry))).convert("RGB").resize((40, 40)).save(path)
+
+
+def _write_vectors(folder: Path) -> None:
+    """Vectors of the photographs as somebody else made them, and their names."""
+    names = [path.relative_to(folder / "photos") for path in sorted((folder / "photos").rglob("*.*"))]
+    rng = np.random.default_rng(0)
+    centres = rng.normal(size=(4, 16))
+    vectors = centres[np.arange(len(names)) // 10 % 4] + 0.5 * rng.normal(size=(len(names), 16))
+    np.save(folder / "clip.npy", vectors.astype(np.float32))
+    (folder / "names.txt").write_text("\n".join(map(str, names)))
 
 
 def judge_a_pair(folder: Path) -> None:

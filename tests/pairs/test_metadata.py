@@ -66,7 +66,7 @@ def test_parquet_table_keeps_its_types(store, tmp_path) -> None:
         ("m.csv", "key,who\n", "has no rows"),
         ("m.csv", "key,who\nk00000,\n", "No image has a value of 'who'"),
         ("m.csv", "key,who\nk00000\n", "m.csv cannot be read: .*Expected 2 columns"),
-        ("m.json", "{}", "give a .csv, .tsv or .parquet file"),
+        ("m.json", "{}", "give a .csv, .tsv, .parquet or .jsonl file"),
         ("m.parquet", "no table", "m.parquet cannot be read"),
     ],
 )

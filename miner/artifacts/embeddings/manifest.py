@@ -20,19 +20,22 @@ class SourceRecord(RecordPart):
     Attributes:
         spec: the spec as the user named it; a path is absolute.
         image_column, label_column: the columns of Parquet files, where the user chose them.
+        without_images: whether only vectors are known; `spec` is their place then.
     """
 
     spec: str
     classes: list[str] | None = None
     image_column: str | None = None
     label_column: str | None = None
+    without_images: bool = False
 
     def open(self) -> "Source":
         """Open the source again.
 
         Raises:
-            MinerError: it is gone, or cannot be read.
+            MinerError: it is gone, cannot be read, or holds vectors without images.
         """
+        self.require_images()
         from miner.source import open_source
 
         try:
@@ -42,6 +45,20 @@ class SourceRecord(RecordPart):
                 f"The embedded images cannot be read: {error} If they were moved, run `miner embed` with their new place: it "
                 "encodes nothing again."
             ) from error
+
+    def require_images(self) -> None:
+        """Refuse vectors without images.
+
+        Raises:
+            MinerError: there are no images.
+        """
+        if self.without_images:
+            raise MinerError(f"This needs the images, and the workspace holds vectors alone. {self.remedy}")
+
+    @property
+    def remedy(self) -> str:
+        """What to do about vectors without images."""
+        return f"Name their images: `miner embed SOURCE --vectors {self.spec} --force`, then run the stages after it again."
 
 
 class EncoderRecord(RecordPart):
@@ -54,13 +71,18 @@ class EncoderRecord(RecordPart):
 
 
 class EmbedRequest(RecordPart):
-    """What `miner embed` was asked for. Refined embeddings have another request: they have no encoder here."""
+    """What `miner embed` was asked for. Refined embeddings have another request: they have no encoder here.
+
+    Attributes:
+        vectors_files: sha256 of the files of `--vectors`; None where an encoder made the vectors.
+    """
 
     encoder: str | None = None
     layer: Literal["backbone", "projector", "streams"] = "backbone"
     pool: Literal["auto", "avg", "cls", "max"] = "auto"
     precision: str = "auto"
     source_fingerprint: str | None = None
+    vectors_files: dict[str, str] | None = None
 
 
 class EmbeddingsManifest(StageArtifact):

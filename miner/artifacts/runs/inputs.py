@@ -78,6 +78,7 @@ def _exported(workspace: Workspace, shards: ShardsManifest, with_pairs: bool) ->
 
 
 def _embedded(workspace: Workspace, embeddings: EmbeddingsManifest, with_pairs: bool) -> Inputs:
+    embeddings.source.require_images()
     metadata = {name: record for name, record in embeddings.files.items() if name.startswith("metadata/")}
     pair_files = PairsManifest.read(workspace).files if with_pairs else {}
     return Inputs(

@@ -49,13 +49,15 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     from miner.pairs.calibration.comparison import compare_rules
     from miner.pairs.calibration.contact_sheet import draw_sheets, sheet_rows
     from miner.pairs.calibration.images import ReadImages
-    from miner.pairs.calibration.self_similarity import measure_self_similarity, quantiles
+    from miner.pairs.calibration.self_similarity import UNMEASURED, measure_self_similarity, quantiles
     from miner.pairs.tables.histogram import sample_histogram
 
     store = EmbeddingStore(workspace)
     images = ReadImages(store)
     if old and {**asked, "budget": options.budget} == request:
         high, quantiles_of = Band.from_record(old["band"]).high, old["self_similarity"]
+    elif store.manifest.request.vectors_files is not None:
+        high, quantiles_of = UNMEASURED, {"images": 0}
     else:
         similarity = measure_self_similarity(options, images)
         high = round(float(median(similarity)), _ROUNDING)
@@ -87,7 +89,8 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     else:
         compared = compare_rules(options, store, high, histogram)
         record["comparison"] = compared.record
-        draw_sheets(sheets, sheet_rows(compared.near, compared.band, compared.recommended, options.seed), images)
+        if not store.manifest.source.without_images:
+            draw_sheets(sheets, sheet_rows(compared.near, compared.band, compared.recommended, options.seed), images)
     files = {path.name: file_record(path) for path in (plot, sheets) if path.exists()}
     result = _result(write_signed(workspace.calibration, {**record, "files": files}), options, workspace)
     return replace(result, lines=[*lines, *result.lines])
@@ -115,9 +118,11 @@ def _draw(path: Path, record: Record) -> None:
     axes.bar(edges, counts, width=width, align="edge", color="#5b7c99")
     axes.set(yscale="log", ylabel="pairs", title="All pairs of different images (estimated)")
     label = f"band {band}"
+    measured = record["self_similarity"]["images"] > 0
+    ceiling = "half of the images are as close to themselves" if measured else "duplicates, not measured"
     for panel in panels:
         panel.axvspan(band.low, band.high, color="#e8a33d", alpha=0.5, label=label)
-        panel.axvline(band.high, color="#8a4b08", linestyle="--", label="half of the images are as close to themselves")
+        panel.axvline(band.high, color="#8a4b08", linestyle="--", label=ceiling)
     if curve:
         panels[1].plot(*zip(*curve, strict=True), color="#3b3b3b")
         panels[1].set(ylabel="label precision above", ylim=(0, 1.02))

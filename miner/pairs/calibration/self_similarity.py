@@ -18,6 +18,9 @@ from miner.pairs.options import CalibrateOptions
 _AREA = (0.8, 1.0)
 _BRIGHTNESS = (0.9, 1.1)
 _LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+UNMEASURED = (
+    0.99  # where duplicates are taken to begin for vectors of an unknown encoder: the --max of a band by default
+)
 
 
 def measure_self_similarity(options: CalibrateOptions, images: ReadImages) -> NDArray[np.float64]:

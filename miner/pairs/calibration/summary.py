@@ -15,10 +15,10 @@ def calibration_lines(made: CalibrationRecord, options: CalibrateOptions, worksp
     band = made.band
     lines = [
         f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {made.estimated_pairs:,} pairs of "
-        f"{made.images:,} images (duplicates begin at {band.high:g}, the median cosine of two augmentations of one image)"
+        f"{made.images:,} images (duplicates begin at {band.high:g}, {_ceiling(made)})"
     ]
     above = made.estimated_pairs_above / made.images
-    if above > _TOO_MANY_ABOVE:
+    if above > _TOO_MANY_ABOVE and made.self_similarity.get("images") != 0:
         lines.append(
             f"Warning: about {above:.2g} pairs per image are above the band, as similar as two augmentations of one image. This "
             "encoder hardly tells these images apart. Look at the pairs before you train on them, or use another encoder."
@@ -32,6 +32,12 @@ def calibration_lines(made: CalibrationRecord, options: CalibrateOptions, worksp
         lines.append(f"calibrate: pairs to look at, in {', '.join(str(workspace.root / name) for name in made.files)}")
     lines.append(f"calibrate: next, {_next_command(made, options, workspace)}")
     return lines
+
+
+def _ceiling(made: CalibrationRecord) -> str:
+    if made.self_similarity.get("images") != 0:
+        return "the median cosine of two augmentations of one image"
+    return "which is not measured: the encoder of the vectors is not known here. Set --max of `miner pairs` if you know better"
 
 
 def _table(compared: RuleComparison, images: int) -> list[str]:

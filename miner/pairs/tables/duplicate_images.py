@@ -64,7 +64,9 @@ def _worth(keep: Keep, store: EmbeddingStore, rows: Rows, group: Rows) -> NDArra
         return np.asarray(known[rows], np.float64)
     if keep == "first":
         return np.zeros(len(rows))
-    width, height = (store.metadata[side].to_numpy()[rows].astype(np.int64) for side in ("width", "height"))
+    width, height = (
+        store.metadata[side].fill_null(0).to_numpy()[rows].astype(np.int64) for side in ("width", "height")
+    )
     pixels = width * height
     if keep == "largest":
         return np.asarray(pixels, np.float64)

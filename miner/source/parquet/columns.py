@@ -54,7 +54,7 @@ def find_columns(
         UsageError: there are several candidates, or no such column.
         MinerError: there is no column of images.
     """
-    features = _features(schema)
+    features = features_of(schema)
     if image is None:
         image = _image_column(url, schema, features, holds_images)
     elif image not in schema.names or not (_is_image(schema, image) or _is_fixed_binary(schema.field(image).type)):
@@ -70,7 +70,7 @@ def find_columns(
         image=image,
         has_path=_is_struct(kind) and kind.get_field_index("path") >= 0,
         label=None if label == NO_COLUMN else label,
-        classes=_class_names(features.get(label, {})) if label else None,
+        classes=class_names_of(features.get(label, {})) if label else None,
     )
 
 
@@ -147,7 +147,7 @@ def _listed(schema: "pa.Schema") -> str:
     return ", ".join(schema.names)[:300]
 
 
-def _features(schema: "pa.Schema") -> dict[str, dict[str, Any]]:
+def features_of(schema: "pa.Schema") -> dict[str, dict[str, Any]]:
     """The notes of the `datasets` library about each column; empty if another library wrote the file."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
@@ -158,7 +158,7 @@ def _features(schema: "pa.Schema") -> dict[str, dict[str, Any]]:
     return {name: feature for name, feature in features.items() if isinstance(feature, dict)}
 
 
-def _class_names(feature: dict[str, Any]) -> list[str] | None:
+def class_names_of(feature: dict[str, Any]) -> list[str] | None:
     names = feature.get("names")
     return [str(name) for name in names] if feature.get("_type") == "ClassLabel" and isinstance(names, list) else None
 

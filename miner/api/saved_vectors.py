@@ -1,0 +1,36 @@
+"""Vectors and keys that are in memory, saved in a workspace so that `miner embed --vectors` reads them."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from miner.artifacts.parquet import save_table
+from miner.engine import committed
+
+
+def saved_vectors(root: Path, vectors: Any, keys: Any) -> dict[str, Any]:
+    """The options `vectors` and `keys` as paths; arrays and lists are written to `vectors.npy` and `vectors_keys.parquet`."""
+    return {"vectors": _path(vectors, root, _save_array), "keys": _path(keys, root, _save_names)}
+
+
+def _path(value: Any, root: Path, save: Any) -> Any:
+    return value if value is None or isinstance(value, str | os.PathLike) else save(root, value)
+
+
+def _save_array(root: Path, vectors: Any) -> Path:
+    import numpy as np
+
+    from miner.api.arrays import stored_rows
+
+    (array,) = stored_rows(vectors, "vectors").arrays
+    with committed(root / "vectors.npy") as partial, partial.open("wb") as stream:
+        np.save(stream, array)
+    return root / "vectors.npy"
+
+
+def _save_names(root: Path, keys: Any) -> Path:
+    with committed(root / "vectors_keys.parquet") as partial:
+        save_table(pa.table({"key": pa.array([str(key) for key in keys], pa.string())}), partial)
+    return root / "vectors_keys.parquet"
