@@ -12,7 +12,8 @@ REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}, "pa
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
 EVALUATE = {"run", "best", "teacher", "device", "workers"}
 NOT_IN_REQUEST = {
-    "embed": {"batch_size", "device", "workers", "max_errors", "engine_address"},
+    "embed": {"batch_size", "device", "workers", "max_errors", "engine_address"}
+    | {"vectors", "keys", "vector_column", "key_column"},
     "calibrate": {"batch_size", "device"},
     "pairs": {
         "rule",

@@ -60,5 +60,5 @@ def test_calibration_says_what_it_cannot_measure(tmp_path: Path, capsys) -> None
     assert "duplicates begin at 0.99, which is not measured" in capsys.readouterr().out
     assert (workspace.path / "calibration.png").exists()
     assert not (workspace.path / "calibration_pairs.png").exists()
-    miner.pairs(workspace, neighbors=3)
+    miner.pairs(workspace, rule="mutual", neighbors=3)
     assert workspace.pairs.manifest.request.band.high == 0.99

@@ -49,7 +49,7 @@ def unit_rows_of(rows: NDArray[np.floating], dtype: str) -> tuple[NDArray[np.flo
 
 
 @dataclass(frozen=True)
-class Block:
+class VectorBlock:
     """The work of a unit: the vectors of the rows [start, stop), with their images or the metadata that stands for them.
 
     Attributes:

@@ -10,7 +10,7 @@ from miner.artifacts.embeddings.verified import write_versions
 from miner.artifacts.stage_folder import GrowingStage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.embed.earlier import same_images
-from miner.embed.existing.blocks import Block
+from miner.embed.existing.blocks import VectorBlock
 from miner.embed.existing.files import ExistingVectors, open_vectors
 from miner.embed.existing.images import TiedImages, metadata_without_images, tied_images
 from miner.embed.existing.names import RowNames, read_names
@@ -150,9 +150,9 @@ class _Taking:
             assert self._source is not None
             missing = images.missing if last else ()
             of_rows = self._source, images.entries[start:stop]
-            work = Block(self._vectors, self._dtype, start, stop, of_rows, missing, self._options.workers)
+            work = VectorBlock(self._vectors, self._dtype, start, stop, of_rows, missing, self._options.workers)
         else:
-            work = Block(self._vectors, self._dtype, start, stop, images.slice(start, stop - start))
+            work = VectorBlock(self._vectors, self._dtype, start, stop, images.slice(start, stop - start))
         outputs = (
             store.vectors_path(folder, number),
             store.error_part_path(folder, number),
