@@ -29,7 +29,7 @@ def run_logged(name: str, options: Options, workspace: Workspace, force: bool) -
     started = time.monotonic()
     result = STAGES[name].run(options, workspace, force)
     if not result.rehearsal:
-        workspace.log_stage(name, options.plain(), result, time.monotonic() - started)
+        workspace.log_stage(result.stage, options.plain(), result, time.monotonic() - started)
     return result
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from miner.artifacts.embeddings.vectors import MemoryVectors, blocks
+from miner.artifacts.embeddings.vectors import JoinedVectors, MemoryVectors, Vectors, blocks
 from miner.errors import UsageError
 from miner.machine.memory import default_bytes
 
@@ -58,16 +58,12 @@ def band_join(
 
     PairsOptions.parse({"min": low, "max": high})
     band = Band(low, high)
-    stored = stored_rows(vectors, "vectors")
-    first, rows, pairs = 0, None, None
-    if against is not None:
-        other = stored_rows(against, "against")
-        first, rows, pairs = len(stored), len(stored), len(stored) * len(other)
-        stored = _together(stored, other)
+    stored, first = _joined(vectors, against)
+    pairs = None if first is None else first * (len(stored) - first)
     engine = partial(exact_engine, stored, band.low, device, default_bytes(), pairs)
-    found = BandJoin(engine, stored, band, max_pairs, min_b=first, end_a=rows).run_in_memory()
+    found = BandJoin(engine, stored, band, max_pairs, min_b=first or 0, end_a=first).run_in_memory()
     found = found.select(band.contains(found.similarity))
-    return found.a, found.b - first, found.similarity
+    return found.a, found.b - (first or 0), found.similarity
 
 
 def nearest(
@@ -80,7 +76,7 @@ def nearest(
         k: neighbours per row, at least 1.
         against: (m, d), the rows to choose from; the other rows of `vectors` if not given.
         high: rows above this cosine are near-duplicates and no neighbours.
-        device: as for `band_join`; a search in another set computes on the CPU.
+        device: as for `band_join`.
     Returns:
         ids: row numbers, int64 (n, k), most similar first; equal cosines by row number. -1 where fewer than k rows are left.
         cosines: float64 (n, k), NaN where the id is -1.
@@ -92,43 +88,35 @@ def nearest(
     >>> ids.tolist(), cosines.round(2).tolist()
     ([[1], [2], [1]], [[0.8], [0.96], [0.96]])
     """
-    stored = stored_rows(vectors, "vectors")
-    gallery = None if against is None else stored_rows(against, "against")
-    choices = len(stored) - 1 if gallery is None else len(gallery)
+    stored, first = _joined(vectors, against)
+    choices = len(stored) - (first or 1)
     if not 0 < k <= choices:
         raise UsageError(f"k={k}: there are {choices} rows to choose from, so k lies between 1 and {choices}.")
-    if gallery is None:
-        return _within(stored, k, high, device)
-    return _in_another_set(stored, gallery, k, high)
-
-
-def _within(stored: MemoryVectors, k: int, high: float, device: str) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     from miner.pairs.arithmetic.threads import Threads
-    from miner.pairs.neighbours.candidates import ListRule
+    from miner.pairs.neighbours.candidates import NOBODY, ListRule
     from miner.pairs.neighbours.lists import ranked
     from miner.pairs.neighbours.search import candidate_search
 
-    threads, rule = Threads(), ListRule(stored, k, high)
+    rule = ListRule(stored, k, high, asking=None if first is None else range(first))
+    threads = Threads()
     search = candidate_search(rule, device, default_bytes(), threads)
-    strips = [search.candidates(start, stop) for start, stop in blocks(len(stored), STRIP_ROWS)]
-    ids, cosines = np.empty((len(stored), k), np.int64), np.empty((len(stored), k))
-    for rows, lists in ranked(strips, search.cells, rule, threads):
-        ids[rows], cosines[rows] = lists
-    return ids, cosines
+    strips = [search.candidates(start, stop) for start, stop in blocks(rule.end_a, STRIP_ROWS)]
+    rows = len(rule.listed)
+    ids, cosines = np.empty((rows, k), np.int64), np.empty((rows, k))
+    for some, lists in ranked(strips, search.cells[:rows], rule, threads):
+        ids[some], cosines[some] = lists
+    return np.where(ids == NOBODY, NOBODY, ids - (first or 0)), cosines
 
 
-def _in_another_set(
-    stored: MemoryVectors, gallery: MemoryVectors, k: int, high: float
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    from miner.pairs.neighbours.graph import NeighbourGraph
-
-    if high != float("inf"):
-        raise UsageError("high leaves out near-duplicates within one set; leave it out with against.")
-    graph = NeighbourGraph(_together(gallery, stored), k, gallery_rows=len(gallery))
-    first = len(gallery)
-    lists = [graph.nearest(first + start, first + stop) for start, stop in blocks(len(stored), STRIP_ROWS)]
-    ids, cosines = (np.concatenate(part) for part in zip(*lists, strict=True))
-    return ids, cosines
+def _joined(vectors: "Vectors2d", against: "Vectors2d | None") -> tuple[Vectors, int | None]:
+    """The rows to search: those of one set and None, or of one set after the other and the number of rows in the first."""
+    stored = stored_rows(vectors, "vectors")
+    if against is None:
+        return stored, None
+    other = stored_rows(against, "against")
+    if other.dim != stored.dim:
+        raise UsageError(f"against has {other.dim} dimensions, and vectors have {stored.dim}; cosines need one width.")
+    return JoinedVectors(stored, other), len(stored)
 
 
 def stored_rows(vectors: Any, name: str) -> MemoryVectors:
@@ -141,12 +129,3 @@ def stored_rows(vectors: Any, name: str) -> MemoryVectors:
         raise UsageError(f"{name} must be floating numbers of shape (n, d), not {array.dtype} of {array.shape}.")
     dtype = np.float16 if array.dtype == np.float16 else np.float32
     return MemoryVectors(cast("NDArray[np.floating]", np.ascontiguousarray(array, dtype)))
-
-
-def _together(*sets: MemoryVectors) -> MemoryVectors:
-    """The rows of two sets, one set after the other; in float32 if their types differ."""
-    if len({one.dim for one in sets}) > 1:
-        first, second = sorted(one.dim for one in sets)
-        raise UsageError(f"vectors and against must have the same width; they have {first} and {second} dimensions.")
-    dtype = sets[0].dtype if len({one.dtype for one in sets}) == 1 else np.dtype(np.float32)
-    return MemoryVectors(*(array.astype(dtype, copy=False) for one in sets for array in one.arrays))

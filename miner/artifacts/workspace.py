@@ -57,6 +57,10 @@ class Workspace:
         """Labelled test images, embedded as the others."""
         return Workspace(self.root / "test")
 
+    def against(self, name: str) -> Path:
+        """The folder of the pairs with another set."""
+        return self.root / "against" / name
+
     def run(self, name: str) -> Path:
         """The folder of a training run."""
         return self.root / "runs" / name

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.embeddings.vectors import ChosenVectors, Rows, Vectors
+from miner.artifacts.embeddings.vectors import ChosenVectors, FileVectors, Rows, Vectors
 from miner.artifacts.pairs.band import Band
 from miner.engine import Executor, LocalExecutor
 from miner.errors import MinerError
@@ -66,28 +66,14 @@ class SearchedEmbedding:
 
     @cached_property
     def memory(self) -> int:
-        """Bytes for the search itself.
-
-        Raises:
-            MinerError: --memory, or the free memory, is too small for so many images.
-        """
-        given, images, dim = self.options.memory, len(self.rows), self.store.stored.dim
-        beside: int = _SPARE_BYTES + 2 * self.store.metadata.nbytes
-        wanted = default_bytes() if given is None else parse_bytes(given)
-        least: int = beside + least_bytes(images, dim)
-        if self.options.engine == "exact" and wanted < least:
-            raise MinerError(
-                f"{'The free memory' if given is None else f'--memory {given}'} is too small to search {images:,} vectors of "
-                f"{dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more, or mine a part with --sample."
-            )
-        return wanted - beside
+        """Bytes for the search itself; raises the error of `search_bytes`."""
+        return search_bytes(self.options, len(self.rows), self.store.stored.dim, 2 * self.store.metadata.nbytes)
 
     @cached_property
     def vectors(self) -> Vectors:
         """In memory if they fit as stored and in float32 with a quarter to spare, else on disk."""
         stored, memory = self.store.stored, self.memory if self.executor == LocalExecutor() else 0
-        row_bytes = stored.dim * (stored.dtype.itemsize + 4) * 5 // 4
-        whole = stored.mapped() if len(stored) * row_bytes < memory else stored
+        whole = stored.mapped() if fit_in_memory(memory, stored) else stored
         return whole if np.array_equal(self.rows, np.arange(len(stored))) else ChosenVectors(whole, self.rows)
 
     @property
@@ -98,7 +84,7 @@ class SearchedEmbedding:
     @cached_property
     def limit(self) -> int:
         """The most pairs to accept."""
-        return min(self.options.max_pairs, max(int(self.memory / _PAIR_BYTES), 1))
+        return most_pairs(self.options, self.memory)
 
     def join(self, old_images: int = 0) -> BandJoin:
         """The join of the band. Of a rule on lists it finds the duplicates, which the rule leaves out and a table lists."""
@@ -134,6 +120,33 @@ class SearchedEmbedding:
         ids, cosines = self.lists(rule.listed, parts, known)
         pairs = rule_pairs(rule, ids, cosines, self.limit)
         return Choice(pairs, duplicates, partial(with_evidence, rule, ids, cosines))
+
+
+def search_bytes(options: PairsOptions, images: int, dim: int, tables_bytes: int) -> int:
+    """Bytes for a search of so many vectors, beside tables and the rest of the process.
+
+    Raises:
+        MinerError: --memory, or the free memory, is too small for so many images.
+    """
+    given, beside = options.memory, _SPARE_BYTES + tables_bytes
+    wanted = default_bytes() if given is None else parse_bytes(given)
+    least = beside + least_bytes(images, dim)
+    if options.engine == "exact" and wanted < least:
+        raise MinerError(
+            f"{'The free memory' if given is None else f'--memory {given}'} is too small to search {images:,} vectors of "
+            f"{dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more, or mine a part with --sample."
+        )
+    return wanted - beside
+
+
+def fit_in_memory(memory_bytes: float, *sets: FileVectors) -> bool:
+    """Whether the vectors fit as stored and in float32, with a quarter to spare."""
+    return sum(len(stored) * (stored.dim * (stored.dtype.itemsize + 4) * 5 // 4) for stored in sets) < memory_bytes
+
+
+def most_pairs(options: PairsOptions, memory_bytes: float) -> int:
+    """The most pairs to accept."""
+    return min(options.max_pairs, max(int(memory_bytes / _PAIR_BYTES), 1))
 
 
 def _mutual_where_found(found: FoundPairs, images: int, pairs: FoundPairs) -> FoundPairs:

@@ -11,6 +11,22 @@ from pydantic import field_validator, model_validator
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
 from miner.options import Cosine, MemorySize, Names, Options, flag_name, option
 
+# What a search between two sets takes.
+_OF_TWO_SETS = {
+    *(
+        "against",
+        "rule",
+        "min",
+        "max",
+        "auto",
+        "neighbors",
+        "engine",
+        "device",
+        "memory",
+        "engine_address",
+        "max_pairs",
+    ),
+}
 # What only a band has; without --rule, each of them asks for a band.
 _OF_A_BAND = ("auto", "mutual", "groups")
 _MUTUAL_NEIGHBOURS = 5
@@ -31,6 +47,7 @@ class PairsOptions(Options):
       miner pairs --rule mutual --neighbors 5
       miner pairs --auto                     the band of `miner calibrate`
       miner pairs --min 0.8 --max 0.95       every pair of a band of your own
+      miner pairs --against datasets_out/test --min 0.9   every pair of an image here and an image there
     """
 
     panel = "basics"
@@ -61,6 +78,10 @@ class PairsOptions(Options):
     neighbors: int | None = option(None, ge=1, shown_default=f"{NEIGHBORS}; none for a band")
     """Nearest neighbours that a rule looks at. band: also write the exact graph of this many neighbours, as knn_ids.npy and
     knn_sims.npy, and report its hubs."""
+    against: str | None = option(None, decides_result=False, metavar="OTHER")
+    """Pairs between two sets: an image here, and an image of OTHER, which is another workspace with vectors of the same encoder, or
+    a .npy file of such vectors. With --min: every pair up to --max. Else: the --neighbors nearest there of each image here. Writes
+    against/NAME/matches.parquet."""
     agree: Names = option([], panel="agreement", decides_result=False, metavar="WORKSPACE...")
     """Other workspaces with the same images, embedded by another encoder, seed or checkpoint. A pair must be chosen by the rule in
     several of the embeddings, see --at-least. The cosine in each is in the table."""
@@ -123,7 +144,8 @@ class PairsOptions(Options):
     def chosen_rule(self) -> Rule:
         """The rule with its numbers. Without --rule it is a band if an option asks for one, and else the recommended rule."""
         of_a_band = any(getattr(self, name) for name in _OF_A_BAND) or self.engine != "exact"
-        name = self.rule or ("band" if of_a_band or (self.min, self.max) != (None, None) else "shared")
+        of_a_band |= (self.min, self.max) != (None, None) and not (self.against and self.neighbors)
+        name = self.rule or ("band" if of_a_band else "knn" if self.against else "shared")
         return Rule(name, **self.model_dump(include={"neighbors", "local", "shared"}, exclude_none=True))
 
     @property
@@ -135,7 +157,7 @@ class PairsOptions(Options):
     @property
     def limits(self) -> tuple[float, float | None]:
         """Lowest and highest cosine of a pair without --auto; no highest where it is the calibrated one."""
-        low, high = (0.97, 0.99) if self.chosen_rule.name == "band" else (-1.0, None)
+        low, high = (0.97, 1.0 if self.against else 0.99) if self.chosen_rule.name == "band" else (-1.0, None)
         return low if self.min is None else self.min, high if self.max is None else self.max
 
     @property
@@ -183,6 +205,21 @@ class PairsOptions(Options):
         for text in texts:
             parse_apart(text)
         return texts
+
+    @model_validator(mode="after")
+    def _two_sets_have_their_options(self) -> Self:
+        if self.against is None:
+            return self
+        for name, field in type(self).model_fields.items():
+            if name not in _OF_TWO_SETS and getattr(self, name) != field.default:
+                raise ValueError(f"{flag_name(name)} chooses among the pairs of one set; leave it or --against out")
+        if self.chosen_rule.name not in ("band", "knn"):
+            raise ValueError(f"--rule {self.rule} needs one set; --against takes band, or knn with --neighbors")
+        if self.chosen_rule.name == "band" and not self.auto and self.min is None:
+            raise ValueError("--against with a band needs --min, the lowest cosine of a pair; or leave --max out")
+        if self.chosen_rule.name == "band" and self.neighbors:
+            raise ValueError("--against: a band has no --neighbors; leave one of them out")
+        return self
 
     @model_validator(mode="after")
     def _agreement_is_possible(self) -> Self:

@@ -33,6 +33,10 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
         MinerError: there are no embeddings, or no calibration for --auto, or more pairs than --max-pairs; or the disk is
             full; or the workspace holds the pairs of another request.
     """
+    if options.against is not None:
+        from miner.pairs.two_sets.run import pairs_between
+
+        return pairs_between(options, workspace, force, strip_rows)
     embeddings = EmbeddingsManifest.read(workspace)
     continued = None if force else _band_of_earlier(options, workspace, embeddings)
     band, calibration = (continued, []) if continued else _band(options, workspace, embeddings)

@@ -43,13 +43,24 @@ class VerifiedEmbeddings:
             raise MinerError(f"{where}: row {wrong[0]} calls image {rows[wrong[0]]} by another key in {column}.")
 
     def check_similarities(
-        self, where: str, a: NDArray[np.int64], b: NDArray[np.int64], similarity: NDArray[np.float32]
+        self,
+        where: str,
+        a: NDArray[np.int64],
+        b: NDArray[np.int64],
+        similarity: NDArray[np.float32],
+        of_b: "VerifiedEmbeddings | None" = None,
     ) -> int:
-        """Compute the similarity of some pairs again from the stored vectors, and refuse another; returns of how many."""
+        """Compute the similarity of some pairs again from the stored vectors, and refuse another; returns of how many.
+
+        Args:
+            of_b: the embeddings that b are rows of, if they are others than those of a.
+        """
         chosen = np.sort(np.random.default_rng(0).permutation(len(a))[:SAMPLED_PAIRS])
         if not len(chosen):
             return 0
-        found = self._cosines(a[chosen], b[chosen])
+        one, other = self._vectors(a[chosen]), (of_b or self)._vectors(b[chosen])
+        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
+        found = np.einsum("nd,nd->n", one, other) / lengths
         wrong = np.flatnonzero(~(np.abs(found - similarity[chosen]) <= _SIMILARITY_TOLERANCE))
         if len(wrong):
             row = chosen[wrong[0]]
@@ -57,12 +68,6 @@ class VerifiedEmbeddings:
                 f"{where}: row {row} has the similarity {similarity[row]:.7f}, but its vectors have {found[wrong[0]]:.7f}."
             )
         return len(chosen)
-
-    def _cosines(self, a: NDArray[np.int64], b: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Cosines of rows of vectors in float64."""
-        one, other = self._vectors(a), self._vectors(b)
-        lengths = np.linalg.norm(one, axis=1) * np.linalg.norm(other, axis=1)
-        return np.asarray(np.einsum("nd,nd->n", one, other) / lengths, np.float64)
 
     def _vectors(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
         starts = np.cumsum([0, *(len(block) for block in self.blocks)])

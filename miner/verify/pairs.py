@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from miner.artifacts.pairs.against import MATCHES
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.table import one_order
 from miner.errors import MinerError
@@ -37,6 +38,25 @@ def check_pairs(folder: Folder, embeddings: VerifiedEmbeddings | None) -> int:
     return checked
 
 
+def check_matches(folder: Folder, here: VerifiedEmbeddings | None, there: VerifiedEmbeddings | None) -> int:
+    """Check a table of pairs between two sets; returns how many similarities were computed again, where both sets are there.
+
+    Raises:
+        MinerError: something does not fit.
+    """
+    where, table = folder.full_path(MATCHES), read_table(folder, MATCHES)
+    check_count(where, "pairs", len(table), folder.manifest["pairs"])
+    a, b = (column(table, side, where).astype(np.int64) for side in ("a", "b"))
+    if len(negative := np.flatnonzero((a < 0) | (b < 0))):
+        raise MinerError(f"{where}: row {negative[0]} names a row below 0.")
+    _check_sorted(where, a, b)
+    similarity = _checked_similarities(where, table, Band.from_record(folder.manifest["request"]["band"]))
+    for embeddings, side, rows in ((here, "key_a", a), (there, "key_b", b)):
+        if embeddings is not None:
+            embeddings.check_rows(where, side, rows, table[side])
+    return 0 if here is None or there is None else here.check_similarities(where, a, b, similarity, there)
+
+
 def _check_pair_table(folder: Folder, count: str, band: Band, embeddings: VerifiedEmbeddings | None) -> int:
     """Order, band, count and keys of one table; returns how many similarities were computed again."""
     name = f"{count}.parquet"
@@ -45,17 +65,23 @@ def _check_pair_table(folder: Folder, count: str, band: Band, embeddings: Verifi
         table = _one_of_both_orders(where, table)
     check_count(where, "pairs", len(table), folder.manifest[count])
     a, b = (column(table, side, where).astype(np.int64) for side in ("a", "b"))
-    similarity = column(table, "similarity", where).astype(np.float32)
     _check_order(where, a, b)
-    low, high = np.float32(band.low), np.float32(band.high)
-    if len(outside := np.flatnonzero(~((similarity >= low) & (similarity <= high)))):
-        row = outside[0]
-        raise MinerError(f"{where}: row {row} has the similarity {similarity[row]}, outside the band {band}.")
+    similarity = _checked_similarities(where, table, band)
     if embeddings is None:
         return 0
     for side, rows in (("key_a", a), ("key_b", b)):
         embeddings.check_rows(where, side, rows, table[side])
     return embeddings.check_similarities(where, a, b, similarity)
+
+
+def _checked_similarities(where: str, table: pa.Table, band: Band) -> NDArray[np.float32]:
+    """The similarities of a table, which lie in the band."""
+    similarity = column(table, "similarity", where).astype(np.float32)
+    low, high = np.float32(band.low), np.float32(band.high)
+    if len(outside := np.flatnonzero(~((similarity >= low) & (similarity <= high)))):
+        row = outside[0]
+        raise MinerError(f"{where}: row {row} has the similarity {similarity[row]}, outside the band {band}.")
+    return similarity
 
 
 def _check_neighbours(folder: Folder, embeddings: VerifiedEmbeddings | None) -> int:
@@ -127,6 +153,10 @@ def _check_order(where: str, a: NDArray[np.int64], b: NDArray[np.int64]) -> None
     if len(turned := np.flatnonzero(~((a >= 0) & (a < b)))):
         row = turned[0]
         raise MinerError(f"{where}: row {row} pairs {a[row]} with {b[row]}, where a < b should hold.")
+    _check_sorted(where, a, b)
+
+
+def _check_sorted(where: str, a: NDArray[np.int64], b: NDArray[np.int64]) -> None:
     behind = (a[1:] < a[:-1]) | ((a[1:] == a[:-1]) & (b[1:] <= b[:-1]))
     if len(unsorted := np.flatnonzero(behind)):
         raise MinerError(f"{where}: row {unsorted[0] + 1} does not come after the row before it by (a, b).")

@@ -3,6 +3,7 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from miner.artifacts.pairs.against import MATCHES
 from miner.engine import Record, Result
 from miner.errors import UsageError
 from miner.verify.location import Location
@@ -48,7 +49,7 @@ def _check_content(found: Survey) -> dict[str, Record]:
     The manifest tells what a folder holds, because a folder may have been renamed.
     """
     from miner.verify.embeddings import VerifiedEmbeddings, check_embeddings
-    from miner.verify.pairs import check_pairs
+    from miner.verify.pairs import check_matches, check_pairs
     from miner.verify.published import check_published
     from miner.verify.shards import check_shards
 
@@ -69,6 +70,9 @@ def _check_content(found: Survey) -> dict[str, Record]:
                 counts[where] = {"images": len(store.metadata)}
             elif "band" in request and "pairs.parquet" in files:
                 counts[where] = {"pairs": manifest["pairs"], "similarities": check_pairs(folder, embeddings)}
+            elif MATCHES in files:
+                other = stores.get(str(request.get("against")))
+                counts[where] = {"pairs": manifest["pairs"], "similarities": check_matches(folder, embeddings, other)}
     return counts
 
 

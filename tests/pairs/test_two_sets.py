@@ -21,8 +21,12 @@ from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.engines.faiss_flat import FaissEngine
 from miner.pairs.engines.sketch import Projection
 from miner.pairs.engines.tiles.pytorch import TorchTiles
+from miner.pairs.neighbours.candidates import ListRule
+from miner.pairs.neighbours.search import CandidateSearch
+from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 from miner.pairs.tables.found import FoundPairs
-from tests.pairs.vectors import KINDS, adversarial, brute_force, clustered, listed
+from tests.pairs.neighbours.lists import THREADS, lists_of, wanted_lists
+from tests.pairs.vectors import KINDS, adversarial, brute_force, clustered, listed, vectors_with_ties
 
 
 @dataclass
@@ -110,7 +114,7 @@ def test_sets_of_two_types_are_searched_in_float32() -> None:
     assert len(mixed[0]) > 50
     for one, other in zip(mixed, miner.band_join(ours.astype(np.float32), 0.7, 0.9, against=theirs), strict=True):
         np.testing.assert_array_equal(one, other)
-    with pytest.raises(UsageError, match="8 and 16 dimensions"):
+    with pytest.raises(UsageError, match="8 dimensions, and vectors have 16"):
         miner.band_join(vectors, against=vectors[:, :8])
 
 
@@ -136,3 +140,41 @@ def test_small_set_against_a_large_one_is_planned_for_its_pairs() -> None:
         for pairs in (10 * 2990, None)
     ]
     assert sketched == [False, True]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kind=st.sampled_from(["random", "copies", "all equal", "grid", "last bits"]),
+    rows=st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    dim=st.sampled_from([2, 17, 128]),
+    dtype=st.sampled_from(["float16", "float32"]),
+    seed=st.integers(0, 2**16),
+    sizes=st.tuples(st.sampled_from([5, 200]), st.sampled_from([7, 100])),
+    memory=st.sampled_from([0, float("inf")]),
+    second=st.booleans(),
+    gpu=st.booleans(),
+    data=st.data(),
+)
+def test_lists_of_another_set_equal_a_float64_sort(
+    kind, rows, dim, dtype, seed, sizes, memory, second, gpu, data
+) -> None:
+    vectors = MemoryVectors(vectors_with_ties(kind, sum(rows), dim, dtype, seed))
+    high = data.draw(st.sampled_from([float("inf"), 0.9, 0.3]))
+    asking = range(rows[0], sum(rows)) if second else range(rows[0])
+    k = data.draw(st.integers(1, rows[0] if second else rows[1]))
+    rule = ListRule(vectors, k, high, asking=asking)
+    if gpu:
+        projection = Projection(None, torch.float32)
+        search = GpuCandidateSearch(rule, torch.device("cpu"), THREADS, projection, tiles=TorchTiles(16, 50))
+    else:
+        search = CandidateSearch(rule, memory, None, THREADS, sizes[0], data.draw(st.sampled_from([0, 8192])))
+    for mine, theirs in zip(lists_of(search, sizes[1]), wanted_lists(rule), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_candidates_of_another_set_are_few() -> None:
+    rule = ListRule(MemoryVectors(clustered(6000, 64).astype(np.float16)), 5, asking=range(1000))
+    search = CandidateSearch(rule, threads=THREADS, least_rows_to_sketch=0)
+    found = search.candidates(0, 1000)
+    assert set(found["row"].tolist()) == set(range(1000)) and found["other"].min() >= 1000
+    assert len(found) < 20 * 1000

@@ -139,3 +139,29 @@ def test_edited_lists_of_a_rule_are_found(mined: Workspace, change: Callable | N
     np.save(path, change(np.load(path)))
     resign(mined.pairs)
     rejects(mined.root, message)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (None, ""),
+        (swap_rows, "row 4 does not come after the row before it"),
+        (put("similarity", 0.4), "outside the band"),
+        (put("similarity", 0.501), "but its vectors have"),
+        (put("key_b", "nobody"), "calls image .* by another key in key_b"),
+        (put("b", -1), "row 1 names a row below 0"),
+        (lambda columns: [values.pop() for values in columns.values()], "pairs, where the manifest says"),
+    ],
+)
+def test_pairs_between_two_sets_are_checked(finished: Path, tmp_path: Path, change, message: str) -> None:
+    for name in ("here", "there"):
+        shutil.copytree(finished / "embeddings", tmp_path / name / "embeddings")
+    workspace = Workspace(tmp_path / "here")
+    run_stage("pairs", PairsOptions(against=str(tmp_path / "there"), min=0.5), workspace, False)
+    if change is None:
+        assert any("similarities computed again" in line for line in verify(str(tmp_path)).lines)
+        verify(str(workspace.root))  # without the other set
+        return
+    rewrite_table(workspace.against("there") / "matches.parquet", change)
+    resign(workspace.against("there"))
+    assert "matches.parquet" in rejects(tmp_path, message)

@@ -145,6 +145,34 @@ class ChosenVectors:
         return self.whole.take(self.rows[rows])
 
 
+class JoinedVectors:
+    """The vectors of two sets of one width, one set after the other; in float32 if their types differ."""
+
+    def __init__(self, first: Vectors, second: Vectors) -> None:
+        self.sets = first, second
+        self.dim, self.dtype = first.dim, np.promote_types(first.dtype, second.dtype)
+        self.in_memory = first.in_memory and second.in_memory
+
+    def __len__(self) -> int:
+        return sum(map(len, self.sets))
+
+    def read(self, start: int, stop: int) -> NDArray[np.floating]:
+        middle = len(self.sets[0])
+        parts = [
+            self.sets[0].read(min(start, middle), min(stop, middle)),
+            self.sets[1].read(max(start - middle, 0), max(stop - middle, 0)),
+        ]
+        filled = [part for part in parts if len(part)] or parts[:1]
+        return (filled[0] if len(filled) == 1 else np.concatenate(filled)).astype(self.dtype, copy=False)
+
+    def take(self, rows: Rows) -> NDArray[np.floating]:
+        middle = len(self.sets[0])
+        taken = np.empty((len(rows), self.dim), self.dtype)
+        first = rows < middle
+        taken[first], taken[~first] = self.sets[0].take(rows[first]), self.sets[1].take(rows[~first] - middle)
+        return taken
+
+
 def blocks(count: int, rows: int) -> Sequence[tuple[int, int]]:
     """Intervals [start, stop) of at most `rows` rows that cover `count` rows."""
     return [(start, min(start + rows, count)) for start in range(0, count, rows)]

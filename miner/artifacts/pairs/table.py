@@ -39,6 +39,7 @@ def write_pairs(
     evidence: Mapping[str, NDArray[Any]],
     keys: pa.Array,
     labels: NDArray[np.int64] | None,
+    of_b: tuple[pa.Array, NDArray[np.int64] | None] | None = None,
 ) -> None:
     """Write a table of pairs with `PAIR_SCHEMA`, one row group at a time so that memory stays small.
 
@@ -46,12 +47,15 @@ def write_pairs(
         a, b: row numbers of the images of each pair, int64 (m,).
         similarity: cosine of each pair, float64 (m,); the table holds it as float32.
         evidence: `mutual`, whether each image of a pair is among the nearest neighbours of the other, bool (m,); and further
-            columns of the table by name, (m,) each.
+            columns of the table by name, (m,) each. Between two sets it has no `mutual`.
         keys: the keys of all images, by row number.
         labels: the labels of all images, -1 where unknown, or None.
+        of_b: keys and labels of the second of two sets, whose images are b.
     """
+    keys_b, labels_b = of_b or (keys, labels)
     types = {name: pa.from_numpy_dtype(values.dtype) for name, values in evidence.items() if name != "mutual"}
-    schema = pa.schema([*PAIR_SCHEMA, *map(pa.field, types.keys(), types.values())])
+    known = [field for field in PAIR_SCHEMA if field.name != "mutual" or "mutual" in evidence]
+    schema = pa.schema([*known, *map(pa.field, types.keys(), types.values())])
     with path.open("wb") as stream, pq.ParquetWriter(stream, schema, compression="zstd") as writer:
         for start, stop in blocks(len(a), _GROUP_ROWS):
             left, right = a[start:stop], b[start:stop]
@@ -59,10 +63,10 @@ def write_pairs(
                 "a": left,
                 "b": right,
                 "key_a": keys.take(pa.array(left)),
-                "key_b": keys.take(pa.array(right)),
+                "key_b": keys_b.take(pa.array(right)),
                 "similarity": similarity[start:stop].astype(np.float32),
                 "label_a": label_column(labels, left),
-                "label_b": label_column(labels, right),
+                "label_b": label_column(labels_b, right),
                 **{name: values[start:stop] for name, values in evidence.items()},
             }
             writer.write_table(pa.table(columns, schema=schema))

@@ -13,11 +13,14 @@ from miner.pairs.engines.exact_gpu import GpuEngine
 from miner.pairs.options import PairsOptions
 
 
-def engine_maker(options: PairsOptions, vectors: Vectors, band: Band, memory_bytes: float) -> Callable[[], Engine]:
+def engine_maker(
+    options: PairsOptions, vectors: Vectors, band: Band, memory_bytes: float, pairs: float | None = None
+) -> Callable[[], Engine]:
     """The function that makes the engine, in each process that searches.
 
     Args:
         memory_bytes: for the search, with the vectors if they lie in memory.
+        pairs: as of `exact_engine`.
     """
     if options.approximation():
         return ApproximateSearch(options, vectors, band)
@@ -25,7 +28,7 @@ def engine_maker(options: PairsOptions, vectors: Vectors, band: Band, memory_byt
         from miner.pairs.engines.faiss_flat import faiss_engine
 
         return partial(faiss_engine, vectors, band.low, options.device)
-    return partial(exact_engine, vectors, band.low, options.device, memory_beside(vectors, memory_bytes))
+    return partial(exact_engine, vectors, band.low, options.device, memory_beside(vectors, memory_bytes), pairs)
 
 
 def memory_beside(vectors: Vectors, memory_bytes: float) -> float:

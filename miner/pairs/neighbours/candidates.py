@@ -36,6 +36,7 @@ class ListRule:
         high: others above this cosine are near-duplicates and no neighbours.
         copies: rows of one number are copies of one file and no neighbours of each other, int64 (n,); None if nothing is known.
         known_path: file of the lists of the first rows among themselves, as `ListSearch` writes their ids.
+        asking: between two sets, the rows of the one that has lists, which hold rows of the other; the first set or the second.
     """
 
     vectors: Vectors
@@ -43,6 +44,36 @@ class ListRule:
     high: float = float("inf")
     copies: Rows | None = None
     known_path: Path | None = None
+    asking: range | None = None
+
+    @property
+    def listed(self) -> range:
+        """The rows that have a list."""
+        return range(len(self.vectors)) if self.asking is None else self.asking
+
+    @property
+    def choices(self) -> range:
+        """The rows that lists hold."""
+        if self.asking is None:
+            return self.listed
+        end, count = self.asking.stop, len(self.vectors)
+        return range(end, count) if self.asking.start == 0 else range(self.asking.start)
+
+    @property
+    def end_a(self) -> int:
+        """All pairs (a, b) to search have a < `end_a`; and b >= `min_b`."""
+        return len(self.vectors) if self.asking is None else min(self.asking.stop, self.choices.stop)
+
+    @property
+    def min_b(self) -> int:
+        """See `end_a`."""
+        return len(self.known) if self.asking is None else self.end_a
+
+    @property
+    def pairs(self) -> float:
+        """How many pairs there are to search."""
+        count = len(self.vectors)
+        return (count**2 - self.min_b**2) / 2 if self.asking is None else self.end_a * (count - self.end_a)
 
     @property
     def known(self) -> Rows:

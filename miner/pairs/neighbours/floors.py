@@ -6,6 +6,7 @@ holds however well the cells fit; only the speed of the search depends on it. A 
 needs no cells: its bound is the last similarity in this list.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,6 +24,7 @@ _CELL_ROWS = 400  # a cell holds about so many rows, or several lists
 _LISTS_PER_CELL = 8
 _PROBED_CELLS = 3
 SKETCH_DIMS, _CENTRE_DIMS = 255, 128
+_NEVER = 2.0  # no cosine reaches it
 _ROUNDS = 4
 _CHUNK_ROWS = 2048
 
@@ -39,7 +41,7 @@ def row_floors(
     threads: Threads,
     estimated: Callable[[NDArray[np.float64]], None] = lambda _: None,
 ) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
-    """A cosine that the k-th most similar other of each row reaches; -inf where nothing is known.
+    """A cosine that the k-th most similar other of each row reaches; -inf where nothing is known, `_NEVER` for rows without lists.
 
     Args:
         rule: what the lists are.
@@ -52,12 +54,14 @@ def row_floors(
     Returns:
         the cosines, float64 (n,), and the number of the cell of each row, int32 (n,).
     """
-    count, known = len(rule.vectors), rule.known
-    old = len(known)
+    count, known, listed = len(rule.vectors), rule.known, rule.listed
+    old, first = len(known), listed.start
+    looking = listed[old:]
     short = _short_rows(count, units, directions, dtype, threads)
-    cells = _Cells(short, max(1, count // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)), old)
+    most_cells = len(rule.choices) // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)
+    cells = _Cells(short, max(1, min(most_cells, _best_cells(len(looking)))), listed, looking, rule.choices)
     width = rule.k + max(4, rule.k // 2)
-    others = torch.full((count - old, _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
+    others = torch.full((len(looking), _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
     scores = torch.full(others.shape, -torch.inf, device=short.device)
 
     def probe(cell: int) -> None:
@@ -66,31 +70,33 @@ def row_floors(
         found = (short[rows] @ short[members].T).float()
         found[rows[:, None] == members] = -torch.inf
         best, places = found.topk(min(width, len(members)), dim=1)
-        others[rows - old, turns, : best.shape[1]] = members[places].int()
-        scores[rows - old, turns, : best.shape[1]] = best
+        others[rows - looking.start, turns, : best.shape[1]] = members[places].int()
+        scores[rows - looking.start, turns, : best.shape[1]] = best
 
     for _ in threads.map(probe, range(cells.count)):
         pass
     best = scores.flatten(1).topk(width, dim=1)
     places = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1)
-    chosen = np.full((count, width), -1, np.int32)
+    chosen = np.full((len(listed), width), -1, np.int32)
     chosen[:old, : known.shape[1]], chosen[old:] = known, places.cpu().numpy()
+    floors = np.full(count, _NEVER)
     if not old:
-        estimated(best.values[:, rule.k - 1].double().cpu().numpy())
-    floors = np.full(count, -np.inf)
+        estimates = floors.copy()
+        estimates[first : listed.stop] = best.values[:, rule.k - 1].double().cpu().numpy()
+        estimated(estimates)
 
     def measure(rows: Rows) -> None:
         """The k-th score of rows that lie in neighbouring cells, so that they share most of their others."""
         rows = np.sort(rows)
-        places, columns = np.nonzero(chosen[rows] >= 0)
-        found = chosen[rows][places, columns].astype(np.int64)
+        places, columns = np.nonzero(chosen[rows - first] >= 0)
+        found = chosen[rows - first][places, columns].astype(np.int64)
         measured = products(rows[places], found)
         counts = rule.possible(rows[places], found, measured) & rule.certain(measured) | (rows[places] < old)
         kept = np.full((len(rows), width), -np.inf)
         kept[places, columns] = np.where(counts, measured, -np.inf)
         floors[rows] = np.partition(kept, width - rule.k, axis=1)[:, width - rule.k] - rule.margin
 
-    for _ in threads.map(measure, (cells.order[start:stop] for start, stop in blocks(count, _CHUNK_ROWS))):
+    for _ in threads.map(measure, (cells.order[start:stop] for start, stop in blocks(len(listed), _CHUNK_ROWS))):
         pass
     if old:
         estimated(floors)
@@ -109,38 +115,45 @@ def _short_rows(count: int, units: Units, directions: Tensor, dtype: torch.dtype
     return short
 
 
+def _best_cells(looking: int) -> int:
+    """The number of cells for which rows are put into cells, and look into them, in the least products."""
+    return math.isqrt(_PROBED_CELLS * SKETCH_DIMS * looking // _CENTRE_DIMS)
+
+
 class _Cells:
     """Rows by the centres that they are nearest to.
 
     Attributes:
         count: of the cells.
         numbers: the cell of each row, int32 (n,).
-        order: all rows, cell after cell, int64 (n,).
-        first: the rows from here on look into cells.
+        order: the listed rows, cell after cell, int64 (m,).
+        looking: the rows that look into cells.
     """
 
-    def __init__(self, short: Tensor, count: int, first: int) -> None:
-        self.count, self.first = count, first
+    def __init__(self, short: Tensor, count: int, listed: range, looking: range, choices: range) -> None:
+        self.count, self.looking = count, looking
         rows = F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)
         centres = spherical_centres(rows, count, _ROUNDS)
         probed = min(_PROBED_CELLS, count)
         near = torch.cat([(part @ centres.T).topk(probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)])
-        members = near[:, 0].argsort(stable=True)
         self.numbers = near[:, 0].int().cpu().numpy()
-        self.order = members.cpu().numpy()
-        self._members = _split(members, near[:, 0], count)
-        visited = near[first:].flatten()
+        listed_in, chosen_in, visited = (
+            cells[rows.start : rows.stop].flatten()
+            for cells, rows in ((near[:, 0], listed), (near[:, 0], choices), (near, looking))
+        )
+        self.order = listed_in.argsort(stable=True).cpu().numpy() + listed.start
+        self._members = _split(chosen_in.argsort(stable=True) + choices.start, chosen_in, count)
         self._visits = _split(visited.argsort(stable=True), visited, count)
         self._probed = probed
 
     def members(self, cell: int) -> Tensor:
-        """The rows of a cell."""
+        """The choices in a cell."""
         return self._members[cell]
 
     def visitors(self, cell: int) -> tuple[Tensor, Tensor]:
         """The rows that look into a cell, and which of their nearest cells it is, from 0."""
         visits = self._visits[cell]
-        return visits // self._probed + self.first, visits % self._probed
+        return visits // self._probed + self.looking.start, visits % self._probed
 
 
 def _split(items: Tensor, cells: Tensor, count: int) -> Sequence[Tensor]:

@@ -49,13 +49,13 @@ class ListSearch:
     def write(
         self, ids_path: Path, cosines_path: Path, parts: Path, dtype: type, executor: Executor | None = None
     ) -> None:
-        """Write the lists as two arrays of numpy: ids, int64 (n, k), and cosines of `dtype` (n, k).
+        """Write the lists as two arrays of numpy: ids, int64 (n, k), and cosines of `dtype` (n, k), for the n rows with lists.
 
         Args:
             parts: folder of finished strips, which are kept if the work is interrupted.
             executor: where the strips are searched; by default in this process.
         """
-        images = len(self.rule.vectors)
+        rows, listed = self.rule.end_a, self.rule.listed
         units = [
             Unit(
                 id=f"{start:09d}",
@@ -63,34 +63,37 @@ class ListSearch:
                 work=partial(_write_strip, self, start, stop),
                 items=stop - start,
             )
-            for start, stop in blocks(images, self.strip_rows)
+            for start, stop in blocks(rows, self.strip_rows)
         ]
         try:
-            with Progress("neighbours", images, "rows", finished_items(units)) as progress:
+            with Progress("neighbours", rows, "rows", finished_items(units)) as progress:
                 run(units, progress=progress, executor=executor)
         finally:
             _SEARCHES.clear()
         cells, strips = ([np.load(unit.files[part], mmap_mode="r") for unit in units] for part in range(2))
+        # Rows of the second of two sets are in no strip, and are ranked in their own order.
+        numbers = np.zeros(len(listed), np.int32) if listed.start else np.concatenate(cells)
         with committed(ids_path) as ids_part, committed(cosines_path) as cosines_part:
-            ids = np.lib.format.open_memmap(ids_part, "w+", np.dtype(np.int64), (images, self.rule.k))
-            cosines = np.lib.format.open_memmap(cosines_part, "w+", np.dtype(dtype), (images, self.rule.k))
-            for rows, lists in ranked(strips, np.concatenate(cells), self.rule, Threads()):
-                ids[rows], cosines[rows] = lists
+            ids = np.lib.format.open_memmap(ids_part, "w+", np.dtype(np.int64), (len(listed), self.rule.k))
+            cosines = np.lib.format.open_memmap(cosines_part, "w+", np.dtype(dtype), (len(listed), self.rule.k))
+            for some, lists in ranked(strips, numbers, self.rule, Threads()):
+                ids[some], cosines[some] = lists
 
 
 def ranked(
     strips: Sequence[Candidates], cells: NDArray[np.int32], rule: ListRule, threads: Threads
 ) -> Iterator[tuple[Rows, Lists]]:
-    """The lists of some rows after the other; rows of one cell come together, because they share most of their others.
+    """Some lists after the other, with their numbers; rows of one cell come together, because they share most of their others.
 
     Args:
         strips: all candidates, each strip by row.
-        cells: a number for each row, (n,).
+        cells: a number for each row that has a list, (n,).
     """
     order, known = np.argsort(cells, kind="stable"), rule.known
     some = [np.sort(order[start:stop]) for start, stop in blocks(len(order), _RANKED_ROWS)]
 
-    def rank(rows: Rows) -> Lists:
+    def rank(numbers: Rows) -> Lists:
+        rows = numbers + rule.listed.start
         found = pruned((_of_rows(strip, rows) for strip in strips), rule, None)
         return ranked_lists(np.concatenate([found, _entries(known, rows)]), rows, rule)
 

@@ -52,8 +52,8 @@ class CandidateSearch:
         plans: list[Future[Cascade | None]] = []
 
         def plan(floors: NDArray[np.float64]) -> None:
-            if cascade is None and len(rule.vectors) >= least_rows_to_sketch:
-                plans.append(search.threads.start(lambda: search.plan(floors)))
+            if cascade is None and rule.pairs >= least_rows_to_sketch**2 / 2:
+                plans.append(search.threads.start(lambda: search.plan(floors, rule.pairs)))
 
         floors, self.cells = row_floors(
             rule, search.take, search.products, directions.result(), search.dtype, search.threads, plan
@@ -62,7 +62,7 @@ class CandidateSearch:
 
     def candidates(self, start: int, stop: int) -> Candidates:
         """The candidates that the unknown pairs (a, b) with a in [start, stop) and a < b make, for both rows, by row."""
-        tiles = self.search.tiles(start, stop, len(self.rule.known))
+        tiles = self.search.tiles(start, stop, self.rule.min_b)
         return pruned(self.search.threads.map(self._candidates, tiles), self.rule, self.search.threads)
 
     def _candidates(self, tile: Tile) -> Candidates:

@@ -50,7 +50,7 @@ class GpuCandidateSearch:
     def candidates(self, start: int, stop: int) -> Candidates:
         """See `CandidateSearch.candidates`."""
         found: list[Candidates] = []
-        for pairs, cosines in self.search.reached(start, stop, len(self.rule.known)):
+        for pairs, cosines in self.search.reached(start, stop, self.rule.min_b):
             a, b = (np.ascontiguousarray(side) for side in pairs.cpu().numpy().T)
             scores = rescore(self.rule.vectors, a, b, self.threads) if cosines is None else cosines.cpu().numpy()
             found.append(pruned(both_ways(self.rule, self.lowest, a, b, scores), self.rule, self.threads))

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from miner.artifacts.embeddings.vectors import blocks
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.neighbours.candidates import NOBODY, ListRule
 from miner.pairs.neighbours.lists import ranked
@@ -15,11 +16,11 @@ THREADS = Threads(2)
 def lists_of(search: CandidateSearch | GpuCandidateSearch, strip_rows: int) -> tuple[np.ndarray, np.ndarray]:
     """All lists of a search, which proposes candidates strip by strip."""
     rule = search.rule
-    count = len(rule.vectors)
-    strips = [search.candidates(start, min(start + strip_rows, count)) for start in range(0, count, strip_rows)]
-    ids, cosines = np.empty((count, rule.k), np.int64), np.empty((count, rule.k))
-    for rows, lists in ranked(strips, search.cells, rule, THREADS):
-        ids[rows], cosines[rows] = lists
+    strips = [search.candidates(*block) for block in blocks(rule.end_a, strip_rows)]
+    rows = rule.listed
+    ids, cosines = np.empty((len(rows), rule.k), np.int64), np.empty((len(rows), rule.k))
+    for some, lists in ranked(strips, search.cells[rows.start : rows.stop], rule, THREADS):
+        ids[some], cosines[some] = lists
     return ids, cosines
 
 
@@ -30,6 +31,8 @@ def wanted_lists(rule: ListRule) -> tuple[np.ndarray, np.ndarray]:
     cosines[cosines > rule.high] = -np.inf
     if rule.copies is not None:
         cosines[rule.copies[:, None] == rule.copies] = -np.inf
+    cosines = cosines[rule.listed.start : rule.listed.stop]
+    cosines[:, ~np.isin(np.arange(cosines.shape[1]), rule.choices)] = -np.inf
     ids = np.argsort(-cosines, axis=1, kind="stable")[:, : rule.k]
     best = np.take_along_axis(cosines, ids, axis=1)
     return np.where(best == -np.inf, NOBODY, ids), np.where(best == -np.inf, np.nan, best)
