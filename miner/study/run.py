@@ -26,7 +26,7 @@ from miner.recipe import RunOptions, read_recipe
 from miner.run_stages import run_logged, run_stages, say
 from miner.study.definition import Study
 from miner.study.plan import ArmRun, StudyPlan, plan_study
-from miner.study.summary import summarise_cells
+from miner.study.summary import FACTS, summarise_cells
 from miner.study.table import plot_study, study_csv, study_markdown, study_notes
 
 
@@ -144,7 +144,8 @@ def _measured(cell: ArmRun, force: bool) -> Record:
     trained = run_logged("train", cell.train, workspace, force).record
     knn = run_logged("eval knn", cell.knn, workspace, force).record
     return {
-        **{name: trained.get(name) for name in ("pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images")},
+        "pairs_arm": trained["pairs_arm"],
+        **{name: trained.get(name) for name in FACTS},
         "knn": [{name: found[name] for name in ("k", "temperature", "trained", "random")} for found in knn["results"]],
         **{name: knn[name] for name in ("gallery", "n_gallery", "test", "n_test")},
     }

@@ -12,6 +12,8 @@ from typing import Any
 from miner.engine import Record
 from miner.tables import interval_record
 
+# What runs say of themselves; runs of earlier versions did not count their passes.
+FACTS = ("steps", "forward_passes", "pairs", "pair_label_precision", "pair_images")
 CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
 _DIGITS = 4
 
@@ -19,9 +21,9 @@ _DIGITS = 4
 def summarise_cells(cells: Sequence[Record]) -> list[Record]:
     """One record per arm, in the order of the cells.
 
-    Each has workspace, failures, steps, pairs and their quality (means over seeds). `knn` has one entry per protocol: `accuracy`
-    in percent and, for arms that are no controls, the `gain` over the best control in points; both with half the width of the
-    95 % interval.
+    Each has workspace, failures, steps, passes, pairs and their quality (means over seeds). `knn` has one entry per protocol:
+    `accuracy` in percent and, for arms that are no controls, the `gain` over the best control in points; both with half the width
+    of the 95 % interval.
     """
     by_arm: dict[str, list[Record]] = {}
     for cell in cells:
@@ -39,7 +41,7 @@ def _arm(arm: str, cells: list[Record], done: dict[str, list[Record]]) -> Record
     return {
         **summary,
         "pairs_arm": own[0]["pairs_arm"],
-        **{name: _mean(own, name) for name in ("steps", "pairs", "pair_label_precision", "pair_images")},
+        **{name: _mean(own, name) for name in FACTS},
         "knn": [_protocol(number, arm, done) for number in range(len(own[0]["knn"]))],
     }
 
@@ -82,7 +84,7 @@ def _interval(by_seed: list[float]) -> Record:
 
 def _mean(cells: list[Record], name: str) -> Any:
     """The mean over the cells that have this value; the value itself if all cells agree."""
-    known = [cell[name] for cell in cells if cell[name] is not None]
+    known = [cell[name] for cell in cells if cell.get(name) is not None]
     if not known:
         return None
     return known[0] if len(set(known)) == 1 else round(fmean(known), 6)

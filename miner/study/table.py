@@ -8,7 +8,7 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, committed
 from miner.study.plan import StudyPlan
-from miner.study.summary import CONTROLS
+from miner.study.summary import CONTROLS, FACTS
 from miner.tables import csv_text, interval_text, markdown_lines, plot_intervals
 
 _SHOWN = 1  # digits after the point
@@ -47,7 +47,7 @@ def _gain(found: Record | None) -> str:
 
 def study_csv(arms: Sequence[Record]) -> str:
     """One line per arm. Accuracies in percent and gains in points, with half of their 95 % intervals; unknown values are empty."""
-    facts = ["arm", "workspace", "pairs_arm", "steps", "pairs", "pair_label_precision", "pair_images"]
+    facts = ["arm", "workspace", "pairs_arm", *FACTS]
     rows: list[dict[str, Any]] = []
     for arm in arms:
         row = {"seeds": len(arm["seeds"]), "failed": len(arm["failed"]), **{name: arm.get(name) for name in facts}}
@@ -76,6 +76,7 @@ def study_notes(plan: StudyPlan, arms: Sequence[Record], cells: Sequence[Record]
     return [
         " ".join([*more, *(["One seed, no interval."] if 1 in counts else [])]),
         *_about_gains(known),
+        *about_work(known),
         f"Top-1 accuracy in percent of nearest neighbours on frozen features: gallery {first['n_gallery']:,} images of "
         f"{first['gallery']}, test {first['n_test']:,} of {first['test']}. The random weights that runs start "
         f"from: {sum(random) / len(random):.1f} (k = {known[0]['knn'][0]['k']}).",
@@ -91,6 +92,15 @@ def _about_gains(arms: Sequence[Record]) -> list[str]:
     return [
         f"The gain is over the best control ({controls}) of as many steps: the one with the highest mean, compared seed by seed."
     ]
+
+
+def about_work(arms: Sequence[Record]) -> list[str]:
+    """The work of each arm beside its steps, if arms differ in it."""
+    work = {arm["arm"]: arm["forward_passes"] for arm in arms if arm["forward_passes"]}
+    if len(set(work.values())) < 2:
+        return []
+    shown = ", ".join(f"{arm} {passes:,.0f}" for arm, passes in work.items())
+    return [f"Forward passes of an image (a backward pass counts as two): {shown}."]
 
 
 def _about_samplers(plan: StudyPlan) -> list[str]:

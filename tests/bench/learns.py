@@ -31,6 +31,7 @@ SHORT: dict[str, dict[str, float]] = {
     "byol": {"lr": 0.3, "momentum": 0.9},
     "dino": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "graphnnclr": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
+    "fnc": {"false_negative_start": 5},
 }
 SETTINGS = ("lr_peak", "batch_size", "steps", "image_size", "least_area", "stem", "precision", "norm_splits")
 

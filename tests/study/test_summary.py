@@ -9,7 +9,7 @@ from scipy import stats
 
 from miner.engine.records import Record
 from miner.study.summary import summarise_cells
-from miner.study.table import study_csv, study_markdown
+from miner.study.table import about_work, study_csv, study_markdown
 
 
 def cell(arm: str, seed: int, accuracy: float, **change: object) -> Record:
@@ -89,6 +89,15 @@ def test_tables_show_the_same_numbers() -> None:
     assert table["semantic"]["knn_k200_T0.1_control"] == "anchor-oversample"
     assert (table["oracle"]["knn_k200_T0.1_accuracy_mean"], table["oracle"]["failed"]) == ("", "1")
     assert table["equal-steps"]["knn_k20_T0.07_gain_mean"] == ""
+
+
+def test_work_is_told_where_arms_differ_in_it() -> None:
+    alike = [cell("none", 0, 40), cell("semantic", 0, 50, forward_passes=8000)]
+    assert about_work(summarise_cells(alike)) == []
+    more = cell("reco", 0, 50, forward_passes=16_000)
+    (said,) = about_work(summarise_cells([*alike, more]))
+    assert said.endswith("counts as two): semantic 8,000, reco 16,000.")
+    assert "16000" in study_csv(summarise_cells([more]))
 
 
 def test_one_seed_is_shown_without_an_interval() -> None:
