@@ -142,10 +142,11 @@ class PairsOptions(Options):
 
     @property
     def chosen_rule(self) -> Rule:
-        """The rule with its numbers. Without --rule it is a band if an option asks for one, and else the recommended rule."""
+        """The rule with its numbers. Without --rule the other options say which: --local, --shared, or one of a band."""
         of_a_band = any(getattr(self, name) for name in _OF_A_BAND) or self.engine != "exact"
         of_a_band |= (self.min, self.max) != (None, None) and not (self.against and self.neighbors)
-        name = self.rule or ("band" if of_a_band else "knn" if self.against else "shared")
+        own = next((name for name in ("local", "shared") if getattr(self, name) is not None), None)
+        name = self.rule or own or ("band" if of_a_band else "knn" if self.against else "shared")
         return Rule(name, **self.model_dump(include={"neighbors", "local", "shared"}, exclude_none=True))
 
     @property
@@ -214,7 +215,7 @@ class PairsOptions(Options):
             if name not in _OF_TWO_SETS and getattr(self, name) != field.default:
                 raise ValueError(f"{flag_name(name)} chooses among the pairs of one set; leave it or --against out")
         if self.chosen_rule.name not in ("band", "knn"):
-            raise ValueError(f"--rule {self.rule} needs one set; --against takes band, or knn with --neighbors")
+            raise ValueError(f"--rule {self.chosen_rule.name} needs one set; --against takes band, or knn with --neighbors")
         if self.chosen_rule.name == "band" and not self.auto and self.min is None:
             raise ValueError("--against with a band needs --min, the lowest cosine of a pair; or leave --max out")
         if self.chosen_rule.name == "band" and self.neighbors:

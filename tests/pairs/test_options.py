@@ -28,6 +28,8 @@ def test_all_options_of_a_run_can_be_given_again() -> None:
         ({"mutual": True}, "band"),
         ({"engine": "ivf"}, "band"),
         ({"rule": "mutual", "max": 0.9}, "mutual"),
+        ({"shared": 8, "max": 0.9}, "shared"),
+        ({"local": 0.1, "min": 0.5}, "local"),
     ],
 )
 def test_rule_follows_from_what_is_given(values, rule) -> None:
@@ -41,7 +43,7 @@ def test_rule_follows_from_what_is_given(values, rule) -> None:
     [
         ({"rule": "mutual", "mutual": True}, "--mutual belongs to --rule band, not to mutual"),
         ({"rule": "knn", "engine": "ivf"}, "--engine belongs to --rule band, not to knn"),
-        ({"min": 0.5, "shared": 3}, "--shared belongs to --rule shared, not to band"),
+        ({"rule": "band", "shared": 3}, "--shared belongs to --rule shared, not to band"),
         ({"rule": "mutual", "local": 0.1}, "--local belongs to --rule local, not to mutual"),
         ({"neighbors": 3, "shared": 6}, "two lists of 6 have at most 5 in common"),
     ],
