@@ -1,6 +1,5 @@
 """`miner pairs`: every pair of different images in a similarity band, and what is printed about the pairs."""
 
-import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -122,11 +121,11 @@ def _band(
 def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     """The result of the stage, with one line per fact."""
     made = PairsManifest.of(manifest, PairsManifest.path(workspace))
-    asked, complete = made.request, "exact" if made.exact else recall_in_words(made.record["recall"])
+    asked = made.request
     cosine = f" {asked.described}" if asked.rule == "band" else ""
     facts = [
         f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images{cosine} among {made.images:,} images, "
-        f"{complete}, in {workspace.pairs}"
+        f"{made.completeness}, in {workspace.pairs}"
     ]
     if asked.rule != "band":
         facts.append(f"rule {asked.rule}: {asked.condition}")
@@ -219,16 +218,3 @@ def _group_line(record: Record) -> str:
         f"{described(record['complete_link'], 'groups by complete linkage')} in "
         f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
     )
-
-
-def recall_in_words(record: Record) -> str:
-    """The recall in the line that `miner pairs` prints."""
-    if record["value"] is None:
-        return f"recall could not be measured (no pair of {record['anchors']:,} sampled images lies in the band)"
-    value, low, high = (_percent(record[name]) for name in ("value", "low", "high"))
-    return f"recall {value} ({low} to {high}, on {record['pairs']:,} pairs of {record['anchors']:,} sampled images)"
-
-
-def _percent(share: float) -> str:
-    """A share in per cent, rounded down: 100 % means that no pair is missed."""
-    return f"{math.floor(share * 10_000 + 1e-9) / 100:g} %"

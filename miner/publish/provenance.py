@@ -180,9 +180,7 @@ def _listed(value: Any) -> list[Any]:
 def _search(pairs: PairsManifest) -> str:
     if pairs.exact:
         return f"exact: no pair of the {'band' if pairs.request.rule == 'band' else 'rule'} was missed (engine {pairs.engine})"
-    measured = isinstance(pairs.recall, float)
-    found = f"{pairs.recall:.2%} of the pairs of the band were found, measured" if measured else "recall unknown"
-    return f"approximate: {found} (engine {pairs.engine})"
+    return f"approximate: {pairs.completeness} (engine {pairs.engine})"
 
 
 def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:

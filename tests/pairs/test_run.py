@@ -4,11 +4,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from miner.artifacts.pairs.manifest import recall_in_words
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
-from miner.pairs.run import pairs, recall_in_words
+from miner.pairs.run import pairs
 from tests.pairs.mined import contents, row_pairs, tables
 from tests.pairs.vectors import fan
 

@@ -21,6 +21,8 @@ from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
+from miner.report.options import ReportOptions
+from miner.report.run import report
 from miner.run_stages import run_stage
 from tests.publish.folders import LICENCES, contents, miner_verify, publish_to
 
@@ -124,11 +126,16 @@ def test_card_says_how_the_pairs_were_mined(published: Publisher, mined: Workspa
     assert str(mined.root) not in text and str(mined.root.parent) not in text
 
 
-def test_card_says_that_the_search_was_approximate(workspace: Workspace, tmp_path: Path) -> None:
+def test_card_and_report_say_the_recall_of_a_search(workspace: Workspace, tmp_path: Path) -> None:
     pairs(PairsOptions(min=0.5, max=0.93, engine="hnsw"), workspace, force=True)
     export(ExportOptions(), workspace, force=True)
     publish_to(tmp_path / "set", workspace)
-    assert re.search(r"Search \| approximate: .*\(engine hnsw\)", (tmp_path / "set" / "README.md").read_text())
+    card = (tmp_path / "set" / "README.md").read_text()
+    recall = r"recall [\d.]+ % \([\d.]+ % to [\d.]+ %, on [\d,]+ pairs of \d+ sampled images\)"
+    assert re.search(rf"Search \| approximate: {recall} \(engine hnsw\)", card)
+    report(ReportOptions(), workspace)
+    page = (workspace.root / "report" / "index.html").read_text()
+    assert re.search(rf"approximate \(hnsw\).*?{recall}", page, re.DOTALL)
 
 
 @pytest.mark.parametrize(("form", "kinds"), [("references", {"images"}), ("pairs_only", {"pairs"})])

@@ -1,5 +1,6 @@
 """The manifest of `pairs/`."""
 
+import math
 from typing import ClassVar
 
 from pydantic import Field
@@ -221,3 +222,18 @@ class PairsManifest(StageArtifact):
     def table_identity(self) -> str:
         """Changes when `pairs.parquet` changes."""
         return fingerprint(self.files["pairs.parquet"])
+
+    @property
+    def completeness(self) -> str:
+        """Whether pairs may be missing, in words."""
+        if self.exact:
+            return "exact"
+        return recall_in_words(self.recall) if isinstance(self.recall, dict) else "recall unknown"
+
+
+def recall_in_words(record: Record) -> str:
+    """The recall of an approximate search, rounded down: 100 % means that no pair is missed."""
+    if record["value"] is None:
+        return f"recall could not be measured (no pair of {record['anchors']:,} sampled images lies in the band)"
+    value, low, high = (f"{math.floor(record[name] * 10_000 + 1e-9) / 100:g} %" for name in ("value", "low", "high"))
+    return f"recall {value} ({low} to {high}, on {record['pairs']:,} pairs of {record['anchors']:,} sampled images)"

@@ -46,5 +46,7 @@ def key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
         facts.append(("Band", str(pairs.request.band), "cosine similarity"))
     else:
         facts.append(("Rule", pairs.request.rule, pairs.request.condition))
+    if not pairs.exact:
+        facts.append(("Search", f"approximate ({pairs.engine})", pairs.completeness))
     facts.append(("Encoder", encoder.name, f"labels seen in training: {encoder.labels_seen or 'unknown'}"))
     return facts
