@@ -215,7 +215,9 @@ class PairsOptions(Options):
             if name not in _OF_TWO_SETS and getattr(self, name) != field.default:
                 raise ValueError(f"{flag_name(name)} chooses among the pairs of one set; leave it or --against out")
         if self.chosen_rule.name not in ("band", "knn"):
-            raise ValueError(f"--rule {self.chosen_rule.name} needs one set; --against takes band, or knn with --neighbors")
+            raise ValueError(
+                f"--rule {self.chosen_rule.name} needs one set; --against takes band, or knn with --neighbors"
+            )
         if self.chosen_rule.name == "band" and not self.auto and self.min is None:
             raise ValueError("--against with a band needs --min, the lowest cosine of a pair; or leave --max out")
         if self.chosen_rule.name == "band" and self.neighbors:
