@@ -145,8 +145,9 @@ class PairsOptions(Options):
         """The rule with its numbers. Without --rule the other options say which: --local, --shared, or one of a band."""
         of_a_band = any(getattr(self, name) for name in _OF_A_BAND) or self.engine != "exact"
         of_a_band |= (self.min, self.max) != (None, None) and not (self.against and self.neighbors)
-        own = next((name for name in ("local", "shared") if getattr(self, name) is not None), None)
-        name = self.rule or own or ("band" if of_a_band else "knn" if self.against else "shared")
+        rules: tuple[RuleName, ...] = ("local", "shared")
+        own = next((name for name in rules if getattr(self, name) is not None), None)
+        name: RuleName = self.rule or own or ("band" if of_a_band else "knn" if self.against else "shared")
         return Rule(name, **self.model_dump(include={"neighbors", "local", "shared"}, exclude_none=True))
 
     @property
