@@ -54,6 +54,21 @@ def test_a_workspace_with_such_a_name(say, tmp_path: Path) -> None:
         assert code == 0 and ("w\\xe9" in said or command == "doctor"), said
 
 
+def test_graphs_and_reviews_of_a_workspace_with_such_a_name(say, tmp_path: Path, monkeypatch) -> None:
+    shutil.copytree(OLD, tmp_path / "wé")
+    monkeypatch.setattr("miner.review.server.listen.serve", lambda app, listener, announce: announce())
+    small = "--epochs 1 --dim 8 --neighbors 3 --device cpu"
+    for command, told in (
+        (f"refine {small} --force", "w\\xe9/refined"),
+        ("eval linear --refined --test sample --limit 20", "eval linear"),
+        (f"eval graph {small} --seeds 1 --test sample --test-limit 20", "w\\xe9/graph"),
+        ("review --port 0", "w\\xe9/review/decisions.jsonl keeps the decisions"),
+        ("review --summary", "w\\xe9/review/review.json"),
+    ):
+        code, said = say(*command.split(), "-w", "wé")
+        assert code == 0 and told in said, said
+
+
 def test_images_and_classes_with_such_names(say, make_photos, tmp_path: Path) -> None:
     make_photos("phötos", count=4, classes=0)
     (tmp_path / "phötos" / "kaputt ☃.jpg").write_bytes(b"x")
