@@ -21,6 +21,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from PIL import Image
 
 LIMIT_BYTES = 3_000_000_000
@@ -106,10 +107,27 @@ def outside(path: Path) -> Path:
     return path
 
 
-def manifest(workspace: Path, content: bytes) -> Path:
-    (workspace / "embeddings").mkdir(parents=True)
-    (workspace / "embeddings" / "manifest.json").write_bytes(content)
-    return workspace
+def growing(path: Path) -> Path:
+    """A graph that makes a tensor of 2 GB, whose size depends on the image."""
+    onnx = pytest.importorskip("onnx")
+    make, numpy_helper = onnx.helper, onnx.numpy_helper
+    most = np.array([500_000_000])
+    nodes = [
+        make.make_node("GlobalAveragePool", ["images"], ["mean"]),
+        make.make_node("Flatten", ["mean"], ["vector"]),
+        make.make_node("Shape", ["vector"], ["shape"], start=0, end=1),
+        make.make_node("Add", ["shape", "most"], ["length"]),
+        make.make_node("ConstantOfShape", ["length"], ["zeros"]),
+        make.make_node("ReduceMax", ["zeros"], ["zero"], keepdims=0),
+        make.make_node("Add", ["vector", "zero"], ["out"]),
+    ]
+    images, out = (
+        make.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)
+        for name, shape in (("images", ["n", 3, 32, 32]), ("out", ["n", 3]))
+    )
+    graph = make.make_graph(nodes, "graph", [images], [out], [numpy_helper.from_array(most, "most")])
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9), path)
+    return path
 
 
 def list_of_bytes(path: Path) -> Path:
@@ -208,6 +226,7 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
 ENCODERS: dict[str, tuple[Callable[[Path], Path], str]] = {
     "onnx:": (lambda f: outside(f / "a.onnx"), "1,125,899,906,842,624 bytes"),
     "onnx: ": (lambda f: sparse(f / "b.onnx", 1 << 40), "may take half"),
+    "onnx:  ": (lambda f: growing(f / "c.onnx"), "The ONNX graph takes more than"),
     "resnet18@": (lambda f: sparse(f / "a.safetensors", 1 << 40, b"\xff" * 8), "may take half"),
     "resnet18@ ": (lambda f: sparse(f / "b.safetensors", 1 << 20, b"\xff" * 7 + b"\x7f"), "could not be read"),
     "moco:": (lambda f: packed_checkpoint(f / "a.pt"), "may take half"),

@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib
+from functools import cache
 from math import prod
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,9 +17,11 @@ from miner.embed.onnx_data import check_external_data, external_files
 from miner.embed.options import Pool
 from miner.errors import MinerError, UsageError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
+from miner.machine.memory import format_bytes, free_bytes
 
 _LONGEST_SIDE = 4096  # pixels
 _LARGEST_OUTPUT = 1 << 26  # numbers per image
+_LARGEST_CONSTANT_BYTES = 1 << 26  # that onnxruntime computes when it opens a graph, outside the memory that is bounded
 Side = Annotated[int, Field(gt=0, le=_LONGEST_SIDE)]
 
 
@@ -66,6 +69,11 @@ class OnnxNetwork(nn.Module):
         try:
             output = self.session.run(None, {self.input_name: filled.numpy()})[0]
         except Exception as error:  # see `_session`
+            if "Available memory of" in str(error):
+                raise MinerError(
+                    f"The ONNX graph takes more than {format_bytes(_arena_bytes())} of memory for {size} images, half of what was "
+                    "free. Give fewer images at a time (--batch-size), or use a larger machine."
+                ) from error
             raise MinerError(f"The ONNX graph failed on {size} images ({_reason(error)}).") from error
         return torch.from_numpy(output)[: len(part)]
 
@@ -108,11 +116,26 @@ def _session(path: Path) -> Any:
     check_external_data(path)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()
-    settings.log_severity_level = 3
+    settings.log_severity_level = 4
+    settings.add_session_config_entry("session.use_env_allocators", "1")
+    settings.add_session_config_entry(
+        "optimization.constant_folding_max_output_size_in_bytes", str(_LARGEST_CONSTANT_BYTES)
+    )
+    _arena_bytes()
     try:
         return onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a class for each of its status codes, and no common one
         raise MinerError(f"{path} could not be read as an ONNX graph ({_reason(error)}).") from error
+
+
+@cache
+def _arena_bytes() -> int:
+    """The memory for the tensors of all graphs of this process, half of what is free; it is reserved when they need it."""
+    runtime: Any = importlib.import_module("onnxruntime")
+    most = free_bytes() // 2
+    place = runtime.OrtMemoryInfo("Cpu", runtime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, runtime.OrtMemType.DEFAULT)
+    runtime.create_and_register_allocator(place, runtime.OrtArenaCfg(most, -1, -1, -1))
+    return most
 
 
 def _reason(error: Exception) -> str:
