@@ -1,6 +1,7 @@
 """Typed options: the one definition behind command-line flags, YAML keys and the Python API."""
 
 import json
+from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -68,7 +69,7 @@ class Options(BaseModel):
             UsageError: names the option, what is wrong with it, and what is known.
         """
         try:
-            return cls.model_validate(values)
+            return cls.model_validate({field_name(str(name)): value for name, value in values.items()})
         except ValidationError as error:
             raise UsageError("; ".join(_explain(cls, problem) for problem in error.errors())) from None
 
@@ -135,8 +136,14 @@ def details_of(field: FieldInfo) -> dict[str, Any]:
 
 
 def flag_name(field: str) -> str:
-    """The command-line spelling of an option."""
-    return "--" + field.replace("_", "-")
+    """The command-line spelling of an option; the name of a field that would be a word of Python ends in `_`."""
+    return "--" + field.removesuffix("_").replace("_", "-")
+
+
+def field_name(written: str) -> str:
+    """The field of an option as it is written in YAML: `_` for `-`, and `global_` for `global`, which is a word of Python."""
+    name = written.replace("-", "_")
+    return f"{name}_" if iskeyword(name) else name
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -159,7 +166,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise UsageError(f"{path} must hold a mapping of option names to values.")
-    return {str(name).replace("-", "_"): value for name, value in values.items()}
+    return {field_name(str(name)): value for name, value in values.items()}
 
 
 def _explain(cls: type[Options], problem: Any) -> str:

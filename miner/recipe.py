@@ -31,7 +31,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from miner.artifacts.workspace import DEFAULT_WORKSPACE
 from miner.errors import UsageError
-from miner.options import Options, option
+from miner.options import Options, field_name, option
 from miner.stages import STAGES
 
 StageOptions = dict[str, Any]
@@ -194,7 +194,7 @@ def plan_stages(
         for name, options in stage.items():
             given = (options or {}, *(layer.get(name, {}) for layer in layers))
             values = {
-                option.replace("-", "_"): _filled(value, {"workspace": str(workspace), **names})
+                field_name(option): _filled(value, {"workspace": str(workspace), **names})
                 for layer in given
                 for option, value in layer.items()
             }

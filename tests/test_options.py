@@ -3,9 +3,10 @@
 import pytest
 
 from miner.errors import UsageError
-from miner.options import PANELS, Options, details_of, option
+from miner.options import PANELS, Options, details_of, flag_name, option
 from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
+from miner.train.settings.options import TrainOptions
 
 REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}, "pairs": {"rule": "band"}}
 
@@ -82,6 +83,14 @@ def test_options_stand_under_known_headings(stage: str) -> None:
     assert {details_of(field)["panel"] or "options" for field in STAGES[stage].options.model_fields.values()} <= {
         *PANELS
     }
+
+
+def test_words_of_python_are_flags_and_keys_too() -> None:
+    asked = {"method": "reco", "global": False, "pairs-arm": "none"}
+    assert TrainOptions.parse(asked) == TrainOptions(method="reco", global_=False, pairs_arm="none")
+    assert flag_name("global_") == "--global" and flag_name("pairs_arm") == "--pairs-arm"
+    with pytest.raises(UsageError, match="--global is not an option of moco; it belongs to reco"):
+        TrainOptions.parse({"global": True})
 
 
 def test_option_says_itself_what_a_flag_needs() -> None:

@@ -134,7 +134,7 @@ METHOD_DEFAULTS["reco"] = replace(
     settings={
         **{name: value for name, value in METHOD_DEFAULTS["moco"].settings.items() if name != "symmetric"},
         **{"temperature": 0.2, "student_temperature": 0.1, "teacher_temperature": 0.04},
-        **{"contrast": True, "global_relation": True, "local_relation": True},
+        **{"contrast": True, "global_": True, "local": True},
     },
     expect="as moco; once the queue is full, the loss rises by both relation terms and falls again",
 )

@@ -54,7 +54,7 @@ _CONFIG_KEYS = (
     ),
     *("temperature", "teacher_temperature", "teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"),
     *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior", "momentum_grows"),
-    *("contrast", "global_relation", "local_relation", "student_temperature"),
+    *("contrast", "global_", "local", "student_temperature"),
     *("support_views", "attract", "eliminate", "false_negatives", "false_negative_quantile", "false_negative_cosine"),
     "false_negative_start",
 )
@@ -131,7 +131,7 @@ class RunPlan:
     @property
     def further_views(self) -> ViewGroup:
         """The local crops of dino, the weak view of reco, or the support views of fnc."""
-        if self.settings.get("global_relation"):
+        if self.settings.get("global_"):
             return ViewGroup(1, self.image_size, ViewSettings(self.views.area, jittered=0.0, grey=0.0))
         if supports := self.settings.get("support_views"):
             return ViewGroup(int(supports), self.image_size, self.views)

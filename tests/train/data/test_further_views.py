@@ -35,7 +35,7 @@ def test_further_views_are_those_of_the_method(method: str, count: int) -> None:
 
 
 def test_without_its_global_relation_reco_has_no_weak_view() -> None:
-    assert plan(method="reco", global_relation=False).further_views.count == 0
+    assert plan(method="reco", global_=False).further_views.count == 0
 
 
 def test_no_crops_draw_nothing() -> None:

@@ -152,8 +152,8 @@ def test_the_heads_depend_on_the_seed_alone(name: str) -> None:
     [
         *((name, {}) for name in NAMES),
         ("moco", {"symmetric": True}),
-        ("reco", {"global_relation": False}),
-        ("reco", {"contrast": False, "local_relation": False}),
+        ("reco", {"global_": False}),
+        ("reco", {"contrast": False, "local": False}),
         ("fnc", {"queue_size": 64}),
     ],
 )

@@ -61,7 +61,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
         (
-            {"method": "reco", "contrast": False, "global_relation": False, "local_relation": False},
+            {"method": "reco", "contrast": False, "global": False, "local": False},
             "--no-contrast, --no-global and --no-local leave no loss",
         ),
         ({"method": "reco", "teacher_temperature": 0.1}, "must be below --student-temperature 0.1"),

@@ -29,7 +29,7 @@ class ReCo(MoCo):
     batch instead of for each device.
 
     Args:
-        contrast, global_relation, local_relation: which terms are part of the loss.
+        contrast, global_, local: which terms are part of the loss.
         student_temperature, teacher_temperature: of the queries and of the weak keys, in the global relation.
         of_moco: the other arguments of MoCo.
     """
@@ -42,14 +42,14 @@ class ReCo(MoCo):
         width: int,
         *,
         contrast: bool,
-        global_relation: bool,
-        local_relation: bool,
+        global_: bool,
+        local: bool,
         student_temperature: float,
         teacher_temperature: float,
         **of_moco: Any,
     ) -> None:
         super().__init__(backbone, width, **of_moco)
-        self.contrast, self.global_relation, self.local_relation = contrast, global_relation, local_relation
+        self.contrast, self.global_relation, self.local_relation = contrast, global_, local
         self.student_temperature, self.teacher_temperature = student_temperature, teacher_temperature
         self.register_buffer("weak_queue", torch.zeros_like(self.queue))
 

@@ -52,15 +52,16 @@ class MethodOptions(BasicOptions):
     student_temperature: float | None = _by_method("student_temperature", gt=0, panel="expert")
     """reco: temperature of the student's similarities to the queue of weak views."""
     contrast: bool | None = option(None, panel="expert")
-    """reco: the contrast of moco is part of the loss. Without it and with --no-local, the method is ReSSL."""
-    global_relation: bool | None = option(None, flag="--global")
-    """reco: the similarities of a view to the queue follow those that the momentum encoder has for a weak view."""
-    local_relation: bool | None = option(None, flag="--local")
-    """reco: the features of an image mixed of two (CutMix) are a mixture of theirs."""
+    """reco: the contrast of moco is part of the loss. With --no-contrast --no-local, the method is ReSSL."""
+    global_: bool | None = option(None)
+    """reco: the similarities of a view to the queue follow those that the momentum encoder has for a weak view. --no-global leaves
+    this term out."""
+    local: bool | None = option(None)
+    """reco: the features of an image mixed of two (CutMix) are a mixture of theirs. --no-local leaves this term out."""
     support_views: int | None = _by_method("support_views", ge=0)
     """fnc: views of an item beside its two, which help to find false negatives and are positives too. The authors take 8."""
     attract: bool | None = option(None)
-    """fnc: found false negatives are positives. Without this and --eliminate, they are only counted."""
+    """fnc: found false negatives are positives. With --no-attract and without --eliminate, they are only counted."""
     eliminate: bool | None = option(None)
     """fnc: found false negatives are no negatives."""
     false_negatives: int | None = _by_method("false_negatives", ge=1)
@@ -101,7 +102,7 @@ class MethodOptions(BasicOptions):
 
     @model_validator(mode="after")
     def _leave_a_loss(self) -> Self:
-        if not any(getattr(self, name) in (None, True) for name in ("contrast", "global_relation", "local_relation")):
+        if not any(getattr(self, name) in (None, True) for name in ("contrast", "global_", "local")):
             raise ValueError("--no-contrast, --no-global and --no-local leave no loss; keep one of the three terms")
         if self.false_negative_cosine is not None and self.false_negative_quantile is not None:
             raise ValueError("give --false-negative-cosine or --false-negative-quantile, not both")

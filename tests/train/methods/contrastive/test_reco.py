@@ -17,10 +17,11 @@ from tests.train.methods.tiny import BATCH, IMAGES, SIDE, SMALL, batch, make, vi
 
 FULL = SMALL["queue_size"] // BATCH  # steps
 TERMS = ("contrast", "global_relation", "local_relation")
+FLAGS = ("contrast", "global_", "local")
 
 
 def reco(terms: tuple[str, ...] = TERMS, **changes: Any) -> ReCo:
-    method = make("reco", **{name: name in terms for name in TERMS}, **changes)
+    method = make("reco", **{name: term in terms for name, term in zip(FLAGS, TERMS, strict=True)}, **changes)
     assert isinstance(method, ReCo)
     return method.double()
 
