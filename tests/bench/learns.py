@@ -39,7 +39,7 @@ SETTINGS = ("lr_peak", "batch_size", "steps", "image_size", "least_area", "stem"
 def learn(options: TrainOptions, source: str, test_images: int, folder: Path) -> dict[str, Any]:
     """Train one method, and classify test images by its features and by those of its start."""
     inputs = Inputs("source", source, source, fingerprint="")
-    stage = Stage(folder, options.plain())
+    stage = Stage(folder, {**options.plain(), "inputs": inputs.fingerprint})
     stage.begin(force=False)
     started = time.perf_counter()
     trained = pretrain(options, inputs, folder)
