@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.engine import Record
+from miner.publish.changes import in_words
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences, plain_url
 from miner.publish.options import PublishOptions
@@ -36,6 +38,7 @@ class About:
         commands: that make the data set again.
         pairs: the manifest of the pairs, with the counts and the precision of those that were exported.
         limits: what a reader should know before use, a sentence or two each.
+        changes: what each release changed, the latest first.
     """
 
     name: str
@@ -51,6 +54,7 @@ class About:
     commands: Sequence[str]
     pairs: PairsManifest
     limits: Sequence[str]
+    changes: Sequence[str]
 
 
 def describe(
@@ -61,8 +65,12 @@ def describe(
     contents: Contents,
     provenance: Provenance,
     command: str,
+    history: Sequence[Record],
 ) -> About:
-    """What card and Croissant record say, from the options, with defaults from the manifests; `command` is the running one."""
+    """What card and Croissant record say, from the options, with defaults from the manifests.
+
+    `command` is the running one, and `history` that of `Release`.
+    """
     source = public_source(provenance.embeddings.source.spec)
     authors = [author.strip() for author in (options.author or "").split(";")]
     return About(
@@ -79,6 +87,7 @@ def describe(
         commands=[*provenance.commands(), command],
         pairs=provenance.exported,
         limits=_limits(provenance),
+        changes=[in_words(entry) for entry in history],
     )
 
 

@@ -38,8 +38,10 @@ def link_or_copy(file: DataFile, path: Path) -> None:
         raise MinerError(f"{file.path} is damaged: its bytes are not those of its manifest. {_REMEDY}")
 
 
-def prepare_folder(folder: Path, request: Record, force: bool) -> None:
-    """Pass if the folder is free for a request, whose `files` will be written. With `force`, remove what publish wrote there.
+def prepare_folder(folder: Path, request: Record, force: bool, successor: bool = False) -> None:
+    """Pass if the folder is free for a request, whose `files` will be written.
+
+    With `force`, or for the `successor` of the release in the folder, what publish wrote there is removed.
 
     Raises:
         MinerError: the folder belongs to a workspace, holds files that publish did not write, or holds another data set and
@@ -60,15 +62,19 @@ def prepare_folder(folder: Path, request: Record, force: bool) -> None:
             f"{folder} holds files that publish did not write: {first_names(unlisted)}. Choose an empty folder, or use "
             "--force, which replaces files of the same names and leaves the others."
         )
-    if old and old != request and not force:
-        shown = [{**asked, "files": None, "name": None, "to": asked.get("name")} for asked in (old, request)]
-        changes = differences(*shown) or "other files"
-        raise MinerError(
-            f"{folder} holds another data set: {changes}. Use --force to replace it, or choose another folder."
+    if old and old != request and not (force or successor):
+        hidden = dict.fromkeys(("files", "name", "history", "next"))
+        changes = (
+            differences(*({**asked, **hidden, "to": asked.get("name")} for asked in (old, request))) or "other files"
         )
-    if force:
-        if old:  # A run that is killed from here on finds out what was written.
-            write_json(folder / "request.json", old)
+        raise MinerError(
+            f"{folder} holds another data set: {changes}. Use --force to replace it, a --release above {old['release']} to write "
+            "what changed since, or choose another folder."
+        )
+    if force or successor:
+        if old:  # A run that is killed from here on finds out what was written, and what it was about to write.
+            after = {name: request.get(name) for name in ("release", "shards", "history")} if successor else None
+            write_json(folder / "request.json", {**old, "next": after} if after else old)
         _remove(folder, written | (found & set(request["files"])))
 
 

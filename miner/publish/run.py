@@ -31,6 +31,7 @@ from miner.errors import UsageError
 from miner.machine.memory import format_bytes
 from miner.publish.about import About, describe
 from miner.publish.card import card, shards_card
+from miner.publish.changes import CHANGES, Release, in_words, read_release
 from miner.publish.contents import DATA, DataFile, read_contents
 from miner.publish.croissant import croissant
 from miner.publish.hub import upload
@@ -83,12 +84,14 @@ class Draft:
         shards: the manifest of the shards.
         pairs: the default configuration, which publish writes itself; None with --images-once.
         request: all that decides the bytes.
+        release: the place of the data set in a row of releases.
     """
 
     about: About
     shards: Record
     pairs: ImagePairs | None
     request: Record
+    release: Release
 
     @property
     def files(self) -> Sequence[DataFile]:
@@ -121,6 +124,8 @@ class Draft:
         described = json.dumps(croissant(self.about), indent=2, ensure_ascii=False) + "\n"
         texts = {"README.md": _encoded(card(self.about)), "croissant.json": _encoded(described)}
         texts[f"{DATA}/README.md"] = _encoded(shards_card(self.about))
+        if self.release.history:
+            texts[CHANGES] = json_bytes({"releases": self.release.history})
         texts[f"{DATA}/manifest.json"] = _shard_manifest(self.shards, texts[f"{DATA}/README.md"])
         return {**texts, "SHA256SUMS": _checksums(texts, self.files)}
 
@@ -158,20 +163,24 @@ def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -
     public = options.model_copy(
         update={"to": f"hf://{target.repository}" if target.repository else None, "dry_run": False}
     )
-    about = describe(options, target.name, date, terms, contents, provenance, command_line("publish", public))
+    identity = fingerprint(shards.record)
+    release = read_release(target.folder, workspace.shards, target.name, options.release, identity)
+    command = command_line("publish", public)
+    about = describe(options, target.name, date, terms, contents, provenance, command, release.history)
     request = {
         "stage": "publish",
         "miner_version": __version__,
         "name": target.name,
         "embeddings": provenance.embeddings.identity,
         "pairs": fingerprint(provenance.pairs.record),
-        "shards": fingerprint(shards.record),
+        "shards": identity,
         **options.request(),
         "date": date,
         **({"verdicts": fingerprint(made.verdicts)} if made and made.verdicts else {}),
-        "files": sorted([*_TEXTS, *(file.name for file in contents.files)]),
+        **({"history": release.history} if release.history else {}),
+        "files": sorted([*_TEXTS, *([CHANGES] if release.history else []), *(file.name for file in contents.files)]),
     }
-    return Draft(about, shards.record, made, json.loads(json.dumps(request)))
+    return Draft(about, shards.record, made, json.loads(json.dumps(request)), release)
 
 
 def _encoded(text: str) -> bytes:
@@ -198,7 +207,7 @@ def _write(draft: Draft, stage: Stage, force: bool) -> Record:
 
 
 def _written(draft: Draft, stage: Stage, force: bool) -> Record:
-    prepare_folder(stage.folder, draft.request, force)
+    prepare_folder(stage.folder, draft.request, force, draft.release.replaces)
     write_json(stage.folder / "request.json", draft.request)
     units = draft.units(stage.folder)
     for note in draft.notes:
@@ -228,7 +237,7 @@ def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool
         title=draft.about.title,
         patterns=[config.pattern for config in draft.about.contents.configs],
         private=private,
-        force=force,
+        force=force or bool(draft.release.history),  # the repository holds the release before
     )
     local = _result(draft, manifest, target, fresh)
     record = {**manifest, "repository": target.repository, "url": done.url, "commit": done.commit}
@@ -249,6 +258,7 @@ def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) ->
         fewer = f"; {found.anchors_with_fewer:,} have fewer" if found.anchors_with_fewer else ""
         false = "" if found.same_label is None else f"; {found.same_label:.1%} of them are of the anchor's class"
         lines.append(f"publish: {found.each} hard negatives for each of {found.anchors:,} anchors{fewer}{false}")
+    lines += _changed(draft)
     return Result("publish", manifest, lines, fresh, [("published", str(target.folder))], path=path)
 
 
@@ -263,4 +273,10 @@ def _rehearsal(draft: Draft, target: Destination) -> Result:
     lines += [f"  {size:>12}  {name}" for name, size in sorted(shown.items())]
     record = {"request": draft.request, "sizes": sizes, "to": target.repository or str(target.folder)}
     nothing = "publish: nothing was written (--dry-run)"
-    return Result("publish", record, [*lines, *draft.notes, nothing], rehearsal=True)
+    return Result("publish", record, [*lines, *draft.notes, *_changed(draft), nothing], rehearsal=True)
+
+
+def _changed(draft: Draft) -> list[str]:
+    """What this release changed, if it has a predecessor."""
+    latest = [entry for entry in draft.release.history if entry["release"] == draft.request["release"]]
+    return [f"publish: release {in_words(entry)}" for entry in latest]
