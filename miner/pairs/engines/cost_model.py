@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch
+from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch, spread
 
 SHORTEST = 32  # numbers per row of the shortest sketch
 _SHORT = (SHORTEST - 1, 63, 127, 191, 255)
@@ -134,13 +134,12 @@ def _trials(
     """
     sample, dim = unit_vectors[:_TRIAL_ROWS], unit_vectors.shape[1]
     basis = directions.first(max((width for width in widths if width), default=1))
-    projected = sample @ basis
     trials = []
     for width in widths:
-        projection = Projection(None if width is None else basis[:, :width].contiguous(), dtype)
+        projection = Projection(None if width is None else spread(basis[:, :width]), dtype)
         if Cascade(projection).row_bytes(dim) > row_bytes:
             break
-        block = projection.block(sample, None if width is None else projected[:, :width])
+        block = projection.block(sample)
         sketched = projection.sketch(block.vectors, [block])
         if not sketched.holds():
             return None

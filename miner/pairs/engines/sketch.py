@@ -9,12 +9,14 @@ roundoff of float32; gamma(k) = k u / (1 - k u) bounds the relative error of a f
 
 1. <Q zx, Q zy> <= <zx, zy> + eps |zx| |zy|, with eps = |Q'Q - I| (Frobenius norm, in float64).
 2. Q'ey = (Q'y - zy) - (Q'Q - I) zy, so |<Q zx, ey>| <= |zx| (delta + eps |zy|), where delta >= |Q'y - zy| for every row: the
-   rounding of the projection, at most gamma(d) |Q|_F, plus the measured distance between it and what is stored.
-3. <ex, ey> <= |ex| |ey|, and |ex|**2 <= |x|**2 - |zx|**2 + 2 |zx| delta + eps |zx|**2 =: r**2.
+   error pi of the projection q of y in float32, plus the measured distance |q - z| between it and what is stored. The
+   projection is the sum of products of at most c dimensions at a time, so pi <= gamma(c + d / c) |Q|_F.
+3. <ex, ey> <= |ex| |ey|, and |ex|**2 <= |x|**2 - |zx|**2 - 2 <q - zx, zx> + 2 |zx| pi + eps |zx|**2 =: r**2.
 
 So <x, y> <= <zx, zy> + rx ry + slack, which is one inner product of the (p + 1)-vectors (z, r), plus the slack of 1 and 2.
-r is rounded up. The product is summed in float32, with an error of gamma(2 (p + 1)) times the largest |z|**2 + r**2. It may be
-rounded to the stored type once more, by 2**-8 of it for bfloat16. Both errors are taken off the threshold in `lowest_score`.
+r is rounded up. The product is summed in float32, with an error of gamma(2 (p + 1)) times the largest |z|**2 + r**2, which is
+taken off the threshold in `lowest_score`. It may then be rounded to the nearest number of the stored type. Rounding keeps the
+order of numbers, so the threshold is rounded, too.
 
 Rows are projected by blocks; delta and |z| are the largest of a block for its r, and the largest of all for the slack.
 """
@@ -33,8 +35,7 @@ from miner.pairs.arithmetic.cosine import ROUNDOFF
 
 _Floor = TypeVar("_Floor", float, NDArray[np.float64])
 
-_BF16_STEP = 2.0**-8
-_ROUND_UP = 1 + 2.0**-7
+_PROJECTED_DIMS = 256
 _OVERSAMPLING = 16
 _ITERATIONS = 3
 _LARGEST_SKEW = 1e-4
@@ -57,7 +58,11 @@ class Sketch:
     def lowest_score(self, floor: _Floor) -> _Floor:
         """The lowest product, as the device rounds it, of a pair whose cosine reaches a floor: one, or one for each row."""
         lowest = floor - self.slack - self.product_error
-        return lowest - (_BF16_STEP * abs(lowest) if self.vectors.dtype == torch.bfloat16 else 0.0)
+        if self.vectors.dtype != torch.bfloat16:
+            return lowest
+        below = np.nextafter(np.asarray(lowest, np.float32), np.float32(-np.inf))  # a tie may be rounded either way
+        rounded = torch.as_tensor(below).bfloat16().double().numpy()
+        return rounded if isinstance(floor, np.ndarray) else float(rounded)
 
     def scores(self, rows: slice, columns: slice) -> Tensor:
         """Products of two blocks of rows, in the stored type."""
@@ -68,8 +73,8 @@ class Sketch:
         sample = self.vectors[:rows]
         exact = sample.double() @ sample.double().T
         error = (self.scores(slice(rows), slice(rows)).double() - exact).abs()
-        step = _BF16_STEP if self.vectors.dtype == torch.bfloat16 else 0.0
-        return bool((error <= self.product_error + step * exact.abs()).all())
+        half_step = 2.0**-8 if self.vectors.dtype == torch.bfloat16 else 0.0
+        return bool((error <= self.product_error + half_step * (exact.abs() + self.product_error)).all())
 
 
 @dataclass(frozen=True)
@@ -122,35 +127,28 @@ class Projection:
 
     @cached_property
     def _projection_error(self) -> float:
-        """Largest distance of a float32 projection of a unit vector from the exact projection."""
+        """The pi of the docstring of this module, for a unit vector."""
         if self.basis is None:
             return 0.0
-        dim = len(self.basis)
-        return gamma(dim) * float(self.basis.double().norm()) * (1 + 4 * ROUNDOFF + gamma(dim + 8))
+        steps = _PROJECTED_DIMS + math.ceil(len(self.basis) / _PROJECTED_DIMS)
+        return gamma(steps) * float(self.basis.double().norm()) * (1 + 4 * ROUNDOFF + gamma(len(self.basis) + 8))
 
-    def block(self, unit_vectors: Tensor, projected: Tensor | None = None) -> SketchedBlock:
-        """The sketch of rows.
-
-        Args:
-            unit_vectors: float32 (m, d), of length 1 up to 2 u.
-            projected: float32 (m, p), the product of these rows with the basis, if it is known already.
-        """
+    def block(self, unit_vectors: Tensor) -> SketchedBlock:
+        """The sketch of rows: float32 (m, d), of length 1 up to 2 u."""
         relative = gamma(unit_vectors.shape[1] + 8)
-        if projected is None:
-            projected = unit_vectors if self.basis is None else unit_vectors @ self.basis
+        projected = unit_vectors if self.basis is None else _projected(unit_vectors, self.basis)
         stored = projected.to(self.dtype)
         exactly = stored.float()
         squares = exactly.square().sum(dim=1)
-        rounding = 0.0
-        if self.dtype != torch.float32:
-            rounding = float(projected.sub(exactly).norm(dim=1).max()) * (1 + relative)
+        missed = projected - exactly
+        rounding = 0.0 if self.dtype == torch.float32 else float(missed.norm(dim=1).max()) * (1 + relative)
         longest = math.sqrt(float(squares.max()) * (1 + relative))
         if self.basis is None:
             return SketchedBlock(stored, rounding, longest, 0.0)
-        delta = self._projection_error + rounding
-        missed = 1 + 8 * ROUNDOFF - squares * (1 - relative) + 2 * longest * delta + self._skew * longest**2
-        rest = (missed.clamp_min(0).sqrt() * (1 + 8 * ROUNDOFF) * _ROUND_UP).to(self.dtype)
-        return SketchedBlock(torch.cat([stored, rest[:, None]], dim=1), rounding, longest, float(rest.max()))
+        rest = 1 + 8 * ROUNDOFF - squares * (1 - relative) - 2 * missed.mul_(exactly).sum(dim=1)
+        rest += 2 * longest * (self._projection_error + relative * rounding) + self._skew * longest**2
+        rests = _rounded_up(rest.clamp_min_(0).sqrt_().mul_(1 + 8 * ROUNDOFF), self.dtype)
+        return SketchedBlock(torch.cat([stored, rests[:, None]], dim=1), rounding, longest, float(rests.max()))
 
     def sketch(self, vectors: Tensor, blocks: list[SketchedBlock]) -> Sketch:
         """One sketch of all blocks; `vectors` holds their rows."""
@@ -165,6 +163,23 @@ class Projection:
             slack = self._skew * longest**2 + 2 * longest * (delta + self._skew * longest) + 6 * ROUNDOFF
         most = longest**2 + rest**2
         return Sketch(vectors, slack, gamma(2 * vectors.shape[1]) * most * (1 + 4 * ROUNDOFF))
+
+
+def _projected(rows: Tensor, basis: Tensor) -> Tensor:
+    """Products of rows and a basis, float32 (m, p): sums over few dimensions, then the sum of these."""
+    parts = zip(rows.split(_PROJECTED_DIMS, dim=1), basis.split(_PROJECTED_DIMS), strict=True)
+    products = (part @ directions for part, directions in parts)
+    total = next(products)
+    for product in products:
+        total += product
+    return total
+
+
+def _rounded_up(numbers: Tensor, dtype: torch.dtype) -> Tensor:
+    """Numbers >= 0 of float32 in another type, where it is normal never below."""
+    nearest = numbers.to(dtype)
+    above = (nearest.float() * (1 + 0.51 * torch.finfo(dtype).eps)).to(dtype)
+    return torch.where(nearest.float() < numbers, above, nearest)
 
 
 class SketchMaker:
@@ -222,6 +237,16 @@ class PrincipalDirections:
             basis = torch.linalg.qr(moment @ basis).Q
         inside = basis.T @ moment @ basis
         return basis @ _eigenvectors((inside + inside.T) / 2)[:, :count]
+
+
+def spread(directions: Tensor) -> Tensor:
+    """Orthonormal directions (d, p) of the same span, reflected so that the first of them goes to the mean of all.
+
+    Rows have most of their energy along the first principal direction. Spread over all, it loses less when it is rounded.
+    """
+    normal = torch.full((directions.shape[1],), -(directions.shape[1] ** -0.5), device=directions.device)
+    normal[0] += 1
+    return directions - torch.outer(directions @ normal, normal) * (2 / normal.square().sum().clamp_min(ROUNDOFF))
 
 
 def principal_directions(unit_vectors: Tensor, count: int) -> Tensor:

@@ -277,10 +277,8 @@ def _comparable(sketch: Sketch, floor: Floor) -> Scores:
     lowest = sketch.lowest_score(floor)
     if sketch.vectors.dtype != torch.bfloat16:
         return _rounded_down(lowest)
-    values = torch.from_numpy(np.maximum(lowest, 0.0)).bfloat16()
-    bits = values.view(torch.int16).numpy()
-    bits = bits + (values.double().numpy() < lowest)
-    return np.where(lowest > 0, bits, _LOWEST_BITS).astype(np.int16)
+    bits = torch.from_numpy(lowest).bfloat16().view(torch.int16).numpy()
+    return np.where(lowest > 0, bits, _LOWEST_BITS)
 
 
 def _rounded_down(values: NDArray[np.float64]) -> Scores:
