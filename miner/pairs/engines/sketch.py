@@ -167,11 +167,11 @@ class Projection:
 
 def _projected(rows: Tensor, basis: Tensor) -> Tensor:
     """Products of rows and a basis, float32 (m, p): sums over few dimensions, then the sum of these."""
-    parts = zip(rows.split(_PROJECTED_DIMS, dim=1), basis.split(_PROJECTED_DIMS), strict=True)
-    products = (part @ directions for part, directions in parts)
-    total = next(products)
-    for product in products:
-        total += product
+    parts = zip(torch.split(rows, _PROJECTED_DIMS, dim=1), torch.split(basis, _PROJECTED_DIMS), strict=True)
+    first, *others = parts
+    total = torch.mm(*first)
+    for part, directions in others:
+        total += torch.mm(part, directions)
     return total
 
 
