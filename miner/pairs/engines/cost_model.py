@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch, spread
+from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch, levelled
 
 SHORTEST = 32  # numbers per row of the shortest sketch
 _SHORT = (SHORTEST - 1, 63, 127, 191, 255)
@@ -136,7 +136,7 @@ def _trials(
     basis = directions.first(max((width for width in widths if width), default=1))
     trials = []
     for width in widths:
-        projection = Projection(None if width is None else spread(basis[:, :width]), dtype)
+        projection = Projection(None if width is None else levelled(basis[:, :width]), dtype)
         if Cascade(projection).row_bytes(dim) > row_bytes:
             break
         block = projection.block(sample)

@@ -15,7 +15,7 @@ from miner.errors import MinerError
 from miner.pairs.arithmetic.cosine import LONGEST_EXACT, check_lengths
 from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.engines.base import FloodError, RowPairs
-from miner.pairs.engines.sketch import Projection, Sketch, SketchMaker, principal_directions, spread
+from miner.pairs.engines.sketch import Projection, Sketch, SketchMaker, levelled, principal_directions
 from miner.pairs.engines.tiles.base import Block, Tiles, TooManyPairsError, holds
 from miner.pairs.engines.tiles.pytorch import tiles_for
 
@@ -180,7 +180,7 @@ def _projections(unit_vectors: Tensor) -> Iterator[Projection]:
         widths = []
     for width in widths:
         if bool(torch.isfinite(directions[:, :width]).all()):
-            yield Projection(spread(directions[:, :width]), _DTYPE)
+            yield Projection(levelled(directions[:, :width]), _DTYPE)
     yield Projection(None, _DTYPE)
 
 

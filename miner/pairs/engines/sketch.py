@@ -239,7 +239,7 @@ class PrincipalDirections:
         return basis @ _eigenvectors((inside + inside.T) / 2)[:, :count]
 
 
-def spread(directions: Tensor) -> Tensor:
+def levelled(directions: Tensor) -> Tensor:
     """Orthonormal directions (d, p) of the same span, reflected so that the first of them goes to the mean of all.
 
     Rows have most of their energy along the first principal direction. Spread over all, it loses less when it is rounded.
