@@ -101,6 +101,7 @@ class ShardsManifest(StageArtifact):
 
     Attributes:
         duplicate_images: number of images that were left out with --without-duplicates.
+        not_retrieved: number of images that were left out with --retrieved.
         left_out: number of pairs that were left out, by reason.
         samples: number of samples by shard.
         sets: by name; None in records of old versions.
@@ -115,6 +116,7 @@ class ShardsManifest(StageArtifact):
     encoder: EncoderRecord
     images: int
     duplicate_images: int = 0
+    not_retrieved: int = 0
     pairs: int
     images_in_pairs: int
     left_out: dict[str, int]

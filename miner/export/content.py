@@ -1,6 +1,6 @@
 """The content of an export: images, the pairs that are chosen, and the shards of both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,8 +13,9 @@ from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.embeddings.vectors import Rows
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.selection import capped
-from miner.artifacts.pairs.table import DUPLICATE_IMAGES, read_pairs
+from miner.artifacts.pairs.table import DUPLICATE_IMAGES, PAIR_SCHEMA, read_pairs
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.engine import AnyPath, Unit
@@ -35,7 +36,7 @@ class Content:
         images: the metadata table, by row.
         image_rows: the rows of the images to export, ascending.
         pairs: chosen pairs, in the order of the mined table.
-        left_out: how many pairs were left out, by reason.
+        left_out, images_left_out: how many pairs and how many images were left out, by reason.
         originals: the images, by row.
     """
 
@@ -44,6 +45,7 @@ class Content:
     image_rows: Rows
     pairs: pa.Table
     left_out: dict[str, int]
+    images_left_out: dict[str, int]
     source: Source
     originals: Sequence[Original]
 
@@ -111,40 +113,58 @@ class Content:
 
 
 def read_content(
-    options: ExportOptions, workspace: Workspace, embeddings: EmbeddingsManifest, reject: set[Pair]
+    options: ExportOptions,
+    workspace: Workspace,
+    embeddings: EmbeddingsManifest,
+    pairs: PairsManifest | None,
+    retrieved: Rows | None,
+    reject: set[Pair],
 ) -> Content:
     """Read all tables and open the source.
 
+    Args:
+        pairs: None if no pairs have been mined.
+        retrieved: the rows of --retrieved.
+        reject: pairs to leave out.
     Raises:
         MinerError: a file is missing or damaged, or an image is no longer in the source.
     """
     images = read_metadata(workspace.embeddings, embeddings.blocks)
-    pairs = read_pairs(workspace.pairs / "pairs.parquet", evidence=True)
-    keys = [f"pair-{row:09d}" for row in range(len(pairs))]  # they do not depend on which pairs are exported
-    pairs = pairs.add_column(0, "pair_key", pa.array(keys, pa.string()))
-    rows = np.arange(len(images))
+    mined = PAIR_SCHEMA.empty_table() if pairs is None else read_pairs(workspace.pairs / "pairs.parquet", evidence=True)
+    keys = [f"pair-{row:09d}" for row in range(len(mined))]  # they do not depend on which pairs are exported
+    mined = mined.add_column(0, "pair_key", pa.array(keys, pa.string()))
+    rows, chosen = np.arange(len(images)), dict[str, Rows]()
+    if retrieved is not None:
+        chosen["not_retrieved"] = retrieved
     if options.without_duplicates:
         table = read_columns(workspace.pairs / DUPLICATE_IMAGES, ["row"], "miner pairs")
-        rows = np.setdiff1d(rows, table["row"].to_numpy())
-    pairs, left_out = choose_pairs(pairs, rows, reject, options.max_degree)
+        chosen["duplicates"] = np.setdiff1d(rows, table["row"].to_numpy())
+    images_left_out = {}
+    for reason, kept in chosen.items():
+        images_left_out[reason], rows = len(np.setdiff1d(rows, kept)), np.intersect1d(rows, kept)
+    mined, left_out = choose_pairs(mined, chosen, reject, options.max_degree)
     source, originals = open_originals(embeddings.source, images)
-    return Content(options, images, rows, pairs, left_out, source, originals)
+    return Content(options, images, rows, mined, left_out, images_left_out, source, originals)
 
 
 def choose_pairs(
-    table: pa.Table, rows: Rows, reject: set[Pair], max_degree: int | None
+    table: pa.Table, kept: Mapping[str, Rows], reject: set[Pair], max_degree: int | None
 ) -> tuple[pa.Table, dict[str, int]]:
     """The pairs to export, in the order of the table, and how many were left out for each reason.
 
-    Rejected pairs and those of other images than `rows` are left out first, so that they do not count under `max_degree`.
+    Rejected pairs and those of other images are left out first, so that they do not count under `max_degree`.
+
+    Args:
+        kept: the rows of the images to export, by the reason why others are left out; several must all hold an image.
     """
     keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
     keep = np.asarray([tuple(sorted(pair)) not in reject for pair in keys], bool)
     left_out: dict[str, Any] = {"rejected": len(keep) - int(keep.sum()), "max_degree": 0}
-    exported = np.isin(table["a"].to_numpy(), rows) & np.isin(table["b"].to_numpy(), rows)
-    if not exported[keep].all():
-        left_out["duplicates"] = int((keep & ~exported).sum())
-        keep &= exported
+    for reason, images in kept.items():
+        exported = np.isin(table["a"].to_numpy(), images) & np.isin(table["b"].to_numpy(), images)
+        if not exported[keep].all():
+            left_out[reason] = int((keep & ~exported).sum())
+            keep &= exported
     if max_degree is not None and keep.any():
         rows = np.flatnonzero(keep)
         chosen = table.take(pa.array(rows))

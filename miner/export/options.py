@@ -39,6 +39,9 @@ class ExportOptions(Options):
     without_duplicates: bool = option(False, decides_result="if changed")
     """Leave out the images of duplicate_images.parquet and their pairs: `miner pairs --keep` chooses which image of a group of
     near-identical images stays."""
+    retrieved: Path | None = option(None, decides_result=False, metavar="FOLDER")
+    """Export only images that are in a pair with another set, and the pairs among them, if there are any. FOLDER is against/NAME,
+    which `miner pairs --against` has written, here or in the workspace of the other set."""
     exclude: Path | None = option(None, decides_result=False, metavar="FILE")
     """decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out."""
     to: str | None = option(None, decides_result=False)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import ShardsManifest
+from miner.artifacts.pairs.against import AgainstManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import DUPLICATE_IMAGES
 from miner.artifacts.workspace import Workspace
@@ -27,15 +28,23 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
             the disk is full, or the target holds the shards of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
-    pairs = PairsManifest.read(workspace, of=embeddings)
+    if options.retrieved is None or options.without_duplicates:
+        pairs: PairsManifest | None = PairsManifest.read(workspace, of=embeddings)
+    else:
+        pairs = PairsManifest.find(workspace, of=embeddings)
     reject = rejected(read_decisions(options.exclude)) if options.exclude else set()
     request = {
         "embeddings": embeddings.identity,
-        "pairs": pairs.table_identity,
+        "pairs": pairs.table_identity if pairs else "",
         "rejected": fingerprint(sorted(reject)) if reject else None,
         **options.request(),
     }
-    if options.without_duplicates:
+    retrieved = None
+    if options.retrieved is not None:
+        near = AgainstManifest.read(options.retrieved)
+        retrieved = near.rows_in_pairs(options.retrieved, embeddings)
+        request["retrieved_images"] = fingerprint(near.files)
+    if options.without_duplicates and pairs:
         pairs.checked(workspace.pairs, DUPLICATE_IMAGES)
         request["duplicate_images"] = pairs.files[DUPLICATE_IMAGES]["sha256"]
     stage = open_target(options, workspace, request)
@@ -47,7 +56,7 @@ def export(options: ExportOptions, workspace: Workspace, *, force: bool = False)
 
         from miner.export.content import read_content
 
-        content = read_content(options, workspace, embeddings, reject)
+        content = read_content(options, workspace, embeddings, pairs, retrieved, reject)
         # What can be refused has been by now; only then do old shards go.
         stage.begin(force)
         records = _write(content, options, stage)
@@ -86,7 +95,7 @@ def _shard_record(note: AnyPath, shard: AnyPath) -> Record:
     return record if isinstance(record, dict) else file_record(shard)
 
 
-def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsManifest) -> Record:
+def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsManifest | None) -> Record:
     """The fields of the manifest beside the request and the files."""
     import numpy as np
 
@@ -107,13 +116,12 @@ def _record(content: "Content", embeddings: EmbeddingsManifest, pairs: PairsMani
         "source": Path(embeddings.source.spec).name,
         "classes": embeddings.source.classes,
         "encoder": embeddings.record["encoder"],
-        "band": pairs.asked["band"],
+        "band": pairs.asked["band"] if pairs else None,
         "images": len(content.image_rows),
-        **(
-            {"duplicate_images": len(content.images) - len(content.image_rows)}
-            if content.options.without_duplicates
-            else {}
-        ),
+        **{
+            "duplicate_images" if reason == "duplicates" else reason: count
+            for reason, count in content.images_left_out.items()
+        },
         "pairs": len(content.pairs),
         "images_in_pairs": len(np.unique(np.concatenate([a, b]))),
         "left_out": content.left_out,
@@ -131,12 +139,14 @@ def _result(manifest: Record, stage: ExportTarget, fresh: bool = True) -> Result
     left_out = {
         "rejected": "rejected by reviewers",
         "duplicates": "with a duplicate image",
+        "not_retrieved": "with an image that was not retrieved",
         "max_degree": "over --max-degree",
     }
     reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
     lines = [
         f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, {total / 1e6:,.0f} MB, in {stage.folder}",
         *([f"export: {made.duplicate_images:,} duplicate images left out"] if made.duplicate_images else []),
+        *([f"export: {made.not_retrieved:,} images left out that were not retrieved"] if made.not_retrieved else []),
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]
     return Result("export", manifest, lines, fresh, path=path)

@@ -198,6 +198,7 @@ def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:
     reasons = {
         "max_degree": "{:,} pairs left out at export to limit the partners of an image",
         "rejected": "{:,} pairs left out that reviewers rejected",
+        "not_retrieved": "{:,} pairs left out with images that no image of another set is near to",
         "duplicates": "{:,} pairs left out with the duplicate images that were not exported",
     }
     given += [text.format(left_out[name]) for name, text in reasons.items() if left_out.get(name)]

@@ -1,9 +1,15 @@
 """The record of `against/NAME/`: pairs between the images of a workspace and those of another set."""
 
+from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
+
 from miner.artifacts.artifact import Artifact, RecordPart
+from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.pairs.band import BandRecord
+from miner.artifacts.parquet import load_table
+from miner.errors import MinerError
 
 MATCHES = "matches.parquet"
 
@@ -52,3 +58,30 @@ class AgainstManifest(Artifact):
     here: ComparedSet
     there: ComparedSet
     pairs: int
+
+    @classmethod
+    def read(cls, folder: Path) -> "AgainstManifest":
+        """The record in a folder `against/NAME`.
+
+        Raises:
+            MinerError: it is missing or damaged.
+        """
+        found = cls.at(folder / "manifest.json")
+        if found is None:
+            raise MinerError(f"{folder} holds no finished pairs with another set. Run `{cls.command}` first.")
+        return found
+
+    def rows_in_pairs(self, folder: Path, embeddings: Artifact) -> Rows:
+        """The rows of these embeddings that are in a pair, whichever of the two sets they are; ascending, int64 (n,).
+
+        Raises:
+            MinerError: they are neither set, or the table is damaged.
+        """
+        sides = {self.request.against: "b", self.request.embeddings: "a"}
+        if embeddings.identity not in sides:
+            raise MinerError(
+                f"{folder} holds pairs of {self.here.name} and {self.there.name}, and neither has the embeddings of this "
+                f"workspace. Run `{self.command}` again with them."
+            )
+        side = sides[embeddings.identity]
+        return np.unique(load_table(self.checked(folder, MATCHES), [side])[side].to_numpy())

@@ -17,7 +17,7 @@ from miner.errors import UsageError
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class VectorSet:
     """Vectors, and what their images are called.
 
     Attributes:
@@ -36,14 +36,14 @@ class ImageSet:
         return len(self.vectors)
 
     @classmethod
-    def of(cls, workspace: Workspace) -> "ImageSet":
+    def of(cls, workspace: Workspace) -> "VectorSet":
         """The embedded images of a workspace."""
         store = EmbeddingStore(workspace)
         keys = store.metadata["key"].combine_chunks()
         return cls(workspace.root.resolve().name, store.manifest.identity, store.stored, keys, store.labels)
 
 
-def open_other(text: str, embeddings: EmbeddingsManifest) -> ImageSet:
+def open_other(text: str, embeddings: EmbeddingsManifest) -> VectorSet:
     """The set that --against names.
 
     Args:
@@ -58,7 +58,7 @@ def open_other(text: str, embeddings: EmbeddingsManifest) -> ImageSet:
     elif (path / "embeddings").is_dir():
         workspace = Workspace(path)
         _check_encoder(text, embeddings, EmbeddingsManifest.read(workspace))
-        other = ImageSet.of(workspace)
+        other = VectorSet.of(workspace)
     else:
         raise UsageError(
             f"--against {text}: this is no workspace with embeddings, and no .npy file of vectors. Embed the images with the same "
@@ -72,7 +72,7 @@ def open_other(text: str, embeddings: EmbeddingsManifest) -> ImageSet:
     return other
 
 
-def _vectors_of_file(path: Path) -> ImageSet:
+def _vectors_of_file(path: Path) -> VectorSet:
     """Rows of a .npy file, whose keys are their numbers.
 
     Raises:
@@ -88,7 +88,9 @@ def _vectors_of_file(path: Path) -> ImageSet:
         )
     file = VectorFile(path, len(rows), rows.offset)
     keys = pa.array([f"{row:09d}" for row in range(len(rows))], pa.string())
-    return ImageSet(path.stem, file_record(path)["sha256"], FileVectors((file,), rows.shape[1], rows.dtype), keys, None)
+    return VectorSet(
+        path.stem, file_record(path)["sha256"], FileVectors((file,), rows.shape[1], rows.dtype), keys, None
+    )
 
 
 def _check_encoder(text: str, here: EmbeddingsManifest, there: EmbeddingsManifest) -> None:
@@ -97,6 +99,8 @@ def _check_encoder(text: str, here: EmbeddingsManifest, there: EmbeddingsManifes
     Raises:
         UsageError: they are.
     """
+    if here.request.vectors_files or there.request.vectors_files:
+        return  # nobody knows what made vectors that existed already
     one, other = (_deciding(embeddings) for embeddings in (here, there))
     if one == other and (here.identity == there.identity or "refined" not in here.encoder.name.split()):
         return

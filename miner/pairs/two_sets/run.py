@@ -16,7 +16,7 @@ from miner.errors import UsageError
 from miner.machine.executor import executor_for
 from miner.pairs.engines.base import FloodError
 from miner.pairs.options import PairsOptions
-from miner.pairs.two_sets.other_set import ImageSet, open_other
+from miner.pairs.two_sets.other_set import VectorSet, open_other
 
 
 def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, strip_rows: int) -> Result:
@@ -48,7 +48,7 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
         stage.refuse_another()
     from miner.pairs.two_sets.search import TwoSets
 
-    here = ImageSet.of(workspace)
+    here = VectorSet.of(workspace)
     executor = executor_for(options.engine_address, options.device)
     sets = TwoSets(options, here, other, band, neighbors, executor, strip_rows)
     _ = sets.memory  # the last thing that can be refused; from here on an old result may be removed
@@ -72,7 +72,7 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
     return _result_of(stage.finish(record, [path]), stage)
 
 
-def _side(images: ImageSet, rows: Rows) -> Record:
+def _side(images: VectorSet, rows: Rows) -> Record:
     return {"name": images.name, "images": len(images), "images_in_pairs": len(np.unique(rows))}
 
 

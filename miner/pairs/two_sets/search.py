@@ -17,7 +17,7 @@ from miner.pairs.neighbours.candidates import ListRule
 from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs
-from miner.pairs.two_sets.other_set import ImageSet
+from miner.pairs.two_sets.other_set import VectorSet
 
 _WIDE_BAND = "the band floods. Raise --min, ask for --neighbors, or raise --max-pairs."
 
@@ -32,15 +32,15 @@ class TwoSets:
     """
 
     options: PairsOptions
-    here: ImageSet
-    there: ImageSet
+    here: VectorSet
+    there: VectorSet
     band: Band
     neighbors: int | None
     executor: Executor
     strip_rows: int
 
     @property
-    def ordered(self) -> tuple[ImageSet, ImageSet]:
+    def ordered(self) -> tuple[VectorSet, VectorSet]:
         """The larger set, and the other one."""
         sets = self.here, self.there
         return sets if len(self.here) >= len(self.there) else sets[::-1]
