@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from miner.artifacts.npy import save_array
 from miner.artifacts.parquet import save_table
 from miner.engine import committed
 
@@ -20,13 +21,11 @@ def _path(value: Any, root: Path, save: Any) -> Any:
 
 
 def _save_array(root: Path, vectors: Any) -> Path:
-    import numpy as np
-
     from miner.api.arrays import stored_rows
 
     (array,) = stored_rows(vectors, "vectors").arrays
-    with committed(root / "vectors.npy") as partial, partial.open("wb") as stream:
-        np.save(stream, array)
+    with committed(root / "vectors.npy") as partial:
+        save_array(partial, array)
     return root / "vectors.npy"
 
 

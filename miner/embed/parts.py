@@ -22,6 +22,7 @@ from miner.artifacts.embeddings.images import (
     table_of_rows,
 )
 from miner.artifacts.embeddings.manifest import PARTS
+from miner.artifacts.npy import save_array
 from miner.artifacts.parquet import count_rows, load_table, save_table
 from miner.engine import Unit
 
@@ -49,8 +50,7 @@ class EncodedImages:
     def write(self, dim: int, dtype: str, vectors_file: Path, errors_file: Path, metadata_file: Path) -> None:
         """Write the three files: vectors of `dtype`, errors, and one row of metadata per vector."""
         parts = [part for part in self.vectors if len(part)]
-        with vectors_file.open("wb") as stream:
-            np.save(stream, np.concatenate(parts or [np.empty((0, dim))]).astype(dtype))
+        save_array(vectors_file, np.concatenate(parts or [np.empty((0, dim))]).astype(dtype))
         save_table(table_of_rows(self.errors, ERROR_SCHEMA), errors_file)
         save_table(table_of_rows(self.rows, METADATA_SCHEMA), metadata_file)
 

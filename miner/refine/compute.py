@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.images import ERROR_SCHEMA, table_of_rows
 from miner.artifacts.embeddings.store import EmbeddingStore, metadata_path, vectors_path
+from miner.artifacts.npy import save_array
 from miner.artifacts.parquet import count_rows, load_table, save_table
 from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE, STREAMS, RunManifest
 from miner.artifacts.workspace import Workspace
@@ -72,8 +73,8 @@ def _write_embeddings(folder: Path, vectors: NDArray[np.float32], store: Embeddi
     for block in range(store.manifest.blocks):
         metadata = metadata_path(store.folder, block)
         stop = start + count_rows(metadata)
-        with committed(vectors_path(folder, block)) as partial, partial.open("wb") as stream:
-            np.save(stream, vectors[start:stop].astype(store.stored.dtype))
+        with committed(vectors_path(folder, block)) as partial:
+            save_array(partial, vectors[start:stop].astype(store.stored.dtype))
         write_bytes(metadata_path(folder, block), metadata.read_bytes())
         files += [vectors_path(folder, block), metadata_path(folder, block)]
         start = stop

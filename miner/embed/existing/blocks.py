@@ -19,6 +19,7 @@ from miner.artifacts.embeddings.images import (
     UnusableImage,
     table_of_rows,
 )
+from miner.artifacts.npy import save_array
 from miner.artifacts.parquet import save_table
 from miner.embed.decoding import inspected
 from miner.embed.existing.files import ExistingVectors
@@ -72,8 +73,7 @@ class VectorBlock:
         else:
             source, entries = self.images
             metadata, errors = self._inspected(source, entries, usable)
-        with vectors_file.open("wb") as stream:
-            np.save(stream, rows[usable])
+        save_array(vectors_file, rows[usable])
         save_table(table_of_rows([*errors, *self.missing], ERROR_SCHEMA), errors_file)
         save_table(metadata, metadata_file)
 

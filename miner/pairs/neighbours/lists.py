@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows, blocks
+from miner.artifacts.npy import create_array, save_array
 from miner.engine import Executor, Progress, Unit, committed, finished_items, run
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
@@ -74,8 +75,8 @@ class ListSearch:
         # Rows of the second of two sets are in no strip, and are ranked in their own order.
         numbers = np.zeros(len(listed), np.int32) if listed.start else np.concatenate(cells)
         with committed(ids_path) as ids_part, committed(cosines_path) as cosines_part:
-            ids = np.lib.format.open_memmap(ids_part, "w+", np.dtype(np.int64), (len(listed), self.rule.k))
-            cosines = np.lib.format.open_memmap(cosines_part, "w+", np.dtype(dtype), (len(listed), self.rule.k))
+            ids = create_array(ids_part, np.int64, (len(listed), self.rule.k))
+            cosines = create_array(cosines_part, dtype, (len(listed), self.rule.k))
             for some, lists in ranked(strips, numbers, self.rule, Threads()):
                 ids[some], cosines[some] = lists
 
@@ -110,8 +111,7 @@ def _write_strip(search: ListSearch, start: int, stop: int, cells: Path, strip: 
         _SEARCHES[search.name] = candidate_search(search.rule, search.device, search.memory_bytes, Threads())
     made = _SEARCHES[search.name]
     for path, array in ((cells, made.cells[start:stop]), (strip, made.candidates(start, stop))):
-        with path.open("wb") as stream:
-            np.save(stream, array)
+        save_array(path, array)
 
 
 def _entries(known: Rows, rows: Rows) -> Candidates:

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 
+from miner.artifacts.npy import save_array
 from miner.artifacts.parquet import save_table
 from miner.artifacts.runs.manifest import GRAPH_FILES, NODES_FILE
 from miner.engine import committed
@@ -31,8 +31,8 @@ def save_graphs(run: Path, keys: Sequence[str], banks: Mapping[str, NeighbourBan
     for stream, bank in banks.items():
         with committed(run / "graph" / f"graph-{stream}.parquet") as partial:
             save_table(_edges(bank, per_list), partial)
-        with committed(run / "graph" / f"bank-{stream}.npy") as partial, partial.open("wb") as file:
-            np.save(file, bank.features.cpu().numpy())
+        with committed(run / "graph" / f"bank-{stream}.npy") as partial:
+            save_array(partial, bank.features.cpu().numpy())
     return [run / name for name in GRAPH_FILES]
 
 
