@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from miner.engine import Record, Result, partial_path, read_json, write_signed
+from miner.engine import Record, Result, cannot_write, partial_path, read_json, write_signed
 from miner.errors import MinerError
 from miner.machine.environment import environment
 
@@ -82,9 +82,7 @@ class Workspace:
             self.root.mkdir(parents=True, exist_ok=True)
             handle = (self.root / ".lock").open("a+b", buffering=0)
         except OSError as error:
-            raise MinerError(
-                f"The workspace {self.root} cannot be written: {error.strerror}. Choose another with -w."
-            ) from error
+            raise cannot_write(f"The workspace {self.root}", self.root, error, "Choose another with -w.") from error
         with handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

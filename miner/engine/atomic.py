@@ -15,6 +15,7 @@ from miner.engine.remote import AnyPath, RemotePath
 from miner.errors import MinerError
 
 _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS}
 _FULL_BYTES = 1 << 20
 
 
@@ -71,9 +72,17 @@ def explain_write_error(error: BaseException, path: Path) -> BaseException:
             f"The disk is full: {path} could not be written ({free_mb:.0f} MB free there). Everything finished before is "
             "intact and nothing half-written remains. Free some space and run the same command again; it continues."
         )
-    if number in {errno.EACCES, errno.EPERM, errno.EROFS}:
+    if number in _REFUSED:
         return MinerError(f"No permission to write {path}. Choose another workspace with -w, or fix its permissions.")
     return error
+
+
+def cannot_write(what: str, path: Path, error: OSError, advice: str) -> MinerError:
+    """The error for people if `path` cannot be made: a full disk and limits as everywhere, anything else with `advice`."""
+    known = explain_write_error(error, path)
+    if isinstance(known, MinerError) and error.errno not in _REFUSED:
+        return known
+    return MinerError(f"{what} cannot be written: {error.strerror}. {advice}")
 
 
 def write_bytes(path: AnyPath, data: bytes) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from miner.engine.atomic import cannot_write
 from miner.engine.remote import AnyPath
 from miner.errors import MinerError
 
@@ -25,9 +26,7 @@ def folder_lock(folder: AnyPath) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     except OSError as error:
-        raise MinerError(
-            f"The folder {folder} cannot be written: {error.strerror}. Choose another with --to."
-        ) from error
+        raise cannot_write(f"The folder {folder}", folder, error, "Choose another with --to.") from error
     try:
         _lock(descriptor, folder)
         yield

@@ -1,11 +1,12 @@
 import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 
-from miner.engine import committed, explain_write_error, write_json
+from miner.engine import cannot_write, committed, explain_write_error, write_json
 from miner.errors import MinerError
 
 
@@ -62,3 +63,11 @@ def test_json_refuses_nan(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_named_for_a_file_without_a_path() -> None:
     assert isinstance(explain_write_error(OSError(errno.ENOSPC, "no space"), Path()), MinerError)
+
+
+@pytest.mark.parametrize(
+    ("number", "says"), [(errno.ENOSPC, "The disk is full"), (errno.EACCES, "Permission denied. Take X")]
+)
+def test_folder_that_cannot_be_made_is_explained(tmp_path, number, says) -> None:
+    error = OSError(number, os.strerror(number))
+    assert says in str(cannot_write("The folder", tmp_path / "x", error, "Take X"))

@@ -132,10 +132,15 @@ def contents(root: Path) -> dict[str, Any]:
             continue
         if path.name == "run.json":
             stages = json.loads(path.read_bytes())["stages"]
-            found[name] = {
-                stage: {key: value for key, value in entry.items() if key not in _TIMES}
-                for stage, entry in stages.items()
-            }
+            # One entry a stage: of a study, that of the run that came last, which is another one after a failure.
+            found[name] = (
+                sorted(stages)
+                if name.startswith("study/")
+                else {
+                    stage: {key: value for key, value in entry.items() if key not in _TIMES}
+                    for stage, entry in stages.items()
+                }
+            )
         elif path.is_file():
             found[name] = path.read_bytes()
         elif not any(path.iterdir()):

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from miner.artifacts.decisions import Decision, read_decisions
-from miner.engine import explain_write_error, sync
+from miner.engine import cannot_write, explain_write_error, sync
 from miner.errors import MinerError
 
 
@@ -34,7 +34,7 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
-            raise MinerError(f"{path} cannot be written: {error.strerror}. Decisions would be lost.") from error
+            raise cannot_write(str(path), path, error, "Decisions would be lost.") from error
         try:
             self._lock_file()
             with suppress(PermissionError):  # an earlier version let others read it; another user may own it

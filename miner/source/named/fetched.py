@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from miner.engine import Record, answers_in_time, read_json, write_json
+from miner.engine import Record, answers_in_time, cannot_write, read_json, write_json
 from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 from miner.source.named.file_list import FileListSource
@@ -73,9 +73,7 @@ def _locked(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
         handle = (folder / ".lock").open("w")
     except OSError as error:
-        raise MinerError(
-            f"The cache {folder} cannot be written: {error.strerror}. Set MINER_CACHE to a folder."
-        ) from error
+        raise cannot_write(f"The cache {folder}", folder, error, "Set MINER_CACHE to a folder.") from error
     with handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield
