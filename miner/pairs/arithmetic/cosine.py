@@ -47,7 +47,7 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Euclidean length of each row (n, d), float64 (n,); it does not depend on the other rows."""
-    pieces = [_lengths(float64(rows[start:stop])) for start, stop in blocks(len(rows), _PIECE_ROWS)]
+    pieces = [_lengths(float64(rows[start:stop]), rows.dtype) for start, stop in blocks(len(rows), _PIECE_ROWS)]
     return np.concatenate([np.empty(0), *pieces])
 
 
@@ -138,13 +138,19 @@ def _converted(vectors: Vectors, rows: Rows, buffer: Buffer) -> tuple[torch.Tens
     for start, stop in blocks(len(different), _PIECE_ROWS):
         piece = converted[start:stop]
         piece.copy_(torch.from_numpy(vectors.take(different[start:stop])))
-        lengths[start:stop] = _lengths(piece)
+        lengths[start:stop] = _lengths(piece, vectors.dtype)
     return converted, lengths, places[rows]
 
 
-def _lengths(rows: torch.Tensor) -> NDArray[np.float64]:
-    lengths: NDArray[np.float64] = np.sqrt(rows.square().numpy().sum(axis=1))
-    return lengths
+def _lengths(rows: torch.Tensor, dtype: np.dtype[np.floating]) -> NDArray[np.float64]:
+    """Lengths of rows in float64 that are stored in the dtype."""
+    numbers = rows.numpy()
+    if dtype == np.float16:  # where they are short, the sums are exact in any order
+        with np.errstate(invalid="ignore", over="ignore"):
+            lengths: NDArray[np.float64] = np.sqrt(np.vecdot(numbers, numbers))
+        if lengths.max(initial=0) < LONGEST_EXACT:
+            return lengths
+    return np.asarray(np.sqrt(rows.square().numpy().sum(axis=1)))
 
 
 def _summed_one_by_one(left: torch.Tensor, right: torch.Tensor, rows: Rows, columns: Rows) -> NDArray[np.float64]:

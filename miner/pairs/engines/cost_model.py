@@ -17,7 +17,8 @@ from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch, 
 
 SHORTEST = 32  # numbers per row of the shortest sketch
 _SHORT = (SHORTEST - 1, 63, 127, 191, 255)
-_LONGER = (383, 511, 767)
+_LONGER = (383, 511, 639, 767)
+LONGEST = _LONGER[-1]
 _LEAST_GROWTH = 1.4  # of the second sketch over the first
 _TRIAL_ROWS = 1024
 _REPEATS = 2

@@ -22,6 +22,7 @@ Rows are projected by blocks; delta and |z| are the largest of a block for its r
 """
 
 import math
+import threading
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TypeVar
@@ -216,16 +217,18 @@ class PrincipalDirections:
     def __init__(self, unit_vectors: Tensor) -> None:
         self._moment = unit_vectors.T @ unit_vectors / len(unit_vectors)
         self._known = self._moment[:, :0]
+        self._lock = threading.Lock()
 
     def first(self, count: int) -> Tensor:
-        """float32 (d, count). Directions that are known already are not found again.
+        """float32 (d, count). Directions that are known already are not found again; other threads wait for them.
 
         Raises:
             RuntimeError: a decomposition does not converge.
         """
-        if count > self._known.shape[1]:
-            self._known = self._found(count)
-        return self._known[:, :count].contiguous()
+        with self._lock:
+            if count > self._known.shape[1]:
+                self._known = self._found(count)
+            return self._known[:, :count].contiguous()
 
     def _found(self, count: int) -> Tensor:
         moment, width = self._moment, count + _OVERSAMPLING

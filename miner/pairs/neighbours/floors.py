@@ -1,6 +1,6 @@
 """A lower bound of the k-th similarity of each row, before all rows have been compared.
 
-Rows are put into cells around a few centres. The others in the three cells nearest to a row are ranked by short sketches, and the
+Rows are put into cells around a few centres. The others in the five cells nearest to a row are ranked by short sketches, and the
 best of them are measured in float32. The k-th best of *some* others is never above the k-th best of *all* others, so the bound
 holds however well the cells fit; only the speed of the search depends on it. A row whose list among some rows is known already
 needs no cells: its bound is the last similarity in this list.
@@ -22,11 +22,15 @@ from miner.pairs.neighbours.candidates import ListRule
 
 _CELL_ROWS = 400  # a cell holds about so many rows, or several lists
 _LISTS_PER_CELL = 8
-_PROBED_CELLS = 3
+_PROBED_CELLS = 5
 SKETCH_DIMS, _CENTRE_DIMS = 255, 128
 _NEVER = 2.0  # no cosine reaches it
 _ROUNDS = 4
 _CHUNK_ROWS = 2048
+_MEASURED_ROWS = 512  # that are measured at once: about a cell
+# A place in a cell and, before it, the bits of its score in bfloat16: where scores are positive, the order of scores.
+_PLACE = (1 << 16) - 1
+_MOST_MEMBERS, _NOTHING = 1 << 14, -(1 << 31)
 
 Units = Callable[[Rows], Tensor]
 Products = Callable[[Rows, Rows], NDArray[np.float32]]
@@ -60,30 +64,40 @@ def row_floors(
     short = _short_rows(count, units, directions, dtype, threads)
     most_cells = len(rule.choices) // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)
     cells = _Cells(short, max(1, min(most_cells, _best_cells(len(looking)))), listed, looking, rule.choices)
-    width = rule.k + max(4, rule.k // 2)
-    others = torch.full((len(looking), _PROBED_CELLS, width), -1, dtype=torch.int32, device=short.device)
-    scores = torch.full(others.shape, -torch.inf, device=short.device)
+    width = rule.k + max(4, rule.k // 2) + 1  # the row itself is among them
+    keys, others = (
+        torch.empty(len(looking), cells.probed, width, dtype=torch.int32, device=short.device) for _ in range(2)
+    )
 
     def probe(cell: int) -> None:
         """Rank the members of a cell for the rows that look into it."""
-        members, (rows, turns) = cells.members(cell), cells.visitors(cell)
-        found = (short[rows] @ short[members].T).float()
-        found[rows[:, None] == members] = -torch.inf
-        best, places = found.topk(min(width, len(members)), dim=1)
-        others[rows - looking.start, turns, : best.shape[1]] = members[places].int()
-        scores[rows - looking.start, turns, : best.shape[1]] = best
+        members, visits = cells.members(cell)[:_MOST_MEMBERS], cells.visitors(cell)
+        for rows, turns in zip(*(torch.split(side, _CHUNK_ROWS) for side in visits), strict=True):
+            best = _highest(_keys(short[rows] @ short[members].T), width)
+            lists, missing = rows - looking.start, (0, width - best.shape[1])
+            keys[lists, turns] = F.pad(best, missing, value=_NOTHING)
+            others[lists, turns] = F.pad(members[best & _PLACE].int(), missing, value=-1)
 
     for _ in threads.map(probe, range(cells.count)):
         pass
-    best = scores.flatten(1).topk(width, dim=1)
-    places = torch.gather(others.flatten(1), 1, best.indices).masked_fill_(best.values == -torch.inf, -1)
     chosen = np.full((len(listed), width), -1, np.int32)
-    chosen[:old, : known.shape[1]], chosen[old:] = known, places.cpu().numpy()
+    chosen[:old, : known.shape[1]] = known
     floors = np.full(count, _NEVER)
+
+    def choose(block: tuple[int, int]) -> None:
+        """Merge what rows have found in several cells; the floors are estimates until they are measured."""
+        low, high = block
+        columns = torch.arange(cells.probed * width, dtype=torch.int32, device=short.device)
+        best = _highest((keys[low:high].flatten(1) & ~_PLACE) | columns, width)
+        found = torch.gather(others[low:high].flatten(1), 1, (best & _PLACE).long())
+        chosen[old + low : old + high] = found.cpu().numpy()
+        lowest = (_highest(best, rule.k + 1).amin(dim=1) >> 16).to(torch.int16).view(torch.bfloat16)
+        floors[looking.start + low : looking.start + high] = lowest.double().cpu().numpy()
+
+    for _ in threads.map(choose, blocks(len(looking), _CHUNK_ROWS)):
+        pass
     if not old:
-        estimates = floors.copy()
-        estimates[first : listed.stop] = best.values[:, rule.k - 1].double().cpu().numpy()
-        estimated(estimates)
+        estimated(floors.copy())
 
     def measure(rows: Rows) -> None:
         """The k-th score of rows that lie in neighbouring cells, so that they share most of their others."""
@@ -96,7 +110,7 @@ def row_floors(
         kept[places, columns] = np.where(counts, measured, -np.inf)
         floors[rows] = np.partition(kept, width - rule.k, axis=1)[:, width - rule.k] - rule.margin
 
-    for _ in threads.map(measure, (cells.order[start:stop] for start, stop in blocks(len(listed), _CHUNK_ROWS))):
+    for _ in threads.map(measure, (cells.order[start:stop] for start, stop in blocks(len(listed), _MEASURED_ROWS))):
         pass
     if old:
         estimated(floors)
@@ -115,6 +129,21 @@ def _short_rows(count: int, units: Units, directions: Tensor, dtype: torch.dtype
     return short
 
 
+def _keys(scores: Tensor) -> Tensor:
+    """Scores (m, c) and their columns as numbers that are in the order of the scores, int32."""
+    bits = scores.bfloat16().view(torch.int16).int()
+    return (bits << 16) | torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)
+
+
+def _highest(keys: Tensor, count: int) -> Tensor:
+    """The highest keys of each row (m, at most count), in any order."""
+    count = min(count, keys.shape[1])
+    if keys.device.type != "cpu" or not count:
+        return keys.topk(count, dim=1).values
+    # NumPy sorts integers with vector instructions, several times faster than torch.
+    return torch.from_numpy(np.partition(keys.numpy(), -count, axis=1)[:, -count:])
+
+
 def _best_cells(looking: int) -> int:
     """The number of cells for which rows are put into cells, and look into them, in the least products."""
     return math.isqrt(_PROBED_CELLS * SKETCH_DIMS * looking // _CENTRE_DIMS)
@@ -124,7 +153,7 @@ class _Cells:
     """Rows by the centres that they are nearest to.
 
     Attributes:
-        count: of the cells.
+        count, probed: of the cells, and of those that a row looks into.
         numbers: the cell of each row, int32 (n,).
         order: the listed rows, cell after cell, int64 (m,).
         looking: the rows that look into cells.
@@ -134,8 +163,10 @@ class _Cells:
         self.count, self.looking = count, looking
         rows = F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)
         centres = spherical_centres(rows, count, _ROUNDS)
-        probed = min(_PROBED_CELLS, count)
-        near = torch.cat([(part @ centres.T).topk(probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)])
+        self.probed = min(_PROBED_CELLS, count)
+        near = torch.cat(
+            [(part @ centres.T).topk(self.probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)]
+        )
         self.numbers = near[:, 0].int().cpu().numpy()
         listed_in, chosen_in, visited = (
             cells[rows.start : rows.stop].flatten()
@@ -144,7 +175,6 @@ class _Cells:
         self.order = listed_in.argsort(stable=True).cpu().numpy() + listed.start
         self._members = _split(chosen_in.argsort(stable=True) + choices.start, chosen_in, count)
         self._visits = _split(visited.argsort(stable=True), visited, count)
-        self._probed = probed
 
     def members(self, cell: int) -> Tensor:
         """The choices in a cell."""
@@ -153,7 +183,7 @@ class _Cells:
     def visitors(self, cell: int) -> tuple[Tensor, Tensor]:
         """The rows that look into a cell, and which of their nearest cells it is, from 0."""
         visits = self._visits[cell]
-        return visits // self._probed + self.looking.start, visits % self._probed
+        return visits // self.probed + self.looking.start, visits % self.probed
 
 
 def _split(items: Tensor, cells: Tensor, count: int) -> Sequence[Tensor]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from miner.machine.device import worker_device
 from miner.pairs.arithmetic.threads import Threads
-from miner.pairs.engines.cost_model import Cascade
+from miner.pairs.engines.cost_model import LONGEST, Cascade
 from miner.pairs.engines.tile_search import LEAST_ROWS_TO_SKETCH, TILE_ROWS, Tile, TileSearch
 from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
 from miner.pairs.neighbours.floors import SKETCH_DIMS, row_floors
@@ -49,15 +49,17 @@ class CandidateSearch:
         search, width = self.search, min(SKETCH_DIMS, rule.vectors.dim)
         directions = search.threads.start(lambda: search.sample[2].first(width))  # while other threads read
         search.load()
+        few = directions.result()
         plans: list[Future[Cascade | None]] = []
+        planned = cascade is None and rule.pairs >= least_rows_to_sketch**2 / 2
+        if planned:  # what the plan will need, while rows are put into cells
+            search.threads.start(lambda: search.sample[2].first(min(LONGEST, rule.vectors.dim)))
 
         def plan(floors: NDArray[np.float64]) -> None:
-            if cascade is None and rule.pairs >= least_rows_to_sketch**2 / 2:
+            if planned:
                 plans.append(search.threads.start(lambda: search.plan(floors, rule.pairs)))
 
-        floors, self.cells = row_floors(
-            rule, search.take, search.products, directions.result(), search.dtype, search.threads, plan
-        )
+        floors, self.cells = row_floors(rule, search.take, search.products, few, search.dtype, search.threads, plan)
         search.prepare(floors, plans[0].result() if plans else cascade)
 
     def candidates(self, start: int, stop: int) -> Candidates:
