@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from miner.api.pair_dataset import PairDataset, PairShards
     from miner.api.pair_table import PairTable
     from miner.errors import MinerError
+    from miner.leaks.found import FoundLeaks
 
 __version__ = "0.1.0"
 
@@ -38,36 +39,40 @@ _WHERE = {
     "PairDataset": "miner.api.pair_dataset:PairDataset",
     "PairShards": "miner.api.pair_dataset:PairShards",
     "MinerError": "miner.errors:MinerError",
+    "FoundLeaks": "miner.leaks.found:FoundLeaks",
 }
 _STAGE_PACKAGES = ("embed", "pairs", "export", "publish", "train", "refine", "report", "review")
+_CALLED = (*_STAGE_PACKAGES, "leaks")
 _STAGES = (*_STAGE_PACKAGES, "calibrate", "eval_knn", "eval_linear", "eval_graph")
 
-__all__ = ["MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
-__all__ += ["band_join", "nearest", "open", *_STAGES]
+__all__ = ["FoundLeaks", "MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
+__all__ += ["band_join", "leaks", "nearest", "open", *_STAGES]
 
 
 class _Callable(ModuleType):
-    """The package of a stage. A call runs the stage: `miner.pairs(workspace, neighbors=10)`."""
+    """The package of a stage, or of `leaks`. A call runs it: `miner.pairs(workspace, neighbors=10)`."""
 
-    def __call__(self, *arguments: Any, **options: Any) -> "OpenedWorkspace":
-        opened: OpenedWorkspace = _stage(self.__name__.rpartition(".")[2])(*arguments, **options)
-        return opened
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        return _stage(self.__name__.rpartition(".")[2])(*arguments, **options)
 
     @property
     def __signature__(self) -> "Signature":
-        return _stage(self.__name__.rpartition(".")[2]).__signature__  # type: ignore[no-any-return]
+        found: Signature = import_module("inspect").signature(_stage(self.__name__.rpartition(".")[2]))
+        return found
 
 
 class _Package(ModuleType):
     """This package, which makes the packages of stages callable as they are imported."""
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in _STAGE_PACKAGES and type(value) is ModuleType:
+        if name in _CALLED and type(value) is ModuleType:
             value.__class__ = _Callable
         super().__setattr__(name, value)
 
 
 def _stage(name: str) -> Any:
+    if name == "leaks":
+        return import_module("miner.leaks.found").leaks
     return import_module("miner.api.stages").stage_function(name.replace("eval_", "eval "))
 
 
@@ -75,7 +80,7 @@ def __getattr__(name: str) -> Any:
     if name in _WHERE:
         module, _, attribute = _WHERE[name].partition(":")
         return getattr(import_module(module), attribute)
-    if name in _STAGE_PACKAGES:
+    if name in _CALLED:
         return import_module(f"{__name__}.{name}")
     if name in _STAGES:
         return _stage(name)

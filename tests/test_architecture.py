@@ -27,6 +27,7 @@ LAYERS = (
     ("recipe",),
     ("run_stages",),
     ("api",),
+    ("leaks",),
     ("study",),
     ("commands",),
     ("cli",),

@@ -11,8 +11,15 @@ import typer
 from miner import __version__
 from miner.artifacts.workspace import Workspace
 from miner.commands.flags import CommandWithPanels, GroupWithPanels, flags_of
-from miner.commands.options import DoctorOptions, GeneralOptions, GeneralStageOptions, VerifyOptions
+from miner.commands.options import (
+    DoctorOptions,
+    GeneralLeaksOptions,
+    GeneralOptions,
+    GeneralStageOptions,
+    VerifyOptions,
+)
 from miner.engine import Result, is_follower
+from miner.leaks.options import LeaksOptions
 from miner.options import Options, read_yaml
 from miner.recipe import RunOptions
 from miner.run_stages import run_stage
@@ -26,6 +33,7 @@ class Commands(GroupWithPanels):
         "From images to pairs": ("embed", "calibrate", "pairs", "review"),
         "Publish pairs": ("export", "verify", "publish"),
         "Train and measure": ("train", "eval", "refine", "report"),
+        "Compare sets": ("leaks",),
         "Recipes, and this machine": ("run", "doctor"),
     }
 
@@ -86,7 +94,10 @@ def add_command(
             os.environ["MINER_DEBUG"] = "1"
         config = getattr(general, "config", None)
         options = options_class.parse({**(read_yaml(config) if config else {}), **given})
-        show(run(options, general), general.as_json)
+        result = run(options, general)
+        show(result, general.as_json)
+        if result.exit_code:
+            raise typer.Exit(result.exit_code)
 
     general_flags = sorted(flags_of(general_class), key=lambda flag: flag.name in GeneralOptions.model_fields)
     flags = [*flags_of(options_class), *general_flags]
@@ -111,6 +122,14 @@ def show(result: Result, as_json: bool) -> None:
 
 for _name, _stage in STAGES.items():
     add_command(_name, _stage.options, _stage_runner(_name), GeneralStageOptions)
+add_command(
+    "leaks",
+    LeaksOptions,
+    lambda options, general: load("miner.leaks.run:find_leaks")(
+        options, Workspace(general.workspace), force=general.force, quiet=general.as_json
+    ),
+    GeneralLeaksOptions,
+)
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
 add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))
 add_command("doctor", DoctorOptions, lambda options, _: load("miner.commands.doctor:doctor")(options.encoder))

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from miner.artifacts.workspace import DEFAULT_WORKSPACE
+from miner.artifacts.workspace import DEFAULT_LEAKS, DEFAULT_WORKSPACE
 from miner.options import Options, option
 
 
@@ -26,6 +26,13 @@ class GeneralStageOptions(GeneralOptions):
     """YAML file with options. Flags override the file; --no-NAME turns a switch off."""
     force: bool = option(False)
     """Replace a result that was made with other options."""
+
+
+class GeneralLeaksOptions(GeneralStageOptions):
+    """Options of `leaks`: a folder of its own, because the stages of one set have nothing to do with it."""
+
+    workspace: Path = option(DEFAULT_LEAKS, short="-w", metavar="FOLDER")
+    """Folder of the result, and of sets that are embedded for it."""
 
 
 class VerifyOptions(Options):

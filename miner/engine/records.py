@@ -27,6 +27,7 @@ class Result:
         measured: rates and memory of this run; they go to run.json, not to a manifest.
         rehearsal: True if the user asked to write nothing; such a run is not logged.
         path: the file that tells a later run that this is done.
+        exit_code: of the command, where the answer itself is one.
     """
 
     stage: str
@@ -37,6 +38,7 @@ class Result:
     measured: Record = field(default_factory=dict)
     rehearsal: bool = False
     path: AnyPath | None = None
+    exit_code: int = 0
 
 
 def read_json(path: AnyPath) -> Record | None:

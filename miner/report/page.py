@@ -40,37 +40,46 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     Raises:
         MinerError: a table of the workspace is missing or damaged.
     """
+    pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
+    album = open_album(workspace, findings)
+    script = (_TEMPLATES / "page.js").read_text("utf-8")
+    return (
+        templates()
+        .get_template("page.html")
+        .render(
+            title=f"Semantic pairs of {source_name(findings.embeddings.source.spec)}",
+            headline=headline(findings),
+            key_numbers=key_numbers(findings),
+            **_similarity(findings, pairs),
+            **_degree(findings, pairs),
+            groups=findings.pairs.groups,
+            **_galleries(options, workspace, findings, pairs, album),
+            **graph_sections(workspace, findings, album),
+            runs=run_rows(findings.runs),
+            methods=curves_by_method(findings.runs),
+            accuracies=accuracy_rows(findings.runs),
+            evaluation_settings=evaluation_settings(findings.runs),
+            unevaluated=[run.name for run in findings.runs if run.manifest and not run.evaluations],
+            **_failures(workspace, findings),
+            requests=request_tables(findings),
+            environments=environment_tables(findings),
+            script=Markup(script),
+            script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        )
+    )
+
+
+def templates(*folders: Path) -> Environment:
+    """The templates in some folders, and those of the report with its style. Every text is escaped."""
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
+        loader=FileSystemLoader([*folders, _TEMPLATES]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"count": count, "percent": percent, "counted": counted}
-    pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
-    album = open_album(workspace, findings)
-    script = (_TEMPLATES / "page.js").read_text("utf-8")
-    return environment.get_template("page.html").render(
-        title=f"Semantic pairs of {source_name(findings.embeddings.source.spec)}",
-        headline=headline(findings),
-        key_numbers=key_numbers(findings),
-        **_similarity(findings, pairs),
-        **_degree(findings, pairs),
-        groups=findings.pairs.groups,
-        **_galleries(options, workspace, findings, pairs, album),
-        **graph_sections(workspace, findings, album),
-        runs=run_rows(findings.runs),
-        methods=curves_by_method(findings.runs),
-        accuracies=accuracy_rows(findings.runs),
-        evaluation_settings=evaluation_settings(findings.runs),
-        unevaluated=[run.name for run in findings.runs if run.manifest and not run.evaluations],
-        **_failures(workspace, findings),
-        requests=request_tables(findings),
-        environments=environment_tables(findings),
-        script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-    )
+    return environment
 
 
 def _similarity(findings: Findings, table: pa.Table) -> Record:

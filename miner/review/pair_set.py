@@ -13,8 +13,10 @@ from miner.artifacts.decisions import Pair
 from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest, SourceRecord
 from miner.artifacts.embeddings.store import read_metadata
+from miner.artifacts.leaks import LEAKS_TABLE, LeaksManifest, SeveralSets, set_key
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.pairs.table import one_order, read_pairs
+from miner.artifacts.parquet import load_table
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.review.estimation.sampling import Indices, slice_edges, slice_numbers
@@ -33,7 +35,7 @@ class PairSet:
         edges: edges of the slices, float64 (slices + 1,).
         numbers: slice of each pair, int64 (n,).
         images: metadata of all images, one row per image.
-        source: of the images.
+        source: of the images; of several sets for the leaks of `miner leaks`.
         classes: names of the labels; None without labels.
         identity: fingerprint of the files of pairs.
     """
@@ -45,7 +47,7 @@ class PairSet:
     edges: NDArray[np.float64]
     numbers: Indices
     images: pa.Table
-    source: SourceRecord
+    source: SourceRecord | SeveralSets
     classes: list[str] | None
     identity: str
 
@@ -90,9 +92,13 @@ class PairSet:
 def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     """The pairs of a workspace, cut into slices of equal width over the score of their rule, or over their similarity.
 
+    In the workspace of `miner leaks` they are the leaks of which pixels differ: equal ones need no judgement.
+
     Raises:
         MinerError: embeddings or pairs are missing, damaged, do not belong together, or there is no pair.
     """
+    if leaks := LeaksManifest.find(workspace):
+        return _leaks(workspace, leaks, slices)
     embeddings = EmbeddingsManifest.read(workspace)
     mined = PairsManifest.read(workspace, of=embeddings)
     images = read_metadata(workspace.embeddings, embeddings.blocks)
@@ -110,6 +116,32 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
     edges = slice_edges(low, high, slices)
     numbers, source = slice_numbers(values, edges), embeddings.source
     return PairSet(a, b, similarity, score, edges, numbers, images, source, source.classes, mined.identity)
+
+
+def _leaks(workspace: Workspace, leaks: LeaksManifest, slices: int) -> PairSet:
+    table = load_table(leaks.checked(LeaksManifest.path(workspace).parent, LEAKS_TABLE))
+    table = table.filter(pc.is_in(table["kind"], pa.array(["near", "scene"])))
+    if not len(table):
+        raise MinerError(
+            f"All leaks in {workspace.root} are of equal pixels, or there is none: nothing needs a judgement."
+        )
+    numbers = [np.asarray(table[f"set_{side}"].to_numpy(), np.int64) for side in "ab"]
+    columns = {
+        name: [value for side in "ab" for value in table[f"{name}_{side}"].to_pylist()]
+        for name in ("key", "path", "sha256")
+    }
+    columns["key"] = [*map(set_key, np.concatenate(numbers).tolist(), columns["key"])]
+    first, ends = np.unique(columns["key"], return_index=True, return_inverse=True)[1:]
+    images = pa.table({**columns, "label": pa.nulls(len(ends), pa.int32())}).take(pa.array(first))
+    a, b = np.sort(ends.reshape(2, -1), axis=0)  # keys begin with the number of their set
+    order = np.lexsort((b, a))
+    similarity = table["similarity"].to_numpy()[order]
+    edges = slice_edges(float(similarity.min()), float(similarity.max()), slices)
+    source = SeveralSets([each.source for each in leaks.sets])
+    numbers_of_slices = slice_numbers(similarity, edges)
+    return PairSet(
+        a[order], b[order], similarity, "similarity", edges, numbers_of_slices, images, source, None, leaks.identity
+    )
 
 
 def _table(path: Path, images: int) -> pa.Table:

@@ -38,9 +38,11 @@ class ReadImages:
         """One image, RGB.
 
         Raises:
-            MinerError: it has changed since it was embedded.
+            MinerError: it has changed or is gone since it was embedded.
         """
-        entry = self.entries[key]
+        entry = self.entries.get(key)
+        if entry is None:
+            raise MinerError(f"The image {key} of {self.spec} is gone since it was embedded. Embed again with --force.")
         try:
             return decode_image(self._source.read(entry))
         except (OSError, UnreadableImageError) as error:

@@ -19,7 +19,7 @@ from miner.errors import MinerError
 from miner.pairs.calibration.summary import calibration_lines
 from miner.pairs.options import CalibrateOptions
 
-_ROUNDING = 3
+ROUNDING = 3
 _LEAST_PAIRS = 20  # sampled pairs that a point of the precision curve needs
 
 
@@ -60,7 +60,7 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
         high, quantiles_of = UNMEASURED, {"images": 0}
     else:
         similarity = measure_self_similarity(options, images)
-        high = round(float(median(similarity)), _ROUNDING)
+        high = round(float(median(similarity)), ROUNDING)
         quantiles_of = {"images": len(similarity), **quantiles(similarity)}
     histogram = sample_histogram(MemoryVectors(store.vectors), store.labels, options.seed)
     band = histogram.band_of(options.budget * len(store), high)
@@ -74,7 +74,7 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
     plot, sheets = workspace.root / "calibration.png", workspace.root / "calibration_pairs.png"
     record = {
         "request": request,
-        "band": Band(round(band.low, _ROUNDING), high).record(),
+        "band": Band(round(band.low, ROUNDING), high).record(),
         "images": len(store),
         "estimated_pairs": round(histogram.pairs_in(band)),
         "estimated_pairs_above": round(histogram.pairs_in(Band(high, 1.0))),

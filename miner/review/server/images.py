@@ -9,6 +9,7 @@ from functools import partial
 import pyarrow as pa
 
 from miner.artifacts.embeddings.manifest import SourceRecord
+from miner.artifacts.leaks import SeveralSets
 from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
@@ -28,7 +29,7 @@ class ImageStore:
         images: table with key, path and sha256, one row per image.
     """
 
-    def __init__(self, workspace: Workspace, source: SourceRecord, images: pa.Table) -> None:
+    def __init__(self, workspace: Workspace, source: SourceRecord | SeveralSets, images: pa.Table) -> None:
         self._images = images
         self._sources = [_LazySource(source.open), _LazySource(partial(_exported, workspace))]
 

@@ -1,0 +1,97 @@
+"""`miner.leaks`: the command as a function, and what it finds."""
+
+import os
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from miner.api.opened import OpenedWorkspace
+from miner.artifacts.leaks import LEAKS_TABLE, LeaksManifest
+from miner.artifacts.parquet import load_table
+from miner.artifacts.workspace import DEFAULT_LEAKS, Workspace
+from miner.leaks.options import LeaksOptions
+from miner.leaks.run import find_leaks
+
+if TYPE_CHECKING:
+    import pandas
+
+Place = OpenedWorkspace | str | os.PathLike[str]
+
+
+class FoundLeaks:
+    """What sets share. Its length is the number of pairs.
+
+    Attributes:
+        path: the folder with index.html, the tables and the lists of images to remove.
+        manifest: the record of `miner leaks`.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.manifest = LeaksManifest.read(workspace)
+        self.path = LeaksManifest.path(workspace).parent
+
+    def __len__(self) -> int:
+        return self.manifest.pairs
+
+    @property
+    def sentence(self) -> str:
+        """The sentence for a data set card."""
+        return self.manifest.sentence
+
+    @cached_property
+    def remove(self) -> dict[str, list[str]]:
+        """The keys of the images to remove, by the name of each set but the last."""
+        names = [each.name for each in self.manifest.sets[:-1]]
+        return {
+            name: (self.path / f"remove-{number}.txt").read_text("utf-8").splitlines()
+            for number, name in enumerate(names, 1)
+        }
+
+    def to_arrow(self) -> pa.Table:
+        """A row per pair: the columns of leaks.parquet.
+
+        Raises:
+            MinerError: the file is missing or damaged.
+        """
+        return load_table(self.manifest.checked(self.path, LEAKS_TABLE))
+
+    def to_pandas(self) -> "pandas.DataFrame":
+        """`to_arrow` as a data frame; pandas must be installed."""
+        frame: pandas.DataFrame = self.to_arrow().to_pandas()
+        return frame
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} leaks in {self.path}>"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.sentence)}</p><p>{escape(str(self.path / 'index.html'))}</p>"
+
+
+def leaks(
+    *sets: Place, workspace: Place = DEFAULT_LEAKS, force: bool = False, quiet: bool = False, **options: Any
+) -> FoundLeaks:
+    """Find images that two or more sets share: `miner leaks TRAIN TEST`.
+
+    Args:
+        sets: folders, shards, Parquet files, names of data sets, or workspaces; the one that may lose images first.
+        workspace: the folder of the result.
+        force: replace the leaks of other sets, and embed again.
+        quiet: print no result.
+        options: of the command, such as up_to="near".
+    Raises:
+        MinerError: as of `find_leaks`.
+
+    >>> found = miner.leaks("photos/train", "photos/test", up_to="near")  # doctest: +SKIP
+    >>> found.remove["photos/train"]  # doctest: +SKIP
+    """
+    root, *names = (
+        str(place.path) if isinstance(place, OpenedWorkspace) else os.fspath(place) for place in (workspace, *sets)
+    )
+    opened = Workspace(Path(root))
+    result = find_leaks(LeaksOptions.parse({"sources": names, **options}), opened, force=force, quiet=quiet)
+    if not quiet:
+        print("\n".join(result.lines), flush=True)
+    return FoundLeaks(opened)

@@ -1,0 +1,173 @@
+"""The sets that are compared: what is not embedded yet is embedded, and every image has the checksum of its bytes."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+
+from miner.artifacts.embeddings.images import class_name
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.parquet import load_table
+from miner.artifacts.workspace import Workspace
+from miner.embed.options import EmbedOptions
+from miner.engine import Progress, Record
+from miner.errors import MinerError, UsageError
+from miner.leaks.options import LeaksOptions
+from miner.run_stages import run_stage, say
+from miner.source.keys import hashed_key
+from miner.source.location import canonical, is_local_folder
+
+_DEFAULT_ENCODER = str(EmbedOptions.model_fields["encoder"].default)
+# What of an embedding depends on its images, and not on how they are encoded.
+_OF_THE_IMAGES = ("source", "image_column", "label_column", "limit")
+_SCHEMA = pa.schema(
+    [
+        *((name, pa.string()) for name in ("key", "path", "label", "sha256")),
+        *((name, pa.int64()) for name in ("width", "height", "row")),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class OpenedSet:
+    """One of the sets.
+
+    Attributes:
+        name: as the user typed it.
+        images: a row per image: key, path, label (a name), sha256, width, height, and row, that of its vector. Images that could
+            not be decoded come last; they have no width, height and row.
+        unreadable: number of files whose bytes cannot be read.
+    """
+
+    name: str
+    store: EmbeddingStore
+    images: pa.Table
+    unreadable: int
+
+
+def open_sets(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool) -> list[OpenedSet]:
+    """Open all sets, and embed those that are not workspaces into folders below `workspace`.
+
+    Raises:
+        UsageError: a set is named twice, or two workspaces have vectors of different encoders.
+        MinerError: a set cannot be read or embedded.
+    """
+    like = _encoding(options)
+    stores = []
+    for name in options.sources:
+        if is_workspace(name):
+            stores.append(EmbeddingStore(Workspace(Path(name))))
+            continue
+        own = Workspace(workspace.root / "sets" / hashed_key(f"{canonical(name)}/{like['encoder']}"))
+        wanted = EmbedOptions.parse({**like, "source": name, "device": options.device, "max_errors": 1.0})
+        result = run_stage("embed", wanted, own, force)
+        if result.fresh:
+            say("\n".join(result.lines), quiet)
+        stores.append(EmbeddingStore(own))
+    refuse_doubles(options.sources, [_origin(store) for store in stores])
+    _refuse_other_encoders(options.sources, stores)
+    return [_image_set(name, store) for name, store in zip(options.sources, stores, strict=True)]
+
+
+def is_workspace(name: str) -> bool:
+    """Whether a set is a folder with embeddings, finished or not."""
+    return is_local_folder(name) and is_local_folder(str(Path(name) / "embeddings/img_emb"))
+
+
+def _encoding(options: LeaksOptions) -> Record:
+    """How images are encoded: as in the first workspace among the sets, or by the encoder that the user chose."""
+    like: Record = {"encoder": options.encoder or _DEFAULT_ENCODER}
+    first = next((name for name in options.sources if is_workspace(name)), None)
+    if first is None:
+        return like
+    asked = EmbeddingsManifest.read(Workspace(Path(first))).asked
+    fields = EmbedOptions.model_fields.keys() - {*_OF_THE_IMAGES}
+    like = {name: asked[name] for name in fields if name in asked}
+    found = like.get("encoder")
+    if options.encoder not in (None, found):
+        raise UsageError(
+            f"{first} was embedded by {found or 'no encoder'}, and --encoder is {options.encoder}. Leave out --encoder, or name "
+            "the images instead of the workspace."
+        )
+    if found is None and not all(map(is_workspace, options.sources)):
+        raise UsageError(
+            f"{first} holds vectors of no encoder, so the other sets cannot be embedded. Name workspaces only."
+        )
+    return like
+
+
+def refuse_doubles(names: Sequence[str], places: Sequence[str]) -> None:
+    """Refuse a set that is named twice.
+
+    Args:
+        places: what tells the images of each set from those of others.
+    Raises:
+        UsageError: two of them are equal.
+    """
+    for number, place in enumerate(places):
+        if (first := places.index(place)) < number:
+            raise UsageError(
+                f"{names[first]} and {names[number]} are the same images, and each of them would be its own leak. Name two "
+                "different sets. Duplicates inside one set are in duplicates.parquet of `miner pairs`."
+            )
+
+
+def _origin(store: EmbeddingStore) -> str:
+    """What tells the images of a set from those of another."""
+    source = store.manifest.source
+    return (
+        f"{source.spec} {source.image_column} {store.manifest.asked.get('source_fingerprint', store.manifest.identity)}"
+    )
+
+
+def _refuse_other_encoders(names: Sequence[str], stores: Sequence[EmbeddingStore]) -> None:
+    def encoding(store: EmbeddingStore) -> tuple[object, ...]:
+        made = store.manifest
+        return made.encoder.weights_sha256 or made.encoder.name, made.request.layer, made.request.pool, made.dim
+
+    for name, store in zip(names[1:], stores[1:], strict=True):
+        if encoding(store) != encoding(stores[0]):
+            raise UsageError(
+                f"{names[0]} was embedded by {stores[0].manifest.encoder.name} and {name} by {store.manifest.encoder.name}, or "
+                "with other weights or another layer. Cosines between two encoders mean nothing. Name the images instead of one of "
+                "the workspaces."
+            )
+
+
+def _image_set(name: str, store: EmbeddingStore) -> OpenedSet:
+    metadata, classes = store.metadata, store.manifest.source.classes
+    labels = [None if label is None else class_name(label, classes) for label in metadata["label"].to_pylist()]
+    columns = {
+        column: metadata[column].cast(_SCHEMA.field(column).type)
+        for column in ("key", "path", "sha256", "width", "height")
+    }
+    embedded = pa.table({**columns, "label": pa.array(labels, pa.string()), "row": range(len(metadata))})
+    undecoded, unreadable = _undecoded(store, classes)
+    images = pa.concat_tables([embedded.select(_SCHEMA.names).cast(_SCHEMA), pa.Table.from_pylist(undecoded, _SCHEMA)])
+    return OpenedSet(name, store, images, unreadable)
+
+
+def _undecoded(store: EmbeddingStore, classes: Sequence[str] | None) -> tuple[list[Record], int]:
+    """The images that have no vector, with the checksum of their bytes; and the number of those that cannot be read."""
+    if not store.manifest.errors:
+        return [], 0
+    wanted = set(load_table(store.folder / "errors.parquet", ["key"])["key"].to_pylist())
+    source, found, failed = store.manifest.source.open(), [], 0
+    with Progress("undecodable files", len(wanted), "files") as progress:
+        for entry in source.entries:
+            if entry.key not in wanted:
+                continue
+            progress.advance()
+            try:
+                data = source.read(entry)
+            except (OSError, MinerError):
+                failed += 1
+                continue
+            if data:  # empty files are no images, and no copies of each other
+                label = None if entry.label is None else class_name(entry.label, classes)
+                sha256 = hashlib.sha256(data).hexdigest()
+                found.append({"key": entry.key, "path": entry.path, "label": label, "sha256": sha256})
+    return found, failed

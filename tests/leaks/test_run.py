@@ -1,0 +1,208 @@
+"""`miner leaks` from sets to lists: what is found, of which kind, and what is left to do."""
+
+import io
+import json
+import shutil
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+import miner
+from miner.artifacts.workspace import Workspace
+from miner.commands.app import app
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.errors import MinerError, UsageError
+from miner.verify.run import verify
+from tests.leaks.pictures import as_jpeg, changed, picture, write_pictures
+
+BROKEN = b"\xff\xd8\xff\xe0 no more than the start of an image"
+
+
+@pytest.fixture
+def sets(tmp_path: Path) -> tuple[Path, Path]:
+    """12 images to train on, 12 others to test on."""
+    return write_pictures(tmp_path / "train", range(12)), write_pictures(tmp_path / "test", range(20, 32))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+def test_kinds_are_told_apart(sets, find, kinds, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("miner.leaks.matches.NEAREST", 50)  # the encoder of the tests tells little apart
+    train, test = sets
+    shutil.copy(train / "class0/000.jpg", test / "class0/same.jpg")
+    picture_of(train / "class1/001.jpg").save(test / "class0/pixels.png")
+    for name, image in changed(picture_of(train / "class0/002.jpg")).items():
+        image.save(test / f"class0/{name}.png")
+    result = find(train, test, ceiling=1.0)
+    near = {("002.jpg", f"{name}.png"): "near" for name in changed(picture(0))}
+    assert kinds() == {("000.jpg", "same.jpg"): "bytes", ("001.jpg", "pixels.png"): "pixels", **near}
+    assert result.exit_code == 3 and result.record["kinds"] == {"bytes": 1, "pixels": 1, "near": 8, "scene": 0}
+    folder = tmp_path / "w/leaks"
+    assert (folder / "remove-1-paths.txt").read_text().split() == ["class0/000.jpg", "class0/002.jpg", "class1/001.jpg"]
+    assert [key[:10] for key in (folder / "remove-1.txt").read_text().split()] == [
+        "class0_000",
+        "class0_002",
+        "class1_001",
+    ]
+    card = (folder / "card.md").read_text()
+    assert f"3 of the 12 images of `{train}` (25.00%) are also in `{test}`" in card and "8 of nearly the same" in card
+    verify(str(tmp_path / "w"))
+
+
+def picture_of(path: Path):
+    from miner.images.decode import decode_image
+
+    return decode_image(path.read_bytes())
+
+
+def test_scene_is_what_is_similar_and_no_copy(sets, find, kinds) -> None:
+    train, test = sets
+    find(train, test, ceiling=-1.0)
+    assert set(kinds().values()) == {"scene"} and len(kinds()) == 144
+    assert find(train, test, ceiling=-1.0, up_to="near").exit_code == 0
+
+
+def test_no_byte_copy_is_missed_in_any_container(tmp_path, find, kinds) -> None:
+    train = write_pictures(tmp_path / "train", range(12))
+    (train / "class0/broken.jpg").write_bytes(BROKEN)
+    (train / "class0/empty.jpg").write_bytes(b"")
+    shutil.copy(train / "class0/002.jpg", train / "class1/again.jpg")
+    files = [train / name for name in ("class0/000.jpg", "class0/002.jpg", "class1/003.jpg", "class0/broken.jpg")]
+    with tarfile.open(tmp_path / "test.tar", "w") as tar:
+        for number, data in enumerate([*(file.read_bytes() for file in files), b"", as_jpeg(picture(50), 90)]):
+            info = tarfile.TarInfo(f"{number:03d}.jpg")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    cells = [
+        {"bytes": data, "path": None} for data in [*(file.read_bytes() for file in files), as_jpeg(picture(51), 90)]
+    ]
+    pq.write_table(pa.table({"image": cells}), tmp_path / "extra.parquet")
+    record = find(train, tmp_path / "test.tar", tmp_path / "extra.parquet", up_to="bytes").record
+    of_train = [
+        pair for pair in kinds() if not pair[0].startswith("00") or pair[0] in ("000.jpg", "002.jpg", "003.jpg")
+    ]
+    assert {name for name, _ in of_train} >= {"000.jpg", "002.jpg", "003.jpg", "broken.jpg", "again.jpg"}
+    assert [each["remove"] for each in record["sets"]] == [5, 4, 0]
+    assert [each["without_vector"] for each in record["sets"]] == [1, 1, 1]
+    assert record["groups"] == 4
+
+
+def test_groups_reach_over_three_sets(tmp_path, find) -> None:
+    one, two, three = (write_pictures(tmp_path / name, range(10 * n, 10 * n + 6)) for n, name in enumerate("abc", 1))
+    original = picture_of(one / "class0/010.jpg")
+    changed(original)["mirrored"].save(two / "class0/mirrored.png")
+    changed(original)["resized"].save(three / "class0/resized.png")
+    shutil.copy(two / "class1/021.jpg", three / "class1/same.jpg")
+    record = find(one, two, three, ceiling=1.0).record
+    assert record["groups"] == 2 and record["pairs"] == 4
+    assert [each["remove"] for each in record["sets"]] == [1, 2, 0]
+    groups = pq.read_table(tmp_path / "w/leaks/leaks.parquet", columns=["group"])["group"].to_pylist()
+    assert groups == [1, 1, 1, 2]
+
+
+def test_nothing_found_is_exit_code_zero(sets, find, tmp_path) -> None:
+    result = find(*sets, ceiling=1.0)
+    assert result.exit_code == 0 and result.record["pairs"] == 0
+    assert "No image of" in result.record["sentence"]
+    assert "The sets share no image" in (tmp_path / "w/leaks/index.html").read_text()
+    assert (tmp_path / "w/leaks/remove-1.txt").read_text() == ""
+
+
+def test_hostile_names_and_labels_are_harmless(tmp_path, find) -> None:
+    train, test = tmp_path / "train", tmp_path / "test"
+    label, name = "<script>alert(1)<", '=cmd|"<img src=x onerror=alert(2)>\n`.jpg'
+    for folder, seeds in ((train, range(4)), (test, range(10, 14))):
+        write_pictures(folder, seeds)
+        (folder / label).mkdir()
+        (folder / label / name).write_bytes(as_jpeg(picture(99), 90))
+        (folder / f"=1+{folder.name}").mkdir()
+        (folder / f"=1+{folder.name}" / "a.jpg").write_bytes(as_jpeg(picture(98), 90))
+    find(train, test)
+    page = (tmp_path / "w/leaks/index.html").read_text()
+    assert "<script" not in page and "<img src=x" not in page and "&lt;script&gt;alert(1)&lt;" in page
+    cells = [cell for line in (tmp_path / "w/leaks/leaks.csv").read_text().splitlines() for cell in line.split(",")]
+    assert any(cell.startswith("\"'=1+train") for cell in cells) and not any(cell.startswith('"=') for cell in cells)
+    assert len((tmp_path / "w/leaks/remove-1-paths.txt").read_text().splitlines()) == 2
+
+
+@pytest.mark.parametrize("second", ["{0}/", "{0}/../train", "file://{0}"])
+def test_a_set_that_is_named_twice_is_refused(sets, find, second: str) -> None:
+    with pytest.raises(UsageError, match="are the same images"):
+        find(sets[0], second.format(sets[0]))
+
+
+def test_a_set_and_its_own_workspace_are_refused(sets, find, tmp_path) -> None:
+    embed(EmbedOptions(source=str(sets[0]), device="cpu"), Workspace(tmp_path / "own"))
+    with pytest.raises(UsageError, match="are the same images"):
+        find(sets[0], tmp_path / "own")
+    assert find(tmp_path / "own", sets[1]).record["sets"][0]["images"] == 12
+
+
+def test_one_set_is_no_comparison() -> None:
+    answer = CliRunner().invoke(app, ["leaks", "photos"])
+    assert isinstance(answer.exception, UsageError) and "Name TRAIN and TEST" in str(answer.exception)
+
+
+def test_workspaces_of_two_encoders_are_refused(sets, find, tmp_path) -> None:
+    for name, folder in zip("ab", sets, strict=True):
+        embed(EmbedOptions(source=str(folder), device="cpu"), Workspace(tmp_path / name))
+    path = tmp_path / "b/embeddings/manifest.json"
+    record = json.loads(path.read_text())
+    record["encoder"] = {"name": "other", "weights_sha256": "0" * 64}
+    path.write_text(json.dumps(record))
+    with pytest.raises(UsageError, match="Cosines between two encoders"):
+        find(tmp_path / "a", tmp_path / "b")
+    with pytest.raises(UsageError, match="--encoder is resnet50"):
+        find(tmp_path / "a", sets[1], encoder="resnet50")
+
+
+def test_finished_work_is_not_done_again(sets, find, tmp_path, monkeypatch) -> None:
+    shutil.copy(sets[0] / "class0/000.jpg", sets[1] / "class0/same.jpg")
+    first = find(*sets)
+    before = contents(tmp_path / "w/leaks")
+    with monkeypatch.context() as patch:
+        patch.setattr("miner.leaks.page.leaks_page", None)
+        again = find(*sets)
+    assert first.fresh and not again.fresh and again.exit_code == 3
+    (tmp_path / "w/leaks/manifest.json").unlink()
+    (tmp_path / "w/leaks/.index.html.partial").write_text("cut off")
+    with monkeypatch.context() as patch:
+        patch.setattr("miner.embed.worker.Worker.encode_block", None)
+        assert find(*sets).fresh
+    assert contents(tmp_path / "w/leaks") == before
+
+
+def test_grown_sets_are_compared_anew_other_sets_refused(sets, find, tmp_path) -> None:
+    assert find(*sets, ceiling=1.0).exit_code == 0
+    shutil.copy(sets[0] / "class0/000.jpg", sets[1] / "class0/same.jpg")
+    assert find(*sets, ceiling=1.0).exit_code == 3
+    with pytest.raises(MinerError, match="holds the leaks of other sets"):
+        find(*sets[::-1])
+    assert find(*sets[::-1], force=True).exit_code == 3
+
+
+def test_command_ends_with_code_three_and_python_agrees(sets, tmp_path) -> None:
+    shutil.copy(sets[0] / "class0/000.jpg", sets[1] / "class0/same.jpg")
+    arguments = ["leaks", *map(str, sets), "-w", str(tmp_path / "w"), "--up-to", "pixels", "--device", "cpu"]
+    answer = CliRunner().invoke(app, [*arguments, "--json"])
+    assert answer.exit_code == 3 and json.loads(answer.stdout)["kinds"] == {"bytes": 1, "pixels": 0}
+    found = miner.leaks(*sets, workspace=tmp_path / "w", up_to="pixels", device="cpu", quiet=True)
+    assert len(found) == 1 and [key[:10] for key in found.remove[str(sets[0])]] == ["class0_000"]
+    assert found.to_arrow()["path_b"].to_pylist() == ["class0/same.jpg"]
+    assert np.isnan(found.to_pandas()["similarity"][0]) and "also in" in found._repr_html_()
+
+
+def test_an_image_that_is_gone_is_named(sets, find, tmp_path) -> None:
+    for name, folder in zip("ab", sets, strict=True):
+        embed(EmbedOptions(source=str(folder), device="cpu"), Workspace(tmp_path / name))
+    (sets[0] / "class0/000.jpg").unlink()
+    with pytest.raises(MinerError, match="is gone since it was embedded"):
+        find(tmp_path / "a", tmp_path / "b", ceiling=-1.0)
