@@ -63,7 +63,7 @@ def row_floors(
     looking = listed[old:]
     short = _short_rows(count, units, directions, dtype, threads)
     most_cells = len(rule.choices) // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)
-    cells = _Cells(short, max(1, min(most_cells, _best_cells(len(looking)))), listed, looking, rule.choices)
+    cells = _Cells(short, max(1, min(most_cells, _best_cells(len(looking)))), listed, looking, rule.choices, threads)
     width = rule.k + max(4, rule.k // 2) + 1  # the row itself is among them
     keys, others = (
         torch.empty(len(looking), cells.probed, width, dtype=torch.int32, device=short.device) for _ in range(2)
@@ -131,8 +131,10 @@ def _short_rows(count: int, units: Units, directions: Tensor, dtype: torch.dtype
 
 def _keys(scores: Tensor) -> Tensor:
     """Scores (m, c) and their columns as numbers that are in the order of the scores, int32."""
-    bits = scores.bfloat16().view(torch.int16).int()
-    return (bits << 16) | torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)
+    keys = scores.bfloat16().view(torch.int16).int()
+    keys <<= 16
+    keys |= torch.arange(scores.shape[1], dtype=torch.int32, device=scores.device)
+    return keys
 
 
 def _highest(keys: Tensor, count: int) -> Tensor:
@@ -159,14 +161,18 @@ class _Cells:
         looking: the rows that look into cells.
     """
 
-    def __init__(self, short: Tensor, count: int, listed: range, looking: range, choices: range) -> None:
+    def __init__(
+        self, short: Tensor, count: int, listed: range, looking: range, choices: range, threads: Threads
+    ) -> None:
         self.count, self.looking = count, looking
-        rows = F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)
-        centres = spherical_centres(rows, count, _ROUNDS)
+        rows = threads.start(lambda: F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)).result()
+        centres = threads.start(lambda: spherical_centres(rows, count, _ROUNDS)).result()
         self.probed = min(_PROBED_CELLS, count)
-        near = torch.cat(
-            [(part @ centres.T).topk(self.probed, dim=1).indices for part in torch.split(rows, _CHUNK_ROWS)]
-        )
+
+        def nearest(part: Tensor) -> Tensor:
+            return (part @ centres.T).topk(self.probed, dim=1).indices
+
+        near = torch.cat(list(threads.map(nearest, torch.split(rows, _CHUNK_ROWS))))
         self.numbers = near[:, 0].int().cpu().numpy()
         listed_in, chosen_in, visited = (
             cells[rows.start : rows.stop].flatten()
