@@ -9,7 +9,7 @@ from miner.artifacts.leaks import LEAKS_TABLE, LeaksManifest
 from miner.artifacts.stage_folder import Stage, request_of
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_bytes
-from miner.errors import MinerError
+from miner.errors import MinerError, UsageError
 from miner.leaks.options import KINDS, LeaksOptions
 from miner.source.location import canonical
 
@@ -92,6 +92,8 @@ def _ceiling(options: LeaksOptions, first: "OpenedSet") -> float:
     """The cosine above which images show the same scene: as given, or as calibrated with images of the first set."""
     if options.ceiling is not None:
         return options.ceiling
+    if first.store.manifest.request.encoder is None:
+        raise UsageError(f"{first.name} holds vectors of no encoder, so nothing can be calibrated. Give --ceiling.")
     from miner.pairs.calibration.images import ReadImages
     from miner.pairs.calibration.run import ROUNDING
     from miner.pairs.calibration.self_similarity import measure_self_similarity

@@ -11,6 +11,9 @@ from miner.engine import Result
 from miner.leaks.options import LeaksOptions
 from miner.leaks.run import find_leaks
 from tests.embed.small_encoder import small_encoder
+from tests.pairs.conftest import make_embeddings
+
+__all__ = ["make_embeddings"]
 
 FindLeaks = Callable[..., Result]
 

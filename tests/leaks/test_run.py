@@ -206,3 +206,14 @@ def test_an_image_that_is_gone_is_named(sets, find, tmp_path) -> None:
     (sets[0] / "class0/000.jpg").unlink()
     with pytest.raises(MinerError, match="is gone since it was embedded"):
         find(tmp_path / "a", tmp_path / "b", ceiling=-1.0)
+
+
+def test_vectors_of_no_encoder_need_a_ceiling(sets, find, tmp_path, make_embeddings) -> None:
+    one, other = (make_embeddings(np.eye(4, dtype=np.float32), name=name) for name in "ab")
+    (other.embeddings / "manifest.json").write_text(
+        (one.embeddings / "manifest.json").read_text().replace("made in", "from")
+    )
+    with pytest.raises(UsageError, match=r"Give --ceiling"):
+        find(one.root, other.root)
+    with pytest.raises(UsageError, match="Name workspaces only"):
+        find(one.root, sets[0])
