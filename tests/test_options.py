@@ -29,11 +29,12 @@ NOT_IN_REQUEST = {
         "device",
         "memory",
         "append",
+        "against",
         "engine_address",
         "max_pairs",
     }
     | {"engine", "recall", "nlist", "nprobe", "links", "ef_construction", "ef_search"},
-    "export": {"exclude", "to", "workers", "engine_address"},
+    "export": {"exclude", "retrieved", "to", "workers", "engine_address"},
     "publish": {"to", "private", "dry_run"},
     "train": {"name", "source", "device", "data", "workers", "checkpoint_steps", "processes", "engine_address"},
     "refine": {"device", "processes"},
