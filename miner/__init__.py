@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from miner.api.opened import open_workspace as open
     from miner.api.pair_dataset import PairDataset, PairShards
     from miner.api.pair_table import PairTable
+    from miner.api.similar import similar
     from miner.errors import MinerError
     from miner.leaks.found import FoundLeaks
 
@@ -33,6 +34,7 @@ __version__ = "0.1.0"
 _WHERE = {
     "band_join": "miner.api.arrays:band_join",
     "nearest": "miner.api.arrays:nearest",
+    "similar": "miner.api.similar:similar",
     "open": "miner.api.opened:open_workspace",
     "OpenedWorkspace": "miner.api.opened:OpenedWorkspace",
     "PairTable": "miner.api.pair_table:PairTable",
@@ -46,7 +48,7 @@ _CALLED = (*_STAGE_PACKAGES, "leaks")
 _STAGES = (*_STAGE_PACKAGES, "calibrate", "eval_knn", "eval_linear", "eval_graph")
 
 __all__ = ["FoundLeaks", "MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
-__all__ += ["band_join", "leaks", "nearest", "open", *_STAGES]
+__all__ += ["band_join", "leaks", "nearest", "open", "similar", *_STAGES]
 
 
 class _Callable(ModuleType):

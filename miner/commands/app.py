@@ -16,6 +16,7 @@ from miner.commands.options import (
     GeneralLeaksOptions,
     GeneralOptions,
     GeneralStageOptions,
+    SimilarOptions,
     VerifyOptions,
 )
 from miner.engine import Result, is_follower
@@ -30,7 +31,7 @@ class Commands(GroupWithPanels):
     """All commands, in the order of use."""
 
     panels: ClassVar = {
-        "From images to pairs": ("embed", "calibrate", "pairs", "review"),
+        "From images to pairs": ("embed", "calibrate", "pairs", "similar", "review"),
         "Publish pairs": ("export", "verify", "publish"),
         "Train and measure": ("train", "eval", "refine", "report"),
         "Compare sets": ("leaks",),
@@ -129,6 +130,12 @@ add_command(
         options, Workspace(general.workspace), force=general.force, quiet=general.as_json
     ),
     GeneralLeaksOptions,
+)
+add_command(
+    "similar",
+    SimilarOptions,
+    lambda options, general: load("miner.api.similar:show_similar")(options, general),
+    GeneralStageOptions,
 )
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
 add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))

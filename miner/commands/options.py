@@ -35,6 +35,25 @@ class GeneralLeaksOptions(GeneralStageOptions):
     """Folder of the result, and of sets that are embedded for it."""
 
 
+class SimilarOptions(Options):
+    """Show the embedded images that are most similar to an image: their paths and cosines, and a page with pictures.
+
+    \b
+      miner similar photos/cat.jpg      a file, or an embedded image by its path or key
+      miner similar new.jpg --neighbors 30
+    """
+
+    panel = "basics"
+
+    query: str = option(..., argument=True, metavar="IMAGE|KEY|TEXT")
+    """An image file, which the encoder of the workspace encodes; the key or path of an embedded image; or a text, where this
+    encoder has a text tower."""
+    neighbors: int = option(12, ge=1)
+    """Images to show."""
+    device: str = option("auto")
+    """auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps: where the query is encoded."""
+
+
 class VerifyOptions(Options):
     """Check that every file is complete and unchanged; exit code 1 on damage.
 

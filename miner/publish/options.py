@@ -29,7 +29,7 @@ class PublishOptions(Options):
     images_once: bool = option(False)
     """Leave out the table with both images of every pair: the default table then names images by key. Use it after
     `miner export --references`, which leaves out the pair shards; then every image is stored once."""
-    hard_negatives: int = option(0, ge=0, metavar="N")
+    hard_negatives: int = option(0, ge=0)
     """For each anchor, add the column negatives: the N most similar images below the band that no chain of pairs joins to it. Of
     another rule: those that it does not choose. The column holds images, or keys if the images would take over 5 GB."""
     title: str | None = option(None, panel="data set card")

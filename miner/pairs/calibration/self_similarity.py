@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
-from miner.embed.encoders import Encoder, load_encoder
+from miner.embed.encoders import Encoder
+from miner.embed.encoders.embedded import encoder_of
 from miner.engine import Progress
 from miner.errors import MinerError
 from miner.machine.device import resolve_device, resolve_precision
@@ -36,11 +37,7 @@ def measure_self_similarity(options: CalibrateOptions, images: ReadImages) -> ND
             "`miner pairs` with --max, the cosine above which images are duplicates, or with --min and --max."
         )
     device = resolve_device(options.device)
-    encoder = load_encoder(request.encoder, device, request.layer, request.pool)
-    if embeddings.encoder.weights_sha256 not in (None, encoder.record()["weights_sha256"]):
-        raise MinerError(
-            f"The encoder {encoder.name} has other weights than when the images were embedded. Embed again with --force."
-        )
+    encoder = encoder_of(embeddings, device)
     keys = list(images.entries)
     rng = np.random.default_rng(options.seed)
     chosen = np.sort(rng.permutation(len(keys))[: options.images])
