@@ -21,8 +21,6 @@ from miner.errors import UsageError
 if TYPE_CHECKING:
     from PIL import Image
 
-    from miner.commands.options import GeneralStageOptions, SimilarOptions
-
 _PAGE = "index.html"
 
 
@@ -148,13 +146,13 @@ def _encoded(store: EmbeddingStore, text: str, device: str) -> "tuple[NDArray[np
     return vectors.cpu().numpy().astype(store.stored.dtype), image
 
 
-def show_similar(options: "SimilarOptions", general: "GeneralStageOptions") -> Result:
+def show_similar(root: Path, query: str, neighbors: int, device: str) -> Result:
     """The command: paths and cosines as lines, and `similar/index.html` in the workspace. Raises the errors of `similar`."""
-    workspace = Workspace(general.workspace)
-    found = similar(general.workspace, options.query, options.neighbors, device=options.device)
+    workspace = Workspace(root)
+    found = similar(root, query, neighbors, device=device)
     page = found.html.encode("utf-8", "backslashreplace")
     record = {"images": [dict(zip(("key", "path", "cosine"), each, strict=True)) for each in _listed(found)]}
-    request = {"embeddings": found._store.manifest.identity, "query": found.query, "neighbors": options.neighbors}
+    request = {"embeddings": found._store.manifest.identity, "query": query, "neighbors": neighbors}
     stage = Stage(workspace.root / "similar", request, (_PAGE,))
     with workspace.writing():
         stage.begin(force=True)

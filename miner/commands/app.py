@@ -134,7 +134,7 @@ add_command(
 add_command(
     "similar",
     SimilarOptions,
-    lambda options, general: load("miner.api.similar:show_similar")(options, general),
+    lambda options, general: load("miner.api.similar:show_similar")(general.workspace, **dict(options)),
     GeneralStageOptions,
 )
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
