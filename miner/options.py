@@ -31,6 +31,7 @@ PANELS = (
         "basics",
         "vectors that exist",
         "pairs",
+        "pair table",
         "agreement",
         "metadata",
         "graph",

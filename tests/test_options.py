@@ -32,6 +32,7 @@ NOT_IN_REQUEST = {
         "against",
         "engine_address",
         "max_pairs",
+        "table",
     }
     | {"engine", "recall", "nlist", "nprobe", "links", "ef_construction", "ef_search"},
     "export": {"exclude", "retrieved", "to", "workers", "engine_address"},

@@ -8,11 +8,12 @@ import pyarrow as pa
 
 from miner.artifacts.npy import save_array
 from miner.artifacts.parquet import save_table
+from miner.artifacts.workspace import GIVEN
 from miner.engine import committed
 
 
 def saved_vectors(root: Path, vectors: Any, keys: Any) -> dict[str, Any]:
-    """The options `vectors` and `keys` as paths; arrays and lists are written to `vectors.npy` and `vectors_keys.parquet`."""
+    """The options `vectors` and `keys` as paths; arrays and lists are written to the files `GIVEN`."""
     return {"vectors": _path(vectors, root, _save_array), "keys": _path(keys, root, _save_names)}
 
 
@@ -24,12 +25,12 @@ def _save_array(root: Path, vectors: Any) -> Path:
     from miner.api.arrays import stored_rows
 
     (array,) = stored_rows(vectors, "vectors").arrays
-    with committed(root / "vectors.npy") as partial:
+    with committed(root / GIVEN[0]) as partial:
         save_array(partial, array)
-    return root / "vectors.npy"
+    return root / GIVEN[0]
 
 
 def _save_names(root: Path, keys: Any) -> Path:
-    with committed(root / "vectors_keys.parquet") as partial:
+    with committed(root / GIVEN[1]) as partial:
         save_table(pa.table({"key": pa.array([str(key) for key in keys], pa.string())}), partial)
-    return root / "vectors_keys.parquet"
+    return root / GIVEN[1]

@@ -18,6 +18,7 @@ from miner.machine.environment import environment
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 DEFAULT_WORKSPACE = Path("datasets_out/default")
 DEFAULT_LEAKS = Path("datasets_out/leaks")
+GIVEN = ("vectors.npy", "vectors_keys.parquet")  # vectors and keys that Python had in memory
 
 
 _LONGEST_LOCK, _LONGEST_COMMAND = 1000, 200

@@ -22,6 +22,7 @@ from miner.pairs.embedding import SearchedEmbedding
 from miner.pairs.engines.approximate import ApproximateSearch
 from miner.pairs.engines.base import FloodError
 from miner.pairs.options import PairsOptions
+from miner.pairs.pair_table import mine_table
 from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
 
 
@@ -47,6 +48,8 @@ def mine(
     # An approximate engine runs on the processor, where FAISS uses all cores by itself.
     executor = executor_for(options.engine_address, options.device, process_per_device=not options.approximation())
     searched = SearchedEmbedding(options, store, rows, file_numbers(store)[rows], band, executor, strip_rows)
+    if options.table is not None:
+        return mine_table(options, stage, searched, constraints, force)
     if options.neighbors is not None and options.neighbors >= len(store):
         raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
     old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0

@@ -29,6 +29,10 @@ _OF_TWO_SETS = {
 }
 # What only a band has; without --rule, each of them asks for a band.
 _OF_A_BAND = ("auto", "mutual", "groups")
+_OF_A_SEARCH = (
+    *("against", "append", "rule", "local", "shared", "sample", "neighbors", "agree", "engine", "engine_address"),
+    *_OF_A_BAND,
+)
 _MUTUAL_NEIGHBOURS = 5
 _APPROXIMATE = {"ivf": ("recall", "nlist", "nprobe"), "hnsw": ("recall", "links", "ef_construction", "ef_search")}
 
@@ -48,6 +52,7 @@ class PairsOptions(Options):
       miner pairs --auto                     the band of `miner calibrate`
       miner pairs --min 0.8 --max 0.95       every pair of a band of your own
       miner pairs --against datasets_out/test --min 0.9   every pair of an image here and an image there
+      miner pairs --table pairs.csv          pairs that you have already
     """
 
     panel = "basics"
@@ -82,6 +87,12 @@ class PairsOptions(Options):
     """Pairs between two sets: an image here, and an image of OTHER, which is another workspace with vectors of the same encoder, or
     a .npy file of such vectors. With --min: every pair up to --max. Else: the --neighbors nearest there of each image here. Writes
     against/NAME/matches.parquet."""
+    table: Path | None = option(None, panel="pair table", decides_result=False, metavar="FILE")
+    """Take the pairs of this table instead of searching: .csv, .tsv, .parquet or .jsonl with a row for each pair. Its images are
+    named by key, path or file name. Filters such as --min, --max, --top-k and --differ apply."""
+    table_columns: Names = option([], panel="pair table", decides_result="if changed", metavar="A B [SCORE]")
+    """Columns of the table: both images, and a score. If not given: key_a and key_b, path_a and path_b, image1 and image2, anchor
+    and positive, or a and b; and score."""
     agree: Names = option([], panel="agreement", decides_result=False, metavar="WORKSPACE...")
     """Other workspaces with the same images, embedded by another encoder, seed or checkpoint. A pair must be chosen by the rule in
     several of the embeddings, see --at-least. The cosine in each is in the table."""
@@ -143,6 +154,8 @@ class PairsOptions(Options):
     @property
     def chosen_rule(self) -> Rule:
         """The rule with its numbers. Without --rule the other options say which: --local, --shared, or one of a band."""
+        if self.table is not None:
+            return Rule("table")
         of_a_band = any(getattr(self, name) for name in _OF_A_BAND) or self.engine != "exact"
         of_a_band |= (self.min, self.max) != (None, None) and not (self.against and self.neighbors)
         rules: tuple[RuleName, ...] = ("local", "shared")
@@ -159,13 +172,14 @@ class PairsOptions(Options):
     @property
     def limits(self) -> tuple[float, float | None]:
         """Lowest and highest cosine of a pair without --auto; no highest where it is the calibrated one."""
-        low, high = (0.97, 1.0 if self.against else 0.99) if self.chosen_rule.name == "band" else (-1.0, None)
+        top = 1.0 if self.against else 0.99
+        low, high = {"band": (0.97, top), "table": (-1.0, 1.0)}.get(self.chosen_rule.name, (-1.0, None))
         return low if self.min is None else self.min, high if self.max is None else self.max
 
     @property
     def can_grow(self) -> bool:
         """Whether --append can continue what these options find, when more images follow."""
-        return not (self.agree or self.sample is not None or self.approximation())
+        return not (self.table or self.agree or self.sample is not None or self.approximation())
 
     def approximation(self) -> dict[str, Any]:
         """The engine and its options where they decide which pairs are found; empty for the exact engines."""
@@ -236,6 +250,19 @@ class PairsOptions(Options):
         foreign = next((name for name in ("append", "groups", *self.approximation()) if getattr(self, name)), None)
         if self.agree and foreign:
             raise ValueError(f"{flag_name(foreign)} and --agree exclude each other; leave out one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _table_needs_no_search(self) -> Self:
+        if self.table is None and self.table_columns:
+            raise ValueError("--table-columns names columns of --table; give both")
+        if self.table is not None and len(self.table_columns) not in (0, 2, 3):
+            raise ValueError("--table-columns names both images, and a score if there is one: two or three columns")
+        given = [name for name in _OF_A_SEARCH if getattr(self, name) != type(self).model_fields[name].default]
+        if self.table is not None and given:
+            raise ValueError(
+                f"{flag_name(given[0])} belongs to a search, and --table gives the pairs; leave out one of them"
+            )
         return self
 
     @model_validator(mode="after")

@@ -10,7 +10,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, Composition, PairsManifest
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
-from miner.engine import Record, Result, read_json
+from miner.engine import Record, Result, file_record, read_json
 from miner.errors import MinerError, UsageError
 from miner.pairs.calibration.run import calibrate
 from miner.pairs.constraints import read_constraints
@@ -44,6 +44,8 @@ def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, s
     others = _others(options, embeddings) if options.agree else []
     if others:
         request["agree"] = {str(place): other.record() for place, other in enumerate(others, 2)}
+    if options.table is not None:
+        request["table"] = _sha256(options.table)
     if constraints:
         request["metadata"] = {constraint.option: constraint.sha256 for constraint in constraints}
     stage = GrowingStage(workspace.pairs, request, RESULTS, SCRATCH)
@@ -74,6 +76,13 @@ def _band_of_earlier(options: PairsOptions, workspace: Workspace, embeddings: Em
         return None
     asked = earlier.request.band
     return Band(asked.low if options.auto else low, asked.high)
+
+
+def _sha256(table: Path) -> str:
+    try:
+        return str(file_record(table)["sha256"])
+    except OSError as error:
+        raise UsageError(f"--table {table} cannot be read: {error.strerror}.") from error
 
 
 def _others(options: PairsOptions, embeddings: EmbeddingsManifest) -> "list[OtherEmbedding]":
@@ -129,7 +138,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     ]
     if asked.rule != "band":
         facts.append(f"rule {asked.rule}: {asked.condition}")
-    facts += [str(made.agreement)] if made.agreement else []
+    facts += [str(some) for some in (made.table, made.agreement) if some]
     facts += map(str, made.constraints)
     if made.duplicates:
         facts.append(
@@ -164,6 +173,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
 
 def _warning(made: PairsManifest, flag: str) -> str:
     """About a band that is empty or floods, with a better band if there is one; or about a rule that chooses nothing."""
+    if made.table:
+        return "Warning: no pair of the table is left. Check --min, --max and the other filters."
     if made.request.rule != "band":
         return "Warning: no two images are such a pair. Try --rule mutual, more --neighbors, or a higher --max."
     band = f"[{made.request.band.low:g}, {made.request.band.high:g}]"

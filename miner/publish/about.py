@@ -95,6 +95,12 @@ def _description(source: str, provenance: Provenance) -> str:
     pairs, encoder = provenance.exported, public_encoder(provenance.embeddings.encoder.name)
     asked = pairs.request
     meaning = f"their cosine similarity under {encoder} is {asked.band}"
+    if pairs.table:
+        return (
+            f"{pairs.pairs:,} pairs of different images of {source}, from the table {pairs.table.name} that was given, with their "
+            f"cosine similarity under {encoder}. They serve as additional positives for self-supervised pretraining of vision "
+            "encoders."
+        )
     if asked.rule != "band":
         meaning = f"they are neighbours under {encoder} ({asked.condition})"
     return (
@@ -121,10 +127,15 @@ def _limits(provenance: Provenance) -> list[str]:
     owner, end = ("band", "upper end of the band") if of_a_band else 2 * ("ceiling of duplicates",)
     measured = pairs.labels and pairs.labels.precision is not None
     known = "" if measured else ", and these images have no labels to measure it by"
-    return [
-        f"{heritage}. Its blind spots and its biases (what its training images showed, and whom) are those of the pairs.",
+    owners = [
         f"The {owner} belongs to this encoder and these images; the same numbers mean something else elsewhere.",
         f"A pair is what one encoder takes for the same thing. Some pairs are wrong{known}.",
+    ]
+    if pairs.table:
+        owners = [f"A pair is what the maker of the table takes for one. Some pairs may be wrong{known}."]
+    return [
+        f"{heritage}. Its blind spots and its biases (what its training images showed, and whom) are those of the pairs.",
+        *owners,
         f"Coverage is uneven: {pairs.image_coverage:.1%} of the images are in a pair{degree}. Images that look like many "
         "others are in many pairs and weigh more.",
         f"Near-identical images below the {end} may remain among the pairs. A split into training and test data "

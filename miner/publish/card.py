@@ -102,6 +102,7 @@ def _evidence(about: About) -> str:
         "mean_a": f"the mean cosine of a to its {k} nearest",
         "mean_b": f"the mean cosine of b to its {k} nearest",
         "shared": f"how many of their {2 * (k or 0)} nearest both have in common",
+        "table_score": "the score of the given table",
         "votes": "how many embeddings choose the pair",
     }
     held = [feature["name"] for feature in about.contents.tables[0].features or []]

@@ -60,7 +60,9 @@ class Provenance:
         if not shards.sets:
             raise MinerError("The shards are of an older version of miner. Run `miner export --force` first.")
         voters = pairs.agreement.embeddings if pairs.agreement else []
-        if None in (embeddings.request.encoder, *(voter.asked.get("encoder") for voter in voters)):
+        if not all(
+            one.get("encoder") or one.get("vectors_files") for one in (embeddings.asked, *(v.asked for v in voters))
+        ):
             raise MinerError(
                 f"{workspace.embeddings}, or an embedding of --agree, was refined. Such pairs cannot be published: the data set "
                 "would not say which commands make it."
@@ -81,12 +83,16 @@ class Provenance:
     def facts(self) -> list[tuple[str, str]]:
         """What decided which pairs were mined, as (name, value) rows of a table."""
         embeddings, pairs, encoder = self.embeddings, self.pairs, self.embeddings.encoder
-        vectors = f"{embeddings.dim}-d, stored as {embeddings.dtype}, computed in {embeddings.precision}"
+        vectors = f"{embeddings.dim}-d, stored as {embeddings.dtype}"
+        if embeddings.vectors is None:
+            vectors += f", computed in {embeddings.precision}"
         asked = pairs.request
         duplicates = f"{pairs.duplicates:,} pairs above {asked.band.high:g} or of equal files"
         return [
             ("Images", f"{embeddings.count:,} of {public_source(embeddings.source.spec)}"),
-            ("Encoder", f"{public_encoder(encoder.name)}, frozen"),
+            ("Encoder", f"{public_encoder(encoder.name)}, frozen")
+            if embeddings.vectors is None
+            else ("Encoder", f"not recorded: the vectors are those of {embeddings.vectors.name}"),
             ("sha256 of its weights", encoder.weights_sha256 or "unknown"),
             ("Licence of its weights", encoder.licence or "unknown"),
             ("Labels that it has seen", encoder.labels_seen or "unknown"),
@@ -95,6 +101,7 @@ class Provenance:
             ("Band", f"{asked.band}, both included")
             if asked.rule == "band"
             else ("Rule", f"{asked.rule}: {asked.condition}"),
+            *([("Table", f"{pairs.table}; sha256 {pairs.asked['table']}")] if pairs.table else []),
             *([("Agreement", str(_public(pairs.agreement)))] if pairs.agreement else []),
             ("Search", _search(pairs)),
             ("Limits on the pairs", _limits(pairs, self.shards.left_out)),
@@ -124,15 +131,20 @@ class Provenance:
         others = [f"agree-{place}" for place, _ in enumerate(voters, 2)]
         places = ["", *(f" -w {name}" for name in others)]
         asked = [
-            {**request, "encoder": public_encoder(name), "source": None}
+            {**request, **_encoder_flags(name), "source": None}
             for request, name in (
                 (self.embeddings.asked, self.embeddings.encoder.name),
                 *((voter.asked, voter.encoder) for voter in voters),
             )
         ]
+        if given := self.embeddings.vectors:
+            asked[0] |= {"keys": given.keys, "key_column": given.key_column}
         mined = {**pairs.asked, "metadata": pairs.metadata_table, "agree": others}
+        mined["table"] = pairs.table and pairs.table.name
         band, of_a_band = pairs.request.band.record(), pairs.request.rule == "band"
         low = {"min": None} if not of_a_band and band["min"] == -1 else {}
+        if pairs.table:  # it has no ceiling but --max, and `table` is no name of --rule
+            mined["rule"], low = None, low | ({"max": None} if band["max"] == 1 else {})
         calibrations: list[str] = []
         if all(other["band"] == band for other in (pairs.asked.get("agree") or {}).values()):
             mined |= band | low
@@ -140,11 +152,21 @@ class Provenance:
             calibrations = [f"miner calibrate{place}" for place in places]
             mined |= {"auto": True} if of_a_band else {"min": band["min"]} | low
         return [
-            *(f"miner embed {source}{_flags(EmbedOptions, one)}{at}" for one, at in zip(asked, places, strict=True)),
+            *(f"miner embed {source}{_embed_flags(one)}{at}" for one, at in zip(asked, places, strict=True)),
             *calibrations,
             f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
             f"miner export{_flags(ExportOptions, self.shards.asked)}",
         ]
+
+
+def _embed_flags(asked: Record) -> str:
+    return _flags(EmbedOptions, asked, always=("dtype",) if asked.get("vectors") else ())
+
+
+def _encoder_flags(name: str) -> Record:
+    """The options that name an encoder, or the vectors in place of one."""
+    family, _, vectors = name.partition(":")
+    return {"vectors": vectors} if family == "vectors" else {"encoder": public_encoder(name)}
 
 
 def _public(agreement: PairVotes) -> PairVotes:
@@ -178,6 +200,8 @@ def _listed(value: Any) -> list[Any]:
 
 
 def _search(pairs: PairsManifest) -> str:
+    if pairs.table:
+        return "none: the pairs are those of the table"
     if pairs.exact:
         return f"exact: no pair of the {'band' if pairs.request.rule == 'band' else 'rule'} was missed (engine {pairs.engine})"
     return f"approximate: {pairs.completeness} (engine {pairs.engine})"

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from miner.artifacts.workspace import GIVEN
 from miner.engine import Record, file_record, first_difference, is_signed, one_line, parse_json
 from miner.errors import MinerError
 from miner.verify.location import Location
 
-# At the top of a workspace: locks, a log that was set aside, and what people decided, which grows by itself.
-_UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl"}
+# At the top of a workspace: locks, a log that was set aside, vectors that were given from Python, and what people decided, which
+# grows by itself.
+_UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl", *GIVEN}
 # JSON files that belong to no stage folder and carry their own digest.
 _SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/(runs/[^/]+|refined)/eval/[^/]+\.json$")
 

@@ -70,6 +70,14 @@ class EncoderRecord(RecordPart):
     weights_sha256: str | None = None
 
 
+class GivenVectors(RecordPart):
+    """The files of `--vectors` and `--keys`, by the last part of their paths."""
+
+    name: str
+    keys: str | None = None
+    key_column: str | None = None
+
+
 class EmbedRequest(RecordPart):
     """What `miner embed` was asked for. Refined embeddings have another request: they have no encoder here.
 
@@ -91,6 +99,7 @@ class EmbeddingsManifest(StageArtifact):
     Attributes:
         blocks: number of files of vectors, and of metadata tables.
         errors: number of images that could not be used, by reason.
+        vectors: of `--vectors`; None where an encoder made the vectors.
     """
 
     command: ClassVar = "miner embed SOURCE"
@@ -105,3 +114,4 @@ class EmbeddingsManifest(StageArtifact):
     count: int
     errors: dict[str, int]
     precision: str = "float32"
+    vectors: GivenVectors | None = None

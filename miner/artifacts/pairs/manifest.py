@@ -7,8 +7,8 @@ from pydantic import Field
 
 from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord
-from miner.artifacts.pairs.band import BandRecord
-from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
+from miner.artifacts.pairs.band import Band, BandRecord
+from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, AnyRule, Rule
 from miner.engine import Record, fingerprint
 
 LISTS = "lists.npy"
@@ -33,7 +33,7 @@ class PairsRequest(RecordPart):
 
     embeddings: str
     band: BandRecord
-    rule: RuleName = "band"
+    rule: AnyRule = "band"
     neighbors: int | None = None
     local: float = 0.0
     shared: int = SHARED
@@ -47,6 +47,8 @@ class PairsRequest(RecordPart):
             return cosine
         if self.band.low == -1:
             cosine = f"cosine of at most {self.band.high:g}"
+        if self.rule == "table" and self.band == Band(-1.0, 1.0):
+            return str(Rule(self.rule))
         return f"{Rule(self.rule, self.neighbors or NEIGHBORS, self.local, self.shared)}; {cosine}"
 
     @property
@@ -104,6 +106,34 @@ class PairVotes(RecordPart):
         found = ", ".join(f"{pairs:,} in {votes}" for votes, pairs in self.votes) or "none"
         each = ", ".join(f"{voter.chosen:,} by {voter.encoder}" for voter in self.embeddings)
         return f"chosen in at least {self.at_least} of {of} embeddings: {found}; in each: {each}"
+
+
+class TableRecord(RecordPart):
+    """The table of `--table`.
+
+    Attributes:
+        name: of the file.
+        columns: of both images, and of the score if there is one.
+        self_pairs, unusable, repeats: rows that were left out: an image with itself, an image without a vector, a pair again.
+    """
+
+    name: str
+    columns: list[str]
+    rows: int
+    self_pairs: int
+    unusable: int
+    repeats: int
+
+    def __str__(self) -> str:
+        reasons = {
+            "of an image with itself": self.self_pairs,
+            "of an image without a vector": self.unusable,
+            "of a pair that stands before": self.repeats,
+        }
+        left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
+        return f"{self.rows:,} rows of {self.name} ({', '.join(self.columns)})" + (
+            f"; left out: {left_out}" if left_out else ""
+        )
 
 
 class Degree(RecordPart):
@@ -179,6 +209,7 @@ class PairsManifest(StageArtifact):
         composition: None in records of old versions.
         mutual_neighbours: k of the column `mutual`.
         agreement: of several embeddings, with --agree.
+        table: of --table, whose pairs these are.
         constraints: on metadata.
         metadata_table: the name of the file that --metadata named.
         labels: None where images have no labels.
@@ -204,6 +235,7 @@ class PairsManifest(StageArtifact):
     duplicate_images: Record | None = None
     mutual_neighbours: int = 5
     agreement: PairVotes | None = None
+    table: TableRecord | None = None
     constraints: list[ConstraintCount] = Field(default_factory=list)
     metadata_table: str | None = None
     degree: Degree

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 RuleName = Literal["band", "knn", "mutual", "local", "shared"]
+AnyRule = RuleName | Literal["table"]
 
 NEIGHBORS, SHARED = 10, 6
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule on neighbour lists. `band` needs no lists: it is a rule on the cosine alone.
+    """A rule on neighbour lists. `band` needs no lists: it is a rule on the cosine alone. `table` takes pairs that are given.
 
     Attributes:
         neighbors: k, the length of the lists that two images are looked up in.
@@ -18,7 +19,7 @@ class Rule:
         shared: fewest entries that two lists of 2 k have in common, of the rule `shared`.
     """
 
-    name: RuleName
+    name: AnyRule
     neighbors: int = NEIGHBORS
     local: float = 0.0
     shared: int = SHARED
@@ -30,6 +31,8 @@ class Rule:
 
     def record(self) -> dict[str, Any]:
         """The rule as options of `miner pairs`."""
+        if self.name == "table":
+            return {"rule": self.name}
         own = (self.name,) if self.name in ("local", "shared") else ()
         return {"rule": self.name, "neighbors": self.neighbors, **{str(name): getattr(self, name) for name in own}}
 
@@ -38,6 +41,7 @@ class Rule:
         each = f"each is among the {k} nearest of the other"
         return {
             "band": "every pair",
+            "table": "the two stand in a row of a given table",
             "knn": f"one is among the {k} nearest of the other",
             "mutual": each,
             "local": f"twice the cosine exceeds the sum of both means over {k} neighbours by at least {self.local:g}",

@@ -75,7 +75,7 @@ def metadata_without_images(found: RowNames, count: int) -> pa.Table:
     Raises:
         MinerError: two names have the same key.
     """
-    names = [f"{row:09d}" for row in range(count)] if found.names is None else found.names.slice(0, count).to_pylist()
+    names = [str(row) for row in range(count)] if found.names is None else found.names.slice(0, count).to_pylist()
     keys = [name if is_clean(name) else hashed_key(name) for name in names]
     if len(set(keys)) < len(keys):
         raise MinerError(f"Two names in {found.origin} have the same key. Give other names with --keys.")

@@ -174,6 +174,11 @@ class _Taking:
                 **columns,
             },
             "encoder": {"name": f"vectors:{self._vectors.name}"},
+            "vectors": {
+                "name": self._vectors.name,
+                "keys": self._options.keys and self._options.keys.name,
+                "key_column": self._options.key_column,
+            },
             "precision": "unknown",
             "dtype": self._dtype,
             "blocks": blocks,

@@ -10,7 +10,9 @@ def headline(findings: Findings) -> str:
     among = f"{counted(pairs.images, 'image')} of {source_name(embeddings.source.spec)}"
     encoder, asked = embeddings.encoder.name, pairs.request
     where = f"whose cosine under {encoder} is {asked.band}"
-    if asked.rule != "band":
+    if pairs.table:
+        where = f"that stand in the table {pairs.table.name}"
+    elif asked.rule != "band":
         where = f"that are neighbours under {encoder} ({asked.condition})"
     if not pairs.pairs:
         return f"Among {among}, there are no two {where}."
