@@ -40,7 +40,10 @@ _SMALL_RUN = [
 RUN = {
     "embed": ({"--vectors", "--keys", "-w"}, ["--force"]),
     "calibrate": (set(), ["--force"]),
-    "pairs": ({"--auto", "--min", "--max", "--neighbors", "--rule", "--shared", "--top-k", "-w"}, ["--force"]),
+    "pairs": (
+        {"--auto", "--min", "--max", "--neighbors", "--rule", "--shared", "--top-k", "-w", "--table"},
+        ["--force"],
+    ),
     "review": ({"--summary"}, ["--summary"]),
     "export": ({"--exclude"}, ["--force"]),
     "verify": (set(), []),
@@ -116,6 +119,8 @@ def _write_vectors(folder: Path) -> None:
     vectors = centres[np.arange(len(names)) // 10 % 4] + 0.5 * rng.normal(size=(len(names), 16))
     np.save(folder / "clip.npy", vectors.astype(np.float32))
     (folder / "names.txt").write_text("\n".join(map(str, names)))
+    rows = [f"{one},{other},0.5" for one, other in zip(names[::2], names[1::2], strict=True)]
+    (folder / "others.csv").write_text("\n".join(["image1,image2,score", *rows, rows[0]]))
 
 
 def judge_a_pair(folder: Path) -> None:

@@ -133,6 +133,7 @@ def test_request_knows_the_bytes_of_the_table(workspace: Workspace, tmp_path: Pa
     moved = table.rename(tmp_path / "moved.csv")
     assert not take(workspace, moved, force=False).fresh
     assert contents(workspace) == before
+    assert "--table-columns was not given" in refused(workspace, moved, force=False, table_columns=["b", "a"])
     write(moved, rows=PAIRS[:3])
     with pytest.raises(MinerError, match="the pairs of --table are others"):
         take(workspace, moved, force=False)
