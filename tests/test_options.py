@@ -37,7 +37,7 @@ NOT_IN_REQUEST = {
     }
     | {"engine", "recall", "nlist", "nprobe", "links", "ef_construction", "ef_search"},
     "export": {"exclude", "retrieved", "to", "workers", "engine_address"},
-    "publish": {"to", "private", "dry_run", "hard_negatives"},
+    "publish": {"to", "private", "dry_run"},
     "train": {"name", "source", "device", "data", "workers", "checkpoint_steps", "processes", "engine_address"},
     "refine": {"device", "processes"},
     "eval knn": EVALUATE,
@@ -51,7 +51,6 @@ IF_CHANGED = {
     "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"}
     | {"differ": ["a"], "same": ["b", "c"], "apart": ["day:3"]},
     "export": {"without_duplicates": True},
-    "publish": {"images_once": True},
     "train": {"lr_biases": 0.1, "zero_init_residual": True, "deterministic": False},
     "eval knn": {"layer": "projector", "test_crop": 0.875},
     "eval linear": {"test_crop": 0.875},

@@ -90,7 +90,7 @@ class PairsOptions(Options):
     table: Path | None = option(None, panel="pair table", decides_result=False, metavar="FILE")
     """Take the pairs of this table instead of searching: .csv, .tsv, .parquet or .jsonl with a row for each pair. Its images are
     named by key, path or file name. Filters such as --min, --max, --top-k and --differ apply."""
-    table_columns: Names = option([], panel="pair table", decides_result="if changed", metavar="A B [SCORE]")
+    table_columns: Names = option([], panel="pair table", decides_result="if changed", metavar="COLUMN...")
     """Columns of the table: both images, and a score. If not given: key_a and key_b, path_a and path_b, image1 and image2, anchor
     and positive, or a and b; and score."""
     agree: Names = option([], panel="agreement", decides_result=False, metavar="WORKSPACE...")
