@@ -1,4 +1,5 @@
 import shlex
+from itertools import pairwise
 
 import pytest
 
@@ -12,7 +13,9 @@ from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from miner.publish.options import PublishOptions
 from miner.publish.provenance import Provenance, public_encoder, public_source
+from miner.publish.run import publish
 
 CALIBRATED = {"band": {"min": 0.5, "max": 0.93}, "images": 25, "estimated_pairs": 9}
 
@@ -88,3 +91,24 @@ def test_other_embeddings_that_agreed_are_published(workspace: Workspace, tmp_pa
         "miner calibrate -w agree-2",
         "miner pairs --rule knn --neighbors 4 --agree agree-2",
     ]
+
+
+def test_given_vectors_and_a_given_table_are_published(workspace: Workspace, tmp_path) -> None:
+    """The embeddings of the workspace, taken as vectors of somebody else, and a table of some of its images."""
+    spec = EmbeddingsManifest.read(workspace).source.spec
+    paths = EmbeddingStore(workspace).metadata["path"].to_pylist()
+    table, taken = tmp_path / "votes.csv", Workspace(tmp_path / "taken")
+    rows = [f"{one},{other},{row}" for row, (one, other) in enumerate(pairwise(paths[:10]))]
+    table.write_text("\n".join(["anchor,positive,score", *rows, rows[0]]))
+    embed(EmbedOptions(source=spec, vectors=str(workspace.root)), taken)
+    pairs(PairsOptions(table=table), taken)
+    export(ExportOptions(), taken)
+    folder = tmp_path / "given"
+    publish(PublishOptions(to=str(folder), license="cc-by-4.0", image_license="mit"), taken)
+    card = (folder / "README.md").read_text()
+    assert "miner embed photos --vectors w --dtype float16\nminer pairs --table votes.csv\nminer export\n" in card
+    assert "from the table votes.csv that was given" in card
+    assert "| Encoder | not recorded: the vectors are those of w |" in card
+    assert "10 rows of votes.csv (anchor, positive, score); left out: 1 of a pair that stands before; sha256 " in card
+    assert "`table_score` is the score of the given table" in card
+    assert str(tmp_path) not in card
