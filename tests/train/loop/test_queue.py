@@ -67,8 +67,8 @@ def test_a_step_asks_the_device_nothing_and_copies_once(name: str) -> None:
     [
         ("dino", {"local_crops": 2, "local_size": 16, "optimizer": "adamw", "clip_norm": 3.0}),
         ("moco", {"accumulate": 2, "partners": 2, "mask_known_positives": True, "optimizer": "lars"}),
-        ("reco", {"accumulate": 2, "partners": 2, "mask_known_positives": True}),
-        ("fnc", {"accumulate": 2, "partners": 2, "mask_known_positives": True}),
+        ("reco", {"partners": 2, "mask_known_positives": True}),
+        ("fnc", {"partners": 2, "mask_known_positives": True}),
     ],
 )
 def test_further_parts_of_a_step_ask_nothing_either(name: str, changes: dict[str, Any]) -> None:
