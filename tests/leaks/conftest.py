@@ -20,7 +20,7 @@ FindLeaks = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def quick_encoder(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("embed.worker", "pairs.calibration.self_similarity"):
+    for module in ("embed.worker", "embed.encoders.embedded"):
         monkeypatch.setattr(f"miner.{module}.load_encoder", lambda *_: small_encoder())
 
 

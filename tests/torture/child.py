@@ -61,7 +61,7 @@ def play(name: str, root: Path, answer: Path, fault: str = "", at: int = 0, forc
         mock.patch("miner.embed.parts.LONGEST_S", 0.0),
         mock.patch("timm.create_model", SMALL_VIT),
         mock.patch("miner.embed.worker.load_encoder", lambda *_: ENCODER),
-        mock.patch("miner.pairs.calibration.self_similarity.load_encoder", lambda *_: ENCODER),
+        mock.patch("miner.embed.encoders.embedded.load_encoder", lambda *_: ENCODER),
     ):
         ended = _ending(lambda: SCENES[name].play(root, force))
     resource.setrlimit(resource.RLIMIT_FSIZE, _NO_LIMIT)

@@ -82,7 +82,7 @@ def test_embed_and_calibrate_use_the_same_layer(make_photos, tmp_path: Path, mon
     assert record["request"]["layer"] == record["encoder"]["layer"] == "projector"
     asked = []
     monkeypatch.setattr(
-        "miner.pairs.calibration.self_similarity.load_encoder",
+        "miner.embed.encoders.embedded.load_encoder",
         lambda *args: asked.append(args[2:]) or load_encoder(*args),
     )
     calibrate(CalibrateOptions(images=8, device="cpu"), workspace)

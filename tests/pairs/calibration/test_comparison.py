@@ -58,7 +58,7 @@ def test_another_budget_needs_no_force_and_no_encoder(embedded, monkeypatch: pyt
     wider = OPTIONS.model_copy(update={"budget": 2.0})
     anew = calibrate(wider, embedded, force=True, compare=False).record
     first = calibrate(OPTIONS, embedded, force=True, compare=False).record
-    monkeypatch.setattr("miner.pairs.calibration.self_similarity.load_encoder", None)
+    monkeypatch.setattr("miner.embed.encoders.embedded.load_encoder", None)
     made = calibrate(wider, embedded, compare=False)
     assert made.record == anew and made.record["band"]["min"] < first["band"]["min"]
     assert made.lines[0] == "calibrate: replaces the calibration of another request (--budget was 1.0 and is now 2.0)"
@@ -69,7 +69,7 @@ def test_a_calibration_of_miner_pairs_is_completed(embedded, monkeypatch: pytest
     without = calibrate(OPTIONS, embedded, force=True, compare=False).record
     assert not (embedded.root / "calibration_pairs.png").exists() and without["comparison"] is None
     assert not calibrate(OPTIONS, embedded, compare=False).fresh
-    monkeypatch.setattr("miner.pairs.calibration.self_similarity.load_encoder", None)
+    monkeypatch.setattr("miner.embed.encoders.embedded.load_encoder", None)
     made = calibrate(OPTIONS, embedded).record
     changed = {name for name in made if made[name] != without[name]}
     assert changed == {"comparison", "files", "digest"}
