@@ -75,5 +75,8 @@ def open_workspace(path: "str | os.PathLike[str]") -> OpenedWorkspace:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise MinerError(f"There is no workspace {folder}. Make one: miner.embed(SOURCE, workspace={str(folder)!r}).")
+        raise MinerError(
+            f"There is no workspace {folder}. Make one: `miner embed SOURCE -w {folder}`, or in Python "
+            f"miner.embed(SOURCE, workspace={str(folder)!r})."
+        )
     return OpenedWorkspace(folder)

@@ -17,6 +17,7 @@ from miner.engine import Progress, Record
 from miner.errors import MinerError, UsageError
 from miner.leaks.options import LeaksOptions
 from miner.run_stages import run_stage, say
+from miner.source import open_source
 from miner.source.keys import hashed_key
 from miner.source.location import canonical, is_local_folder
 
@@ -56,6 +57,9 @@ def open_sets(options: LeaksOptions, workspace: Workspace, force: bool, quiet: b
         MinerError: a set cannot be read or embedded.
     """
     like = _encoding(options)
+    for name in options.sources[1:]:
+        if not is_workspace(name):
+            open_source(name)  # so that a wrong name is found before the first set is embedded
     stores = []
     for name in options.sources:
         if is_workspace(name):

@@ -19,7 +19,7 @@ _MARKUP = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)")  # an underscore inside a
 _HTML = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#|\w+;)")
 _TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrastive-learning", "webdataset", "croissant"]
 
-_VERDICT = " `verdict` is what most reviewers said of the pair: same, different or unsure; null where nobody or no majority did."
+_VERDICT = "what most reviewers said of the pair: same, different or unsure. It is null without a majority"
 
 
 def card(about: About) -> str:
@@ -34,9 +34,8 @@ def card(about: About) -> str:
         images=contents.of_kind("images"),
         inline=_inline(contents.of_kind("pairs-inline")),
         citations=CITATIONS,
-        evidence=_evidence(about),
+        columns={**_evidence(about), **_verdict(pictures)},
         negatives=_negatives(pictures),
-        verdict=_VERDICT if pictures and "verdict" in (pictures.schema or pa.schema([])).names else "",
     )
 
 
@@ -92,8 +91,8 @@ def size_category(rows: int) -> str:
     return "n>1T" if digits > 12 else "<n<".join(_POWERS[digits - 4 : digits - 2])
 
 
-def _evidence(about: About) -> str:
-    """What the columns mean that say why a rule has chosen a pair."""
+def _evidence(about: About) -> dict[str, str]:
+    """What the columns mean that say why a rule has chosen a pair, by name."""
     k = about.pairs.request.neighbors
     meanings = {
         "rank_a": f"the rank of a among the {k} nearest of b, 0 if it is not among them",
@@ -106,8 +105,12 @@ def _evidence(about: About) -> str:
         "votes": "how many embeddings choose the pair",
     }
     held = [feature["name"] for feature in about.contents.tables[0].features or []]
-    texts = [f"`{name}` is {meanings[name]}" for name in held if name in meanings]
-    return f" {'; '.join(texts)}." if texts else ""
+    return {name: meanings[name] for name in held if name in meanings}
+
+
+def _verdict(pictures: Config | None) -> dict[str, str]:
+    names = (pictures.schema or pa.schema([])).names if pictures else []
+    return {"verdict": _VERDICT} if "verdict" in names else {}
 
 
 def _negatives(pictures: Config | None) -> str:
@@ -117,7 +120,7 @@ def _negatives(pictures: Config | None) -> str:
         return ""
     form = "images" if found["list"] == "image" else "keys of the images"
     return (
-        f" `negatives` are the {form} most similar to the anchor below the pairs, the most similar first. No chain of pairs "
+        f"`negatives`: the {form} most similar to the anchor below the pairs, the most similar first. No chain of pairs "
         "joins them to it. Labels were not used, so some may show the same thing."
     )
 

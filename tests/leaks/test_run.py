@@ -151,6 +151,12 @@ def test_one_set_is_no_comparison() -> None:
     assert isinstance(answer.exception, UsageError) and "Name TRAIN and TEST" in str(answer.exception)
 
 
+def test_a_wrong_name_is_found_before_anything_is_embedded(sets, find, tmp_path) -> None:
+    with pytest.raises(UsageError, match="There is no source"):
+        find(sets[0], "absent")
+    assert not (tmp_path / "w/sets").exists()
+
+
 def test_workspaces_of_two_encoders_are_refused(sets, find, tmp_path) -> None:
     for name, folder in zip("ab", sets, strict=True):
         embed(EmbedOptions(source=str(folder), device="cpu"), Workspace(tmp_path / name))

@@ -33,8 +33,8 @@ def test_a_rule_is_on_the_card_with_numbers_and_columns(published, workspace: Wo
     assert made.composition is not None and made.pairs > 5
     for text in (
         "| Rule | shared: each is among the 4 nearest of the other, and of their 8 nearest at least 2 agree",
-        "`rank_a` is the rank of a among the 4 nearest of b",
-        "`shared` is how many of their 8 nearest both have in common",
+        "`rank_a`: the rank of a among the 4 nearest of b",
+        "`shared`: how many of their 8 nearest both have in common",
         f"as many images as {made.composition.effective_images:,.0f} that occur equally often",
         "The ceiling of duplicates belongs to this encoder",
         "--rule shared",

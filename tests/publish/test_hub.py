@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from miner.artifacts.workspace import Workspace
-from tests.publish.fake_hub import TOKEN, FakeHub, Repository, serving
+from tests.publish.fake_hub import TOKEN, FakeHub, Repository, fake_hub
 from tests.publish.folders import contents
 
 Miner = Callable[..., subprocess.CompletedProcess[str]]
@@ -19,7 +19,7 @@ NAME = "someone/pairs"
 
 @pytest.fixture
 def hub() -> Iterator[FakeHub]:
-    with serving() as running:
+    with fake_hub() as running:
         yield running
 
 

@@ -101,7 +101,7 @@ def test_verdicts_of_reviewers_are_a_column(workspace: Workspace, tmp_path: Path
     table = pq.read_table(tmp_path / "set" / ONE, columns=["pair_key", "verdict"]).to_pylist()
     assert {row["pair_key"]: row["verdict"] for row in table if row["verdict"]} == {pair["pair_key"]: "same"}
     card = (tmp_path / "set" / "README.md").read_text()
-    assert "`verdict` is what most reviewers said" in card and "ada" not in card
+    assert "`verdict`: what most reviewers said" in card and "ada" not in card
     (workspace.review / "decisions.jsonl").write_text(line.replace("same", "different") + "\n")
     with pytest.raises(MinerError, match="another data set"):
         publish_to(tmp_path / "set", workspace)

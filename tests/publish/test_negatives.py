@@ -77,7 +77,7 @@ def test_negatives_are_a_column(most: int, workspace: Workspace, tmp_path: Path,
     assert result.record["negatives"] == made
     assert f"3 hard negatives for each of {len(chosen)} anchors; {np.mean(same):.1%} of them" in result.lines[1]
     card = (tmp_path / "a" / "set" / "README.md").read_text()
-    assert f"`negatives` are the {'images' if most else 'keys of the images'} most similar" in card
+    assert f"`negatives`: the {'images' if most else 'keys of the images'} most similar" in card
     assert "--hard-negatives 3" in card
     assert verify(str(tmp_path / "a")).record["checked"]
 

@@ -110,5 +110,5 @@ def test_given_vectors_and_a_given_table_are_published(workspace: Workspace, tmp
     assert "from the table votes.csv that was given" in card
     assert "| Encoder | not recorded: the vectors are those of w |" in card
     assert "10 rows of votes.csv (anchor, positive, score); left out: 1 of a pair that stands before; sha256 " in card
-    assert "`table_score` is the score of the given table" in card
+    assert "`table_score`: the score of the given table" in card
     assert str(tmp_path) not in card

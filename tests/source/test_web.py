@@ -3,7 +3,6 @@
 import functools
 import http.server
 import itertools
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from miner.engine import answers
 from miner.errors import MinerError
 from miner.source import open_source
 from miner.source.reading import read_range
+from tests.serving import serving
 from tests.source.tars import image_members, png, tar_bytes, write_files
 
 
@@ -44,15 +44,8 @@ class _Endless(_Plain):
 
 @pytest.fixture
 def web(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    handler = functools.partial(request.param, directory=str(tmp_path))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(functools.partial(request.param, directory=str(tmp_path))) as url:
+        yield url
 
 
 @pytest.mark.parametrize("web", [_Plain], indirect=True)

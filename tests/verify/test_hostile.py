@@ -17,6 +17,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine.records import write_signed
 from miner.verify import location
 from tests.embed.bombs import page, with_pages
+from tests.serving import serving
 from tests.verify.edits import rejects, resign
 
 
@@ -141,14 +142,8 @@ class _Evil(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def evil() -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Evil)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(_Evil) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import functools
 import http.server
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
 from miner.verify.run import verify
+from tests.serving import serving
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -24,19 +24,10 @@ class _WithoutListings(_Quiet):
         self.send_error(403)
 
 
-def _serve(folder: Path, handler: type[_Quiet]) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.fixture(params=[_Quiet, _WithoutListings], ids=["listing", "no-listing"])
 def web(workspace: Workspace, request: pytest.FixtureRequest) -> Iterator[str]:
-    yield from _serve(workspace.root, request.param)
+    with serving(functools.partial(request.param, directory=str(workspace.root))) as url:
+        yield url
 
 
 def test_a_workspace_behind_a_web_server(web: str, workspace: Workspace, request: pytest.FixtureRequest) -> None:

@@ -36,15 +36,12 @@ class RowFile(Protocol):
 
 
 @dataclass(frozen=True)
-class ArrayFile:
-    """An array in a file, mapped for each block, or `held` in memory where the file is packed."""
+class _StoredArray:
+    """Where an array is, and what it holds."""
 
     path: Path
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
-    in_columns: bool = False
-    offset: int = 0
-    held: NDArray[Any] | None = None
 
     @property
     def rows(self) -> int:
@@ -53,6 +50,15 @@ class ArrayFile:
     @property
     def dim(self) -> int:
         return self.shape[1]
+
+
+@dataclass(frozen=True)
+class ArrayFile(_StoredArray):
+    """An array in a file, mapped for each block, or `held` in memory where the file is packed."""
+
+    in_columns: bool = False
+    offset: int = 0
+    held: NDArray[Any] | None = None
 
     def read(self, start: int, stop: int) -> NDArray[np.floating]:
         if self.held is not None:
@@ -63,21 +69,10 @@ class ArrayFile:
 
 
 @dataclass(frozen=True)
-class TensorFile:
+class TensorFile(_StoredArray):
     """A tensor in a file of safetensors."""
 
-    path: Path
     name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-    @property
-    def rows(self) -> int:
-        return self.shape[0]
-
-    @property
-    def dim(self) -> int:
-        return self.shape[1]
 
     def read(self, start: int, stop: int) -> NDArray[np.floating]:
         from safetensors import safe_open
@@ -127,7 +122,7 @@ def read_safetensors(path: Path, name: str | None) -> TensorFile:
     with safe_open(path, framework="pt") as file:
         slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118  -- it is no mapping
         tensors = {
-            key: TensorFile(path, key, np.dtype(_TENSOR_TYPES.get(part.get_dtype(), np.int64)), tuple(part.get_shape()))
+            key: TensorFile(path, np.dtype(_TENSOR_TYPES.get(part.get_dtype(), np.int64)), tuple(part.get_shape()), key)
             for key, part in slices.items()
         }
     return tensors[chosen_array(path, tensors, name)]

@@ -138,6 +138,8 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
         tables = _in_order((folder / _METADATA).glob("*.parquet"))
         return _in_order((folder / _IMAGE_VECTORS).glob("*.npy")), tables
     names = [name for name in list_files(str(folder)) if Path(name).suffix.lower() in _ENDINGS]
+    if not names:
+        return [], []
     arrays = [name for name in names if not name.endswith(_TABLES)]
     chosen, left_out = one_split(str(folder), arrays or names)
     for sentence in (left_out, missing_files(chosen)):
