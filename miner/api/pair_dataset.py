@@ -66,12 +66,12 @@ class PairDataset(Dataset[tuple[Any, Any]]):
 
 
 class PairShards(IterableDataset[tuple[Any, Any]]):
-    """A stream of the pairs in shards that `miner export` wrote, from a folder or any fsspec URL (https, s3, hf, ...).
+    """A stream of the pairs in shards of `miner export` or `miner publish`, from a folder or any fsspec URL (https, s3, hf, ...).
 
     The workers of a loader and the processes of torch.distributed share the shards. Which image comes first is drawn.
 
     Args:
-        url: the folder of `pairs-*.tar` and `manifest.json`.
+        url: the folder of `pairs-*.tar` and `manifest.json`, or that of a published set.
         transform, own_views, seed: as for `PairDataset`.
         shuffle: pairs that wait in memory to be drawn from; 0 keeps the order of the shards. An export is shuffled already.
 
@@ -125,12 +125,18 @@ class PairShards(IterableDataset[tuple[Any, Any]]):
         """The pair shards and their numbers of pairs."""
         try:
             manifest = json.loads((self._folder / "manifest.json").read_bytes())
+            if "configs" in manifest:  # a published set, whose shards lie in a folder of their own
+                self._folder /= "data"
+                manifest = json.loads((self._folder / "manifest.json").read_bytes())
             counts = manifest["samples"]
             shards = {name: int(counts[name]) for name in sorted(counts) if _PAIR_SHARD.fullmatch(name)}
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise MinerError(f"{self._folder} is no folder that `miner export` wrote ({error}).") from error
         if not shards or manifest.get("request", {}).get("references"):
-            raise MinerError(f"{self._folder} holds no pairs with images. Export them without --references.")
+            raise MinerError(
+                f"{self._folder} holds no pairs with images. Export them without --references. The Parquet files of a published set "
+                'hold both images of each pair: datasets.load_dataset(FOLDER, split="train").'
+            )
         return shards
 
     def _of_this_worker(self) -> list[str]:

@@ -16,10 +16,13 @@ import pytest
 import webdataset
 import yaml
 
+import miner
 from miner.artifacts.manifests import ShardsManifest
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
+from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
@@ -232,3 +235,15 @@ def test_sha256sum_and_verify_pass_and_find_damage(published: Publisher) -> None
     shard.write_bytes(data[:600] + b"x" + data[601:])
     answer = miner_verify(folder)
     assert answer.returncode == 1 and "images-jpg-000000.tar is damaged" in answer.stderr
+
+
+def test_published_pairs_are_streamed_with_torch_alone(workspace: Workspace, tmp_path: Path) -> None:
+    set_folder, wanted = tmp_path / "set", PairsManifest.read(workspace).pairs
+    publish_to(set_folder, workspace)
+    for folder in (set_folder, set_folder / "data"):
+        shards = miner.PairShards(str(folder))
+        assert len(shards) == len(list(shards)) == wanted
+    export(ExportOptions(references=True), workspace, force=True)
+    publish_to(tmp_path / "references", workspace)
+    with pytest.raises(MinerError, match="hold both images of each pair"):
+        miner.PairShards(str(tmp_path / "references"))
