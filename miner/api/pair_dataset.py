@@ -134,8 +134,8 @@ class PairShards(IterableDataset[tuple[Any, Any]]):
             raise MinerError(f"{self._folder} is no folder that `miner export` wrote ({error}).") from error
         if not shards or manifest.get("request", {}).get("references"):
             raise MinerError(
-                f"{self._folder} holds no pairs with images. Export them without --references. The Parquet files of a published set "
-                'hold both images of each pair: datasets.load_dataset(FOLDER, split="train").'
+                f"{self._folder} holds no pairs with images. Export them without --references. The Parquet files of a published "
+                'set hold both images of each pair: datasets.load_dataset(FOLDER, split="train").'
             )
         return shards
 

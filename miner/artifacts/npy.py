@@ -39,4 +39,5 @@ def create_array(path: Path, dtype: DTypeLike, shape: tuple[int, ...]) -> NDArra
         os.truncate(file.fileno(), size)
         if hasattr(os, "posix_fallocate"):
             os.posix_fallocate(file.fileno(), 0, size)
-    return np.load(path, mmap_mode="r+")  # type: ignore[no-any-return]
+    created: NDArray[Any] = np.load(path, mmap_mode="r+")
+    return created

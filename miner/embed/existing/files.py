@@ -113,6 +113,7 @@ def _files_of(spec: str) -> tuple[Path, list[Path], list[Path]]:
     if path.is_dir():
         paths, beside = _in_folder(path)
     else:
+        # `Path.glob` takes no absolute pattern.
         paths = [path] if path.is_file() else [*map(Path, glob.glob(str(path), recursive=True))]  # noqa: PTH207
         beside = []
         paths = [found for found in _in_order(paths) if found.is_file()]
