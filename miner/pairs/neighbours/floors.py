@@ -62,9 +62,10 @@ def row_floors(
     old, first = len(known), listed.start
     looking = listed[old:]
     short = _short_rows(count, units, directions, dtype, threads)
-    most_cells = len(rule.choices) // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)
-    cells = _Cells(short, max(1, min(most_cells, _best_cells(len(looking)))), listed, looking, rule.choices, threads)
     width = rule.k + max(4, rule.k // 2) + 1  # the row itself is among them
+    most_cells = len(rule.choices) // max(_CELL_ROWS, _LISTS_PER_CELL * rule.k)
+    most_cells = max(1, min(most_cells, _best_cells(len(looking))))
+    cells = _Cells(short, most_cells, listed, looking, rule.choices, width, threads)
     keys, others = (
         torch.empty(len(looking), cells.probed, width, dtype=torch.int32, device=short.device) for _ in range(2)
     )
@@ -155,19 +156,19 @@ class _Cells:
     """Rows by the centres that they are nearest to.
 
     Attributes:
-        count, probed: of the cells, and of those that a row looks into.
+        count, probed: of the cells, and of those that a row looks into; `probed * width` columns fit `_PLACE`.
         numbers: the cell of each row, int32 (n,).
         order: the listed rows, cell after cell, int64 (m,).
         looking: the rows that look into cells.
     """
 
     def __init__(
-        self, short: Tensor, count: int, listed: range, looking: range, choices: range, threads: Threads
+        self, short: Tensor, count: int, listed: range, looking: range, choices: range, width: int, threads: Threads
     ) -> None:
         self.count, self.looking = count, looking
         rows = threads.start(lambda: F.normalize(short[:, :_CENTRE_DIMS].float(), dim=1)).result()
         centres = threads.start(lambda: spherical_centres(rows, count, _ROUNDS)).result()
-        self.probed = min(_PROBED_CELLS, count)
+        self.probed = max(1, min(_PROBED_CELLS, count, _PLACE // width))
 
         def nearest(part: Tensor) -> Tensor:
             return (part @ centres.T).topk(self.probed, dim=1).indices
