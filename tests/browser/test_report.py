@@ -161,7 +161,10 @@ def test_keys_move_enlarge_and_explain(workspace, open_report) -> None:
     press("j")
     assert page.inner_text("#viewer-place").startswith("3 of ") and page.inner_text("#viewer-caption") != first
     press("Escape")
-    assert page.locator("#viewer").is_hidden() and focused(page) == 2
+    assert page.locator("#viewer").is_hidden()
+    # The browser tells that a dialog was closed in a task of its own; the focus follows.
+    cards = page.locator(".pair:not([hidden])")
+    cards.nth(2).locator("css=:scope:focus, :scope :focus").wait_for(timeout=5000)
     press("?")
     assert page.locator("#help").is_visible() and "previous pair" in page.inner_text("#help")
     press("j")
