@@ -22,7 +22,7 @@ class EvaluateOptions(Options):
     """Evaluate the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last weights. If the same
     test images chose them, the accuracy is optimistic. Both results are kept."""
     teacher: bool = option(False, decides_result=False)
-    """Evaluate the teacher of dino or graphnnclr instead of the student, as the authors do. Both results are kept."""
+    """Evaluate the teacher of dino or graphnnclr, or the key encoder of patchmix, as the authors do. Both results are kept."""
     gallery: str | None = option(None)
     """Labelled images that vote, as a source. If not given: the images of the workspace."""
     test: str | None = option(None)

@@ -131,5 +131,5 @@ def test_only_such_a_run_has_a_teacher(workspace: Workspace, tmp_path: Path) -> 
     train(TrainOptions(**{**TINY_RUN, "epochs": 1}), control)
     with pytest.raises(MinerError, match="kept no teacher"):
         knn(KnnOptions(device="cpu", teacher=True), control)
-    with pytest.raises(MinerError, match="kept no teacher: only --method dino and graphnnclr do"):
+    with pytest.raises(MinerError, match="kept no teacher: only --method dino, graphnnclr and patchmix do"):
         load_encoder(f"run:{control.run('moco')}", torch.device("cpu"), layer="streams")

@@ -27,9 +27,12 @@ from tests.train.runs import SHARED_RUN, KilledError, run_killed
 
 STEPS, LR = 5, 0.1  # so many steps of 8 keys go around a queue of 32
 NAMES = list(METHOD_DEFAULTS)
-CHANGES = {"symmetric": {"symmetric": True}, "queue": {"queue_size": 64, "eliminate": True}}
-CASES = [*NAMES, "moco symmetric", "fnc queue"]
-LOOPED = ["moco", "simclr", "dino", "reco", "fnc"]
+CHANGES = {
+    **{"symmetric": {"symmetric": True}, "queue": {"queue_size": 64, "eliminate": True}},
+    **{"three": {"mixed_images": 3, "momentum": 0.0}, "one": {"mixed_images": 1}},
+}
+CASES = [*NAMES, "moco symmetric", "fnc queue", "patchmix three", "patchmix one"]
+LOOPED = ["moco", "simclr", "dino", "reco", "fnc", "patchmix"]
 Outcome = dict[str, list[Tensor]]
 
 
@@ -51,7 +54,7 @@ def trained(case: str, processes: int) -> Outcome:
         first, second = (rows_of_this_process(view).to(precision) for view in views(step))
         rows = rows_of_this_process(torch.arange(BATCH))
         method.zero_grad()
-        drawn = shuffles(first, second, generator_for(step))
+        drawn = (method.draw(BATCH, BATCH, generator_for(step)),)
         outcome = method(Batch(first, second, rows, rows, drawn, further(name, first)))
         outcome["loss"].backward()
         gradients = [parameter.grad for parameter in method.trainable()]
@@ -80,7 +83,7 @@ def in_bfloat16() -> bool:
         first, second = (rows_of_this_process(view) for view in views(0))
         rows = rows_of_this_process(torch.arange(BATCH))
         with torch.autocast("cpu", torch.bfloat16):
-            drawn = shuffles(first, second, generator_for(0))
+            drawn = (method.draw(BATCH, BATCH, generator_for(0)),)
             loss = method(Batch(first, second, rows, rows, drawn, further(name, first)))["loss"]
         loss.backward()
         assert all(parameter.grad.isfinite().all() for parameter in method.trainable() if parameter.grad is not None)

@@ -16,7 +16,7 @@ from miner.train.data.sampler import CombinedSampler
 from miner.train.loop.loop import run_loop
 from miner.train.loop.optimizer import ScheduledOptimizer
 from miner.train.methods import Method, byol, dino
-from miner.train.methods.contrastive import fnc, moco
+from miner.train.methods.contrastive import fnc, moco, patchmix
 from miner.train.methods.parts.neighbour_bank import NeighbourBank
 from miner.train.observers.base import Observer
 from miner.train.settings.arms import PAIRS_ARMS, PairsArm
@@ -61,7 +61,7 @@ def schedules(plan: RunPlan, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, 
 
         monkeypatch.setattr(owner, function, spied)
 
-    for module in (moco, fnc, byol, dino):
+    for module in (moco, fnc, patchmix, byol, dino):
         spy(module, "move_towards", "momentum", 2)
     spy(dino, "teacher_targets", "temperature", 2)
     spy(NeighbourBank, "take", "graph epoch", 3)
@@ -103,6 +103,7 @@ def test_schedules_agree_step_by_step_in_all_arms(name: str, monkeypatch: pytest
     if name in ("dino", "graphnnclr"):
         assert [step["temperature"] for step in semantic[::14]] == pytest.approx([0.02, 0.03, 0.04, 0.04])
         assert [("prototypes.weight" in step["learns"]) for step in semantic].index(True) == 14
+    if name in ("byol", "dino", "graphnnclr", "patchmix"):
         assert semantic[0]["momentum"] == pytest.approx(0.99) and semantic[28]["momentum"] == pytest.approx(0.995)
     if name == "fnc":
         assert [step["counts"] for step in semantic].index(True) == 3 * 14

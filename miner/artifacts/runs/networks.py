@@ -28,7 +28,7 @@ _STEMS: dict[str, dict[str, Any]] = {
 }
 _WHY_MISSING = {
     BEST_FILE: "best weights: it was trained without --knn-epochs",
-    TEACHER_FILE: "teacher: only --method dino and graphnnclr do, and older runs of dino did not",
+    TEACHER_FILE: "teacher: only --method dino, graphnnclr and patchmix do (not with --momentum 0), and older runs of dino did not",
 }
 _ACTIVATIONS = {"ReLU": nn.ReLU, "GELU": nn.GELU}
 

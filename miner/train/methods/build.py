@@ -13,6 +13,7 @@ from miner.train.methods.byol import BYOL
 from miner.train.methods.contrastive.fnc import FNC
 from miner.train.methods.contrastive.moco import MoCo
 from miner.train.methods.contrastive.nnclr import NNCLR
+from miner.train.methods.contrastive.patchmix import PatchMix
 from miner.train.methods.contrastive.reco import ReCo
 from miner.train.methods.contrastive.simclr import SimCLR
 from miner.train.methods.dino import DINO
@@ -33,6 +34,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "nnclr": NNCLR,
     "reco": ReCo,
     "fnc": FNC,
+    "patchmix": PatchMix,
     "graphnnclr": GraphNNCLR,
 }
 

@@ -49,13 +49,18 @@ def choose_stem(stem: str, image_size: int) -> str:
     return stem
 
 
+def usual_patch_size(image_size: int) -> int:
+    """The power of two that makes 8 x 8 patches or more, at most 16."""
+    return min(MAX_PATCH_SIZE, 1 << (max(1, image_size // MIN_PATCHES_PER_SIDE).bit_length() - 1))
+
+
 def choose_patch_size(asked: int | None, image_size: int) -> int:
-    """The side of a ViT's patches: as asked, or the power of two that makes 8 x 8 patches or more, at most 16.
+    """The side of a ViT's patches: as asked, or the usual one.
 
     Raises:
         UsageError: the patches do not divide the image.
     """
-    patch_size = asked or min(MAX_PATCH_SIZE, 1 << (max(1, image_size // MIN_PATCHES_PER_SIDE).bit_length() - 1))
+    patch_size = asked or usual_patch_size(image_size)
     if image_size % patch_size:
         raise UsageError(
             f"--image-size {image_size} is no multiple of the patch size {patch_size}. Use --image-size "
@@ -128,6 +133,22 @@ def check_shares(batch_size: int, processes: int, parts: int = 1) -> None:
         f"{processes} processes cannot share a batch of {batch_size} in equal parts of two items or more. Use a --batch-size "
         "that is a multiple of their number, or fewer processes."
     )
+
+
+def check_mixtures(images: int, items: int, patches: int) -> None:
+    """Pass if a mixture can have so many images.
+
+    Args:
+        items: of a process in a part of a step.
+        patches: of the smallest view.
+    Raises:
+        UsageError: it cannot.
+    """
+    if images > min(items, patches):
+        raise UsageError(
+            f"--mixed-images {images} is too many: a mixture takes its images from {items} items, and each image needs a patch of "
+            f"the {patches} of a view. Use {min(items, patches)} or fewer, or a larger --batch-size."
+        )
 
 
 def limit_queue_size(asked: int, images: int, keys_per_step: int) -> int:

@@ -126,6 +126,19 @@ METHOD_DEFAULTS: dict[str, MethodDefaults] = {
         contrastive=True,
         optional=("projector_layers",),
     ),
+    "patchmix": MethodDefaults(
+        "contrasts images mixed of patches of several with single images and with other mixtures",
+        lr=0.12,
+        settings={
+            **{"dim": 256, "hidden_dim": 2048, "predictor_dim": 2048, "momentum": 0.99, "temperature": 0.2},
+            **{"mixed_images": 2, "soft_targets": True, "mixed_to_mixed": True},
+        },
+        expect="the loss starts near 2 ln(batch) and falls; that of mixtures stays above the entropy of their targets",
+        augmentation="byol",
+        plan_numbers=("steps", "mixed_grids"),
+        contrastive=True,
+        optional=("projector_layers", "momentum_grows"),
+    ),
 }
 
 METHOD_DEFAULTS["reco"] = replace(

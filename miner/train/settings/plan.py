@@ -56,7 +56,7 @@ _CONFIG_KEYS = (
     *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior", "momentum_grows"),
     *("contrast", "global_", "local", "student_temperature"),
     *("support_views", "attract", "eliminate", "false_negatives", "false_negative_quantile", "false_negative_cosine"),
-    "false_negative_start",
+    *("false_negative_start", "mixed_images", "soft_targets", "mixed_to_mixed"),
 )
 
 
@@ -130,12 +130,20 @@ class RunPlan:
 
     @property
     def further_views(self) -> ViewGroup:
-        """The local crops of dino, the weak view of reco, or the support views of fnc."""
+        """The local crops of dino and patchmix, the weak view of reco, or the support views of fnc."""
         if self.settings.get("global_"):
             return ViewGroup(1, self.image_size, ViewSettings(self.views.area, jittered=0.0, grey=0.0))
         if supports := self.settings.get("support_views"):
             return ViewGroup(int(supports), self.image_size, self.views)
         return ViewGroup(self.options.local_crops, self.local_size, self.local_views)
+
+    @property
+    def mixed_grids(self) -> tuple[int, ...]:
+        """For patchmix, patches per side of both views and of each local crop; a ResNet has those of a ViT."""
+        patch_size = self.patch_size or choices.usual_patch_size(self.image_size)
+        return tuple(
+            side // patch_size for side in (*[self.image_size] * 2, *[self.local_size] * self.options.local_crops)
+        )
 
     @property
     def items(self) -> int:
@@ -185,7 +193,7 @@ def make_plan(
     norm_splits = 1 if options.sync_norm else processes
     if METHOD_DEFAULTS[options.method].split_norm and not options.is_vit:
         norm_splits = choices.count_splits(batch_size // options.accumulate, processes)
-    return RunPlan(
+    plan = RunPlan(
         options=options,
         settings=_settings(options, batch_size, images),
         stem=stem,
@@ -203,6 +211,11 @@ def make_plan(
         precision=precision,
         **choices.choose_crops(options, image_size, stem, patch_size),
     )
+    if options.mixed_images is not None:
+        choices.check_mixtures(
+            options.mixed_images, batch_size // (processes * options.accumulate), min(plan.mixed_grids) ** 2
+        )
+    return plan
 
 
 def _settings(options: TrainOptions, batch_size: int, images: int) -> dict[str, Setting]:

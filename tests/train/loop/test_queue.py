@@ -18,7 +18,7 @@ META = torch.device("meta")
 MOST = {
     **{"moco": (2600, 1), "simclr": (1100, 1), "simsiam": (1500, 1), "byol": (1750, 1), "vicreg": (1450, 1)},
     **{"barlow": (1450, 1), "dino": (1300, 1), "nnclr": (1600, 1), "graphnnclr": (1550, 2)},
-    **{"reco": (4700, 1), "fnc": (2150, 1)},
+    **{"reco": (4700, 1), "fnc": (2150, 1), "patchmix": (2150, 1)},
 }
 
 
@@ -69,6 +69,7 @@ def test_a_step_asks_the_device_nothing_and_copies_once(name: str) -> None:
         ("moco", {"accumulate": 2, "partners": 2, "mask_known_positives": True, "optimizer": "lars"}),
         ("reco", {"partners": 2, "mask_known_positives": True}),
         ("fnc", {"partners": 2, "mask_known_positives": True}),
+        ("patchmix", {"partners": 2, "mask_known_positives": True}),
     ],
 )
 def test_further_parts_of_a_step_ask_nothing_either(name: str, changes: dict[str, Any]) -> None:

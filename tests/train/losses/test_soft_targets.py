@@ -1,8 +1,9 @@
+import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from miner.train.losses.soft_targets import relation_logits, soft_cross_entropy
+from miner.train.losses.soft_targets import common_shares, mixture_shares, relation_logits, soft_cross_entropy
 from tests.learning.numbers import unit_features
 
 NONE = torch.zeros(7, dtype=torch.bool)
@@ -54,3 +55,32 @@ def test_relations_are_float32_under_autocast() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         inside = relation_logits(query, queue, 0.1, NONE)
     assert torch.equal(inside, relation_logits(query, queue, 0.1, NONE))
+
+
+@pytest.mark.parametrize(("items", "count"), [(7, 1), (7, 2), (7, 3), (4, 3), (3, 3)])
+def test_mixtures_have_in_common_what_a_count_says(items: int, count: int) -> None:
+    """Image by image; with few items, mixtures meet around the end of the batch on both sides."""
+    shares = mixture_shares(items, torch.full((count,), 1 / count))
+    expected = torch.zeros(items, items)
+    for one in range(items):
+        for two in range(items):
+            images = [{(mixture + slot) % items for slot in range(count)} for mixture in (one, two)]
+            expected[one, two] = len(images[0] & images[1]) / count**2
+            assert shares[one, two].item() == pytest.approx((two in images[0]) / count)
+    common = common_shares(shares, shares)
+    torch.testing.assert_close(common, expected)
+    torch.testing.assert_close(common.sum(dim=1), torch.ones(items))
+    torch.testing.assert_close(common_shares(shares, torch.eye(items)), shares)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(common_shares(shares, shares), common)
+
+
+def test_images_that_count_as_one_are_in_common() -> None:
+    alike = torch.eye(5)
+    alike[0, 3] = 1.0
+    shares = mixture_shares(5, torch.tensor([0.75, 0.25]))
+    more = common_shares(shares, shares, alike) - common_shares(shares, shares)
+    # Image 0 is in the mixtures 0 and 4, image 3 in the mixtures 3 and 2.
+    expected = torch.zeros(5, 5)
+    expected[0, 3], expected[0, 2], expected[4, 3], expected[4, 2] = 0.5625, 0.1875, 0.1875, 0.0625
+    torch.testing.assert_close(more, expected)

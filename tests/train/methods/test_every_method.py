@@ -19,7 +19,10 @@ from tests.train.plans import plan
 from tests.train.runs import KilledError, run_killed
 
 NAMES = list(METHOD_DEFAULTS)
-TEACHERS = {"moco": "key_encoder", "reco": "key_encoder", "byol": "target", "dino": "teacher", "graphnnclr": "teacher"}
+TEACHERS = {
+    **dict.fromkeys(("moco", "reco", "patchmix"), "key_encoder"),
+    **{"byol": "target", "dino": "teacher", "graphnnclr": "teacher"},
+}
 
 
 def run(folder: Path, name: str, killed_at: int | None = None, **changes: object) -> Method:
@@ -155,6 +158,8 @@ def test_the_heads_depend_on_the_seed_alone(name: str) -> None:
         ("reco", {"global_": False}),
         ("reco", {"contrast": False, "local": False}),
         ("fnc", {"queue_size": 64}),
+        ("patchmix", {"momentum": 0.0}),
+        ("patchmix", {"mixed_to_mixed": False}),
     ],
 )
 def test_the_passes_of_an_item_are_those_that_are_made(name: str, changes: dict[str, object]) -> None:

@@ -38,7 +38,8 @@ def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **cha
     defaults = METHOD_DEFAULTS[name]
     settings = {key: SMALL.get(key, value) for key, value in defaults.settings.items()}
     settings |= {
-        name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS, "images": IMAGES}[name] for name in defaults.plan_numbers
+        name: {"steps": STEPS, "steps_per_epoch": EPOCH_STEPS, "images": IMAGES, "mixed_grids": (4, 4)}[name]
+        for name in defaults.plan_numbers
     }
     return METHODS[name](backbone or TinyBackbone(), width, seed=0, **{**settings, **changes})
 
@@ -50,11 +51,12 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
     return tuple(images + 0.3 * torch.randn(images.shape, generator=draw) for _ in range(2))
 
 
-def shuffles(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1) -> Any:
-    """`Batch.drawn` for these views: what ReCo draws, of which MoCo takes the first orders; other methods do not look at it."""
-    reco = make("reco")
+def shuffles(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, name: str = "") -> Any:
+    """`Batch.drawn` for these views: what PatchMix draws, or what ReCo draws, of which MoCo takes the first orders; other methods
+    do not look at it."""
+    method = make("patchmix" if name == "patchmix" else "reco")
     items, seconds = (len(view) * world_size() // parts for view in (first, second))
-    return tuple(reco.draw(items, seconds, draw) for _ in range(parts))
+    return tuple(method.draw(items, seconds, draw) for _ in range(parts))
 
 
 def further(name: str, first: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -66,5 +68,5 @@ def batch(
     first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, name: str = "", **more: Any
 ) -> Batch:
     """Own-view items of images that no other step shows, with the further views of a method."""
-    rows, drawn = torch.arange(len(first)), shuffles(first, second, draw, parts)
+    rows, drawn = torch.arange(len(first)), shuffles(first, second, draw, parts, name)
     return Batch(first, second, rows, rows, drawn, **{"further": further(name, first), **more})

@@ -1,7 +1,10 @@
+from typing import Any
+
 import pytest
 
 from miner.errors import MinerError, UsageError
 from miner.train.settings.choices import (
+    check_mixtures,
     check_shares,
     choose_augmentation,
     choose_crops,
@@ -16,6 +19,7 @@ from miner.train.settings.choices import (
 )
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
+from miner.train.settings.plan import make_plan
 from tests.train.plans import plan
 
 
@@ -116,6 +120,34 @@ def test_crops_that_do_not_fit_are_refused() -> None:
         choose(32, "cifar", None, local_size=32)
 
 
+def test_mixtures_take_images_of_one_part_with_a_patch_each() -> None:
+    check_mixtures(4, 4, 9)
+    with pytest.raises(UsageError, match=r"--mixed-images 5 is too many: .* from 4 items, .* Use 4 or fewer"):
+        check_mixtures(5, 4, 9)
+    with pytest.raises(UsageError, match=r"the 9 of a view. Use 9 or fewer"):
+        check_mixtures(10, 64, 9)
+    asked = {"method": "patchmix", "batch_size": 32, "mixed_images": 9, "accumulate": 2}
+    counts = {"images": 400, "mined": 0, "pairs": 0, "side": 32, "precision": "fp32"}
+    assert make_plan(TrainOptions.parse(asked), **counts, processes=1).batch_size == 32
+    with pytest.raises(UsageError, match="from 8 items"):
+        make_plan(TrainOptions.parse(asked), **counts, processes=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "grids"),
+    [
+        ({"patch_size": 2, "backbone": "vit_tiny"}, (16, 16)),
+        ({"patch_size": 4, "backbone": "vit_tiny", "local_crops": 3}, (8, 8, 3, 3, 3)),
+        ({}, (8, 8)),
+        ({"image_size": 100}, (12, 12)),
+    ],
+)
+def test_mixed_patches_are_those_of_a_vit_or_as_large(changes: dict[str, Any], grids: tuple[int, ...]) -> None:
+    options = TrainOptions.parse({"method": "patchmix", **changes})
+    counts = {"images": 400, "mined": 0, "pairs": 0, "side": 32, "precision": "fp32"}
+    assert make_plan(options, **counts, processes=1).mixed_grids == grids
+
+
 def test_without_local_crops_the_augmentation_decides_the_area() -> None:
     assert choose_crops(TrainOptions(), 224, "imagenet", None) == {
         "augmentation": "moco",
@@ -155,6 +187,7 @@ def test_the_named_augmentations_are_their_authors() -> None:
         "vicreg",
         "barlow",
         "dino",
+        "patchmix",
         "graphnnclr",
     }
     assert {name for name in at_96.values()} == {"byol", "moco"}

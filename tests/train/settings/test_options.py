@@ -38,7 +38,8 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"patch_size": 4}, "--patch-size and --drop-path belong to ViTs; resnet18 takes --stem"),
         ({"drop_path": 0.1}, "--patch-size and --drop-path belong to ViTs"),
         ({"method": "dino", "teacher_warmup_temperature": 0.1}, "--teacher-warmup-temperature 0.1 must be below"),
-        ({"method": "byol", "local_crops": 2}, "--local-crops and --local-size are not options of byol"),
+        ({"method": "byol", "local_crops": 2}, "are not options of byol; they belong to dino and patchmix"),
+        ({"mixed_images": 2}, "--mixed-images is not an option of moco; it belongs to patchmix"),
         ({"method": "dino", "local_size": 16}, "--local-size has no meaning without --local-crops"),
         ({"trust_clip": True}, "--trust-coefficient and --trust-clip belong to --optimizer lars"),
         ({"lr_biases": 0.1}, "--lr-biases needs --decay-on weights"),
@@ -57,7 +58,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"pair_weight": 0.5}, "--pair-weight belongs to --partners"),
         (
             {"method": "dino", "mask_known_positives": True},
-            "is for moco, simclr, nnclr, reco, fnc: dino has no negatives",
+            "is for moco, simclr, nnclr, patchmix, reco, fnc: dino has no negatives",
         ),
         ({"method": "simclr", "colour": 1}, "unknown option 'colour'"),
         (
@@ -77,7 +78,7 @@ def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
 
 def test_the_help_tells_the_defaults_of_every_method() -> None:
     shown = {flag.name: flag.annotation.__metadata__[0] for flag in flags_of(TrainOptions)}
-    assert defaults_of("momentum") == "0.99 for moco, byol, dino, reco, graphnnclr"
+    assert defaults_of("momentum") == "0.99 for moco, byol, dino, patchmix, reco, graphnnclr"
     with_default = {name for defaults in METHOD_DEFAULTS.values() for name in defaults.settings}
     for name in METHOD_OPTIONS:
         if name in with_default and TrainOptions.model_fields[name].annotation != bool | None:

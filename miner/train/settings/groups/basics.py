@@ -16,7 +16,18 @@ class BasicOptions(Options):
     panel = "basics"
 
     method: Literal[
-        "moco", "simclr", "simsiam", "byol", "vicreg", "barlow", "dino", "nnclr", "reco", "fnc", "graphnnclr"
+        "moco",
+        "simclr",
+        "simsiam",
+        "byol",
+        "vicreg",
+        "barlow",
+        "dino",
+        "nnclr",
+        "patchmix",
+        "reco",
+        "fnc",
+        "graphnnclr",
     ] = option("moco", note=_METHODS)
     """Self-supervised method."""
     name: str | None = option(None, pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", decides_result=False)

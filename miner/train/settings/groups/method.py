@@ -36,8 +36,8 @@ class MethodOptions(BasicOptions):
     them. The number is cut to whole batches and to a quarter of the images."""
     momentum: float | None = _by_method("momentum", ge=0, le=1)
     """Momentum of the momentum encoder (exponential moving average); fnc with --queue-size takes 0.999. With 0, the keys come
-    from the network of the step itself."""
-    momentum_grows: bool | None = option(None, panel="expert", shown_default="for byol, dino and graphnnclr")
+    from the network of the step itself. The authors of patchmix take 0 for a ViT-T, and 0.996 for larger ones."""
+    momentum_grows: bool | None = option(None, panel="expert", shown_default="for byol, dino, patchmix and graphnnclr")
     """The momentum grows to 1 along half a cosine, as the authors of BYOL and DINO have it; otherwise it is constant."""
     temperature: float | None = _by_method("temperature", gt=0)
     """Temperature of the loss; a lower one puts more weight on the hardest negatives. dino: the temperature of the student."""
@@ -58,6 +58,13 @@ class MethodOptions(BasicOptions):
     this term out."""
     local: bool | None = option(None)
     """reco: the features of an image mixed of two (CutMix) are a mixture of theirs. --no-local leaves this term out."""
+    mixed_images: int | None = _by_method("mixed_images", ge=1)
+    """patchmix: images whose patches are in a mixture. With 1, nothing is mixed: a control of equal work."""
+    soft_targets: bool | None = option(None)
+    """patchmix: the targets of a mixture are what it has in common with each image or mixture. --no-soft-targets: it counts as its
+    first image alone."""
+    mixed_to_mixed: bool | None = option(None)
+    """patchmix: contrast mixtures with mixtures as well. --no-mixed-to-mixed leaves this term out."""
     support_views: int | None = _by_method("support_views", ge=0)
     """fnc: views of an item beside its two, which help to find false negatives and are positives too. The authors take 8."""
     attract: bool | None = option(None)

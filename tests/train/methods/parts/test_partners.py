@@ -28,15 +28,15 @@ def ready(case: str) -> Method:
     name, _, symmetric = case.partition(" ")
     method = make(name, **({"symmetric": True} if symmetric else {}))
     for step in (1, 2):
-        method(ordinary(*views(step), torch.arange(BATCH) + 8 * step))
+        method(ordinary(*views(step), torch.arange(BATCH) + 8 * step, name))
     return method.eval()
 
 
-def ordinary(first: Tensor, second: Tensor, rows: Tensor) -> Batch:
-    return Batch(first, second, rows, rows, shuffles(first, second, generator_for(0, "step")))
+def ordinary(first: Tensor, second: Tensor, rows: Tensor, name: str = "") -> Batch:
+    return Batch(first, second, rows, rows, shuffles(first, second, generator_for(0, "step"), name=name))
 
 
-def with_partners(weight: float = WEIGHT) -> Batch:
+def with_partners(weight: float = WEIGHT, name: str = "") -> Batch:
     (first, second), (_, partners) = views(0), views(3)
     rows = torch.arange(BATCH)
     second = torch.cat([second, partners[: len(OWNERS)]])
@@ -45,7 +45,7 @@ def with_partners(weight: float = WEIGHT) -> Batch:
         second,
         rows,
         torch.cat([rows, PARTNERS]),
-        shuffles(first, second, generator_for(0, "step")),
+        shuffles(first, second, generator_for(0, "step"), name=name),
         partner_items=OWNERS,
         pair_weight=weight,
     )
@@ -55,8 +55,8 @@ def loss_of(case: str, batch: Batch) -> Tensor:
     return ready(case)(batch)["loss"]
 
 
-def own_batch() -> Batch:
-    return ordinary(*views(0), torch.arange(BATCH))
+def own_batch(name: str = "") -> Batch:
+    return ordinary(*views(0), torch.arange(BATCH), name)
 
 
 def total(own: Tensor, of_partners: Tensor) -> Tensor:
@@ -72,10 +72,11 @@ def test_a_partner_adds_the_loss_of_an_item_of_the_anchor_and_it(case: str) -> N
     torch.testing.assert_close(loss_of(case, batch), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", [*PER_ROW, "simclr", "fnc", "nnclr", "vicreg"])
+@pytest.mark.parametrize("case", [*PER_ROW, "simclr", "fnc", "nnclr", "vicreg", "patchmix"])
 def test_partners_of_no_weight_change_nothing(case: str) -> None:
-    torch.testing.assert_close(loss_of(case, with_partners(0.0)), loss_of(case, own_batch()), atol=1e-6, rtol=1e-5)
-    assert not torch.allclose(loss_of(case, with_partners()), loss_of(case, own_batch()), rtol=1e-5)
+    own = loss_of(case, own_batch(case))
+    torch.testing.assert_close(loss_of(case, with_partners(0.0, case)), own, atol=1e-6, rtol=1e-5)
+    assert not torch.allclose(loss_of(case, with_partners(name=case)), own, rtol=1e-5)
 
 
 def test_vicreg_takes_only_its_invariance_from_partners() -> None:
@@ -182,7 +183,7 @@ def test_steps_with_partners_learn_in_bfloat16_in_uneven_parts(name: str) -> Non
     method = make(name, backbone)
     for _ in range(2):  # the first only fills queues
         with torch.autocast("cpu", torch.bfloat16):
-            batch = replace(with_partners(), further=further(name, views(0)[0]))
+            batch = replace(with_partners(name=name), further=further(name, views(0)[0]))
             outcome = method(replace(batch, known_positives=PairIndex.of(PAIRS, IMAGES)))
     outcome["loss"].backward()
     gradient = backbone.layer.weight.grad
