@@ -37,7 +37,7 @@ STAGE_ROOMS = LAYERS[6]
 
 # The imports between stages, and why. A new one needs a reason that a stranger would accept.
 BETWEEN_STAGES = {
-    ("pairs", "embed"): "calibration encodes mild augmentations of images",
+    ("pairs", "embed"): "calibration encodes mild augmentations of images, --against the images of another set",
     ("publish", "embed"): "the commands that make a data set again",
     ("publish", "export"): "the commands that make a data set again",
     ("publish", "pairs"): "the commands that make a data set again",

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from miner.artifacts.embeddings.vectors import JoinedVectors, MemoryVectors, Vectors, blocks
+from miner.artifacts.embeddings.vectors import JoinedVectors, MemoryVectors, Vectors
 from miner.errors import UsageError
 from miner.machine.memory import default_bytes
 
@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     Vectors2d = ArrayLike | Tensor
-
-STRIP_ROWS = 8192
 
 
 def band_join(
@@ -92,19 +90,11 @@ def nearest(
     choices = len(stored) - (first or 1)
     if not 0 < k <= choices:
         raise UsageError(f"k={k}: there are {choices} rows to choose from, so k lies between 1 and {choices}.")
-    from miner.pairs.arithmetic.threads import Threads
     from miner.pairs.neighbours.candidates import NOBODY, ListRule
-    from miner.pairs.neighbours.lists import ranked
-    from miner.pairs.neighbours.search import candidate_search
+    from miner.pairs.neighbours.lists import ListSearch
 
     rule = ListRule(stored, k, high, asking=None if first is None else range(first))
-    threads = Threads()
-    search = candidate_search(rule, device, default_bytes(), threads)
-    strips = [search.candidates(start, stop) for start, stop in blocks(rule.end_a, STRIP_ROWS)]
-    rows = len(rule.listed)
-    ids, cosines = np.empty((rows, k), np.int64), np.empty((rows, k))
-    for some, lists in ranked(strips, search.cells[:rows], rule, threads):
-        ids[some], cosines[some] = lists
+    ids, cosines = ListSearch(rule, default_bytes(), device).in_memory()
     return np.where(ids == NOBODY, NOBODY, ids - (first or 0)), cosines
 
 

@@ -51,8 +51,8 @@ def _common(reasons: Counter[str]) -> str:
     return ", ".join(f"{number:,} x {reason}" for reason, number in reasons.most_common(3))
 
 
-def finish(record: Record, stage: GrowingStage) -> Record:
-    """Merge the error tables of the blocks, check that two images can be used, and write the manifest."""
+def finish(record: Record, stage: GrowingStage, least: int = 2) -> Record:
+    """Merge the error tables of the blocks, check that enough images can be used, and write the manifest."""
     folder, numbers = stage.folder, range(record["blocks"])
     parts = [part for number in numbers if (part := store.error_part_path(folder, number)).exists()]
     merged = folder / "errors.parquet"
@@ -63,11 +63,11 @@ def finish(record: Record, stage: GrowingStage) -> Record:
     vectors = [store.vectors_path(folder, number) for number in numbers]
     shapes = [np.load(path, mmap_mode="r").shape for path in vectors]
     count = sum(shape[0] for shape in shapes)
-    if count < 2:
+    if count < least:
         stage.discard()
         raise MinerError(
             f"Only {count} of the {record['source']['images']} images of {record['source']['spec']} could be read "
-            f"({_common(reasons)}). A pair needs two. Check that the files are images; nothing was kept."
+            f"({_common(reasons)}).{' A pair needs two.' * (least > 1)} Check that the files are images; nothing was kept."
         )
     with committed(merged) as partial_file:
         save_table(table_of_rows(list(errors.values()), ERROR_SCHEMA), partial_file)

@@ -24,16 +24,17 @@ if TYPE_CHECKING:
     from miner.embed.worker import Meter, Worker
 
 
-def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -> Result:
+def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False, least: int = 2) -> Result:
     """Encode a source into `embeddings/`. Blocks that an earlier run finished are kept.
 
     If the source has grown since then, the old rows keep their numbers and the new images follow. If it was moved, its images
     are read from the new place.
 
+    Args:
+        least: images that must be usable.
     Raises:
-        MinerError: the source has fewer than two images; fewer than two images can be used; more images are unusable than
-            allowed; the weights cannot be loaded; the disk is full; an image has changed; or the workspace holds the embeddings of
-            another request.
+        MinerError: the source has fewer images, or fewer can be used; more images are unusable than allowed; the weights cannot be
+            loaded; the disk is full; an image has changed; or the workspace holds the embeddings of another request.
     """
     if options.vectors is not None:
         from miner.embed.existing.run import take_vectors
@@ -43,7 +44,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     source = open_source(options.source, options.image_column, options.label_column)
     options = options.model_copy(update={"source": source.spec})
     entries = list(source.entries[: options.limit])
-    if len(entries) < 2:
+    if len(entries) < least:
         raise MinerError(f"{options.source} holds one image; a pair needs two. Name a folder with more images.")
     if options.compile:
         from miner.embed.compiling import resolve_compile
@@ -78,7 +79,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False) -
     else:
         stage.begin(force)
     write_versions(workspace, entries)
-    manifest, measured = _encode(options, source, entries, worker, stage, base)
+    manifest, measured = _encode(options, source, entries, worker, stage, base, least)
     return _result(manifest, source, workspace, notes, measured=measured)
 
 
@@ -89,6 +90,7 @@ def _encode(
     worker: "Worker",
     stage: GrowingStage,
     base: EmbeddingsManifest | None,
+    least: int,
 ) -> tuple[Record, Record]:
     """Encode what is not encoded yet; returns the manifest, and how this process spent its time."""
     from miner.embed.earlier import new_images
@@ -124,7 +126,7 @@ def _encode(
         "dtype": options.dtype,
         "blocks": (base.blocks if base else 0) + len(units),
     }
-    manifest = finish(record, stage)
+    manifest = finish(record, stage, least)
     measured = {"images_per_s": round(progress.rate, 1), "images": progress.count - progress.finished}
     if local:
         measured |= _measured(worker)

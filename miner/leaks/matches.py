@@ -8,16 +8,19 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from miner.api.arrays import band_join, nearest
-from miner.artifacts.embeddings.vectors import Rows
-from miner.engine import Progress
+from miner.artifacts.embeddings.vectors import ChosenVectors, Rows
+from miner.artifacts.pairs.band import Band
+from miner.engine import LocalExecutor, Progress
 from miner.errors import MinerError
 from miner.leaks.alignment import align
-from miner.leaks.options import KINDS
+from miner.leaks.options import KINDS, LeaksOptions
 from miner.leaks.pictures import Pictures
 from miner.leaks.sets import OpenedSet
-from miner.pairs.engines.base import FloodError
+from miner.pairs.engines.base import STRIP_ROWS, FloodError
+from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs, put_together
+from miner.pairs.two_sets.other_set import VectorSet
+from miner.pairs.two_sets.search import TwoSets
 
 BYTES, PIXELS, NEAR, SCENE = range(len(KINDS))
 NEAREST = 5  # images of the larger set with which an image of the smaller one is aligned; the other way round, one
@@ -25,6 +28,7 @@ SMALL = 64  # pixels; images with a shorter side resemble each other more easily
 COPY, SMALL_COPY = 0.85, 0.96  # the least correlation of copies; and of copies of which one is small
 _BATCH = 64  # pairs that are aligned together
 _MOST_PAIRS = 20_000_000
+_EVERY_COSINE = Band(-1.0, 1.0)
 
 # a, b: rows of the table of all images, the set of a before that of b. kind: the number in KINDS. The similarity is NaN for files
 # with the same bytes, the others are NaN or 0 where images were not aligned; see `Alignment`.
@@ -68,12 +72,13 @@ class AllImages:
         return np.asarray(rows[np.unique(self.content[rows], return_index=True)[1]], np.int64)
 
 
-def find_matches(images: AllImages, pictures: Pictures, ceiling: float, least: int, device: str) -> Matches:
+def find_matches(images: AllImages, pictures: Pictures, ceiling: float, least: int, options: LeaksOptions) -> Matches:
     """Compare every two sets: pairs sorted by (a, b).
 
     Args:
         ceiling: cosine above which images show the same scene.
         least: the number of the least sure kind that counts.
+        options: say where and in how much memory the search works.
     Raises:
         MinerError: very many pairs are above the ceiling, or an image has changed since it was embedded.
     """
@@ -81,7 +86,7 @@ def find_matches(images: AllImages, pictures: Pictures, ceiling: float, least: i
     for one, other in combinations(range(len(images.sets)), 2):
         found.append(_same_bytes(images, one, other))
         if least > BYTES:
-            found.append(_similar(images, pictures, one, other, ceiling, device))
+            found.append(_similar(images, pictures, one, other, ceiling, options))
     matches = np.concatenate(found)
     return _with_copies(images, matches[matches["kind"] <= least])
 
@@ -96,13 +101,12 @@ def _same_bytes(images: AllImages, one: int, other: int) -> Matches:
     return matches
 
 
-def _similar(images: AllImages, pictures: Pictures, one: int, other: int, ceiling: float, device: str) -> Matches:
+def _similar(
+    images: AllImages, pictures: Pictures, one: int, other: int, ceiling: float, options: LeaksOptions
+) -> Matches:
     """Matches of two sets whose bytes differ."""
     a, b = (images.contents(number, embedded=True) for number in (one, other))
-    vectors_a, vectors_b = (
-        images.sets[number].store.vectors[images.vector[rows]] for number, rows in ((one, a), (other, b))
-    )
-    candidates = _candidates(vectors_a, vectors_b, ceiling, device)
+    candidates = _candidates(_searched(images, one, a), _searched(images, other, b), ceiling, options)
     rows_a, rows_b = a[candidates.a], b[candidates.b]
     differ = images.content[rows_a] != images.content[rows_b]
     matches = np.zeros(int(differ.sum()), MATCH)
@@ -115,26 +119,37 @@ def _similar(images: AllImages, pictures: Pictures, one: int, other: int, ceilin
     return matches[matches["kind"] < len(KINDS)]
 
 
-def _candidates(a: NDArray[np.floating], b: NDArray[np.floating], ceiling: float, device: str) -> FoundPairs:
+def _searched(images: AllImages, number: int, rows: Rows) -> VectorSet:
+    """Some images of a set, in this order."""
+    each, chosen = images.sets[number], images.vector[rows]
+    stored = each.store.stored
+    vectors = stored if np.array_equal(chosen, np.arange(len(stored))) else ChosenVectors(stored, chosen)
+    keys = images.table["key"].take(pa.array(rows)).combine_chunks()
+    return VectorSet(each.name, each.store.manifest.identity, vectors, keys, None)
+
+
+def _candidates(a: VectorSet, b: VectorSet, ceiling: float, options: LeaksOptions) -> FoundPairs:
     """Every pair above the ceiling, and the nearest images of each image in the other set."""
+    asked = PairsOptions.parse({"device": options.first_device, "memory": options.memory, "max_pairs": _MOST_PAIRS})
+
+    def search(here: VectorSet, there: VectorSet, band: Band, k: int | None = None) -> FoundPairs:
+        k = k and min(k, len(there))
+        found = TwoSets(asked, here, there, band, k, LocalExecutor(), STRIP_ROWS).pairs()
+        return FoundPairs(found.a, found.b, found.similarity)
+
     try:
-        above = FoundPairs(*band_join(a, ceiling, 1.0, against=b, device=device, max_pairs=_MOST_PAIRS))
-    except FloodError:
+        above = search(a, b, Band(ceiling, 1.0))
+    except FloodError as flood:
         raise MinerError(
-            f"More than {_MOST_PAIRS:,} pairs have a cosine of at least {ceiling:g}: this encoder hardly tells these images apart. "
-            "Raise --ceiling, or use another --encoder."
+            f"{str(flood).partition(':')[0]}: this encoder hardly tells these images apart. Raise --ceiling, or use another "
+            "--encoder."
         ) from None
     k_of_a, k_of_b = (1, NEAREST) if len(b) <= len(a) else (NEAREST, 1)
-    of_a, of_b = _nearest(a, b, k_of_a, device), _nearest(b, a, k_of_b, device)
+    of_a, of_b = search(a, b, _EVERY_COSINE, k_of_a), search(b, a, _EVERY_COSINE, k_of_b)
     near = put_together([of_a, FoundPairs(of_b.b, of_b.a, of_b.similarity)])
     near = near.select(np.unique(near.numbers(len(b)), return_index=True)[1])
     near = near.select(near.similarity < ceiling)
     return put_together([above, near])
-
-
-def _nearest(of: NDArray[np.floating], among: NDArray[np.floating], k: int, device: str) -> FoundPairs:
-    ids, cosines = nearest(of, min(k, len(among)), against=among, device=device)
-    return FoundPairs(np.repeat(np.arange(len(of)), ids.shape[1]), ids.ravel(), cosines.ravel())
 
 
 def _compare(matches: Matches, pictures: Pictures, ceiling: float) -> None:

@@ -1,21 +1,12 @@
 """Options of `miner leaks`."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator
-
-from miner.errors import UsageError
-from miner.options import Cosine, Options, option
+from miner.options import Cosine, MemorySize, Options, option
 
 # From the surest to the least sure.
 KINDS = ("bytes", "pixels", "near", "scene")
 Kind = Literal["bytes", "pixels", "near", "scene"]
-
-
-def _several(sources: list[str]) -> list[str]:
-    if len(sources) < 2:
-        raise UsageError(f"leaks compares two sets or more, and only {sources[0]!r} is named. Name TRAIN and TEST.")
-    return sources
 
 
 class LeaksOptions(Options):
@@ -28,6 +19,7 @@ class LeaksOptions(Options):
 
     \b
       miner leaks photos/train photos/test            two folders
+      miner leaks photos                              the splits in a folder
       miner leaks cifar10 cifar10:test                two parts of a data set with a name
       miner leaks photos/train photos/val photos/test
       miner leaks datasets_out/a datasets_out/b       workspaces that are embedded already
@@ -36,11 +28,9 @@ class LeaksOptions(Options):
 
     panel = "basics"
 
-    sources: Annotated[list[str], AfterValidator(_several)] = option(
-        ..., argument=True, metavar="SETS", decides_result=False
-    )
+    sources: list[str] = option(..., argument=True, metavar="SETS", decides_result=False)
     """TRAIN, TEST and further sets: folders, shards, Parquet files, hf://datasets/ORG/NAME, names such as cifar10:test,
-    or workspaces."""
+    or workspaces. Or one data set with splits, such as a folder with train/ and test/: they are compared."""
     up_to: Kind = option("scene")
     """The least sure kind that counts. bytes: the same file. pixels: the same pixels in another file. near: re-encoded, resized,
     mirrored, cropped, recoloured. scene: as similar as two augmentations of one image."""
@@ -53,6 +43,8 @@ class LeaksOptions(Options):
     the first set, as `miner calibrate` measures it."""
     device: str = option("auto", decides_result=False)
     """auto (every GPU, else the CPU), cpu, cuda or mps."""
+    memory: MemorySize | None = option(None, decides_result=False)
+    """Memory for the search, as of `miner pairs`. Vectors that do not fit are read again from disk."""
 
     @property
     def first_device(self) -> str:

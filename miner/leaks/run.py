@@ -11,7 +11,6 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_bytes
 from miner.errors import MinerError, UsageError
 from miner.leaks.options import KINDS, LeaksOptions
-from miner.source.location import canonical
 
 if TYPE_CHECKING:
     from miner.leaks.sets import OpenedSet
@@ -36,9 +35,11 @@ def find_leaks(options: LeaksOptions, workspace: Workspace, *, force: bool = Fal
 
 
 def _find(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool) -> Result:
-    from miner.leaks.sets import open_sets, refuse_doubles
+    from miner.embed.sets import place_of
+    from miner.leaks.sets import open_sets, refuse_doubles, split_sets
 
-    refuse_doubles(options.sources, [canonical(name) for name in options.sources])
+    options = split_sets(options)
+    refuse_doubles(options.sources, [*map(place_of, options.sources)])
     folder = LeaksManifest.path(workspace).parent
     old = None if force else request_of(folder)
     if old is not None and old.get("sets") != options.sources:
@@ -61,7 +62,7 @@ def _find(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool)
     ceiling = _ceiling(options, sets[0])
     images = AllImages(sets)
     pictures = Pictures(sets, images.table, images.number)
-    matches = find_matches(images, pictures, ceiling, KINDS.index(options.up_to), options.first_device)
+    matches = find_matches(images, pictures, ceiling, KINDS.index(options.up_to), options)
     groups = groups_of(matches)
     table = leak_table(images, matches, groups)
     kinds = {kind: table["kind"].to_pylist().count(kind) for kind in KINDS[: KINDS.index(options.up_to) + 1]}

@@ -13,17 +13,14 @@ from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.parquet import load_table
 from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
+from miner.embed.sets import embed_set, encoding_of, is_workspace, refuse_other_encoders
 from miner.engine import Progress, Record
 from miner.errors import MinerError, UsageError
 from miner.leaks.options import LeaksOptions
-from miner.run_stages import run_stage, say
-from miner.source import open_source
-from miner.source.keys import hashed_key
-from miner.source.location import canonical, is_local_folder
+from miner.run_stages import say
+from miner.source import open_source, parts_of
 
 _DEFAULT_ENCODER = str(EmbedOptions.model_fields["encoder"].default)
-# What of an embedding depends on its images, and not on how they are encoded.
-_OF_THE_IMAGES = ("source", "image_column", "label_column", "limit")
 _SCHEMA = pa.schema(
     [
         *((name, pa.string()) for name in ("key", "path", "label", "sha256")),
@@ -49,6 +46,24 @@ class OpenedSet:
     unreadable: int
 
 
+def split_sets(options: LeaksOptions) -> LeaksOptions:
+    """The options with the splits of a data set in its place, if one set alone is named.
+
+    Raises:
+        UsageError: it has no splits.
+        MinerError: it cannot be read.
+    """
+    if len(options.sources) > 1:
+        return options
+    name, *_ = options.sources
+    parts = [] if is_workspace(name) else parts_of(name)
+    if not parts:
+        if not is_workspace(name):
+            open_source(name)  # a wrong name is the nearer reason
+        raise UsageError(f"leaks compares two sets or more, and {name!r} alone has no splits. Name TRAIN and TEST.")
+    return options.model_copy(update={"sources": parts})
+
+
 def open_sets(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool) -> list[OpenedSet]:
     """Open all sets, and embed those that are not workspaces into folders below `workspace`.
 
@@ -65,40 +80,33 @@ def open_sets(options: LeaksOptions, workspace: Workspace, force: bool, quiet: b
         if is_workspace(name):
             stores.append(EmbeddingStore(Workspace(Path(name))))
             continue
-        own = Workspace(workspace.root / "sets" / hashed_key(f"{canonical(name)}/{like['encoder']}"))
-        wanted = EmbedOptions.parse({**like, "source": name, "device": options.device, "max_errors": 1.0})
-        result = run_stage("embed", wanted, own, force)
+        wanted = EmbedOptions.parse({**like, "source": name, "device": options.device})
+        own, result = embed_set(wanted, workspace, force)
         if result.fresh:
             say("\n".join(result.lines), quiet)
         stores.append(EmbeddingStore(own))
     refuse_doubles(options.sources, [_origin(store) for store in stores])
-    _refuse_other_encoders(options.sources, stores)
+    refuse_other_encoders(options.sources, [store.manifest for store in stores])
     return [_image_set(name, store) for name, store in zip(options.sources, stores, strict=True)]
 
 
-def is_workspace(name: str) -> bool:
-    """Whether a set is a folder with embeddings, finished or not."""
-    return is_local_folder(name) and is_local_folder(str(Path(name) / "embeddings/img_emb"))
-
-
 def _encoding(options: LeaksOptions) -> Record:
-    """How images are encoded: as in the first workspace among the sets, or by the encoder that the user chose."""
-    like: Record = {"encoder": options.encoder or _DEFAULT_ENCODER}
-    first = next((name for name in options.sources if is_workspace(name)), None)
-    if first is None:
-        return like
-    asked = EmbeddingsManifest.read(Workspace(Path(first))).asked
-    fields = EmbedOptions.model_fields.keys() - {*_OF_THE_IMAGES}
-    like = {name: asked[name] for name in fields if name in asked}
+    """How images are encoded: as in the workspaces among the sets, or by the encoder that the user chose."""
+    names = [name for name in options.sources if is_workspace(name)]
+    if not names:
+        return {"encoder": options.encoder or _DEFAULT_ENCODER}
+    embedded = [EmbeddingsManifest.read(Workspace(Path(name))) for name in names]
+    refuse_other_encoders(names, embedded)
+    like = encoding_of(embedded[0])
     found = like.get("encoder")
     if options.encoder not in (None, found):
         raise UsageError(
-            f"{first} was embedded by {found or 'no encoder'}, and --encoder is {options.encoder}. Leave out --encoder, or name "
+            f"{names[0]} was embedded by {found or 'no encoder'}, and --encoder is {options.encoder}. Leave out --encoder, or name "
             "the images instead of the workspace."
         )
-    if found is None and not all(map(is_workspace, options.sources)):
+    if found is None and len(names) < len(options.sources):
         raise UsageError(
-            f"{first} holds vectors of no encoder, so the other sets cannot be embedded. Name workspaces only."
+            f"{names[0]} holds vectors of no encoder, so the other sets cannot be embedded. Name workspaces only."
         )
     return like
 
@@ -125,20 +133,6 @@ def _origin(store: EmbeddingStore) -> str:
     return (
         f"{source.spec} {source.image_column} {store.manifest.asked.get('source_fingerprint', store.manifest.identity)}"
     )
-
-
-def _refuse_other_encoders(names: Sequence[str], stores: Sequence[EmbeddingStore]) -> None:
-    def encoding(store: EmbeddingStore) -> tuple[object, ...]:
-        made = store.manifest
-        return made.encoder.weights_sha256 or made.encoder.name, made.request.layer, made.request.pool, made.dim
-
-    for name, store in zip(names[1:], stores[1:], strict=True):
-        if encoding(store) != encoding(stores[0]):
-            raise UsageError(
-                f"{names[0]} was embedded by {stores[0].manifest.encoder.name} and {name} by {store.manifest.encoder.name}, or "
-                "with other weights or another layer. Cosines between two encoders mean nothing. Name the images instead of one of "
-                "the workspaces."
-            )
 
 
 def _image_set(name: str, store: EmbeddingStore) -> OpenedSet:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.embeddings.vectors import ChosenVectors, FileVectors, Rows, Vectors
+from miner.artifacts.embeddings.vectors import ChosenVectors, Rows, Vectors
 from miner.artifacts.pairs.band import Band
 from miner.engine import Executor, LocalExecutor
 from miner.errors import MinerError
@@ -122,7 +122,9 @@ class SearchedEmbedding:
         return Choice(pairs, duplicates, partial(with_evidence, rule, ids, cosines))
 
 
-def search_bytes(options: PairsOptions, images: int, dim: int, tables_bytes: int) -> int:
+def search_bytes(
+    options: PairsOptions, images: int, dim: int, tables_bytes: int, remedy: str = ", or mine a part with --sample"
+) -> int:
     """Bytes for a search of so many vectors, beside tables and the rest of the process.
 
     Raises:
@@ -134,12 +136,12 @@ def search_bytes(options: PairsOptions, images: int, dim: int, tables_bytes: int
     if options.engine == "exact" and wanted < least:
         raise MinerError(
             f"{'The free memory' if given is None else f'--memory {given}'} is too small to search {images:,} vectors of "
-            f"{dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more, or mine a part with --sample."
+            f"{dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more{remedy}."
         )
     return wanted - beside
 
 
-def fit_in_memory(memory_bytes: float, *sets: FileVectors) -> bool:
+def fit_in_memory(memory_bytes: float, *sets: Vectors) -> bool:
     """Whether the vectors fit as stored and in float32, with a quarter to spare."""
     return sum(len(stored) * (stored.dim * (stored.dtype.itemsize + 4) * 5 // 4) for stored in sets) < memory_bytes
 

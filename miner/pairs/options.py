@@ -51,7 +51,7 @@ class PairsOptions(Options):
       miner pairs --rule mutual --neighbors 5
       miner pairs --auto                     the band of `miner calibrate`
       miner pairs --min 0.8 --max 0.95       every pair of a band of your own
-      miner pairs --against datasets_out/test --min 0.9   every pair of an image here and an image there
+      miner pairs --against photos/test --min 0.9   every pair of an image here and an image there
       miner pairs --table pairs.csv          pairs that you have already
     """
 
@@ -84,8 +84,9 @@ class PairsOptions(Options):
     """Nearest neighbours that a rule looks at. band: also write the exact graph of this many neighbours, as knn_ids.npy and
     knn_sims.npy, and report its hubs."""
     against: str | None = option(None, decides_result=False, metavar="OTHER")
-    """Pairs between two sets: an image here, and an image of OTHER, which is another workspace with vectors of the same encoder, or
-    a .npy file of such vectors. With --min: every pair up to --max. Else: the --neighbors nearest there of each image here. Writes
+    """Pairs between two sets: an image here, and an image of OTHER. OTHER is another workspace with vectors of the same encoder;
+    or images as `miner embed` reads them, which are embedded below the workspace, once; or a .npy, .npz or .safetensors file of
+    vectors. With --min: every pair up to --max. Else: the --neighbors nearest there of each image here. Writes
     against/NAME/matches.parquet."""
     table: Path | None = option(None, panel="pair table", decides_result=False, metavar="FILE")
     """Take the pairs of this table instead of searching: .csv, .tsv, .parquet or .jsonl with a row for each pair. Its images are

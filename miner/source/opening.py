@@ -4,6 +4,7 @@ import os.path
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from miner.engine import explained, is_local
 from miner.errors import MinerError, UsageError
@@ -14,10 +15,10 @@ from miner.source.hub import hub_error, is_hub
 from miner.source.kinds import count_endings, ending, image_extension
 from miner.source.listing import FileFacts, file_facts, list_files, warn
 from miner.source.location import canonical, is_local_folder, is_pattern, local_path, locate, url_of
-from miner.source.named.builtin import BUILTIN, open_builtin
+from miner.source.named.builtin import BUILTIN, named_parts, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
 from miner.source.patterns import expand
-from miner.source.splits import folder_parts, missing_files, one_split, refuse_mixed_splits
+from miner.source.splits import ORDER, folder_parts, missing_files, one_split, refuse_mixed_splits, split_patterns
 from miner.source.webdataset.exported import read_export
 from miner.source.webdataset.shards import ShardSource, is_shards
 
@@ -53,6 +54,20 @@ def open_source(spec: str, image_column: str | None = None, label_column: str | 
         return _Opener(spec, canonical(spec), image_column, label_column).open()
 
 
+def parts_of(spec: str) -> list[str]:
+    """The parts of a data set with splits, each as SOURCE, what is trained on first; empty if there are not two.
+
+    Raises:
+        MinerError: it cannot be read.
+    """
+    if spec in BUILTIN:
+        parts = named_parts(spec)
+    else:
+        with explained(partial(_cannot_open, spec)):
+            parts = _Opener(spec, canonical(spec), None, None).parts()
+    return parts if len(parts) > 1 else []
+
+
 def _cannot_open(spec: str, error: Exception) -> Exception:
     if is_hub(spec):
         return hub_error(spec, error)
@@ -85,11 +100,33 @@ class _Opener:
             )
         return self._named(expand(spec, kind))
 
+    def parts(self) -> list[str]:
+        """The parts of a folder that is a data set with splits."""
+        if not _is_folder(self.spec):
+            return []
+        listing = list_files(self.spec)
+        kind, chosen, _ = self._content(listing)
+        splits = folder_parts(chosen).splits if kind == "images" else split_patterns(chosen)
+        return [f"{self.typed.rstrip('/')}/{splits[split]}" for split in ORDER if split in splits]
+
     def _folder(self) -> Source:
-        """A folder of images; or the Parquet files or shards in it, if it holds no images that matter beside them."""
         spec, listing = self.spec, list_files(self.spec)
         if is_hub(spec) and not listing:
             raise FileNotFoundError(spec)
+        kind, chosen, others = self._content(listing)
+        if kind == "images":
+            return self._images(listing)
+        return (self._shards if kind == "shards" else self._tables)(_below(spec, chosen), others)
+
+    def _content(
+        self, listing: dict[str, FileFacts]
+    ) -> tuple[Literal["images", "shards", "tables"], list[str], list[str]]:
+        """What a folder is: images; or the Parquet files or shards in it, if it holds no images that matter beside them.
+
+        Returns:
+            The kind, its files, and other files that may hold images.
+        """
+        spec = self.spec
         shards = [path for path in listing if is_shards(path)]
         tables = [path for path in listing if is_parquet(path)]
         images = [path for path in listing if image_extension(path)]
@@ -107,14 +144,14 @@ class _Opener:
         if shards and (flat or (decoration and (exported or tar_bytes >= table_bytes))):
             # img2dataset writes a table about each shard.
             about = tables if exported else _beside(tables, shards)
-            return self._shards(_below(spec, _without_pairs(shards)), [*others, *(set(tables) - set(about))])
+            return "shards", _without_pairs(shards), [*others, *(set(tables) - set(about))]
         if not images and "embeddings/manifest.json" in listing:
             raise UsageError(
                 f"{spec} is a workspace of miner. Name the source of its images, or {spec}/shards after `miner export`."
             )
         if tables and image_bytes * _DECORATION < table_bytes:
-            return self._tables(_below(spec, tables), [*others, *shards])
-        return self._images(listing)
+            return "tables", tables, [*others, *shards]
+        return "images", images, []
 
     def _named(self, names: Sequence[str]) -> Source:
         """The files or folders that a spec names."""

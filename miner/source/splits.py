@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from miner.errors import UsageError
 
@@ -13,6 +14,8 @@ _SPLITS = {
     **dict.fromkeys(("unlabeled", "unlabelled", "unsupervised"), "unlabelled"),
     "extra": "extra",
 }
+# Of a data set with splits: what is trained on comes first.
+ORDER = ("train", "unlabelled", "extra", "validation", "test")
 # Parts that a data file may name without belonging to a data set with splits.
 _FURTHER = ("unlabelled", "extra")
 # Words that stand beside the name of a split in the name of a folder, as in `train2017`, `test_images`, `TrainingSet`.
@@ -108,23 +111,50 @@ def one_split(spec: str, paths: Iterable[str]) -> tuple[list[str], str | None]:
     Raises:
         UsageError: there are several splits, and none is called train.
     """
-    by_split: dict[str | None, list[str]] = {}
-    for path in paths:
-        by_split.setdefault(split_of(path), []).append(path)
+    by_split = _by_split(paths)
     if len(by_split) > 1 and "train" not in by_split:
         raise UsageError(f"{spec} has several parts and none is called train. Name files: {_examples(spec, by_split)}.")
     split = "train" if "train" in by_split else next(iter(by_split))
-    chosen, folders = by_split[split], sorted({path.split("/")[0] for path in by_split[split] if "/" in path})
-    main = [folder for folder in folders if folder in _MAIN_FOLDERS]
-    if len(folders) > 1 and main:
-        chosen = [path for path in chosen if path.startswith(f"{main[0]}/")]
+    chosen, folder = _in_main_folder(by_split[split])
     left_out = sum(map(len, by_split.values())) - len(chosen)
     if not left_out:
         return chosen, None
     parts = ", ".join(sorted(str(name or "unnamed") for name in by_split))
-    folder = f" in {main[0]}/" if len(folders) > 1 and main else ""
     message = f"{spec} has the parts {parts}; taking {split}{folder} ({len(chosen)} files, {left_out} left out)"
     return chosen, f"{message}. To take another, name its files: {_examples(spec, by_split)}"
+
+
+def split_patterns(paths: Sequence[str]) -> dict[str, str]:
+    """What names the files of each split among data files, and no other: a wildcard, or braces around all of them."""
+    found: dict[str, str] = {}
+    for split, files in _by_split(paths).items():
+        chosen, _ = _in_main_folder(files)
+        pattern = _glob(chosen[0])
+        if split is not None:
+            named = [path for path in paths if _fits(path, pattern)]
+            found[split] = pattern if named == chosen else chosen[0] if len(chosen) == 1 else f"{{{','.join(chosen)}}}"
+    return found
+
+
+def _by_split(paths: Iterable[str]) -> dict[str | None, list[str]]:
+    by_split: dict[str | None, list[str]] = {}
+    for path in paths:
+        by_split.setdefault(split_of(path), []).append(path)
+    return by_split
+
+
+def _in_main_folder(paths: list[str]) -> tuple[list[str], str]:
+    """The data files in the main one of several folders, and ` in FOLDER/`; all of them and nothing where there is none."""
+    folders = sorted({path.split("/")[0] for path in paths if "/" in path})
+    main = [folder for folder in folders if folder in _MAIN_FOLDERS]
+    if len(folders) < 2 or not main:
+        return paths, ""
+    return [path for path in paths if path.startswith(f"{main[0]}/")], f" in {main[0]}/"
+
+
+def _fits(path: str, pattern: str) -> bool:
+    folder, _, name = path.rpartition("/")
+    return folder == pattern.rpartition("/")[0] and fnmatchcase(name, pattern.rpartition("/")[2])
 
 
 def missing_files(paths: Iterable[str]) -> str | None:
@@ -145,9 +175,9 @@ def missing_files(paths: Iterable[str]) -> str | None:
 
 
 def _pattern(folders: list[list[str]]) -> str:
-    """A path for folders of one depth, `*` or braces where they differ; the first folder if their depths differ."""
+    """A path for folders: `*` or braces where they differ, braces around all of them if their depths differ."""
     if len({len(parts) for parts in folders}) > 1:
-        return "/".join(folders[0])
+        return f"{{{','.join(map('/'.join, folders))}}}"
     *above, last = (list(dict.fromkeys(names)) for names in zip(*folders, strict=True))
     split = last[0] if len(last) == 1 else f"{{{','.join(last)}}}"
     return "/".join([*(names[0] if len(names) == 1 else "*" for names in above), split])
@@ -168,10 +198,12 @@ def _words(name: str) -> list[str]:
 
 def _examples(spec: str, by_split: Mapping[str | None, Sequence[str]]) -> str:
     """One glob per split."""
-    globs = []
-    for paths in by_split.values():
-        folder, _, file = paths[0].rpartition("/")
-        stem, _, ending = file.rpartition(".")
-        pattern = f"{re.split(r'[0-9]', stem)[0]}*.{ending}" if re.search(r"[0-9]", stem) else file
-        globs.append("/".join(part for part in (spec.rstrip("/"), folder, pattern) if part))
-    return ", ".join(sorted(globs))
+    return ", ".join(sorted(f"{spec.rstrip('/')}/{_glob(paths[0])}" for paths in by_split.values()))
+
+
+def _glob(path: str) -> str:
+    """A wildcard for the files that are numbered as this one is; itself if it has no number."""
+    folder, _, file = path.rpartition("/")
+    stem, _, ending = file.rpartition(".")
+    pattern = f"{re.split(r'[0-9]', stem)[0]}*.{ending}" if re.search(r"[0-9]", stem) else file
+    return "/".join(part for part in (folder, pattern) if part)

@@ -7,6 +7,7 @@ import time
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from miner.artifacts.workspace import Workspace
@@ -15,6 +16,12 @@ from miner.embed.run import embed
 from miner.engine import Unit, run
 from miner.engine.ray import RayExecutor
 from miner.errors import MinerError
+from miner.pairs.options import PairsOptions
+from miner.pairs.run import pairs
+from tests.pairs.conftest import make_embeddings
+from tests.pairs.vectors import clustered
+
+__all__ = ["make_embeddings"]
 
 ray = pytest.importorskip("ray")
 
@@ -82,3 +89,15 @@ def test_embedding_on_ray_gives_the_bytes_of_the_local_run(make_photos, tmp_path
         files = sorted(path for path in workspace.embeddings.rglob("*") if path.is_file())
         digests.append({path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files})
     assert digests[0] == digests[1]
+
+
+@pytest.mark.parametrize("asked", [{"min": 0.6, "max": 0.95}, {"neighbors": 3}])
+def test_pairs_between_two_sets_on_ray_are_those_of_one_process(make_embeddings, asked) -> None:
+    vectors = clustered(300, 24).astype(np.float16)
+    here, there = make_embeddings(vectors[:90], name="a"), make_embeddings(vectors[90:], name="b")
+    tables = []
+    for address in (None, "auto"):
+        options = PairsOptions.parse({"against": str(there.root), "engine_address": address, **asked})
+        assert pairs(options, here, force=True, strip_rows=105).record["pairs"] > 100
+        tables.append((here.against("b") / "matches.parquet").read_bytes())
+    assert tables[0] == tables[1]

@@ -12,8 +12,9 @@ from miner.leaks.options import LeaksOptions
 from miner.leaks.run import find_leaks
 from tests.embed.small_encoder import small_encoder
 from tests.pairs.conftest import make_embeddings
+from tests.source.test_hub import hub
 
-__all__ = ["make_embeddings"]
+__all__ = ["hub", "make_embeddings"]
 
 FindLeaks = Callable[..., Result]
 

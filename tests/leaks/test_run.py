@@ -146,9 +146,59 @@ def test_a_set_and_its_own_workspace_are_refused(sets, find, tmp_path) -> None:
     assert find(tmp_path / "own", sets[1]).record["sets"][0]["images"] == 12
 
 
-def test_one_set_is_no_comparison() -> None:
-    answer = CliRunner().invoke(app, ["leaks", "photos"])
-    assert isinstance(answer.exception, UsageError) and "Name TRAIN and TEST" in str(answer.exception)
+def test_one_set_without_splits_is_no_comparison(sets, tmp_path) -> None:
+    for name, words in ((str(sets[0]), "alone has no splits. Name TRAIN and TEST"), ("photos", "There is no source")):
+        answer = CliRunner().invoke(app, ["leaks", name, "-w", str(tmp_path / "w")])
+        assert isinstance(answer.exception, UsageError) and words in str(answer.exception)
+
+
+def test_splits_of_one_folder_are_compared(tmp_path, find, kinds) -> None:
+    home = tmp_path / "photos"
+    for name, seeds in (("val", range(20, 23)), ("train", range(6)), ("masks", range(30, 33)), ("test", range(10, 13))):
+        write_pictures(home / name, seeds)
+    shutil.copy(home / "train/class0/000.jpg", home / "test/class0/same.jpg")
+    record = find(home, up_to="bytes").record
+    assert [each["name"] for each in record["sets"]] == [f"{home}/{name}" for name in ("train", "val", "test")]
+    assert kinds() == {("000.jpg", "same.jpg"): "bytes"} and [each["remove"] for each in record["sets"]] == [1, 0, 0]
+    assert not find(home, up_to="bytes").fresh
+
+
+def test_splits_of_parquet_files_are_compared(tmp_path, find, kinds) -> None:
+    seeds = {"test-00000-of-00001": (4, 5), "train-00000-of-00002": (0, 1, 2), "train-00001-of-00002": (3, 4)}
+    folder = tmp_path / "download/data"
+    folder.mkdir(parents=True)
+    for name, numbers in seeds.items():
+        cells = [{"bytes": as_jpeg(picture(seed), 92), "path": f"{seed}.jpg"} for seed in numbers]
+        pq.write_table(pa.table({"image": cells}), folder / f"{name}.parquet")
+    record = find(tmp_path / "download", up_to="bytes").record
+    assert [(Path(each["name"]).name, each["images"]) for each in record["sets"]] == [
+        ("train-*.parquet", 5),
+        ("test-*.parquet", 2),
+    ]
+    assert list(kinds()) == [("4.jpg", "4.jpg")]
+
+
+def test_hub_out_of_reach_says_what_to_download(find, hub) -> None:
+    hub.fault = RuntimeError("Name or service not known")
+    with pytest.raises(MinerError, match="hf download --repo-type dataset someone/clothes"):
+        find("hf://datasets/someone/clothes")
+
+
+def test_one_image_is_a_set(sets, find, kinds, tmp_path) -> None:
+    (tmp_path / "one").mkdir()
+    shutil.copy(sets[0] / "class0/004.jpg", tmp_path / "one/query.jpg")
+    assert find(tmp_path / "one", sets[0]).record["ceiling"] > 0
+    assert kinds()["query.jpg", "004.jpg"] == "bytes"
+
+
+def test_vectors_on_disk_give_the_same_result(sets, find, tmp_path, monkeypatch) -> None:
+    shutil.copy(sets[0] / "class1/003.jpg", sets[1] / "class0/000.jpg")  # so that equal contents leave gaps in the rows
+    find(*sets, ceiling=-1.0)
+    before = contents(tmp_path / "w/leaks")
+    monkeypatch.setattr("miner.pairs.two_sets.search.fit_in_memory", lambda *_: False)
+    monkeypatch.setattr("miner.artifacts.embeddings.store.EmbeddingStore.vectors", None)
+    find(*sets, ceiling=-1.0, force=True, memory="400MB")
+    assert contents(tmp_path / "w/leaks") == before
 
 
 def test_a_wrong_name_is_found_before_anything_is_embedded(sets, find, tmp_path) -> None:

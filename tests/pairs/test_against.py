@@ -2,6 +2,7 @@
 
 import json
 import pickle
+import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,11 +12,16 @@ import pytest
 
 from miner.artifacts.pairs.against import AgainstManifest
 from miner.artifacts.workspace import Workspace
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
 from miner.engine import Unit, write_signed
 from miner.errors import MinerError, UsageError
 from miner.pairs.engines.exact_cpu import ExactEngine
+from miner.pairs.neighbours.search import CandidateSearch
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from tests.embed.small_encoder import small_encoder
+from tests.leaks.pictures import as_jpeg, picture, write_pictures
 from tests.pairs.vectors import brute_force, clustered
 
 VECTORS = clustered(300, 24).astype(np.float16)
@@ -109,11 +115,12 @@ def test_engines_memory_and_strips_give_the_same_bytes(sets, change, asked) -> N
     assert contents(here) == wanted
 
 
-def test_killed_and_continued_without_searching_again(sets, monkeypatch) -> None:
+@pytest.mark.parametrize(("asked", "search"), [(BAND, ExactEngine), ({"neighbors": 3}, CandidateSearch)])
+def test_killed_and_continued_without_searching_again(sets, monkeypatch, asked, search) -> None:
     here, there = sets
-    pairs(options(there), here)
+    pairs(options(there, **asked), here)
     wanted = contents(here)
-    whole, searched = ExactEngine.candidates, []
+    whole, searched = search.candidates, []
 
     def die_at_the_third(self, start, *rest):
         searched.append(start)
@@ -121,10 +128,10 @@ def test_killed_and_continued_without_searching_again(sets, monkeypatch) -> None
             raise KeyboardInterrupt
         return whole(self, start, *rest)
 
-    monkeypatch.setattr(ExactEngine, "candidates", die_at_the_third)
+    monkeypatch.setattr(search, "candidates", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        pairs(options(there), here, force=True, strip_rows=50)
-    pairs(options(there), here, strip_rows=50)
+        pairs(options(there, **asked), here, force=True, strip_rows=50)
+    pairs(options(there, **asked), here, strip_rows=50)
     assert searched == [0, 50, 100, 100, 150, 200]
     assert contents(here) == wanted
 
@@ -172,10 +179,12 @@ def test_what_cannot_be_compared_is_refused(sets, make_embeddings, tmp_path) -> 
     here, there = sets
     narrow = make_embeddings(VECTORS[:, :8], name="narrow")
     np.save(tmp_path / "whole.npy", np.ones((3, 24), int))
+    np.save(tmp_path / "narrow.npy", VECTORS[:, :8].copy())
     for other, words in (
-        (narrow, "8 dimensions, those here 24"),
+        (narrow, r"none \(24 dimensions\), and .* by none \(8 dimensions\)"),
+        (tmp_path / "narrow.npy", "8 dimensions, those here 24"),
         (tmp_path / "whole.npy", "float16 or float32"),
-        (tmp_path / "photos", r"`miner embed .*photos -w datasets_out/photos`, then give"),
+        (tmp_path / "photos", "no encoder is known for the vectors of"),
     ):
         with pytest.raises(UsageError, match=words):
             pairs(options(other), here)
@@ -189,8 +198,10 @@ def test_what_cannot_be_compared_is_refused(sets, make_embeddings, tmp_path) -> 
             options(there, **wrong)
 
 
-@pytest.mark.parametrize(("name", "words"), [("other", "by other, those here by none"), ("none", "other weights")])
-def test_other_encoder_is_refused_with_the_command_to_type(sets, name, words) -> None:
+@pytest.mark.parametrize(
+    ("name", "words"), [("other", "by none .*, and .* by other"), ("none", "with other weights or settings")]
+)
+def test_other_encoder_is_refused(sets, name, words) -> None:
     here, there = sets
     for workspace, encoder in (
         (here, {"name": "none", "weights_sha256": "0"}),
@@ -198,5 +209,54 @@ def test_other_encoder_is_refused_with_the_command_to_type(sets, name, words) ->
     ):
         path = workspace.embeddings / "manifest.json"
         write_signed(path, {**json.loads(path.read_text()), "encoder": encoder})
-    with pytest.raises(UsageError, match=f"{words}.*`miner embed 'made in a test'"):
+    with pytest.raises(UsageError, match=rf"{words}.*Name the images \(made in a test\)"):
         pairs(options(there), here)
+
+
+@pytest.fixture
+def folders(tmp_path, monkeypatch) -> tuple[Path, Path]:
+    """Photographs of 9 and of 5 seeds, of which 2 are the same; encoded in no time."""
+    monkeypatch.setattr("miner.embed.worker.load_encoder", lambda *_: small_encoder())
+    return write_pictures(tmp_path / "mine", range(9)), write_pictures(tmp_path / "theirs", range(7, 12))
+
+
+def embedded(folder: Path, root: Path) -> Workspace:
+    workspace = Workspace(root)
+    embed(EmbedOptions(source=str(folder), device="cpu"), workspace)
+    return workspace
+
+
+def test_source_is_embedded_as_the_images_here_once(folders, tmp_path, monkeypatch) -> None:
+    here, there = embedded(folders[0], tmp_path / "w"), embedded(folders[1], tmp_path / "theirs-embedded")
+    pairs(options(there, min=-1), here)
+    result = pairs(options(folders[1], min=-1), here)
+    assert result.record["pairs"] == 45 and result.lines[0].startswith("embed: 5 images")
+    tables = [(here.against(name) / "matches.parquet").read_bytes() for name in ("theirs", "theirs-embedded")]
+    assert tables[0] == tables[1]
+    shutil.rmtree(here.against("theirs"))
+    with monkeypatch.context() as patch:
+        patch.setattr("miner.embed.worker.Worker.encode_block", None)
+        again = pairs(options(folders[1], min=-1), here)
+    assert again.fresh and len(again.lines) == 1
+
+
+def test_source_that_has_changed_is_embedded_again_with_force(folders, tmp_path) -> None:
+    here = embedded(folders[0], tmp_path / "w")
+    pairs(options(folders[1], neighbors=1), here)
+    (folders[1] / "class0/008.jpg").write_bytes(as_jpeg(picture(0), 92))
+    with pytest.raises(MinerError, match="--force"):
+        pairs(options(folders[1], neighbors=1), here)
+    assert pairs(options(folders[1], neighbors=1), here, force=True).fresh
+    rows = pq.read_table(here.against("theirs") / "matches.parquet").to_pylist()
+    assert rows[0]["similarity"] == 1 and rows[0]["key_b"].startswith("class0_008")
+
+
+def test_one_image_and_packed_vectors_are_sets_too(folders, sets, tmp_path) -> None:
+    here = embedded(folders[0], tmp_path / "w")
+    one = write_pictures(tmp_path / "one", range(4, 5))
+    assert pairs(options(one, neighbors=1), here).record["there"]["images"] == 1
+    np.savez(tmp_path / "packed.npz", VECTORS[90:])
+    pairs(options(sets[1]), sets[0])
+    pairs(options(tmp_path / "packed.npz"), sets[0])
+    wanted, found = (pq.read_table(sets[0].against(name) / "matches.parquet") for name in ("b", "packed"))
+    assert found.select(["a", "b", "similarity"]).equals(wanted.select(["a", "b", "similarity"]))

@@ -6,8 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from miner.errors import UsageError
-from miner.source import open_source
-from miner.source.splits import folder_parts, missing_files, one_split, split_of
+from miner.source import open_source, parts_of
+from miner.source.splits import folder_parts, missing_files, one_split, split_of, split_patterns
 from tests.source.tars import png, write_tar_of_images
 
 
@@ -53,6 +53,7 @@ def _key(path: Path) -> str:
         (["train/cat", "train/dog", "val/cat"], {"train": "train", "validation": "val"}, None),
         (["a/b/train/cat", "a/b/test/cat", "c"], {"train": "a/b/train", "test": "a/b/test"}, None),
         (["images/train", "test"], {"train": "images/train", "test": "test"}, None),
+        (["train", "more/train", "test"], {"train": "{more/train,train}", "test": "test"}, None),
         (["cat/train", "cat/test", "dog/train"], {"train": "*/train", "test": "cat/test"}, None),
         (["train", "trainB", "val"], {"train": "train", "validation": "val"}, None),
         (["train1", "train2", "val"], {"train": "{train1,train2}", "validation": "val"}, None),
@@ -186,3 +187,30 @@ def test_a_folder_that_lacks_a_numbered_file_says_so(tmp_path: Path, spec: str, 
         write_shard(tmp_path / f"train-0000{number}-of-00003")
     assert open_source(f"{tmp_path}{spec}").entries
     assert "1 of the 3 files" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("paths", "patterns"),
+    [
+        (["train-0.tar", "train-1.tar", "val-0.tar"], {"train": "train-*.tar", "validation": "val-*.tar"}),
+        (["train.parquet", "test.parquet", "other.parquet"], {"train": "train.parquet", "test": "test.parquet"}),
+        # a wildcard would name files of another split, or not all of its own
+        (
+            ["a/train/0.tar", "a/train/b/0.tar", "a/test/0.tar"],
+            {"train": "{a/train/0.tar,a/train/b/0.tar}", "test": "a/test/*.tar"},
+        ),
+        (["0-train.tar", "1-train.tar", "2-test.tar"], {"train": "{0-train.tar,1-train.tar}", "test": "2-test.tar"}),
+        (
+            ["data/train-0.tar", "data/test-0.tar", "raw/test-0.tar"],
+            {"train": "data/train-*.tar", "test": "data/test-*.tar"},
+        ),
+    ],
+)
+def test_patterns_name_the_files_of_one_split(paths: list[str], patterns: dict[str, str]) -> None:
+    assert split_patterns(paths) == patterns
+
+
+def test_parts_of_a_name_are_its_parts() -> None:
+    assert parts_of("flowers102") == ["flowers102", "flowers102:val", "flowers102:test"]
+    assert parts_of("stl10") == ["stl10", "stl10:train", "stl10:test"]
+    assert parts_of("sample") == parts_of("cifar10:test") == []

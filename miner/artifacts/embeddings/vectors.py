@@ -129,7 +129,7 @@ class FileVectors:
 
 
 class ChosenVectors:
-    """The vectors in some rows of other vectors. The row numbers ascend."""
+    """The vectors in some rows of other vectors."""
 
     def __init__(self, whole: Vectors, rows: Rows) -> None:
         self.whole, self.rows = whole, rows
@@ -143,6 +143,11 @@ class ChosenVectors:
 
     def take(self, rows: Rows) -> NDArray[np.floating]:
         return self.whole.take(self.rows[rows])
+
+    def mapped(self) -> "ChosenVectors":
+        """The same rows of mapped files, or of vectors that are in memory already."""
+        whole = self.whole.mapped() if isinstance(self.whole, FileVectors) else self.whole
+        return ChosenVectors(whole, self.rows)
 
 
 class JoinedVectors:

@@ -56,7 +56,7 @@ class ListSearch:
             parts: folder of finished strips, which are kept if the work is interrupted.
             executor: where the strips are searched; by default in this process.
         """
-        rows, listed = self.rule.end_a, self.rule.listed
+        rows, shape = self.rule.end_a, (len(self.rule.listed), self.rule.k)
         units = [
             Unit(
                 id=f"{start:09d}",
@@ -72,13 +72,26 @@ class ListSearch:
         finally:
             _SEARCHES.clear()
         cells, strips = ([np.load(unit.files[part], mmap_mode="r") for unit in units] for part in range(2))
-        # Rows of the second of two sets are in no strip, and are ranked in their own order.
-        numbers = np.zeros(len(listed), np.int32) if listed.start else np.concatenate(cells)
         with committed(ids_path) as ids_part, committed(cosines_path) as cosines_part:
-            ids = create_array(ids_part, np.int64, (len(listed), self.rule.k))
-            cosines = create_array(cosines_part, dtype, (len(listed), self.rule.k))
-            for some, lists in ranked(strips, numbers, self.rule, Threads()):
-                ids[some], cosines[some] = lists
+            into = create_array(ids_part, np.int64, shape), create_array(cosines_part, dtype, shape)
+            self._rank(strips, np.concatenate(cells), into, Threads())
+
+    def in_memory(self) -> Lists:
+        """The lists, without files."""
+        rows, shape, threads = self.rule.end_a, (len(self.rule.listed), self.rule.k), Threads()
+        search = candidate_search(self.rule, self.device, self.memory_bytes, threads)
+        strips = [search.candidates(start, stop) for start, stop in blocks(rows, self.strip_rows)]
+        into = np.empty(shape, np.int64), np.empty(shape)
+        self._rank(strips, search.cells[:rows], into, threads)
+        return into
+
+    def _rank(self, strips: Sequence[Candidates], cells: NDArray[np.int32], into: Lists, threads: Threads) -> None:
+        # Rows of the second of two sets are in no strip, and are ranked in their own order.
+        listed = self.rule.listed
+        numbers = np.zeros(len(listed), np.int32) if listed.start else cells
+        for some, lists in ranked(strips, numbers, self.rule, threads):
+            for array, part in zip(into, lists, strict=True):
+                array[some] = part
 
 
 def ranked(

@@ -1,6 +1,6 @@
-"""The set behind `--against`: another workspace, or a file of vectors."""
+"""The set behind `--against`: another workspace, a source that is embedded for it, or vectors."""
 
-import shlex
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,15 @@ from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.embeddings.vectors import FileVectors, VectorFile
+from miner.artifacts.embeddings.vectors import ChosenVectors, FileVectors, VectorFile
 from miner.artifacts.workspace import Workspace
+from miner.embed.options import EmbedOptions
+from miner.embed.sets import embed_set, encoding_of, is_workspace, refuse_other_encoders
 from miner.engine import file_record
-from miner.errors import UsageError
+from miner.errors import MinerError, UsageError
+from miner.pairs.options import PairsOptions
+
+_VECTORS = (".npz", ".safetensors")  # what is a file of vectors and nothing else
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,7 @@ class VectorSet:
 
     name: str
     identity: str
-    vectors: FileVectors
+    vectors: FileVectors | ChosenVectors
     keys: pa.Array
     labels: NDArray[np.int64] | None
 
@@ -36,40 +41,63 @@ class VectorSet:
         return len(self.vectors)
 
     @classmethod
-    def of(cls, workspace: Workspace) -> "VectorSet":
+    def of(cls, workspace: Workspace, name: str) -> "VectorSet":
         """The embedded images of a workspace."""
         store = EmbeddingStore(workspace)
-        keys = store.metadata["key"].combine_chunks()
-        return cls(workspace.root.resolve().name, store.manifest.identity, store.stored, keys, store.labels)
+        return cls(name, store.manifest.identity, store.stored, store.metadata["key"].combine_chunks(), store.labels)
 
 
-def open_other(text: str, embeddings: EmbeddingsManifest) -> VectorSet:
-    """The set that --against names.
+def open_other(options: PairsOptions, workspace: Workspace, force: bool) -> tuple[VectorSet, list[str]]:
+    """The set that --against names. A source is embedded as the images of the workspace were, below it.
 
-    Args:
-        embeddings: of the workspace; the vectors of the other set must come from the same encoder.
+    Returns:
+        The set, and what was found out while it was embedded, in lines for the user.
     Raises:
-        UsageError: it is neither a workspace nor a file of vectors, or its vectors cannot be compared.
-        MinerError: the workspace has no embeddings, or a file is damaged.
+        UsageError: its vectors cannot be compared with those of the workspace.
+        MinerError: it can neither be opened nor embedded, or a file is damaged.
     """
+    text, embeddings = str(options.against), EmbeddingsManifest.read(workspace)
     path = Path(text)
     if path.suffix == ".npy" and path.is_file():
         other = _vectors_of_file(path)
-    elif (path / "embeddings").is_dir():
-        workspace = Workspace(path)
-        _check_encoder(text, embeddings, EmbeddingsManifest.read(workspace))
-        other = VectorSet.of(workspace)
+        if other.vectors.dim != embeddings.dim:
+            raise UsageError(
+                f"--against {text}: its vectors have {other.vectors.dim} dimensions, those here {embeddings.dim}. Cosines need "
+                "vectors of one encoder."
+            )
+        return other, []
+    opened, lines = (Workspace(path), []) if is_workspace(text) else _embedded(options, embeddings, workspace, force)
+    refuse_other_encoders([str(workspace.root), text], [embeddings, EmbeddingsManifest.read(opened)])
+    return VectorSet.of(opened, opened.root.resolve().name if is_workspace(text) else _short_name(text)), lines
+
+
+def _embedded(
+    options: PairsOptions, embeddings: EmbeddingsManifest, below: Workspace, force: bool
+) -> tuple[Workspace, list[str]]:
+    """Embed the source behind --against. With `force`, it is embedded anew if it is not as it was embedded."""
+    text, how = str(options.against), encoding_of(embeddings)
+    if text.endswith(_VECTORS):
+        wanted = EmbedOptions.parse({"vectors": text})
+    elif "encoder" not in how:
+        raise UsageError(
+            f"--against {text}: no encoder is known for the vectors of {below.root}, so this cannot be embedded. Name a workspace "
+            "or a file of vectors."
+        )
     else:
-        raise UsageError(
-            f"--against {text}: this is no workspace with embeddings, and no .npy file of vectors. Embed the images with the same "
-            f"encoder first: `{_embed_command(text, embeddings)}`, then give --against {_workspace_for(text)}."
-        )
-    if other.vectors.dim != embeddings.dim:
-        raise UsageError(
-            f"--against {text}: its vectors have {other.vectors.dim} dimensions, those here {embeddings.dim}. Cosines need vectors "
-            "of one encoder."
-        )
-    return other
+        machine = {"device": options.device, "engine_address": options.engine_address}
+        wanted = EmbedOptions.parse({**how, "source": text, **machine})
+    try:
+        own, result = embed_set(wanted, below)
+    except MinerError:
+        if not force:
+            raise
+        own, result = embed_set(wanted, below, force=True)
+    return own, result.lines if result.fresh else []
+
+
+def _short_name(source: str) -> str:
+    """The name of a source for people and for a folder."""
+    return re.sub(r"[^\w.:-]+", "_", Path(source.rstrip("/")).stem).strip("._") or "other"
 
 
 def _vectors_of_file(path: Path) -> VectorSet:
@@ -91,44 +119,3 @@ def _vectors_of_file(path: Path) -> VectorSet:
     return VectorSet(
         path.stem, file_record(path)["sha256"], FileVectors((file,), rows.shape[1], rows.dtype), keys, None
     )
-
-
-def _check_encoder(text: str, here: EmbeddingsManifest, there: EmbeddingsManifest) -> None:
-    """Refuse vectors of another encoder.
-
-    Raises:
-        UsageError: they are.
-    """
-    if here.request.vectors_files or there.request.vectors_files:
-        return  # nobody knows what made vectors that existed already
-    one, other = (_deciding(embeddings) for embeddings in (here, there))
-    if one == other and (here.identity == there.identity or "refined" not in here.encoder.name.split()):
-        return
-    name, their_name = here.encoder.name, there.encoder.name
-    difference = (
-        f"{their_name}, those here by {name}" if name != their_name else f"{name} with other weights or settings"
-    )
-    raise UsageError(
-        f"--against {text}: its vectors were made by {difference}. Cosines between two encoders mean nothing. Embed the images "
-        f"with the encoder of this workspace: `{_embed_command(there.source.spec, here)}`."
-    )
-
-
-def _deciding(embeddings: EmbeddingsManifest) -> dict[str, object]:
-    """What of an encoder decides the vectors. A name may be a path, so it counts only where the weights have no checksum."""
-    record = embeddings.record["encoder"]
-    passed_over = ("licence", "labels_seen", *(["name"] if record.get("weights_sha256") else []))
-    return {name: value for name, value in record.items() if name not in passed_over}
-
-
-def _embed_command(source: str, embeddings: EmbeddingsManifest) -> str:
-    """The command that embeds a source as a workspace is embedded."""
-    asked, words = embeddings.asked, ["miner", "embed", source]
-    for name, default in (("encoder", None), ("layer", "backbone"), ("pool", "auto")):
-        if asked.get(name, default) != default:
-            words += [f"--{name}", str(asked[name])]
-    return shlex.join([*words, "-w", _workspace_for(source)])
-
-
-def _workspace_for(source: str) -> str:
-    return str(Path("datasets_out") / (Path(source.rstrip("/")).stem or "other"))

@@ -27,7 +27,7 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
             folder holds the pairs of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
-    other = open_other(options.against or "", embeddings)
+    other, embedded = open_other(options, workspace, force)
     low, high = options.limits
     band = Band(low, 1.0 if high is None else high)
     if options.auto:
@@ -43,12 +43,12 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
     }
     stage = Stage(workspace.against(other.name), request, [MATCHES], SCRATCH)
     if not force and (manifest := stage.finished()):
-        return _result_of(manifest, stage, fresh=False)
+        return _result_of(manifest, stage, embedded, fresh=False)
     if not force:
         stage.refuse_another()
     from miner.pairs.two_sets.search import TwoSets
 
-    here = VectorSet.of(workspace)
+    here = VectorSet.of(workspace, workspace.root.resolve().name)
     executor = executor_for(options.engine_address, options.device)
     sets = TwoSets(options, here, other, band, neighbors, executor, strip_rows)
     _ = sets.memory  # the last thing that can be refused; from here on an old result may be removed
@@ -69,20 +69,21 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
         "pairs": len(found),
         "exact": True,
     }
-    return _result_of(stage.finish(record, [path]), stage)
+    return _result_of(stage.finish(record, [path]), stage, embedded)
 
 
 def _side(images: VectorSet, rows: Rows) -> Record:
     return {"name": images.name, "images": len(images), "images_in_pairs": len(np.unique(rows))}
 
 
-def _result_of(manifest: Record, stage: Stage, fresh: bool = True) -> Result:
+def _result_of(manifest: Record, stage: Stage, embedded: list[str], fresh: bool = True) -> Result:
     path = stage.folder / "manifest.json"
     made = AgainstManifest.of(manifest, path)
     here, there = made.here, made.there
     lines = [
+        *embedded,
         f"pairs: {made.pairs:,} pairs of {here.images_in_pairs:,} of the {here.images:,} images here and "
-        f"{there.images_in_pairs:,} of the {there.images:,} of {there.name}, {made.request.condition}, exact, in {stage.folder}"
+        f"{there.images_in_pairs:,} of the {there.images:,} of {there.name}, {made.request.condition}, exact, in {stage.folder}",
     ]
     if not made.pairs:
         lines.append(

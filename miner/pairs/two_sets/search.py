@@ -50,7 +50,7 @@ class TwoSets:
         """Bytes for the search itself; raises the error of `search_bytes`."""
         sets = self.here, self.there
         tables_bytes = 2 * sum(images.keys.nbytes for images in sets)
-        return search_bytes(self.options, sum(map(len, sets)), self.here.vectors.dim, tables_bytes)
+        return search_bytes(self.options, sum(map(len, sets)), self.here.vectors.dim, tables_bytes, remedy="")
 
     @cached_property
     def vectors(self) -> JoinedVectors:
@@ -65,23 +65,23 @@ class TwoSets:
         """The most pairs to accept."""
         return most_pairs(self.options, self.memory)
 
-    def pairs(self, parts: Path) -> FoundPairs:
+    def pairs(self, parts: Path | None = None) -> FoundPairs:
         """All pairs, sorted: a is a row of this workspace, b of the other set. Those of nearest images have their `rank`, from 1.
 
         Args:
-            parts: folder of finished strips.
+            parts: folder of finished strips; without it, nothing is kept.
         Raises:
             FloodError: there are more pairs than the limit.
         """
         found = self._in_band(parts) if self.neighbors is None else self._nearest(parts, self.neighbors)
         return found.select(np.lexsort((found.b, found.a)))
 
-    def _in_band(self, parts: Path) -> FoundPairs:
+    def _in_band(self, parts: Path | None) -> FoundPairs:
         first = len(self.ordered[0])
         engine = engine_maker(self.options, self.vectors, self.band, self.memory, pairs=first * len(self.ordered[1]))
         join = BandJoin(engine, self.vectors, self.band, self.limit, first, self.strip_rows, _WIDE_BAND, end_a=first)
         try:
-            found = join.run(parts, self.executor)
+            found = join.run(parts, self.executor) if parts else join.run_in_memory()
         except FloodError as flood:
             densest = ", ".join(f"{self._key(row)} ({count:,})" for row, count in flood.densest)
             raise FloodError(
@@ -91,7 +91,7 @@ class TwoSets:
         sides = found.a, found.b - first
         return FoundPairs(*(sides if self.ordered[0] is self.here else sides[::-1]), found.similarity)
 
-    def _nearest(self, parts: Path, k: int) -> FoundPairs:
+    def _nearest(self, parts: Path | None, k: int) -> FoundPairs:
         here_first, total = self.ordered[0] is self.here, len(self.vectors)
         asking = range(len(self.here)) if here_first else range(len(self.there), total)
         high = self.band.high if self.band.high < 1 else float("inf")
@@ -101,7 +101,7 @@ class TwoSets:
             self.options.device,
             self.strip_rows,
         )
-        ids, cosines = search.lists(parts, self.executor)
+        ids, cosines = search.lists(parts, self.executor) if parts else search.in_memory()
         a, places = np.nonzero(cosines >= self.band.low)  # what ends a list early is no number
         if len(a) > self.limit:
             raise FloodError(

@@ -92,3 +92,8 @@ HELD_OUT = {
     "oxford-pets": "oxford-pets:test",
     "food101": "food101:test",
 }
+
+
+def named_parts(name: str) -> list[str]:
+    """The parts of a data set with a name, what is trained on first."""
+    return [part for part in (name, *(f"{name}:{split}" for split in ("train", "val", "test"))) if part in BUILTIN]
