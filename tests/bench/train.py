@@ -12,6 +12,7 @@ ours_fp32       --precision fp32
 lightly_fp32    as lightly computes by default
 lightly_bf16    its step under bfloat16 autocast, which its users have to write themselves
 """
+# ruff: noqa: E402
 
 import argparse
 import json
@@ -21,6 +22,10 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from unittest import mock
+
+from miner.engine.heap import share_one_heap
+
+share_one_heap()  # as the command line does, before any library starts a thread
 
 import lightly
 import lightly_peer
