@@ -73,10 +73,11 @@ class FoundLeaks:
 def leaks(
     *sets: Place, workspace: Place = DEFAULT_LEAKS, force: bool = False, quiet: bool = False, **options: Any
 ) -> FoundLeaks:
-    """Find images that two or more sets share: `miner leaks TRAIN TEST`.
+    """Find images that sets share: `miner leaks TRAIN TEST`.
 
     Args:
-        sets: folders, shards, Parquet files, names of data sets, or workspaces; the one that may lose images first.
+        sets: folders, shards, Parquet files, names of data sets, or workspaces; the one that may lose images first. Or one data
+            set with splits.
         workspace: the folder of the result.
         force: replace the leaks of other sets, and embed again.
         quiet: print no result.
