@@ -27,11 +27,11 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
             folder holds the pairs of another request.
     """
     embeddings = EmbeddingsManifest.read(workspace)
-    other, embedded = open_other(options, workspace, force)
     low, high = options.limits
     band = Band(low, 1.0 if high is None else high)
     if options.auto:
         band = CalibrationRecord.read(workspace, of=embeddings).band
+    other, embedded = open_other(options, workspace, force)
     neighbors = options.chosen_rule.neighbors if options.chosen_rule.name == "knn" else None
     if neighbors is not None and neighbors > len(other):
         raise UsageError(f"--neighbors {neighbors}: {other.name} has only {len(other)} images.")
