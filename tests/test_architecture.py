@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 # From the bottom up. A module imports from its own room, and from rooms of lower layers.
 LAYERS = (
     ("errors",),
-    ("engine", "machine", "options", "statistics", "tables"),
+    ("engine", "machine", "options", "statistics", "tables", "text"),
     ("source",),
     ("images",),
     ("learning",),

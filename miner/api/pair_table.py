@@ -19,6 +19,7 @@ from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.artifacts.parquet import load_table
 from miner.artifacts.workspace import Workspace
 from miner.source import Entry
+from miner.text import counted
 
 if TYPE_CHECKING:
     import pandas
@@ -84,7 +85,7 @@ class PairTable:
         return [by_key[key] for key in self._store.keys]
 
     def __repr__(self) -> str:
-        return f"<{len(self):,} pairs of {self.manifest.images_in_pairs:,} images in {self._workspace.pairs}>"
+        return f"<{counted(len(self), 'pair')} of {counted(self.manifest.images_in_pairs, 'image')} in {self._workspace.pairs}>"
 
     def _repr_html_(self) -> str:
         table = self.to_arrow()

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from miner.artifacts.parquet import load_table
 from miner.errors import MinerError, UsageError
+from miner.text import counted
 
 _DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _JSON = (".jsonl", ".ndjson")
@@ -69,5 +70,5 @@ def as_text(column: pa.ChunkedArray, where: str) -> pa.Array:
         raise MinerError(f"{where} holds {column.type}, where names or numbers are expected.") from None
     if text.null_count:
         row = next(number for number, value in enumerate(text) if not value.is_valid)
-        raise MinerError(f"{where} has no value in {text.null_count:,} rows (the first is row {row}).")
+        raise MinerError(f"{where} has no value in {counted(text.null_count, 'row')} (the first is row {row}).")
     return text

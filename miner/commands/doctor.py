@@ -10,6 +10,7 @@ from typing import Any
 from miner.engine import Result
 from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
+from miner.text import counted
 
 
 def doctor(encoder: str | None = None) -> Result:
@@ -71,7 +72,7 @@ def _processor() -> str:
     from miner.machine.device import has_native_bf16
 
     bf16 = "native bf16" if has_native_bf16(torch.device("cpu")) else "no native bf16"
-    return f"{processor_name()}, {os.cpu_count()} cores, {bf16}"
+    return f"{processor_name()}, {counted(os.cpu_count() or 1, 'core')}, {bf16}"
 
 
 def _torch() -> str:

@@ -8,6 +8,7 @@ from miner.errors import UsageError
 from miner.options import read_yaml
 from miner.recipe import Recipe, RunOptions, plan_recipe, read_recipe
 from miner.run_stages import run_stages, say
+from miner.text import counted
 
 
 def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
@@ -52,7 +53,11 @@ def _by_stage(results: list[Result]) -> dict[str, Record]:
 
 def _summary(results: list[Result], workspace: Workspace) -> list[str]:
     done = [result.stage for result in results if not result.fresh]
-    lines = [f"run: {len(done)} of {len(results)} stages were finished before ({', '.join(done)})"] if done else []
+    lines = (
+        [f"run: {len(done)} of {counted(len(results), 'stage')} were finished before ({', '.join(done)})"]
+        if done
+        else []
+    )
     headline = [line for result in results for line in result.headline]
     width = max((len(name) for name, _ in headline), default=0)
     return [*lines, "", f"Result in {workspace.root}", *(f"  {name:<{width}}  {value}" for name, value in headline), ""]

@@ -25,6 +25,7 @@ from miner.errors import MinerError
 from miner.source import Entry, Source
 from miner.source.base import source_fingerprint
 from miner.source.listing import LEAST_TIME
+from miner.text import counted
 
 _SAMPLED = 64
 _READERS = 8
@@ -174,7 +175,11 @@ def _image_differences(known: dict[str, KnownImage], entries: Sequence[Entry]) -
         "of another size": [image.path for image, entry in both if _resized(image, entry)],
         "of another class": [image.path for image, entry in both if image.label != entry.label],
     }
-    found = [f"{_counted(len(paths))} {kind} ({_names(paths)})" for kind, paths in kinds.items() if paths]
+    found = [
+        f"{counted(len(paths), 'image is', 'images are')} {kind} ({_names(paths)})"
+        for kind, paths in kinds.items()
+        if paths
+    ]
     return ", ".join(found) or "their order or the size of an unusable image is another"
 
 
@@ -186,10 +191,6 @@ def _resized(image: KnownImage, entry: Entry) -> bool:
 def _names(names: Sequence[str]) -> str:
     """The first few of many names."""
     return ", ".join(names[:_SHOWN]) + ", ..." * (len(names) > _SHOWN)
-
-
-def _counted(number: int) -> str:
-    return "1 image is" if number == 1 else f"{number:,} images are"
 
 
 def _refuse_changed(source: Source, entries: Sequence[Entry], known: dict[str, KnownImage]) -> None:
@@ -210,7 +211,8 @@ def _refuse_changed(source: Source, entries: Sequence[Entry], known: dict[str, K
         changed = [entry.path for entry, fine in zip(compared, pool.map(same, compared), strict=True) if not fine]
     if changed:
         raise MinerError(
-            f"{len(changed):,} of {len(compared):,} images that were compared are not those that were embedded, though their sizes "
+            f"{len(changed):,} of {counted(len(compared), 'image')} that were compared are not those that were "
+            "embedded, though their sizes "
             f"are the same: {_names(changed)} of {source.spec}. Put them back, or use --force to embed the source again."
         )
 

@@ -12,6 +12,7 @@ from miner.artifacts.stage_folder import GrowingStage
 from miner.embed.options import EmbedOptions
 from miner.engine import Record, Unit, committed
 from miner.errors import MinerError
+from miner.text import counted
 
 _ERRORS_ALWAYS_ALLOWED = 10
 
@@ -41,7 +42,8 @@ class ErrorWatch:
         self.reasons.update(load_table(unit.files[1], ["reason"])["reason"].to_pylist())
         if self.reasons.total() > self.allowed:
             raise MinerError(
-                f"{self.reasons.total():,} of {self.images:,} images could not be used so far ({_common(self.reasons)}), more "
+                f"{self.reasons.total():,} of {counted(self.images, 'image')} could not be used so far "
+                f"({_common(self.reasons)}), more "
                 "than --max-errors allows. Check the source. What was encoded is kept: the same command with a higher "
                 "--max-errors continues (1 allows any number)."
             )
@@ -66,7 +68,7 @@ def finish(record: Record, stage: GrowingStage, least: int = 2) -> Record:
     if count < least:
         stage.discard()
         raise MinerError(
-            f"Only {count} of the {record['source']['images']} images of {record['source']['spec']} could be read "
+            f"Only {count} of the {counted(record['source']['images'], 'image')} of {record['source']['spec']} could be read "
             f"({_common(reasons)}).{' A pair needs two.' * (least > 1)} Check that the files are images; nothing was kept."
         )
     with committed(merged) as partial_file:

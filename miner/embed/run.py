@@ -19,6 +19,7 @@ from miner.machine.executor import executor_for
 from miner.machine.memory import peak_bytes
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
+from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.embed.worker import Meter, Worker
@@ -116,7 +117,11 @@ def _encode(
             run(units, progress=None if local else progress, executor=executor, after=ended)
             worker.on_images = None
     except BaseException:
-        print(f"embed: {_kept(units, stage.folder):,} of {len(new):,} images are kept.", file=sys.stderr, flush=True)
+        print(
+            f"embed: {_kept(units, stage.folder):,} of {counted(len(new), 'image')} are kept.",
+            file=sys.stderr,
+            flush=True,
+        )
         raise
     give_back_memory()
     record = {

@@ -9,6 +9,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.parquet import load_table
 from miner.source.base import LeftOut
+from miner.text import counted
 
 _NAMED = 5
 
@@ -21,7 +22,7 @@ def summary(folder: Path, made: EmbeddingsManifest, left_out: LeftOut) -> str:
         left_out: by the source.
     """
     parts = [
-        f"{made.count:,} {'vectors' if made.source.without_images else 'images'}",
+        counted(made.count, "vector" if made.source.without_images else "image"),
         _labels(folder, made, left_out.labels),
     ]
     unreadable = sum(made.errors.values())
@@ -37,7 +38,7 @@ def summary(folder: Path, made: EmbeddingsManifest, left_out: LeftOut) -> str:
 def _labels(folder: Path, made: EmbeddingsManifest, dropped: Counter[str]) -> str:
     labels = read_metadata(folder, made.blocks)["label"]
     known, classes = len(labels) - labels.null_count, len(pc.unique(labels.drop_null()))
-    text = f"labels: {known:,} of {made.count:,} in {classes:,} classes" if known else "no labels"
+    text = f"labels: {known:,} of {made.count:,} in {counted(classes, 'class')}" if known else "no labels"
     return text + (f" ({dropped.total():,} not used: {_counts(dropped)})" if dropped else "")
 
 

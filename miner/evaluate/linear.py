@@ -15,6 +15,7 @@ from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup, open_setup
 from miner.learning.logistic import PENALTIES, Candidate, best_candidate, classify, try_penalties
 from miner.learning.nearest import accuracy_percent
+from miner.text import counted
 
 RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
 
@@ -45,8 +46,10 @@ def validation_mask(images: LabelledImages, fraction: float) -> Tensor:
     rest = {entry.label for entry, held_out in zip(images.entries, mask.tolist(), strict=True) if not held_out}
     if not mask.any() or len(rest) < 2:
         raise MinerError(
-            f"{len(mask):,} training images are too few to hold some out, on which the classifier's setting is chosen "
-            f"({int(mask.sum()):,} were; {len(rest)} classes are left). Change --validation-fraction or --limit, or name a "
+            f"{counted(len(mask), 'training image is', 'training images are')} too few to hold some out, on which "
+            "the classifier's setting is chosen "
+            f"({int(mask.sum()):,} were; {counted(len(rest), 'class is', 'classes are')} left). Change "
+            "--validation-fraction or --limit, or name a "
             "larger --gallery."
         )
     return mask

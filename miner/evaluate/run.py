@@ -12,6 +12,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed
 from miner.errors import MinerError
 from miner.evaluate.options import AUGMENTED_ONLY, EvaluateOptions, KnnOptions, LinearOptions
+from miner.text import counted
 
 
 def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -84,7 +85,7 @@ def _linear_lines(record: Record) -> list[str]:
         edge = ", an end of the range tried" if result["chosen"] in (min(tried), max(tried)) else ""
         lines.append(
             f"eval linear: {name}: {setting} {result['chosen']:g} of {len(tried)}{edge}, by {result['validation']:.1f} % on "
-            f"{record['n_validation']:,} training images held out"
+            f"{counted(record['n_validation'], 'training image')} held out"
         )
     return [*lines, *_context_lines("eval linear", record)]
 

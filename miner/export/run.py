@@ -15,6 +15,7 @@ from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerp
 from miner.export.options import ExportOptions
 from miner.export.target import ExportTarget, open_target
 from miner.machine.executor import executor_for
+from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.export.content import Content
@@ -135,7 +136,7 @@ def _result(manifest: Record, stage: ExportTarget, fresh: bool = True) -> Result
     path = stage.folder / "manifest.json"
     made = ShardsManifest.of(manifest, path)
     total = sum(file["bytes"] for file in made.files.values())
-    images = "" if made.request.pairs_only else f"{made.images:,} images and "
+    images = "" if made.request.pairs_only else f"{counted(made.images, 'image')} and "
     left_out = {
         "rejected": "rejected by reviewers",
         "duplicates": "with a duplicate image",
@@ -144,9 +145,14 @@ def _result(manifest: Record, stage: ExportTarget, fresh: bool = True) -> Result
     }
     reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
     lines = [
-        f"export: {images}{made.pairs:,} pairs in {len(made.samples)} shards, {total / 1e6:,.0f} MB, in {stage.folder}",
-        *([f"export: {made.duplicate_images:,} duplicate images left out"] if made.duplicate_images else []),
-        *([f"export: {made.not_retrieved:,} images left out that were not retrieved"] if made.not_retrieved else []),
+        f"export: {images}{counted(made.pairs, 'pair')} in {counted(len(made.samples), 'shard')}, {total / 1e6:,.0f} "
+        f"MB, in {stage.folder}",
+        *([f"export: {counted(made.duplicate_images, 'duplicate image')} left out"] if made.duplicate_images else []),
+        *(
+            [f"export: {counted(made.not_retrieved, 'image')} left out that were not retrieved"]
+            if made.not_retrieved
+            else []
+        ),
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]
     return Result("export", manifest, lines, fresh, path=path)

@@ -120,7 +120,7 @@ def _set_record(each: "OpenedSet", remove: int) -> Record:
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     path = LeaksManifest.path(workspace)
     made, folder = LeaksManifest.of(manifest, path), path.parent
-    from miner.report.text import counted
+    from miner.text import counted
 
     found = ", ".join(f"{kind} {made.kinds[kind]:,}" for kind in KINDS if kind in made.kinds)
     ceiling = f"the same scene from a cosine of {made.ceiling:g}"

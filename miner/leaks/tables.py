@@ -17,6 +17,7 @@ from miner.leaks.matches import AllImages, Matches
 from miner.leaks.options import KINDS
 from miner.leaks.sets import OpenedSet
 from miner.pairs.tables.groups import components
+from miner.text import counted
 
 LEAKS_CSV = "leaks.csv"
 IN_WORDS = {
@@ -103,7 +104,7 @@ def sentence(sets: Sequence[OpenedSet], counts: Sequence[int], kinds: dict[str, 
     if not sum(counts):
         return f"No image of {' or '.join(names[:-1])} was found in {later}. {by}"
     shares = " and ".join(
-        f"{count:,} of the {len(each.images):,} images of {name} ({count / len(each.images):.2%})"
+        f"{count:,} of the {counted(len(each.images), 'image')} of {name} ({count / len(each.images):.2%})"
         for each, name, count in zip(sets[:-1], names, counts, strict=False)
     )
     found = ", ".join(f"{count:,} of {IN_WORDS[kind]}" for kind, count in kinds.items() if count)

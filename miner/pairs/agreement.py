@@ -20,6 +20,7 @@ from miner.pairs.engines.base import FloodError
 from miner.pairs.filters import kept_by, rule_filters
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs
+from miner.text import counted
 
 _SHOWN = 5  # images of a mismatch
 
@@ -55,7 +56,7 @@ def matched_rows(store: EmbeddingStore, other: EmbeddingStore) -> Rows:
     here, there = (each.metadata["key"].combine_chunks() for each in (store, other))
     places = pc.index_in(here, value_set=there)
     parts = [
-        f"{len(keys):,} images of {one.folder} are not in {two.folder} ({', '.join(keys[:_SHOWN].to_pylist())})"
+        f"{two.folder} lacks {counted(len(keys), 'image')} of {one.folder} ({', '.join(keys[:_SHOWN].to_pylist())})"
         for keys, one, two in (
             (here.filter(pc.is_null(places)), store, other),
             (there.filter(pc.is_null(pc.index_in(there, value_set=here))), other, store),
@@ -71,8 +72,8 @@ def matched_rows(store: EmbeddingStore, other: EmbeddingStore) -> Rows:
     if changed.any():
         path = store.metadata["path"][int(np.flatnonzero(changed)[0])]
         raise MinerError(
-            f"--agree needs the same images: {int(changed.sum()):,} images of {store.folder} have other bytes in {other.folder}, "
-            f"such as {path}. Embed the same source in both workspaces."
+            f"--agree needs the same images: {other.folder} has other bytes of {counted(int(changed.sum()), 'image')} of "
+            f"{store.folder}, such as {path}. Embed the same source in both workspaces."
         )
     return rows
 

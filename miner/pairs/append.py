@@ -16,6 +16,7 @@ from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.band_join import BandJoin
 from miner.pairs.tables.found import FoundPairs, put_together, read_rows, write_rows
 from miner.pairs.tables.write import DROPPED
+from miner.text import counted
 
 _GROWN = {"embeddings": None, "metadata": None}  # filters apply to the old pairs once more
 _TABLES = ("pairs.parquet", "duplicates.parquet", DROPPED)
@@ -66,7 +67,7 @@ def refuse_grown(stage: GrowingStage, embeddings: EmbeddingsManifest) -> None:
         return
     if base is not None and base.vectors is not None and base.vectors["count"] < embeddings.count:
         raise MinerError(
-            f"{stage.folder} holds the pairs of {base.vectors['count']:,} images, and "
+            f"{stage.folder} holds the pairs of {counted(base.vectors['count'], 'image')}, and "
             f"{embeddings.count - base.vectors['count']:,} more have been embedded since. Add --append to search only the new "
             "images, or use --force to mine all again."
         )

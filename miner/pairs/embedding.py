@@ -22,6 +22,7 @@ from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.options import PairsOptions
 from miner.pairs.rules import rule_pairs, with_evidence
 from miner.pairs.tables.found import FoundPairs
+from miner.text import counted
 
 _PAIR_BYTES = 200  # of a found pair while the tables are written
 _MANY_DUPLICATES = (
@@ -135,7 +136,7 @@ def search_bytes(
     least = beside + least_bytes(images, dim)
     if options.engine == "exact" and wanted < least:
         raise MinerError(
-            f"{'The free memory' if given is None else f'--memory {given}'} is too small to search {images:,} vectors of "
+            f"{'The free memory' if given is None else f'--memory {given}'} is too small to search {counted(images, 'vector')} of "
             f"{dim} dimensions: that takes at least {-(-least // 10**6):,} MB. Give more{remedy}."
         )
     return wanted - beside

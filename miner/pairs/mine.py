@@ -24,6 +24,7 @@ from miner.pairs.engines.base import FloodError
 from miner.pairs.options import PairsOptions
 from miner.pairs.pair_table import mine_table
 from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
+from miner.text import counted
 
 
 def mine(
@@ -51,7 +52,7 @@ def mine(
     if options.table is not None:
         return mine_table(options, stage, searched, constraints, force)
     if options.neighbors is not None and options.neighbors >= len(store):
-        raise UsageError(f"--neighbors {options.neighbors}: there are only {len(store) - 1} other images.")
+        raise UsageError(f"--neighbors {options.neighbors}: there are only {counted(len(store) - 1, 'other image')}.")
     old_images = earlier.vectors["count"] if earlier and earlier.vectors else 0
     embeddings = [searched, *(other.opened(searched) for other in others)]
     join = searched.join(old_images)
@@ -119,5 +120,5 @@ def _sampled_rows(options: PairsOptions, images: int) -> Rows:
         raise UsageError(f"--sample {options.sample}: give a fraction up to 1, or a whole number of images.")
     count = round(options.sample * images) if options.sample <= 1 else round(options.sample)
     if min(count, images) < 2:
-        raise MinerError(f"--sample {options.sample} of {images:,} images leaves {count}; a pair needs two.")
+        raise MinerError(f"--sample {options.sample} of {counted(images, 'image')} leaves {count}; a pair needs two.")
     return np.sort(np.random.default_rng(options.seed).permutation(images)[:count])

@@ -10,6 +10,7 @@ from pydantic import field_validator, model_validator
 
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, Rule, RuleName
 from miner.options import Cosine, MemorySize, Names, Options, flag_name, option
+from miner.text import counted
 
 # What a search between two sets takes.
 _OF_TWO_SETS = {
@@ -246,7 +247,7 @@ class PairsOptions(Options):
             raise ValueError("--at-least counts the workspaces of --agree; give both")
         if self.at_least is not None and self.at_least > len(self.agree) + 1:
             raise ValueError(
-                f"--at-least {self.at_least}: with this workspace there are only {len(self.agree) + 1} embeddings"
+                f"--at-least {self.at_least}: with this workspace there are only {counted(len(self.agree) + 1, 'embedding')}"
             )
         foreign = next((name for name in ("append", "groups", *self.approximation()) if getattr(self, name)), None)
         if self.agree and foreign:

@@ -27,6 +27,7 @@ from miner.pairs.engines.base import FloodError
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.write import add_histogram, write_tables
+from miner.text import counted
 
 _USUAL_NAMES = (
     *(("key_a", "key_b"), ("path_a", "path_b"), ("image1", "image2"), ("image_1", "image_2")),
@@ -144,9 +145,9 @@ def _rows(path: Path, sides: Sequence[pa.Array], store: EmbeddingStore) -> tuple
         lost = names.filter(pa.array(unknown))
         there = [pc.is_in(side, value_set=lost).to_numpy(zero_copy_only=False) for side in sides]
         raise MinerError(
-            f"--table {path}: {len(lost):,} of {len(names):,} images are not embedded, such as "
+            f"--table {path}: {len(lost):,} of {counted(len(names), 'image')} are not embedded, such as "
             f"{', '.join(lost.slice(0, _SHOWN).to_pylist())}; they stand in {int((there[0] | there[1]).sum()):,} of "
-            f"{len(there[0]):,} rows. The first embedded image has the key {keys[0]} and the path {paths[0]}. {NAMES_HELP}"
+            f"{counted(len(there[0]), 'row')}. The first embedded image has the key {keys[0]} and the path {paths[0]}. {NAMES_HELP}"
         )
     a, b = (rows[pc.index_in(side, value_set=names).to_numpy()] for side in sides)
     return a, b

@@ -16,6 +16,7 @@ from miner.pairs.calibration.run import calibrate
 from miner.pairs.constraints import read_constraints
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.pairs.agreement import OtherEmbedding
@@ -133,7 +134,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     asked = made.request
     cosine = f" {asked.described}" if asked.rule == "band" else ""
     facts = [
-        f"{made.pairs:,} pairs of {made.images_in_pairs:,} different images{cosine} among {made.images:,} images, "
+        f"{counted(made.pairs, 'pair')} of {counted(made.images_in_pairs, 'different image')}{cosine} among "
+        f"{counted(made.images, 'image')}, "
         f"{made.completeness}, in {workspace.pairs}"
     ]
     if asked.rule != "band":
@@ -142,7 +144,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     facts += map(str, made.constraints)
     if made.duplicates:
         facts.append(
-            f"{made.duplicates:,} near-identical pairs (above {made.request.band.high:g}, or equal files) in duplicates.parquet"
+            f"{counted(made.duplicates, 'near-identical pair')} (above {made.request.band.high:g}, or equal files) "
+            "in duplicates.parquet"
         )
     if made.duplicate_images and made.duplicate_images["images"]:
         facts.append(_duplicates_line(made.duplicate_images))
@@ -191,9 +194,9 @@ def _warning(made: PairsManifest, flag: str) -> str:
 
 
 def _composition_line(made: Composition) -> str:
-    parts = [f"{made.clusters.without_pairs:,} of {made.clusters.number:,} clusters"]
+    parts = [f"{made.clusters.without_pairs:,} of {counted(made.clusters.number, 'cluster')}"]
     if made.classes:
-        parts.append(f"{made.classes.without_pairs:,} of {made.classes.number:,} classes")
+        parts.append(f"{made.classes.without_pairs:,} of {counted(made.classes.number, 'class')}")
     return (
         f"the pairs use as many images as {made.effective_images:,.0f} that occur equally often ({made.effective_share:.1%}); "
         f"the most frequent image has {made.largest_share:.2%} of all pair ends; without a pair: {', '.join(parts)}"
@@ -204,7 +207,8 @@ def _hub_line(record: Record) -> str:
     """About a record of `hubness`."""
     most = ", ".join(f"{hub['key']} ({hub['in_degree']:,})" for hub in record["hubs"][:3])
     return (
-        f"{record['k']} nearest neighbours of each image: in-degree skewness {record['skewness']:.2f}, {record['antihubs']:.1%} of "
+        f"{counted(record['k'], 'nearest neighbour')} of each image: in-degree skewness {record['skewness']:.2f}, "
+        f"{record['antihubs']:.1%} of "
         f"the images in no list; in most lists: {most}"
     )
 
@@ -213,19 +217,19 @@ def _duplicates_line(record: Record) -> str:
     """About a record of `write_duplicate_images`."""
     mixed = f", {record['mixed']:,} with labels that disagree" if record["mixed"] else ""
     return (
-        f"{record['groups']:,} groups of near-identical images{mixed}: without the {record['keep']} of each, {record['images']:,} "
-        "images in duplicate_images.parquet, which `miner export --without-duplicates` leaves out"
+        f"{counted(record['groups'], 'group')} of near-identical images{mixed}: without the {record['keep']} of each, "
+        f"{counted(record['images'], 'image')} in duplicate_images.parquet, which `miner export --without-duplicates` leaves out"
     )
 
 
 def _group_line(record: Record) -> str:
     """About a record of `group_statistics`."""
 
-    def described(part: Record, name: str) -> str:
+    def described(part: Record, *names: str) -> str:
         pure = "" if part["purity"] is None else f", {part['purity']:.1%} pure"
-        return f"{part['number']:,} {name} (largest {part['largest']:,}{pure})"
+        return f"{counted(part['number'], *names)} (largest {part['largest']:,}{pure})"
 
     return (
-        f"{described(record['complete_link'], 'groups by complete linkage')} in "
-        f"{described(record['components'], 'components')} of {record['components']['images']:,} images"
+        f"{described(record['complete_link'], 'group by complete linkage', 'groups by complete linkage')} in "
+        f"{described(record['components'], 'component')} of {counted(record['components']['images'], 'image')}"
     )

@@ -10,6 +10,7 @@ from miner.publish.contents import Contents
 from miner.publish.licences import Licences, plain_url
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import Provenance, public_encoder, public_source
+from miner.text import counted
 
 CITATIONS = (
     """@article{alkhalefi2024semantic,
@@ -97,15 +98,15 @@ def _description(source: str, provenance: Provenance) -> str:
     meaning = f"their cosine similarity under {encoder} is {asked.band}"
     if pairs.table:
         return (
-            f"{pairs.pairs:,} pairs of different images of {source}, from the table {pairs.table.name} that was given, with their "
-            f"cosine similarity under {encoder}. They serve as additional positives for self-supervised pretraining of vision "
-            "encoders."
+            f"{counted(pairs.pairs, 'pair')} of different images of {source}, from the table {pairs.table.name} that "
+            f"was given, with their cosine similarity under {encoder}. They serve as additional positives for "
+            "self-supervised pretraining of vision encoders."
         )
     if asked.rule != "band":
         meaning = f"they are neighbours under {encoder} ({asked.condition})"
     return (
-        f"{pairs.pairs:,} pairs of different images of {source} that mean the same to a frozen encoder: {meaning}. They serve as "
-        "additional positives for self-supervised pretraining of vision encoders."
+        f"{counted(pairs.pairs, 'pair')} of different images of {source} that mean the same to a frozen encoder: "
+        f"{meaning}. They serve as additional positives for self-supervised pretraining of vision encoders."
     )
 
 

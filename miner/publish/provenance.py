@@ -17,6 +17,7 @@ from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.options import Options, flag_name
 from miner.pairs.options import PairsOptions
+from miner.text import counted
 
 _PACKAGES_OF = ("embed", "pairs")
 
@@ -87,7 +88,7 @@ class Provenance:
         if embeddings.vectors is None:
             vectors += f", computed in {embeddings.precision}"
         asked = pairs.request
-        duplicates = f"{pairs.duplicates:,} pairs above {asked.band.high:g} or of equal files"
+        duplicates = f"{counted(pairs.duplicates, 'pair')} above {asked.band.high:g} or of equal files"
         return [
             ("Images", f"{embeddings.count:,} of {public_source(embeddings.source.spec)}"),
             ("Encoder", f"{public_encoder(encoder.name)}, frozen")
@@ -120,7 +121,7 @@ class Provenance:
             (
                 "Spread of the pairs",
                 f"as many images as {made.effective_images:,.0f} that occur equally often ({made.effective_share:.1%}); "
-                f"{made.clusters.without_pairs:,} of {made.clusters.number:,} clusters of the vectors have no pair",
+                f"{made.clusters.without_pairs:,} of {counted(made.clusters.number, 'cluster')} of the vectors have no pair",
             )
         ]
 
@@ -218,14 +219,14 @@ def _limits(pairs: PairsManifest, left_out: Mapping[str, int]) -> str:
     if 0 < (asked.get("most_similar") or 0) < 1:  # a share of the images
         asked["most_similar"] = pairs.pairs
     given = [text.format(asked[name]) for name, text in known.items() if asked.get(name)]
-    given += [f"{one.left_out:,} pairs left out by {one.constraint}" for one in pairs.constraints]
+    given += [f"{counted(one.left_out, 'pair')} left out by {one.constraint}" for one in pairs.constraints]
     reasons = {
-        "max_degree": "{:,} pairs left out at export to limit the partners of an image",
-        "rejected": "{:,} pairs left out that reviewers rejected",
-        "not_retrieved": "{:,} pairs left out with images that no image of another set is near to",
-        "duplicates": "{:,} pairs left out with the duplicate images that were not exported",
+        "max_degree": "{} left out at export to limit the partners of an image",
+        "rejected": "{} left out that reviewers rejected",
+        "not_retrieved": "{} left out with images that no image of another set is near to",
+        "duplicates": "{} left out with the duplicate images that were not exported",
     }
-    given += [text.format(left_out[name]) for name, text in reasons.items() if left_out.get(name)]
+    given += [text.format(counted(left_out[name], "pair")) for name, text in reasons.items() if left_out.get(name)]
     if pairs.request.both_orders:
         given.append("none, but each pair is listed in both orders")
     return "; ".join(given) or "none"

@@ -40,6 +40,7 @@ from miner.publish.licences import licences
 from miner.publish.link_files import link_or_copy, prepare_folder
 from miner.publish.options import PublishOptions
 from miner.publish.provenance import Provenance, command_line, public_encoder
+from miner.text import counted
 
 _TEXTS = ("README.md", "croissant.json", f"{DATA}/README.md", f"{DATA}/manifest.json", "SHA256SUMS")
 _REPOSITORY = re.compile(r"[\w.-]{1,96}/[\w.-]{1,96}", re.ASCII)
@@ -251,13 +252,15 @@ def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool
 def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) -> Result:
     path = target.folder / "manifest.json"
     made = PublishedManifest.of(manifest, path)
-    sizes = ", ".join(f"{name} {config.rows:,} rows" for name, config in made.configs.items())
+    sizes = ", ".join(f"{name} {counted(config.rows, 'row')}" for name, config in made.configs.items())
     total = format_bytes(sum(file["bytes"] for file in made.files.values()))
     lines = [f"publish: {made.title}: {sizes}; {total}, in {target.folder}"]
     if found := made.negatives:
         fewer = f"; {found.anchors_with_fewer:,} have fewer" if found.anchors_with_fewer else ""
         false = "" if found.same_label is None else f"; {found.same_label:.1%} of them are of the anchor's class"
-        lines.append(f"publish: {found.each} hard negatives for each of {found.anchors:,} anchors{fewer}{false}")
+        lines.append(
+            f"publish: {counted(found.each, 'hard negative')} for each of {counted(found.anchors, 'anchor')}{fewer}{false}"
+        )
     lines += _changed(draft)
     return Result("publish", manifest, lines, fresh, [("published", str(target.folder))], path=path)
 
@@ -268,7 +271,7 @@ def _rehearsal(draft: Draft, target: Destination) -> Result:
     sizes |= {name: len(text) for name, text in draft.texts().items()}
     where = f"https://huggingface.co/datasets/{target.repository}" if target.repository else str(target.folder)
     total = format_bytes(sum(sizes.values()))
-    lines = [f"publish: would write {len(sizes) + 1} files, {total}, to {where}:"]
+    lines = [f"publish: would write {counted(len(sizes) + 1, 'file')}, {total}, to {where}:"]
     shown = {name: f"{'~' if name in made else ''}{format_bytes(count)}" for name, count in sizes.items()}
     lines += [f"  {size:>12}  {name}" for name, size in sorted(shown.items())]
     record = {"request": draft.request, "sizes": sizes, "to": target.repository or str(target.folder)}

@@ -25,6 +25,7 @@ from miner.refine.network.fit import fit
 from miner.refine.network.network import Nodes, encode, make_network, standardised
 from miner.refine.network.resources import graph_device, images_per_step
 from miner.refine.options import RefineStageOptions
+from miner.text import counted
 
 NETWORK_FILE = "network.safetensors"
 
@@ -117,7 +118,8 @@ def read_views(run: Path, keys: Sequence[str], options: RefineStageOptions) -> l
     position = pc.index_in(of_run, value_set=pa.array(keys, pa.string()))
     if position.null_count or len(position) != len(keys):
         raise UsageError(
-            f"--run {run.name} was on {len(position):,} images, {len(position) - position.null_count:,} of which are among the "
+            f"--run {run.name} was on {counted(len(position), 'image')}, {len(position) - position.null_count:,} of "
+            "which are among the "
             f"{len(keys):,} in embeddings/. Embed the images of the run, all of them and no others."
         )
     rows = position.to_numpy().astype(np.int64)

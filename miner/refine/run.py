@@ -11,6 +11,7 @@ from miner.engine import Record, Result, is_follower
 from miner.errors import UsageError
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
 from miner.refine.options import RefineStageOptions
+from miner.text import counted
 
 
 def refine(options: RefineStageOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -37,7 +38,9 @@ def _refine(options: RefineStageOptions, workspace: Workspace, force: bool, broa
     if (manifest := broadcast(None if force or is_follower() else stage.finished())) is not None:
         return _result(manifest, refined, fresh=False)
     if options.run is None and options.neighbors >= embeddings.count:
-        raise UsageError(f"--neighbors {options.neighbors}: there are only {embeddings.count - 1} other images.")
+        raise UsageError(
+            f"--neighbors {options.neighbors}: there are only {counted(embeddings.count - 1, 'other image')}."
+        )
     if not force and not is_follower():
         stage.refuse_another()
 
@@ -65,9 +68,12 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
     steps = "all images at once" if size == made.count else f"batches of {size:,} with sampled neighbours"
     edges = f"{asked.neighbors} neighbours" if asked.run is None else f"graphs of run {asked.run}"
     lines = [
-        f"refine: {made.count:,} images as {made.dim}-d vectors in {refined.root}, by {asked.layers} layers of {asked.conv} on "
-        f"{made.messages:,} edges ({edges}, {asked.graph})",
+        f"refine: {counted(made.count, 'image')} as {made.dim}-d vectors in {refined.root}, by {asked.layers} layers "
+        f"of {asked.conv} on "
+        f"{counted(made.messages, 'edge')} ({edges}, {asked.graph})",
         f"refine: loss {made.final_loss:.3f}, feature spread {made.final_spread:.2f} (1 is healthy, 0 is collapse), {steps}",
         f"refine: next, pairs of them: miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}",
     ]
-    return Result("refine", manifest, lines, fresh, [("refined", f"{made.count:,} images, {made.dim}-d")], path=path)
+    return Result(
+        "refine", manifest, lines, fresh, [("refined", f"{counted(made.count, 'image')}, {made.dim}-d")], path=path
+    )

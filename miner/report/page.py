@@ -25,7 +25,8 @@ from miner.report.options import ReportOptions
 from miner.report.sections.head import headline, key_numbers
 from miner.report.sections.settings import environment_tables, request_tables
 from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows
-from miner.report.text import count, counted, percent, source_name
+from miner.report.text import percent, source_name
+from miner.text import count, counted
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _DUPLICATES_SHOWN = 12

@@ -6,6 +6,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, same_file, write_bytes
 from miner.report.findings import read_findings
 from miner.report.options import ReportOptions
+from miner.text import counted
 
 PAGE = "index.html"
 
@@ -46,7 +47,7 @@ def _written(stage: Stage) -> Record | None:
 
 def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Result:
     size_mb = manifest["files"][PAGE]["bytes"] / 1e6
-    runs = f", {len(manifest['runs'])} training runs" if manifest["runs"] else ""
+    runs = f", {counted(len(manifest['runs']), 'training run')}" if manifest["runs"] else ""
     line = f"report: {manifest['pairs_shown']} pairs{runs}, {size_mb:.1f} MB, in {workspace.report / PAGE}"
     headline = [("report", str(workspace.report / PAGE))]
     return Result("report", manifest, [line], fresh, headline, path=workspace.report / "manifest.json")

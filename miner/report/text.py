@@ -1,16 +1,8 @@
-"""Numbers, names and bands as text."""
+"""Rates, shares and names as text."""
 
 from pathlib import PurePath
 
-
-def count(number: float) -> str:
-    """1234 -> 1,234."""
-    return f"{number:,.0f}"
-
-
-def counted(number: int, singular: str, plural: str | None = None) -> str:
-    """(1, "pair") -> 1 pair; (2, "pair") -> 2 pairs."""
-    return f"{count(number)} {singular if number == 1 else plural or singular + 's'}"
+from miner.text import count
 
 
 def short_count(number: float) -> str:

@@ -15,6 +15,7 @@ from miner.errors import MinerError, UsageError
 from miner.review.estimation.judgements import judgements
 from miner.review.estimation.summary import summarise_judgements, summary_lines
 from miner.review.options import ReviewOptions
+from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.review.pair_set import PairSet
@@ -79,7 +80,9 @@ def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> No
                 )
             if options.port not in (0, listener.getsockname()[1]):
                 _say(f"review: port {options.port} is taken, so the page has another port")
-            _say(f"review: {len(pairs):,} pairs, {session.goal} for each reviewer; {journal.path} keeps the decisions")
+            _say(
+                f"review: {counted(len(pairs), 'pair')}, {session.goal} for each reviewer; {journal.path} keeps the decisions"
+            )
             _say(f"review: open {address} and press Ctrl-C here at the end")
             threading.Thread(target=_open_images, args=(images,), daemon=True).start()
             if options.open:

@@ -18,6 +18,7 @@ from miner.source.listing import FileFacts, list_files
 from miner.source.location import locate
 from miner.source.reading import read_local, read_start
 from miner.source.splits import folder_parts, refuse_mixed_splits
+from miner.text import counted
 
 
 class FolderSource:
@@ -84,6 +85,6 @@ def _no_image(spec: str, listing: Mapping[str, FileFacts]) -> str:
     counts = count_endings(listing).most_common(3)
     found = f": {', '.join(f'{name} {count}' for name, count in counts)}" if counts else ""
     return (
-        f"No image below {spec} ({len(listing)} files looked at{found}; known endings: {' '.join(image_extensions())}). "
+        f"No image below {spec} ({counted(len(listing), 'file')} looked at{found}; known endings: {' '.join(image_extensions())}). "
         "Check the path, or name WebDataset shards as FOLDER/NAME-{000000..000009}.tar."
     )

@@ -21,6 +21,7 @@ from miner.source.patterns import expand
 from miner.source.splits import ORDER, folder_parts, missing_files, one_split, refuse_mixed_splits, split_patterns
 from miner.source.webdataset.exported import read_export
 from miner.source.webdataset.shards import ShardSource, is_shards
+from miner.text import counted
 
 # Beside shards or Parquet files that hold ten times as much, images are decoration: a logo, a sample.
 _DECORATION = 10
@@ -170,7 +171,7 @@ class _Opener:
                 listing |= {f"{below}/{path}".lstrip("/"): facts for path, facts in list_files(name).items()}
         if not any(image_extension(path) for path in listing):
             raise UsageError(
-                f"{self.spec} names {len(names)} files, and none is an image, a .tar shard or a .parquet file."
+                f"{self.spec} names {counted(len(names), 'file')}, and none is an image, a .tar shard or a .parquet file."
             )
         return self._images(dict(sorted(listing.items())), home)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from miner.errors import UsageError
+from miner.text import counted
 
 _SPLITS = {
     **dict.fromkeys(("train", "training", "trainval", "trainset"), "train"),
@@ -120,7 +121,9 @@ def one_split(spec: str, paths: Iterable[str]) -> tuple[list[str], str | None]:
     if not left_out:
         return chosen, None
     parts = ", ".join(sorted(str(name or "unnamed") for name in by_split))
-    message = f"{spec} has the parts {parts}; taking {split}{folder} ({len(chosen)} files, {left_out} left out)"
+    message = (
+        f"{spec} has the parts {parts}; taking {split}{folder} ({counted(len(chosen), 'file')}, {left_out} left out)"
+    )
     return chosen, f"{message}. To take another, name its files: {_examples(spec, by_split)}"
 
 
@@ -168,7 +171,8 @@ def missing_files(paths: Iterable[str]) -> str | None:
         missing = sorted({*range(first, total + first)} - numbers)
         if missing:
             return (
-                f"{len(missing):,} of the {total:,} files {start}...-of-{total}{end} are missing, the first of them number "
+                f"{len(missing):,} of the {counted(total, 'file')} {start}...-of-{total}{end} are missing, the first "
+                "of them number "
                 f"{missing[0]}. Their images are left out"
             )
     return None

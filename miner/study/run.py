@@ -28,6 +28,7 @@ from miner.study.definition import Study
 from miner.study.plan import ArmRun, StudyPlan, plan_study
 from miner.study.summary import FACTS, summarise_cells
 from miner.study.table import plot_study, study_csv, study_markdown, study_notes
+from miner.text import counted
 
 
 def run_study(options: RunOptions, content: dict[str, Any], quiet: bool) -> Result:
@@ -101,7 +102,7 @@ def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -
     """Write the table, the figure and study.json, and raise if a cell failed."""
     failed = [cell for cell in cells if "error" in cell]
     if len(failed) == len(cells):
-        raise MinerError(f"All {len(cells)} runs of the study failed. {failed[0]['error']}")
+        raise MinerError(f"All {counted(len(cells), 'run')} of the study failed. {failed[0]['error']}")
     arms = summarise_cells(cells)
     table = study_markdown(title, arms, study_notes(plan, arms, cells))
     write_bytes(plan.root / "table.md", table.encode())
@@ -110,7 +111,8 @@ def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -
     record = write_signed(plan.root / "study.json", {**asked, "arms": arms, "cells": cells})
     if failed:
         raise MinerError(
-            f"{len(failed)} of {len(cells)} runs failed: {', '.join(cell['run'] for cell in failed)}. {failed[0]['error']} The "
+            f"{len(failed)} of {counted(len(cells), 'run')} failed: {', '.join(cell['run'] for cell in failed)}. "
+            f"{failed[0]['error']} The "
             f"others are in {plan.root / 'table.md'}; the same command tries the failed ones again."
         )
     return Result(

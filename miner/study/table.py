@@ -10,6 +10,7 @@ from miner.engine import Record, committed
 from miner.study.plan import StudyPlan
 from miner.study.summary import CONTROLS, FACTS
 from miner.tables import csv_text, interval_text, markdown_lines, plot_intervals
+from miner.text import counted
 
 _SHOWN = 1  # digits after the point
 
@@ -77,7 +78,7 @@ def study_notes(plan: StudyPlan, arms: Sequence[Record], cells: Sequence[Record]
         " ".join([*more, *(["One seed, no interval."] if 1 in counts else [])]),
         *_about_gains(known),
         *about_work(known),
-        f"Top-1 accuracy in percent of nearest neighbours on frozen features: gallery {first['n_gallery']:,} images of "
+        f"Top-1 accuracy in percent of nearest neighbours on frozen features: gallery {counted(first['n_gallery'], 'image')} of "
         f"{first['gallery']}, test {first['n_test']:,} of {first['test']}. The random weights that runs start "
         f"from: {sum(random) / len(random):.1f} (k = {known[0]['knn'][0]['k']}).",
         *_about_samplers(plan),

@@ -10,6 +10,7 @@ from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, is_follower, write_signed
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
+from miner.text import counted
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.init_from import InitialWeights, find_initial_weights
 from miner.train.settings.method_defaults import METHOD_OPTIONS
@@ -68,7 +69,7 @@ def _result(manifest: Record, run: Path, measured: Record | None) -> Result:
     """What a run comes to; `measured` is None where the run was finished before."""
     path = run / "manifest.json"
     made = RunManifest.of(manifest, path)
-    headline = f"run {run.name}, {made.steps:,} steps on {made.images:,} images and {made.pairs:,} pairs"
+    headline = f"run {run.name}, {counted(made.steps, 'step')} on {counted(made.images, 'image')} and {counted(made.pairs, 'pair')}"
     lines = [*run_lines(run.name, made), *([_speed(measured)] if measured else [])]
     return Result("train", manifest, lines, measured is not None, [("trained", headline)], measured or {}, path=path)
 
@@ -113,8 +114,8 @@ def run_lines(name: str, made: RunManifest) -> list[str]:
     precision = made.pair_label_precision
     agreeing = "" if precision is None else f" ({100 * precision:.1f} % of them with the same label)"
     return [
-        f"train: run {name}, {made.method}, {made.images:,} images and {made.pairs:,} pairs{agreeing}, "
-        f"{made.epochs:,} epochs, {made.steps:,} steps",
+        f"train: run {name}, {made.method}, {counted(made.images, 'image')} and {counted(made.pairs, 'pair')}{agreeing}, "
+        f"{counted(made.epochs, 'epoch')}, {counted(made.steps, 'step')}",
         *([_USED_LABELS.format(arm=made.pairs_arm)] if made.uses_labels else []),
         f"train: over the last epoch, {', '.join(_measured(made))}",
         *_online_knn(made),
@@ -127,7 +128,7 @@ def _online_knn(made: RunManifest) -> list[str]:
     if knn is None:
         return []
     return [
-        f"train: kNN (k={knn.k} T={knn.temperature}, {knn.n_test:,} images of {knn.test}): last {knn.last:.1f} %, "
+        f"train: kNN (k={knn.k} T={knn.temperature}, {counted(knn.n_test, 'image')} of {knn.test}): last {knn.last:.1f} %, "
         f"best {knn.best:.1f} % after epoch {knn.best_epoch:,}; the best is optimistic, chosen on the images that measure it"
     ]
 

@@ -13,6 +13,7 @@ from miner.artifacts.embeddings.images import METADATA_SCHEMA
 from miner.artifacts.embeddings.store import check_vectors, metadata_path, vectors_path
 from miner.engine import fingerprint
 from miner.errors import MinerError
+from miner.text import counted
 from miner.verify.reading import check_count, check_keys, read_array, read_table
 from miner.verify.survey import Folder
 
@@ -38,7 +39,9 @@ class VerifiedEmbeddings:
     def check_rows(self, where: str, column: str, rows: NDArray[np.int64], keys: pa.ChunkedArray) -> None:
         """Refuse rows that do not exist, or that a table calls by other keys than the embeddings do."""
         if len(rows) and rows.max() >= len(self.metadata):
-            raise MinerError(f"{where} names the row {rows.max()}, but there are {len(self.metadata)} images.")
+            raise MinerError(
+                f"{where} names the row {rows.max()}, but there are {counted(len(self.metadata), 'image')}."
+            )
         if len(wrong := np.flatnonzero(self.rows_of(keys) != rows)):
             raise MinerError(f"{where}: row {wrong[0]} calls image {rows[wrong[0]]} by another key in {column}.")
 
@@ -99,7 +102,9 @@ def _check_block(folder: Folder, number: int) -> tuple[NDArray[np.floating], pa.
     if block.ndim != 2 or block.dtype.name != dtype or block.shape[1] != dim:
         raise MinerError(f"{where} holds {block.dtype} {block.shape}, where the manifest says {dtype} (n, {dim}).")
     if len(block) != len(table):
-        raise MinerError(f"{folder.full_path(metadata)} has {len(table)} rows for {len(block)} vectors.")
+        raise MinerError(
+            f"{folder.full_path(metadata)} has {counted(len(table), 'row')} for {counted(len(block), 'vector')}."
+        )
     check_vectors(block, where)
     for start in range(0, len(block), _ROWS):
         lengths = np.linalg.norm(block[start : start + _ROWS].astype(np.float32), axis=1)

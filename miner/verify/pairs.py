@@ -8,6 +8,7 @@ from miner.artifacts.pairs.against import MATCHES
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.table import one_order
 from miner.errors import MinerError
+from miner.text import counted
 from miner.verify.embeddings import SAMPLED_PAIRS, VerifiedEmbeddings
 from miner.verify.reading import check_count, column, read_array, read_table
 from miner.verify.survey import Folder
@@ -89,7 +90,7 @@ def _check_neighbours(folder: Folder, embeddings: VerifiedEmbeddings | None) -> 
     ids, similarities = (read_array(folder, name) for name in ("knn_ids.npy", "knn_sims.npy"))
     where, k = folder.full_path("knn_ids.npy"), folder.manifest["request"]["neighbors"]
     if ids.ndim != 2 or ids.shape != similarities.shape or ids.shape[1] != k:
-        raise MinerError(f"{where} is no table of {k} neighbours: {ids.shape}, {similarities.shape}.")
+        raise MinerError(f"{where} is no table of {counted(k, 'neighbour')}: {ids.shape}, {similarities.shape}.")
     for start in range(0, len(ids), _ROWS):
         some, values = ids[start : start + _ROWS], similarities[start : start + _ROWS]
         rows = np.arange(start, start + len(some))[:, None]

@@ -6,6 +6,7 @@ from tempfile import TemporaryDirectory
 from miner.artifacts.pairs.against import MATCHES
 from miner.engine import Record, Result
 from miner.errors import UsageError
+from miner.text import counted
 from miner.verify.location import Location
 from miner.verify.survey import Survey, check_files, check_unlisted, survey
 
@@ -33,7 +34,10 @@ def verify(where: str) -> Result:
     if not location.complete:
         lines.append(f"verify: {where} lists no folders, so extra files and other stages stay unseen")
     files = {folder.full_path(): len(folder.manifest["files"]) for folder in found.folders}
-    lines += [f"verify: {name}: {count} files are whole{_in_words(counts[name])}" for name, count in files.items()]
+    lines += [
+        f"verify: {name}: {counted(count, 'file is', 'files are')} whole{_in_words(counts[name])}"
+        for name, count in files.items()
+    ]
     record = {
         "folders": files,
         "files": len(found.covered),
@@ -77,6 +81,10 @@ def _check_content(found: Survey) -> dict[str, Record]:
 
 
 def _in_words(counts: Record) -> str:
-    names = {"images": "images", "pairs": "pairs", "similarities": "similarities computed again"}
-    facts = [f"{count:,} {names[name]}" for name, count in counts.items() if count]
+    names = {
+        "images": ("image", "images"),
+        "pairs": ("pair", "pairs"),
+        "similarities": ("similarity computed again", "similarities computed again"),
+    }
+    facts = [counted(count, *names[name]) for name, count in counts.items() if count]
     return f"; {', '.join(facts)}" if facts else ""

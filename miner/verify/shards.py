@@ -9,6 +9,7 @@ import numpy as np
 from miner.engine import Progress, Record, parse_json
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
+from miner.text import counted
 from miner.verify.embeddings import VerifiedEmbeddings
 from miner.verify.reading import Sample, check_count, check_keys, read_samples, read_table
 from miner.verify.survey import Folder, check_file
@@ -137,7 +138,7 @@ class _ShardCheck:
     def _image(self, shard: str, sample: Sample) -> None:
         where, record = sample.where, sample.take_record()
         if len(sample.fields) != 1:
-            raise MinerError(f"{where}: it has {len(sample.fields)} images.")
+            raise MinerError(f"{where}: it has {counted(len(sample.fields), 'image')}.")
         content, offset = next(iter(sample.fields.values()))
         digest = hashlib.sha256(content)
         if record.get("sha256") != digest.hexdigest():

@@ -77,7 +77,7 @@ def test_an_image_that_changed_at_the_same_size_is_refused(tmp_path: Path, works
     embed(options(folder), workspace)
     before = checksums(workspace.embeddings)
     change(folder / "5.bmp", 99)
-    with pytest.raises(MinerError, match=r"1 of 1 images .*5\.bmp.*--force"):
+    with pytest.raises(MinerError, match=r"1 of 1 image that .*5\.bmp.*--force"):
         embed(options(folder), workspace)
     assert checksums(workspace.embeddings) == before
     (folder / "5.bmp").write_bytes(bitmap(5))

@@ -39,7 +39,7 @@ def test_images_labels_and_everything_left_out(make_photos, tmp_path: Path) -> N
         ([b"cat", b"dog", b"cat", None], "4 images; labels: 3 of 4 in 2 classes"),
         (
             [b"7", b"-3", b"2.5", b"-1"],
-            "4 images; labels: 1 of 4 in 1 classes (2 not used: negative number 1, no whole number 1)",
+            "4 images; labels: 1 of 4 in 1 class (2 not used: negative number 1, no whole number 1)",
         ),
         ([b"[1, 2]"] * 4, "4 images; no labels (4 not used: several labels 4)"),
     ],

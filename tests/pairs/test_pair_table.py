@@ -103,7 +103,7 @@ def test_damaged_tables_are_refused(workspace: Workspace, tmp_path: Path) -> Non
     hole.write_text(f"a,b\n{key(0)},\n")
     assert "has no rows" in refused(workspace, empty)
     assert "something that is no number" in refused(workspace, text)
-    assert "The column b of" in refused(workspace, hole) and "has no value in 1 rows" in refused(workspace, hole)
+    assert "The column b of" in refused(workspace, hole) and "has no value in 1 row" in refused(workspace, hole)
     assert "cannot be read: No such file" in refused(workspace, tmp_path / "none.csv")
 
 

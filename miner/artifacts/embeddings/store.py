@@ -19,6 +19,7 @@ from miner.artifacts.embeddings.vectors import FileVectors, VectorFile, blocks
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
+from miner.text import counted
 
 # By dtype: the bits that are all set in infinities and NaN, and the bits that are all clear in zero. Testing bits is fast.
 _EXPONENT_BITS = {
@@ -58,7 +59,8 @@ class EmbeddingStore:
         self.stored = FileVectors(files, self.manifest.dim, np.dtype(self.manifest.dtype))
         if len(self.stored) != self.metadata.num_rows or len(self.stored) != self.manifest.count:
             raise MinerError(
-                f"{self.folder} is damaged: {len(self.stored)} vectors, {self.metadata.num_rows} metadata rows, and "
+                f"{self.folder} is damaged: {counted(len(self.stored), 'vector')}, "
+                f"{counted(self.metadata.num_rows, 'metadata row')}, and "
                 f"{self.manifest.count} in the manifest. Run `miner verify {self.folder}`, or embed again with --force."
             )
 
@@ -127,5 +129,6 @@ def check_vectors(vectors: NDArray[np.floating], where: str) -> None:
     bad = np.flatnonzero(~usable)
     if len(bad):
         raise MinerError(
-            f"{where} holds {len(bad)} vectors that are zero or not finite (the first is row {bad[0]}). Embed again with --force."
+            f"{where} holds {counted(len(bad), 'vector that is', 'vectors that are')} zero or not finite (the first "
+            f"is row {bad[0]}). Embed again with --force."
         )

@@ -10,6 +10,7 @@ from miner.artifacts.embeddings.manifest import EncoderRecord
 from miner.artifacts.pairs.band import Band, BandRecord
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, AnyRule, Rule
 from miner.engine import Record, fingerprint
+from miner.text import counted
 
 LISTS = "lists.npy"
 # The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
@@ -71,8 +72,8 @@ class ConstraintCount(RecordPart):
     unknown: int
 
     def __str__(self) -> str:
-        unknown = f"; {self.unknown:,} images have no value and no pair" if self.unknown else ""
-        return f"{self.constraint} leaves out {self.left_out:,} pairs{unknown}"
+        unknown = f"; {counted(self.unknown, 'image has', 'images have')} no value and no pair" if self.unknown else ""
+        return f"{self.constraint} leaves out {counted(self.left_out, 'pair')}{unknown}"
 
 
 class Voter(RecordPart):
@@ -131,7 +132,7 @@ class TableRecord(RecordPart):
             "of a pair that stands before": self.repeats,
         }
         left_out = ", ".join(f"{count:,} {reason}" for reason, count in reasons.items() if count)
-        return f"{self.rows:,} rows of {self.name} ({', '.join(self.columns)})" + (
+        return f"{counted(self.rows, 'row')} of {self.name} ({', '.join(self.columns)})" + (
             f"; left out: {left_out}" if left_out else ""
         )
 
@@ -266,6 +267,11 @@ class PairsManifest(StageArtifact):
 def recall_in_words(record: Record) -> str:
     """The recall of an approximate search, rounded down: 100 % means that no pair is missed."""
     if record["value"] is None:
-        return f"recall could not be measured (no pair of {record['anchors']:,} sampled images lies in the band)"
+        return (
+            f"recall could not be measured (no pair of {counted(record['anchors'], 'sampled image')} lies in the band)"
+        )
     value, low, high = (f"{math.floor(record[name] * 10_000 + 1e-9) / 100:g} %" for name in ("value", "low", "high"))
-    return f"recall {value} ({low} to {high}, on {record['pairs']:,} pairs of {record['anchors']:,} sampled images)"
+    return (
+        f"recall {value} ({low} to {high}, on {counted(record['pairs'], 'pair')} of "
+        f"{counted(record['anchors'], 'sampled image')})"
+    )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from miner.text import counted
+
 RuleName = Literal["band", "knn", "mutual", "local", "shared"]
 AnyRule = RuleName | Literal["table"]
 
@@ -44,6 +46,6 @@ class Rule:
             "table": "the two stand in a row of a given table",
             "knn": f"one is among the {k} nearest of the other",
             "mutual": each,
-            "local": f"twice the cosine exceeds the sum of both means over {k} neighbours by at least {self.local:g}",
+            "local": f"twice the cosine exceeds the sum of both means over {counted(k, 'neighbour')} by at least {self.local:g}",
             "shared": f"{each}, and of their {self.listed} nearest at least {self.shared} agree",
         }[self.name]

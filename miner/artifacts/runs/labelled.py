@@ -12,6 +12,7 @@ from miner.errors import MinerError, UsageError
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
 from miner.source.named.builtin import BUILTIN, HELD_OUT
+from miner.text import counted
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -123,7 +124,7 @@ def split_labelled(
         known, queries, origin = replace(known, entries=rest), replace(known, entries=held_out), "held out by key"
     if not known.entries or not queries.entries:
         raise MinerError(
-            f"{len(known.entries)} gallery images and {len(queries.entries)} test images are too few. Change "
+            f"{counted(len(known.entries), 'gallery image')} and {counted(len(queries.entries), 'test image')} are too few. Change "
             "--test-fraction or --limit, or name a labelled source with --test."
         )
     if len({entry.label for entry in known.entries}) < 2:

@@ -14,6 +14,7 @@ from miner.artifacts.parquet import read_columns
 from miner.artifacts.runs.inputs import Inputs
 from miner.errors import MinerError
 from miner.source import Entry, Source, open_source
+from miner.text import counted
 
 
 def open_images(inputs: Inputs) -> tuple[Source, list[Entry]]:
@@ -35,7 +36,8 @@ def open_images(inputs: Inputs) -> tuple[Source, list[Entry]]:
     entries = [entry for entry in source.entries if entry.key in keys]
     if len(entries) != len(keys):
         raise MinerError(
-            f"{len(keys) - len(entries):,} of the {len(keys):,} embedded images are no longer in {inputs.spec}. If they were "
+            f"{len(keys) - len(entries):,} of the {counted(len(keys), 'embedded image')} are no longer in "
+            f"{inputs.spec}. If they were "
             "moved, run `miner embed` with their new place. Else put them back, or run `miner embed` again with --force."
         )
     return VerifiedSource(source, tables), entries

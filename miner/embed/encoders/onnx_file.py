@@ -18,6 +18,7 @@ from miner.embed.options import Pool
 from miner.errors import MinerError, UsageError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, RESAMPLING, Preprocess, Triple
 from miner.machine.memory import format_bytes, free_bytes
+from miner.text import counted
 
 _LONGEST_SIDE = 4096  # pixels
 _LARGEST_OUTPUT = 1 << 26  # numbers per image
@@ -71,10 +72,11 @@ class OnnxNetwork(nn.Module):
         except Exception as error:  # see `_session`
             if "Available memory of" in str(error):
                 raise MinerError(
-                    f"The ONNX graph takes more than {format_bytes(_arena_bytes())} of memory for {size} images, half of what was "
+                    f"The ONNX graph takes more than {format_bytes(_arena_bytes())} of memory for "
+                    f"{counted(size, 'image')}, half of what was "
                     "free. Give fewer images at a time (--batch-size), or use a larger machine."
                 ) from error
-            raise MinerError(f"The ONNX graph failed on {size} images ({_reason(error)}).") from error
+            raise MinerError(f"The ONNX graph failed on {counted(size, 'image')} ({_reason(error)}).") from error
         return torch.from_numpy(output)[: len(part)]
 
 

@@ -13,6 +13,7 @@ from miner.embed.encoders.published import PUBLISHED
 from miner.errors import UsageError
 from miner.images.preprocess import Preprocess
 from miner.learning.networks.weights import fetching, load_backbone_state
+from miner.text import counted
 
 
 def torchvision_encoder(request: EncoderRequest) -> Encoder:
@@ -43,7 +44,7 @@ def torchvision_encoder(request: EncoderRequest) -> Encoder:
         licence="see the checkpoint" if request.path else weights.meta.get("license", "see torchvision's model page"),
         labels_seen="unknown (local checkpoint)"
         if request.path
-        else f"{len(weights.meta['categories']):,} classes ({weights})",
+        else f"{counted(len(weights.meta['categories']), 'class')} ({weights})",
     )
 
 

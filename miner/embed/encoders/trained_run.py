@@ -17,6 +17,7 @@ from miner.embed.encoders.timm_zoo import choose_timm_pool
 from miner.engine import Record
 from miner.errors import MinerError
 from miner.images.preprocess import Preprocess
+from miner.text import counted
 
 
 def run_encoder(request: EncoderRequest) -> Encoder:
@@ -96,8 +97,14 @@ def _labels_seen(run: Path) -> str:
         return "none"
     miner = _encoder_of_the_pairs(run, made)
     if miner is None:
-        return f"none by training; its {made.pairs:,} pairs were mined by an encoder that is no longer on record"
-    return f"none by training; its {made.pairs:,} pairs were mined by {miner.name}, labels seen: {miner.labels_seen}"
+        return (
+            f"none by training; its {counted(made.pairs, 'pair was', 'pairs were')} mined by an encoder that is no "
+            "longer on record"
+        )
+    return (
+        f"none by training; its {counted(made.pairs, 'pair was', 'pairs were')} mined by {miner.name}, labels seen: "
+        f"{miner.labels_seen}"
+    )
 
 
 def _encoder_of_the_pairs(run: Path, made: RunManifest) -> EncoderRecord | None:

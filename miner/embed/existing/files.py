@@ -19,6 +19,7 @@ from miner.errors import MinerError, UsageError
 from miner.source.foreign import foreign_file
 from miner.source.listing import list_files, warn
 from miner.source.splits import missing_files, one_split
+from miner.text import counted
 
 _TABLES = (".parquet", ".arrow")
 _ENDINGS = (".npy", ".npz", ".safetensors", *_TABLES)
@@ -195,9 +196,12 @@ def _check_tables(vectors: ExistingVectors) -> None:
     if len(rows) == len(vectors.files):
         for path, count, file in zip(vectors.beside, rows, vectors.files, strict=True):
             if count != file.rows:
-                raise MinerError(f"{path} has {count:,} rows, and {file.path} {file.rows:,} vectors. They must agree.")
+                raise MinerError(
+                    f"{path} has {counted(count, 'row')}, and {file.path} {counted(file.rows, 'vector')}. They must agree."
+                )
     elif rows and sum(rows) != len(vectors):
         raise MinerError(
-            f"The {len(rows)} tables beside the vectors have {sum(rows):,} rows, and there are {len(vectors):,} vectors. They "
+            f"The {counted(len(rows), 'table')} beside the vectors have {counted(sum(rows), 'row')}, and there are "
+            f"{counted(len(vectors), 'vector')}. They "
             "must agree."
         )

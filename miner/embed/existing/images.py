@@ -13,6 +13,7 @@ from miner.errors import MinerError, UsageError
 from miner.source import Entry, Source
 from miner.source.keys import hashed_key, is_clean, printable
 from miner.source.location import canonical
+from miner.text import counted
 
 _SHOWN = 3
 
@@ -52,13 +53,14 @@ def tied_images(found: RowNames, vectors: ExistingVectors, count: int, source: S
     if (unknown := rows < 0).any():
         examples = ", ".join(names.filter(pa.array(unknown)).slice(0, _SHOWN).to_pylist())
         raise MinerError(
-            f"{int(unknown.sum()):,} of {count:,} names in {found.origin} are no image of {source.spec}, such as {examples}. "
+            f"{int(unknown.sum()):,} of {counted(count, 'name')} in {found.origin} are no image of {source.spec}, "
+            f"such as {examples}. "
             f"There the first image has the path {entries[0].path} and the key {entries[0].key}. {NAMES_HELP}"
         )
     chosen = set(rows.tolist())
     if len(chosen) < count:
         raise MinerError(
-            f"{count - len(chosen):,} of {count:,} names in {found.origin} are an image that another name is too."
+            f"{count - len(chosen):,} of {counted(count, 'name')} in {found.origin} are an image that another name is too."
         )
     missing = [entry for row, entry in enumerate(entries) if row not in chosen] if count == len(vectors) else []
     reason = f"no vector in {vectors.name}"

@@ -13,6 +13,7 @@ from miner.embed.options import EmbedOptions
 from miner.errors import MinerError, UsageError
 from miner.source.labels import ClassIndices, index_labels, parse_label
 from miner.source.parquet.columns import NO_COLUMN, class_names_of, features_of
+from miner.text import counted
 
 # Usual names of columns of keys, the best first.
 KEY_COLUMNS = ("key", "path", "image_path", "file_path", "filepath", "file_name", "filename", "file", "image_id", "id")
@@ -119,14 +120,15 @@ def _lines(path: Path) -> pa.Array:
 def _check(names: pa.Array, origin: str, rows: int) -> None:
     if len(names) != rows:
         raise MinerError(
-            f"There are {len(names):,} keys in {origin}, and {rows:,} vectors. They must agree, row by row."
+            f"There are {counted(len(names), 'key')} in {origin}, and {counted(rows, 'vector')}. They must agree, row by row."
         )
     counts = pc.value_counts(names)
     twice = counts.filter(pc.greater(counts.field("counts"), 1))
     if len(twice):
         examples = ", ".join(f"{one['values']} ({one['counts']} times)" for one in twice.slice(0, 3).to_pylist())
         raise MinerError(
-            f"{len(twice):,} keys stand more than once in {origin}: {examples}. Each vector needs a key of its own."
+            f"{counted(len(twice), 'key stands', 'keys stand')} more than once in {origin}: {examples}. Each vector "
+            "needs a key of its own."
         )
     if not pc.min(pc.utf8_length(names)).as_py():
         raise MinerError(f"A key is empty in {origin} (row {pc.index(names, '').as_py()}).")

@@ -21,6 +21,7 @@ from miner.engine import Progress, Record, Result, Unit, fingerprint, finished_i
 from miner.errors import MinerError
 from miner.source import Source, open_source
 from miner.source.base import LeftOut, source_fingerprint
+from miner.text import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -56,7 +57,8 @@ def _refuse_missing(options: EmbedOptions, tied: TiedImages, source: Source, vec
     if len(tied.missing) > allowed_errors(options, images):
         examples = ", ".join(image.path for image in tied.missing[:_SHOWN])
         raise MinerError(
-            f"{len(tied.missing):,} of {images:,} images of {source.spec} have no vector in {vectors.place}, such as {examples}. "
+            f"{len(tied.missing):,} of {counted(images, 'image')} of {source.spec} have no vector in "
+            f"{vectors.place}, such as {examples}. "
             "That is more than --max-errors allows. Name the part of the source that has vectors, or leave the other images out "
             "with --max-errors 1."
         )

@@ -5,6 +5,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.text import counted
 
 _TOO_MANY_ABOVE = 1.0  # pairs per image above the band
 _COLUMNS = ("rule", "pairs", "images in a pair", "effective images", "clusters without a pair", "label precision")
@@ -14,8 +15,8 @@ def calibration_lines(made: CalibrationRecord, options: CalibrateOptions, worksp
     """One line per fact, a table of the rules, and the command."""
     band = made.band
     lines = [
-        f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {made.estimated_pairs:,} pairs of "
-        f"{made.images:,} images (duplicates begin at {band.high:g}, {_ceiling(made)})"
+        f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {counted(made.estimated_pairs, 'pair')} of "
+        f"{counted(made.images, 'image')} (duplicates begin at {band.high:g}, {_ceiling(made)})"
     ]
     above = made.estimated_pairs_above / made.images
     if above > _TOO_MANY_ABOVE and made.self_similarity.get("images") != 0:

@@ -12,6 +12,7 @@ from miner.machine.device import worker_device
 from miner.pairs.arithmetic.cosine import float32_margin, unit_rows
 from miner.pairs.engines.base import RowPairs
 from miner.pairs.engines.faiss_search import knn_pairs, range_search_pairs, sorted_pairs
+from miner.text import counted
 
 GPU_NEIGHBOURS = 2048  # the most that a flat index on a GPU answers
 
@@ -92,7 +93,8 @@ def gpu_index(unit_vectors: NDArray[np.float32], device: int) -> Any:
         index.add(unit_vectors)
     except RuntimeError as error:
         raise MinerError(
-            f"{len(unit_vectors):,} vectors ({unit_vectors.nbytes / 2**30:.1f} GiB) do not fit on the GPU for FAISS ({error}). "
+            f"{counted(len(unit_vectors), 'vector')} ({unit_vectors.nbytes / 2**30:.1f} GiB) do not fit on the GPU "
+            f"for FAISS ({error}). "
             "Use --device cpu, or --engine exact."
         ) from error
     return index

@@ -17,6 +17,7 @@ from miner.machine.executor import executor_for
 from miner.pairs.engines.base import FloodError
 from miner.pairs.options import PairsOptions
 from miner.pairs.two_sets.other_set import VectorSet, open_other
+from miner.text import counted
 
 
 def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, strip_rows: int) -> Result:
@@ -34,7 +35,7 @@ def pairs_between(options: PairsOptions, workspace: Workspace, force: bool, stri
     other, embedded = open_other(options, workspace, force)
     neighbors = options.chosen_rule.neighbors if options.chosen_rule.name == "knn" else None
     if neighbors is not None and neighbors > len(other):
-        raise UsageError(f"--neighbors {neighbors}: {other.name} has only {len(other)} images.")
+        raise UsageError(f"--neighbors {neighbors}: {other.name} has only {counted(len(other), 'image')}.")
     request = {
         "embeddings": embeddings.identity,
         "against": other.identity,
@@ -82,7 +83,7 @@ def _result_of(manifest: Record, stage: Stage, embedded: list[str], fresh: bool 
     here, there = made.here, made.there
     lines = [
         *embedded,
-        f"pairs: {made.pairs:,} pairs of {here.images_in_pairs:,} of the {here.images:,} images here and "
+        f"pairs: {counted(made.pairs, 'pair')} of {here.images_in_pairs:,} of the {counted(here.images, 'image')} here and "
         f"{there.images_in_pairs:,} of the {there.images:,} of {there.name}, {made.request.condition}, exact, in {stage.folder}",
     ]
     if not made.pairs:

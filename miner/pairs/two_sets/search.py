@@ -18,6 +18,7 @@ from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.options import PairsOptions
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.two_sets.other_set import VectorSet
+from miner.text import counted
 
 _WIDE_BAND = "the band floods. Raise --min, ask for --neighbors, or raise --max-pairs."
 
@@ -105,7 +106,8 @@ class TwoSets:
         a, places = np.nonzero(cosines >= self.band.low)  # what ends a list early is no number
         if len(a) > self.limit:
             raise FloodError(
-                f"{len(a):,} images are among the {k} nearest of others, more than {self.limit:,}. Give fewer --neighbors, a "
+                f"{counted(len(a), 'image is', 'images are')} among the {k} nearest of others, more than "
+                f"{self.limit:,}. Give fewer --neighbors, a "
                 "higher --min, or raise --max-pairs, or --memory. Nothing was cut off."
             )
         b = ids[a, places] - (len(self.here) if here_first else 0)

@@ -12,6 +12,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, signed
 from miner.refine.modes.held_out import TrainAndTest, read_train_and_test, test_source
 from miner.refine.options import GraphOptions, RefineOptions
+from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.refine.comparison.controls import GraphArm
@@ -116,6 +117,6 @@ def _result(manifest: Record, folder: Path, fresh: bool = True) -> Result:
     sentences = verdict_sentences(made.verdict)
     lines += [f"eval graph: {line}" for line in sentences]
     lines.append(
-        f"eval graph: {made.n_train:,} training and {made.n_test:,} test images, accuracy in %; table in {folder}"
+        f"eval graph: {made.n_train:,} training and {counted(made.n_test, 'test image')}, accuracy in %; table in {folder}"
     )
     return Result("eval graph", manifest, lines, fresh, [("graph refinement", line) for line in sentences], path=path)

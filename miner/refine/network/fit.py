@@ -24,6 +24,7 @@ from miner.refine.graph.graph import drop_edges
 from miner.refine.graph.sampling import sampled_block
 from miner.refine.network.network import GraphNetwork, Nodes
 from miner.refine.options import RefineOptions
+from miner.text import counted
 
 View = tuple[Tensor, Tensor]
 _CHECKPOINT_INTERVAL_S = 30.0
@@ -108,7 +109,7 @@ def fit(
     per_epoch = math.ceil(nodes / batch_size)
     if nodes // per_epoch < world_size():
         raise UsageError(
-            f"A step of {nodes // per_epoch} images is too little for {world_size()} processes. Use fewer."
+            f"A step of {nodes // per_epoch} images is too little for {counted(world_size(), 'process')}. Use fewer."
         )
     steps = options.epochs * per_epoch
     done = load_checkpoint(checkpoint, model, optimizer)

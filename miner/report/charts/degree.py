@@ -7,7 +7,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from miner.report.charts.svg import ChartSize, Scale, line, rect, responsive, text
-from miner.report.text import count
+from miner.text import count
 
 _ROW_HEIGHT = 27.0
 _NAME_WIDTH = 92.0

@@ -9,6 +9,7 @@ from markupsafe import Markup
 from miner.artifacts.pairs.statistics import BIN_WIDTH
 from miner.report.charts.svg import ChartSize, Scale, line, log_ticks, path, rect, responsive, tag, text, x_axis, y_axis
 from miner.report.text import percent, short_count
+from miner.text import counted
 
 _WIDE, _NARROW = ChartSize(760, 360), ChartSize(350, 330)
 _MOST_LABELS = 12
@@ -101,11 +102,11 @@ def _labels(x: Scale, share: Scale, named: list[dict[str, Any]], key: str) -> li
 
 
 def _coverage_in_words(point: dict[str, Any]) -> str:
-    return f"{percent(point['coverage'])} from {point['min']:g} ({point['pairs']:,} pairs)"
+    return f"{percent(point['coverage'])} from {point['min']:g} ({counted(point['pairs'], 'pair')})"
 
 
 def _in_words(point: dict[str, Any]) -> str:
-    numbers = f"{point['pairs']:,} pairs, {percent(point['coverage'])} of the images"
+    numbers = f"{counted(point['pairs'], 'pair')}, {percent(point['coverage'])} of the images"
     return f"{percent(point['precision'])} from {point['min']:g} ({numbers})"
 
 

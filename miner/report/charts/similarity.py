@@ -21,7 +21,8 @@ from miner.report.charts.svg import (
     x_axis,
     y_axis,
 )
-from miner.report.text import count, short_count
+from miner.report.text import short_count
+from miner.text import count
 
 _LABEL_WIDTH = 130
 

@@ -11,6 +11,7 @@ from miner.artifacts.embeddings.images import EmbeddedImage, class_name
 from miner.artifacts.pairs.table import one_order, read_pairs
 from miner.engine import Record
 from miner.report.galleries.thumbnails import Thumbnail
+from miner.text import counted
 
 _LOOK_AHEAD = 1000
 
@@ -112,7 +113,9 @@ def reasons(pair: Record) -> list[str]:
         found.append(f"{pair['shared']} neighbours shared")
     if "votes" in pair:
         others = [f"{cosine:.3f}" for name, cosine in pair.items() if name.startswith("similarity_")]
-        found.append(f"chosen in {pair['votes']} of {len(others) + 1} embeddings (cosines there {', '.join(others)})")
+        found.append(
+            f"chosen in {pair['votes']} of {counted(len(others) + 1, 'embedding')} (cosines there {', '.join(others)})"
+        )
     return found
 
 

@@ -10,7 +10,8 @@ from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.engine import Record
 from miner.report.charts.svg import ChartSize, Scale, drawing, tag
-from miner.report.text import counted, percent
+from miner.report.text import percent
+from miner.text import counted
 
 _POINTS = 1500
 _COLOURS = 10

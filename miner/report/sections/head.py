@@ -1,7 +1,8 @@
 """The head of the page: the main result in one sentence, and the key numbers."""
 
 from miner.report.findings import Findings
-from miner.report.text import count, counted, percent, rate, source_name
+from miner.report.text import percent, rate, source_name
+from miner.text import count, counted
 
 
 def headline(findings: Findings) -> str:

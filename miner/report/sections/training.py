@@ -6,7 +6,8 @@ from typing import Any
 from miner.engine import Record
 from miner.report.charts.curves import Curve, curve_chart
 from miner.report.findings import Run, number
-from miner.report.text import count, percent
+from miner.report.text import percent
+from miner.text import count
 
 _MARKS = ("loss", "accuracy", "acc", "std", "spread", "rankme", "knn")
 _NEVER = {"step", "epoch"}

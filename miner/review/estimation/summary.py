@@ -8,6 +8,7 @@ from miner.engine import Record
 from miner.review.estimation.judgements import Judgements, agreements, verdicts
 from miner.review.estimation.precision import METHOD, Estimate, Stratum, stratified, wilson
 from miner.statistics import CONFIDENCE
+from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.review.pair_set import PairSet
@@ -62,9 +63,9 @@ def summary_lines(record: Record) -> list[str]:
         f"{person['name']} {person['same'] + person['different'] + person['unsure']}" for person in record["reviewers"]
     )
     lines = [
-        f"review: {record['labelled']:,} of {record['pairs']:,} pairs have a verdict, {record['same']:,} of them `same`; "
+        f"review: {record['labelled']:,} of {counted(record['pairs'], 'pair')} have a verdict, {record['same']:,} of them `same`; "
         f"{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
-        f"review: precision of all {record['pairs']:,} pairs {_percent(record['precision'])}",
+        f"review: precision of all {counted(record['pairs'], 'pair')} {_percent(record['precision'])}",
         "",
         f"  {record.get('sliced_by', 'similarity'):<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
     ]
@@ -74,7 +75,7 @@ def summary_lines(record: Record) -> list[str]:
         for part in record["slices"]
     ]
     lines += [""] + [
-        f"review: {pair['a']} and {pair['b']} agree on {pair['agreed']} of {pair['pairs']} pairs, "
+        f"review: {pair['a']} and {pair['b']} agree on {pair['agreed']} of {counted(pair['pairs'], 'pair')}, "
         + (f"kappa {pair['kappa']:.2f}" if pair["kappa"] is not None else "kappa undefined (one answer only)")
         for pair in record["agreement"]
     ]

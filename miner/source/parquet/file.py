@@ -17,6 +17,7 @@ from miner.source.listing import file_facts
 from miner.source.location import locate
 from miner.source.parquet.pages import Unpacked, stated_by_footer, stated_by_pages
 from miner.source.parquet.values import image_bytes, label_of, path_of, short_value
+from miner.text import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -61,7 +62,8 @@ class ImageFile:
         width = stored.length if stored.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
         if not 0 <= max(size, values * width) + values * _BYTES_PER_VALUE <= self.limit_bytes:
             raise MinerError(
-                f"{self.url} has a row group of {size / 2**30:.1f} GiB and {values:,} values in the column {column}. A row group "
+                f"{self.url} has a row group of {size / 2**30:.1f} GiB and {counted(values, 'value')} in the column "
+                f"{column}. A row group "
                 f"is read as a whole, and may take {self.limit_bytes / 2**30:.1f} GiB here. Write the file again with smaller "
                 "ones, for example pyarrow.parquet.write_table(table, path, row_group_size=100)."
             )
@@ -223,7 +225,7 @@ def _check_rows(file: ImageFile) -> None:
     size = file_facts(file.url).size_bytes
     if rows > _MANY_ROWS and rows * _LEAST_ROW_BYTES > size:
         raise MinerError(
-            f"{file.url} states {rows:,} rows in {size:,} bytes, too few for an image in each. Leave it out."
+            f"{file.url} states {counted(rows, 'row')} in {size:,} bytes, too few for an image in each. Leave it out."
         )
 
 

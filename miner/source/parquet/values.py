@@ -6,6 +6,7 @@ from miner.errors import MinerError
 from miner.source.base import check_size
 from miner.source.keys import printable
 from miner.source.labels import MISSING, Dropped, RawLabel, parse_label
+from miner.text import counted
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +27,7 @@ def image_bytes(column: "pa.Array | pa.ChunkedArray", row: int) -> bytes:
     value = _dense(column[row])
     if isinstance(value, pa.ListScalar) and value.is_valid:
         if len(value) > 1:
-            raise OSError(f"{len(value)} images in this row")
+            raise OSError(f"{counted(len(value), 'image')} in this row")
         value = _dense(value[0]) if len(value) else None
     if isinstance(value, pa.StructScalar) and value.is_valid:
         value = _dense(value["bytes"])
@@ -49,7 +50,7 @@ def path_of(image: "pa.StructScalar") -> str | None:
         return None
     if (length := path.as_buffer().size) > _LONGEST_PATH:
         start = path.as_buffer().slice(0, 60).to_pybytes().decode("utf-8", "replace")
-        raise MinerError(f"the path of an image has {length:,} characters ({printable(start)}...)")
+        raise MinerError(f"the path of an image has {counted(length, 'character')} ({printable(start)}...)")
     return path.as_py() or None
 
 

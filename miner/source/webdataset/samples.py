@@ -17,6 +17,7 @@ from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import MISSING, Dropped, RawLabel, better_label, parse_label, parse_label_text
 from miner.source.location import locate
 from miner.source.webdataset.tar_members import DamagedTarError, TarMember, tar_members
+from miner.text import counted
 
 _MAX_LABEL_BYTES = 1 << 20
 
@@ -132,7 +133,8 @@ def _refuse_bomb(url: str, number: int, member: TarMember, limits: ShardLimits) 
         raise MinerError(f"The shard {url} has more than {limits.members:,} members. Split it into smaller shards.")
     if len(member.name) > limits.name_length:
         raise MinerError(
-            f"The shard {url} has a member with a name of {len(member.name):,} characters ({printable(member.name[:60])}...). "
+            f"The shard {url} has a member with a name of {counted(len(member.name), 'character')} "
+            f"({printable(member.name[:60])}...). "
             "Write it again with names that file systems allow, or leave it out."
         )
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from miner.errors import MinerError
+from miner.text import counted
 
 _LARGE = 1 << 62
 
@@ -27,7 +28,7 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator:
     images = len(labels)
     if bool((labels < 0).any()):
         raise MinerError(
-            f"{int((labels < 0).sum()):,} of the {images:,} images have no label, and this arm draws pairs by label. Use "
+            f"{int((labels < 0).sum()):,} of the {counted(images, 'image')} have no label, and this arm draws pairs by label. Use "
             "another --pairs-arm, or images in one folder per class."
         )
     by_class = labels.argsort(stable=True)

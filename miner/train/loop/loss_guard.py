@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from miner.errors import MinerError
+from miner.text import counted
 from miner.train.settings.plan import RunPlan
 
 _MAX_BAD_LOSSES = 3
@@ -53,7 +54,7 @@ class LossGuard:
         return self.bad == 0
 
     def _explanation(self, step: int, lr: float) -> str:
-        steps = f"{self.bad} steps in a row, up to step" if self.bad > 1 else "step"
+        steps = f"{counted(self.bad, 'step')} in a row, up to step" if self.bad > 1 else "step"
         method, temperature = self.plan.options.method, self.plan.settings.get("temperature")
         soft, hint = (f", temperature {temperature:g}", " or a higher --temperature") if temperature else ("", "")
         return (

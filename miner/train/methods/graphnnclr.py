@@ -11,6 +11,7 @@ from miner.artifacts.runs.manifest import STREAMS
 from miner.learning.parallel.collectives import gather_rows
 from miner.learning.unit_rows import l2_normalise
 from miner.machine.transfer import move_together
+from miner.text import counted
 from miner.train.data.batch import Batch
 from miner.train.data.pair_index import PairIndex
 from miner.train.methods.dino import DINO
@@ -104,12 +105,13 @@ class GraphNNCLR(DINO):
         images = len(self.teacher_bank.features)
         first = self.graph_window * self.steps_per_epoch
         views = (
-            f"second views show neighbours after {self.graph_window} epochs"
+            f"second views show neighbours after {counted(self.graph_window, 'epoch')}"
             if first < self.steps
-            else f"no second view shows a neighbour in this run: that takes more than {self.graph_window} epochs (--graph-window)"
+            else "no second view shows a neighbour in this run: that takes more than "
+            f"{counted(self.graph_window, 'epoch')} (--graph-window)"
         )
         return [
-            f"{size_mb:,.1f} MB for features and neighbours of {images:,} images, in memory and in each checkpoint",
+            f"{size_mb:,.1f} MB for features and neighbours of {counted(images, 'image')}, in memory and in each checkpoint",
             views + (", mined partners from the first step on" if self.graph_prior else ""),
         ]
 

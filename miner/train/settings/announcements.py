@@ -1,5 +1,6 @@
 """The lines that a run shows before its first step."""
 
+from miner.text import counted
 from miner.train.settings.arms import PairsArm
 from miner.train.settings.choices import LR_BATCH, MIN_STEPS_PER_EPOCH
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -10,12 +11,15 @@ def announcements(plan: RunPlan) -> list[str]:
     """The plan in lines for the screen."""
     options, queue_size = plan.options, plan.settings.get("queue_size")
     first_layers = f"the {plan.stem} stem" if plan.stem else f"patches of {plan.patch_size} px"
-    warmup = f", {plan.warmup_steps:,} steps of warm-up" if plan.warmup_steps else ""
+    warmup = f", {counted(plan.warmup_steps, 'step')} of warm-up" if plan.warmup_steps else ""
     settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plan.settings.items())
-    crops = f", {options.local_crops} local crops of less at {plan.local_size} px" if options.local_crops else ""
+    crops = (
+        f", {counted(options.local_crops, 'local crop')} of less at {plan.local_size} px" if options.local_crops else ""
+    )
     lines = [
-        f"{plan.images:,} images and {plan.pairs:,} pairs: {plan.items:,} items, {plan.steps_per_epoch:,} steps per epoch, "
-        f"{plan.steps:,} steps",
+        f"{counted(plan.images, 'image')} and {counted(plan.pairs, 'pair')}: {counted(plan.items, 'item')}, "
+        f"{counted(plan.steps_per_epoch, 'step')} per epoch, "
+        f"{counted(plan.steps, 'step')}",
         *_about_pairs(plan),
         f"{options.backbone} with {first_layers} at {plan.image_size} px in {plan.precision}, "
         f"lr {options.lr:g} x {plan.batch_size}/{LR_BATCH} = {plan.lr_peak:g}{warmup}",
@@ -33,7 +37,7 @@ def announcements(plan: RunPlan) -> list[str]:
             "each on at most a quarter of the images",
         )
     if options.queue_size and queue_size and queue_size < options.queue_size:
-        lines.append(f"queue cut from {options.queue_size:,} to {queue_size:,} keys, a quarter of the images")
+        lines.append(f"queue cut from {options.queue_size:,} to {counted(queue_size, 'key')}, a quarter of the images")
     return lines
 
 
@@ -44,7 +48,7 @@ def _about_pairs(plan: RunPlan) -> list[str]:
         lines.append(f"{passes:.1f} passes over the images, in as many steps as a run on the mined pairs takes")
     if options.partners:
         lines.append(
-            f"up to {options.partners:,} partners join each image in its step, each with weight {options.pair_weight:g}"
+            f"up to {counted(options.partners, 'partner')} join each image in its step, each with weight {options.pair_weight:g}"
         )
     if options.pairs_arm not in ("none", "semantic"):
         lines.append(f"arm {options.pairs_arm}: {PairsArm.parse(options.pairs_arm).meaning}")

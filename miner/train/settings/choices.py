@@ -5,6 +5,7 @@ from typing import Any
 
 from miner.errors import MinerError, UsageError
 from miner.images.augment.settings import AUGMENTATIONS, SMALL_SIDE
+from miner.text import counted
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
 
@@ -110,7 +111,7 @@ def limit_batch_size(asked: int, images: int, pairs: int) -> int:
         MinerError: there are fewer than 16 images.
     """
     if images < MIN_IMAGES:
-        raise MinerError(f"{images} images are too few to train on; at least {MIN_IMAGES} are needed.")
+        raise MinerError(f"{counted(images, 'image')} are too few to train on; at least {MIN_IMAGES} are needed.")
     largest = min((images + pairs) // MIN_STEPS_PER_EPOCH, images // MIN_IMAGES_PER_KEY)
     return asked if asked <= largest else 1 << max(1, largest.bit_length() - 1)
 
@@ -130,7 +131,8 @@ def check_shares(batch_size: int, processes: int, parts: int = 1) -> None:
             f"process{'es' * (processes > 1)}. Use a divisor of the batch."
         )
     raise UsageError(
-        f"{processes} processes cannot share a batch of {batch_size} in equal parts of two items or more. Use a --batch-size "
+        f"{counted(processes, 'process')} cannot share a batch of {batch_size} in equal parts of two items or more. "
+        "Use a --batch-size "
         "that is a multiple of their number, or fewer processes."
     )
 

@@ -235,7 +235,7 @@ def test_files_that_do_not_fit_each_other_are_refused(tmp_path: Path) -> None:
 def test_metadata_of_other_length_is_refused(tmp_path: Path) -> None:
     clip_retrieval(tmp_path)
     pq.write_table(pa.table({"image_path": ["a"]}), tmp_path / "metadata" / "metadata_9.parquet")
-    assert "metadata_9.parquet has 1 rows, and" in refused(tmp_path)
+    assert "metadata_9.parquet has 1 row, and" in refused(tmp_path)
 
 
 def test_blocks_of_large_files_leave_memory_free(tmp_path: Path) -> None:

@@ -142,7 +142,7 @@ def test_names_come_from_text_tables_or_the_metadata_beside(workspace: Workspace
 def test_names_that_do_not_fit_are_refused_in_words(workspace: Workspace, tmp_path: Path) -> None:
     vectors = unit_rows(3)
     assert "There are 2 keys in the lines of" in refused(workspace, vectors, keys=keys_file(tmp_path, "ab"))
-    assert "1 keys stand more than once" in refused(workspace, vectors, keys=keys_file(tmp_path, "aba"))
+    assert "1 key stands more than once" in refused(workspace, vectors, keys=keys_file(tmp_path, "aba"))
     assert "a (2 times)" in refused(workspace, vectors, keys=keys_file(tmp_path, "aba"))
     assert "A key is empty" in refused(workspace, vectors, keys=keys_file(tmp_path, ["a", "", "b"]))
     (tmp_path / "k.csv").write_text("x,y\n1,2\n3,4\n5,6\n")

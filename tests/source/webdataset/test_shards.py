@@ -452,5 +452,5 @@ def test_archives_that_are_not_read_are_named(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK\3\4")
     with pytest.raises(UsageError, match=r"a\.zip is a file that miner cannot read \(a zip archive\)"):
         open_source(str(tmp_path / "a.zip"))
-    with pytest.raises(MinerError, match=r"No image below .* \(1 files looked at: \.zip 1; known"):
+    with pytest.raises(MinerError, match=r"No image below .* \(1 file looked at: \.zip 1; known"):
         open_source(str(tmp_path))

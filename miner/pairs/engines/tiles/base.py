@@ -10,12 +10,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from miner.text import counted
+
 
 class TooManyPairsError(Exception):
     """There are more pairs than the caller can take; `count` of them were found by then."""
 
     def __init__(self, count: int) -> None:
-        super().__init__(f"at least {count:,} pairs")
+        super().__init__(f"at least {counted(count, 'pair')}")
         self.count = count
 
 
