@@ -15,17 +15,15 @@ class ViewSettings:
     Attributes:
         area: smallest and largest share of the image that a view shows.
         jitter: the strength of the jitter of brightness, contrast, saturation and hue.
-        jittered, grey: shares of views with that jitter, and of grey ones.
-        blur: shares of first and of second views that are blurred.
-        solarise: shares of first and of second views that are solarised.
+        jittered, grey, blur, solarise: shares of first and of second views with that jitter, in grey, blurred and solarised.
     """
 
     area: tuple[float, float] = (0.08, 1.0)
     jitter: tuple[float, float, float, float] = (0.4, 0.4, 0.4, 0.1)
     blur: tuple[float, float] = (0.0, 0.0)
     solarise: tuple[float, float] = (0.0, 0.0)
-    jittered: float = 0.8
-    grey: float = 0.2
+    jittered: tuple[float, float] = (0.8, 0.8)
+    grey: tuple[float, float] = (0.2, 0.2)
 
 
 PLAIN = ViewSettings()
@@ -44,5 +42,7 @@ AUGMENTATIONS: Mapping[str, ViewSettings] = MappingProxyType(
         "symmetric": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), blur=(0.5, 0.5), solarise=(0.1, 0.1)),
         # The byol views without blur, as solo-learn uses them for images of 32 pixels.
         "solarise": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), solarise=(0.0, 0.2)),
+        # The moco views, of which the second is only cropped and flipped, as Koohpayegani et al. 2021 (arXiv 2105.07269) and MNN have it.
+        "weak-second": ViewSettings(area=(0.2, 1.0), blur=(0.5, 0.0), jittered=(0.8, 0.0), grey=(0.2, 0.0)),
     }
 )

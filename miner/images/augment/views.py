@@ -109,17 +109,21 @@ class Augmentation:
 
     def draw_parameters(self, count: int, generator: torch.Generator, firsts: int | None = None) -> ViewParameters:
         """Parameters of `count` views of images of any shape. The first `firsts` of them, or half, are first views."""
-        second = torch.arange(count) >= (count // 2 if firsts is None else firsts)
+        second = (torch.arange(count) >= (count // 2 if firsts is None else firsts)).int()
+
+        def share(of_views: tuple[float, float]) -> Tensor:
+            return torch.tensor(of_views)[second]
+
         crops = draw_crops(count, self.settings.area, generator)
         flipped = torch.rand(count, generator=generator) < 0.5
-        colours = draw_jitter(count, self.settings.jitter, self.settings.jittered, generator)
-        grey = torch.rand(count, generator=generator) < self.settings.grey
+        colours = draw_jitter(count, self.settings.jitter, share(self.settings.jittered), generator)
+        grey = torch.rand(count, generator=generator) < share(self.settings.grey)
         sigma, solarised = torch.zeros(count), torch.zeros(count, dtype=torch.bool)
         if any(self.settings.blur):
-            blurred = torch.rand(count, generator=generator) < torch.tensor(self.settings.blur)[second.int()]
+            blurred = torch.rand(count, generator=generator) < share(self.settings.blur)
             sigma = torch.empty(count).uniform_(0.1, 2.0, generator=generator) * blurred
         if any(self.settings.solarise):
-            solarised = torch.rand(count, generator=generator) < torch.tensor(self.settings.solarise)[second.int()]
+            solarised = torch.rand(count, generator=generator) < share(self.settings.solarise)
         return ViewParameters(crops, flipped, colours, grey, sigma, solarised)
 
     def apply(self, images: Pixels, views: ReadyViews) -> Tensor:

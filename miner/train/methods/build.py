@@ -18,6 +18,7 @@ from miner.train.methods.contrastive.reco import ReCo
 from miner.train.methods.contrastive.simclr import SimCLR
 from miner.train.methods.dino import DINO
 from miner.train.methods.graphnnclr import GraphNNCLR
+from miner.train.methods.mnn import MNN
 from miner.train.methods.simsiam import SimSiam
 from miner.train.methods.vicreg import VICReg
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -35,6 +36,7 @@ METHODS: dict[str, Callable[..., Method]] = {
     "reco": ReCo,
     "fnc": FNC,
     "patchmix": PatchMix,
+    "mnn": MNN,
     "graphnnclr": GraphNNCLR,
 }
 

@@ -61,17 +61,24 @@ class BYOL(Method):
             move_towards(self.target, online, momentum)
         projections = [self.head(self.backbone(view)) for view in (batch.first, batch.second)]
         one, two = (self.predictor(projection) for projection in projections)
-        with torch.no_grad():
-            target_one, target_two = (self.target(view) for view in (batch.first, batch.second))
+        target_one, target_two = self._targets(batch)
 
         def loss(first: RowIndex, second: RowIndex) -> Tensor:
-            there = negative_cosine(one[first], target_two[second])
-            return 0.5 * (there + negative_cosine(two[second], target_one[first]))
+            there = self._error(one[first], target_two[second])
+            return 0.5 * (there + self._error(two[second], target_one[first]))
 
         return batch.outcome(
             self.loss_scale * with_partners(batch, loss),
             lambda: {"spread": spread(gather_rows(l2_normalise(projections[0])))},
         )
+
+    @torch.no_grad()
+    def _targets(self, batch: Batch) -> list[Tensor]:
+        """What the other views predict: of the first and of the second views."""
+        return [self.target(view) for view in (batch.first, batch.second)]
+
+    def _error(self, prediction: Tensor, target: Tensor) -> Tensor:
+        return negative_cosine(prediction, target)
 
     def passes(self, seconds: float, crops: float) -> tuple[float, float]:
         return 1 + seconds, 1 + seconds

@@ -166,6 +166,15 @@ METHOD_DEFAULTS["fnc"] = replace(
         *("false_negative_cosine", "queue_size", "momentum", "momentum_grows"),
     ),
 )
+METHOD_DEFAULTS["mnn"] = replace(
+    METHOD_DEFAULTS["byol"],
+    summary="byol that also predicts mixtures of the projection with its nearest neighbours among earlier ones",
+    settings={
+        **{"dim": 128, "hidden_dim": 2048, "predictor_dim": 2048, "momentum": 0.99, "queue_size": 4096, "neighbors": 5},
+    },
+    expect="the loss falls towards -2 and may rise again; at -2 with a spread near 0 the features have collapsed",
+    augmentation="weak-second",
+)
 METHOD_DEFAULTS["graphnnclr"] = replace(
     METHOD_DEFAULTS["dino"],
     summary="dino whose second views show neighbours of the image, with a neighbour graph of each epoch",

@@ -56,7 +56,7 @@ _CONFIG_KEYS = (
     *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior", "momentum_grows"),
     *("contrast", "global_", "local", "student_temperature"),
     *("support_views", "attract", "eliminate", "false_negatives", "false_negative_quantile", "false_negative_cosine"),
-    *("false_negative_start", "mixed_images", "soft_targets", "mixed_to_mixed"),
+    *("false_negative_start", "mixed_images", "soft_targets", "mixed_to_mixed", "neighbors"),
 )
 
 
@@ -132,7 +132,7 @@ class RunPlan:
     def further_views(self) -> ViewGroup:
         """The local crops of dino and patchmix, the weak view of reco, or the support views of fnc."""
         if self.settings.get("global_"):
-            return ViewGroup(1, self.image_size, ViewSettings(self.views.area, jittered=0.0, grey=0.0))
+            return ViewGroup(1, self.image_size, ViewSettings(self.views.area, jittered=(0.0, 0.0), grey=(0.0, 0.0)))
         if supports := self.settings.get("support_views"):
             return ViewGroup(int(supports), self.image_size, self.views)
         return ViewGroup(self.options.local_crops, self.local_size, self.local_views)

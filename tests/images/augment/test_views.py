@@ -54,10 +54,12 @@ def test_a_fifth_of_the_views_is_grey() -> None:
     assert abs(grey.float().mean() - 0.2) < 0.03
 
 
-def test_shares_of_jitter_and_grey_are_those_of_the_settings() -> None:
-    settings = ViewSettings(area=(0.99, 1.0), jittered=0.0, grey=0.5)
+def test_shares_of_jitter_and_grey_are_those_of_each_view() -> None:
+    settings = ViewSettings(area=(0.99, 1.0), jittered=(0.0, 1.0), grey=(0.5, 0.0))
     parameters = Augmentation(16, MEAN, STD, settings).draw_parameters(4000, generator_for(2))
-    assert not parameters.jitter.applied.any() and abs(parameters.grey.float().mean() - 0.5) < 0.03
+    assert parameters.jitter.applied.view(2, -1).float().mean(dim=1).tolist() == [0, 1]
+    first, second = parameters.grey.view(2, -1).float().mean(dim=1)
+    assert abs(first - 0.5) < 0.03 and second == 0
 
 
 def test_views_are_blurred_and_solarised_as_often_as_said() -> None:

@@ -14,7 +14,7 @@ from miner.train.settings.method_defaults import METHOD_DEFAULTS
 
 WIDTH, BATCH, SIDE, STEPS, EPOCH_STEPS, IMAGES = 12, 8, 8, 12, 4, 40
 SMALL = {
-    **{"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1},
+    **{"dim": 16, "hidden_dim": 24, "predictor_dim": 10, "queue_size": 32, "graph_window": 1, "neighbors": 3},
     **{"false_negative_quantile": 0.9, "false_negative_start": 0},
 }
 FURTHER = {"reco": 1, "fnc": 2}
@@ -52,9 +52,8 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def shuffles(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, name: str = "") -> Any:
-    """`Batch.drawn` for these views: what PatchMix draws, or what ReCo draws, of which MoCo takes the first orders; other methods
-    do not look at it."""
-    method = make("patchmix" if name == "patchmix" else "reco")
+    """`Batch.drawn` of a method for these views. Without one that looks at it: what ReCo draws, of which MoCo takes the first orders."""
+    method = make(name if name in ("patchmix", "mnn") else "reco")
     items, seconds = (len(view) * world_size() // parts for view in (first, second))
     return tuple(method.draw(items, seconds, draw) for _ in range(parts))
 

@@ -27,7 +27,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
     [
         (
             {"method": "simsiam", "queue_size": 10},
-            "--queue-size is not an option of simsiam; it belongs to moco, nnclr, reco, fnc",
+            "--queue-size is not an option of simsiam; it belongs to moco, nnclr, reco, fnc, mnn",
         ),
         ({"method": "simclr", "symmetric": True}, "--symmetric is not an option of simclr; it belongs to moco"),
         ({"method": "vicreg", "temperature": 0.1}, "--temperature is not an option of vicreg"),
@@ -78,7 +78,7 @@ def test_unknown_combinations_are_refused(values: dict, words: str) -> None:
 
 def test_the_help_tells_the_defaults_of_every_method() -> None:
     shown = {flag.name: flag.annotation.__metadata__[0] for flag in flags_of(TrainOptions)}
-    assert defaults_of("momentum") == "0.99 for moco, byol, dino, patchmix, reco, graphnnclr"
+    assert defaults_of("momentum") == "0.99 for moco, byol, dino, patchmix, reco, mnn, graphnnclr"
     with_default = {name for defaults in METHOD_DEFAULTS.values() for name in defaults.settings}
     for name in METHOD_OPTIONS:
         if name in with_default and TrainOptions.model_fields[name].annotation != bool | None:

@@ -27,6 +27,7 @@ class BasicOptions(Options):
         "patchmix",
         "reco",
         "fnc",
+        "mnn",
         "graphnnclr",
     ] = option("moco", note=_METHODS)
     """Self-supervised method."""

@@ -30,9 +30,11 @@ class MethodOptions(BasicOptions):
     graphnnclr have it with a ResNet. --no-projector-norm leaves it out, as the code of solo-learn and DINO does."""
     predictor_dim: int | None = _by_method("predictor_dim", ge=2)
     """Width of the hidden layer of the predictor."""
+    neighbors: int | None = _by_method("neighbors", ge=1)
+    """mnn: most similar keys of the queue that are mixed with a key."""
     queue_size: int | None = _by_method("queue_size", ge=1)
-    """Number of features of earlier steps that are kept. moco and reco take them as negative keys, nnclr as candidates for the
-    nearest neighbour. fnc has none unless it is given: then a momentum encoder makes its keys, and finds false negatives among
+    """Number of features of earlier steps that are kept. moco and reco take them as negative keys, nnclr and mnn as candidates for
+    the nearest neighbours. fnc has none unless it is given: then a momentum encoder makes its keys, and finds false negatives among
     them. The number is cut to whole batches and to a quarter of the images."""
     momentum: float | None = _by_method("momentum", ge=0, le=1)
     """Momentum of the momentum encoder (exponential moving average); fnc with --queue-size takes 0.999. With 0, the keys come
@@ -42,9 +44,9 @@ class MethodOptions(BasicOptions):
     temperature: float | None = _by_method("temperature", gt=0)
     """Temperature of the loss; a lower one puts more weight on the hardest negatives. dino: the temperature of the student."""
     loss_scale: float | None = option(None, gt=0, panel="expert")
-    """barlow and byol: factor of the loss. It matters wherever the optimizer does not cancel it: always with sgd; with lars, for
-    biases, normalisations and --trust-clip. barlow: of the paper's sum; if not given, 1 / --dim, and 1 with lars. byol: of the mean
-    over both directions; 4 is the paper's."""
+    """barlow, byol and mnn: factor of the loss. It matters wherever the optimizer does not cancel it: always with sgd; with lars, for
+    biases, normalisations and --trust-clip. barlow: of the paper's sum; if not given, 1 / --dim, and 1 with lars. byol and mnn: of
+    the mean over both directions; 4 and 2 are the papers'."""
     symmetric: bool | None = option(None)
     """moco only: use both views as query and as key. A step then takes twice the work. Other methods do not take this flag."""
     teacher_temperature: float | None = _by_method("teacher_temperature", gt=0)

@@ -15,11 +15,11 @@ class ViewOptions(BasicOptions):
 
     panel = "views"
 
-    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "symmetric", "solarise"] = option("auto")
+    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "symmetric", "solarise", "weak-second"] = option("auto")
     """How views are made. plain: crops and colours. moco: with blur, for 96 px or more. simclr: twice the colour jitter, and
     blur. byol: one view is blurred, the other is sometimes solarised. symmetric: byol with equal chances for both views.
-    solarise: byol without blur. auto: plain below 96 px, else byol for byol, vicreg, barlow, dino, patchmix and
-    graphnnclr, and moco for the others."""
+    solarise: byol without blur. weak-second: moco, with second views that are only cropped and flipped. auto: plain below 96 px,
+    else byol for byol, vicreg, barlow, dino, patchmix and graphnnclr, weak-second for mnn, and moco for the others."""
     least_area: Share | None = option(None)
     """Smallest share of an image that a view shows. If not given: 0.08, 0.2 for moco views, and with local crops 0.4 for a ViT
     and 0.14 for a ResNet. A larger share keeps more of the object in both views."""

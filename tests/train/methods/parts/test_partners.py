@@ -20,7 +20,7 @@ PARTNERS = torch.tensor([5, 20, 21, 22])  # image 5 is an anchor of the same bat
 PAIRS = torch.tensor([[0, 5], [0, 20], [3, 21], [6, 22], [1, 2]])
 WEIGHT = 0.7
 IMAGES = 30
-PER_ROW = ["moco", "moco symmetric", "simsiam", "byol", "dino"]
+PER_ROW = ["moco", "moco symmetric", "simsiam", "byol", "mnn", "dino"]
 
 
 def ready(case: str) -> Method:
@@ -66,9 +66,9 @@ def total(own: Tensor, of_partners: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("case", PER_ROW)
 def test_a_partner_adds_the_loss_of_an_item_of_the_anchor_and_it(case: str) -> None:
-    batch = with_partners()
-    items = ordinary(batch.first[OWNERS], batch.second[BATCH:], PARTNERS)
-    expected = total(loss_of(case, own_batch()), loss_of(case, items))
+    batch = with_partners(name=case)
+    items = ordinary(batch.first[OWNERS], batch.second[BATCH:], PARTNERS, case)
+    expected = total(loss_of(case, own_batch(case)), loss_of(case, items))
     torch.testing.assert_close(loss_of(case, batch), expected, atol=1e-5, rtol=1e-5)
 
 
