@@ -77,12 +77,13 @@ def test_data_sets_have_the_methods_published_for_them() -> None:
     found = {
         folder.name: {path.stem for path in folder.glob("*.yaml")} for folder in FOLDER.iterdir() if folder.is_dir()
     }
-    published = {*METHOD_DEFAULTS} - {"graphnnclr", "reco", "fnc", "patchmix"}
+    published = {*METHOD_DEFAULTS} - {"graphnnclr", "reco", "fnc", "patchmix", "mnn"}
     for full in ("imagenette", "imagenet100"):
         assert found[full] == published
     of_sizes = {"patchmix_tiny", "patchmix_small", "patchmix_base"}
     assert (
-        found["cifar10"] - published == found["cifar100"] == {"reco_ressl", *of_sizes} and published <= found["cifar10"]
+        found["cifar10"] - published == found["cifar100"] == {"reco_ressl", "mnn", *of_sizes}
+        and published <= found["cifar10"]
     )
     assert found["imagenet1k"] == {*published, *of_sizes, "dino_vit", "reco", "fnc"} - {"nnclr", "patchmix_tiny"}
     assert found["stl10"] == {"simclr", "byol", "barlow"}
