@@ -176,7 +176,9 @@ def test_the_passes_of_an_item_are_those_that_are_made(name: str, changes: dict[
     assert method.passes(1, 0) == (rows[True] / len(first), rows[False] / len(first))
 
 
-@pytest.mark.parametrize(("name", "base"), [("moco", 0.9), ("reco", 0.9), ("byol", 0.9), ("mnn", 0.9), ("dino", 0.9), ("fnc", 0.9)])
+@pytest.mark.parametrize(
+    ("name", "base"), [("moco", 0.9), ("reco", 0.9), ("byol", 0.9), ("mnn", 0.9), ("dino", 0.9), ("fnc", 0.9)]
+)
 def test_momentum_is_constant_or_grows_to_1_or_is_none(name: str, base: float) -> None:
     moved = {}
     memory = {"queue_size": 64} if name == "fnc" else {}

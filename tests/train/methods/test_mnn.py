@@ -33,7 +33,9 @@ def step(number: int) -> Batch:
 
 def expected_loss(twin: MNN, made: Batch, held: int) -> Tensor:
     """The authors' loss, item by item: squared distances to the key, and to its mixtures with neighbours."""
-    predictions = [F.normalize(twin.predictor(twin.head(twin.backbone(each))), dim=1) for each in (made.first, made.second)]
+    predictions = [
+        F.normalize(twin.predictor(twin.head(twin.backbone(each))), dim=1) for each in (made.first, made.second)
+    ]
     with torch.no_grad():
         keys = [F.normalize(twin.target(each), dim=1) for each in (made.first, made.second)]
     total = torch.zeros((), dtype=torch.float64)

@@ -190,7 +190,9 @@ def test_the_named_augmentations_are_their_authors() -> None:
         "patchmix",
         "graphnnclr",
     }
-    assert {name for method, name in at_96.items() if method != "mnn"} == {"byol", "moco"} and at_96["mnn"] == "weak-second"
+    assert {name for method, name in at_96.items() if method != "mnn"} == {"byol", "moco"} and at_96[
+        "mnn"
+    ] == "weak-second"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,9 @@ class ViewOptions(BasicOptions):
 
     panel = "views"
 
-    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "symmetric", "solarise", "weak-second"] = option("auto")
+    augmentation: Literal["auto", "plain", "moco", "simclr", "byol", "symmetric", "solarise", "weak-second"] = option(
+        "auto"
+    )
     """How views are made. plain: crops and colours. moco: with blur, for 96 px or more. simclr: twice the colour jitter, and
     blur. byol: one view is blurred, the other is sometimes solarised. symmetric: byol with equal chances for both views.
     solarise: byol without blur. weak-second: moco, with second views that are only cropped and flipped. auto: plain below 96 px,
