@@ -51,7 +51,11 @@ class JitterTurns:
 def draw_jitter(
     count: int, strength: tuple[float, float, float, float], probability: float | Tensor, generator: torch.Generator
 ) -> JitterParameters:
-    """Factors drawn uniformly in 1 +- strength (hue: 0 +- strength), in a random order for each sample; one probability or (count,)."""
+    """Factors drawn uniformly in 1 +- strength (hue: 0 +- strength), in a random order for each sample.
+
+    Args:
+        probability: of a jitter at all; one for all samples, or (count,).
+    """
     middle = torch.tensor([1.0, 1.0, 1.0, 0.0])
     noise = torch.rand(count, 4, generator=generator) * 2.0 - 1.0
     order = torch.rand(count, 4, generator=generator).argsort(dim=1)

@@ -42,7 +42,7 @@ AUGMENTATIONS: Mapping[str, ViewSettings] = MappingProxyType(
         "symmetric": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), blur=(0.5, 0.5), solarise=(0.1, 0.1)),
         # The byol views without blur, as solo-learn uses them for images of 32 pixels.
         "solarise": ViewSettings(jitter=(0.4, 0.4, 0.2, 0.1), solarise=(0.0, 0.2)),
-        # The moco views, of which the second is only cropped and flipped, as Koohpayegani et al. 2021 (arXiv 2105.07269) and MNN have it.
+        # The moco views, of which the second is only cropped and flipped: MNN (arXiv 2311.00562).
         "weak-second": ViewSettings(area=(0.2, 1.0), blur=(0.5, 0.0), jittered=(0.8, 0.0), grey=(0.2, 0.0)),
     }
 )

@@ -20,10 +20,10 @@ def nearest_places(keys: Tensor, supports: Tensor, absent: Tensor, count: int) -
 
 @full_precision
 def mixed_with_nearest(keys: Tensor, supports: Tensor, absent: Tensor, count: int, share: Tensor) -> Tensor:
-    """The mean mixture of each key with one of its nearest supports (MNN, Long et al. 2023, arXiv 2311.00562): float32 (batch, dim).
+    """The mean mixture of each key with one of its nearest supports (MNN, arXiv 2311.00562): float32 (batch, dim).
 
-    mean over j of [share x support j + (1 - share) x key]. As in the authors' code, mixtures are not normalised. A key takes the place
-    of a support that is missing.
+    mean over j of [share x support j + (1 - share) x key]. As in the authors' code, mixtures are not normalised. A key takes the
+    place of a support that is missing.
 
     Args:
         keys, supports, absent, count: as for `nearest_places`.

@@ -16,7 +16,7 @@ PURITY_KEYS = 1024
 
 
 class MNN(BYOL):
-    """Mixed nearest neighbours (Long et al. 2023, arXiv 2311.00562).
+    """Mixed nearest neighbours (2023, arXiv 2311.00562).
 
     The loss is the mean over both directions of -cos(prediction, key) - mean over neighbours of prediction . mixture, where a
     mixture is a random share of a neighbour, and of the key itself for the rest. One share is drawn for each direction of a step.

@@ -52,7 +52,7 @@ def views(step: int, batch: int = BATCH) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def shuffles(first: torch.Tensor, second: torch.Tensor, draw: torch.Generator, parts: int = 1, name: str = "") -> Any:
-    """`Batch.drawn` of a method for these views. Without one that looks at it: what ReCo draws, of which MoCo takes the first orders."""
+    """`Batch.drawn` for these views: what PatchMix or MNN draws, or what ReCo draws, of which MoCo takes the first orders."""
     method = make(name if name in ("patchmix", "mnn") else "reco")
     items, seconds = (len(view) * world_size() // parts for view in (first, second))
     return tuple(method.draw(items, seconds, draw) for _ in range(parts))
