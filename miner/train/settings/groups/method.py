@@ -45,8 +45,8 @@ class MethodOptions(BasicOptions):
     """Temperature of the loss; a lower one puts more weight on the hardest negatives. dino: the temperature of the student."""
     loss_scale: float | None = option(None, gt=0, panel="expert")
     """barlow, byol and mnn: factor of the loss. It matters wherever the optimizer does not cancel it: always with sgd; with lars,
-    for biases, normalisations and --trust-clip. barlow: of the paper's sum; if not given, 1 / --dim, and 1 with lars. byol and mnn: of
-    the mean over both directions; 4 and 2 are the papers'."""
+    for biases, normalisations and --trust-clip. barlow: of the paper's sum; if not given, 1 / --dim, and 1 with lars. byol and
+    mnn: of the mean over both directions; 4 and 2 are the papers'."""
     symmetric: bool | None = option(None)
     """moco only: use both views as query and as key. A step then takes twice the work. Other methods do not take this flag."""
     teacher_temperature: float | None = _by_method("teacher_temperature", gt=0)
