@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.engine import Result
+from miner.errors import install_extra
 from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
 from miner.text import counted
@@ -121,7 +122,7 @@ def _optional(module: str, extra: str) -> str:
     try:
         return str(importlib.import_module(module).__version__)
     except ImportError:
-        return f"not installed: pip install -e '.[{extra}]'"
+        return f"not installed: {install_extra(extra)}"
 
 
 def _free(folder: Path) -> str:

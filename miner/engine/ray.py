@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from miner.engine.units import Unit
-from miner.errors import MinerError, UsageError
+from miner.errors import MinerError, UsageError, install_extra
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class RayExecutor:
         try:
             import ray
         except ImportError:
-            raise UsageError("--engine-address needs Ray: pip install -e '.[ray]'") from None
+            raise UsageError(f"--engine-address needs Ray: {install_extra('ray')}") from None
         if not ray.is_initialized():
             connect(ray, self.address)
         actor, count = self._actor(ray)

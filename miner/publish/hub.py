@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from miner.engine import Record, explained, read_json
-from miner.errors import MinerError
+from miner.errors import MinerError, install_extra
 from miner.publish.link_files import first_names
 
 _OWN_OF_THE_HUB = {".gitattributes"}
@@ -125,7 +125,7 @@ def _huggingface_hub(repository: str) -> Any:
         import huggingface_hub
     except ImportError as error:
         raise MinerError(
-            f"Uploading to {repository} needs the package huggingface_hub. Install it with: pip install -e '.[hub]'"
+            f"Uploading to {repository} needs the package huggingface_hub. Install it with: {install_extra('hub')}"
         ) from error
     return huggingface_hub
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from miner.artifacts.decisions import read_decisions
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, write_signed
-from miner.errors import MinerError, UsageError
+from miner.errors import MinerError, UsageError, install_extra
 from miner.review.estimation.judgements import judgements
 from miner.review.estimation.summary import summarise_judgements, summary_lines
 from miner.review.options import ReviewOptions
@@ -112,7 +112,7 @@ def _require_extra() -> None:
             importlib.import_module(package)
         except ImportError as error:
             raise MinerError(
-                f"miner review needs {package}. Install it with: pip install -e '.[review]' (--summary works without it)."
+                f"miner review needs {package}. Install it with: {install_extra('review')} (--summary works without it)."
             ) from error
 
 

@@ -2,6 +2,7 @@
 
 import re
 
+from miner.errors import install_extra
 from miner.source.location import locate
 from miner.source.reading import read_start
 
@@ -24,7 +25,7 @@ _KINDS = {
     "a PDF": rb"%PDF",
     "a Photoshop file": rb"8BPS",
     "PostScript": rb"%!PS",
-    "HEIC, which needs: pip install -e '.[heif]'": rb"....ftyp(hei|hev|mif1|msf1)",
+    f"HEIC, which needs: {install_extra('heif')}": rb"....ftyp(hei|hev|mif1|msf1)",
     "AVIF, which this Pillow does not read": rb"....ftypavi",
     "JPEG XL": rb"\xff\x0a|\0\0\0\x0cJXL ",
     "JPEG 2000": rb"\0\0\0\x0cjP|\xff\x4f\xff\x51",

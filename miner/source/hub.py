@@ -1,6 +1,6 @@
 """Data sets on the Hugging Face Hub: `hf://datasets/ORG/NAME`. fsspec reads them through huggingface_hub."""
 
-from miner.errors import MinerError
+from miner.errors import MinerError, install_extra
 
 _PREFIX = "hf://"
 
@@ -13,7 +13,7 @@ def is_hub(spec: str) -> bool:
 def hub_error(spec: str, error: Exception) -> MinerError:
     """The error for people about a repository that cannot be opened."""
     if isinstance(error, ImportError):
-        return MinerError(f"{spec} needs the package huggingface_hub. Install it with: pip install -e '.[hub]'")
+        return MinerError(f"{spec} needs the package huggingface_hub. Install it with: {install_extra('hub')}")
     if isinstance(error, FileNotFoundError):
         return MinerError(
             f"There is no {spec} on the Hugging Face Hub, or it is private. Check the name (hf://datasets/ORG/NAME), or log "

@@ -6,7 +6,7 @@ from typing import Any
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.engine.ray import connect
-from miner.errors import MinerError, UsageError
+from miner.errors import MinerError, UsageError, install_extra
 from miner.train.pretrain import Pretrained, pretrain
 from miner.train.settings.options import TrainOptions
 
@@ -27,7 +27,7 @@ def pretrain_on_ray(options: TrainOptions, inputs: Inputs, folder: Path, start: 
         from ray.train import RunConfig, ScalingConfig, WorkerGroupError
         from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError:
-        raise UsageError("--engine-address needs Ray: pip install -e '.[ray]'") from None
+        raise UsageError(f"--engine-address needs Ray: {install_extra('ray')}") from None
     assert options.engine_address is not None
     if not ray.is_initialized():
         connect(ray, options.engine_address)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from miner.artifacts.embeddings.vectors import blocks
-from miner.errors import UsageError
+from miner.errors import UsageError, install_extra
 from miner.learning.randomness import seeded
 from miner.refine.graph.adjacency import adjacency, normalised
 from miner.refine.graph.graph import FeatureRows, Graph
@@ -123,7 +123,7 @@ def require_geometric() -> Any:
             from torch_geometric import nn as geometric
     except ImportError:
         raise UsageError(
-            "Graph networks need torch_geometric, which is not installed. Install it with: pip install -e '.[graph]'"
+            f"Graph networks need torch_geometric, which is not installed. Install it with: {install_extra('graph')}"
         ) from None
     return geometric
 

@@ -20,6 +20,7 @@ from PIL import Image
 from miner.artifacts.decisions import read_decisions, standing
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
+from miner.errors import install_extra
 from tests.review.running import miner_review
 
 
@@ -271,7 +272,7 @@ def test_without_the_extra_the_command_says_what_to_install(workspace) -> None:
     program = "import sys; sys.modules['uvicorn'] = None; from miner.cli import main; main()"
     command = [sys.executable, "-c", program, "review", "-w", str(workspace.root)]
     answer = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert answer.returncode == 1 and "pip install -e '.[review]'" in answer.stderr
+    assert answer.returncode == 1 and install_extra("review") in answer.stderr
     subprocess.run([*command, "--summary"], capture_output=True, check=True)
 
 
