@@ -10,9 +10,14 @@ from torch.nn import functional as F
 
 from miner.learning.randomness import generator_for
 from miner.train.data.batch import Batch
+from miner.train.data.batch_maker import BatchMaker
 from miner.train.data.pair_index import PairIndex
+from miner.train.methods import build_method
 from miner.train.methods.contrastive.patchmix import PatchMix
+from miner.train.settings.options import TrainOptions
+from miner.train.settings.plan import make_plan
 from tests.train.methods.tiny import BATCH, IMAGES, batch, make, views
+from tests.train.plans import CPU, plan
 
 POSITIVES = torch.tensor([0, 9, 2, 11, 4, 5, 14, 7])  # three items are pairs
 PAIRS = torch.tensor([[1, 9], [3, 11], [6, 14], [0, 5], [2, 14]])
@@ -204,3 +209,25 @@ def test_each_part_of_a_step_mixes_its_own_items() -> None:
 def test_the_key_encoder_is_kept_where_there_is_one(tmp_path: Path) -> None:
     assert make("patchmix", momentum=0.0).save(tmp_path, []) == [] and not [*tmp_path.iterdir()]
     assert [path.name for path in make("patchmix").save(tmp_path, [])] == ["teacher.safetensors"]
+
+
+def test_a_vit_learns_from_mixtures_of_its_patches_and_of_local_crops() -> None:
+    sides = {"patch_size": 4, "image_size": 16, "stem": None, "local_size": 8, "local_crops": 3}
+    chosen = plan(method="patchmix", backbone="vit_tiny", **sides, hidden_dim=16, dim=8, predictor_dim=8)
+    method = build_method(chosen)
+    images = torch.randint(0, 256, (20, 3, 16, 16), generator=generator_for(0)).to(torch.uint8)
+    made = BatchMaker(chosen, images, CPU, None, method.draw)(torch.arange(10).view(2, 5), 0)
+    assert [len(slots) for slots in made.drawn[0]] == [4, 4, 2, 2, 2]
+    outcome = method(made)
+    outcome["loss"].backward()
+    assert outcome["crops"] > 0 and method.backbone.patch_embed.proj.weight.grad.abs().sum() > 0
+
+
+def test_controls_have_the_steps_and_schedules_of_the_method() -> None:
+    controls = ({}, {"mixed_images": 1}, {"soft_targets": False}, {"mixed_to_mixed": False})
+    asked = {"method": "patchmix", "optimizer": "adamw", "final_weight_decay": 0.4, "warmup_epochs": 2}
+    counts = {"images": 400, "mined": 90, "pairs": 90, "side": 32, "precision": "fp32", "processes": 1}
+    plans = [make_plan(TrainOptions.parse({**asked, **changes}), **counts).plain() for changes in controls]
+    for changes, made in zip(controls, plans, strict=True):
+        assert {name for name, value in plans[0].items() if made[name] != value} == {*changes}
+    assert [make("patchmix", **changes).passes(1, 0) for changes in controls] == [(2, 3)] * 3 + [(2, 2)]
