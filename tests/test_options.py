@@ -8,7 +8,7 @@ from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 from miner.train.settings.options import TrainOptions
 
-REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights"}, "pairs": {"rule": "band"}}
+REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights", "partners": 1}, "pairs": {"rule": "band"}}
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
 EVALUATE = {"run", "best", "teacher", "device", "workers"}
@@ -51,10 +51,13 @@ IF_CHANGED = {
     "pairs": {"groups": True, "both_orders": True, "most_similar": 5, "keep": "first"}
     | {"differ": ["a"], "same": ["b", "c"], "apart": ["day:3"]},
     "export": {"without_duplicates": True},
-    "train": {"lr_biases": 0.1, "zero_init_residual": True, "deterministic": False},
+    "train": {"lr_biases": 0.1, "zero_init_residual": True, "deterministic": False}
+    | {"pairs_per_class": 3, "pair_loss": "rince", "pair_loss_q": 0.1, "pair_loss_lambda": 0.5},
     "eval knn": {"layer": "projector", "test_crop": 0.875},
     "eval linear": {"test_crop": 0.875},
 }
+# These do not go with those above.
+IF_CHANGED_ALONE = {"train": {"pair_weights": "votes"}}
 
 
 def default_options(stage: str) -> Options:
@@ -64,14 +67,14 @@ def default_options(stage: str) -> Options:
 @pytest.mark.parametrize("stage", NOT_IN_REQUEST)
 def test_request_holds_the_options_that_decide(stage: str) -> None:
     options = default_options(stage)
-    absent = NOT_IN_REQUEST[stage] | IF_CHANGED.get(stage, {}).keys()
+    absent = NOT_IN_REQUEST[stage] | IF_CHANGED.get(stage, {}).keys() | IF_CHANGED_ALONE.get(stage, {}).keys()
     assert options.request() == {name: value for name, value in options.plain().items() if name not in absent}
 
 
-@pytest.mark.parametrize("stage", IF_CHANGED)
-def test_younger_options_are_in_a_request_where_changed(stage: str) -> None:
-    options = STAGES[stage].options.parse({**REQUIRED.get(stage, {}), **IF_CHANGED[stage]})
-    assert options.request() == {**default_options(stage).request(), **IF_CHANGED[stage]}
+@pytest.mark.parametrize(("stage", "changed"), [*IF_CHANGED.items(), *IF_CHANGED_ALONE.items()])
+def test_younger_options_are_in_a_request_where_changed(stage: str, changed: dict[str, object]) -> None:
+    options = STAGES[stage].options.parse({**REQUIRED.get(stage, {}), **changed})
+    assert options.request() == {**default_options(stage).request(), **changed}
 
 
 def test_approximate_engine_is_in_the_request_with_its_options() -> None:

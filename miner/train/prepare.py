@@ -6,16 +6,18 @@ import torch
 from torch import Tensor
 
 from miner.artifacts.runs.inputs import Inputs
-from miner.artifacts.runs.training_data import open_images, pair_rows
+from miner.artifacts.runs.training_data import open_images, pair_rows, pair_scores
 from miner.images.channels import channel_statistics
 from miner.images.loading import probe_sizes, typical_side
 from miner.images.ragged import HeldImages
 from miner.learning.parallel.collectives import world_size
 from miner.learning.parallel.machine import shared_machine
+from miner.learning.randomness import generator_for
 from miner.machine.device import resolve_precision
 from miner.train.data.arm_pairs import ArmPairs, draw_pairs
 from miner.train.data.hold import hold_images
-from miner.train.settings.arms import PairsArm
+from miner.train.data.pair_weights import rank_weights
+from miner.train.data.pairs_by_label import pairs_of_each_class
 from miner.train.settings.options import TrainOptions
 from miner.train.settings.plan import RunPlan, make_plan
 
@@ -47,10 +49,17 @@ def prepare_run(options: TrainOptions, inputs: Inputs, device: torch.device) -> 
         MinerError: images or pairs are missing or damaged, or there are too few images.
     """
     source, entries = open_images(inputs)
-    mined = pair_rows(inputs, [entry.key for entry in entries], options.limit, options.pairs_per_anchor)
+    keys = [entry.key for entry in entries]
     entries = entries[: options.limit]
     labels = torch.tensor([-1 if entry.label is None else entry.label for entry in entries])
-    pairs = draw_pairs(PairsArm.parse(options.pairs_arm), mined, labels, options.seed)
+    if options.pairs_per_class:
+        mined = pairs_of_each_class(labels, options.pairs_per_class, generator_for(options.seed, "classes"))
+    else:
+        mined = pair_rows(inputs, keys, options.limit, options.pairs_per_anchor)
+    pairs = draw_pairs(options.arm, mined, labels, options.seed)
+    if options.pair_weights != "uniform" and len(pairs.rows):
+        weights = rank_weights(pair_scores(inputs, keys, mined, options.pair_weights))
+        pairs = replace(pairs, weights=weights.repeat_interleave(len(pairs.rows) // len(mined)))
     plan = make_plan(
         options,
         images=len(entries),

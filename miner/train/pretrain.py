@@ -74,17 +74,20 @@ def pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | 
         write_bytes(folder / CONFIG_FILE, yaml.safe_dump(config, sort_keys=False).encode())
     for line in [*announcements(plan), *method.notes()]:
         print(line, file=sys.stderr)
-    index = PairIndex.of(run.pairs.rows, plan.images, run.pairs.anchors_only) if plan.needs_index else None
-    if index is not None:
+    pairs = run.pairs
+    index = None
+    if plan.needs_index:
+        index = PairIndex.of(pairs.rows, plan.images, pairs.anchors_only, pairs.weights)
         method.take_index(index)
+    order = (plan.batch_size, options.seed, pairs.anchors_only, pairs.weights if plan.pair_items else None)
+    sampler = CombinedSampler(plan.own_items, pairs.rows[: plan.pair_items], *order)
     images = _near(run.images, device, options.workers)
     knn = KnnObserver(plan, labelled, device) if labelled else None
-    items = run.pairs.rows if options.pairs_are_items else run.pairs.rows[:0]
     measured = run_loop(
         plan,
         method,
         images,
-        CombinedSampler(plan.images, items, plan.batch_size, options.seed, run.pairs.anchors_only),
+        sampler,
         folder,
         device=device,
         index=index,

@@ -11,7 +11,6 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, is_follower, write_signed
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
 from miner.text import counted
-from miner.train.settings.arms import PairsArm
 from miner.train.settings.init_from import InitialWeights, find_initial_weights
 from miner.train.settings.method_defaults import METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
@@ -45,8 +44,7 @@ def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -
 
 
 def _train(options: TrainOptions, workspace: Workspace, force: bool, broadcast: BroadcastFromRank0) -> Result:
-    reads_pairs = PairsArm.parse(options.pairs_arm).reads_pairs
-    inputs = named_source(options.source) if options.source else find_inputs(workspace, reads_pairs)
+    inputs = named_source(options.source) if options.source else find_inputs(workspace, options.reads_pairs)
     folder = workspace.run(options.run_name)
     start = find_initial_weights(options.init_from, workspace, folder)
     stage = Stage(folder, _request(options, inputs, start), RESULTS, SCRATCH)

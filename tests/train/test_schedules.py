@@ -27,6 +27,8 @@ from tests.train.methods.tiny import WIDTH, batch, make, views
 from tests.train.plans import CPU
 
 ARMS = [arm.replace("=P", "=0.5") for arm in PAIRS_ARMS if arm != "none"]
+# Both kinds of items, own views alone, and pairs alone.
+SIMULATED = ["semantic", "equal-steps", "pairs-only"]
 IMAGES, EPOCHS = 32, 4
 LABELS = torch.arange(IMAGES) % 4
 MINED = torch.stack([torch.arange(24), torch.arange(24) + 4], dim=1)
@@ -94,9 +96,9 @@ class Flat(nn.Sequential):
 
 @pytest.mark.parametrize("name", METHOD_DEFAULTS)
 def test_schedules_agree_step_by_step_in_all_arms(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    semantic, *others = (schedules(plan_of(name, arm), monkeypatch) for arm in ARMS)
+    semantic, *others = (schedules(plan_of(name, arm), monkeypatch) for arm in SIMULATED)
     assert len(semantic) == EPOCHS * ((IMAGES + len(MINED)) // 4) == 56
-    for arm, other in zip(ARMS[1:], others, strict=True):
+    for arm, other in zip(SIMULATED[1:], others, strict=True):
         for step, (one, two) in enumerate(zip(semantic, other, strict=True)):
             assert one == two, (arm, step)
     assert [step["lr"][0] for step in semantic[:15]] == sorted(step["lr"][0] for step in semantic[:15])
@@ -109,6 +111,30 @@ def test_schedules_agree_step_by_step_in_all_arms(name: str, monkeypatch: pytest
         assert [step["counts"] for step in semantic].index(True) == 3 * 14
     if name == "graphnnclr":
         assert [step["graph epoch"] for step in semantic] == [step // 14 for step in range(56)]
+
+
+@pytest.mark.parametrize("name", METHOD_DEFAULTS)
+def test_all_arms_have_one_plan_but_for_their_pairs(name: str) -> None:
+    """So every number that a schedule is made of is that of `semantic`. Queues are smaller where pairs are the only items."""
+
+    def of_any_arm(plan: RunPlan, queue: int) -> RunPlan:
+        changes = {"pairs_arm": "semantic", "mask_known_positives": False}
+        settings = {**plan.settings, "queue_size": queue} if "queue_size" in plan.settings else plan.settings
+        return replace(plan, pairs=0, settings=settings, options=plan.options.model_copy(update=changes))
+
+    arms = [arm for arm in ARMS if METHOD_DEFAULTS[name].contrastive or arm != "mask-only"]
+    semantic, *others = (plan_of(name, arm) for arm in arms)
+    for other in others:
+        queue = 4 if other.options.arm.alone else 8
+        assert of_any_arm(other, other.settings.get("queue_size", 0)) == of_any_arm(semantic, queue), (
+            other.options.pairs_arm
+        )
+    counts = {arm: (plan.own_items, plan.pair_items) for arm, plan in zip(arms, [semantic, *others], strict=True)}
+    assert counts["pairs-only"] == counts["matched-augmented"] == counts["matched-half"] == (0, 24)
+    assert counts["matched-images"] == (0, 48) and counts["equal-steps"] == (32, 0) == counts.get("mask-only", (32, 0))
+    assert {counts[arm] for arm in counts if arm in ("semantic", "random-wrong", "oracle", "precision=0.5")} == {
+        (32, 24)
+    }
 
 
 class Recorder(Observer):

@@ -80,6 +80,29 @@ def pair_rows(inputs: Inputs, keys: list[str], limit: int | None = None, per_ima
     return rows
 
 
+def pair_scores(inputs: Inputs, keys: list[str], rows: Tensor, by: str) -> Tensor:
+    """What `miner pairs` says of pairs that `pair_rows` has given, float64 (pairs,).
+
+    Args:
+        by: `similarity`; `votes`, of embeddings that agree; or `score`, which the rule compared with its threshold, or which came
+            with a table of pairs (the similarity, if the rule has none).
+    Raises:
+        MinerError: the pairs have no votes.
+    """
+    assert inputs.pairs is not None
+    table = read_pairs(inputs.pairs, ["key_a", "key_b", "similarity"], evidence=True)
+    of_rule = [name for name in ("shared", "local", "table_score") if name in table.column_names]
+    name = {"score": [*of_rule, "similarity"][0]}.get(by, by)
+    if name not in table.column_names:
+        raise MinerError(
+            f"{inputs.pairs} has no {name}: `miner pairs --agree` gives them. Use --pair-weights similarity, or score."
+        )
+    a, b = (_positions(table[key], pa.array(keys), inputs.pairs) for key in ("key_a", "key_b"))
+    numbers, order = (a * len(keys) + b).sort()
+    scores = torch.tensor(table[name].to_numpy()).double()
+    return scores[order[torch.searchsorted(numbers, rows[:, 0] * len(keys) + rows[:, 1])]]
+
+
 def _positions(column: pa.ChunkedArray, keys: pa.Array, path: Path) -> Tensor:
     positions = pc.index_in(column.combine_chunks(), value_set=keys)
     if positions.null_count:

@@ -18,10 +18,12 @@ class ArmPairs:
     Attributes:
         rows: int64 (pairs, 2), rows of images.
         anchors_only: whether the item of a pair shows its anchor twice. The direction of the pair is drawn anew each epoch.
+        weights: how often a pair is drawn against others, float64 (pairs,); None for all alike.
     """
 
     rows: Tensor
     anchors_only: bool = False
+    weights: Tensor | None = None
 
     def facts(self, labels: Tensor) -> dict[str, float | int | None]:
         """What the record of the run says of its pairs.
@@ -46,7 +48,11 @@ class ArmPairs:
 
 
 def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPairs:
-    """The pairs of an arm. Each arm but `none` and `equal-steps` has as many as were mined.
+    """The pairs of an arm. Each arm but `none`, `equal-steps` and `matched-images` has as many as were mined.
+
+    The arms without own views compare pairs of two images with pairs of an image and itself (arXiv 2510.08722). `pairs-only` and
+    `matched-augmented` have equally many pairs. `pairs-only` and `matched-images`, which has twice as many, have the same images
+    equally often. Steps and schedules are the same in all arms.
 
     Args:
         arm: which.
@@ -60,8 +66,14 @@ def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPa
     if arm.precision is not None:
         return ArmPairs(pairs_by_label(_anchors(mined, generator), labels, arm.precision, generator))
     match arm.name:
-        case "semantic":
+        case "semantic" | "mask-only" | "pairs-only":
             return ArmPairs(mined)
+        case "matched-augmented" | "matched-half":
+            themselves = _anchors(mined, generator).unsqueeze(1).expand(-1, 2)
+            stay = torch.randperm(len(mined), generator=generator) < (arm.name == "matched-half") * len(mined) // 2
+            return ArmPairs(torch.where(stay.unsqueeze(1), mined, themselves))
+        case "matched-images":
+            return ArmPairs(mined.reshape(-1, 1).expand(-1, 2))
         case "anchor-oversample":
             return ArmPairs(mined, anchors_only=True)
         case "partner-shuffle":

@@ -25,6 +25,7 @@ class Batch:
         partner_items: which item each partner belongs to, int64 (partners,), ascending; None without partners.
         partner_counts: how many partners each part of the step has; a number for the CPU.
         pair_weight: the weight of the loss of a partner, against 1 of the item's own positive.
+        rince: q and lambda of RINCE, the loss of a partner in contrastive methods; None for InfoNCE.
         known_positives: which images are no negatives of each other, on the device of the views; None if all others are negatives.
         step: the number of the step, from 0.
         measured: whether the metrics of this step are looked at; if not, a method need not compute them.
@@ -41,6 +42,7 @@ class Batch:
     partner_items: Tensor | None = None
     partner_counts: tuple[int, ...] = ()
     pair_weight: float = 1.0
+    rince: tuple[float, float] | None = None
     known_positives: PairIndex | None = None
     step: int = 0
     measured: bool = True

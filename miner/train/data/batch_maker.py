@@ -93,6 +93,7 @@ class BatchMaker:
             partner_items=partner_items if len(partner_items) else None,
             partner_counts=partner_counts,
             pair_weight=self.options.pair_weight,
+            rince=self.options.rince,
             known_positives=self.known_positives,
             step=step,
         )

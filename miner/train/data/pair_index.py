@@ -12,24 +12,28 @@ class PairIndex:
     Args:
         keys: int64 (2 pairs,), anchor x images + partner, ascending; both directions of each pair.
         images: how many there are.
+        weights: how often a partner is drawn against others of its anchor, float64 like `keys`; None for all alike.
     """
 
-    def __init__(self, keys: Tensor, images: int) -> None:
+    def __init__(self, keys: Tensor, images: int, weights: Tensor | None = None) -> None:
         self.keys = keys
         self.images = images
+        self.weights = weights
 
     @classmethod
-    def of(cls, rows: Tensor, images: int, anchors_only: bool = False) -> Self:
+    def of(cls, rows: Tensor, images: int, anchors_only: bool = False, weights: Tensor | None = None) -> Self:
         """The index of pairs.
 
         Args:
             rows: int64 (pairs, 2), rows of images.
             images: how many there are.
             anchors_only: whether each image is its own partner instead, as often as it is in a pair.
+            weights: of the pairs, float64 (pairs,), above 0.
         """
         anchors = rows.flatten()
         partners = anchors if anchors_only else rows.flip(1).flatten()
-        return cls((anchors * images + partners).sort().values, images)
+        keys, order = (anchors * images + partners).sort()
+        return cls(keys, images, None if weights is None else weights[order // 2])
 
     def to(self, device: torch.device) -> "PairIndex":
         """The same index on a device."""
@@ -56,7 +60,7 @@ class PairIndex:
         return self.keys[places] == wanted
 
     def draw_partners(self, anchors: Tensor, most: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Up to `most` partners of each anchor, drawn uniformly. The index must be on the CPU.
+        """Up to `most` partners of each anchor, drawn uniformly or one after another by weight. The index must be on the CPU.
 
         Args:
             anchors: int64 (n,), rows of images.
@@ -70,9 +74,13 @@ class PairIndex:
         places = torch.arange(len(anchors)).repeat_interleave(counts)
         first_of_anchor = (counts.cumsum(0) - counts)[places]
         number = torch.arange(len(places))
+        listed = bounds[0][places] + number - first_of_anchor
         # Shuffled, then sorted by anchor: the first `most` of each anchor are a random choice.
-        order = torch.randperm(len(places), generator=generator)
+        if self.weights is None:
+            order = torch.randperm(len(places), generator=generator)
+        else:  # in the order of exponential arrival times with these rates (Efraimidis & Spirakis 2006)
+            waits = -torch.rand(len(places), generator=generator, dtype=torch.float64).log() / self.weights[listed]
+            order = waits.argsort()
         order = order[places[order].argsort(stable=True)]
         chosen = order[number - first_of_anchor < most].sort().values
-        entries = bounds[0][places[chosen]] + chosen - first_of_anchor[chosen]
-        return places[chosen], self.keys[entries] % self.images
+        return places[chosen], self.keys[listed[chosen]] % self.images

@@ -1,4 +1,4 @@
-"""Pairs of which a given share lies within a class."""
+"""Pairs that are drawn by label: a given share within a class, or equally many of each class."""
 
 import torch
 from torch import Tensor
@@ -26,11 +26,7 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator:
         MinerError: a label is unknown, an anchor is the only image of its class, or there is no other class.
     """
     images = len(labels)
-    if bool((labels < 0).any()):
-        raise MinerError(
-            f"{int((labels < 0).sum()):,} of the {counted(images, 'image')} have no label, and this arm draws pairs by label. Use "
-            "another --pairs-arm, or images in one folder per class."
-        )
+    _check_labels(labels)
     by_class = labels.argsort(stable=True)
     place = torch.empty_like(by_class).scatter_(0, by_class, torch.arange(images))
     sizes = torch.bincount(labels)
@@ -43,6 +39,39 @@ def pairs_by_label(anchors: Tensor, labels: Tensor, precision: float, generator:
     within = first + (place[anchors] - first + 1 + number % (size - 1).clamp_min(1)) % size
     outside = (first + size + number % (images - size).clamp_min(1)) % images
     return torch.stack([anchors, by_class[torch.where(agrees, within, outside)]], dim=1)
+
+
+def pairs_of_each_class(labels: Tensor, per_class: int, generator: torch.Generator) -> Tensor:
+    """Equally many random pairs of each class, no image in two of them: a stand-in for pairs that people curate.
+
+    Args:
+        labels: int64 (images,), all known.
+        per_class: pairs of each class.
+    Returns:
+        int64 (classes x per_class, 2), by class.
+    Raises:
+        MinerError: a label is unknown, or a class is too small.
+    """
+    _check_labels(labels)
+    order = torch.randperm(len(labels), generator=generator)
+    by_class = order[labels[order].argsort(stable=True)]
+    sizes = torch.bincount(labels)
+    small = ((sizes > 0) & (sizes < 2 * per_class)).nonzero().flatten().tolist()
+    if small:
+        raise MinerError(
+            f"Class {small[0]} has {counted(int(sizes[small[0]]), 'image')} among those trained on; --pairs-per-class {per_class} takes "
+            f"{2 * per_class:,}. Use fewer --pairs-per-class, or more images (a higher --limit)."
+        )
+    place = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[labels[by_class]]
+    return by_class[place < 2 * per_class].view(-1, 2)
+
+
+def _check_labels(labels: Tensor) -> None:
+    if bool((labels < 0).any()):
+        raise MinerError(
+            f"{int((labels < 0).sum()):,} of the {counted(len(labels), 'image')} have no label, and this arm draws pairs by label. Use "
+            "another --pairs-arm, or images in one folder per class."
+        )
 
 
 def _check_classes(agrees: Tensor, size: Tensor, images: int, classes: Tensor) -> None:

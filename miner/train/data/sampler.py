@@ -17,10 +17,12 @@ class CombinedSampler:
     order depends on the seed and the epoch alone, so the step number is enough to continue a run.
 
     Args:
-        image_count: number of images, N.
+        image_count: number of images with an own-view item, N; 0 for pairs alone.
         pairs: int64 (P, 2), rows of images, a != b.
         batch_size: items per step. The items that do not fill the last batch are left out; each epoch leaves out different ones.
         anchors_only: whether the item of a pair shows its anchor twice; the anchors and their steps are those of the pairs.
+        weights: how often a pair is drawn against others, float64 (P,). An epoch still has P pairs: a pair of weight w comes
+            P w / (sum of weights) times, rounded up or down at random (systematic sampling). None for each pair once.
     """
 
     image_count: int
@@ -28,6 +30,7 @@ class CombinedSampler:
     batch_size: int
     seed: int
     anchors_only: bool = False
+    weights: Tensor | None = None
 
     @property
     def item_count(self) -> int:
@@ -49,8 +52,17 @@ class CombinedSampler:
         """All batches of an epoch: int64 (steps, 2, batch), the rows of anchors and of positives."""
         generator = generator_for(self.seed, "order", number)
         own = torch.arange(self.image_count).unsqueeze(1).expand(-1, 2)
-        swapped = torch.rand(len(self.pairs), 1, generator=generator) < 0.5
-        pairs = torch.where(swapped, self.pairs.flip(1), self.pairs)
+        pairs = self.pairs if self.weights is None else self.pairs[_systematic(self.weights, generator)]
+        swapped = torch.rand(len(pairs), 1, generator=generator) < 0.5
+        pairs = torch.where(swapped, pairs.flip(1), pairs)
         items = torch.cat([own, pairs[:, :1].expand(-1, 2) if self.anchors_only else pairs])
         order = torch.randperm(len(items), generator=generator)[: self.steps_per_epoch * self.batch_size]
         return items[order].view(self.steps_per_epoch, self.batch_size, 2).transpose(1, 2).contiguous()
+
+
+def _systematic(weights: Tensor, generator: torch.Generator) -> Tensor:
+    """As many draws as there are weights, each in proportion to its weight, int64: points at equal distances on their sum."""
+    ends, count = weights.cumsum(0), len(weights)
+    start = torch.rand((), generator=generator, dtype=torch.float64)
+    points = (torch.arange(count) + start) * (ends[-1] / count)
+    return torch.searchsorted(ends, points, right=True).clamp_max(count - 1)

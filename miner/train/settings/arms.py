@@ -11,10 +11,16 @@ PAIRS_ARMS = {
     "equal-steps": "own views only, for more passes",
     "partner-shuffle": "the images of the mined pairs, each equally often, with partners exchanged at random",
     "random-wrong": "instead of each mined pair, two random images",
+    "mask-only": "own views only, for more passes; images of a mined pair are no negatives of each other",
+    "pairs-only": "the mined pairs alone, without own views, in the steps of semantic",
+    "matched-augmented": "as pairs-only, but one image of each pair with itself: as many pairs, half of the images",
+    "matched-images": "as pairs-only, but both images of each pair with themselves: the same images, twice the pairs",
+    "matched-half": "as pairs-only, but in half of the pairs one image with itself",
     "oracle": "each anchor with a random image of its class, an upper bound (uses labels)",
     "precision=P": "as oracle in the share P of the pairs, with an image of another class in the rest (uses labels)",
 }
 _PRECISION = "precision="
+_ALONE = ("pairs-only", "matched-augmented", "matched-images", "matched-half")
 
 
 @dataclass(frozen=True)
@@ -50,8 +56,13 @@ class PairsArm:
 
     @property
     def reads_pairs(self) -> bool:
-        """Whether the arm needs mined pairs, or at least their number."""
+        """Whether the arm needs pairs, or at least their number."""
         return self.name != "none"
+
+    @property
+    def alone(self) -> bool:
+        """Whether the pairs are the only items: images have no own-view items beside them."""
+        return self.name in _ALONE
 
     @property
     def uses_labels(self) -> bool:

@@ -116,6 +116,19 @@ def limit_batch_size(asked: int, images: int, pairs: int) -> int:
     return asked if asked <= largest else 1 << max(1, largest.bit_length() - 1)
 
 
+def check_pairs_alone(pairs: int) -> None:
+    """Pass if there are enough pairs to train on nothing else.
+
+    Raises:
+        MinerError: there are fewer than 16.
+    """
+    if pairs < MIN_IMAGES:
+        raise MinerError(
+            f"{counted(pairs, 'pair')} are too few to train on alone; at least {MIN_IMAGES} are needed. Take more pairs, or --pairs-arm "
+            "semantic, which trains on the images as well."
+        )
+
+
 def check_shares(batch_size: int, processes: int, parts: int = 1) -> None:
     """Pass if each process gets an equal share of each part of a step, of two items or more.
 

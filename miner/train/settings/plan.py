@@ -6,7 +6,6 @@ from typing import Any
 
 from miner.images.augment.settings import AUGMENTATIONS, MIN_LOCAL_AREA, ViewSettings
 from miner.train.settings import choices
-from miner.train.settings.arms import PairsArm
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, Setting
 from miner.train.settings.options import TrainOptions
 
@@ -40,6 +39,7 @@ _CONFIG_KEYS = (
     ),
     *("dim", "optimizer", "warmup_steps", "decay_on", "final_weight_decay", "trust_coefficient", "trust_clip"),
     *("clip_norm", "accumulate", "augmentation", "least_area", "local_crops", "local_size", "partners", "pair_weight"),
+    *("pairs_per_class", "pair_weights", "pair_loss", "pair_loss_q", "pair_loss_lambda"),
     *(
         "mask_known_positives",
         "patch_size",
@@ -146,25 +146,35 @@ class RunPlan:
         )
 
     @property
+    def own_items(self) -> int:
+        """How many images are items with themselves."""
+        return 0 if self.options.arm.alone else self.images
+
+    @property
+    def pair_items(self) -> int:
+        """How many pairs are items; all of them, or none where they join as partners or only leave the negatives."""
+        return self.pairs if self.options.pairs_are_items and self.options.pairs_arm != "mask-only" else 0
+
+    @property
     def items(self) -> int:
         """How many items there are."""
-        return self.images + (self.pairs if self.options.pairs_are_items else 0)
+        return self.own_items + self.pair_items
 
     def plain(self) -> dict[str, Any]:
         """The plan as JSON values, in the order of config.yaml, without what does not belong to the method or the backbone."""
         options = self.options.plain()
         if not self.options.is_vit:
             del options["drop_path"]
-        if not self.options.zero_init_residual:
-            del options["zero_init_residual"]
-        if self.options.deterministic:
-            del options["deterministic"]
+        for name in ("zero_init_residual", "deterministic", "pair_weights"):
+            if options[name] == TrainOptions.model_fields[name].default:
+                del options[name]
+        if self.options.rince is None:
+            options = {name: value for name, value in options.items() if not name.startswith("pair_loss")}
         if self.options.optimizer != "lars":
             del options["trust_clip"]
         own = {field.name: getattr(self, field.name) for field in fields(self)}
         own |= {"mean": list(self.mean), "std": list(self.std)}
-        uses_labels = PairsArm.parse(self.options.pairs_arm).uses_labels
-        known = {**options, **own, **self.settings, "uses_labels": uses_labels}
+        known = {**options, **own, **self.settings, "uses_labels": self.options.uses_labels}
         return {name: known[name] for name in _CONFIG_KEYS if known.get(name) is not None}
 
 
@@ -183,10 +193,14 @@ def make_plan(
         UsageError: an option does not fit the images, the backbone or the number of processes.
         MinerError: there are too few images.
     """
-    as_items = options.pairs_are_items
-    batch_size = choices.limit_batch_size(options.batch_size, images, mined if as_items else 0)
+    items = images + (mined if options.pairs_are_items else 0)
+    # Of pairs alone, there may be fewer than images; all arms of that kind have the same batch and queue.
+    distinct = min(images, mined) if options.arm.alone else images
+    if distinct < images:
+        choices.check_pairs_alone(mined)
+    batch_size = choices.limit_batch_size(options.batch_size, distinct, items - distinct)
     choices.check_shares(batch_size, processes, options.accumulate)
-    steps_per_epoch = (images + (mined if as_items else 0)) // batch_size
+    steps_per_epoch = items // batch_size
     image_size = options.image_size or choices.nearest_image_size(side)
     stem = None if options.is_vit else choices.choose_stem(options.stem, image_size)
     patch_size = choices.choose_patch_size(options.patch_size, image_size) if options.is_vit else None
@@ -195,7 +209,7 @@ def make_plan(
         norm_splits = choices.count_splits(batch_size // options.accumulate, processes)
     plan = RunPlan(
         options=options,
-        settings=_settings(options, batch_size, images),
+        settings=_settings(options, batch_size, distinct),
         stem=stem,
         patch_size=patch_size,
         image_size=image_size,

@@ -9,6 +9,7 @@ from torch import Tensor
 from miner.errors import MinerError
 from miner.learning.randomness import generator_for
 from miner.train.data.arm_pairs import ArmPairs, draw_pairs, draw_random_pairs, shuffled_partners
+from miner.train.data.pairs_by_label import pairs_of_each_class
 from miner.train.data.sampler import CombinedSampler
 from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 
@@ -38,13 +39,52 @@ def degrees(rows: Tensor) -> Tensor:
 def test_every_arm_has_as_many_pairs_and_repeats_them_by_seed(mined: Tensor, seed: int, name: str) -> None:
     arm, before = PairsArm.parse(name), mined.clone()
     drawn, again = (draw_pairs(arm, mined, labels_of(seed), seed) for _ in range(2))
-    assert drawn.rows.shape == mined.shape and drawn.rows.dtype == torch.long
+    assert drawn.rows.shape == ((1 + (name == "matched-images")) * len(mined), 2) and drawn.rows.dtype == torch.long
     assert int(drawn.rows.min()) >= 0 and int(drawn.rows.max()) < IMAGES
     assert torch.equal(drawn.rows, again.rows) and torch.equal(mined, before)
-    if name == "random-added":
-        assert torch.equal(drawn.rows[:, 0], drawn.rows[:, 1])
-    else:
-        assert (drawn.rows[:, 0] != drawn.rows[:, 1]).all()
+    themselves = int((drawn.rows[:, 0] == drawn.rows[:, 1]).sum())
+    of_images = {"random-added": len(mined), "matched-augmented": len(mined), "matched-images": 2 * len(mined)}
+    assert themselves == {**of_images, "matched-half": len(mined) - len(mined) // 2}.get(name, 0)
+
+
+@settings(max_examples=40, deadline=None)
+@given(mined=mined_pairs(), seed=st.integers(0, 99))
+def test_matched_arms_have_the_images_of_the_pairs(mined: Tensor, seed: int) -> None:
+    augmented, half, images = (
+        draw_pairs(PairsArm(f"matched-{name}"), mined, labels_of(seed), seed).rows
+        for name in ("augmented", "half", "images")
+    )
+    assert (augmented[:, :1] == mined).any(dim=1).all()
+    # One of two kinds in each place, so the three arms differ in nothing but the kind of the pair.
+    assert ((half == mined).all(dim=1) | (half == augmented).all(dim=1)).all()
+    # Views of each image in an epoch: as many in half of an epoch of `matched-images` as in one of `pairs-only`.
+    assert torch.equal(degrees(images), 2 * degrees(mined))
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 99), per_class=st.integers(1, 5))
+def test_pairs_of_each_class_share_no_image(seed: int, per_class: int) -> None:
+    labels = labels_of(seed)
+    rows = pairs_of_each_class(labels, per_class, generator_for(seed))
+    assert rows.shape == (CLASSES * per_class, 2) and len(rows.unique()) == rows.numel()
+    assert labels[rows].tolist() == [[label, label] for label in range(CLASSES) for _ in range(per_class)]
+    # Matched sets: equally many pairs of each class in all arms, and both images or one of them.
+    for name, count, images in (("pairs-only", 1, 2), ("matched-augmented", 1, 1), ("matched-images", 2, 2)):
+        drawn = draw_pairs(PairsArm(name), rows, labels, seed).rows
+        assert torch.bincount(labels[drawn[:, 0]]).tolist() == [count * per_class] * CLASSES
+        assert len(drawn.unique()) == images * len(rows)
+
+
+def test_pairs_of_each_class_are_drawn_uniformly() -> None:
+    labels = torch.tensor([7, 3, 7, 3, 7, 7])
+    found = Counter(
+        tuple(sorted(pairs_of_each_class(labels, 1, generator_for(seed))[1].tolist())) for seed in range(600)
+    )
+    assert len(found) == 6 and all(abs(times - 100) < 50 for times in found.values())
+    with pytest.raises(MinerError, match=r"Class 3 has 2 images .* 2 pairs of it need 4"):
+        pairs_of_each_class(labels, 2, generator_for(0))
+    with pytest.raises(MinerError, match="1 of the 2 images have no label"):
+        pairs_of_each_class(torch.tensor([0, -1]), 1, generator_for(0))
 
 
 @settings(max_examples=100, deadline=None)

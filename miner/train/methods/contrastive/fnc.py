@@ -10,11 +10,12 @@ from miner.learning.parallel.collectives import gather_rows
 from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.false_negatives import found_false_negatives, score_at, support_scores
-from miner.train.losses.info_nce import contrastive_accuracy, info_nce
+from miner.train.losses.info_nce import contrastive_accuracy
 from miner.train.losses.multi_positive import multi_positive
 from miner.train.losses.soft_targets import relation_logits
 from miner.train.methods.contrastive.simclr import SimCLR
 from miner.train.methods.parts.columns import ViewColumns, columns_of
+from miner.train.methods.parts.partners import contrast_of_partners
 from miner.train.methods.parts.queue import StepRows, enqueue
 
 
@@ -91,7 +92,8 @@ class FNC(SimCLR):
         loss = torch.stack([self._contrast(view, columns, counted, number) for number, view in enumerate(ours)]).mean()
         if batch.partner_items is not None:
             pairs = torch.cat([*ours[:2], projections[len(views) :]])
-            loss = loss + batch.partners_weight * info_nce(self._partner_logits(batch, batch.partner_items, pairs))
+            of_partners = self._partner_logits(batch, batch.partner_items, pairs)
+            loss = loss + batch.partners_weight * contrast_of_partners(batch, of_partners, self.temperature)
         if self.key_encoder is not None and (new := self._new_of_step.add(batch, *self._of_step(columns))):
             enqueue([self.queue, self.queue_rows], self.queued, new)
         return batch.outcome(loss, lambda: self._metrics(batch, ours[:2], columns, found))

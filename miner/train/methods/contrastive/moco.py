@@ -11,7 +11,7 @@ from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.methods.base import Method
-from miner.train.methods.parts.partners import RowIndex, either
+from miner.train.methods.parts.partners import RowIndex, contrast_of_partners, either
 from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 
 
@@ -109,7 +109,11 @@ class MoCo(Method):
         loss = torch.stack([info_nce(each) for each in logits]).sum()
         if batch.partner_items is not None:
             of_partners = logits_of(batch.partner_items, slice(items, None))
-            loss = loss + batch.partners_weight * torch.stack([info_nce(each) for each in of_partners]).sum()
+            loss = (
+                loss
+                + batch.partners_weight
+                * torch.stack([contrast_of_partners(batch, each, self.temperature) for each in of_partners]).sum()
+            )
         return loss, logits
 
     def _absent(self, batch: Batch, shown: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nnclr import nearest_supports, nnclr_logits
 from miner.train.methods.base import Method
-from miner.train.methods.parts.partners import either, own_item
+from miner.train.methods.parts.partners import contrast_of_partners, either, own_item
 from miner.train.methods.parts.queue import StepRows, empty_slots, enqueue
 
 
@@ -69,7 +69,7 @@ class NNCLR(Method):
         loss = torch.stack([info_nce(each) for each in logits]).mean()
         if batch.partner_items is not None:
             of_partners = self._partner_logits(batch, batch.partner_items, (near_one, near_two), (one, two))
-            loss = loss + batch.partners_weight * info_nce(of_partners)
+            loss = loss + batch.partners_weight * contrast_of_partners(batch, of_partners, self.temperature)
         supports = gather_rows(normalised[0])
         if new := self._supports_of_step.add(batch, supports):
             enqueue([self.queue], self.queued, new)

@@ -11,7 +11,7 @@ from miner.train.data.batch import Batch
 from miner.train.losses.info_nce import contrastive_accuracy, info_nce, info_nce_logits
 from miner.train.losses.nt_xent import nt_xent_logits
 from miner.train.methods.base import Method
-from miner.train.methods.parts.partners import either, own_item
+from miner.train.methods.parts.partners import contrast_of_partners, either, own_item
 
 
 class SimCLR(Method):
@@ -53,9 +53,8 @@ class SimCLR(Method):
         logits = nt_xent_logits(one, two, self.temperature, batch.known_positive_mask(shown, shown))
         loss = info_nce(logits)
         if batch.partner_items is not None:
-            loss = loss + batch.partners_weight * info_nce(
-                self._partner_logits(batch, batch.partner_items, projections)
-            )
+            of_partners = self._partner_logits(batch, batch.partner_items, projections)
+            loss = loss + batch.partners_weight * contrast_of_partners(batch, of_partners, self.temperature)
         return batch.outcome(
             loss, lambda: {"accuracy": contrastive_accuracy(logits), "spread": spread(torch.cat([one, two]))}
         )

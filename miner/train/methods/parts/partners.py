@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 from miner.train.data.batch import Batch
+from miner.train.losses.info_nce import info_nce
+from miner.train.losses.rince import rince
 
 RowIndex = Tensor | slice
 PairLoss = Callable[[RowIndex, RowIndex], Tensor]
@@ -26,6 +28,11 @@ def with_partners(batch: Batch, loss: PairLoss) -> Tensor:
     if batch.partner_items is None:
         return own
     return own + batch.partners_weight * loss(batch.partner_items, slice(items, None))
+
+
+def contrast_of_partners(batch: Batch, logits: Tensor, temperature: float) -> Tensor:
+    """The mean loss of partners with their positive in column 0, float32 (rows, 1 + negatives): InfoNCE, or RINCE if asked for."""
+    return info_nce(logits) if batch.rince is None else rince(logits, temperature, *batch.rince)
 
 
 def own_item(partner_items: Tensor, items: int) -> Tensor:
