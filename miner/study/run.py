@@ -103,7 +103,7 @@ def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -
     failed = [cell for cell in cells if "error" in cell]
     if len(failed) == len(cells):
         raise MinerError(f"All {counted(len(cells), 'run')} of the study failed. {failed[0]['error']}")
-    arms = summarise_cells(cells)
+    arms = summarise_cells(cells, {cell.arm: cell.train.plain()["method"] for cell in plan.runs})
     table = study_markdown(title, arms, study_notes(plan, arms, cells))
     write_bytes(plan.root / "table.md", table.encode())
     write_bytes(plan.root / "table.csv", study_csv(arms).encode())

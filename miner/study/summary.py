@@ -1,11 +1,11 @@
 """The summary of a study: means over seeds, and the gain of an arm over the best control.
 
 `CONTROLS` do not pair different images: they train on own views alone, on self-pairs of random images, or on self-pairs of the
-images in pairs. The gain of an arm is its difference to the best control of as many steps. The best control has the highest
-mean over the seeds that it shares with the arm. So this choice works against the claim of the arm.
+images in pairs. The gain of an arm is its difference to the best control of as many steps and the same method. The best control
+has the highest mean over the seeds that it shares with the arm. So this choice works against the claim of the arm.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -14,12 +14,12 @@ from miner.tables import interval_record
 
 # What runs say of themselves; runs of earlier versions did not count their passes.
 FACTS = ("steps", "forward_passes", "pairs", "pair_label_precision", "pair_images")
-CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample")
+CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample", "matched-augmented", "matched-images")
 _DIGITS = 4
 
 
-def summarise_cells(cells: Sequence[Record]) -> list[Record]:
-    """One record per arm, in the order of the cells.
+def summarise_cells(cells: Sequence[Record], methods: Mapping[str, str] | None = None) -> list[Record]:
+    """One record per arm, in the order of the cells; `methods` of the arms, by name, if they differ.
 
     Each has workspace, failures, steps, passes, pairs and their quality (means over seeds). `knn` has one entry per protocol:
     `accuracy` in percent and, for arms that are no controls, the `gain` over the best control in points; both with half the width
@@ -29,7 +29,11 @@ def summarise_cells(cells: Sequence[Record]) -> list[Record]:
     for cell in cells:
         by_arm.setdefault(cell["arm"], []).append(cell)
     done = {arm: [cell for cell in found if "error" not in cell] for arm, found in by_arm.items()}
-    return [_arm(arm, by_arm[arm], done) for arm in by_arm]
+    known = methods or {}
+    return [
+        _arm(arm, by_arm[arm], {name: found for name, found in done.items() if known.get(name) == known.get(arm)})
+        for arm in by_arm
+    ]
 
 
 def _arm(arm: str, cells: list[Record], done: dict[str, list[Record]]) -> Record:

@@ -9,6 +9,8 @@ import pytest
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import metadata_path, vectors_path
 from miner.artifacts.manifests import CalibrationRecord
+from miner.artifacts.runs.inputs import Inputs
+from miner.artifacts.runs.training_data import pair_rows, pair_scores
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_json
 from miner.errors import MinerError
@@ -52,6 +54,23 @@ def key_pairs(workspace: Workspace, name: str = "pairs") -> set[tuple[str, str]]
     table = pq.read_table(workspace.pairs / f"{name}.parquet")
     keys = zip(table["key_a"].to_pylist(), table["key_b"].to_pylist(), strict=True)
     return {(min(pair), max(pair)) for pair in keys}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))
+def test_votes_and_scores_of_every_rule_weigh_pairs_in_training(three, rule) -> None:
+    workspace, *others = three
+    pairs(PairsOptions(**rule, agree=[str(other.root) for other in others], at_least=1), workspace)
+    path = workspace.pairs / "pairs.parquet"
+    table, inputs = pq.read_table(path), Inputs("source", "", "", "", pairs=path)
+    keys = sorted({key for pair in key_pairs(workspace) for key in pair})[::-1]
+    rows = pair_rows(inputs, keys).flip(0)
+    for by, column in (("votes", "votes"), ("similarity", "similarity"), ("score", rule.get("rule", ""))):
+        expected = table[column if column in ("votes", "local", "shared") else "similarity"].to_pylist()
+        assert pair_scores(inputs, keys, rows, by).tolist() == expected[::-1]
+        assert len(set(expected)) > 1
+    pairs(PairsOptions(**rule), workspace, force=True)
+    with pytest.raises(MinerError, match=r"has no votes: `miner pairs --agree` gives them"):
+        pair_scores(inputs, keys, pair_rows(inputs, keys), "votes")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))

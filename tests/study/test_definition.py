@@ -54,7 +54,35 @@ def test_the_grid_is_every_arm_with_every_seed() -> None:
     assert list(found.workspaces) == ["mine"]
 
 
-@pytest.mark.parametrize("path", sorted(STUDIES.glob("*.yaml")), ids=lambda path: path.stem)
+def of_repository(name: str) -> StudyPlan:
+    path = STUDIES / f"{name}.yaml"
+    study = read_recipe(Study, read_yaml(path), path)
+    return plan_study(study, RunOptions(recipe=path, seeds="0", arms=",".join(study.arms)))
+
+
+def test_semantic_pairs_has_every_method_with_every_kind_of_pairs() -> None:
+    methods = ("simclr", "moco", "byol", "simsiam", "vicreg")
+    kinds = {
+        **{"augmented": "matched-augmented", "semantic": "pairs-only", "half": "matched-half"},
+        "images": "matched-images",
+    }
+    found = {run.arm: (run.train.method, run.train.pairs_arm) for run in of_repository("semantic_pairs").runs}
+    assert found == {f"{method}-{kind}": (method, arm) for method in methods for kind, arm in kinds.items()}
+
+
+def test_gentle_arms_take_equal_steps_on_one_set_of_pairs() -> None:
+    found = of_repository("gentle")
+    assert {run.workspace.name for run in found.runs} == {"inhouse"}
+    pairs = 20_000
+    for run in found.runs:
+        items = 20_000 + (pairs if run.train.pairs_are_items else 0)
+        assert run.train.epochs * (items // run.train.batch_size) == 1560, run.arm
+    changed = {run.arm: run.train for run in found.runs}
+    assert changed["mask-only"].mask_known_positives and changed["half-weight"].pair_weight == 0.5
+    assert changed["robust"].rince == (0.5, 0.025) and changed["partners"].rince is None
+
+
+@pytest.mark.parametrize("path", sorted(STUDIES.glob("pairs_*.yaml")), ids=lambda path: path.stem)
 def test_studies_of_the_repository_hold_the_arms_of_a_claim(path: Path) -> None:
     study = read_recipe(Study, read_yaml(path), path)
     found = plan_study(study, RunOptions(recipe=path, seeds="0", arms=",".join(study.arms)))

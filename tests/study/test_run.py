@@ -55,6 +55,28 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
+STUDIES = Path(__file__).parents[2] / "pipelines/studies"
+
+
+def test_the_study_of_pairs_alone_runs_on_few_images(tmp_path: Path) -> None:
+    arms = ["simclr-augmented", "simclr-semantic", "simclr-half"]
+    changes = (
+        *("train.source=sample", "train.limit=120", "train.pairs-per-class=4", "train.batch-size=10", "train.epochs=1"),
+        *("train.dim=16", "train.hidden-dim=32", "train.device=cpu"),
+        *("eval knn.gallery=sample", "eval knn.test=sample", "eval knn.limit=30", "eval knn.device=cpu"),
+    )
+    recipe = STUDIES / "semantic_pairs.yaml"
+    run_recipe(RunOptions(recipe=recipe, arms=",".join(arms), set=changes, workspace=tmp_path), True)
+    found = {arm["arm"]: arm for arm in json.loads((tmp_path / "study.json").read_text())["arms"]}
+    assert [(found[arm]["steps"], found[arm]["pairs"]) for arm in arms] == [((120 + 40) // 10, 40)] * 3
+    images, precisions = ([found[arm][fact] for arm in arms] for fact in ("pair_images", "pair_label_precision"))
+    assert (images, precisions) == ([40, 80, 60], [None, 1.0, 1.0])
+    gains = [found[arm]["knn"][0]["gain"] for arm in arms]
+    assert gains[0] is None and {gain["control"] for gain in gains[1:]} == {"simclr-augmented"}
+    record = json.loads((tmp_path / "curated/runs/simclr-semantic-s0/manifest.json").read_text())
+    assert (record["uses_labels"], record["pairs_per_class"], record["items"]) == (True, 4, 40)
+
+
 def test_the_results_say_what_the_runs_found(whole: Path) -> None:
     record = json.loads((whole / "study/study.json").read_text())
     assert [arm["arm"] for arm in record["arms"]] == ["own-views", "semantic"]

@@ -71,6 +71,23 @@ def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
     assert alone[1]["knn"][0]["gain"] is None
 
 
+def test_only_controls_of_the_same_method_count() -> None:
+    named = {
+        "byol-own": "none",
+        "byol-pairs": "pairs-only",
+        "moco-own": "matched-augmented",
+        "moco-pairs": "pairs-only",
+    }
+    cells = [cell(arm, 0, value, pairs_arm=named[arm]) for arm, value in zip(named, (40, 50, 70, 65), strict=True)]
+    gains = {
+        arm["arm"]: arm["knn"][0]["gain"] for arm in summarise_cells(cells, {arm: arm.split("-")[0] for arm in named})
+    }
+    assert [gains[arm] and (gains[arm]["control"], gains[arm]["mean"]) for arm in named] == [
+        *(None, ("byol-own", 10.0)),
+        *(None, ("moco-own", -5.0)),
+    ]
+
+
 def test_tables_show_the_same_numbers() -> None:
     arms = summarise_cells(
         [*CELLS, {"arm": "oracle", "seed": 0, "run": "oracle-s0", "workspace": "w", "error": "no labels"}]

@@ -32,7 +32,8 @@ CHANGES = {
     **{"three": {"mixed_images": 3, "momentum": 0.0}, "one": {"mixed_images": 1}},
 }
 CASES = [*NAMES, "moco symmetric", "fnc queue", "patchmix three", "patchmix one"]
-LOOPED = ["moco", "simclr", "dino", "reco", "fnc", "patchmix"]
+ARMS = {"alone": {"pairs_arm": "matched-half", "pair_weights": "score"}, "masked": {"pairs_arm": "mask-only"}}
+LOOPED = ["moco", "simclr", "dino", "reco", "fnc", "patchmix", "moco alone", "moco masked"]
 Outcome = dict[str, list[Tensor]]
 
 
@@ -90,9 +91,10 @@ def in_bfloat16() -> bool:
     return True
 
 
-def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
+def run(case: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     """The state after twelve steps of the loop, or fewer if killed."""
     torch.manual_seed(0)
+    name, _, arm = case.partition(" ")
     backbone = TinyBackbone()
     split_norm = METHOD_DEFAULTS[name].split_norm
     if split_norm and world_size() == 1:
@@ -100,7 +102,7 @@ def run(name: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     method = make(name, backbone, **({"frozen_epochs": 1} if name == "dino" else {}))
     if not split_norm and world_size() > 1:
         method = synchronised(method)
-    run_killed(folder, name, method, killed_at, norm_splits=1 + split_norm)
+    run_killed(folder, name, method, killed_at, norm_splits=1 + split_norm, **ARMS.get(arm, {}))
     return list(method.state_dict().values())
 
 

@@ -59,8 +59,8 @@ def pairs_of_each_class(labels: Tensor, per_class: int, generator: torch.Generat
     small = ((sizes > 0) & (sizes < 2 * per_class)).nonzero().flatten().tolist()
     if small:
         raise MinerError(
-            f"Class {small[0]} has {counted(int(sizes[small[0]]), 'image')} among those trained on; --pairs-per-class {per_class} takes "
-            f"{2 * per_class:,}. Use fewer --pairs-per-class, or more images (a higher --limit)."
+            f"Class {small[0]} has {counted(int(sizes[small[0]]), 'image')} among those trained on; --pairs-per-class "
+            f"{per_class} takes {2 * per_class:,}. Give a smaller number, or more images (a higher --limit)."
         )
     place = torch.arange(len(labels)) - (sizes.cumsum(0) - sizes)[labels[by_class]]
     return by_class[place < 2 * per_class].view(-1, 2)
@@ -69,8 +69,8 @@ def pairs_of_each_class(labels: Tensor, per_class: int, generator: torch.Generat
 def _check_labels(labels: Tensor) -> None:
     if bool((labels < 0).any()):
         raise MinerError(
-            f"{int((labels < 0).sum()):,} of the {counted(len(labels), 'image')} have no label, and this arm draws pairs by label. Use "
-            "another --pairs-arm, or images in one folder per class."
+            f"{int((labels < 0).sum()):,} of the {counted(len(labels), 'image')} have no label, and this arm draws pairs by "
+            "label. Use another --pairs-arm, or images in one folder per class."
         )
 
 

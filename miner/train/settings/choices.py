@@ -124,8 +124,8 @@ def check_pairs_alone(pairs: int) -> None:
     """
     if pairs < MIN_IMAGES:
         raise MinerError(
-            f"{counted(pairs, 'pair')} are too few to train on alone; at least {MIN_IMAGES} are needed. Take more pairs, or --pairs-arm "
-            "semantic, which trains on the images as well."
+            f"{counted(pairs, 'pair')} are too few to train on alone; at least {MIN_IMAGES} are needed. Take more pairs, or "
+            "--pairs-arm semantic, which trains on the images as well."
         )
 
 

@@ -48,6 +48,16 @@ def test_all_partners_of_a_hub_are_alike_likely() -> None:
     assert drawn[[5, 7, 9]].sub(200).abs().max() < 60
 
 
+def test_partners_of_a_hub_are_drawn_by_weight() -> None:
+    weights = torch.tensor([1.0, 2.0, 5.0, 1.0], dtype=torch.float64)
+    index, drawn = PairIndex.of(PAIRS, IMAGES, weights=weights), torch.zeros(IMAGES)
+    for step in range(800):
+        _, partners = index.draw_partners(torch.tensor([2, 0]), 1, generator_for(0, step))
+        drawn[partners] += 1
+    assert drawn.sum() == 800 and (drawn[[5, 7, 9]] / 100 - weights[:3]).abs().max() < 0.6
+    assert index.draw_partners(torch.tensor([0]), 3, generator_for(0))[1].sort().values.tolist() == [5, 7, 9]
+
+
 def test_an_index_of_anchors_knows_no_partner() -> None:
     index = PairIndex.of(PAIRS, IMAGES, anchors_only=True)
     anchors: Tensor = torch.tensor([0, 5, 1])

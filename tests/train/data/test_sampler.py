@@ -46,6 +46,23 @@ def test_only_what_fills_no_batch_is_left_out(images: int, pairs: int, batch: in
         left.remove(tuple(sorted(item)))
 
 
+def test_weighted_pairs_come_in_proportion_to_their_weight() -> None:
+    weights = torch.tensor([0.5, 0.2, 1.3, 2.0], dtype=torch.float64)
+    sampler, seen = CombinedSampler(10, PAIRS, 14, seed=0, weights=weights), torch.zeros(4)
+    for epoch in range(200):
+        found = sorted(tuple(sorted(item)) for item in items(sampler, epoch) if item[0] != item[1])
+        times = torch.tensor([found.count(tuple(pair)) for pair in PAIRS.tolist()])
+        assert len(found) == 4 and ((times - weights).abs() < 1).all()
+        seen += times
+    assert (seen / 200 - weights).abs().max() < 0.15
+    assert items(CombinedSampler(10, PAIRS, 14, seed=0, weights=weights), 3) == items(sampler, 3)
+
+
+def test_pairs_alone_leave_own_views_out() -> None:
+    seen = items(CombinedSampler(0, PAIRS, 2, seed=0), 5)
+    assert sorted(tuple(sorted(item)) for item in seen) == sorted(map(tuple, PAIRS.tolist()))
+
+
 def test_without_pairs_only_own_views_remain() -> None:
     sampler = CombinedSampler(10, torch.zeros(0, 2, dtype=torch.long), 5, seed=0)
     anchors, positives = sampler.epoch(0).transpose(0, 1).reshape(2, -1)

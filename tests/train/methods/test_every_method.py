@@ -41,10 +41,21 @@ UPDATES = {
         "clip_norm": 0.1,
         "precision": "bf16",
     },
+    "robust": {"partners": 1, "pair_loss": "rince", "mask_known_positives": True, "pair_weights": "score"},
+    "alone": {"pairs_arm": "pairs-only", "pair_weights": "votes"},
+    "masked": {"pairs_arm": "mask-only"},
 }
+OTHERS = [
+    ("moco", "lars"),
+    ("dino", "adamw"),
+    ("moco", "robust"),
+    ("simclr", "robust"),
+    ("byol", "alone"),
+    ("moco", "masked"),
+]
 
 
-@pytest.mark.parametrize(("name", "updates"), [*((name, "sgd") for name in NAMES), ("moco", "lars"), ("dino", "adamw")])
+@pytest.mark.parametrize(("name", "updates"), [*((name, "sgd") for name in NAMES), *OTHERS])
 def test_killed_and_resumed_it_ends_with_the_same_bits(name: str, updates: str, tmp_path: Path) -> None:
     changes = UPDATES.get(updates, {})
     whole = run(tmp_path / "whole", name, **changes)

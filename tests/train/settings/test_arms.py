@@ -10,6 +10,7 @@ def test_a_name_stays_and_only_the_oracle_uses_labels(name: str) -> None:
     arm = PairsArm.parse(name)
     assert arm.name == name and arm.meaning == PAIRS_ARMS[name]
     assert arm.uses_labels == (name == "oracle") and arm.reads_pairs == (name != "none")
+    assert arm.alone == (name == "pairs-only" or name.startswith("matched-"))
 
 
 def test_a_share_has_one_spelling() -> None:

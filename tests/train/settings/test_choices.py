@@ -5,6 +5,7 @@ import pytest
 from miner.errors import MinerError, UsageError
 from miner.train.settings.choices import (
     check_mixtures,
+    check_pairs_alone,
     check_shares,
     choose_augmentation,
     choose_crops,
@@ -38,6 +39,12 @@ from tests.train.plans import plan
 def test_batch_leaves_eight_steps_and_room_for_negatives(asked: int, images: int, pairs: int, chosen: int) -> None:
     assert limit_batch_size(asked, images, pairs) == chosen
     assert (images + pairs) // chosen >= 8 and images // chosen >= 4
+
+
+def test_too_few_pairs_alone_are_refused() -> None:
+    check_pairs_alone(16)
+    with pytest.raises(MinerError, match=r"15 pairs are too few to train on alone.*--pairs-arm semantic"):
+        check_pairs_alone(15)
 
 
 def test_too_few_images_are_refused() -> None:

@@ -1,5 +1,6 @@
 """Further positives of an anchor, and negatives that are none, against the formulas written out."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -114,6 +115,31 @@ def test_simclr_contrasts_a_pair_with_the_views_of_other_items(masked: bool) -> 
     expected = total(torch.stack(own).mean(), torch.stack(further).mean())
     known = PairIndex.of(PAIRS, IMAGES) if masked else None
     torch.testing.assert_close(method(replace(batch, known_positives=known))["loss"], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("case", ["moco", "moco symmetric", "simclr", "fnc", "nnclr"])
+def test_partners_by_rince_near_q_0_are_those_by_info_nce(case: str) -> None:
+    batch = with_partners()
+    robust = loss_of(case, replace(batch, rince=(1e-4, 0.5)))
+    terms = 2 if case == "moco symmetric" else 1
+    expected = total(loss_of(case, batch), torch.tensor(terms * math.log(0.5)))
+    torch.testing.assert_close(robust, expected, atol=2e-3, rtol=0)
+    assert loss_of(case, replace(batch, rince=(0.5, 0.025))) < loss_of(case, batch)
+
+
+def test_simclr_takes_rince_for_its_partners_alone() -> None:
+    q, density = 0.5, 0.025
+    batch, method = with_partners(), ready("simclr")
+    one, two = (F.normalize(method.head(method.backbone(view)), dim=1) for view in (batch.first, batch.second))
+    terms = []
+    for k, i in enumerate(OWNERS.tolist(), BATCH):
+        others = [view[j] for view in (one, two) for j in range(BATCH) if j != i]
+        for query, positive in ((one[i], two[k]), (two[k], one[i])):
+            pos = torch.exp(query @ positive / 0.2)
+            every = pos + sum(torch.exp(query @ negative / 0.2) for negative in others)
+            terms.append(math.exp(-q / 0.2) * ((density * every) ** q - pos**q) / q)
+    expected = total(loss_of("simclr", own_batch()), torch.stack(terms).mean())
+    torch.testing.assert_close(method(replace(batch, rince=(q, density)))["loss"], expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("masked", [False, True])
