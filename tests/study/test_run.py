@@ -63,6 +63,7 @@ def test_the_study_of_pairs_alone_runs_on_few_images(tmp_path: Path) -> None:
     changes = (
         *("train.source=sample", "train.limit=120", "train.pairs-per-class=4", "train.batch-size=10", "train.epochs=1"),
         *("train.dim=16", "train.hidden-dim=32", "train.device=cpu"),
+        *("train.backbone=vit_tiny", "train.stem=auto", "train.patch-size=16"),
         *("eval knn.gallery=sample", "eval knn.test=sample", "eval knn.limit=30", "eval knn.device=cpu"),
     )
     recipe = STUDIES / "semantic_pairs.yaml"

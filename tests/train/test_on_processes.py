@@ -16,6 +16,7 @@ from miner.learning.parallel.collectives import average_step, rows_of_this_proce
 from miner.learning.randomness import generator_for
 from miner.options import flag_name
 from miner.train.data.batch import Batch
+from miner.train.data.pair_index import PairIndex
 from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
@@ -31,7 +32,9 @@ CHANGES = {
     **{"symmetric": {"symmetric": True}, "queue": {"queue_size": 64, "eliminate": True}},
     **{"three": {"mixed_images": 3, "momentum": 0.0}, "one": {"mixed_images": 1}},
 }
-CASES = [*NAMES, "moco symmetric", "fnc queue", "patchmix three", "patchmix one"]
+OTHERS = ["moco symmetric", "fnc queue", "patchmix three", "patchmix one", "moco masked", "simclr masked"]
+CASES = [*NAMES, *OTHERS]
+KNOWN = PairIndex.of(torch.tensor([[0, 5], [6, 2], [3, 1]]), BATCH)
 ARMS = {"alone": {"pairs_arm": "matched-half", "pair_weights": "score"}, "masked": {"pairs_arm": "mask-only"}}
 LOOPED = ["moco", "simclr", "dino", "reco", "fnc", "patchmix", "moco alone", "moco masked"]
 Outcome = dict[str, list[Tensor]]
@@ -56,7 +59,8 @@ def trained(case: str, processes: int) -> Outcome:
         rows = rows_of_this_process(torch.arange(BATCH))
         method.zero_grad()
         drawn = (method.draw(BATCH, BATCH, generator_for(step)),)
-        outcome = method(Batch(first, second, rows, rows, drawn, further(name, first)))
+        known = KNOWN if variant == "masked" else None
+        outcome = method(Batch(first, second, rows, rows, drawn, further(name, first), known_positives=known))
         outcome["loss"].backward()
         gradients = [parameter.grad for parameter in method.trainable()]
         numbers = [value.detach() for value in outcome.values()]

@@ -68,7 +68,7 @@ def test_moco_is_the_default_and_given_values_win() -> None:
         ({"pair_loss": "rince"}, "--pair-loss rince is the loss of --partners"),
         (
             {"method": "vicreg", "partners": 1, "pair_loss": "rince"},
-            "is for moco, simclr, nnclr, reco, fnc: vicreg does not",
+            "is for moco, simclr, nnclr, patchmix, reco, fnc: vicreg does not",
         ),
         ({"method": "byol", "partners": 1, "pair_loss": "rince"}, "byol does not contrast its pairs"),
         ({"partners": 1, "pair_loss_q": 0.1}, "--pair-loss-q belongs to --pair-loss rince"),

@@ -16,10 +16,10 @@ from miner.learning.parallel.collectives import gather_rows, rows_of_this_proces
 from miner.learning.randomness import seeded
 from miner.learning.unit_rows import l2_normalise, spread
 from miner.train.data.batch import Batch
-from miner.train.losses.info_nce import info_nce, info_nce_logits
+from miner.train.losses.info_nce import info_nce_logits
 from miner.train.losses.soft_targets import common_shares, mixture_shares, relation_logits, soft_cross_entropy
 from miner.train.methods.base import Method
-from miner.train.methods.parts.partners import either, own_item
+from miner.train.methods.parts.partners import contrast_of_partners, either, own_item
 
 
 class Shown(NamedTuple):
@@ -177,7 +177,8 @@ class PatchMix(Method):
         items = len(batch.first)
         known = batch.known_positive_mask(batch.anchors[partner_items], batch.positives[:items])
         absent = either(own_item(partner_items, items), known)
-        return info_nce(info_nce_logits(queries[partner_items], keys[items:], keys[:items], self.temperature, absent))
+        logits = info_nce_logits(queries[partner_items], keys[items:], keys[:items], self.temperature, absent)
+        return contrast_of_partners(batch, logits, self.temperature)
 
     def _accuracy(self, queries: Shown, keys: Shown) -> Tensor:
         """Share of first views whose own second view is the most similar one, float32 scalar."""

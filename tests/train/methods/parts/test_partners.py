@@ -117,7 +117,7 @@ def test_simclr_contrasts_a_pair_with_the_views_of_other_items(masked: bool) -> 
     torch.testing.assert_close(method(replace(batch, known_positives=known))["loss"], expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("case", ["moco", "moco symmetric", "simclr", "fnc", "nnclr"])
+@pytest.mark.parametrize("case", ["moco", "moco symmetric", "simclr", "fnc", "nnclr", "patchmix"])
 def test_partners_by_rince_near_q_0_are_those_by_info_nce(case: str) -> None:
     batch = with_partners()
     robust = loss_of(case, replace(batch, rince=(1e-4, 0.5)))
