@@ -119,7 +119,7 @@ def test_simclr_contrasts_a_pair_with_the_views_of_other_items(masked: bool) -> 
 
 @pytest.mark.parametrize("case", ["moco", "moco symmetric", "simclr", "fnc", "nnclr", "patchmix"])
 def test_partners_by_rince_near_q_0_are_those_by_info_nce(case: str) -> None:
-    batch = with_partners()
+    batch = with_partners(name=case)
     robust = loss_of(case, replace(batch, rince=(1e-4, 0.5)))
     terms = 2 if case == "moco symmetric" else 1
     expected = total(loss_of(case, batch), torch.tensor(terms * math.log(0.5)))
