@@ -28,6 +28,7 @@ LAYERS = (
     ("run_stages",),
     ("api",),
     ("leaks",),
+    ("downstream",),
     ("study",),
     ("commands",),
     ("cli",),

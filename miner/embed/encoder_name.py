@@ -1,7 +1,7 @@
 """The parts of an encoder's name, and what of an encoder belongs to a request. Imports no torch."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ FAMILIES = ("timm", "moco", "run", "onnx", "script")
 FAMILIES_HELP = (
     "Encoders are efficientnet_lite0, efficientnet_lite1 and efficientnet_lite2; torchvision's classifiers, as resnet50 or "
     "resnet50:IMAGENET1K_V1; timm:NAME; dino_resnet50, vicreg_resnet50, swav_resnet50 and barlow_resnet50; moco:FILE; "
-    "run:FOLDER of `miner train`, or run:FOLDER/backbone-best.safetensors; and onnx:FILE."
+    "run:FOLDER of `miner train`, run:FOLDER/backbone-best.safetensors or run:FOLDER/teacher.safetensors; and onnx:FILE. "
+    "random: before a name takes the architecture with random weights."
 )
 # Version of the numerics. Increase it whenever the same options would produce different vectors, so that old runs are not
 # resumed with new arithmetic.
@@ -24,7 +25,10 @@ FAMILIES_HELP = (
 ARITHMETIC = 4
 _WEIGHTS_OF_A_RUN = ("backbone.safetensors", "projector.safetensors", "teacher.safetensors")
 CONFIG_OF_A_RUN = "config.yaml"
-BEST_OF_A_RUN = "backbone-best.safetensors"
+# Weights of a run that are named by their file; the folder alone means the last weights of the student.
+BEST_OF_A_RUN, TEACHER_OF_A_RUN = "backbone-best.safetensors", "teacher.safetensors"
+OTHERS_OF_A_RUN = (BEST_OF_A_RUN, TEACHER_OF_A_RUN)
+_RANDOM = "random:"
 
 
 @dataclass(frozen=True)
@@ -35,11 +39,13 @@ class EncoderName:
         family: one of `FAMILIES`, or "" for a name of its own (`efficientnet_lite0`, `resnet50`, `dino_resnet50`).
         model: the name after the family; "" if a path stands there.
         path: the file after `@`, or the file or folder after the family.
+        random: whether the weights are random, and only the architecture and the preprocessing are those of the name.
     """
 
     family: str
     model: str
     path: Path | None
+    random: bool = False
 
     @property
     def files(self) -> list[Path]:
@@ -48,8 +54,9 @@ class EncoderName:
             return []
         files = [self.path]
         if self.family == "run":
-            best = self.path.name == BEST_OF_A_RUN
-            weights = [self.path] if best else [self.path / name for name in _WEIGHTS_OF_A_RUN]
+            weights = (
+                [self.path] if self.path.name in OTHERS_OF_A_RUN else [self.path / name for name in _WEIGHTS_OF_A_RUN]
+            )
             files = [file for file in weights if file.is_file()]
             files += [files[0].with_name(CONFIG_OF_A_RUN)] if files else []
         elif self.family == "onnx":
@@ -59,7 +66,9 @@ class EncoderName:
 
 
 def parse_encoder(name: str) -> EncoderName:
-    """`MODEL`, `MODEL@FILE`, `timm:MODEL`, `timm:MODEL@FILE`, `moco:FILE`, `run:FOLDER`, `onnx:FILE`, `script:FILE`."""
+    """`MODEL`, `MODEL@FILE`, `timm:MODEL`, `timm:MODEL@FILE`, `moco:FILE`, `run:FOLDER`, `onnx:FILE`, `script:FILE`; and `random:` before one."""
+    if name.startswith(_RANDOM):
+        return replace(parse_encoder(name.removeprefix(_RANDOM)), random=True)
     family, colon, rest = name.partition(":")
     if not colon or family not in FAMILIES:
         family, rest = "", name

@@ -24,6 +24,7 @@ class EncoderRequest:
         path: the local file or folder in the name, which exists; or None.
         layer: the features of the backbone, the output of the projector, or the features of a run's teacher and student.
         pool: how a feature map or tokens become one vector; auto: as the encoder was trained.
+        random: whether the weights are random; the factory then fetches none.
     """
 
     name: str
@@ -31,6 +32,7 @@ class EncoderRequest:
     path: Path | None = None
     layer: Layer = "backbone"
     pool: Pool = "auto"
+    random: bool = False
 
     def refuse_projector(self, reason: str) -> None:
         """Called by an encoder without a projector.

@@ -78,9 +78,10 @@ def efficientnet_lite(request: EncoderRequest) -> Encoder:
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name(request.model.replace("_", "-"))
-    state = torch.load(_weights_file(request.model), map_location="cpu", weights_only=True)
-    with contextlib.redirect_stdout(io.StringIO()):  # the package prints
-        network.load_state_dict(state)
+    if not request.random:
+        state = torch.load(_weights_file(request.model), map_location="cpu", weights_only=True)
+        with contextlib.redirect_stdout(io.StringIO()):  # the package prints
+            network.load_state_dict(state)
     side = _INPUT_SIDES[request.model]
     return Encoder(
         request.name,

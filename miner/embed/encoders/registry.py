@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from miner.embed.encoder_name import BEST_OF_A_RUN, EncoderName, parse_encoder
+from miner.embed.encoder_name import OTHERS_OF_A_RUN, EncoderName, parse_encoder
 from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.base import Encoder, EncoderRequest, weights_sha256
 from miner.embed.encoders.efficientnet_lite import efficientnet_lite as lite_encoder
@@ -18,6 +18,7 @@ from miner.embed.encoders.torchvision_zoo import torchvision_encoder
 from miner.embed.encoders.trained_run import run_encoder
 from miner.embed.options import Layer, Pool
 from miner.errors import UsageError
+from miner.learning.randomness import seeded
 
 Factory = Callable[[EncoderRequest], Encoder]
 
@@ -38,24 +39,35 @@ def load_encoder(name: str, device: torch.device, layer: Layer = "backbone", poo
     """Load a frozen encoder onto a device.
 
     Args:
-        name: as in docs/encoders.md; `NAME@FILE` takes the weights from a local file.
+        name: as in docs/encoders.md; `NAME@FILE` takes the weights from a local file, `random:NAME` random weights.
         device: that the encoder will run on.
         layer, pool: as in `EncoderRequest`.
     Raises:
         UsageError: there is no such encoder (the message names those that exist), or it has no such layer or pooling.
         MinerError: the weights cannot be fetched or do not fit.
     """
+    encoder = trainable_encoder(name, layer, pool)
+    network = encoder.network.requires_grad_(False)
+    folded = fold_batch_norms(network, encoder.preprocess.crop)
+    return replace(encoder, network=folded.to(device, memory_format=torch.channels_last))  # type: ignore[call-overload]
+
+
+def trainable_encoder(name: str, layer: Layer = "backbone", pool: Pool = "auto") -> Encoder:
+    """The encoder of `load_encoder` on the CPU with all its layers, so that it can be trained further; in evaluation mode."""
     parts = parse_encoder(name)
     _check_path(name, parts)
+    if parts.random and (parts.family in ("moco", "onnx") or parts.model in PUBLISHED):
+        raise UsageError(f"--encoder {name}: that names weights and no architecture. Give random:resnet50.")
     factory = _BY_FAMILY.get(parts.family) or _BY_NAME.get(parts.model, torchvision_encoder)
-    request = EncoderRequest(name, parts.model, parts.path, layer, pool)
+    request = EncoderRequest(name, parts.model, parts.path, layer, pool, parts.random)
     if parts.family != "run":
         request.refuse_streams()
-    encoder = factory(request)
-    network = encoder.network.eval().requires_grad_(False)
+    with seeded(0, "random encoder"):
+        encoder = factory(request)
+    if parts.random:
+        encoder = replace(encoder, licence="none, the weights are random", labels_seen="none")
+    network = encoder.network.eval().requires_grad_(True)
     checksum = encoder.weights_sha256 or weights_sha256(network)
-    folded = fold_batch_norms(network, encoder.preprocess.crop)
-    network = folded.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return replace(encoder, network=network, layer=layer, pool=pool, weights_sha256=checksum)
 
 
@@ -63,9 +75,9 @@ def _check_path(name: str, parts: EncoderName) -> None:
     if parts.path is None or parts.family == "script":
         return
     if parts.family == "run":
-        best = parts.path.name == BEST_OF_A_RUN
-        if not (parts.path.is_file() if best else parts.path.is_dir()):
-            missing = f"there is no {'file' if best else 'folder'} {parts.path}"
+        file = parts.path.name in OTHERS_OF_A_RUN
+        if not (parts.path.is_file() if file else parts.path.is_dir()):
+            missing = f"there is no {'file' if file else 'folder'} {parts.path}"
             raise UsageError(f"--encoder {name}: {missing}. Name a run: WORKSPACE/runs/NAME.")
     elif not parts.path.is_file():
         raise UsageError(f"--encoder {name}: there is no file {parts.path}.")

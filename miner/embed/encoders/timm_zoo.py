@@ -31,8 +31,8 @@ def timm_encoder(request: EncoderRequest) -> Encoder:
         hint = f"Did you mean timm:{' or timm:'.join(close)}?" if close else "timm.list_models() names them all."
         raise UsageError(f"timm has no model {name!r}. {hint}")
     with fetching(f"timm:{name}"):
-        network = timm.create_model(name, pretrained=request.path is None, num_classes=0)
-    if request.path is not None:
+        network = timm.create_model(name, pretrained=request.path is None and not request.random, num_classes=0)
+    if request.path is not None and not request.random:
         load_backbone_state(network, request.path)
     preprocess = timm_preprocess(name, resolve_model_data_config(network))
     choose_timm_pool(network, request)

@@ -30,7 +30,9 @@ def torchvision_encoder(request: EncoderRequest) -> Encoder:
     weights = _weights(architecture, member)
     request.refuse_projector("it was trained as a classifier")
     preprocess = torchvision_preprocess(weights)
-    if request.path is None:
+    if request.random:
+        network = remove_classifier(_network(architecture, None))
+    elif request.path is None:
         with fetching(request.model):
             network = remove_classifier(_network(architecture, weights))
     else:

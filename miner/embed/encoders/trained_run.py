@@ -8,9 +8,9 @@ from torch.nn import functional as F
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest, EncoderRecord
 from miner.artifacts.manifests import ShardsManifest
-from miner.artifacts.runs.manifest import BACKBONE_FILE, BEST_FILE, TEACHER_FILE, RunManifest
+from miner.artifacts.runs.manifest import BACKBONE_FILE, TEACHER_FILE, RunManifest
 from miner.artifacts.workspace import Workspace
-from miner.embed.encoder_name import BEST_OF_A_RUN
+from miner.embed.encoder_name import BEST_OF_A_RUN, OTHERS_OF_A_RUN
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.timm_zoo import choose_timm_pool
@@ -25,19 +25,20 @@ def run_encoder(request: EncoderRequest) -> Encoder:
 
     The input is the central square of an image, resized, as in `miner eval`. The layer `projector` adds the head that was
     trained on top; `streams` puts the features of teacher and student side by side. NAME/backbone-best.safetensors is the
-    backbone of the epoch with the best online kNN.
+    backbone of the epoch with the best online kNN, NAME/teacher.safetensors that of the teacher.
 
     Raises:
         MinerError: the run has not finished, or its files have changed.
     """
-    from miner.artifacts.runs.networks import load_backbone
+    from miner.artifacts.runs.networks import load_backbone, starting_backbone
 
     assert request.path is not None
     best = request.path.name == BEST_OF_A_RUN
-    run = request.path.parent if best else request.path
-    trained = load_backbone(run, BEST_FILE if best else BACKBONE_FILE)
+    file = request.path.name if request.path.name in OTHERS_OF_A_RUN else None
+    run = request.path.parent if file else request.path
+    trained = starting_backbone(run) if request.random else load_backbone(run, file or BACKBONE_FILE)
     network: nn.Module = trained.module
-    if best:
+    if file or request.random:
         request.refuse_projector("it is kept with the last weights only")
         request.refuse_streams()
     if request.layer == "projector":

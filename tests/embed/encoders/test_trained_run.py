@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.runs.networks import load_backbone
+from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoders import load_encoder
 from miner.embed.options import EmbedOptions
@@ -114,3 +114,16 @@ def test_what_is_not_a_whole_run_is_explained(trained: Workspace, tmp_path: Path
     (copy / "manifest.json").unlink()
     with pytest.raises(MinerError, match="has not finished"):
         load_encoder(f"run:{copy}", CPU)
+
+
+def test_a_random_run_has_the_weights_it_started_from(trained: Workspace) -> None:
+    run = trained.run("moco")
+    encoder, start = load_encoder(f"random:run:{run}", CPU), starting_backbone(run)
+    pixels = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.normalize(start.module(encoder.preprocess.normalise(pixels)))
+    torch.testing.assert_close(encoder.encode(pixels, torch.float32), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_a_run_without_teacher_names_what_is_missing(trained: Workspace) -> None:
+    with pytest.raises(UsageError, match=r"there is no file .*teacher.safetensors"):
+        load_encoder(f"run:{trained.run('moco')}/teacher.safetensors", CPU)
