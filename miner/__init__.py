@@ -9,7 +9,8 @@
     dataset = workspace.pair_dataset(transform)
 
 The names in `miner.__all__` are stable; everything else may change. Each stage is a function with the options of its command:
-`embed`, `calibrate`, `pairs`, `export`, `publish`, `train`, `refine`, `eval_knn`, `eval_linear`, `eval_graph`, `report`, `review`.
+`embed`, `calibrate`, `pairs`, `export`, `publish`, `train`, `refine`, `eval_knn`, `eval_linear`, `eval_graph`,
+`eval_finetune`, `eval_transfer`, `report`, `review`.
 """
 
 import sys
@@ -45,7 +46,7 @@ _WHERE = {
 }
 _STAGE_PACKAGES = ("embed", "pairs", "export", "publish", "train", "refine", "report", "review")
 _CALLED = (*_STAGE_PACKAGES, "leaks")
-_STAGES = (*_STAGE_PACKAGES, "calibrate", "eval_knn", "eval_linear", "eval_graph")
+_STAGES = (*_STAGE_PACKAGES, "calibrate", "eval_knn", "eval_linear", "eval_graph", "eval_finetune", "eval_transfer")
 
 __all__ = ["FoundLeaks", "MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
 __all__ += ["band_join", "leaks", "nearest", "open", "similar", *_STAGES]

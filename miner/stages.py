@@ -10,6 +10,7 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.engine import Result
 from miner.errors import MinerError
+from miner.evaluate.network_options import FinetuneOptions, TransferOptions
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
 from miner.options import Options
@@ -99,6 +100,8 @@ STAGES = {
     "eval graph": StageCommand(
         "miner.refine.comparison.run:eval_graph", GraphOptions, test_images="miner.refine.comparison.run:test_images"
     ),
+    "eval finetune": StageCommand("miner.downstream.run:finetune", FinetuneOptions),
+    "eval transfer": StageCommand("miner.downstream.run:transfer", TransferOptions),
     "review": StageCommand("miner.review.run:review", ReviewOptions, exclusive=False),
     "report": StageCommand("miner.report.run:report", ReportOptions, exclusive=False),
 }

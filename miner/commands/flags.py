@@ -130,7 +130,7 @@ class GroupWithPanels(TyperGroup):
 
 
 def _one_item_per_flag(args: Iterable[str], lists: Collection[str]) -> list[str]:
-    """Arguments with a flag before each item of a list: click takes one value per flag. Commands with lists have no arguments."""
+    """Arguments with a flag before each item of a list: click takes one value per flag. An argument stands before lists."""
     spread: list[str] = []
     flag = None
     for arg in args:

@@ -72,13 +72,18 @@ def find_network(options: NetworkOptions, workspace: Workspace) -> JudgedNetwork
         MinerError: there is no such run.
     """
     if options.network is not None:
-        ending = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in options.network)
-        return JudgedNetwork(options.network, options.network, workspace.root / "eval", f"-{ending}", None)
+        ending = f"-{file_label(options.network)}"
+        return JudgedNetwork(options.network, options.network, workspace.root / "eval", ending, None)
     run = find_run(workspace, options.run)
     if options.best or options.teacher:
         file, ending = (BEST_FILE, "-best") if options.best else (TEACHER_FILE, "-teacher")
         return JudgedNetwork(f"run:{run / file}", f"{run.name}{ending}", run / "eval", ending, run)
     return JudgedNetwork(f"run:{run}", run.name, run / "eval", "", run)
+
+
+def file_label(name: str) -> str:
+    """A name as a part of a file name."""
+    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)
 
 
 def load_pixels(images: LabelledImages, preprocess: Preprocess, workers: int) -> Tensor:
@@ -95,8 +100,8 @@ def load_pixels(images: LabelledImages, preprocess: Preprocess, workers: int) ->
     return torch.from_numpy(pixels)
 
 
-@torch.inference_mode()
-def features_of(
+@torch.no_grad()
+def encoded_features(
     encoder: Encoder, images: LabelledImages, batch_size: int, device: torch.device, workers: int
 ) -> Tensor:
     """Pooled features in evaluation mode, without augmentation, in float32 and at their own length: (n, width), on `device`.

@@ -66,7 +66,10 @@ class EncoderName:
 
 
 def parse_encoder(name: str) -> EncoderName:
-    """`MODEL`, `MODEL@FILE`, `timm:MODEL`, `timm:MODEL@FILE`, `moco:FILE`, `run:FOLDER`, `onnx:FILE`, `script:FILE`; and `random:` before one."""
+    """`MODEL`, `MODEL@FILE`, `timm:MODEL`, `timm:MODEL@FILE`, `moco:FILE`, `run:FOLDER`, `onnx:FILE`, `script:FILE`.
+
+    `random:` may stand before each of them.
+    """
     if name.startswith(_RANDOM):
         return replace(parse_encoder(name.removeprefix(_RANDOM)), random=True)
     family, colon, rest = name.partition(":")

@@ -1,12 +1,12 @@
 """Options of the evaluations that take a network: of a run, of torchvision or timm, or with random weights."""
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import model_validator
 
 from miner.artifacts.runs.labelled import TEST_FRACTION
-from miner.options import Fraction, Options, option
+from miner.options import Fraction, Names, Options, option
 
 
 class NetworkOptions(Options):
@@ -87,3 +87,29 @@ class FinetuneOptions(NetworkOptions):
         if self.labels is not None and "share" in self.model_fields_set:
             raise ValueError("--labels names the images, and --share chooses some. Give one of them")
         return self
+
+
+class TransferOptions(NetworkOptions):
+    """Classify other data sets by logistic regression on frozen features. Each set has a record and a verdict.
+
+    The penalty is chosen among 45 on validation images: the official ones where a set has them, or else a tenth of the training
+    images, by key. A set is TRAIN, TRAIN,TEST or TRAIN,VALIDATION,TEST, each of them a source.
+
+    \b
+      miner eval transfer --sets fashion-mnist flowers102      the latest run
+      miner eval transfer moco --sets photos/train,photos/test
+      miner eval transfer --network efficientnet_lite0 --sets oxford-pets
+    """
+
+    sets: Names = option(..., decides_result=False, metavar="SOURCE...")
+    """Data sets to classify. If TEST is not given: the test set of a built-in source, or else a fifth of the images, by key."""
+    metric: Literal["auto", "top-1", "per-class"] = option("auto")
+    """Accuracy over all test images, or the mean of the accuracies of the classes. auto: per-class for flowers102 and oxford-pets,
+    as is usual, else top-1."""
+    limit: int | None = option(None, ge=2)
+    """Use only this many images of each source, chosen by key."""
+    pretraining: str | None = option(None)
+    """Images that the network was trained on, as a source or a workspace: test images among them are counted. If not given: the
+    workspace of the run."""
+    overlap: bool = option(True)
+    """Count the test images that the network was trained on."""

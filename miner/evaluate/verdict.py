@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import torch
 from torch import Tensor
 
 from miner.engine import Record
@@ -24,15 +25,36 @@ def paired_gain(ours: Tensor, other: Tensor) -> tuple[float, float, float]:
     return 100 * gain, 100 * (middle - half), 100 * (middle + half)
 
 
-def verdict(ours: Tensor, others: Mapping[str, Tensor], subject: str = "") -> str:
+def mean_gain(ours: Tensor, other: Tensor, classes: Tensor) -> tuple[float, float, float]:
+    """`paired_gain` of the mean of the accuracies of the classes; the interval is that of a mean over strata.
+
+    Args:
+        classes: int64 (n,), the true class of each image.
+    """
+    difference = ours.float() - other.float()
+    groups = [difference[classes == label] for label in sorted(set(classes.tolist()))]
+    gain = float(torch.stack([group.mean() for group in groups]).mean())
+    variance = sum(float(group.var(correction=0)) / len(group) for group in groups) / len(groups) ** 2
+    half = NORMAL_QUANTILE * variance**0.5
+    return 100 * gain, 100 * (gain - half), 100 * (gain + half)
+
+
+def verdict_sentence(
+    ours: Tensor, others: Mapping[str, Tensor], subject: str = "", classes: Tensor | None = None
+) -> str:
     """One sentence: better or worse than each of the others, which a phrase names ("random weights"), and by how much.
 
     Args:
         ours: which test images are named rightly, bool (n,).
         others: the same for what it is compared with.
         subject: what is judged; a part of a sentence.
+        classes: as of `mean_gain`, where the accuracy is a mean over classes.
     """
-    parts = [_compared(name, *paired_gain(ours, other)) for name, other in others.items()]
+    gains = {
+        name: paired_gain(ours, other) if classes is None else mean_gain(ours, other, classes)
+        for name, other in others.items()
+    }
+    parts = [_compared(name, *gain) for name, gain in gains.items()]
     return f"{subject} {' and '.join(parts)} (95 % intervals over {len(ours):,} test images)".strip()
 
 

@@ -16,7 +16,7 @@ from miner.verify.location import Location
 # grows by itself.
 _UNCOVERED = {".lock", ".log.lock", "run.damaged.json", "decisions.jsonl", "review/decisions.jsonl", *GIVEN}
 # JSON files that belong to no stage folder and carry their own digest.
-_SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/(runs/[^/]+|refined)/eval/[^/]+\.json$")
+_SIGNED = re.compile(r"/(run|calibration|state|review)\.json$|/((runs/[^/]+|refined)/)?eval/[^/]+\.json$")
 
 
 @dataclass

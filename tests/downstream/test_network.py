@@ -7,7 +7,7 @@ import torch
 
 from miner.artifacts.runs.labelled import LabelledImages
 from miner.artifacts.workspace import Workspace
-from miner.downstream.network import features_of, find_network, load_pixels
+from miner.downstream.network import encoded_features, find_network, load_pixels
 from miner.errors import UsageError
 from miner.evaluate.network_options import NetworkOptions
 from tests.train.mini_workspace import sample_entries
@@ -43,7 +43,7 @@ def test_two_networks_are_refused() -> None:
 def test_features_keep_their_length_and_order(tmp_path: Path) -> None:
     network = find_network(asked(network="random:timm:resnet10t"), Workspace(tmp_path))
     encoder, images = network.open(), LabelledImages(*sample_entries(5), "sample")
-    found = features_of(encoder, images, 2, torch.device("cpu"), 1)
+    found = encoded_features(encoder, images, 2, torch.device("cpu"), 1)
     pixels = load_pixels(images, encoder.preprocess, 1).permute(0, 2, 3, 1)
     with torch.no_grad():
         expected = encoder.network(encoder.preprocess.normalise(pixels))

@@ -23,6 +23,7 @@ GRAPH_FILES = (
 # What a run and its evaluations write, and what goes when the run is finished, as patterns of `StageFolder`.
 RESULTS = (
     *("config.yaml", "metrics.jsonl", "events.out.*", "state.json", "eval/knn*.json", "eval/linear*.json"),
+    *("eval/finetune*.json", "eval/transfer*.json", "eval/finetune*.parts/*.json", "eval/finetune*.parts/*.pt"),
     *(BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE, *GRAPH_FILES),
 )
 SCRATCH = ("checkpoints/last.pt", "checkpoints/last.previous.pt")

@@ -1,0 +1,113 @@
+"""`miner eval finetune` and `miner eval transfer`: a network on other tasks, beside the same network with random weights."""
+
+from pathlib import Path
+
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
+from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.runs.labelled import source_identity
+from miner.artifacts.stage_folder import Stage, finished_file
+from miner.artifacts.workspace import Workspace
+from miner.engine import Record, Result, file_record, write_signed
+from miner.evaluate.network_options import FinetuneOptions, TransferOptions
+from miner.evaluate.verdict import verdict_lines
+
+
+def finetune(options: FinetuneOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Train a network further on few labels, and classify test images -> eval/finetune-SHARE.json, of a run in its folder.
+
+    Raises:
+        MinerError: there is no finished run, no labels, or the result of another request is in the way.
+    """
+    from miner.downstream.finetune import FineTuning, find_few_labels
+    from miner.downstream.network import find_network
+
+    network = find_network(options, workspace)
+    inputs = None if options.gallery else find_inputs(workspace, with_pairs=False)
+    embeddings = EmbeddingsManifest.find(workspace)
+    like = embeddings.source if embeddings is not None else None
+    asked = options.request()
+    sides = {side: asked[side] for side in ("gallery", "test") if asked[side] is not None}
+    request = {
+        **asked,
+        "labels": file_record(options.labels)["sha256"] if options.labels else None,
+        "epochs": options.passes,
+        "network": network.identity(),
+        "sources": {side: source_identity(spec, like) for side, spec in sides.items()},
+        "workspace_images": inputs.fingerprint if inputs is not None else None,
+    }
+    which = f"list-{options.labels.stem}" if options.labels else f"{options.share:g}"
+    name = f"finetune-{which}{f'-seed{options.seed}' if options.seed else ''}{network.ending}"
+    path = network.folder / f"{name}.json"
+    if (record := finished_file(path, request, force)) is not None:
+        return _finetuned(record, False, path)
+    parts = Stage(network.folder / f"{name}.parts", request, ("*.json",), ("*.pt",))
+    data = find_few_labels(options, network, inputs, like)
+    parts.begin(force)
+    record = write_signed(path, {"request": request, **FineTuning(options, network, data, parts.folder).record()})
+    parts.discard()
+    return _finetuned(record, True, path)
+
+
+def _finetuned(record: Record, fresh: bool, path: Path) -> Result:
+    accuracies = _accuracies(record)
+    sizes = f"({record['n_labelled']:,} labels of {record['n_gallery']:,} images, test {record['n_test']:,})"
+    rates = "; ".join(
+        f"{arm} {result['chosen']['lr']:g} and {result['chosen']['head_lr']:g}"
+        for arm, result in record["results"].items()
+    )
+    lines = [
+        f"eval finetune: {record['network']}: {accuracies} {sizes}",
+        *verdict_lines("eval finetune", record),
+        f"eval finetune: learning rates of backbone and classifier, {record['chosen_by']}: {rates}",
+        f"eval finetune: majority class {record['majority']:.1f} %; {record['classes']} classes, {record['epochs']} epochs",
+    ]
+    return Result("eval finetune", record, lines, fresh, [("fine-tuning accuracy", accuracies)], path=path)
+
+
+def transfer(options: TransferOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """Classify other data sets on frozen features -> eval/transfer-SET.json for each set, of a run in its folder.
+
+    Raises:
+        MinerError: there is no finished run, a set cannot be used, or the result of another request is in the way.
+    """
+    from miner.downstream.network import file_label, find_network
+    from miner.downstream.overlap import measure_overlap
+    from miner.downstream.transfer import measure_transfer, open_set
+
+    network = find_network(options, workspace)
+    pretraining = options.pretraining or (str(workspace.root) if network.run else None)
+    records, fresh, path = [], False, network.folder
+    for spec in options.sets:
+        data = open_set(spec, options, network)
+        sources = {name: source_identity(name, None) for name in spec.split(",")}
+        request = {**options.request(), "set": spec, "network": network.identity(), "sources": sources}
+        path = network.folder / f"transfer-{file_label(spec)}{network.ending}.json"
+        if (record := finished_file(path, request, force)) is None:
+            overlap = (
+                measure_overlap(data.split.test.name, pretraining, workspace, options.device)
+                if options.overlap
+                else None
+            )
+            measured = measure_transfer(options, network, data)
+            record, fresh = write_signed(path, {"request": request, "overlap": overlap, **measured}), True
+        records.append(record)
+    lines = [line for record in records for line in _transferred(record)]
+    headline = [(f"transfer to {record['request']['set']}", _accuracies(record)) for record in records]
+    return Result("eval transfer", {"sets": records}, lines, fresh, headline, path=path)
+
+
+def _transferred(record: Record) -> list[str]:
+    unit = record["unit"].partition(" ")[0]
+    sizes = f"(train {record['n_gallery']:,}, test {record['n_test']:,})"
+    overlap = [f"eval transfer: {record['overlap']['sentence']}"] if record["overlap"] else []
+    return [
+        f"eval transfer: {record['network']} on {record['request']['set']}: {unit} {_accuracies(record)} {sizes}",
+        *verdict_lines("eval transfer", record),
+        f"eval transfer: C {record['results']['trained']['chosen']:.3g} of 45, by {record['validation']}; majority class "
+        f"{record['majority']:.1f} %",
+        *overlap,
+    ]
+
+
+def _accuracies(record: Record) -> str:
+    return ", ".join(f"{name} {result['test']:.1f} %" for name, result in record["results"].items())
