@@ -97,7 +97,7 @@ def transfer(options: TransferOptions, workspace: Workspace, *, force: bool = Fa
 
 
 def _transferred(record: Record) -> list[str]:
-    unit = record["unit"].partition(" ")[0]
+    unit = record["unit"].partition(" accuracy")[0]
     sizes = f"(train {record['n_gallery']:,}, test {record['n_test']:,})"
     overlap = [f"eval transfer: {record['overlap']['sentence']}"] if record["overlap"] else []
     return [

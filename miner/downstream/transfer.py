@@ -34,7 +34,7 @@ class TransferSet:
     Attributes:
         split: training and test images.
         validation: official validation images; None if they are taken from the training images by key.
-        metric: top-1 or per-class.
+        metric: top1 or per_class.
     """
 
     split: LabelledSplit
@@ -44,7 +44,7 @@ class TransferSet:
     def accuracy(self, named: Tensor, truth: Tensor) -> float:
         """In percent, to three digits after the point."""
         right = (named == truth).float()
-        if self.metric == "top-1":
+        if self.metric == "top1":
             return round(100 * right.mean().item(), 3)
         return round(
             100 * torch.stack([right[truth == label].mean() for label in sorted(set(truth.tolist()))]).mean().item(), 3
@@ -68,7 +68,7 @@ def open_set(spec: str, options: TransferOptions, network: JudgedNetwork) -> Tra
     validation = (
         split_labelled(None, trained_on, gallery=train, test=held_out, limit=options.limit).test if held_out else None
     )
-    usual = "per-class" if train in _PER_CLASS else "top-1"
+    usual = "per_class" if train in _PER_CLASS else "top1"
     return TransferSet(split, validation, usual if options.metric == "auto" else options.metric)
 
 
@@ -86,8 +86,7 @@ def measure_transfer(options: TransferOptions, network: JudgedNetwork, data: Tra
     by_key = validation_mask(split.gallery, HELD_OUT)
     return {
         **network.describe(network.open()),
-        "unit": f"{data.metric} accuracy in percent"
-        + (", the mean over the classes" if data.metric != "top-1" else ""),
+        "unit": f"{'top-1' if data.metric == 'top1' else 'mean per-class'} accuracy in percent",
         "mode": "eval: running statistics, no augmentation, float32",
         "norm": "none",
         "gallery": split.gallery.name,
@@ -111,7 +110,7 @@ def measure_transfer(options: TransferOptions, network: JudgedNetwork, data: Tra
             right["trained"],
             {"random weights": right["random"]},
             "trained:",
-            None if data.metric == "top-1" else truth,
+            None if data.metric == "top1" else truth,
         ),
     }
 

@@ -62,18 +62,18 @@ def test_official_validation_images_choose(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "C_VALUES", FEW_C[:2])
     names = {0: "top", 1: "trouser"}
     parts = [class_folders(tmp_path / name, names, skip) for name, skip in (("train", 0), ("val", 120), ("test", 60))]
-    record = transfer(options(sets=[",".join(parts)], metric="per-class"), Workspace(tmp_path / "w")).record["sets"][0]
+    record = transfer(options(sets=[",".join(parts)], metric="per_class"), Workspace(tmp_path / "w")).record["sets"][0]
     assert (record["validation"], record["test"]) == (parts[1], parts[2])
     assert record["n_validation"] == len(list((tmp_path / "val").rglob("*.png")))
-    assert record["unit"].startswith("per-class") and "random weights" in record["verdict"]
+    assert record["unit"].startswith("mean per-class") and "random weights" in record["verdict"]
     with pytest.raises(UsageError, match="is not TRAIN"):
         transfer(options(sets=["a,b,c,d"]), Workspace(tmp_path / "w"))
 
 
 def test_the_mean_per_class_counts_classes_alike() -> None:
     truth, named = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1])
-    assert TransferSet(None, None, "top-1").accuracy(named, truth) == 75.0
-    assert TransferSet(None, None, "per-class").accuracy(named, truth) == pytest.approx(100 * (2 / 3 + 1) / 2, abs=1e-3)
+    assert TransferSet(None, None, "top1").accuracy(named, truth) == 75.0
+    assert TransferSet(None, None, "per_class").accuracy(named, truth) == pytest.approx(100 * (2 / 3 + 1) / 2, abs=1e-3)
 
 
 def test_copies_of_pretraining_images_are_counted(tmp_path: Path) -> None:
