@@ -21,7 +21,7 @@ from miner.learning.schedule import cosine
 
 LR_BATCH = 256
 MOMENTUM = 0.9
-CROPS = ViewSettings(area=(0.08, 1.0), jittered=0.0, grey=0.0)
+CROPS = ViewSettings(area=(0.08, 1.0), jittered=(0.0, 0.0), grey=(0.0, 0.0))
 _CHECKPOINT_S = 60.0
 
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 from miner.artifacts.leaks import LeaksManifest
 from miner.artifacts.workspace import Workspace
+from miner.embed.sets import is_workspace
 from miner.engine import Record
 from miner.leaks.options import LeaksOptions
 from miner.leaks.run import find_leaks
-from miner.leaks.sets import is_workspace
 from miner.source.keys import hashed_key
 
 

@@ -61,7 +61,7 @@ def test_a_list_names_keys_paths_or_file_names(tmp_path: Path) -> None:
 
 
 def test_it_learns_20_images_by_heart(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(fit, "CROPS", fit.ViewSettings(area=(0.9, 1.0), jittered=0.0, grey=0.0))
+    monkeypatch.setattr(fit, "CROPS", fit.ViewSettings(area=(0.9, 1.0), jittered=(0.0, 0.0), grey=(0.0, 0.0)))
     torch.manual_seed(0)
     # Without batch norms, whose running statistics need more steps than a test has.
     layers = nn.Conv2d(3, 32, 5, stride=3), nn.ReLU(), nn.Flatten(), nn.Linear(32 * 8 * 8, 64), nn.ReLU()
