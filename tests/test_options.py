@@ -8,16 +8,12 @@ from miner.pairs.options import PairsOptions
 from miner.stages import STAGES
 from miner.train.settings.options import TrainOptions
 
-<<<<<<< HEAD
-REQUIRED = {"embed": {"source": "sample"}, "train": {"decay_on": "weights", "partners": 1}, "pairs": {"rule": "band"}}
-=======
 REQUIRED = {
     "embed": {"source": "sample"},
-    "train": {"decay_on": "weights"},
+    "train": {"decay_on": "weights", "partners": 1},
     "pairs": {"rule": "band"},
     "eval transfer": {"sets": ["sample"]},
 }
->>>>>>> bb8ba40 (miner eval finetune and miner eval transfer: a network on few labels and on other data sets, beside random weights)
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
 EVALUATE = {"run", "best", "teacher", "device", "workers"}
