@@ -100,7 +100,7 @@ def _cover_events(folder: Path) -> None:
 
 def _request(options: TrainOptions, inputs: Inputs, start: InitialWeights | None) -> Record:
     asked = options.request()
-    foreign = {name for name in (*METHOD_OPTIONS, "init_from") if asked[name] is None}
+    foreign = {name for name in (*METHOD_OPTIONS, "attention_heads", "init_from") if asked[name] is None}
     deciding = {name: value for name, value in asked.items() if name not in foreign}
     if start is not None:
         deciding["init_from"] = start.sha256

@@ -38,6 +38,11 @@ def test_the_run_folder_holds_what_the_manifest_says(workspace: Workspace) -> No
         *("backbone.safetensors", "projector.safetensors", "config.json", "metrics.jsonl", "config.yaml")
     }
     assert all(file_record(run / name) == record for name, record in manifest["files"].items())
+    assert not manifest["request"].keys() & {
+        "attention_heads",
+        "mixed_images",
+        "init_from",
+    }  # younger, and not asked for
     events = [path.name for path in run.glob("events.out.*")]
     assert list(json.loads((run / "state.json").read_text())["files"]) == events
     files = {

@@ -1,5 +1,6 @@
 """A vision transformer through training, evaluation and embedding."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,14 @@ from tests.train.mini_workspace import TINY_RUN, sample_entries, write_shards
 CPU = torch.device("cpu")
 OPTIONS = {
     **{name: value for name, value in TINY_RUN.items() if name != "stem"},
-    **{"backbone": "vit_tiny", "patch_size": 16, "drop_path": 0.3, "epochs": 1, "precision": "fp32"},
+    **{
+        "backbone": "vit_tiny",
+        "patch_size": 16,
+        "attention_heads": 6,
+        "drop_path": 0.3,
+        "epochs": 1,
+        "precision": "fp32",
+    },
     **{"method": "dino", "local_crops": 2, "local_size": 16, "hidden_dim": 24, "checkpoint_steps": 3},
 }
 
@@ -42,7 +50,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 def test_the_weights_load_strictly_into_timms_network(trained: Workspace) -> None:
     state = load_file(trained.run("dino") / "backbone.safetensors")
-    twin = timm.create_model("vit_tiny_patch16_224", num_classes=0, img_size=32, patch_size=16).eval()
+    described = json.loads((trained.run("dino") / "config.json").read_text())
+    assert described["model_args"] == {"img_size": 32, "patch_size": 16, "num_heads": 6}
+    twin = timm.create_model(described["architecture"], num_classes=0, **described["model_args"]).eval()
+    assert [block.attn.num_heads for block in twin.blocks] == [6] * 12
     twin.load_state_dict(state, strict=True)
     backbone = load_backbone(trained.run("dino"))
     images = torch.rand(2, 3, 32, 32)

@@ -83,7 +83,8 @@ def save_description(path: Path, config: Record) -> None:
     size = [3, config["image_size"], config["image_size"]]
     if "patch_size" in config:
         name = f"{config['backbone']}_patch16_224"
-        own: Record = {"model_args": {"img_size": config["image_size"], "patch_size": config["patch_size"]}}
+        heads = {"num_heads": config["attention_heads"]} if "attention_heads" in config else {}
+        own: Record = {"model_args": {"img_size": config["image_size"], "patch_size": config["patch_size"], **heads}}
         pool = "token"
     else:
         name, own, pool = config["backbone"], {"stem": {"name": config["stem"], **_STEMS[config["stem"]]}}, "avg"

@@ -22,7 +22,8 @@ def build_backbone(config: Mapping[str, Any], splits: int = 1) -> tuple[nn.Modul
     """
     name, seed = config["backbone"], config["seed"]
     if "patch_size" in config:
-        return build_vit(name, config["image_size"], config["patch_size"], seed, config.get("drop_path", 0.0))
+        sizes = config["image_size"], config["patch_size"]
+        return build_vit(name, *sizes, seed, config.get("drop_path", 0.0), config.get("attention_heads"))
     return build_resnet(name, config["stem"], seed, splits, config.get("zero_init_residual", False))
 
 
@@ -62,7 +63,9 @@ def build_resnet(
     return network, width
 
 
-def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path: float = 0.0) -> tuple[nn.Module, int]:
+def build_vit(
+    name: str, image_size: int, patch_size: int, seed: int, drop_path: float = 0.0, heads: int | None = None
+) -> tuple[nn.Module, int]:
     """A vision transformer (Dosovitskiy et al. 2021, arXiv 2010.11929) with random weights that depend on `seed` alone.
 
     Its state dict is that of `timm.create_model("<name>_patch16_224", num_classes=0, img_size=image_size,
@@ -73,6 +76,7 @@ def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path:
         image_size: in pixels, a multiple of the patch; it decides the number of positions.
         patch_size: side of a patch in pixels.
         drop_path: share of training images that skip the last block (stochastic depth); fewer skip earlier blocks.
+        heads: of attention; timm's number if not given. They change no shape of the state dict.
     Returns:
         The network, (batch, 3, height, width) -> the class token after the last norm (batch, width), and that width.
     """
@@ -86,5 +90,6 @@ def build_vit(name: str, image_size: int, patch_size: int, seed: int, drop_path:
             patch_size=patch_size,
             dynamic_img_size=True,
             drop_path_rate=drop_path,
+            num_heads=heads,
         )
     return network, int(network.num_features)

@@ -43,6 +43,7 @@ _CONFIG_KEYS = (
     *(
         "mask_known_positives",
         "patch_size",
+        "attention_heads",
         "drop_path",
         "zero_init_residual",
         "hidden_dim",

@@ -61,12 +61,15 @@ def test_every_normalisation_is_split() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "image_size", "patch_size", "expected"),
-    [("vit_tiny", 32, 4, 192), ("vit_small", 28, 14, 384), ("vit_base", 32, 16, 768)],
+    ("name", "image_size", "patch_size", "expected", "heads"),
+    [("vit_tiny", 32, 4, 192, None), ("vit_small", 28, 14, 384, 12), ("vit_base", 32, 16, 768, None)],
 )
-def test_a_vits_state_loads_into_timms_network(name: str, image_size: int, patch_size: int, expected: int) -> None:
-    backbone, width = build_vit(name, image_size, patch_size, seed=0, drop_path=0.1)
-    twin = timm.create_model(f"{name}_patch16_224", num_classes=0, img_size=image_size, patch_size=patch_size).eval()
+def test_a_vits_state_loads_into_timms_network(
+    name: str, image_size: int, patch_size: int, expected: int, heads: int | None
+) -> None:
+    backbone, width = build_vit(name, image_size, patch_size, seed=0, drop_path=0.1, heads=heads)
+    sizes = {"img_size": image_size, "patch_size": patch_size, **({"num_heads": heads} if heads else {})}
+    twin = timm.create_model(f"{name}_patch16_224", num_classes=0, **sizes).eval()
     twin.load_state_dict(backbone.state_dict(), strict=True)
     images = torch.rand(2, 3, image_size, image_size)
     with torch.no_grad():

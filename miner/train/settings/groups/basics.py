@@ -7,6 +7,7 @@ from pydantic import model_validator
 from miner.options import Options, option
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 
+_VIT_WIDTHS = {"vit_tiny": 192, "vit_small": 384, "vit_base": 768}
 _METHODS = " ".join(f"{name}: {defaults.summary}." for name, defaults in METHOD_DEFAULTS.items())
 
 
@@ -46,6 +47,9 @@ class BasicOptions(Options):
     patch_size: int | None = option(None, ge=1)
     """Side in pixels of a ViT's patches. If not given: the power of two that makes 8 x 8 patches or more, at most 16 (4 at 32
     px, 16 at 224 px). Half the side makes four times the tokens and more than four times the work."""
+    attention_heads: int | None = option(None, ge=1, panel="expert", shown_default="3, 6 or 12")
+    """Heads of attention of a ViT, a divisor of its width. If not given: those of timm, 3, 6 and 12 for vit_tiny, vit_small and
+    vit_base. The authors of MoCo v3 and PatchMix take 12 for vit_small."""
     drop_path: float = option(0.0, ge=0, lt=1, panel="expert")
     """Stochastic depth of a ViT: the share of images that skip the last block. DINO uses 0.1."""
     zero_init_residual: bool = option(False, panel="expert", decides_result="if changed")
@@ -82,8 +86,12 @@ class BasicOptions(Options):
     def _fit_the_backbone(self) -> Self:
         if self.is_vit and self.stem != "auto":
             raise ValueError(f"--stem belongs to ResNets; {self.backbone} takes --patch-size")
-        if not self.is_vit and (self.patch_size is not None or self.drop_path):
-            raise ValueError(f"--patch-size and --drop-path belong to ViTs; {self.backbone} takes --stem")
+        if not self.is_vit and (self.patch_size or self.drop_path or self.attention_heads):
+            raise ValueError(
+                f"--patch-size, --attention-heads and --drop-path belong to ViTs; {self.backbone} takes --stem"
+            )
+        if self.attention_heads and (width := _VIT_WIDTHS[self.backbone]) % self.attention_heads:
+            raise ValueError(f"--attention-heads must divide the width of {self.backbone}, {width}")
         if self.is_vit and self.zero_init_residual:
             raise ValueError(f"--zero-init-residual belongs to ResNets; {self.backbone} has no such branches")
         return self
