@@ -25,6 +25,7 @@ _READ = {
     "vectors_files": "vectors",
     "names": "keys or labels of the vectors",
     "table": "pairs of --table",
+    "against": "vectors of --against",
     "agree": "embeddings of --agree, or their bands,",
 }
 _PLAIN = {
