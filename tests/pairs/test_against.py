@@ -244,7 +244,7 @@ def test_source_that_has_changed_is_embedded_again_with_force(folders, tmp_path)
     here = embedded(folders[0], tmp_path / "w")
     pairs(options(folders[1], neighbors=1), here)
     picture(0).save(folders[1] / "class0/new.png")
-    with pytest.raises(MinerError, match="the vectors of --against are others. Use --force"):
+    with pytest.raises(MinerError, match=r"the vectors of --against are others\. Use --force"):
         pairs(options(folders[1], neighbors=1), here)
     (folders[1] / "class0/008.jpg").write_bytes(as_jpeg(picture(0), 92))
     with pytest.raises(MinerError, match="--force"):
