@@ -2,7 +2,7 @@
 
 from functools import cache
 
-_DISTRIBUTION = "semantic-pair-miner"
+DISTRIBUTION = "semantic-pair-miner"
 
 
 class MinerError(Exception):
@@ -24,8 +24,8 @@ def install_extra(extra: str) -> str:
     from importlib import metadata
 
     try:
-        origin = json.loads(metadata.distribution(_DISTRIBUTION).read_text("direct_url.json") or "{}")
+        origin = json.loads(metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
     except metadata.PackageNotFoundError:  # the package runs from its folder
         origin = {"dir_info": {"editable": True}}
     editable = origin.get("dir_info", {}).get("editable", False)
-    return f"pip install -e '.[{extra}]'" if editable else f"pip install '{_DISTRIBUTION}[{extra}]'"
+    return f"pip install -e '.[{extra}]'" if editable else f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -44,16 +44,16 @@ class RunOptions(Options):
     """Run all stages of a recipe, or all runs of a study. Finished work is skipped.
 
     A recipe is a list of stages with their options. A study trains several arms, each with several seeds, and compares them in one
-    table. Examples are in the folder pipelines/.
+    table. Those in the folder pipelines/ come with the package and have names, such as `demo`.
 
     \b
-      miner run pipelines/demo.yaml
+      miner run demo
       miner run pipelines/demo.yaml --set train.epochs=20 -w datasets_out/longer
       miner run pipelines/studies/pairs_cpu.yaml --seeds 0,1,2
     """
 
     recipe: Path = option(..., argument=True)
-    """A recipe or a study, as YAML, such as pipelines/demo.yaml."""
+    """A recipe or a study: a YAML file, or the name of one that comes with the package, such as `demo`."""
     workspace: Path | None = option(None, short="-w", metavar="FOLDER")
     """Work in this folder, instead of the folder that the recipe names."""
     full: bool = option(False)

@@ -13,3 +13,11 @@ def test_the_wheel_holds_every_data_file() -> None:
     files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert {path.name for path in files} >= {"page.html", "page.js", "card.md", "shards.md", "py.typed"}
     assert files == packed
+
+
+def test_the_wheel_holds_every_recipe() -> None:
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["data-files"]
+    packed = {Path(folder) / path.name: path for folder, (pattern,) in settings.items() for path in ROOT.glob(pattern)}
+    recipes = set((ROOT / "pipelines").rglob("*.yaml"))
+    assert set(packed.values()) == recipes and len(recipes) > 50
+    assert all(str(place).endswith(str(path.relative_to(ROOT))) for place, path in packed.items())

@@ -8,6 +8,7 @@ from miner.errors import UsageError
 from miner.options import read_yaml
 from miner.recipe import Recipe, RunOptions, plan_recipe, read_recipe
 from miner.run_stages import run_stages, say
+from miner.shipped_recipes import recipe_file
 from miner.text import counted
 
 
@@ -18,6 +19,7 @@ def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
         UsageError: the recipe, a change, or an option in it is wrong; found before any work starts.
         MinerError: a stage failed.
     """
+    options = options.model_copy(update={"recipe": recipe_file(options.recipe)})
     content = read_yaml(options.recipe)
     if "arms" in content:
         from miner.study.run import run_study

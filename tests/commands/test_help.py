@@ -15,7 +15,7 @@ from miner.stages import STAGES
 
 PAGES = ["", "eval", *STAGES, "leaks", "similar", "verify", "run", "doctor"]
 PYTHON_TYPES = r"Annotated|typing|<class|Literal\[|Optional|Union|NoneType|FieldInfo|<\w+>|\bstr\b|\bfloat\b|\bbool\b"
-WORDS = r"[A-Z][A-Z.=|:-]+|NAME,\.\.\.|0,1,\.\.\.|[a-z0-9_]+(\|[a-z0-9_]+)+"
+WORDS = r"[A-Z][A-Z.=|:-]+|NAME,\.\.\.|0,1,\.\.\.|[a-z0-9_-]+(\|[a-z0-9_-]+)+"
 
 
 def help_page(command: str, flag: str = "--help", width: int = 100) -> str:
