@@ -1,6 +1,6 @@
 """The recipes that come with the package: `miner run demo` finds them in a checkout and in an installed wheel."""
 
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from miner.errors import DISTRIBUTION, UsageError
 
@@ -30,12 +30,12 @@ def shipped_recipes() -> dict[str, Path]:
     return {name.with_suffix("").as_posix(): path for name, path in sorted(files.items())}
 
 
-def _in_wheel() -> dict[PurePath, Path]:
+def _in_wheel() -> dict[Path, Path]:
     from importlib import metadata
 
     installed = metadata.files(DISTRIBUTION) or []
     return {
-        PurePath(*file.parts[file.parts.index("pipelines") + 1 :]): Path(str(file.locate()))
+        Path(*file.parts[file.parts.index("pipelines") + 1 :]): Path(str(file.locate()))
         for file in installed
         if "pipelines" in file.parts and file.suffix == ".yaml"
     }
