@@ -24,7 +24,7 @@ LAYERS = (
     ("artifacts",),
     ("embed", "evaluate", "export", "pairs", "publish", "refine", "report", "review", "train", "verify"),
     ("stages",),
-    ("recipe",),
+    ("recipe", "shipped_recipes"),
     ("run_stages",),
     ("api",),
     ("leaks",),
