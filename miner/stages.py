@@ -54,7 +54,7 @@ class StageCommand:
 
     def evaluates_run(self, values: Mapping[str, Any]) -> bool:
         """Whether these options ask for a run: in a recipe, the one that was trained before."""
-        return self.refined is not None and not values.get("refined")
+        return self.refined is not None and not (values.get("refined") or values.get("embeddings"))
 
 
 def _embed_like_others(images: Mapping[str, Any], workspace: Workspace, force: bool) -> None:

@@ -16,7 +16,7 @@ REQUIRED = {
 }
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
-EVALUATE = {"run", "best", "teacher", "device", "workers"}
+EVALUATE = {"run", "best", "teacher", "embeddings", "device", "workers"}
 NOT_IN_REQUEST = {
     "embed": {"batch_size", "device", "workers", "max_errors", "engine_address"}
     | {"vectors", "keys", "vector_column", "key_column"},

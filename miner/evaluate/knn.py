@@ -1,42 +1,64 @@
 """Weighted nearest neighbours on the features of a run."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from torch import Tensor
 from torch.nn import functional as F
 
 from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
+from miner.artifacts.workspace import Workspace
 from miner.engine import Record
+from miner.evaluate.embedded import embedded_rows
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.setup import open_setup
-from miner.learning.nearest import PROTOCOLS, accuracies_by_protocol
+from miner.evaluate.verdict import verdict_of
+from miner.learning.nearest import PROTOCOLS, accuracy_percent, votes_by_protocol
 
 
-def measure_knn(options: KnnOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None) -> Record:
-    """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`."""
+def measure_knn(
+    options: KnnOptions,
+    run: Path,
+    inputs: Inputs | None,
+    like: SourceRecord | None = None,
+    workspace: Workspace | None = None,
+) -> Record:
+    """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`.
+
+    Args:
+        workspace: whose embeddings are judged beside them, where they hold all images.
+    """
     setup = open_setup(options, run, inputs, like, options.layer)
     gallery, test = setup.pixels(options.workers)
-    top1 = {}
-    for name in setup.backbones:
-        known, queries = (
-            F.normalize(setup.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test)
-        )
-        top1[name] = accuracies_by_protocol(queries, known, setup.labels, setup.truth, setup.class_count)
-    return {**setup.describe(run, options), **knn_record(top1, len(gallery))}
-
-
-def knn_record(top1: dict[str, list[float]], gallery: int) -> Record:
-    """The part of a record that holds accuracies: by name of the features, under each of `PROTOCOLS`; `gallery` images vote."""
-    return {
-        "norm": "l2",
-        "vote": "exp(cosine / temperature)",
-        "results": [
-            {
-                "k": min(k, gallery),
-                "k_asked": k,
-                "temperature": temperature,
-                **{name: accuracies[number] for name, accuracies in top1.items()},
-            }
-            for number, (k, temperature) in enumerate(PROTOCOLS)
-        ],
+    features = {
+        name: tuple(F.normalize(setup.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test))
+        for name in setup.backbones
     }
+    if workspace is not None and (rows := embedded_rows(workspace, setup.split, setup.device)) is not None:
+        features["encoder"] = rows
+    named = {
+        name: votes_by_protocol(queries, known, setup.labels, setup.class_count)
+        for name, (known, queries) in features.items()
+    }
+    return {**setup.describe(run, options), **knn_record(named, setup.truth, len(gallery))}
+
+
+def knn_record(
+    named: Mapping[str, list[Tensor]], truth: Tensor, gallery: int, others: Mapping[str, Tensor] | None = None
+) -> Record:
+    """The part of a record that holds accuracies in percent, and the verdict on the first features.
+
+    Args:
+        named: by name of the features, the classes under each of `PROTOCOLS`.
+        truth: the true classes, int64 (m,).
+        gallery: the number of images that vote.
+        others: as of `verdict_of`.
+    """
+    results, verdicts = [], []
+    for number, (k, temperature) in enumerate(PROTOCOLS):
+        right = {name: classes[number] == truth for name, classes in named.items()}
+        accuracies = {name: accuracy_percent(classes[number], truth) for name, classes in named.items()}
+        results.append({"k": min(k, gallery), "k_asked": k, "temperature": temperature, **accuracies})
+        verdicts.append(verdict_of(right, others, f"k = {min(k, gallery)}"))
+    return {"norm": "l2", "vote": "exp(cosine / temperature)", "results": results, "verdict": verdicts}

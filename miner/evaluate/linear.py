@@ -8,31 +8,58 @@ from torch import Tensor
 from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.labelled import LabelledImages, is_held_out
+from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Record
 from miner.errors import MinerError
+from miner.evaluate.embedded import embedded_rows
 from miner.evaluate.linear_sgd import measure_sgd
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup, open_setup
+from miner.evaluate.verdict import verdict_of
 from miner.learning.logistic import PENALTIES, Candidate, best_candidate, classify, try_penalties
 from miner.learning.nearest import accuracy_percent
 from miner.text import counted
 
+FAST: Record = {
+    "protocol": "fast",
+    "classifier": "logistic regression by L-BFGS on features without augmentation: mean cross-entropy + l2 / 2 |W|^2; fitted "
+    "again on all training images with the chosen l2",
+    "norm": "each dimension to mean 0 and deviation 1 on the images that are fitted",
+    "setting": "l2",
+}
 RULE = "training images held out by sha256 of 'validation KEY'; the highest accuracy on them, the first of equal ones"
 
 
 def measure_linear(
-    options: LinearOptions, run: Path, inputs: Inputs | None, like: SourceRecord | None = None
+    options: LinearOptions,
+    run: Path,
+    inputs: Inputs | None,
+    like: SourceRecord | None = None,
+    workspace: Workspace | None = None,
 ) -> Record:
-    """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights; arguments as of `open_setup`."""
+    """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights; arguments as of `measure_knn`.
+
+    The embeddings are judged by the fast protocol alone, since they hold no features of crops.
+    """
     setup = open_setup(options, run, inputs, like)
     validation = validation_mask(setup.split.gallery, options.validation_fraction).to(setup.device)
     protocol, found = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
+    if workspace is not None and options.mode == "fast":
+        rows = embedded_rows(workspace, setup.split, setup.device)
+        if rows is not None:
+            known, queries = rows
+            found["encoder"] = fit_and_name(known, setup.labels, validation, queries, setup.class_count, "encoder")
+    setting = str(protocol["setting"])
     return {
         **setup.describe(run, options),
         "n_validation": int(validation.sum()),
         "chosen_by": RULE,
         **protocol,
-        "results": {name: _choice(str(protocol["setting"]), *result) for name, result in found.items()},
+        "results": {
+            name: choice(setting, candidates, accuracy_percent(named, setup.truth))
+            for name, (candidates, named) in found.items()
+        },
+        "verdict": verdict_of({name: named == setup.truth for name, (_, named) in found.items()}),
     }
 
 
@@ -57,27 +84,31 @@ def validation_mask(images: LabelledImages, fraction: float) -> Tensor:
 
 def measure_lbfgs(
     options: LinearOptions, setup: EvaluationSetup, validation: Tensor
-) -> tuple[Record, dict[str, tuple[list[Candidate], float]]]:
+) -> tuple[Record, dict[str, tuple[list[Candidate], Tensor]]]:
     """The fast protocol, logistic regression on features that are computed once; see `measure_sgd`."""
     images = setup.pixels(options.workers)
     found = {}
     for name in setup.backbones:
         train, test = (setup.pooled(name, pixels, options.batch_size) for pixels in images)
-        with Progress(f"fit, {name}", total=len(PENALTIES) + 1, item="fits") as progress:
-            candidates = try_penalties(train, setup.labels, validation, setup.class_count, progress)
-            predicted = classify(train, setup.labels, test, setup.class_count, best_candidate(candidates).value)
-        found[name] = candidates, accuracy_percent(predicted, setup.truth)
-    protocol = {
-        "protocol": "fast",
-        "classifier": "logistic regression by L-BFGS on features without augmentation: mean cross-entropy + l2 / 2 |W|^2; fitted "
-        "again on all training images with the chosen l2",
-        "norm": "each dimension to mean 0 and deviation 1 on the images that are fitted",
-        "setting": "l2",
-    }
-    return protocol, found
+        found[name] = fit_and_name(train, setup.labels, validation, test, setup.class_count, name)
+    return FAST, found
 
 
-def _choice(setting: str, candidates: list[Candidate], test: float) -> Record:
+def fit_and_name(
+    train: Tensor, labels: Tensor, validation: Tensor, test: Tensor, class_count: int, title: str
+) -> tuple[list[Candidate], Tensor]:
+    """The penalties that were tried, and the class of each of `test` by the best of them, int64 (m,).
+
+    Args:
+        train, test: float32 (n, d) and (m, d).
+        validation: bool (n,), the rows that choose.
+    """
+    with Progress(f"fit, {title}", total=len(PENALTIES) + 1, item="fits") as progress:
+        candidates = try_penalties(train, labels, validation, class_count, progress)
+        return candidates, classify(train, labels, test, class_count, best_candidate(candidates).value)
+
+
+def choice(setting: str, candidates: list[Candidate], test: float) -> Record:
     """What was tried, what was chosen, and its accuracy in percent on the test images."""
     chosen = best_candidate(candidates)
     return {

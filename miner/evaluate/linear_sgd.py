@@ -32,13 +32,13 @@ _FALLS = (0.6, 0.8)
 
 def measure_sgd(
     options: LinearOptions, setup: EvaluationSetup, validation: Tensor
-) -> tuple[Record, dict[str, tuple[list[Candidate], float]]]:
+) -> tuple[Record, dict[str, tuple[list[Candidate], Tensor]]]:
     """Train and test on both backbones.
 
     Args:
         validation: bool (n_gallery,), on the device; the images that the learning rate is chosen on.
     Returns:
-        The protocol in words; and by backbone what was tried, and the test accuracy in percent of the best.
+        The protocol in words; and by backbone what was tried, and the class of each test image by the best, int64 (m,).
     """
     gallery, test = setup.split.gallery, setup.split.test
     chosen = [entry for entry, held_out in zip(gallery.entries, validation.tolist(), strict=True) if held_out]
@@ -53,10 +53,10 @@ def measure_sgd(
         crops = CropFeatures(backbone, images, options.seed, setup.device)
         with Progress(f"linear, {name}", total=options.epochs * len(images), item="images") as progress:
             grid = train_grid(options, crops, setup.labels, validation, queries.shape[1], setup.class_count, progress)
-        accuracies = [_accuracy(layer, held_out, setup.labels[validation]) for layer in grid.choosing]
+        accuracies = [accuracy_percent(_named(layer, held_out), setup.labels[validation]) for layer in grid.choosing]
         candidates = [Candidate(lr, accuracy) for lr, accuracy in zip(LRS, accuracies, strict=True)]
         reported = grid.reported[candidates.index(best_candidate(candidates))]
-        found[name] = candidates, _accuracy(reported, queries, setup.truth)
+        found[name] = candidates, _named(reported, queries)
     protocol = {
         "protocol": "augmented",
         "classifier": f"linear layer by SGD: momentum {MOMENTUM}, no weight decay, {options.epochs} epochs, batch "
@@ -89,8 +89,8 @@ class CropFeatures:
 
 
 @torch.no_grad()
-def _accuracy(layer: nn.Linear, features: Tensor, truth: Tensor) -> float:
-    return accuracy_percent(layer(features).argmax(dim=1), truth)
+def _named(layer: nn.Linear, features: Tensor) -> Tensor:
+    return layer(features).argmax(dim=1)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,9 @@ class EvaluateOptions(Options):
     224. 1: the whole central square."""
     limit: int | None = option(None, ge=2)
     """Use only this many images of each source, chosen by key."""
+    embeddings: bool = option(False, decides_result=False)
+    """Evaluate the vectors of `miner embed` themselves, instead of a run. The embedded images are the gallery. So it is without
+    this option where no run has finished."""
     refined: bool = option(False)
     """Evaluate the features of `miner refine` and the raw ones, instead of a run. The result compares the three ways to bring
     test images into the graph (inductive, transductive, as-code). The embedded images are the gallery, --test is classified,
@@ -57,6 +60,20 @@ class EvaluateOptions(Options):
             raise ValueError("--best and --teacher name two networks. Give one of them")
         return self
 
+    @property
+    def of_a_run(self) -> bool:
+        """Whether an option has no meaning but for a run, or for images that are not the workspace's own."""
+        return bool(self.run or self.best or self.teacher or self.gallery or self.test_crop != 1)
+
+    @model_validator(mode="after")
+    def _refuse_what_embeddings_have_not(self) -> Self:
+        if self.embeddings and (self.of_a_run or self.refined):
+            raise ValueError(
+                "--embeddings evaluates the embedded images, so it takes no RUN, --best, --teacher, --gallery, --test-crop, "
+                "--refined, --layer projector or --mode augmented"
+            )
+        return self
+
     @model_validator(mode="after")
     def _refuse_what_refined_has_not(self) -> Self:
         if self.refined and (foreign := sorted(self.model_fields_set - WITH_REFINED)):
@@ -77,6 +94,10 @@ class KnnOptions(EvaluateOptions):
 
     layer: Literal["backbone", "projector"] = option("backbone", decides_result="if changed")
     """Features that vote: those of the backbone, or the output of the projector on top of it, as in MoCo's CIFAR demo."""
+
+    @property
+    def of_a_run(self) -> bool:
+        return super().of_a_run or self.layer == "projector"
 
     @model_validator(mode="after")
     def _take_the_students_projector(self) -> Self:
@@ -108,6 +129,10 @@ class LinearOptions(EvaluateOptions):
     """The learning rate falls along a cosine, or by a factor of 10 after 60 % and after 80 % of the steps."""
     seed: int = option(0, panel="augmented mode")
     """Seed of the order of the images and of the crops."""
+
+    @property
+    def of_a_run(self) -> bool:
+        return super().of_a_run or self.mode == "augmented"
 
     @model_validator(mode="after")
     def _refuse_what_fast_has_not(self) -> Self:

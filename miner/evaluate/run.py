@@ -12,6 +12,8 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed
 from miner.errors import MinerError
 from miner.evaluate.options import AUGMENTED_ONLY, EvaluateOptions, KnnOptions, LinearOptions
+from miner.evaluate.verdict import verdict_lines
+from miner.source.named.builtin import HELD_OUT
 from miner.text import counted
 
 
@@ -25,8 +27,10 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
     def measure(run: Path, inputs: Inputs | None, like: SourceRecord | None) -> Record:
         from miner.evaluate.knn import measure_knn
 
-        return measure_knn(options, run, inputs, like)
+        return measure_knn(options, run, inputs, like, None if options.gallery else workspace)
 
+    if judges_embeddings(options, workspace):
+        return _embeddings_judged("knn", options, workspace, force)
     name = "knn" if options.layer == "backbone" else "knn-projector"
     record, fresh, path = _evaluated(name, options, workspace, force, {"batch_size"}, measure)
     return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record), path=path)
@@ -46,10 +50,14 @@ def _knn_lines(record: Record) -> list[str]:
     sizes = f"(gallery {record['n_gallery']:,}, test {record['n_test']:,})"
     lines = [
         f"eval knn: k={result['k']} T={result['temperature']}: trained {result['trained']:.1f} %, "
-        f"random {result['random']:.1f} % {sizes}"
+        f"random {result['random']:.1f} %{_of_encoder(result.get('encoder'))} {sizes}"
         for result in record["results"]
     ]
-    return [*lines, *_context_lines("eval knn", record)]
+    return [*lines, *verdict_lines("eval knn", record), *_context_lines("eval knn", record)]
+
+
+def _of_encoder(accuracy: float | None) -> str:
+    return "" if accuracy is None else f", encoder {accuracy:.1f} %"
 
 
 def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -62,8 +70,10 @@ def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False)
     def measure(run: Path, inputs: Inputs | None, like: SourceRecord | None) -> Record:
         from miner.evaluate.linear import measure_linear
 
-        return measure_linear(options, run, inputs, like)
+        return measure_linear(options, run, inputs, like, None if options.gallery else workspace)
 
+    if judges_embeddings(options, workspace):
+        return _embeddings_judged("linear", options, workspace, force)
     name, ignored = (
         ("linear", {"batch_size", *AUGMENTED_ONLY}) if options.mode == "fast" else ("linear-augmented", set())
     )
@@ -73,13 +83,14 @@ def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False)
 
 def _linear_headline(record: Record) -> list[tuple[str, str]]:
     trained, random = (record["results"][name]["test"] for name in ("trained", "random"))
-    return [(f"linear accuracy ({record['protocol']})", f"trained {trained:.1f} %, random {random:.1f} %")]
+    encoder = _of_encoder(record["results"].get("encoder", {}).get("test"))
+    return [(f"linear accuracy ({record['protocol']})", f"trained {trained:.1f} %, random {random:.1f} %{encoder}")]
 
 
 def _linear_lines(record: Record) -> list[str]:
     (_, headline), setting = _linear_headline(record)[0], record["setting"]
     sizes = f"(train {record['n_gallery']:,}, test {record['n_test']:,})"
-    lines = [f"eval linear: {record['protocol']}: {headline} {sizes}"]
+    lines = [f"eval linear: {record['protocol']}: {headline} {sizes}", *verdict_lines("eval linear", record)]
     for name, result in record["results"].items():
         tried = [candidate[setting] for candidate in result["candidates"]]
         edge = ", an end of the range tried" if result["chosen"] in (min(tried), max(tried)) else ""
@@ -116,6 +127,62 @@ def _evaluated(
     if (record := finished_file(path, request, force)) is not None:
         return record, False, path
     return write_signed(path, {"request": request, **measure(run, inputs, like)}), True, path
+
+
+def judges_embeddings(options: EvaluateOptions, workspace: Workspace) -> bool:
+    """Whether the embeddings are judged: as asked, or because no run has finished."""
+    if options.embeddings:
+        return True
+    finished = any((folder / "manifest.json").exists() for folder in workspace.runs())
+    return not (options.of_a_run or options.refined or finished) and EmbeddingsManifest.find(workspace) is not None
+
+
+def embedded_test_images(options: EvaluateOptions, workspace: Workspace) -> Record | None:
+    """The options of `miner embed` for the test images of the embeddings.
+
+    Returns:
+        None if the embedded images hold the test images, or a run is judged.
+    """
+    if not judges_embeddings(options, workspace):
+        return None
+    source = options.test or HELD_OUT.get(str(EmbeddingsManifest.read(workspace).asked.get("source")))
+    return None if source is None else {"source": source, "limit": None, "device": options.device}
+
+
+def _embeddings_judged(name: str, options: EvaluateOptions, workspace: Workspace, force: bool) -> Result:
+    """The encoder's own row -> eval/knn.json or eval/linear.json of the workspace."""
+    inputs = find_inputs(workspace, with_pairs=False)
+    has_test, asked = embedded_test_images(options, workspace) is not None, options.request()
+    request = {
+        **{
+            option: value for option, value in asked.items() if option not in {"batch_size", "gallery", *AUGMENTED_ONLY}
+        },
+        "embeddings": EmbeddingsManifest.read(workspace).identity,
+        "test_embeddings": EmbeddingsManifest.read(workspace.test).identity if has_test else None,
+        "workspace_images": inputs.fingerprint,
+    }
+    path = workspace.root / "eval" / f"{name}.json"
+    if fresh := (record := finished_file(path, request, force)) is None:
+        from miner.evaluate.encoder_row import measure_embeddings
+
+        record = write_signed(path, {"request": request, **measure_embeddings(options, workspace, inputs)})
+    assert record is not None
+    sizes = f"(gallery {record['n_gallery']:,}, test {record['n_test']:,})"
+    found = (
+        {f"k={result['k']} T={result['temperature']}": result["embeddings"] for result in record["results"]}
+        if name == "knn"
+        else {"fast": record["results"]["embeddings"]["test"]}
+    )
+    command = f"eval {name}"
+    lines = [
+        *(f"{command}: {setting}: embeddings {accuracy:.1f} % {sizes}" for setting, accuracy in found.items()),
+        *verdict_lines(command, record),
+        f"{command}: majority class {record['majority']:.1f} %; encoder {record['encoder']}, {record['classes']} classes",
+    ]
+    headline = [
+        (f"{command} of the embeddings ({setting})", f"{accuracy:.1f} %") for setting, accuracy in found.items()
+    ]
+    return Result(command, record, lines, fresh, headline, path=path)
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:

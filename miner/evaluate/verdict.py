@@ -1,15 +1,16 @@
 """Whether features are better than others on the same test images, with the uncertainty, in one sentence."""
 
 from collections.abc import Mapping
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING
 
 from miner.engine import Record
 from miner.statistics import NORMAL_QUANTILE
 
+if TYPE_CHECKING:
+    from torch import Tensor
 
-def paired_gain(ours: Tensor, other: Tensor) -> tuple[float, float, float]:
+
+def paired_gain(ours: "Tensor", other: "Tensor") -> tuple[float, float, float]:
     """Gain in accuracy over another classifier on the same images, and its 95 % interval, in points of percent.
 
     The adjusted interval of Agresti and Min (2005, Statistics in Medicine 24, 729-740): half an image is added to each of the four
@@ -25,7 +26,7 @@ def paired_gain(ours: Tensor, other: Tensor) -> tuple[float, float, float]:
     return 100 * gain, 100 * (middle - half), 100 * (middle + half)
 
 
-def mean_gain(ours: Tensor, other: Tensor, classes: Tensor) -> tuple[float, float, float]:
+def mean_gain(ours: "Tensor", other: "Tensor", classes: "Tensor") -> tuple[float, float, float]:
     """`paired_gain` of the mean of the accuracies of the classes; the interval is that of a mean over strata.
 
     Args:
@@ -33,14 +34,14 @@ def mean_gain(ours: Tensor, other: Tensor, classes: Tensor) -> tuple[float, floa
     """
     difference = ours.float() - other.float()
     groups = [difference[classes == label] for label in sorted(set(classes.tolist()))]
-    gain = float(torch.stack([group.mean() for group in groups]).mean())
+    gain = sum(float(group.mean()) for group in groups) / len(groups)
     variance = sum(float(group.var(correction=0)) / len(group) for group in groups) / len(groups) ** 2
     half = NORMAL_QUANTILE * variance**0.5
     return 100 * gain, 100 * (gain - half), 100 * (gain + half)
 
 
 def verdict_sentence(
-    ours: Tensor, others: Mapping[str, Tensor], subject: str = "", classes: Tensor | None = None
+    ours: "Tensor", others: Mapping[str, "Tensor"], subject: str = "", classes: "Tensor | None" = None
 ) -> str:
     """One sentence: better or worse than each of the others, which a phrase names ("random weights"), and by how much.
 
@@ -62,6 +63,22 @@ def _compared(name: str, gain: float, low: float, high: float) -> str:
     if low <= 0 <= high:
         return f"not clearly other than {name}: {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
     return f"{'better' if gain > 0 else 'worse'} than {name}: {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
+
+
+_PHRASES = {"random": "random weights", "encoder": "the encoder", "raw": "the raw features"}
+
+
+def verdict_of(right: Mapping[str, "Tensor"], others: "Mapping[str, Tensor] | None" = None, protocol: str = "") -> str:
+    """The sentence about the first of some features: beside random weights and the encoder among them, and beside `others`.
+
+    Args:
+        right: by the name of the features, which test images are named rightly, bool (n,).
+        protocol: how they were classified.
+    """
+    first = next(iter(right))
+    known = {phrase: right[name] for name, phrase in _PHRASES.items() if name in right}
+    subject = f"{first}{f', {protocol}' if protocol else ''}:"
+    return verdict_sentence(right[first], {**known, **(others or {})}, subject)
 
 
 def verdict_lines(command: str, record: Record) -> list[str]:

@@ -91,21 +91,15 @@ def accuracy_percent(predicted: Tensor, truth: Tensor) -> float:
     return round(100.0 * (predicted == truth).float().mean().item(), 3)
 
 
-def accuracies_by_protocol(
-    queries: Tensor, gallery: Tensor, labels: Tensor, truth: Tensor, class_count: int
-) -> list[float]:
-    """Accuracy in percent under each of `PROTOCOLS`; one search for the greatest k serves all.
+def votes_by_protocol(queries: Tensor, gallery: Tensor, labels: Tensor, class_count: int) -> list[Tensor]:
+    """The class of each query under each of `PROTOCOLS`, int64 (Q,); one search for the greatest k serves all.
 
     Args:
         queries: rows of length 1, float32 (Q, d).
         gallery: rows of length 1, float32 (N, d).
         labels: the labels of the gallery, int64 (N,), in [0, class_count).
-        truth: the labels of the queries, int64 (Q,).
     """
     most = min(max(k for k, _ in PROTOCOLS), len(gallery))
     similarities, neighbours = nearest_rows(queries, gallery, most)
     voters = labels[neighbours]
-    return [
-        accuracy_percent(weighted_vote(similarities[:, :k], voters[:, :k], temperature, class_count), truth)
-        for k, temperature in PROTOCOLS
-    ]
+    return [weighted_vote(similarities[:, :k], voters[:, :k], temperature, class_count) for k, temperature in PROTOCOLS]

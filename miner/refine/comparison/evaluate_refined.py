@@ -9,14 +9,16 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, write_signed
 from miner.errors import UsageError
 from miner.evaluate.options import EvaluateOptions
+from miner.evaluate.run import embedded_test_images
+from miner.evaluate.verdict import verdict_lines
 from miner.refine.modes.held_out import test_source
 from miner.refine.options import RefineOptions
 
 
 def test_images_of_refined(options: EvaluateOptions, workspace: Workspace) -> Record | None:
-    """What `--refined` needs embedded in `test/`; None without `--refined`. Raises as `open_refined` and `test_source` do."""
+    """What needs to be embedded in `test/`; None if a run is evaluated. Raises as `open_refined` and `test_source` do."""
     if not options.refined:
-        return None
+        return embedded_test_images(options, workspace)
     open_refined(workspace, options.device)
     embeddings = EmbeddingsManifest.read(workspace)
     return test_source(embeddings, test=options.test, limit=options.limit, device=options.device)
@@ -79,6 +81,7 @@ def _result(
     }
     sizes = f"(train {record['n_gallery']:,}, test {record['n_test']:,})"
     lines = [f"{name}: refined, {setting}: {accuracies} {sizes}" for setting, accuracies in shown.items()]
+    lines += verdict_lines(name, record)
     lines.append(f"{name}: majority class {record['majority']:.1f} %; {record['classes']} classes")
     headline = [(f"{kind} accuracy, refined ({setting})", accuracies) for setting, accuracies in shown.items()]
     return Result(name, record, lines, fresh, headline, path=path)

@@ -15,7 +15,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Unit, run, same_file
 from miner.errors import MinerError
 from miner.evaluate.knn import knn_record
-from miner.learning.nearest import accuracies_by_protocol, accuracy_percent
+from miner.learning.nearest import accuracy_percent, votes_by_protocol
 from miner.learning.networks.weights import read_plain, save_weights
 from miner.refine.comparison.scores import score_linear
 from miner.refine.compute import NETWORK_FILE
@@ -72,11 +72,11 @@ def measure_modes(
 
 def _measure_knn(data: ModeFeatures) -> Record:
     count = len(data.labels)
-    top1 = {
-        name: accuracies_by_protocol(rows[count:], rows[:count], data.labels, data.truth, data.class_count)
+    named = {
+        name: votes_by_protocol(rows[count:], rows[:count], data.labels, data.class_count)
         for name, rows in data.features
     }
-    return {"features": list(top1), **knn_record(top1, count)}
+    return {"features": list(named), **knn_record(named, data.truth, count)}
 
 
 def _measure_linear(data: ModeFeatures, seed: int) -> Record:

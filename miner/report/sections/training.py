@@ -163,4 +163,6 @@ def _settings(record: Record) -> str:
     sentences = [", ".join(sizes), "; ".join(details)]
     if record.get("queries_seen_unlabelled"):
         sentences.append("The test images were among the images trained on, without their labels")
+    verdict = record.get("verdict") or []
+    sentences += [verdict] if isinstance(verdict, str) else verdict
     return "".join(f"{sentence[0].upper()}{sentence[1:]}. " for sentence in sentences if sentence).strip()
