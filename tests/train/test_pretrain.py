@@ -14,7 +14,7 @@ from miner.train.prepare import prepare_run
 from miner.train.run import train
 from miner.train.settings.options import TrainOptions
 from tests.images.folders import folder_of
-from tests.train.mini_workspace import TINY_RUN, write_shards
+from tests.train.mini_workspace import TINY_RUN, same_class_pairs, sample_entries, write_pairs, write_shards
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,40 @@ def test_a_run_with_partners_takes_the_steps_of_own_views(
     assert record["forward_passes"] == pytest.approx(64 * (3 + record["passes_without_gradient"]), abs=1)
     assert (record["partners"], record["pair_weight"], record["mask_known_positives"]) == (2, 0.5, True)
     assert "up to 2 partners join each image in its step, each with weight 0.5" in capsys.readouterr().err
+
+
+def test_masked_pairs_attract_nobody(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    record = train(options("mask-only", epochs=1), workspace).record
+    assert (record["pairs"], record["items"], record["steps"]) == (60, 64, 15)
+    assert record["mask_known_positives"] and record["pair_label_precision"] == 1.0 and not record["uses_labels"]
+    assert "1.9 passes over the images, in as many steps" in capsys.readouterr().err
+
+
+def test_partners_by_weight_and_with_the_robust_loss(workspace: Workspace, capsys: pytest.CaptureFixture[str]) -> None:
+    changes = {"partners": 1, "pair_loss": "rince", "pair_weights": "score", "epochs": 1, "name": "gentle"}
+    record = train(options("semantic", **changes), workspace).record
+    settings = ("pair_weights", "pair_loss", "pair_loss_q", "pair_loss_lambda")
+    assert [record[name] for name in settings] == ["score", "rince", 0.5, 0.025]
+    said = capsys.readouterr().err
+    assert "each with weight 1, by RINCE with q 0.5 and lambda 0.025" in said and "by the rank of their score" in said
+
+
+def test_weights_are_those_of_the_mined_pairs_in_every_arm(tmp_path: Path) -> None:
+    workspace, entries = write_shards(tmp_path, images=64, pairs=60), sample_entries(64)[1]
+    similarity = [0.99 - 0.001 * number for number in range(60)]
+    write_pairs(workspace.shards / "pairs.parquet", same_class_pairs(entries, 60), True, similarity)
+    inputs = find_inputs(workspace, with_pairs=True)
+
+    def weights(arm: str, **changes: object) -> list[float] | None:
+        run = prepare_run(options(arm, pair_weights="similarity", **changes), inputs, torch.device("cpu"))
+        assert run.pairs.weights is None or len(run.pairs.weights) == len(run.pairs.rows)
+        return None if run.pairs.weights is None else run.pairs.weights.tolist()
+
+    ranks = [(2 * rank + 1) / 60 for rank in range(60)][::-1]
+    for arm in ("semantic", "partner-shuffle", "matched-half", "random-wrong"):
+        assert weights(arm) == pytest.approx(ranks)
+    assert weights("matched-images") == pytest.approx([rank for rank in ranks for _ in range(2)])
+    assert weights("equal-steps") is None and len(weights("semantic", pairs_per_anchor=1) or []) < 33
 
 
 def test_a_run_that_used_labels_says_so_everywhere(
