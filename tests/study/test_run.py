@@ -15,6 +15,7 @@ from miner.engine.records import Result
 from miner.errors import MinerError
 from miner.recipe import RunOptions
 from tests.processes import kill_command
+from tests.train.mini_workspace import sample_entries
 
 RESULTS = ("table.md", "table.csv", "study.json", "figure.png")
 STUDY = """
@@ -60,11 +61,23 @@ STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 
 def test_the_study_of_pairs_alone_runs_on_few_images(tmp_path: Path) -> None:
     arms = ["simclr-augmented", "simclr-semantic", "simclr-half"]
+    source, entries = sample_entries(120)
+    for entry in entries:
+        target = tmp_path / "images" / str(entry.label) / f"{entry.key}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read(entry))
+    folder = tmp_path / "images"
     changes = (
-        *("train.source=sample", "train.limit=120", "train.pairs-per-class=4", "train.batch-size=10", "train.epochs=1"),
+        *(
+            f"train.source={folder}",
+            "train.limit=null",
+            "train.pairs-per-class=4",
+            "train.batch-size=10",
+            "train.epochs=1",
+        ),
         *("train.dim=16", "train.hidden-dim=32", "train.device=cpu"),
         *("train.backbone=vit_tiny", "train.stem=auto", "train.patch-size=16"),
-        *("eval knn.gallery=sample", "eval knn.test=sample", "eval knn.limit=30", "eval knn.device=cpu"),
+        *(f"eval knn.gallery={folder}", f"eval knn.test={folder}", "eval knn.limit=30", "eval knn.device=cpu"),
     )
     recipe = STUDIES / "semantic_pairs.yaml"
     run_recipe(RunOptions(recipe=recipe, arms=",".join(arms), set=changes, workspace=tmp_path), True)
