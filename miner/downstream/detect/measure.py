@@ -20,7 +20,7 @@ PROTOCOL = {
     "from batches of training photographs before the test",
     "optimizer": f"SGD, momentum {MOMENTUM}, weight decay {DECAY:g} except on batch norms, lr x batch / {LR_BATCH}, linear warm-up "
     f"from a thousandth, / 10 after {' and '.join(f'{share:.3g}' for share in FALLS)} of the steps",
-    "regions": "proposals 12000/2000 in training, 6000/`test_regions` in the test; RoIAlign 14 x 14, aligned; nms 0.5, 100 detections, score 0.05",
+    "proposals": "12,000 before and 2,000 after nms in training, 6,000 and `test_regions` in the test; RoIAlign 14 x 14, aligned; nms 0.5, 100 detections, score 0.05",
     "differences": "from MoCo's Detectron2: smooth L1 with beta 1/9 for the boxes of regions, torchvision's placement of anchors, "
     "no batches by shape, mean and deviation of channels as the network was trained",
     "precision": "float32",

@@ -132,7 +132,7 @@ class _Losses:
         self.values = list(state["losses"])
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def find_objects(
     detector: nn.Module, images: Sequence[AnnotatedImage], workers: int, device: torch.device
 ) -> list[Detections]:
