@@ -10,7 +10,7 @@
 
 The names in `miner.__all__` are stable; everything else may change. Each stage is a function with the options of its command:
 `embed`, `calibrate`, `pairs`, `export`, `publish`, `train`, `refine`, `eval_knn`, `eval_linear`, `eval_graph`,
-`eval_finetune`, `eval_transfer`, `report`, `review`.
+`eval_finetune`, `eval_transfer`, `eval_detect`, `report`, `review`.
 """
 
 import sys
@@ -46,7 +46,8 @@ _WHERE = {
 }
 _STAGE_PACKAGES = ("embed", "pairs", "export", "publish", "train", "refine", "report", "review")
 _CALLED = (*_STAGE_PACKAGES, "leaks")
-_STAGES = (*_STAGE_PACKAGES, "calibrate", "eval_knn", "eval_linear", "eval_graph", "eval_finetune", "eval_transfer")
+_EVALUATIONS = ("eval_knn", "eval_linear", "eval_graph", "eval_finetune", "eval_transfer", "eval_detect")
+_STAGES = (*_STAGE_PACKAGES, "calibrate", *_EVALUATIONS)
 
 __all__ = ["FoundLeaks", "MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
 __all__ += ["band_join", "leaks", "nearest", "open", "similar", *_STAGES]

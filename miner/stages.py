@@ -10,6 +10,7 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.options import EmbedOptions
 from miner.engine import Result
 from miner.errors import MinerError
+from miner.evaluate.detect_options import DetectOptions
 from miner.evaluate.network_options import FinetuneOptions, TransferOptions
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.export.options import ExportOptions
@@ -102,6 +103,7 @@ STAGES = {
     ),
     "eval finetune": StageCommand("miner.downstream.run:finetune", FinetuneOptions),
     "eval transfer": StageCommand("miner.downstream.run:transfer", TransferOptions),
+    "eval detect": StageCommand("miner.downstream.detect.run:detect", DetectOptions),
     "review": StageCommand("miner.review.run:review", ReviewOptions, exclusive=False),
     "report": StageCommand("miner.report.run:report", ReportOptions, exclusive=False),
 }

@@ -13,6 +13,7 @@ REQUIRED = {
     "train": {"decay_on": "weights", "partners": 1},
     "pairs": {"rule": "band"},
     "eval transfer": {"sets": ["sample"]},
+    "eval detect": {"train": ["VOC2007:trainval"], "test": ["VOC2007:test"]},
 }
 
 # Old results stay valid as long as these sets stay as they are: an option may move to neither without a reason.
@@ -50,6 +51,7 @@ NOT_IN_REQUEST = {
     "eval graph": {"device", "test", "test_limit"},
     "eval finetune": EVALUATE,
     "eval transfer": EVALUATE | {"sets"},
+    "eval detect": EVALUATE | {"checkpoint_steps"},
     "report": set(),
 }
 IF_CHANGED = {

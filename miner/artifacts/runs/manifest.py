@@ -24,6 +24,7 @@ GRAPH_FILES = (
 RESULTS = (
     *("config.yaml", "metrics.jsonl", "events.out.*", "state.json", "eval/knn*.json", "eval/linear*.json"),
     *("eval/finetune*.json", "eval/transfer*.json", "eval/finetune*.parts/*.json", "eval/finetune*.parts/*.pt"),
+    *("eval/detect*.json", "eval/detect*.parts/*.json", "eval/detect*.parts/*.pt"),
     *(BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE, *GRAPH_FILES),
 )
 SCRATCH = ("checkpoints/last.pt", "checkpoints/last.previous.pt")

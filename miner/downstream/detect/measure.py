@@ -55,6 +55,7 @@ def measure(
     settings: dict[str, Any] = {name: getattr(options, name) for name in _SETTINGS}
     return {
         **network.describe(encoder),
+        "preprocess": {"mean": list(encoder.preprocess.mean), "std": list(encoder.preprocess.std)},
         **PROTOCOL,
         **settings,
         "norm_batches": norm_batches(options),
