@@ -18,8 +18,8 @@ class DetectOptions(NetworkOptions):
     panel = "basics"
 
     train: Names = option(..., metavar="FOLDER:PART")
-    """Photographs to train on. FOLDER has ImageSets/Main/PART.txt, Annotations and JPEGImages (VOC), or annotations/instances_PART.json
-    and photographs in PART (COCO). Several are joined."""
+    """Photographs to train on. FOLDER has ImageSets/Main/PART.txt, Annotations and JPEGImages (VOC), or
+    annotations/instances_PART.json and photographs in PART (COCO). Several are joined."""
     test: Names = option(..., metavar="FOLDER:PART")
     """Photographs to test on, in the same format."""
     seed: int = option(0)

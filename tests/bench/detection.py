@@ -15,12 +15,12 @@ import torch
 from record import publish
 
 from miner.artifacts.workspace import Workspace
-from miner.evaluate.detect_options import DetectOptions
 from miner.downstream.detect.run import detect
+from miner.evaluate.detect_options import DetectOptions
 from miner.source import open_source
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
-from tests.downstream.detect.made_set import photographs_of, write_made_set  # noqa: E402
+from tests.downstream.detect.made_set import photographs_of, write_made_set
 
 CLASSES = {"pants": 8, "shoes": 11, "T-shirt": 14}
 TRAIN, TEST = slice(0, 200), slice(200, 260)
@@ -49,12 +49,17 @@ def main() -> None:
         options = DetectOptions.parse(
             {
                 **parts,
-                **{name: getattr(asked, name) for name in ("network", "iterations", "batch_size", "lr", "regions", "test_regions")},
+                **{
+                    name: getattr(asked, name)
+                    for name in ("network", "iterations", "batch_size", "lr", "regions", "test_regions")
+                },
                 **{"warmup": 20, "smallest_side": 160, "side": 160, "longest": 160, "device": "cpu"},
             }
         )
         result = detect(options, Workspace(root / "workspace"))
-    record = {name: value for name, value in result.record.items() if name not in ("request", "digest", "train", "test")}
+    record = {
+        name: value for name, value in result.record.items() if name not in ("request", "digest", "train", "test")
+    }
     publish(
         "detection",
         {

@@ -103,7 +103,9 @@ def open_annotated(specs: list[str], like: AnnotatedSet | None = None) -> Annota
             raise MinerError(f"{spec} lists no photograph.")
         listed += found
     if len(formats) > 1:
-        raise MinerError(f"{', '.join(specs)} and the other parts mix the formats VOC and COCO. Give parts of one format.")
+        raise MinerError(
+            f"{', '.join(specs)} and the other parts mix the formats VOC and COCO. Give parts of one format."
+        )
     named = {thing.name for _, things in listed for thing in things}
     # The order of a COCO file, or that of the alphabet, as in VOC's list.
     classes = like.classes if like else (*known, *sorted(named - {*known}))
@@ -159,7 +161,9 @@ def _read_coco(file: Path, folder: Path, known: list[str]) -> Iterator[tuple[Pat
     """The photographs of a COCO file, by identifier; the names of its classes, by identifier, are added to `known`."""
     try:
         content = json.loads(file.read_bytes())
-        names = {int(each["id"]): str(each["name"]) for each in sorted(content["categories"], key=lambda each: each["id"])}
+        names = {
+            int(each["id"]): str(each["name"]) for each in sorted(content["categories"], key=lambda each: each["id"])
+        }
         paths = {int(each["id"]): folder / str(each["file_name"]) for each in content["images"]}
         things: dict[int, list[_Found]] = {number: [] for number in paths}
         for each in content["annotations"]:
@@ -176,7 +180,9 @@ def _add_coco_object(each: dict[str, Any], names: dict[int, str], things: dict[i
     left, top, width, height = (float(side) for side in each["bbox"])
     image, category = int(each["image_id"]), int(each["category_id"])
     if image not in things or category not in names:
-        raise ValueError(f"annotation {each.get('id')} names the image {image} and the category {category}; one is not listed")
+        raise ValueError(
+            f"annotation {each.get('id')} names the image {image} and the category {category}; one is not listed"
+        )
     found = _Found(names[category], (left, top, left + width, top + height), bool(each.get("iscrowd", 0)))
     things[image].append(found)
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from miner.errors import MinerError
 from miner.downstream.detect.annotations import AnnotatedImage
+from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.images.loading import decoding_threads
 from miner.learning.randomness import generator_for
@@ -44,7 +44,7 @@ def training_batches(
 
     @lru_cache(maxsize=2)
     def order(number: int) -> list[int]:
-        return torch.randperm(len(images), generator=generator_for(seed, "detection order", number)).tolist()  # type: ignore[no-any-return]
+        return torch.randperm(len(images), generator=generator_for(seed, "detection order", number)).tolist()
 
     def chosen(step: int) -> list[tuple[AnnotatedImage, bool]]:
         mirrored = torch.rand(size, generator=generator_for(seed, "detection mirrors", step)) < 0.5
@@ -81,15 +81,21 @@ def _load(image: AnnotatedImage, mirrored: bool) -> _Loaded:
     try:
         pixels = torch.from_numpy(np.array(decode_image(image.path.read_bytes()))).permute(2, 0, 1)
     except (UnreadableImageError, OSError) as error:
-        raise MinerError(f"The photograph {image.path} cannot be used: {error}. Repair it, or remove it and its annotation.") from error
+        raise MinerError(
+            f"The photograph {image.path} cannot be used: {error}. Repair it, or remove it and its annotation."
+        ) from error
     height, width = pixels.shape[1:]
     boxes = torch.from_numpy(image.boxes).clone()
     boxes[:, 0::2].clamp_(0, width)
     boxes[:, 1::2].clamp_(0, height)
-    outside = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1) & torch.from_numpy((image.boxes[:, 2:] > image.boxes[:, :2]).all(axis=1))
+    outside = (boxes[:, 2:] <= boxes[:, :2]).any(dim=1) & torch.from_numpy(
+        (image.boxes[:, 2:] > image.boxes[:, :2]).all(axis=1)
+    )
     if outside.any():
         box = image.boxes[int(outside.nonzero()[0])].tolist()
-        raise MinerError(f"The photograph {image.path} has {width} x {height} pixels, and its box {box} lies outside of them.")
+        raise MinerError(
+            f"The photograph {image.path} has {width} x {height} pixels, and its box {box} lies outside of them."
+        )
     if mirrored:
         pixels = pixels.flip(2)
         boxes[:, 0::2] = width - boxes[:, 0::2].flip(1)

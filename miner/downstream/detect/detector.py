@@ -80,7 +80,7 @@ def _split(backbone: nn.Module) -> tuple[Any, nn.Module]:
         )
     last = cast(nn.Module, parts.pop("layer4"))
     layers = [(name, cast(nn.Module, layer)) for name, layer in parts.items()]
-    return nn.Sequential(OrderedDict([*layers[:2], ("relu", activation), *layers[2:]])), last
+    return nn.Sequential(OrderedDict([*layers[:2], ("relu", cast(nn.Module, activation)), *layers[2:]])), last
 
 
 @torch.no_grad()
@@ -96,7 +96,7 @@ def _channels(layers: nn.Module, black: Tensor, side: int) -> int:
 
 
 class _AlignedRegions(nn.Module):
-    """RoIAlign without the half-pixel shift (`aligned`), as in Detectron2; torchvision's `MultiScaleRoIAlign` has no such choice."""
+    """RoIAlign without the half-pixel shift (`aligned`), as in Detectron2; `MultiScaleRoIAlign` has no such choice."""
 
     def forward(self, features: dict[str, Tensor], boxes: list[Tensor], shapes: list[tuple[int, int]]) -> Tensor:
         """Maps (n, channels, h, w) under "0", boxes per image (regions, 4) in pixels -> (all regions, channels, 14, 14)."""

@@ -5,12 +5,20 @@ from typing import Any
 
 from miner.downstream.detect.annotations import AnnotatedSet
 from miner.downstream.detect.detector import c4_detector
-from miner.evaluate.detect_options import DetectOptions
 from miner.downstream.detect.precision import average_precisions
-from miner.downstream.detect.training import DECAY, FALLS, LR_BATCH, MOMENTUM, find_objects, norm_batches, train_detector
+from miner.downstream.detect.training import (
+    DECAY,
+    FALLS,
+    LR_BATCH,
+    MOMENTUM,
+    find_objects,
+    norm_batches,
+    train_detector,
+)
 from miner.downstream.network import JudgedNetwork
 from miner.engine import Record
 from miner.errors import MinerError
+from miner.evaluate.detect_options import DetectOptions
 from miner.machine.device import resolve_device
 
 _PARTS_OF_LOSSES = 20
@@ -20,7 +28,8 @@ PROTOCOL = {
     "from batches of training photographs before the test",
     "optimizer": f"SGD, momentum {MOMENTUM}, weight decay {DECAY:g} except on batch norms, lr x batch / {LR_BATCH}, linear warm-up "
     f"from a thousandth, / 10 after {' and '.join(f'{share:.3g}' for share in FALLS)} of the steps",
-    "proposals": "12,000 before and 2,000 after nms in training, 6,000 and `test_regions` in the test; RoIAlign 14 x 14, aligned; nms 0.5, 100 detections, score 0.05",
+    "proposals": "12,000 before and 2,000 after nms in training, 6,000 and `test_regions` in the test; RoIAlign 14 x 14, aligned",
+    "detections": "nms 0.5, a score of 0.05 or more, at most 100 per image",
     "differences": "from MoCo's Detectron2: smooth L1 with beta 1/9 for the boxes of regions, torchvision's placement of anchors, "
     "no batches by shape, mean and deviation of channels as the network was trained",
     "precision": "float32",

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.engine import Record
 from miner.downstream.detect.annotations import AnnotatedImage
+from miner.engine import Record
 
 Floats = NDArray[np.float64]
 Outcomes = NDArray[np.int8]
@@ -35,13 +35,13 @@ def average_precisions(
 ) -> dict[str, Record]:
     """Average precision in percent by rule, `voc` and `coco`, of all detections of a test set.
 
-    `voc`: 11 points of recall (Everingham et al. 2010); a detection belongs to the object that it overlaps most, and a second one of
-    the same object is wrong. `coco`: 101 points (Lin et al. 2014, pycocotools); a detection takes the best object that is free,
+    `voc`: 11 points of recall (Everingham et al. 2010); a detection belongs to the object that it overlaps most, and a second one
+    of the same object is wrong. `coco`: 101 points (Lin et al. 2014, pycocotools); a detection takes the best object that is free,
     with the 100 highest scores per class and image, objects of all sizes; difficult objects are crowds.
 
     Returns:
-        For each rule `ap50`, `ap75`, `ap` (the mean over overlaps of 0.5, 0.55 ... 0.95) and `ap50_by_class`; means over the classes
-        that have an object which is not difficult. None if there is no such class.
+        For each rule `ap50`, `ap75`, `ap` (the mean over overlaps of 0.5, 0.55 ... 0.95) and `ap50_by_class`; means over
+        the classes that have an object which is not difficult. None if there is no such class.
     """
     rules = {"voc": (_voc_outcomes, _VOC_RECALLS), "coco": (_coco_outcomes, _COCO_RECALLS)}
     records = {}
@@ -90,7 +90,8 @@ def overlaps(boxes: Floats, others: Floats, crowd: NDArray[np.bool_]) -> Floats:
     shared = (far - corner).clip(0).prod(axis=2)
     area, other_area = (np.prod(each[:, 2:] - each[:, :2], axis=1) for each in (boxes, others))
     union = np.where(crowd, area[:, None], area[:, None] + other_area - shared)
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap: Floats = np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    return overlap
 
 
 _HALVES = ((np.maximum, slice(0, 2)), (np.minimum, slice(2, 4)))

@@ -1,9 +1,11 @@
 """`miner eval detect`: average precision of a detector whose backbone is the network, beside other networks in the same test."""
 
+from pathlib import Path
+
 from miner.artifacts.stage_folder import Stage, finished_file
 from miner.artifacts.workspace import Workspace
-from miner.evaluate.detect_options import DetectOptions
 from miner.engine import Record, Result, read_json, write_signed
+from miner.evaluate.detect_options import DetectOptions
 
 # The annotations are compared by their checksum, not by their place.
 _NOT_OF_TEST = ("network", "train", "test")
@@ -40,7 +42,7 @@ def detect(options: DetectOptions, workspace: Workspace, *, force: bool = False)
     return _detected(record, workspace, True, path)
 
 
-def _detected(record: Record, workspace: Workspace, fresh: bool, path: object) -> Result:
+def _detected(record: Record, workspace: Workspace, fresh: bool, path: Path) -> Result:
     scores = ", ".join(f"{name} {_percent(record[rule][key])} ({rule})" for name, rule, key in _SHOWN)
     lines = [
         f"eval detect: {record['network']}: {scores}",

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from miner.engine import Progress
-from miner.errors import MinerError
 from miner.downstream.detect.annotations import AnnotatedImage
 from miner.downstream.detect.batches import DetectionBatch, single_images, training_batches
-from miner.evaluate.detect_options import DetectOptions
 from miner.downstream.detect.precision import Detections
+from miner.engine import Progress
+from miner.errors import MinerError
+from miner.evaluate.detect_options import DetectOptions
 from miner.learning.checkpoint import load_checkpoint, save_checkpoint
 from miner.learning.randomness import seeded
 
@@ -27,7 +27,11 @@ _MOST_NORM_BATCHES = 200
 
 
 def train_detector(
-    options: DetectOptions, detector: nn.Module, images: Sequence[AnnotatedImage], checkpoint: Path, device: torch.device
+    options: DetectOptions,
+    detector: nn.Module,
+    images: Sequence[AnnotatedImage],
+    checkpoint: Path,
+    device: torch.device,
 ) -> list[float]:
     """Train in place, from the checkpoint if there is one, and estimate the statistics of the batch norms anew.
 
@@ -47,13 +51,17 @@ def train_detector(
     steps = range(done, options.iterations)
     size = options.batch_size
     with Progress("train", options.iterations * size, "images", finished=done * size) as progress:
-        for step, batch in zip(steps, training_batches(images, size, options.seed, steps, options.workers), strict=True):
+        for step, batch in zip(
+            steps, training_batches(images, size, options.seed, steps, options.workers), strict=True
+        ):
             for group in optimizer.param_groups:
                 group["lr"] = float(lrs[step])
             loss = _loss(detector, batch.to(device), options.seed, step)
             losses.values.append(loss.item())
             if not np.isfinite(losses.values[-1]):
-                raise MinerError(f"The loss of the detector is not finite in step {step + 1:,}. Give a lower --lr with --force.")
+                raise MinerError(
+                    f"The loss of the detector is not finite in step {step + 1:,}. Give a lower --lr with --force."
+                )
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
@@ -79,7 +87,9 @@ def lr_by_step(options: DetectOptions) -> NDArray[np.float64]:
 
 def _optimizer(detector: nn.Module) -> torch.optim.Optimizer:
     """SGD as in Detectron2, whose weight decay spares batch norms."""
-    norms = [weight for layer in detector.modules() if isinstance(layer, nn.BatchNorm2d) for weight in layer.parameters()]
+    norms = [
+        weight for layer in detector.modules() if isinstance(layer, nn.BatchNorm2d) for weight in layer.parameters()
+    ]
     spared = {id(weight) for weight in norms}
     others = [weight for weight in detector.parameters() if id(weight) not in spared]
     groups = [{"params": others, "weight_decay": DECAY}, {"params": norms, "weight_decay": 0.0}]

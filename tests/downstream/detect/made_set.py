@@ -22,7 +22,13 @@ def photographs_of(source: Source, labels: Mapping[str, int], rows: slice) -> di
 
 
 def write_made_set(
-    folder: Path, part: str, photographs: Mapping[str, Sequence[Image.Image]], images: int, side: int, *, coco: bool = False
+    folder: Path,
+    part: str,
+    photographs: Mapping[str, Sequence[Image.Image]],
+    images: int,
+    side: int,
+    *,
+    coco: bool = False,
 ) -> str:
     """Write `images` squares with one to three photographs each, whose long sides are 0.3 to 0.6 of `side`.
 

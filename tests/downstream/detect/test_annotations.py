@@ -59,7 +59,9 @@ def test_voc_trains_on_difficult_objects_and_coco_not_on_crowds(tmp_path: Path) 
 def test_boxes_without_area_are_tested_and_not_trained_on(tmp_path: Path) -> None:
     spec = write_made_set(tmp_path, "a", PHOTOGRAPHS, 2, 32, coco=True)
     change_coco(tmp_path / "annotations/instances_a.json", lambda one: one["bbox"].__setitem__(3, 0))
-    assert all(len(image.boxes) for image in open_annotated([spec]).images) and not open_annotated([spec]).for_training()
+    assert (
+        all(len(image.boxes) for image in open_annotated([spec]).images) and not open_annotated([spec]).for_training()
+    )
 
 
 BROKEN_VOC = {

@@ -55,7 +55,9 @@ def test_learning_rate_rises_and_falls_as_in_moco() -> None:
     lrs = lr_by_step(options())
     assert len(lrs) == 24_000 and lrs[0] == pytest.approx(2e-5) and lrs[50] == pytest.approx(0.01, rel=0.01)
     np.testing.assert_allclose(lrs[[100, 17_999, 18_000, 21_999, 22_000]], [0.02, 0.02, 0.002, 0.002, 0.0002])
-    assert lr_by_step(options(iterations=4, batch_size=8, warmup=0)).tolist() == pytest.approx([0.01, 0.01, 0.01, 0.001])
+    assert lr_by_step(options(iterations=4, batch_size=8, warmup=0)).tolist() == pytest.approx(
+        [0.01, 0.01, 0.01, 0.001]
+    )
     assert (norm_batches(options()), norm_batches(options(iterations=25))) == (200, 3)
     assert options().sides == (*range(480, 801, 32),) and options(side=500).sides == (480, 500)
 

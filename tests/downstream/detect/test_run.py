@@ -115,7 +115,8 @@ def test_run_is_compared_with_its_control(tmp_path: Path) -> None:
 
 def test_verdict_names_each_control() -> None:
     ours, worse, better = (
-        {"network": name, "voc": {"ap50": value}} for name, value in (("moco", 50.0), ("random", 40.0), ("resnet50", 62.5))
+        {"network": name, "voc": {"ap50": value}}
+        for name, value in (("moco", 50.0), ("random", 40.0), ("resnet50", 62.5))
     )
     sentence = verdict_of_detection(ours, [worse, better])
     assert "better than random (40.0 %, +10.0 points) and worse than resnet50 (62.5 %, -12.5 points)" in sentence
