@@ -1,10 +1,15 @@
 """Devices and precisions behind the options."""
 
+import os
+
 import torch
 
 from miner.engine import assigned_device
 from miner.errors import UsageError
 from miner.machine.environment import processor_flags
+
+# Values of a variable of oneDNN that leave out the instructions for bfloat16.
+_WITHOUT_BF16 = {"SSE41", "AVX", "AVX2", "AVX2_VNNI", "AVX512_CORE", "AVX512_CORE_VNNI"}
 
 
 def resolve_device(name: str) -> torch.device:
@@ -59,4 +64,7 @@ def has_native_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bfloat16 matrices natively, so faster than float32 ones."""
     if device.type == "cuda":
         return torch.cuda.get_device_capability(device)[0] >= 8
-    return device.type == "cpu" and not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})
+    allowed = (
+        os.environ.get("ONEDNN_MAX_CPU_ISA", "").upper() not in _WITHOUT_BF16
+    )  # oneDNN makes the products of torch
+    return device.type == "cpu" and allowed and not processor_flags().isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})

@@ -19,6 +19,8 @@ SHORTEST = 32  # numbers per row of the shortest sketch
 _SHORT = (SHORTEST - 1, 63, 127, 191, 255)
 _LONGER = (383, 511, 639, 767)
 LONGEST = _LONGER[-1]
+# A tile with a larger share of candidates is multiplied in float32: so many candidates take as much memory as the product.
+DENSE_SHARE = 1 / 16
 _LEAST_GROWTH = 1.4  # of the second sketch over the first
 _TRIAL_ROWS = 1024
 _REPEATS = 2
@@ -104,9 +106,8 @@ def best_cascade(
         if fresh is None:
             return None
         trials += fresh
-        if fresh and fresh[-1] is not min(
-            trials, key=lambda trial: _join_seconds(trial, None, images, dim, costs, pairs)
-        ):
+        best = min(trials, key=lambda trial: _join_seconds(trial, None, images, dim, costs, pairs), default=None)
+        if fresh and fresh[-1] is not best and fresh[-1].share <= DENSE_SHARE:
             break  # the cost falls with the length and then rises
     plans: list[tuple[float, Cascade]] = []
     for first in trials:
@@ -169,6 +170,8 @@ def _join_seconds(first: _Trial, second: _Trial | None, images: int, dim: int, c
     """The seconds that the model expects of a whole join."""
     whole = costs.candidate_s + costs.candidate_dim_s * dim
     tiles = pairs * first.score_s + images * first.width * costs.row_dim_s
+    if first.share > DENSE_SHARE:  # a product in float32 takes as long as the projection on a direction
+        return tiles + pairs * costs.row_dim_s
     if second is None:
         return tiles + pairs * first.share * whole
     middle = costs.candidate_s + costs.candidate_dim_s * second.width

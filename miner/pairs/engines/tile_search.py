@@ -25,7 +25,7 @@ from miner.pairs.arithmetic.cosine import check_lengths, float32_margin, row_len
 from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Buffer, Threads
 from miner.pairs.engines.base import STRIP_ROWS, RowPairs
-from miner.pairs.engines.cost_model import SHORTEST, Cascade, Costs, best_cascade
+from miner.pairs.engines.cost_model import DENSE_SHARE, SHORTEST, Cascade, Costs, best_cascade
 from miner.pairs.engines.sketch import PrincipalDirections, Sketch, SketchMaker
 
 TILE_ROWS = 2048
@@ -33,8 +33,6 @@ LEAST_ROWS_TO_SKETCH = 8192
 _SAMPLE_ROWS = 4096
 _LOWEST_BITS = np.int16(-(1 << 15))
 _TIMED_SHARE = 1e-3
-# A tile with a larger share of candidates is multiplied in float32: so many candidates take as much memory as the product.
-_DENSE_SHARE = 1 / 16
 # Of the memory for vectors; the rest is for arrays that are being built.
 _SHARE_FOR_UNIT_VECTORS, _SHARE_FOR_SKETCHES = 3 / 4, 2 / 3
 
@@ -152,7 +150,7 @@ class TileSearch:
         scores = self._scores.of(shape, short.vectors.dtype)
         torch.mm(short.vectors[tile.top : tile.bottom], short.vectors[tile.left : tile.right].T, out=scores)
         mask = self._reach(scores, *_sides(self._lowest_scores[0], tile))
-        if np.count_nonzero(mask) > _DENSE_SHARE * mask.size:
+        if np.count_nonzero(mask) > DENSE_SHARE * mask.size:
             return self._dense(tile)
         rows, columns = tile.above_diagonal(*positions_in(mask))
         for sketch, lowest in zip(longer, self._lowest_scores[1:], strict=True):
@@ -241,7 +239,7 @@ class TileSearch:
         tile = Tile(0, sketch.vectors, 0, count)
         mask = self._reach(sketch.scores(everything, everything), *_sides(lowest, tile))
         found = int(np.count_nonzero(mask))
-        if found <= _DENSE_SHARE * mask.size:
+        if found <= DENSE_SHARE * mask.size:
             positions_in(mask)
         return found
 
