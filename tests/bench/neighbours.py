@@ -1,7 +1,8 @@
 """The k nearest neighbours of all stored vectors: the exact graph against what people use instead.
 
-    python tests/bench/neighbours.py --workspace datasets_out/cifar10 --k 5 10 50 --width 1280 512
-        --growth 25000 50000 100000 200000 --mutual 5
+    python tests/bench/neighbours.py --workspace datasets_out/cifar10 --k 5 10 50 --width 1280 512 --methods ours flat --mutual 5
+    python tests/bench/neighbours.py --workspace datasets_out/cifar10-views --limit 50000 --width 512 --repeats 1
+        --growth 25000 50000 100000 200000
 
 Every timing is of a process of its own that has imported what it needs: from opening the stored vectors to two written arrays, ids
 and similarities, with the same number of threads. The methods take turns, the approximate ones once. An exact method is compared
@@ -10,13 +11,16 @@ tries its settings in ascending order until its recall of the exact lists is 0.9
 last setting. PyNNDescent has to be installed for its turn (`pip install pynndescent`).
 
 --width below the stored dimension: rows times a random orthonormal basis (QR of normal numbers, seed 0), scaled to length 1.
---growth: random subsets, each within the next, of the first k and the last width. Beyond the stored number, stored rows are
-repeated with noise of 0.3 of their length (`memory.py`). --mutual k: seconds and peak memory of `miner pairs --rule mutual`.
+--growth: random subsets, each within the next, of the first k and the last width; a record of its own. Beyond the stored number
+(`views.py` makes 200,000 images), stored rows are repeated with noise of 0.3 of their length (`memory.py`). --mutual k: seconds
+and peak memory of `miner pairs --rule mutual`. The record names the instruction sets of torch, FAISS and their BLAS. Variables of
+the environment lower them: ATEN_CPU_CAPABILITY=avx2, ONEDNN_MAX_CPU_ISA=AVX2, FAISS_OPT_LEVEL=avx2, OPENBLAS_CORETYPE=Haswell.
 """
 
 import argparse
 import itertools
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -35,6 +39,7 @@ from record import publish, summary
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.workspace import Workspace
+from miner.machine.device import has_native_bf16
 
 _OURS, _FLAT = "miner, the neighbour graph", "faiss flat search"
 _ROUNDING = 1e-6
@@ -45,6 +50,7 @@ _MADE = {
     "seconds_of_approximate_methods": "those of the index and of the first setting with a recall of 0.98, or the last one tried",
 }
 _CEILING = 0.946  # of the mutual pairs, as calibrated on CIFAR-10
+_LOWERING = ("_CPU_ISA", "_CPU_CAPABILITY", "_OPT_LEVEL", "_CORETYPE", "_CPU_FEATURES", "_ENABLE_INSTRUCTIONS")
 Lists = tuple[np.ndarray, np.ndarray]
 Settings = Iterator[tuple[int | None, Callable[[], Lists]]]
 
@@ -120,6 +126,7 @@ def nn_descent(path: Path, k: int) -> Settings:
 
 
 EXACT = {_OURS: ours, _FLAT: faiss_flat, "torch tiles and topk": torch_tiles}
+_SHORT = {"ours": _OURS, "flat": _FLAT}  # names on the command line
 APPROXIMATE = {"faiss HNSW": faiss_hnsw, "faiss IVF": faiss_ivf, "PyNNDescent": nn_descent}
 METHODS: dict[str, Callable[[Path, int], Settings]] = EXACT | APPROXIMATE
 
@@ -242,6 +249,22 @@ def mutual(workspace: Path, images: int, k: int, folder: Path) -> dict[str, Any]
     return {"k": k, "images": images, **measured, "beside_stored_vectors_bytes": measured["used_bytes"] - held}
 
 
+def instructions() -> dict[str, Any]:
+    """The instruction sets that torch and FAISS use here, and the variables that lower them."""
+    import faiss
+    from threadpoolctl import threadpool_info
+
+    return {
+        "torch": torch.backends.cpu.get_cpu_capability(),
+        "native_bf16": has_native_bf16(torch.device("cpu")),
+        "faiss": faiss.get_compile_options().strip(),
+        "blas": {
+            Path(lib["filepath"]).parent.name: lib["architecture"] for lib in threadpool_info() if "architecture" in lib
+        },
+        "variables": {name: value for name, value in os.environ.items() if name.endswith(_LOWERING)},
+    }
+
+
 def narrowed(vectors: np.ndarray, width: int) -> np.ndarray:
     """Rows in a random subspace of the width; the rows as they are if they are no wider."""
     if vectors.shape[1] <= width:
@@ -263,9 +286,13 @@ def main() -> None:
     parser.add_argument("--k", type=int, nargs="+", default=[10])
     parser.add_argument("--width", type=int, nargs="+", default=[10**6])
     parser.add_argument("--limit", type=int, help="only the first so many images")
-    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument(
+        "--methods", nargs="+", type=lambda name: _SHORT.get(name, name), choices=METHODS, default=[*METHODS]
+    )
     parser.add_argument("--growth", type=int, nargs="+", default=[])
-    parser.add_argument("--growth-methods", nargs="+", choices=METHODS, default=[_OURS, _FLAT])
+    parser.add_argument(
+        "--growth-methods", nargs="+", type=lambda name: _SHORT.get(name, name), choices=METHODS, default=[_OURS, _FLAT]
+    )
     parser.add_argument("--mutual", type=int)
     parser.add_argument("--repeats", type=int, default=3)
     options = parser.parse_args()
@@ -274,6 +301,7 @@ def main() -> None:
     record: dict[str, Any] = {
         "data": {"images": images, "dim": store.stored.dim, "encoder": store.manifest.encoder.name},
         "threads": torch.get_num_threads(),
+        "instructions": instructions(),
         "made": _MADE,
         "lists": [],
     }
@@ -288,7 +316,7 @@ def main() -> None:
             record["growth"] = growth(store, options, folder)
         if options.mutual:
             record["mutual"] = mutual(options.workspace, images, options.mutual, folder)
-    publish(f"neighbours-{options.workspace.name}", record)
+    publish(f"neighbours{'-growth' * bool(options.growth)}-{options.workspace.name}", record)
 
 
 def growth(store: EmbeddingStore, options: argparse.Namespace, folder: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import statistics
 import sys
 from pathlib import Path
@@ -22,7 +23,7 @@ def summary(seconds: list[float]) -> dict[str, float]:
 def publish(name: str, record: dict[str, Any]) -> None:
     """Print the record as JSON and keep it in NAME.json of tests/bench/results, or of the folder BENCH_RESULTS."""
     script = f"tests/bench/{Path(sys.argv[0]).name}"
-    command = " ".join(["python", script, *sys.argv[1:]])
+    command = shlex.join(["python", script, *sys.argv[1:]])
     text = json.dumps({"benchmark": name, "command": command, "environment": environment(), **record}, indent=2)
     text = _NUMBERS.sub(lambda found: "[" + " ".join(found[1].split()) + "]", text)
     RESULTS.mkdir(exist_ok=True)
