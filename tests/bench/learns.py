@@ -32,6 +32,7 @@ SHORT: dict[str, dict[str, float]] = {
     "dino": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "graphnnclr": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "fnc": {"false_negative_start": 5},
+    "mnn": {"lr": 0.3, "momentum": 0.9},
 }
 SETTINGS = ("lr_peak", "batch_size", "steps", "image_size", "least_area", "stem", "precision", "norm_splits")
 

@@ -22,11 +22,12 @@ class ReCo(MoCo):
     - global relation: the cosines of the query with a second queue follow those of the key of a weak view of the anchor, which is
       only cropped and flipped. Both are softmax distributions; keys of weak views enter that queue.
     - local relation: the first views get a box of the second views of other items (CutMix). The query of a mixed image is
-      contrasted with the same mixture of the query and of the other item's key, which takes no gradient.
+      contrasted with the same mixture of the keys of both views.
 
     The global relation alone is ReSSL (Zheng et al. 2021, arXiv 2107.09282). Relations count as soon as the queue is full.
     Deviations: the queues start empty instead of with random vectors; the box and the order of the mixing are drawn for the whole
-    batch instead of for each device.
+    batch instead of for each device; the mixture has the key of the first view instead of its query. With the query, the target
+    moves with the network and the negatives stay behind. So a shift of all features lowers the loss, and short runs collapse.
 
     Args:
         contrast, global_, local: which terms are part of the loss.
@@ -68,7 +69,8 @@ class ReCo(MoCo):
         if weak is not None:
             terms["global_relation"] = full * self._global_loss(query, rows_of_this_process(weak))
         if self.local_relation and strong is not None:
-            terms["local_relation"] = full * self._local_loss(batch, query, strong, *mixing)
+            first = rows_of_this_process(self._keys(batch.first, weak_order, weak_back))
+            terms["local_relation"] = full * self._local_loss(batch, first, strong, *mixing)
         self._enqueue_items(batch, strong, weak)
         return batch.outcome(
             torch.stack(list(terms.values())).sum(),
@@ -84,11 +86,16 @@ class ReCo(MoCo):
         targets = relation_logits(weak, queue, self.teacher_temperature, empty).softmax(dim=1)
         return soft_cross_entropy(relation_logits(query, queue, self.student_temperature, empty), targets)
 
-    def _local_loss(self, batch: Batch, query: Tensor, keys: Tensor, order: Tensor, box: Tensor) -> Tensor:
-        """The contrast of mixed images, whose negatives show neither of the two images."""
-        items, others = len(query), rows_of_this_process(order)
+    def _local_loss(self, batch: Batch, first: Tensor, keys: Tensor, order: Tensor, box: Tensor) -> Tensor:
+        """The contrast of mixed images, whose negatives show neither of the two images.
+
+        Args:
+            first, keys: of the first views of this process, (items, dim), and of the second views of all, (batch, dim).
+            order, box: which items are mixed, and where.
+        """
+        items, others = len(first), rows_of_this_process(order)
         mixed, own = cut_and_paste(batch.first, gather_rows(batch.second[:items])[others], box)
-        target = l2_normalise(own * query.detach() + (1.0 - own) * keys[others])
+        target = l2_normalise(own * first + (1.0 - own) * keys[others])
         shown = gather_rows(batch.positives[:items])[others]
         absent = self._absent(batch, batch.anchors) | self._absent(batch, shown)
         logits = info_nce_logits(self._query(mixed), target, self.queue.clone(), self.temperature, absent)
@@ -102,10 +109,12 @@ class ReCo(MoCo):
             enqueue(queues, self.queued, whole)
 
     def draw(self, items: int, seconds: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """The order of the key encoder for second and for weak views and the ways back, which items are mixed, and the box."""
+        """The orders of the key encoder for second views, and for first and weak views, each with the way back; which items are mixed,
+        and the box."""
         order, back = super().draw(items, seconds, generator)
         weak, mixing = (torch.randperm(items, generator=generator) for _ in range(2))
         return order, back, weak, weak.argsort(), mixing, torch.rand(3, generator=generator)
 
     def passes(self, seconds: float, crops: float) -> tuple[float, float]:
-        return 1 + self.local_relation, (seconds if self.contrast or self.local_relation else 0) + self.global_relation
+        strong = seconds if self.contrast or self.local_relation else 0
+        return 1 + self.local_relation, strong + self.global_relation + self.local_relation
