@@ -33,7 +33,8 @@ def step(number: int, **more: Any) -> Batch:
 def at_full_queue(terms: tuple[str, ...] = TERMS) -> ReCo:
     method = reco(terms, momentum=1.0)
     with torch.no_grad():  # a key differs from the query of its view
-        method.key_encoder[0].layer.weight.mul_(torch.linspace(-1.0, 2.0, SIDE + 4).view(-1, 1, 1, 1))
+        weight = method.key_encoder[0].layer.weight
+        weight.mul_(torch.linspace(-1.0, 2.0, len(weight)).view(-1, 1, 1, 1))
     for number in range(FULL):
         method(step(number))
     return method
