@@ -26,15 +26,32 @@ from miner.train.settings.options import TrainOptions
 
 # With the settings of long runs, some hundred steps are too few for methods without negatives: features of simsiam are then worse
 # than random ones, in a plain script of the paper's algorithm as well.
-SHORT: dict[str, dict[str, float]] = {
+SHORT: dict[str, dict[str, Any]] = {
     "simsiam": {"lr": 0.3, "dim": 256, "hidden_dim": 1024, "predictor_dim": 1024},
     "byol": {"lr": 0.3, "momentum": 0.9},
     "dino": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "graphnnclr": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "fnc": {"false_negative_start": 5},
-    "mnn": {"lr": 0.3, "momentum": 0.9},
+    "mnn": {
+        "lr": 0.15,
+        "momentum": 0.9,
+        "dim": 256,
+        "hidden_dim": 1024,
+        "predictor_dim": 1024,
+        "augmentation": "weak-second",
+    },
 }
-SETTINGS = ("lr_peak", "batch_size", "steps", "image_size", "least_area", "stem", "precision", "norm_splits")
+SETTINGS = (
+    "lr_peak",
+    "batch_size",
+    "steps",
+    "image_size",
+    "least_area",
+    "augmentation",
+    "stem",
+    "precision",
+    "norm_splits",
+)
 
 
 def learn(options: TrainOptions, source: str, test_images: int, folder: Path) -> dict[str, Any]:
