@@ -109,8 +109,7 @@ class ReCo(MoCo):
             enqueue(queues, self.queued, whole)
 
     def draw(self, items: int, seconds: int, generator: torch.Generator) -> tuple[Tensor, ...]:
-        """The orders of the key encoder for second views, and for first and weak views, each with the way back; which items are mixed,
-        and the box."""
+        """Orders of the key encoder for second views and for all others, each with its way back; which items are mixed; the box."""
         order, back = super().draw(items, seconds, generator)
         weak, mixing = (torch.randperm(items, generator=generator) for _ in range(2))
         return order, back, weak, weak.argsort(), mixing, torch.rand(3, generator=generator)
