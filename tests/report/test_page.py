@@ -99,6 +99,7 @@ def test_each_section_tells_what_is_there(make_workspace, add_run):
     assert all(text in page.sections["accuracy"] for text in ("87.6%", "54.3%", "10.0%", "32 gallery images"))
     assert all(text in page.sections["accuracy"] for text in ("linear, fast, best weights", "91.2%", "43.9%"))
     assert "moco (linear-best): Classifier: logistic regression" in page.sections["accuracy"]
+    assert "Trained, k = 20: better than random weights: +33.3 points" in page.sections["accuracy"]
     assert "13 images could not be used" in page.sections["failures"]
     assert page.sections["failures"].count("broken") == 13
     assert len(page.charts()) == 5 and "Run moco: from 5 to 1." in " ".join(page.charts())

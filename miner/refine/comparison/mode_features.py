@@ -15,6 +15,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Unit, run, same_file
 from miner.errors import MinerError
 from miner.evaluate.knn import knn_record
+from miner.evaluate.verdict import verdict_of
 from miner.learning.nearest import accuracy_percent, votes_by_protocol
 from miner.learning.networks.weights import read_plain, save_weights
 from miner.refine.comparison.scores import score_linear
@@ -80,14 +81,16 @@ def _measure_knn(data: ModeFeatures) -> Record:
 
 
 def _measure_linear(data: ModeFeatures, seed: int) -> Record:
-    results = {
+    scored = {
         name: score_linear({1.0: rows}, data.labels, data.truth, data.class_count, seed) for name, rows in data.features
     }
+    results = {name: record for name, (record, _) in scored.items()}
     return {
         "features": list(results),
         "protocol": "fast",
         "chosen_by": "a random fifth of the training images, from the seed of the network",
         "results": results,
+        "verdict": verdict_of({name: right for name, (_, right) in scored.items()}),
     }
 
 

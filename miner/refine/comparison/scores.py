@@ -33,13 +33,15 @@ def score(
     classes = int(max(labels.max(), truth.max())) + 1
     features = {key: torch.from_numpy(rows).to(device) for key, rows in candidates.items()}
     return {
-        "linear": score_linear(features, train, test, classes, seed),
+        "linear": score_linear(features, train, test, classes, seed)[0],
         "knn": _knn(features, train, test, classes, seed),
     }
 
 
-def score_linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:
-    """The `linear` part of `score`."""
+def score_linear(
+    candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int
+) -> tuple[Record, Tensor]:
+    """The `linear` part of `score`, and which test images are named rightly, bool (m,)."""
     count = len(labels)
     validation = held_out(count, seed).to(labels.device)
     chosen = {
@@ -49,12 +51,13 @@ def score_linear(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor,
     own = max(chosen, key=lambda own: chosen[own].validation)
     train, test = candidates[own][:count], candidates[own][count:]
     predicted = classify(train, labels, test, classes, chosen[own].value)
-    return {
+    record = {
         "test": accuracy_percent(predicted, truth),
         "validation": chosen[own].validation,
         "penalty": chosen[own].value,
         "own": own,
     }
+    return record, predicted == truth
 
 
 def _knn(candidates: dict[float, Tensor], labels: Tensor, truth: Tensor, classes: int, seed: int) -> Record:

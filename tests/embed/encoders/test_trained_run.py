@@ -75,6 +75,10 @@ def test_dinos_projector_has_its_activation_and_no_prototypes(tmp_path: Path) ->
     encoder = load_encoder(f"run:{run}", CPU, layer="projector")
     layers = [type(layer) for layer in encoder.network[1]]
     assert torch.nn.GELU in layers and torch.nn.ReLU not in layers and encoder.dim == 256
+    teacher, expected = load_encoder(f"run:{run}/teacher.safetensors", CPU), load_backbone(run, "teacher.safetensors")
+    black = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
+    features = torch.nn.functional.normalize(expected.module(teacher.preprocess.normalise(black)))
+    torch.testing.assert_close(teacher.encode(black, torch.float32), features, atol=1e-5, rtol=1e-4)
 
 
 def test_labels_that_came_in_with_the_pairs_are_named(trained: Workspace) -> None:

@@ -50,6 +50,9 @@ def test_accuracies_are_those_of_eval_graph(refined) -> None:
         near.lines[1].startswith("eval knn: refined, k=20 T=0.07: inductive ")
         and "(train 40, test 60)" in near.lines[1]
     )
+    for sentence in [*near.record["verdict"], straight.record["verdict"]]:
+        assert sentence.startswith("inductive") and "the raw features: " in sentence
+        assert sentence in " ".join([*near.lines, *straight.lines])
     rows = evaluate("eval graph", workspace, **NETWORK, test=str(test), seeds=1).record["rows"]
     wanted = {row["mode"]: row for row in rows if row["arm"] == "graph network"}
     wanted["raw"] = next(row for row in rows if row["arm"] == "raw features")
