@@ -36,7 +36,15 @@ OTHERS = ["moco symmetric", "fnc queue", "patchmix three", "patchmix one", "moco
 CASES = [*NAMES, *OTHERS]
 KNOWN = PairIndex.of(torch.tensor([[0, 5], [6, 2], [3, 1]]), BATCH)
 ARMS = {"alone": {"pairs_arm": "matched-half", "pair_weights": "score"}, "masked": {"pairs_arm": "mask-only"}}
-LOOPED = ["moco", "simclr", "dino", "reco", "fnc", "patchmix", "moco alone", "moco masked"]
+LOOPED = [
+    "moco",
+    "simclr",
+    "dino",
+    "reco",
+    "fnc",
+    "patchmix",
+    *(f"{name} {arm}" for name in ("moco", "simclr") for arm in ARMS),
+]
 Outcome = dict[str, list[Tensor]]
 
 
@@ -106,6 +114,8 @@ def run(case: str, folder: Path, killed_at: int | None = None) -> list[Tensor]:
     method = make(name, backbone, **({"frozen_epochs": 1} if name == "dino" else {}))
     if not split_norm and world_size() > 1:
         method = synchronised(method)
+    if name != "dino":  # its momentum grows in float32
+        method.double()  # float32 rounds sums over processes otherwise, and steps of simclr amplify it
     run_killed(folder, name, method, killed_at, norm_splits=1 + split_norm, **ARMS.get(arm, {}))
     return list(method.state_dict().values())
 

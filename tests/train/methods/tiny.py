@@ -29,7 +29,7 @@ class TinyBackbone(nn.Module):
         self.norm = nn.BatchNorm2d(WIDTH)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.norm(self.layer(x)).relu().mean(dim=(2, 3))
+        return self.norm(self.layer(x.to(self.layer.weight.dtype))).relu().mean(dim=(2, 3))
 
 
 def make(name: str, backbone: nn.Module | None = None, width: int = WIDTH, **changes: Any) -> Method:
