@@ -127,8 +127,8 @@ def test_a_killed_fit_continues_with_the_same_bytes(workspace: Workspace, monkey
 
 def test_a_network_without_a_run_is_the_control(tmp_path: Path, monkeypatch) -> None:
     torch.manual_seed(0)
-    asked = {"network": "random:timm:resnet10t", "gallery": "sample", "limit": 40, "share": 0.3, "epochs": 1}
+    asked = {"network": "random:timm:test_resnet", "gallery": "sample", "limit": 40, "share": 0.3, "epochs": 1}
     opened = miner.eval_finetune(tmp_path, quiet=True, **{**GIVEN, **asked})
-    record = json.loads((Path(opened.path) / "eval/finetune-0.3-random-timm-resnet10t.json").read_text())
-    assert record["run"] is None and record["network"] == "random:timm:resnet10t"
+    record = json.loads((Path(opened.path) / "eval/finetune-0.3-random-timm-test_resnet.json").read_text())
+    assert record["run"] is None and record["network"] == "random:timm:test_resnet"
     assert record["results"]["trained"] == record["results"]["random"]

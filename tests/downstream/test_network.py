@@ -30,8 +30,8 @@ def test_records_of_a_run_lie_in_its_folder(tmp_path: Path) -> None:
     student, teacher = (find_network(asked(teacher=which), workspace) for which in (False, True))
     assert (student.encoder, student.folder, student.ending) == (f"run:{run}", run / "eval", "")
     assert (teacher.encoder, teacher.ending) == (f"run:{run}/teacher.safetensors", "-teacher")
-    other = find_network(asked(network="timm:resnet10t@some/file.pth"), workspace)
-    assert (other.folder, other.ending) == (tmp_path / "eval", "-timm-resnet10t-some-file.pth")
+    other = find_network(asked(network="timm:test_resnet@some/file.pth"), workspace)
+    assert (other.folder, other.ending) == (tmp_path / "eval", "-timm-test_resnet-some-file.pth")
 
 
 def test_two_networks_are_refused() -> None:
@@ -41,7 +41,7 @@ def test_two_networks_are_refused() -> None:
 
 
 def test_features_keep_their_length_and_order(tmp_path: Path) -> None:
-    network = find_network(asked(network="random:timm:resnet10t"), Workspace(tmp_path))
+    network = find_network(asked(network="random:timm:test_resnet"), Workspace(tmp_path))
     encoder, images = network.open(), LabelledImages(*sample_entries(5), "sample")
     found = encoded_features(encoder, images, 2, torch.device("cpu"), 1)
     pixels = load_pixels(images, encoder.preprocess, 1).permute(0, 2, 3, 1)

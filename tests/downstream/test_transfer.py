@@ -20,7 +20,7 @@ from miner.evaluate.network_options import TransferOptions
 from tests.artifacts.class_folders import class_folders
 from tests.leaks.pictures import write_pictures
 
-NETWORK = "random:timm:resnet10t"
+NETWORK = "random:timm:test_resnet"
 ASKED = {"network": NETWORK, "device": "cpu", "workers": 1, "batch_size": 32}
 FEW_C = tuple(C_VALUES[::6])
 
@@ -87,7 +87,7 @@ def test_copies_of_pretraining_images_are_counted(tmp_path: Path) -> None:
 def test_the_same_request_returns_at_once(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(module, "C_VALUES", FEW_C[:1])
     opened = miner.eval_transfer(tmp_path, quiet=True, sets="sample", limit=40, **ASKED)
-    path = Path(opened.path) / "eval/transfer-sample-random-timm-resnet10t.json"
+    path = Path(opened.path) / "eval/transfer-sample-random-timm-test_resnet.json"
     record = json.loads(path.read_text())
     again = transfer(options(limit=40), Workspace(tmp_path))
     assert not again.fresh and again.record["sets"] == [record]
