@@ -26,16 +26,65 @@ if TYPE_CHECKING:
     from miner.api.opened import open_workspace as open
     from miner.api.pair_dataset import PairDataset, PairShards
     from miner.api.pair_table import PairTable
-    from miner.api.similar import similar
+    from miner.api.similar import SimilarImages, similar
+    from miner.api.stages import StageFunction
     from miner.errors import MinerError
-    from miner.leaks.found import FoundLeaks
+    from miner.leaks.found import FoundLeaks, leaks
+
+    embed: StageFunction
+    calibrate: StageFunction
+    pairs: StageFunction
+    export: StageFunction
+    publish: StageFunction
+    train: StageFunction
+    refine: StageFunction
+    eval_knn: StageFunction
+    eval_linear: StageFunction
+    eval_graph: StageFunction
+    eval_finetune: StageFunction
+    eval_transfer: StageFunction
+    eval_detect: StageFunction
+    report: StageFunction
+    review: StageFunction
 
 __version__ = "0.1.0"
+
+# Every stable name.
+__all__ = [
+    "FoundLeaks",
+    "MinerError",
+    "OpenedWorkspace",
+    "PairDataset",
+    "PairShards",
+    "PairTable",
+    "SimilarImages",
+    "band_join",
+    "calibrate",
+    "embed",
+    "eval_detect",
+    "eval_finetune",
+    "eval_graph",
+    "eval_knn",
+    "eval_linear",
+    "eval_transfer",
+    "export",
+    "leaks",
+    "nearest",
+    "open",
+    "pairs",
+    "publish",
+    "refine",
+    "report",
+    "review",
+    "similar",
+    "train",
+]
 
 _WHERE = {
     "band_join": "miner.api.arrays:band_join",
     "nearest": "miner.api.arrays:nearest",
     "similar": "miner.api.similar:similar",
+    "SimilarImages": "miner.api.similar:SimilarImages",
     "open": "miner.api.opened:open_workspace",
     "OpenedWorkspace": "miner.api.opened:OpenedWorkspace",
     "PairTable": "miner.api.pair_table:PairTable",
@@ -44,25 +93,28 @@ _WHERE = {
     "MinerError": "miner.errors:MinerError",
     "FoundLeaks": "miner.leaks.found:FoundLeaks",
 }
-_STAGE_PACKAGES = ("embed", "pairs", "export", "publish", "train", "refine", "report", "review")
-_CALLED = (*_STAGE_PACKAGES, "leaks")
-_EVALUATIONS = ("eval_knn", "eval_linear", "eval_graph", "eval_finetune", "eval_transfer", "eval_detect")
-_STAGES = (*_STAGE_PACKAGES, "calibrate", *_EVALUATIONS)
-
-__all__ = ["FoundLeaks", "MinerError", "OpenedWorkspace", "PairDataset", "PairShards", "PairTable"]
-__all__ += ["band_join", "leaks", "nearest", "open", "similar", *_STAGES]
+# The names that are packages too.
+_CALLED = ("embed", "pairs", "export", "publish", "train", "refine", "report", "review", "leaks")
 
 
 class _Callable(ModuleType):
     """The package of a stage, or of `leaks`. A call runs it: `miner.pairs(workspace, neighbors=10)`."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return _stage(self.__name__.rpartition(".")[2])(*arguments, **options)
+        return self._function(*arguments, **options)
+
+    @property
+    def _function(self) -> Any:
+        return _function(self.__name__.rpartition(".")[2])
 
     @property
     def __signature__(self) -> "Signature":
-        found: Signature = import_module("inspect").signature(_stage(self.__name__.rpartition(".")[2]))
+        found: Signature = import_module("inspect").signature(self._function)
         return found
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        return str(self._function.__doc__)
 
 
 class _Package(ModuleType):
@@ -74,7 +126,7 @@ class _Package(ModuleType):
         super().__setattr__(name, value)
 
 
-def _stage(name: str) -> Any:
+def _function(name: str) -> Any:
     if name == "leaks":
         return import_module("miner.leaks.found").leaks
     return import_module("miner.api.stages").stage_function(name.replace("eval_", "eval "))
@@ -86,13 +138,13 @@ def __getattr__(name: str) -> Any:
         return getattr(import_module(module), attribute)
     if name in _CALLED:
         return import_module(f"{__name__}.{name}")
-    if name in _STAGES:
-        return _stage(name)
+    if name in __all__:
+        return _function(name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return ["__doc__", "__version__", *__all__]
 
 
 sys.modules[__name__].__class__ = _Package

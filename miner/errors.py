@@ -6,7 +6,14 @@ DISTRIBUTION = "semantic-pair-miner"
 
 
 class MinerError(Exception):
-    """The work failed. The message is one paragraph for the user; the command exits with code 1."""
+    """The work failed. The message is one paragraph for the user; the command exits with code 1.
+
+    >>> try:
+    ...     miner.open("nowhere")
+    ... except miner.MinerError as error:
+    ...     print(str(error).partition(".")[0])
+    There is no workspace nowhere
+    """
 
     exit_code = 1
 

@@ -21,6 +21,10 @@ class OpenedWorkspace:
 
     Attributes:
         path: the folder.
+
+    >>> workspace = miner.open("datasets_out/default")
+    >>> workspace.embeddings.vectors.shape, len(workspace.embeddings.keys), workspace.embeddings.labels.dtype.name
+    ((40, 1280), 40, 'int64')
     """
 
     def __init__(self, path: Path) -> None:
@@ -53,10 +57,17 @@ class OpenedWorkspace:
     def pair_dataset(
         self, transform: Callable[[Any], Any] | None = None, *, own_views: float = 0.0, seed: int = 0
     ) -> "PairDataset":
-        """The pairs as a map-style data set of torch: see `PairDataset`."""
+        """The pairs as a map-style data set of torch: see `PairDataset`.
+
+        Raises:
+            MinerError: as for `pairs`, or `own_views` is no share.
+        """
         from miner.api.pair_dataset import PairDataset
 
         return PairDataset(self.pairs, transform, own_views=own_views, seed=seed)
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
 
     def __repr__(self) -> str:
         return f"<miner workspace {self.path}>"
@@ -64,14 +75,29 @@ class OpenedWorkspace:
     def _repr_html_(self) -> str:
         made = [name for name in ("embeddings", "pairs", "shards", "report") if getattr(self._workspace, name).exists()]
         text = f"{self.path}: {', '.join([*made, *(f'run {name}' for name in self.runs)]) or 'empty'}"
-        return f"<p>{escape(text)}</p>" + (self.pairs._repr_html_() if "pairs" in made else "")
+        try:
+            gallery = self.pairs._repr_html_() if "pairs" in made else ""
+        except MinerError as error:  # a stage was interrupted: the page says so
+            gallery = f"<p>{escape(str(error))}</p>"
+        return f"<p>{escape(text)}</p>{gallery}"
+
+    def read_again(self) -> "OpenedWorkspace":
+        """This workspace, after a stage has replaced files. Stages that are called with it do so."""
+        for name in ("embeddings", "pairs"):
+            self.__dict__.pop(name, None)
+        return self
 
 
 def open_workspace(path: "str | os.PathLike[str]") -> OpenedWorkspace:
     """Open a workspace that `miner` has made; it is `miner.open`.
 
+    Args:
+        path: its folder.
     Raises:
         MinerError: there is no such folder.
+
+    >>> miner.open("datasets_out/default")
+    <miner workspace datasets_out/default>
     """
     folder = Path(path)
     if not folder.is_dir():

@@ -1,6 +1,7 @@
 """Pairs of images for a training loop of torch: of a workspace by number, or of shards as a stream."""
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Iterator
@@ -34,6 +35,14 @@ class PairDataset(Dataset[tuple[Any, Any]]):
 
     Raises:
         UsageError: `own_views` is no share.
+
+    An item raises the errors of `PairTable.image`.
+
+    >>> pairs = miner.open("datasets_out/default").pair_dataset(lambda image: image.resize((8, 8)), own_views=0.5)
+    >>> pairs.set_epoch(1)
+    >>> first, second = pairs[0]
+    >>> first.size, second.size
+    ((8, 8), (8, 8))
     """
 
     def __init__(
@@ -76,19 +85,25 @@ class PairShards(IterableDataset[tuple[Any, Any]]):
         shuffle: pairs that wait in memory to be drawn from; 0 keeps the order of the shards. An export is shuffled already.
 
     Raises:
-        MinerError: there is no export at the URL, or it holds no pair with images.
+        MinerError: there is no export at the URL, it holds no pair with images, or, while it is read, a shard is damaged.
+        UsageError: `own_views` is no share.
+
+    >>> pairs = miner.PairShards("published", shuffle=1000)
+    >>> first, second = next(iter(pairs))
+    >>> first.size, len(list(pairs)) == len(pairs)
+    ((40, 40), True)
     """
 
     def __init__(
         self,
-        url: str,
+        url: str | os.PathLike[str],
         transform: Transform | None = None,
         *,
         own_views: float = 0.0,
         shuffle: int = 0,
         seed: int = 0,
     ) -> None:
-        self._folder = local_or_remote(str(url))
+        self._folder = local_or_remote(os.fspath(url))
         self._transform = transform
         self._own_views = _share(own_views)
         self._shuffle, self._seed, self._epoch = shuffle, seed, 0

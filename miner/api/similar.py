@@ -32,6 +32,10 @@ class SimilarImages:
         rows: their rows in the embeddings, int64 (k,).
         cosines: of the stored vectors, float64 (k,).
         keys, paths: of the images.
+
+    >>> found = miner.similar("datasets_out/default", "class0/000.jpg", k=3)
+    >>> len(found.paths), found.rows.dtype.name, found.cosines.dtype.name
+    (3, 'int64', 'float64')
     """
 
     def __init__(
@@ -67,7 +71,7 @@ class SimilarImages:
 
 
 def similar(
-    workspace: "OpenedWorkspace | str | os.PathLike[str]",
+    workspace: "str | os.PathLike[str]",
     query: "str | os.PathLike[str]",
     k: int = 12,
     *,
@@ -83,6 +87,9 @@ def similar(
         device: auto, cpu, cuda, mps: where the query is encoded.
     Raises:
         MinerError: nothing is embedded here, the query is none of these, or its image cannot be read or encoded.
+
+    >>> miner.similar("datasets_out/default", "photos/class0/000.jpg", k=1, device="cpu").paths
+    ['class0/000.jpg']
     """
     from miner.pairs.arithmetic.cosine import rescore
     from miner.pairs.arithmetic.threads import Threads

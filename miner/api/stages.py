@@ -8,12 +8,34 @@ from typing import Any
 
 from miner.api.opened import OpenedWorkspace, open_workspace
 from miner.api.saved_vectors import saved_vectors
+from miner.api.stage_texts import EXAMPLES, RETURNS
 from miner.artifacts.workspace import DEFAULT_WORKSPACE, Workspace
 from miner.errors import UsageError
 from miner.run_stages import run_stage
-from miner.stages import STAGES
+from miner.stages import STAGES, load
 
 _KEYWORD = inspect.Parameter.KEYWORD_ONLY
+_DOCSTRING = """{about}
+
+Args:
+{first}
+    force: replace what other options made.
+    quiet: print no result.
+    options: those of `miner {command}`.
+Returns:
+    The opened workspace. {returns}
+Raises:
+    UsageError: an option is unknown or wrong. It is a MinerError.
+{raises}
+
+"""
+_WORKSPACE = "    workspace: opened, or its folder."
+_FIRST = {
+    "embed": """    source: a folder, shards, Parquet files, or the name of a data set; not needed with `vectors`.
+    workspace: the folder to fill, or an opened workspace.
+    vectors: a path, or an array (n, d) of numpy or torch: float16, float32 or float64.
+    keys: a path, or a list of n names."""
+}
 
 
 class StageFunction:
@@ -27,7 +49,16 @@ class StageFunction:
     def __init__(self, name: str) -> None:
         self.name = name
         self.options = STAGES[name].options
-        self.__doc__ = inspect.getdoc(self.options)
+
+    @property
+    def __doc__(self) -> str:  # type: ignore[override]
+        """What the stage does, as its command says; its arguments, what it leaves, what it raises, and an example."""
+        about = (inspect.getdoc(self.options) or "").partition("\b")[0].rstrip()
+        raises = (inspect.getdoc(load(STAGES[self.name].target)) or "").partition("Raises:\n")[2].rstrip()
+        name = self.name.replace(" ", "_")
+        return _DOCSTRING.format(
+            about=about, first=_FIRST.get(name, _WORKSPACE), command=self.name, returns=RETURNS[name], raises=raises
+        ) + (inspect.cleandoc(EXAMPLES[name]))
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -45,7 +76,7 @@ class StageFunction:
 
     def __call__(
         self,
-        target: "OpenedWorkspace | str | os.PathLike[str] | None" = None,
+        target: "str | os.PathLike[str] | None" = None,
         *,
         force: bool = False,
         quiet: bool = False,
@@ -53,18 +84,16 @@ class StageFunction:
     ) -> OpenedWorkspace:
         if self.name == "embed":
             root = options.pop("workspace", DEFAULT_WORKSPACE)
-            options["source"] = target.path if isinstance(target, OpenedWorkspace) else target
-            options |= saved_vectors(Path(root), options.get("vectors"), options.get("keys"))
+            options |= {"source": target, **saved_vectors(Path(root), options.get("vectors"), options.get("keys"))}
             options |= {name: os.fspath(options[name]) for name in ("source", "vectors") if options[name] is not None}
         elif target is None:
             raise UsageError(f"miner.{self.name.replace(' ', '_')} needs a workspace as its first argument.")
         else:
             root = target
-        workspace = Workspace(root.path if isinstance(root, OpenedWorkspace) else Path(root))
-        result = run_stage(self.name, self.options.parse(options), workspace, force)
+        result = run_stage(self.name, self.options.parse(options), Workspace(Path(root)), force)
         if not quiet:
             print("\n".join(result.lines), flush=True)
-        return open_workspace(workspace.root)
+        return root.read_again() if isinstance(root, OpenedWorkspace) else open_workspace(root)
 
 
 @cache

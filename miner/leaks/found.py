@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from miner.api.opened import OpenedWorkspace
 from miner.artifacts.leaks import LEAKS_TABLE, LeaksManifest
 from miner.artifacts.parquet import load_table
 from miner.artifacts.workspace import DEFAULT_LEAKS, Workspace
@@ -18,8 +17,6 @@ from miner.leaks.run import find_leaks
 if TYPE_CHECKING:
     import pandas
 
-Place = OpenedWorkspace | str | os.PathLike[str]
-
 
 class FoundLeaks:
     """What sets share. Its length is the number of pairs.
@@ -27,6 +24,13 @@ class FoundLeaks:
     Attributes:
         path: the folder with index.html, the tables and the lists of images to remove.
         manifest: the record of `miner leaks`.
+
+    Raises:
+        MinerError: there are no leaks in the workspace, or a file is damaged.
+
+    >>> found = miner.leaks("photos/class0", "datasets_out/default", up_to="bytes", quiet=True)
+    >>> found.to_arrow().column_names[:3], found.sentence.partition(" are ")[0]
+    (['group', 'kind', 'set_a'], '17 of the 17 images of `photos/class0` (100.00%)')
     """
 
     def __init__(self, workspace: Workspace) -> None:
@@ -59,7 +63,12 @@ class FoundLeaks:
         return load_table(self.manifest.checked(self.path, LEAKS_TABLE))
 
     def to_pandas(self) -> "pandas.DataFrame":
-        """`to_arrow` as a data frame; pandas must be installed."""
+        """`to_arrow` as a data frame.
+
+        Raises:
+            MinerError: as for `to_arrow`.
+            ImportError: pandas is not installed.
+        """
         frame: pandas.DataFrame = self.to_arrow().to_pandas()
         return frame
 
@@ -71,28 +80,37 @@ class FoundLeaks:
 
 
 def leaks(
-    *sets: Place, workspace: Place = DEFAULT_LEAKS, force: bool = False, quiet: bool = False, **options: Any
+    *sets: str | os.PathLike[str],
+    workspace: str | os.PathLike[str] = DEFAULT_LEAKS,
+    force: bool = False,
+    quiet: bool = False,
+    **options: Any,
 ) -> FoundLeaks:
     """Find images that sets share: `miner leaks TRAIN TEST`.
 
     Args:
         sets: folders, shards, Parquet files, names of data sets, or workspaces; the one that may lose images first. Or one data
             set with splits.
-        workspace: the folder of the result.
+        workspace: the folder of the result; datasets_out/leaks if not given.
         force: replace the leaks of other sets, and embed again.
         quiet: print no result.
         options: of the command, such as up_to="near".
+    Returns:
+        The pairs, the images to remove, and the sentence for a card.
     Raises:
-        MinerError: as of `find_leaks`.
+        MinerError: one set without splits is named, a set cannot be read or embedded, or the workspace holds the leaks of others.
 
-    >>> found = miner.leaks("photos/train", "photos/test", up_to="near")  # doctest: +SKIP
-    >>> found.remove["photos/train"]  # doctest: +SKIP
+    >>> found = miner.leaks("photos/class0", "datasets_out/default", up_to="bytes", quiet=True)
+    >>> len(found), len(found.remove["photos/class0"])
+    (17, 17)
     """
-    root, *names = (
-        str(place.path) if isinstance(place, OpenedWorkspace) else os.fspath(place) for place in (workspace, *sets)
+    opened = Workspace(Path(workspace))
+    result = find_leaks(
+        LeaksOptions.parse({"sources": [os.fspath(place) for place in sets], **options}),
+        opened,
+        force=force,
+        quiet=quiet,
     )
-    opened = Workspace(Path(root))
-    result = find_leaks(LeaksOptions.parse({"sources": names, **options}), opened, force=force, quiet=quiet)
     if not quiet:
         print("\n".join(result.lines), flush=True)
     return FoundLeaks(opened)

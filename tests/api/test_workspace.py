@@ -1,6 +1,7 @@
 """A workspace from Python: stages as functions, the table of pairs, and data sets for a training loop."""
 
 import inspect
+import shutil
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from PIL import Image
 from torch.utils.data import DataLoader
 
 import miner
+from miner.api.pair_table import _figure
 from miner.artifacts.decisions import Decision
+from miner.commands.app import app
 from miner.errors import MinerError, UsageError
 from miner.pairs.options import PairsOptions
 
@@ -72,7 +75,56 @@ def test_table_of_pairs_has_paths_and_verdicts(workspace) -> None:
 
 def test_page_of_a_workspace_shows_pictures(workspace) -> None:
     page = workspace._repr_html_()
-    assert page.count("data:image/jpeg;base64,") == 16 and page.count("<figure") == 8
+    assert page.count("<img") == page.count('src="data:image/') == 16 and page.count("<figure") == 8
+    assert len(page) < 320_000
+
+
+def test_page_says_what_cannot_be_shown(make_photos, tmp_path) -> None:
+    folder = make_photos(count=12)
+    hostile, gone, *_ = sorted(folder.rglob("*.jpg"))
+    hostile.rename(folder / "<script>&'\"x.jpg")
+    opened = miner.embed(folder, workspace=tmp_path / "w", device="cpu", quiet=True)
+    miner.pairs(opened, rule="knn", neighbors=11, max=1.0, quiet=True)
+    gone.unlink()
+    pairs = miner.open(opened).pairs
+    page = "".join(_figure(pair, {}) for pair in pairs.to_arrow().to_pylist()) + pairs._repr_html_()
+    assert "<script" not in page and "&lt;script&gt;&amp;&#x27;&quot;x.jpg" in page
+    assert page.count("not available") > 2 * len(pairs) and page.count("<img") > 8
+    rows = opened.embeddings.metadata["path"].to_pylist()
+    with pytest.raises(MinerError, match=f"{gone.name} of .* is gone since it was embedded"):
+        pairs.image(rows.index(str(gone.relative_to(folder))))
+    alone = miner.embed(vectors=opened.embeddings.vectors, workspace=tmp_path / "alone", quiet=True)
+    miner.pairs(alone, rule="knn", neighbors=2, max=1.0, quiet=True)
+    assert "<img" not in alone._repr_html_() and alone._repr_html_().count("not available") == 16
+    (alone.path / "pairs/manifest.json").unlink()
+    assert "miner pairs" in miner.open(alone)._repr_html_()
+
+
+def test_opened_workspace_shows_what_a_stage_has_made(workspace, tmp_path) -> None:
+    shutil.copytree(workspace.path / "embeddings", tmp_path / "embeddings")
+    opened = miner.open(tmp_path)
+    counts = [len(miner.pairs(opened, min=low, max=0.99, force=True, quiet=True).pairs) for low in (0.6, 0.8)]
+    assert counts[0] > counts[1] == len(opened.pairs) == len(opened.pairs.to_arrow())
+
+
+def test_searches_and_stages_find_what_the_commands_find(workspace, tmp_path) -> None:
+    for name in ("command", "python"):
+        shutil.copytree(workspace.path / "embeddings", tmp_path / name / "embeddings")
+    table = workspace.pairs.to_arrow()
+    a, b, cosine = miner.band_join(workspace.embeddings.vectors, low=BAND["min"], high=BAND["max"])
+    for found, column in ((a, "a"), (b, "b"), (cosine.astype(np.float32), "similarity")):
+        assert found.tobytes() == table[column].to_numpy().tobytes()
+    flags = ["--rule", "mutual", "--neighbors", "5", "--max", "0.95", "--top-k", "3"]
+    app(["pairs", *flags, "-w", str(tmp_path / "command")], standalone_mode=False)
+    mined = miner.pairs(tmp_path / "python", rule="mutual", neighbors=5, max=0.95, top_k=3, quiet=True)
+    for file in ("pairs.parquet", "manifest.json"):
+        assert (mined.path / "pairs" / file).read_bytes() == (tmp_path / "command/pairs" / file).read_bytes()
+    columns = {"path_a", "path_b", "similarity", "rank_a", "rank_b", "verdict"}
+    frame = mined.pairs.to_pandas()
+    assert columns <= {*frame.columns} and len(frame) > 10
+    ids, cosines = miner.nearest(mined.embeddings.vectors, k=5, high=0.95)
+    for a, b, rank, similarity in frame[["a", "b", "rank_a", "similarity"]].itertuples(index=False):
+        assert ids[b, rank - 1] == a and np.float32(cosines[b, rank - 1]) == np.float32(similarity)
 
 
 def test_data_set_gives_both_images_and_own_views(workspace) -> None:

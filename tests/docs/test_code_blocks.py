@@ -1,5 +1,7 @@
 """Every code block of the pages is executed on a small workspace, or the page says why not."""
 
+import doctest
+import io
 import json
 from collections.abc import Callable
 from contextlib import chdir
@@ -7,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import miner
 from miner.recipe import RunOptions
 from tests.docs.blocks import Block, all_blocks, blocks_of, commands_of
 from tests.docs.command_line import PLACEHOLDERS, check, check_recipe, fill
@@ -44,7 +47,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
 @pytest.fixture
 def execute(made: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Block], None]:
     """Executes a block in a copy of a folder; raises what is wrong with it."""
-    kinds = {"": _shell, "sh": _shell, "bash": _shell, "python": _python, "json": _json, "yaml": _recipe}
+    kinds = {
+        "": _shell,
+        "sh": _shell,
+        "bash": _shell,
+        "python": _python,
+        "pycon": _session,
+        "json": _json,
+        "yaml": _recipe,
+    }
 
     def execute(block: Block) -> None:
         assert block.language in kinds, f"{block.place}: nothing executes {block.language!r}: mark the block"
@@ -68,6 +79,13 @@ def _shell(block: Block) -> None:
         check(filled)
         if filled[0] == "miner" and is_run(filled[1:]):
             run(filled[1:])
+
+
+def _session(block: Block) -> None:
+    """A session of Python, whose outputs must be those of the page."""
+    session = doctest.DocTestParser().get_doctest(block.text, {"miner": miner}, block.place, None, None)
+    said = io.StringIO()
+    assert not doctest.DocTestRunner(verbose=False).run(session, out=said.write).failed, said.getvalue()
 
 
 def _python(block: Block) -> None:
@@ -107,6 +125,7 @@ def test_a_block_works_as_it_is_printed(block: Block, execute: Callable[[Block],
         ("", "datasets_out/NAME/\n  run.json", "mark the block"),
         ("", "# nothing", "no command"),
         ("python", "import miner\nminer.colour", "colour"),
+        ("pycon", ">>> 1 + 1\n3", "Got:\n +2"),
         (
             "python",
             'import webdataset\nw = webdataset.WebDataset("shards/none-000000.tar", shardshuffle=False)',
