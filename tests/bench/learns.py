@@ -32,14 +32,7 @@ SHORT: dict[str, dict[str, Any]] = {
     "dino": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "graphnnclr": {"lr": 0.24, "dim": 256, "hidden_dim": 512},
     "fnc": {"false_negative_start": 5},
-    "mnn": {
-        "lr": 0.15,
-        "momentum": 0.9,
-        "dim": 256,
-        "hidden_dim": 1024,
-        "predictor_dim": 1024,
-        "augmentation": "weak-second",
-    },
+    "mnn": {"lr": 0.15, "momentum": 0.9, "dim": 256, "hidden_dim": 1024, "predictor_dim": 1024, "neighbors": 1},
 }
 SETTINGS = (
     "lr_peak",
