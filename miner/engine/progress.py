@@ -1,19 +1,22 @@
-"""Progress for people: a live bar on a terminal, a plain line every 15 seconds elsewhere."""
+"""Progress for people: a live bar on a terminal and in a notebook, a plain line every 15 seconds elsewhere."""
 
 import sys
 import time
+from collections.abc import Callable
+from html import escape
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 _PLAIN_INTERVAL_S = 15.0
+_NOTEBOOK_INTERVAL_S = 0.5
 
 
 class Progress:
-    """Counts the items of one piece of work, and shows rate and time left on standard error.
+    """Counts the items of one piece of work, and shows rate and time left on standard error, or below the cell of a notebook.
 
     `item` names the items in the plural. The items that an earlier run has `finished` do not count for the rate.
     """
@@ -23,9 +26,11 @@ class Progress:
         self.count = self.finished = finished
         self.started = self._last_line = time.monotonic()
         self._bar: RichProgress | None = None
+        self._display, self._cell = _notebook_display(), cast("Any", None)
+        self._interval_s = _NOTEBOOK_INTERVAL_S if self._display else _PLAIN_INTERVAL_S
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if self._display is None and sys.stderr.isatty():
             self._bar = RichProgress(
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -51,14 +56,33 @@ class Progress:
         text = f"{rate:,.0f} {self.item}/s" + (f", {note}" if note else "")
         if self._bar is not None:
             self._bar.update(self._task, completed=self.count, note=text)
-        elif time.monotonic() - self._last_line >= _PLAIN_INTERVAL_S:
+        elif time.monotonic() - self._last_line >= self._interval_s:
             self._last_line = time.monotonic()
             left_s = (self.total - self.count) / max(rate, 1e-9)
             line = f"{self.title}: {self.count:,} of {self.total:,} {self.item}, {text}, {left_s:.0f} s left"
-            print(line, file=sys.stderr, flush=True)
+            self._show(line)
+
+    def _show(self, line: str) -> None:
+        if self._display is None:
+            return print(line, file=sys.stderr, flush=True)
+        bar = f'<progress value="{self.count}" max="{self.total}"></progress> {escape(line)}'
+        shown = {"text/plain": line, "text/html": bar}
+        if self._cell is None:
+            self._cell = self._display(shown, raw=True, display_id=True)
+        else:
+            self._cell.update(shown, raw=True)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        if self._cell is not None:
+            self._cell.update({"text/plain": "", "text/html": ""}, raw=True)
+
+
+def _notebook_display() -> Callable[..., Any] | None:
+    """`IPython.display.display` in a notebook, where an output can be replaced. A shell in a terminal has no kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    return ipython.display.display if ipython and getattr(shell, "kernel", None) else None
