@@ -1,12 +1,16 @@
-"""Recipes by name."""
+"""Recipes by name, and that they can run."""
 
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from miner import shipped_recipes as shipped
 from miner.errors import UsageError
+from miner.recipe import RunOptions
 from miner.shipped_recipes import recipe_file
+from tests.docs.command_line import check_recipe
 
 ROOT = Path(__file__).parents[1]
 RECORD = """../../../share/semantic-pair-miner/pipelines/demo.yaml,,
@@ -49,3 +53,26 @@ def test_recipe_of_a_wheel_has_a_name(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(shipped, "_IN_CHECKOUT", tmp_path / "none")
     assert list(shipped.shipped_recipes()) == ["demo", "studies/gentle"]
     assert recipe_file(Path("demo")).resolve() == tmp_path / "share/semantic-pair-miner/pipelines/demo.yaml"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "pipelines").glob("*.yaml")), ids=lambda path: path.stem)
+def test_recipe_and_the_commands_of_its_notes_can_run(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    check_recipe(RunOptions(recipe=path))
+    notes = yaml.safe_load(path.read_text()).get("notes", "")
+    assert "--set" not in notes  # a changed source would be that of every `train`
+    for command in re.findall(r"miner run (\S+\.yaml)( --full)?", notes):
+        check_recipe(RunOptions(recipe=Path(command[0]), full=bool(command[1])))
+
+
+def test_sepp_id_on_cifar10_has_other_images_alone() -> None:
+    sample, cifar10 = (
+        yaml.safe_load((ROOT / f"pipelines/{name}.yaml").read_text()) for name in ("sepp_id", "cifar10_sepp_id")
+    )
+    images = {"source": "cifar10", "limit": 5000}
+    for stage in (*sample["stages"], *sample["rounds"]["stages"]):
+        for options in stage.values():
+            options |= images if "source" in options else {}
+    for recipe in (sample, cifar10):
+        del recipe["workspace"], recipe["notes"]
+    assert sample == cifar10
