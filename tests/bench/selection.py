@@ -2,9 +2,9 @@
 
     python tests/bench/selection.py datasets_out/demo datasets_out/clothes datasets_out/cifar10
 
-Each argument is a workspace whose images are embedded. The ceiling of duplicates is the calibrated one. The rules `local` and
-`shared` look at 10 neighbours, and `shared` compares lists of 20. `local` takes the pairs with the highest scores, as many as there
-are images. Labels choose nothing; they are counted afterwards. Every number is that of a manifest of `miner pairs`.
+Each argument is a workspace whose images are embedded. The ceiling of duplicates is the calibrated one. The rules `knn`, `local`
+and `shared` look at 10 neighbours, and `shared` compares lists of 20. `local` takes the pairs with the highest scores, as many as
+there are images. Labels choose nothing; they are counted afterwards. Every number is that of a manifest of `miner pairs`.
 """
 
 import argparse
@@ -42,6 +42,7 @@ def rules(high: float, images: int, local: float) -> dict[str, dict[str, Any]]:
     near = {"max": high, "neighbors": 10}
     return {
         "band, as calibrated": {"auto": True},
+        "knn 10": {"rule": "knn", **near},
         **{f"mutual {k}": {"rule": "mutual", "max": high, "neighbors": k} for k in (1, 5, 10)},
         f"local, {images:,} pairs": {"rule": "local", **near, "local": local},
         **{f"mutual 10, shared >= {shared}": {"rule": "shared", **near, "shared": shared} for shared in (4, 6, 8, 10)},
