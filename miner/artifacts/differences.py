@@ -40,7 +40,8 @@ def differences(old: Record, new: Record) -> str:
     """The fields of two requests that differ, for people."""
     old, new = map(_with_band_as_options, (old, new))
     names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-    return ", ".join(_difference(name, old.get(name), new.get(name)) for name in names)
+    said = [name for name in names if not _is_off(old.get(name)) or not _is_off(new.get(name))] or names
+    return ", ".join(_difference(name, old.get(name), new.get(name)) for name in said)
 
 
 def _with_band_as_options(request: Record) -> Record:
@@ -52,6 +53,11 @@ def _difference(name: str, old: Any, new: Any) -> str:
     if _is_fingerprint(old) or _is_fingerprint(new):
         return f"the {_READ.get(name, name.replace('_', ' '))} are others"
     return f"{_PLAIN.get(name, flag_name(name))} was {_in_words(old)} and is now {_in_words(new)}"
+
+
+def _is_off(value: Any) -> bool:
+    """Whether a switch is off, or absent: both are `not given` in words."""
+    return value is None or value is False
 
 
 def _is_fingerprint(value: Any) -> bool:

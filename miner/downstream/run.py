@@ -10,6 +10,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, write_signed
 from miner.evaluate.network_options import FinetuneOptions, TransferOptions
 from miner.evaluate.verdict import verdict_lines
+from miner.text import counted
 
 
 def finetune(options: FinetuneOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -59,7 +60,7 @@ def _finetuned(record: Record, fresh: bool, path: Path) -> Result:
         f"eval finetune: {record['network']}: {accuracies} {sizes}",
         *verdict_lines("eval finetune", record),
         f"eval finetune: learning rates of backbone and classifier, {record['chosen_by']}: {rates}",
-        f"eval finetune: majority class {record['majority']:.1f} %; {record['classes']} classes, {record['epochs']} epochs",
+        f"eval finetune: majority class {record['majority']:.1f} %; {record['classes']} classes, {counted(record['epochs'], 'epoch')}",
     ]
     return Result("eval finetune", record, lines, fresh, [("fine-tuning accuracy", accuracies)], path=path)
 

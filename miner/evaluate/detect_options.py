@@ -10,7 +10,7 @@ class DetectOptions(NetworkOptions):
     Photographs with boxes are FOLDER:PART, in the format of VOC or COCO. The defaults are those of MoCo on VOC 2007 + 2012. The
     control is the same command with --network resnet50 or --network random:resnet50. An interrupted command continues.
 
-    \\b
+    \b
       miner eval detect --train VOC2007:trainval --train VOC2012:trainval --test VOC2007:test
       miner eval detect --network resnet50 --train coco:train2017 --test coco:val2017
     """

@@ -22,7 +22,7 @@ class NetworkOptions(Options):
     best: bool = option(False, decides_result=False)
     """Judge the weights with the best kNN accuracy of `miner train --knn-epochs`, instead of the last weights."""
     teacher: bool = option(False, decides_result=False)
-    """Judge the teacher of dino or graphnnclr instead of the student."""
+    """Judge the teacher of dino or graphnnclr, or the key encoder of patchmix, instead of the student."""
     batch_size: int = option(256, ge=1, panel="processes", short="-b")
     """Images per step."""
     device: str = option("auto", panel="processes", decides_result=False)
@@ -112,4 +112,4 @@ class TransferOptions(NetworkOptions):
     """Images that the network was trained on, as a source or a workspace: test images among them are counted. If not given: the
     workspace of the run."""
     overlap: bool = option(True)
-    """Count the test images that the network was trained on."""
+    """Do not count the test images that the network was trained on."""

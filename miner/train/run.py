@@ -24,10 +24,6 @@ _COLLAPSED = (
     "larger --batch-size, or another --method."
 )
 
-_USED_LABELS = (
-    "train: the pairs were drawn by label (--pairs-arm {arm}): the run is an upper bound, and not self-supervised."
-)
-
 
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Pretrain a backbone on own views and semantic pairs -> runs/NAME/.
@@ -114,11 +110,20 @@ def run_lines(name: str, made: RunManifest) -> list[str]:
     return [
         f"train: run {name}, {made.method}, {counted(made.images, 'image')} and {counted(made.pairs, 'pair')}{agreeing}, "
         f"{counted(made.epochs, 'epoch')}, {counted(made.steps, 'step')}",
-        *([_USED_LABELS.format(arm=made.pairs_arm)] if made.uses_labels else []),
+        *_labels_used(made),
         f"train: over the last epoch, {', '.join(_measured(made))}",
         *_online_knn(made),
         *([_COLLAPSED] if (made.final_spread or 0.0) < _COLLAPSED_SPREAD else []),
     ]
+
+
+def _labels_used(made: RunManifest) -> list[str]:
+    if not made.uses_labels:
+        return []
+    per_class = made.record.get("pairs_per_class")
+    how = f"--pairs-per-class {per_class}" if per_class else f"--pairs-arm {made.pairs_arm}"
+    judged = "" if per_class else "an upper bound, and "
+    return [f"train: the pairs were drawn by label ({how}): the run is {judged}not self-supervised."]
 
 
 def _online_knn(made: RunManifest) -> list[str]:

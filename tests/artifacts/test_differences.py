@@ -30,6 +30,7 @@ HASH, OTHER = "0123456789abcdef", "fedcba9876543210" * 4
         ({"sources": {"test": HASH}}, {"sources": {"test": OTHER}}, "the labelled images are others"),
         ({"init_from": None}, {"init_from": OTHER}, "the weights to start from are others"),
         ({"miner_version": "0.1"}, {"miner_version": "0.2"}, "the version of miner was 0.1 and is now 0.2"),
+        ({"symmetric": False, "k": 1}, {"symmetric": None, "k": 2}, "--k was 1 and is now 2"),
         ({"k": 1}, {"k": 1}, ""),
     ],
 )

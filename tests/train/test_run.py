@@ -214,6 +214,13 @@ def test_every_method_trains_from_the_same_shards(
     assert not train(options, workspace).fresh
 
 
+def test_pairs_by_label_are_said_with_their_option(workspace: Workspace) -> None:
+    made = RunManifest.read(workspace.run("moco")).model_copy(update={"uses_labels": True, "pairs_arm": "oracle"})
+    assert "(--pairs-arm oracle): the run is an upper bound, and not" in run_lines("run", made)[1]
+    drawn = made.model_copy(update={"record": {**made.record, "pairs_per_class": 3}})
+    assert "(--pairs-per-class 3): the run is not self-supervised" in run_lines("run", drawn)[1]
+
+
 def test_a_collapsed_run_says_so(workspace: Workspace) -> None:
     made = RunManifest.read(workspace.run("moco"))
     assert "collapsed" in run_lines("run", made.model_copy(update={"final_spread": 0.01}))[-1]

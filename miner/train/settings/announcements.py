@@ -12,7 +12,7 @@ def announcements(plan: RunPlan) -> list[str]:
     first_layers = f"the {plan.stem} stem" if plan.stem else f"patches of {plan.patch_size} px"
     warmup = f", {counted(plan.warmup_steps, 'step')} of warm-up" if plan.warmup_steps else ""
     whole = "pairs" if options.arm.alone else "images"
-    settings = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in plan.settings.items())
+    settings = ", ".join(f"{name.rstrip('_').replace('_', ' ')} {value}" for name, value in plan.settings.items())
     crops = (
         f", {counted(options.local_crops, 'local crop')} of less at {plan.local_size} px" if options.local_crops else ""
     )

@@ -21,3 +21,7 @@ def test_what_decides_the_updates_is_said() -> None:
         in said
     )
     assert "a step in 4 parts of 128 items" in said
+
+
+def test_a_setting_is_named_by_its_flag() -> None:
+    assert ", global True," in "\n".join(announcements(plan(method="reco")))
