@@ -12,6 +12,7 @@ from torch import Tensor
 
 from miner.artifacts.runs.labelled import LabelledImages
 from miner.artifacts.runs.manifest import BEST_FILE, TEACHER_FILE
+from miner.artifacts.runs.networks import check_kept
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.encoders.base import Encoder
@@ -69,7 +70,7 @@ def find_network(options: NetworkOptions, workspace: Workspace) -> JudgedNetwork
     """The network that the options name; nothing is loaded yet.
 
     Raises:
-        MinerError: there is no such run.
+        MinerError: there is no such run, or it kept no such weights.
     """
     if options.network is not None:
         ending = f"-{file_label(options.network)}"
@@ -77,6 +78,7 @@ def find_network(options: NetworkOptions, workspace: Workspace) -> JudgedNetwork
     run = find_run(workspace, options.run)
     if options.best or options.teacher:
         file, ending = (BEST_FILE, "-best") if options.best else (TEACHER_FILE, "-teacher")
+        check_kept(run, file)
         return JudgedNetwork(f"run:{run / file}", f"{run.name}{ending}", run / "eval", ending, run)
     return JudgedNetwork(f"run:{run}", run.name, run / "eval", "", run)
 

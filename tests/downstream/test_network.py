@@ -1,5 +1,6 @@
 """The network that an evaluation judges, whatever its origin."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +9,9 @@ import torch
 from miner.artifacts.runs.labelled import LabelledImages
 from miner.artifacts.workspace import Workspace
 from miner.downstream.network import encoded_features, find_network, load_pixels
-from miner.errors import UsageError
+from miner.errors import MinerError, UsageError
 from miner.evaluate.network_options import NetworkOptions
+from tests.artifacts.manifests import run_record
 from tests.train.mini_workspace import sample_entries
 
 
@@ -20,7 +22,8 @@ def asked(**values: object) -> NetworkOptions:
 def finished_run(workspace: Workspace, name: str) -> Path:
     folder = workspace.run(name)
     folder.mkdir(parents=True)
-    (folder / "manifest.json").write_text("{}")
+    made = {**run_record("dino"), "files": {"teacher.safetensors": {}}}
+    (folder / "manifest.json").write_text(json.dumps(made))
     return folder
 
 
@@ -30,6 +33,8 @@ def test_records_of_a_run_lie_in_its_folder(tmp_path: Path) -> None:
     student, teacher = (find_network(asked(teacher=which), workspace) for which in (False, True))
     assert (student.encoder, student.folder, student.ending) == (f"run:{run}", run / "eval", "")
     assert (teacher.encoder, teacher.ending) == (f"run:{run}/teacher.safetensors", "-teacher")
+    with pytest.raises(MinerError, match="moco kept no best weights: it was trained without --knn-epochs"):
+        find_network(asked(best=True), workspace)
     other = find_network(asked(network="timm:test_resnet@some/file.pth"), workspace)
     assert (other.folder, other.ending) == (tmp_path / "eval", "-timm-test_resnet-some-file.pth")
 

@@ -35,7 +35,22 @@ def test_intervals_hold_the_true_gain_as_often_as_they_say() -> None:
 def test_a_mean_over_classes_weighs_classes_alike() -> None:
     classes, other = torch.tensor([0] * 90 + [1] * 10), torch.zeros(100, dtype=torch.bool)
     gain, low, high = mean_gain(classes == 1, other, classes)
-    assert (gain, low, high) == (50, 50, 50)
+    # Class 0 has no image on which they differ, class 1 has ten that only ours names; half an image is added to each cell.
+    half = 1.959964 * (1 / 92 / 90 + (11 / 12 - (10 / 12) ** 2) / 10) ** 0.5 / 2
+    assert (gain, low, high) == pytest.approx((50, 50 - 100 * half, 50 + 100 * half), abs=1e-4)
+
+
+def test_classes_of_one_image_are_not_certain() -> None:
+    right = torch.ones(2, dtype=torch.bool)
+    gain, low, high = mean_gain(right, ~right, torch.arange(2))
+    assert gain == 100 and high - low > 100
+
+
+def test_intervals_over_classes_hold_the_true_gain() -> None:
+    draws, classes = torch.rand(400, 200, 2, generator=torch.Generator().manual_seed(1)), torch.arange(200) % 20
+    gains = (mean_gain(ours, other, classes) for ours, other in zip(draws[..., 0] < 0.6, draws[..., 1] < 0.5, strict=True))
+    held = [low <= 10 <= high for _, low, high in gains]
+    assert sum(held) / len(held) >= 0.93
 
 
 @pytest.mark.parametrize(("right", "word"), [(90, "better than"), (10, "worse than"), (50, "not clearly other than")])

@@ -109,15 +109,25 @@ def load_backbone(run: Path, name: str = BACKBONE_FILE) -> TrainedBackbone:
         MinerError: the run has not finished, kept no such weights, or its weights are not those it wrote.
     """
     config = read_config(run)
-    made = RunManifest.read(run)
-    if name in _WHY_MISSING and name not in made.files:
-        raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[name]}.")
+    made = check_kept(run, name)
     if "config.yaml" in made.files:
         made.checked(run, "config.yaml")
     weights = made.checked(run, name)
     module, _ = build_backbone(config)
     module.load_state_dict(read_plain(weights), strict=True)
     return _described(module, config)
+
+
+def check_kept(run: Path, name: str) -> RunManifest:
+    """The manifest of a finished run that kept the weights of this name.
+
+    Raises:
+        MinerError: the run has not finished, or kept no such weights.
+    """
+    made = RunManifest.read(run)
+    if name in _WHY_MISSING and name not in made.files:
+        raise MinerError(f"The run {run.name} kept no {_WHY_MISSING[name]}.")
+    return made
 
 
 def starting_backbone(run: Path) -> TrainedBackbone:
