@@ -75,6 +75,8 @@ def _test_of(record: Record) -> Record:
 def verdict_of_detection(record: Record, others: list[Record]) -> str:
     """One sentence: better or worse in VOC's AP50 than each of the others."""
     ours, parts = record["voc"]["ap50"], []
+    if ours is None:
+        return "AP50 is unknown: the test photographs have no object that counts"
     for other in others:
         theirs = other["voc"]["ap50"]
         word = "better than" if ours > theirs else "worse than" if ours < theirs else "as good as"

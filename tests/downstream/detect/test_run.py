@@ -121,3 +121,5 @@ def test_verdict_names_each_control() -> None:
     sentence = verdict_of_detection(ours, [worse, better])
     assert "better than random (40.0 %, +10.0 points) and worse than resnet50 (62.5 %, -12.5 points)" in sentence
     assert "as good as" in verdict_of_detection(ours, [{**ours, "network": "twin"}])
+    empty = {**ours, "voc": {"ap50": None}}
+    assert "no object that counts" in verdict_of_detection(empty, [{**empty, "network": "twin"}])
