@@ -69,8 +69,8 @@ def pairs_of_each_class(labels: Tensor, per_class: int, generator: torch.Generat
 def _check_labels(labels: Tensor) -> None:
     if bool((labels < 0).any()):
         raise MinerError(
-            f"{int((labels < 0).sum()):,} of the {counted(len(labels), 'image')} have no label, and this arm draws pairs by "
-            "label. Use another --pairs-arm, or images in one folder per class."
+            f"{int((labels < 0).sum()):,} of the {counted(len(labels), 'image')} have no label, and pairs are drawn by "
+            "label. Use another --pairs-arm, leave out --pairs-per-class, or take images in one folder per class."
         )
 
 
