@@ -1,8 +1,9 @@
 """Errors that people read: what happened, to which file or option, and what to do next."""
 
-from functools import cache
+from pathlib import Path
 
 DISTRIBUTION = "semantic-pair-miner"
+_CHECKOUT = Path(__file__).parents[1] / "pyproject.toml"
 
 
 class MinerError(Exception):
@@ -24,15 +25,6 @@ class UsageError(MinerError):
     exit_code = 2
 
 
-@cache
 def install_extra(extra: str) -> str:
-    """The command that adds an optional part, such as `ray`, to the package as it is installed: from a checkout or a wheel."""
-    import json  # both only for a message: `import miner` loads next to nothing
-    from importlib import metadata
-
-    try:
-        origin = json.loads(metadata.distribution(DISTRIBUTION).read_text("direct_url.json") or "{}")
-    except metadata.PackageNotFoundError:  # the package runs from its folder
-        origin = {"dir_info": {"editable": True}}
-    editable = origin.get("dir_info", {}).get("editable", False)
-    return f"pip install -e '.[{extra}]'" if editable else f"pip install '{DISTRIBUTION}[{extra}]'"
+    """The command that adds an optional part, such as `ray`, to the package as it runs: from a checkout or as a wheel."""
+    return f"pip install -e '.[{extra}]'" if _CHECKOUT.is_file() else f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -18,6 +18,7 @@ from miner.embed.encoder_name import parse_encoder
 from miner.embed.encoders.base import Encoder
 from miner.embed.encoders.registry import trainable_encoder
 from miner.engine import Record, file_record
+from miner.engine.records import fingerprint
 from miner.evaluate.network_options import NetworkOptions
 from miner.evaluate.run import find_run
 from miner.images.loading import check_memory, decode_entry, decode_in_order
@@ -84,8 +85,9 @@ def find_network(options: NetworkOptions, workspace: Workspace) -> JudgedNetwork
 
 
 def file_label(name: str) -> str:
-    """A name as a part of a file name."""
-    return "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)
+    """A name as a part of a file name. Of a name above 80 bytes, a checksum and the end: a file name has at most 255."""
+    label = "".join(letter if letter.isalnum() or letter in "._" else "-" for letter in name)
+    return label if len(label.encode()) <= 80 else f"{fingerprint(name)}-{label[-16:]}"
 
 
 def load_pixels(images: LabelledImages, preprocess: Preprocess, workers: int) -> Tensor:

@@ -60,7 +60,8 @@ def _finetuned(record: Record, fresh: bool, path: Path) -> Result:
         f"eval finetune: {record['network']}: {accuracies} {sizes}",
         *verdict_lines("eval finetune", record),
         f"eval finetune: learning rates of backbone and classifier, {record['chosen_by']}: {rates}",
-        f"eval finetune: majority class {record['majority']:.1f} %; {record['classes']} classes, {counted(record['epochs'], 'epoch')}",
+        f"eval finetune: majority class {record['majority']:.1f} %; {record['classes']} classes, "
+        f"{counted(record['epochs'], 'epoch')}",
     ]
     return Result("eval finetune", record, lines, fresh, [("fine-tuning accuracy", accuracies)], path=path)
 

@@ -8,7 +8,7 @@ import torch
 
 from miner.artifacts.runs.labelled import LabelledImages
 from miner.artifacts.workspace import Workspace
-from miner.downstream.network import encoded_features, find_network, load_pixels
+from miner.downstream.network import encoded_features, file_label, find_network, load_pixels
 from miner.errors import MinerError, UsageError
 from miner.evaluate.network_options import NetworkOptions
 from tests.artifacts.manifests import run_record
@@ -56,3 +56,10 @@ def test_features_keep_their_length_and_order(tmp_path: Path) -> None:
     assert not torch.allclose(found.norm(dim=1), torch.ones(5), atol=0.1)
     same = network.open(random=True)
     assert network.describe(encoder) == network.describe(same)
+
+
+def test_long_name_gives_a_short_label_of_its_own() -> None:
+    one, two = (file_label(f"/data/{'long' * 60}/{letter}/test") for letter in "ab")
+    assert one != two and len(one) < 40 and one.endswith("-test")
+    assert file_label("/data/ключи") == "-data-ключи"
+    assert len(file_label("ключ" * 20).encode()) < 80

@@ -206,7 +206,7 @@ SOURCES: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "one value in long lists": (
         lambda f: table(f / "a.parquet", image=in_lists(repeated(VALUE, 20_000), 10_000)),
-        "2 x not readable: 10000 images in this row",
+        "2 x not readable: 10,000 images in this row",
     ),
     "long paths": (lambda f: table(f / "a.parquet", image=with_paths(2_000, "a" * 3_000_000)), "3,000,000 characters"),
     "long labels": (

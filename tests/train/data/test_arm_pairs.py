@@ -83,7 +83,7 @@ def test_pairs_of_each_class_are_drawn_uniformly() -> None:
     assert len(found) == 6 and all(abs(times - 100) < 50 for times in found.values())
     with pytest.raises(MinerError, match=r"Class 3 has 2 images .*--pairs-per-class 2 takes 4"):
         pairs_of_each_class(labels, 2, generator_for(0))
-    with pytest.raises(MinerError, match="1 of the 2 images have no label.*leave out --pairs-per-class"):
+    with pytest.raises(MinerError, match=r"1 of the 2 images have no label.*leave out --pairs-per-class"):
         pairs_of_each_class(torch.tensor([0, -1]), 1, generator_for(0))
 
 
