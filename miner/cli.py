@@ -1,9 +1,11 @@
 """The entry point: runs a command, and turns what stops it into one paragraph and an exit code."""
 
+import atexit
 import io
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
@@ -20,6 +22,28 @@ class _Interrupted(BaseException):
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
     raise _Interrupted
+
+
+def program() -> NoReturn:
+    """The process of a command: `main`, the exit hooks, and an end that does not take the interpreter apart.
+
+    Before Python 3.14, a thread of a C++ library (Arrow's, torch's) that asks for the interpreter while it is taken apart aborts the
+    process: a command that did its work, or said what is wrong, ended with SIGABRT instead of its exit code.
+    """
+    code: str | int | None = None
+    try:
+        main()
+    except SystemExit as ended:
+        code = ended.code
+    threading._shutdown()  # type: ignore[attr-defined]  # as multiprocessing ends a process: threads, hooks, streams
+    atexit._run_exitfuncs()
+    status = code if isinstance(code, int) else int(code is not None)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # nobody reads any more
+        status = status or 1
+    os._exit(status)
 
 
 def main() -> None:

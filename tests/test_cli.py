@@ -153,3 +153,34 @@ def test_json_of_a_recipe_is_nothing_but_json(make_photos, tmp_path) -> None:
     answer = miner("run", str(recipe), "--json")
     assert json.loads(answer.stdout)["stages"]["embed"]["count"] == 12
     assert "embed: 12 images" in answer.stderr
+
+
+_THREAD_OF_A_LIBRARY = """
+import io, sys, threading, time
+from pyarrow import csv
+import miner.cli
+
+class Endless(io.RawIOBase):
+    def readable(self):
+        return True
+
+    def read(self, count=-1):
+        reading.set()
+        while True:
+            time.sleep(0.001)  # asks for the interpreter after each
+
+def main():
+    threading.Thread(target=csv.read_csv, args=[Endless()], daemon=True).start()
+    reading.wait()
+    print("written", end="")
+    sys.exit(3)
+
+reading = threading.Event()
+miner.cli.main = main
+miner.cli.program()
+"""
+
+
+def test_threads_of_libraries_do_not_change_the_exit_code() -> None:
+    answer = subprocess.run([sys.executable, "-c", _THREAD_OF_A_LIBRARY], capture_output=True, text=True, check=False)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (3, "written", "")
