@@ -27,8 +27,8 @@ def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
 def program() -> NoReturn:
     """The process of a command: `main`, the exit hooks, and an end that does not take the interpreter apart.
 
-    Before Python 3.14, a thread of a C++ library (Arrow's, torch's) that asks for the interpreter while it is taken apart aborts the
-    process: a command that did its work, or said what is wrong, ended with SIGABRT instead of its exit code.
+    Before Python 3.14, a thread of a C++ library (Arrow's, torch's) that asks for the interpreter while it is taken apart aborts
+    the process: a command that did its work, or said what is wrong, ended with SIGABRT instead of its exit code.
     """
     code: str | int | None = None
     try:
