@@ -83,7 +83,7 @@ def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> No
             _say(
                 f"review: {counted(len(pairs), 'pair')}, {session.goal} for each reviewer; {journal.path} keeps the decisions"
             )
-            _say(f"review: open {address} and press Ctrl-C here at the end")
+            _say(f"review: open {address} and press Ctrl-C here at the end (in a notebook: interrupt the kernel)")
             threading.Thread(target=_open_images, args=(images,), daemon=True).start()
             if options.open:
                 threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()

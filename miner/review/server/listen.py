@@ -3,9 +3,10 @@
 import errno
 import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from types import FrameType
 
 import uvicorn
 from starlette.applications import Starlette
@@ -55,7 +56,13 @@ def link(listener: socket.socket, host: str, token: str | None) -> str:
 
 
 def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None]) -> None:
-    """Answer requests until SIGINT or SIGTERM, and finish those in progress. `announce` is called when signals are handled."""
+    """Answer requests until SIGINT or SIGTERM, and finish those in progress. `announce` is called when signals are handled.
+
+    The server has a thread of its own: the cell of a notebook runs inside an event loop, where no second one can start.
+
+    Raises:
+        UsageError: this is not the main thread, the only one that signals reach.
+    """
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -65,20 +72,18 @@ def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None])
         timeout_graceful_shutdown=_LAST_REQUESTS_S,
     )
     server = uvicorn.Server(config)
-    with _stopped_by_signals(server):
+    with _stopped_by_signals(server), ThreadPoolExecutor(1) as threads:
         announce()
-        server.run(sockets=[listener])
+        threads.submit(server.run, sockets=[listener]).result()
 
 
 @contextmanager
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
-    """Signals stop the server, not the command. Uvicorn raises each signal again after its end, which then has no effect."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        server.should_exit = True
-
+    """Signals stop the server, not the command or the notebook."""
+    if threading.current_thread() is not threading.main_thread():
+        raise UsageError("A review ends with an interrupt, which reaches the main thread alone. Start it there.")
     signals = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, stop) for number in signals]
+    before = [signal.signal(number, server.handle_exit) for number in signals]
     try:
         yield
     finally:
