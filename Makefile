@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-browser torture lint bench cifar10 clean
+.PHONY: setup demo test test-browser test-wheel torture lint bench cifar10 clean
 
 setup: $(VENV)/installed
 
@@ -25,6 +25,10 @@ test: setup
 
 test-browser: setup
 	$(BIN)/python -m pytest -rs tests/browser
+
+# The whole journey with the wheel instead of the checkout.
+test-wheel: setup
+	scripts/check_wheel.sh
 
 # Every stage killed, starved of disk space, run twice at once; every file flipped. `make test` has a sample of it.
 torture: setup
