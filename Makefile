@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-browser test-wheel torture lint bench cifar10 clean
+.PHONY: setup demo test test-browser test-wheel torture lint docs bench cifar10 clean
 
 setup: $(VENV)/installed
 
@@ -39,9 +39,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 bench: demo
 	$(BIN)/python tests/bench/join.py
 	$(BIN)/python tests/bench/embed.py
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
