@@ -1,6 +1,7 @@
 """Real images for every test: photographs of clothes from the `sample` source."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,29 @@ from PIL import Image
 from miner.source import open_source
 
 FolderMaker = Callable[..., Path]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on Ray come first: they wait much, and share a cluster."""
+    items.sort(key=lambda item: not _on_cluster(item))
+
+
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    if "ray" in sys.modules and _on_cluster(item) and not _on_cluster(nextitem):
+        sys.modules["ray"].shutdown()
+
+
+def _on_cluster(item: pytest.Item | None) -> bool:
+    return "cluster" in getattr(item, "fixturenames", ())
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A local Ray cluster of two worker processes, which ends after the last test that uses it."""
+    ray = pytest.importorskip("ray")
+    if not ray.is_initialized():
+        monkeypatch.setenv("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.1")
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
 
 
 @pytest.fixture

@@ -5,10 +5,13 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from subprocess import CompletedProcess
 from tempfile import TemporaryDirectory
 
 import torch
@@ -17,6 +20,50 @@ from miner.cli import main
 
 COPIES = get_context("forkserver")
 COPIES.set_forkserver_preload(["faiss", "torch._dynamo", "tests.torture.child"])  # that imports all of miner
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command of miner in a process of its own, and the files of what it prints and of its errors."""
+
+    process: ForkServerProcess
+    said: Path
+    errors: Path
+
+    def end(self) -> CompletedProcess[str]:
+        """Wait for its end."""
+        self.process.join()
+        code = self.process.exitcode
+        assert code is not None
+        return CompletedProcess([], code, self.said.read_text(), self.errors.read_text())
+
+
+def start_command(
+    folder: Path, *words: str, prepare: Callable[[], None] | None = None, variables: Mapping[str, str] | None = None
+) -> Command:
+    """Start a command of miner in the current folder.
+
+    Args:
+        folder: for the files of what it says; one for each command.
+        words: the command without `miner`.
+        prepare: a function of a module that the process calls first.
+        variables: its environment; by default that of this process.
+    """
+    said, errors = folder / "said", folder / "errors"
+    for path in (said, errors):
+        path.touch()
+    environment = dict(os.environ if variables is None else variables)
+    process = COPIES.Process(target=_run, args=(words, said, prepare, 1, errors, environment))
+    process.start()
+    return Command(process, said, errors)
+
+
+def run_command(
+    *words: str, prepare: Callable[[], None] | None = None, variables: Mapping[str, str] | None = None
+) -> CompletedProcess[str]:
+    """Run a command of miner to its end, as `start_command` starts it."""
+    with TemporaryDirectory() as folder:
+        return start_command(Path(folder), *words, prepare=prepare, variables=variables).end()
 
 
 def kill_command(
@@ -70,12 +117,23 @@ def _set_variables(variables: dict[str, str]) -> None:
     os.environ |= {**variables, "LOCAL_RANK": variables["RANK"]}
 
 
-def _run(words: list[str], said: Path, prepare: Callable[[], None] | None, threads: int) -> None:
+def _run(
+    words: Sequence[str],
+    said: Path,
+    prepare: Callable[[], None] | None,
+    threads: int,
+    errors: Path | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> None:
     import faiss
 
     torch.set_num_threads(threads)
     faiss.omp_set_num_threads(threads)
-    sys.stdout = sys.stderr = said.open("w", buffering=1)
+    sys.stdout = said.open("w", buffering=1)
+    sys.stderr = errors.open("w", buffering=1) if errors else sys.stdout
+    if variables is not None:
+        os.environ.clear()
+        os.environ.update(variables)
     sys.argv = ["miner", *words]
     if prepare:
         prepare()

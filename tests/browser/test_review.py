@@ -3,8 +3,7 @@
 import http.server
 import json
 import shlex
-import subprocess
-import sys
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,6 +16,7 @@ from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
+from tests.processes import run_command
 from tests.review.running import Server
 
 OpenPage = Callable[..., Any]
@@ -125,7 +125,7 @@ def test_from_the_first_click_to_exported_shards(workspace, start_review, open_p
     command = next(line for line in output.splitlines() if "miner export" in line)
     arguments = shlex.split(command.partition("next, ")[2].partition("  (")[0])
     assert arguments.pop(0) == "miner"
-    subprocess.run([sys.executable, "-m", "miner", *arguments], check=True, capture_output=True)
+    assert run_command(*arguments).returncode == 0
     out = rejected(read_decisions(workspace.review / "decisions.jsonl"))
     shards = sorted(str(path) for path in workspace.shards.glob("pairs-*.tar"))
     records = [json.loads(sample["json"]) for sample in webdataset.WebDataset(shards, shardshuffle=False)]
@@ -186,8 +186,7 @@ def test_labels_are_only_seen_when_asked_for(workspace, review_as, flags) -> Non
 def test_what_a_dead_server_has_not_saved_stays_on_the_page(workspace, start_review, review_as) -> None:
     server, page = review_as("Ada")
     answer(page, lambda: page.keyboard.press("s"))
-    server.process.kill()
-    server.process.wait()
+    server.stop(signal.SIGKILL)
     pair = shown_pair(page)
     page.keyboard.press("d")
     page.wait_for_selector("#trouble:not([hidden])")

@@ -2,8 +2,6 @@
 
 import hashlib
 import os
-import signal
-import time
 from functools import partial
 from pathlib import Path
 
@@ -18,43 +16,13 @@ from miner.engine.ray import RayExecutor
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from tests.engine.ray_work import always_die, complain, die_once, slow, write_pid
 from tests.pairs.conftest import make_embeddings
 from tests.pairs.vectors import clustered
 
 __all__ = ["make_embeddings"]
 
-ray = pytest.importorskip("ray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
-
-
-def write_pid(number: int, path: Path) -> None:
-    path.write_text(f"{number} {os.getpid()}")
-
-
-def die_once(flag: Path, path: Path) -> None:
-    if not flag.exists():
-        flag.write_text("died")
-        os.kill(os.getpid(), signal.SIGKILL)
-    path.write_text("second try")
-
-
-def always_die(path: Path) -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def complain(path: Path) -> None:
-    raise MinerError("the disk is full")
-
-
-def slow(path: Path) -> None:
-    time.sleep(0.2)
-    path.write_text(str(os.getpid()))
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def test_units_run_in_several_other_processes(tmp_path: Path) -> None:

@@ -17,13 +17,8 @@ def test_processes_write_the_bytes_of_one(mixed, twin, references: bool) -> None
     assert len(digests(alone.shards)) > 10
 
 
-def test_ray_writes_the_bytes_of_one(workspace, twin) -> None:
-    ray = pytest.importorskip("ray")
-    alone, cluster = twin(workspace, "alone"), twin(workspace, "cluster")
+def test_ray_writes_the_bytes_of_one(workspace, twin, cluster) -> None:
+    alone, remote = twin(workspace, "alone"), twin(workspace, "remote")
     export(ExportOptions(shard_count=30), alone)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        export(ExportOptions(shard_count=30, engine_address="auto"), cluster)
-    finally:
-        ray.shutdown()
-    assert digests(cluster.shards) == digests(alone.shards)
+    export(ExportOptions(shard_count=30, engine_address="auto"), remote)
+    assert digests(remote.shards) == digests(alone.shards)

@@ -89,18 +89,13 @@ def test_killed_at_any_moment_and_run_again(make_embeddings) -> None:
     assert contents(killed) == contents(whole)
 
 
-def test_ray_gives_the_bytes_of_one_process(make_embeddings) -> None:
-    ray = pytest.importorskip("ray")
+def test_ray_gives_the_bytes_of_one_process(make_embeddings, cluster) -> None:
     vectors = near_pairs(3000, 24)
     local, remote = (make_embeddings(vectors, name=name, blocks=3) for name in ("local", "remote"))
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False)
-    try:
-        for options in ({"min": 0.9, "max": 1.0}, {"rule": "shared", "max": 0.99}):
-            pairs(PairsOptions(**options), local, force=True, strip_rows=500)
-            pairs(PairsOptions(**options, engine_address="auto"), remote, force=True, strip_rows=500)
-            assert contents(local) == contents(remote)
-            assert PairsManifest.read(local).pairs > 1000
-    finally:
-        ray.shutdown()
+    for options in ({"min": 0.9, "max": 1.0}, {"rule": "shared", "max": 0.99}):
+        pairs(PairsOptions(**options), local, force=True, strip_rows=500)
+        pairs(PairsOptions(**options, engine_address="auto"), remote, force=True, strip_rows=500)
+        assert contents(local) == contents(remote)
+        assert PairsManifest.read(local).pairs > 1000
     with pytest.raises(MinerError, match="floods"):
         pairs(PairsOptions(min=0.9, max=1.0, max_pairs=10), local, force=True, strip_rows=500)

@@ -1,13 +1,13 @@
 """Publishing to folders, and what is in them."""
 
-import subprocess
-import sys
 from pathlib import Path
+from subprocess import CompletedProcess
 
 from miner.artifacts.workspace import Workspace
 from miner.engine.records import Result
 from miner.publish.options import PublishOptions
 from miner.publish.run import publish
+from tests.processes import run_command
 
 LICENCES = {"license": "cc-by-4.0", "image_license": "mit"}
 
@@ -21,7 +21,6 @@ def publish_to(folder: Path, workspace: Workspace, force: bool = False, **option
     return publish(PublishOptions(to=str(folder), **{**LICENCES, **options}), workspace, force=force)
 
 
-def miner_verify(folder: Path) -> subprocess.CompletedProcess[str]:
+def miner_verify(folder: Path) -> CompletedProcess[str]:
     """`miner verify` as a person runs it."""
-    command = [sys.executable, "-m", "miner", "verify", str(folder), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_command("verify", str(folder), "--json")

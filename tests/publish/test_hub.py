@@ -6,14 +6,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
 from miner.artifacts.workspace import Workspace
+from tests.processes import run_command
 from tests.publish.fake_hub import TOKEN, FakeHub, Repository, fake_hub
 from tests.publish.folders import contents
 
-Miner = Callable[..., subprocess.CompletedProcess[str]]
+Miner = Callable[..., CompletedProcess[str]]
 NAME = "someone/pairs"
 
 
@@ -21,6 +23,12 @@ NAME = "someone/pairs"
 def hub() -> Iterator[FakeHub]:
     with fake_hub() as running:
         yield running
+
+
+def forget_hub() -> None:
+    """Copies of a process have imported it, with the address of the real Hub."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "huggingface_hub"]:
+        del sys.modules[name]
 
 
 @pytest.fixture
@@ -35,21 +43,25 @@ def publish(hub: FakeHub, workspace: Workspace, tmp_path: Path) -> Miner:
         "HF_TOKEN": TOKEN,
     }
 
-    def run(*arguments: str, to: str = f"hf://{NAME}", **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "miner", "publish", "--to", to, "-w", str(workspace.root)]
+    def run(
+        *arguments: str, to: str = f"hf://{NAME}", copied: bool = True, **environment: str
+    ) -> CompletedProcess[str]:
+        words = ["publish", "--to", to, "-w", str(workspace.root)]
         licences = ["--license", "cc-by-4.0", "--image-license", "mit"]
         variables = (
             {name: value for name, value in os.environ.items() if not name.startswith("HF_")} | own | environment
         )
-        return subprocess.run(
-            [*command, *licences, *arguments], env=variables, capture_output=True, text=True, check=False
-        )
+        words += [*licences, *arguments]
+        if copied:
+            return run_command(*words, prepare=forget_hub, variables=variables)
+        command = [sys.executable, "-m", "miner", *words]
+        return subprocess.run(command, env=variables, capture_output=True, text=True, check=False)
 
     return run
 
 
 def test_every_byte_arrives_once(hub: FakeHub, publish: Miner, workspace: Workspace) -> None:
-    answer = publish("--json")
+    answer = publish("--json", copied=False)
     assert answer.returncode == 0, answer.stderr
     repository = hub.repositories[NAME]
     assert not repository.private

@@ -3,12 +3,13 @@
 import os
 import re
 import signal
-import subprocess
-import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import CompletedProcess
+from tempfile import TemporaryDirectory
 
 import httpx
 
@@ -17,6 +18,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
+from tests.processes import Command, run_command, start_command
 
 IMAGES = 120
 
@@ -38,7 +40,7 @@ class Server:
         printed: its messages until it was ready.
     """
 
-    process: subprocess.Popen[str]
+    command: Command
     url: str
     printed: str
 
@@ -47,10 +49,11 @@ class Server:
         return self.url.partition("?")[0].rstrip("/")
 
     def stop(self, number: int = signal.SIGINT) -> tuple[int, str]:
-        """End the process by a signal. Returns its exit code and what it printed last."""
-        self.process.send_signal(number)
-        output, _ = self.process.communicate()
-        return self.process.returncode, output
+        """End the process by a signal. Returns its exit code and what it printed."""
+        assert self.command.process.pid is not None
+        os.kill(self.command.process.pid, number)
+        ended = self.command.end()
+        return ended.returncode, ended.stdout
 
     def client(self, **more: object) -> httpx.Client:
         return httpx.Client(base_url=self.base, timeout=60, trust_env=False, **more)  # type: ignore[arg-type]
@@ -59,35 +62,33 @@ class Server:
 StartReview = Callable[..., Server]
 
 
-def miner_review(workspace: Workspace, *flags: str) -> subprocess.CompletedProcess[str]:
+def miner_review(workspace: Workspace, *flags: str) -> CompletedProcess[str]:
     """`miner review` without a server: it prints a summary or an error."""
-    command = [sys.executable, "-m", "miner", "review", "-w", str(workspace.root), *flags]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return run_command("review", "-w", str(workspace.root), *flags)
 
 
 @contextmanager
 def reviews() -> Iterator[StartReview]:
     """Starts servers, on free ports unless --port is given; what still runs at the end is killed."""
-    processes = []
+    commands: list[Command] = []
+    with TemporaryDirectory() as folder:
 
-    def start(workspace: Workspace, *flags: str) -> Server:
-        command = [sys.executable, "-m", "miner", "review", "-w", str(workspace.root), *flags]
-        if "--port" not in flags:
-            command += ["--port", "0"]
-        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-        processes.append(process)
-        assert process.stderr is not None
-        printed = ""
-        for line in process.stderr:
-            printed += line
-            if found := re.search(r"open (http\S+) ", line):
-                return Server(process, found[1], printed)
-        raise AssertionError(f"miner review ended with {process.wait()}: {printed}")
+        def start(workspace: Workspace, *flags: str) -> Server:
+            words = ["review", "-w", str(workspace.root), *flags]
+            if "--port" not in flags:
+                words += ["--port", "0"]
+            (place := Path(folder) / str(len(commands))).mkdir()
+            commands.append(command := start_command(place, *words))
+            while command.process.is_alive():
+                printed = command.errors.read_text()
+                if found := re.search(r"open (http\S+) ", printed):
+                    return Server(command, found[1], printed)
+                time.sleep(0.005)
+            raise AssertionError(f"miner review ended: {command.end()}")
 
-    try:
-        yield start
-    finally:
-        for process in processes:
-            process.kill()
-            process.communicate()
+        try:
+            yield start
+        finally:
+            for command in commands:
+                command.process.kill()
+                command.process.join()

@@ -11,14 +11,7 @@ from miner.train.settings.options import TrainOptions
 from tests.train.mini_workspace import write_shards
 from tests.train.runs import SHARED_RUN
 
-ray = pytest.importorskip("ray")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False)
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("cluster")
 
 
 def test_two_workers_train_what_one_process_does(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 import threading
 from collections import Counter
@@ -21,6 +20,7 @@ from miner.artifacts.decisions import read_decisions, standing
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.workspace import Workspace
 from miner.errors import install_extra
+from tests.processes import run_command
 from tests.review.running import miner_review
 
 
@@ -96,10 +96,9 @@ def test_every_acknowledged_decision_survives_kill_9(workspace, start_review, ki
     for thread in threads:
         thread.start()
     enough.wait()
-    server.process.kill()
+    assert server.stop(signal.SIGKILL)[0] == -signal.SIGKILL
     for thread in threads:
         thread.join()
-    assert server.process.wait() == -signal.SIGKILL
     again = start_review(workspace)
     with again.client() as client:
         for name in {name for name, _ in acknowledged}:
@@ -155,7 +154,7 @@ def test_the_summary_needs_no_server_and_prints_json(workspace, start_review) ->
     weighted = sum(part["pairs"] * (part["precision"]["value"] or 0) for part in record["slices"])
     known = sum(part["pairs"] for part in record["slices"] if part["labelled"])
     assert record["precision"]["value"] == pytest.approx(weighted / known, abs=1e-5)
-    assert server.process.poll() is None
+    assert server.command.process.is_alive()
 
 
 def test_a_name_continues_after_a_restart_and_can_undo(workspace, start_review) -> None:
@@ -249,9 +248,8 @@ def test_a_second_server_and_other_stages(workspace, start_review) -> None:
         post(client, "Ada", first_pair(client, "Ada"), "same")
         second = miner_review(workspace)
         assert second.returncode == 1 and "Another `miner review`" in second.stderr
-        environment = {**os.environ, "MINER_WORKSPACE": str(workspace.root), "OMP_NUM_THREADS": "1"}
         for stage in ("export", "report"):
-            subprocess.run([sys.executable, "-m", "miner", stage], capture_output=True, env=environment, check=True)
+            assert run_command(stage, variables={**os.environ, "MINER_WORKSPACE": str(workspace.root)}).returncode == 0
         post(client, "Ada", first_pair(client, "Ada"), "same")
     _, output = server.stop()
     assert "Ada 2" in output and "--force" in output
@@ -268,12 +266,15 @@ def test_images_of_the_queue_can_be_seen(workspace, start_review) -> None:
             Image.open(io.BytesIO(answer.content)).verify()
 
 
+def without_uvicorn() -> None:
+    sys.modules["uvicorn"] = None
+
+
 def test_without_the_extra_the_command_says_what_to_install(workspace) -> None:
-    program = "import sys; sys.modules['uvicorn'] = None; from miner.cli import main; main()"
-    command = [sys.executable, "-c", program, "review", "-w", str(workspace.root)]
-    answer = subprocess.run(command, capture_output=True, text=True, check=False)
+    command = ["review", "-w", str(workspace.root)]
+    answer = run_command(*command, prepare=without_uvicorn)
     assert answer.returncode == 1 and install_extra("review") in answer.stderr
-    subprocess.run([*command, "--summary"], capture_output=True, check=True)
+    assert run_command(*command, "--summary", prepare=without_uvicorn).returncode == 0
 
 
 @pytest.mark.parametrize(

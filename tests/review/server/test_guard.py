@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -171,8 +172,7 @@ def test_a_chosen_token_is_always_needed_and_never_written(workspace, start_revi
         assert client.get("/api/session").status_code == 403
         assert client.get("/", params={"token": token}).status_code == 200
         assert decision(client).status_code == 200
-    server.process.terminate()
-    server.process.communicate()
+    server.stop(signal.SIGTERM)
     texts = [path.read_bytes() for path in workspace.root.rglob("*") if path.is_file()]
     assert len(texts) > 5 and not any(token.encode() in text for text in texts)
 
