@@ -1,9 +1,10 @@
 """Whether every method learns: kNN accuracy after a short run on few images, against the random start of the same network.
 
     python tests/bench/learns.py [--images 2000 --epochs 24 --methods moco,simclr]
+    python tests/bench/learns.py --recipe pipelines/recipes/cifar10/patchmix_tiny.yaml --set patch_size=4 [--set ...]
 
-Own views only, each method with its own defaults but for what `SHORT` says. Test images are of the test set, labels are used by the
-vote alone.
+Own views only, each method with its own defaults but for what `SHORT` says; or the settings of a recipe in fewer images and epochs.
+Test images are of the test set, labels are used by the vote alone.
 """
 
 import argparse
@@ -18,8 +19,10 @@ from record import publish
 
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.stage_folder import Stage
+from miner.engine.yaml_values import parse_yaml
 from miner.evaluate.knn import measure_knn
 from miner.evaluate.options import KnnOptions
+from miner.options import read_yaml
 from miner.train.pretrain import pretrain
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
@@ -44,6 +47,14 @@ SETTINGS = (
     "stem",
     "precision",
     "norm_splits",
+    "backbone",
+    "patch_size",
+    "optimizer",
+    "weight_decay",
+    "final_weight_decay",
+    "warmup_epochs",
+    "drop_path",
+    "projector_layers",
 )
 
 
@@ -67,7 +78,9 @@ def learn(options: TrainOptions, source: str, test_images: int, folder: Path) ->
     return {
         "method": options.method,
         "settings": {
-            name: record[name] for name in (*SETTINGS, *METHOD_DEFAULTS[options.method].settings) if name in record
+            name: record[name]
+            for name in (*SETTINGS, *METHOD_DEFAULTS[options.method].settings)
+            if record.get(name) is not None
         },
         "seconds": round(seconds, 1),
         "items_per_s": round(measured["items_per_s"], 1),
@@ -90,23 +103,22 @@ def main() -> None:
     parser.add_argument("--least-area", type=float, default=0.2, help="of the image in a view")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--methods", default=",".join(METHOD_DEFAULTS))
+    parser.add_argument("--recipe", type=Path, help="one method with its published settings")
+    parser.add_argument("--set", action="append", default=[], metavar="OPTION=VALUE", help="of the recipe, changed")
     parser.add_argument("--name", default="learns-cifar10", help="of the record")
     asked = parser.parse_args()
+    small = {"limit": asked.images, "epochs": asked.epochs, "batch_size": asked.batch_size, "device": asked.device}
+    if asked.recipe:
+        changed = {name: parse_yaml(value) for name, value in (change.split("=") for change in asked.set)}
+        wanted = [{**read_yaml(asked.recipe), **small, **changed}]
+    else:
+        views = {"pairs_arm": "none", "stem": asked.stem, "least_area": asked.least_area}
+        wanted = [
+            {"method": method, **views, **small, **SHORT.get(method, {})} for method in asked.methods.split(",")
+        ]
     rows = []
-    for method in asked.methods.split(","):
-        options = TrainOptions.parse(
-            {
-                "method": method,
-                "pairs_arm": "none",
-                "limit": asked.images,
-                "epochs": asked.epochs,
-                "batch_size": asked.batch_size,
-                "stem": asked.stem,
-                "least_area": asked.least_area,
-                "device": asked.device,
-                **SHORT.get(method, {}),
-            }
-        )
+    for options in map(TrainOptions.parse, wanted):
+        method = options.method
         with tempfile.TemporaryDirectory() as folder:
             rows.append(learn(options, asked.source, asked.test_images, Path(folder) / "runs" / method))
         print(method, rows[-1]["knn_percent"], file=sys.stderr, flush=True)
