@@ -52,7 +52,7 @@ SETTINGS = (
     "optimizer",
     "weight_decay",
     "final_weight_decay",
-    "warmup_epochs",
+    "warmup_steps",
     "drop_path",
     "projector_layers",
 )
@@ -113,9 +113,7 @@ def main() -> None:
         wanted = [{**read_yaml(asked.recipe), **small, **changed}]
     else:
         views = {"pairs_arm": "none", "stem": asked.stem, "least_area": asked.least_area}
-        wanted = [
-            {"method": method, **views, **small, **SHORT.get(method, {})} for method in asked.methods.split(",")
-        ]
+        wanted = [{"method": method, **views, **small, **SHORT.get(method, {})} for method in asked.methods.split(",")]
     rows = []
     for options in map(TrainOptions.parse, wanted):
         method = options.method
