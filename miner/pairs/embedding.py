@@ -17,6 +17,7 @@ from miner.pairs.band_join import WIDE_BAND, BandJoin
 from miner.pairs.duplicates import all_duplicates, are_duplicates, with_ranks
 from miner.pairs.engines.select import engine_maker, memory_beside
 from miner.pairs.engines.tile_search import least_bytes
+from miner.pairs.neighbours.approximate import ApproximateLists
 from miner.pairs.neighbours.candidates import ListRule, Lists
 from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.options import PairsOptions
@@ -91,14 +92,26 @@ class SearchedEmbedding:
         """The join of the band. Of a rule on lists it finds the duplicates, which the rule leaves out and a table lists."""
         of_a_band = self.options.chosen_rule.name == "band"
         band = self.band if of_a_band else Band(self.band.high, self.band.high)
-        engine = engine_maker(self.options, self.vectors, band, self.memory)
+        engine = self.approximate_lists or engine_maker(self.options, self.vectors, band, self.memory)
         remedy = WIDE_BAND if of_a_band else _MANY_DUPLICATES
         return BandJoin(engine, self.vectors, band, self.limit, old_images, self.strip_rows, remedy)
 
+    @cached_property
+    def approximate_lists(self) -> ApproximateLists | None:
+        """What finds the neighbours and the duplicates of a rule on lists, if it may miss some."""
+        rule = self.options.chosen_rule
+        if rule.name == "band" or not self.options.approximation():
+            return None
+        return ApproximateLists(self.options, self._list_rule(rule.listed))
+
+    def _list_rule(self, k: int, known: Path | None = None) -> ListRule:
+        return ListRule(self.vectors, min(k, len(self.rows) - 1), self.band.high, self.files, known)
+
     def lists(self, k: int, parts: Path, known: Path | None = None) -> Lists:
         """The k nearest of each image below the ceiling, or all other images if there are fewer; paths as of `choose`."""
-        rule = ListRule(self.vectors, min(k, len(self.rows) - 1), self.band.high, self.files, known)
-        search = ListSearch(rule, self.spare_memory, self.options.device, self.strip_rows)
+        source = self.approximate_lists and self.approximate_lists.source
+        rule = self._list_rule(k, known)
+        search = ListSearch(rule, self.spare_memory, self.options.device, self.strip_rows, source)
         return search.lists(parts, self.executor)
 
     def choose(self, found: FoundPairs, parts: Path, known: Path | None = None) -> Choice:

@@ -21,6 +21,7 @@ from miner.pairs.duplicates import file_numbers
 from miner.pairs.embedding import SearchedEmbedding
 from miner.pairs.engines.approximate import ApproximateSearch
 from miner.pairs.engines.base import FloodError
+from miner.pairs.neighbours.approximate import ApproximateLists
 from miner.pairs.options import PairsOptions
 from miner.pairs.pair_table import mine_table
 from miner.pairs.tables.write import add_histogram, write_neighbours, write_tables
@@ -73,7 +74,10 @@ def mine(
     except FloodError as flood:
         raise _undone(flood, stage, earlier, searched) from None
     completeness: Record = {"exact": True}
-    if isinstance(join.engine, ApproximateSearch):
+    if isinstance(join.engine, ApproximateLists):
+        ids = np.load(stage.folder / "parts" / "ids.npy", mmap_mode="r")
+        completeness = {"exact": False, **join.engine.measured_lists(ids)}
+    elif isinstance(join.engine, ApproximateSearch):
         completeness = {"exact": False, **join.engine.measured((found.a, found.b))}
     pairs, duplicates = (replace(some, a=rows[some.a], b=rows[some.b]) for some in (pairs, choice.duplicates))
     files, record = write_tables(options, store, stage.folder, rows, searched.vectors, pairs, duplicates, constraints)

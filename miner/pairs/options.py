@@ -122,11 +122,11 @@ class PairsOptions(Options):
     """Write each pair as (a, b) and as (b, a), as the paper SePP-ID does."""
     engine: Literal["exact", "faiss", "ivf", "hnsw"] = option("exact", panel="engine")
     """exact: every pair, for any rule; fastest up to a few million images. faiss: the same pairs of a band, from a flat FAISS
-    index. ivf: most of its pairs, for more images; the time grows with n^1.5. hnsw: most of its pairs, from a graph, for bands
-    with few pairs per image. ivf and hnsw measure their recall and report it."""
+    index. ivf: most pairs of a band, or most neighbours of another --rule, for more images; the time grows with n^1.5. hnsw: the
+    same from a graph, for bands with few pairs per image. ivf and hnsw measure their recall and report it."""
     recall: float = option(0.98, gt=0, le=1, panel="engine")
-    """ivf, hnsw: share of the pairs to find. The engine chooses its search parameters on 1,000 random images, and measures the
-    recall on 1,000 others."""
+    """ivf, hnsw: share of the pairs, or of the neighbours, to find. The engine chooses its search parameters on 1,000 random
+    images, and measures the recall on 1,000 others."""
     nlist: int | None = option(None, ge=1, panel="expert")
     """ivf: number of cells. If not given: 4 times the square root of the images."""
     nprobe: int | None = option(None, ge=1, panel="expert")
@@ -231,6 +231,8 @@ class PairsOptions(Options):
         for name, field in type(self).model_fields.items():
             if name not in _OF_TWO_SETS and getattr(self, name) != field.default:
                 raise ValueError(f"{flag_name(name)} chooses among the pairs of one set; leave it or --against out")
+        if self.engine in _APPROXIMATE:
+            raise ValueError(f"--against finds all of its pairs, which {self.engine} may miss; leave --engine out")
         if self.chosen_rule.name not in ("band", "knn"):
             raise ValueError(
                 f"--rule {self.chosen_rule.name} needs one set; --against takes band, or knn with --neighbors"
@@ -283,11 +285,10 @@ class PairsOptions(Options):
             raise ValueError(
                 f"--shared {rule.shared}: two lists of {rule.listed} have at most {rule.listed - 1} in common"
             )
-        given = [
-            name for name in (*_OF_A_BAND, "engine") if getattr(self, name) != type(self).model_fields[name].default
-        ]
-        if rule.name != "band" and (foreign := [name for name in given if name != "auto"]):
-            raise ValueError(f"{flag_name(foreign[0])} belongs to --rule band, not to {rule.name}")
+        foreign = [flag_name(name) for name in _OF_A_BAND if name != "auto" and getattr(self, name)]
+        foreign += ["--engine faiss"] * (self.engine == "faiss")
+        if rule.name != "band" and foreign:
+            raise ValueError(f"{foreign[0]} belongs to --rule band, not to {rule.name}")
         return self
 
     @model_validator(mode="after")

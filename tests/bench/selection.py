@@ -4,7 +4,8 @@
 
 Each argument is a workspace whose images are embedded. The ceiling of duplicates is the calibrated one. The rules `knn`, `local`
 and `shared` look at 10 neighbours, and `shared` compares lists of 20. `local` takes the pairs with the highest scores, as many as
-there are images. Labels choose nothing; they are counted afterwards. Every number is that of a manifest of `miner pairs`.
+there are images. The last row is `miner pairs` without options. Labels choose nothing; they are counted afterwards. Every number is
+that of a manifest of `miner pairs`.
 """
 
 import argparse
@@ -46,6 +47,7 @@ def rules(high: float, images: int, local: float) -> dict[str, dict[str, Any]]:
         **{f"mutual {k}": {"rule": "mutual", "max": high, "neighbors": k} for k in (1, 5, 10)},
         f"local, {images:,} pairs": {"rule": "local", **near, "local": local},
         **{f"mutual 10, shared >= {shared}": {"rule": "shared", **near, "shared": shared} for shared in (4, 6, 8, 10)},
+        "without options": {},
     }
 
 
@@ -71,6 +73,7 @@ def row(workspace: Workspace, name: str, options: dict[str, Any]) -> dict[str, A
         "coverage": made.image_coverage,
         "effective": made.composition.effective_share,
         "three largest classes": classes.three_largest_share,
+        "classes": classes.number,
         "classes without a pair": classes.without_pairs,
         "clusters without a pair": made.composition.clusters.without_pairs,
         "tenth": made.composition.tenth_share,

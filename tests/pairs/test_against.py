@@ -107,7 +107,7 @@ def test_engines_memory_and_strips_give_the_same_bytes(sets, change, asked) -> N
     wanted = contents(here)
     settings = {name: value for name, value in change.items() if name != "strip_rows"}
     if "neighbors" in asked and "engine" in settings:
-        with pytest.raises(UsageError, match="--engine belongs to --rule band"):
+        with pytest.raises(UsageError, match="--engine faiss belongs to --rule band"):
             options(there, **asked, **settings, rule="knn")
         return
     strip_rows = change.get("strip_rows", 8192)

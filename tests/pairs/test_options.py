@@ -28,6 +28,7 @@ def test_all_options_of_a_run_can_be_given_again() -> None:
         ({"mutual": True}, "band"),
         ({"engine": "ivf"}, "band"),
         ({"rule": "mutual", "max": 0.9}, "mutual"),
+        ({"rule": "knn", "engine": "hnsw"}, "knn"),
         ({"shared": 8, "max": 0.9}, "shared"),
         ({"local": 0.1, "min": 0.5}, "local"),
     ],
@@ -42,7 +43,8 @@ def test_rule_follows_from_what_is_given(values, rule) -> None:
     ("values", "message"),
     [
         ({"rule": "mutual", "mutual": True}, "--mutual belongs to --rule band, not to mutual"),
-        ({"rule": "knn", "engine": "ivf"}, "--engine belongs to --rule band, not to knn"),
+        ({"rule": "knn", "engine": "faiss"}, "--engine faiss belongs to --rule band, not to knn"),
+        ({"against": "x", "min": 0.9, "engine": "ivf"}, "--against finds all of its pairs, which ivf may miss"),
         ({"rule": "band", "shared": 3}, "--shared belongs to --rule shared, not to band"),
         ({"rule": "mutual", "local": 0.1}, "--local belongs to --rule local, not to mutual"),
         ({"neighbors": 3, "shared": 6}, "two lists of 6 have at most 5 in common"),
@@ -62,6 +64,7 @@ def test_options_of_another_rule_are_refused(values, message) -> None:
         ({"engine": "faiss", "recall": 0.9}, "--recall belongs to --engine ivf or hnsw, not to faiss"),
         ({"engine": "annoy"}, "--engine"),
         ({"engine": "ivf", "append": True}, "--append needs an exact engine"),
+        ({"engine": "hnsw", "append": True, "rule": "mutual"}, "--append needs an exact engine"),
     ],
 )
 def test_options_of_another_engine_are_refused(values, message) -> None:

@@ -227,6 +227,8 @@ def test_after_a_flood_a_better_band_needs_no_force(make_embeddings) -> None:
 def test_recall_in_words_by_hand() -> None:
     record = {"value": 0.5, "low": 0.15, "high": 0.84999, "anchors": 2, "pairs": 4}
     assert recall_in_words(record) == "recall 50 % (15 % to 84.99 %, on 4 pairs of 2 sampled images)"
+    words = recall_in_words({**record, "neighbours": record.pop("pairs")})
+    assert words == "recall of the neighbour lists 50 % (15 % to 84.99 %, on 4 neighbours of 2 sampled images)"
 
 
 def test_recall_is_rounded_down_in_words() -> None:

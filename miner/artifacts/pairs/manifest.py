@@ -265,13 +265,11 @@ class PairsManifest(StageArtifact):
 
 
 def recall_in_words(record: Record) -> str:
-    """The recall of an approximate search, rounded down: 100 % means that no pair is missed."""
+    """The recall of an approximate search, rounded down: 100 % means that no pair, or no neighbour, is missed."""
+    images, of_lists = counted(record["anchors"], "sampled image"), "neighbours" in record
     if record["value"] is None:
-        return (
-            f"recall could not be measured (no pair of {counted(record['anchors'], 'sampled image')} lies in the band)"
-        )
+        reason = f"no neighbour of {images} is known" if of_lists else f"no pair of {images} lies in the band"
+        return f"recall could not be measured ({reason})"
     value, low, high = (f"{math.floor(record[name] * 10_000 + 1e-9) / 100:g} %" for name in ("value", "low", "high"))
-    return (
-        f"recall {value} ({low} to {high}, on {counted(record['pairs'], 'pair')} of "
-        f"{counted(record['anchors'], 'sampled image')})"
-    )
+    true = counted(record["neighbours"], "neighbour") if of_lists else counted(record["pairs"], "pair")
+    return f"recall {'of the neighbour lists ' * of_lists}{value} ({low} to {high}, on {true} of {images})"

@@ -56,6 +56,10 @@ class ApproximateSearch:
             return min(options.nprobe, engine.efforts[-1])
         if options.ef_search is not None:
             return options.ef_search
+        return self._least_effort(engine)
+
+    def _least_effort(self, engine: ApproximateEngine) -> int:
+        options = self.options
         try:
             return least_effort(engine, self._pairs_to_find(), options.recall, len(self.vectors), options.max_pairs)
         except FloodError:

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.vectors import Rows
 from miner.engine import Record
@@ -51,6 +52,10 @@ class ApproximateEngine(ABC):
     @abstractmethod
     def search(self, rows: Rows, effort: int, limit: int, min_b: int = 0) -> RowPairs:
         """Row pairs a < b with a in ascending `rows` and b >= min_b, sorted by (a, b); FloodError as in `Engine`."""
+
+    @abstractmethod
+    def nearest(self, rows: Rows, count: int) -> tuple[NDArray[np.float32], Rows]:
+        """Scores (m, count) of the nearest rows, themselves included, best first, and their numbers; -1 where no more are found."""
 
     @abstractmethod
     def record(self) -> Record:

@@ -58,6 +58,13 @@ class IvfEngine(ApproximateEngine):
             search = partial(self.index.range_search, params=parameters)
             return range_search_pairs(search, self.vectors, rows, self.lowest_score, limit, min_b)
 
+    def nearest(self, rows: Rows, count: int) -> tuple[NDArray[np.float32], Rows]:
+        """See `ApproximateEngine.nearest`."""
+        parameters = faiss.SearchParametersIVF(nprobe=self.effort)  # type: ignore[call-arg]
+        with sums_one_by_one():
+            scores, ids = self.index.search(self.vectors[rows], count, params=parameters)
+        return scores, ids
+
     def record(self) -> Record:
         return {"nlist": self.cells, "nprobe": self.effort}
 
@@ -116,6 +123,12 @@ class HnswEngine(ApproximateEngine):
         remaining = limit - len(near[0])
         far = range_search_pairs(self._flat.range_search, self.vectors, rows, self.lowest_score, remaining, min_b)
         return sorted_pairs(near, far)
+
+    def nearest(self, rows: Rows, count: int) -> tuple[NDArray[np.float32], Rows]:
+        """See `ApproximateEngine.nearest`."""
+        parameters = faiss.SearchParametersHNSW(efSearch=self.effort)  # type: ignore[attr-defined]
+        scores, ids = self.index.search(self.vectors[rows], count, params=parameters)
+        return scores, ids
 
     def record(self) -> Record:
         return {"links": self.links, "ef_construction": self.build_effort, "ef_search": self.effort}

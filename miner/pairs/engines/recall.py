@@ -78,12 +78,17 @@ def recall_record(truth: Iterable[RowPairs], found: RowPairs, anchors: Rows, ima
         anchor = np.searchsorted(anchors, part[0])
         true += np.bincount(anchor, minlength=len(anchors))
         recalled += np.bincount(anchor[are_among(pair_keys(part, images), found_keys)], minlength=len(anchors))
-    record: Record = {"anchors": len(anchors), "pairs": int(true.sum())}
+    return share_record(recalled, true, images, "pairs")
+
+
+def share_record(recalled: Rows, true: Rows, images: int, name: str) -> Record:
+    """The same from what was found, and what there is to find, of each anchor, int64 (anchors,); `name` is what is counted."""
+    record: Record = {"anchors": len(true), name: int(true.sum())}
     if not true.any():
         return {"value": None, "low": None, "high": None, **record}
     value = float(recalled.sum() / true.sum())
     low, high = (
-        (value, value) if len(anchors) == images else wilson_interval(value, _independent_pairs(recalled, true), _Z95)
+        (value, value) if len(true) == images else wilson_interval(value, _independent_pairs(recalled, true), _Z95)
     )
     return {"value": value, "low": low, "high": high, **record}
 

@@ -1,10 +1,9 @@
 """The neighbour lists of all rows as units of work: strips propose candidates, which are then ranked in float64."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import numpy as np
@@ -16,10 +15,7 @@ from miner.engine import Executor, Progress, Unit, committed, finished_items, ru
 from miner.pairs.arithmetic.threads import Threads
 from miner.pairs.engines.base import STRIP_ROWS
 from miner.pairs.neighbours.candidates import Candidates, ListRule, Lists, candidates, pruned, ranked_lists
-from miner.pairs.neighbours.search import CandidateSearch, candidate_search
-
-if TYPE_CHECKING:
-    from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
+from miner.pairs.neighbours.search import CandidateSource, candidate_search
 
 _RANKED_ROWS = 512  # that a thread ranks at once
 
@@ -32,12 +28,14 @@ class ListSearch:
         memory_bytes: most memory for the rows of the search on a CPU.
         device: the value of --device.
         strip_rows: rows of a unit of work. These three change no byte.
+        source: makes what proposes candidates, once in each process that searches; by default the exact search.
     """
 
     rule: ListRule
     memory_bytes: float = float("inf")
     device: str = "cpu"
     strip_rows: int = STRIP_ROWS
+    source: Callable[[], CandidateSource] | None = None
     name: str = field(default_factory=lambda: uuid4().hex)
 
     def lists(self, parts: Path, executor: Executor | None = None) -> Lists:
@@ -79,11 +77,15 @@ class ListSearch:
     def in_memory(self) -> Lists:
         """The lists, without files."""
         rows, shape, threads = self.rule.end_a, (len(self.rule.listed), self.rule.k), Threads()
-        search = candidate_search(self.rule, self.device, self.memory_bytes, threads)
+        search = self.opened(threads)
         strips = [search.candidates(start, stop) for start, stop in blocks(rows, self.strip_rows)]
         into = np.empty(shape, np.int64), np.empty(shape)
         self._rank(strips, search.cells[:rows], into, threads)
         return into
+
+    def opened(self, threads: Threads) -> CandidateSource:
+        """What proposes candidates in this process."""
+        return self.source() if self.source else candidate_search(self.rule, self.device, self.memory_bytes, threads)
 
     def _rank(self, strips: Sequence[Candidates], cells: NDArray[np.int32], into: Lists, threads: Threads) -> None:
         # Rows of the second of two sets are in no strip, and are ranked in their own order.
@@ -115,13 +117,13 @@ def ranked(
 
 
 # The search that runs in this process: to make one reads all vectors, so it serves all strips.
-_SEARCHES: dict[str, "CandidateSearch | GpuCandidateSearch"] = {}
+_SEARCHES: dict[str, CandidateSource] = {}
 
 
 def _write_strip(search: ListSearch, start: int, stop: int, cells: Path, strip: Path) -> None:
     if search.name not in _SEARCHES:
         _SEARCHES.clear()
-        _SEARCHES[search.name] = candidate_search(search.rule, search.device, search.memory_bytes, Threads())
+        _SEARCHES[search.name] = search.opened(Threads())
     made = _SEARCHES[search.name]
     for path, array in ((cells, made.cells[start:stop]), (strip, made.candidates(start, stop))):
         save_array(path, array)

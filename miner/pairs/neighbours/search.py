@@ -5,7 +5,7 @@ the rows on both of its sides. A pair becomes a candidate of each row whose floo
 """
 
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +17,22 @@ from miner.pairs.engines.tile_search import LEAST_ROWS_TO_SKETCH, TILE_ROWS, Til
 from miner.pairs.neighbours.candidates import Candidates, ListRule, both_ways, pruned
 from miner.pairs.neighbours.floors import SKETCH_DIMS, row_floors
 
-if TYPE_CHECKING:
-    from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
-
 # Candidates of a tile beyond this many per row are pruned at once.
 _MOST_PER_ROW = 128
+
+
+class CandidateSource(Protocol):
+    """Proposes candidates for the lists of all rows.
+
+    Attributes:
+        cells: a number for each row, int32 (n,); rows of one number share most of their candidates.
+    """
+
+    cells: NDArray[np.int32]
+
+    def candidates(self, start: int, stop: int) -> Candidates:
+        """The candidates that the strip of rows [start, stop) has to propose, by row."""
+        ...
 
 
 class CandidateSearch:
@@ -74,9 +85,7 @@ class CandidateSearch:
         return pruned(found, self.rule, None) if many else np.concatenate(found)
 
 
-def candidate_search(
-    rule: ListRule, device: str, memory_bytes: float, threads: Threads
-) -> "CandidateSearch | GpuCandidateSearch":
+def candidate_search(rule: ListRule, device: str, memory_bytes: float, threads: Threads) -> CandidateSource:
     """The search of this process: on its GPU if it has one, else on the CPU.
 
     Args:

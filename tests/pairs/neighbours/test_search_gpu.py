@@ -1,5 +1,8 @@
 """The GPU's search for neighbours on a CPU, where its tiles are PyTorch's. `tests/gpu` has the real ones."""
 
+from functools import partial
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -7,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.artifacts.embeddings.vectors import MemoryVectors
+from miner.machine.device import worker_device
+from miner.machine.executor import executor_for
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.engines.tiles.pytorch import TorchTiles
 from miner.pairs.neighbours.candidates import ListRule
+from miner.pairs.neighbours.lists import ListSearch
 from miner.pairs.neighbours.search import CandidateSearch
 from miner.pairs.neighbours.search_gpu import GpuCandidateSearch
 from tests.pairs.neighbours.lists import THREADS, lists_of, wanted_lists
@@ -54,3 +60,20 @@ def test_planned_search_gives_the_lists_of_the_cpu(stored) -> None:
     for mine, theirs in zip(lists_of(search, 1500), wanted, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert len(search.candidates(0, 1500)) < 30 * 1500
+
+
+def logged_search(rule: ListRule, devices: str, log: Path) -> GpuCandidateSearch:
+    device = worker_device(devices)
+    with log.open("a") as file:
+        file.write(f"{device}\n")
+    return GpuCandidateSearch(rule, device, THREADS)
+
+
+def test_lists_on_several_devices(tmp_path: Path) -> None:
+    rule, devices = ListRule(MemoryVectors(clustered(130, 24).astype(np.float16)), 5, high=0.95), "cpu:0,cpu:1"
+    source = partial(logged_search, rule, devices, tmp_path / "log")
+    search = ListSearch(rule, strip_rows=20, source=source)
+    for mine, theirs in zip(search.lists(tmp_path, executor_for(None, devices)), wanted_lists(rule), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    used = (tmp_path / "log").read_text().split()
+    assert set(used) <= set(devices.split(",")) and len(used) == len(set(used))  # one per process, made once
