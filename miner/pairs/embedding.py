@@ -109,7 +109,7 @@ class SearchedEmbedding:
 
     def lists(self, k: int, parts: Path, known: Path | None = None) -> Lists:
         """The k nearest of each image below the ceiling, or all other images if there are fewer; paths as of `choose`."""
-        source = self.approximate_lists and self.approximate_lists.source
+        source = self.approximate_lists.source if self.approximate_lists else None
         rule = self._list_rule(k, known)
         search = ListSearch(rule, self.spare_memory, self.options.device, self.strip_rows, source)
         return search.lists(parts, self.executor)
