@@ -1,6 +1,12 @@
 """Typed options: the one definition behind command-line flags, YAML keys and the Python API."""
 
+import ast
+import inspect
 import json
+import sys
+from difflib import get_close_matches
+from functools import cache
+from itertools import pairwise
 from keyword import iskeyword
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -136,6 +142,27 @@ def details_of(field: FieldInfo) -> dict[str, Any]:
     return field.json_schema_extra
 
 
+def field_texts(options: type[Options]) -> dict[str, str]:
+    """The docstring below each field, in one line."""
+    texts: dict[str, str] = {}
+    for base in reversed(options.__mro__[: options.__mro__.index(Options)]):
+        texts |= _docstrings(base.__module__).get(base.__name__, {})
+    return texts
+
+
+@cache
+def _docstrings(module: str) -> dict[str, dict[str, str]]:
+    """The docstrings below fields, by class. pydantic reads them too, but takes as long as all the rest of a help page."""
+    found: dict[str, dict[str, str]] = {}
+    tree = ast.parse(inspect.getsource(sys.modules[module]))
+    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
+        for field, text in pairwise(owner.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(docstring))):
+                    found.setdefault(owner.name, {})[name] = " ".join(docstring.split())
+    return found
+
+
 def flag_name(field: str) -> str:
     """The command-line spelling of an option; the name of a field that would be a word of Python ends in `_`."""
     return "--" + field.removesuffix("_").replace("_", "-")
@@ -175,7 +202,8 @@ def _explain(cls: type[Options], problem: Any) -> str:
         return str(problem["msg"]).removeprefix("Value error, ")
     name = str(problem["loc"][0])
     if problem["type"] == "extra_forbidden":
-        return f"unknown option {name!r} (known: {', '.join(sorted(cls.model_fields))})"
+        near = "".join(f"; did you mean {known}?" for known in get_close_matches(name, cls.model_fields, 1))
+        return f"unknown option {name!r} (known: {', '.join(sorted(cls.model_fields))}){near}"
     if problem["type"] == "missing":
         return f"{name.upper()} is required"
     return (

@@ -58,7 +58,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
 def _function(title: str, function: Any, level: str = "###") -> str:
     shown = f"{level} {title}\n\n`{title.rpartition('.')[2]}{_signature(function)}`\n\n"
     table = f"\n\n{_table(LeaksOptions)}" if function is public("leaks") else ""
-    return shown + markdown(inspect.getdoc(function) or "") + table
+    return shown + markdown(_without_options(function)) + table
 
 
 def _stage(name: str) -> str:
@@ -66,7 +66,12 @@ def _stage(name: str) -> str:
     first = next(iter(inspect.signature(function).parameters))
     more = ', workspace="datasets_out/default"' if name == "embed" else ""
     signature = f"`{name}({first}, *{more}, force=False, quiet=False, **options)`\n\n"
-    return f"### miner.{name}\n\n{signature}{markdown(function.__doc__)}\n\n{_table(function.options)}"
+    return f"### miner.{name}\n\n{signature}{markdown(_without_options(function))}\n\n{_table(function.options)}"
+
+
+def _without_options(function: Any) -> str:
+    """The docstring, whose end lists the options that the table lists."""
+    return (inspect.getdoc(function) or "").partition("\n\nOptions, as keyword")[0]
 
 
 def _table(options: type[Options]) -> str:

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import textwrap
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from miner.api.saved_vectors import saved_vectors
 from miner.api.stage_texts import EXAMPLES, RETURNS
 from miner.artifacts.workspace import DEFAULT_WORKSPACE, Workspace
 from miner.errors import UsageError
+from miner.options import Options, details_of, field_texts
 from miner.run_stages import run_stage
 from miner.stages import STAGES, load
 
@@ -52,13 +54,13 @@ class StageFunction:
 
     @property
     def __doc__(self) -> str:  # type: ignore[override]
-        """What the stage does, as its command says; its arguments, what it leaves, what it raises, and an example."""
+        """What the stage does, as its command says; its arguments, what it leaves, what it raises, an example, the options."""
         about = (inspect.getdoc(self.options) or "").partition("\b")[0].rstrip()
         raises = (inspect.getdoc(load(STAGES[self.name].target)) or "").partition("Raises:\n")[2].rstrip()
         name = self.name.replace(" ", "_")
         return _DOCSTRING.format(
             about=about, first=_FIRST.get(name, _WORKSPACE), command=self.name, returns=RETURNS[name], raises=raises
-        ) + (inspect.cleandoc(EXAMPLES[name]))
+        ) + (inspect.cleandoc(EXAMPLES[name]) + listed(self.options))
 
     @property
     def __signature__(self) -> inspect.Signature:
@@ -94,6 +96,22 @@ class StageFunction:
         if not quiet:
             print("\n".join(result.lines), flush=True)
         return root.read_again() if isinstance(root, OpenedWorkspace) else open_workspace(root)
+
+
+def listed(options: type[Options]) -> str:
+    """The options of a command at the end of a docstring, with defaults and texts."""
+    texts, fields = field_texts(options), options.model_fields
+    lines = [
+        textwrap.fill(
+            f"{name}{'' if fields[name].is_required() else f' = {fields[name].default!r}'}: {texts[name]}",
+            120,
+            initial_indent=" " * 4,
+            subsequent_indent=" " * 8,
+        )
+        for name in fields
+        if not details_of(fields[name])["argument"]
+    ]
+    return "\n\nOptions, as keyword arguments (`top_k=1` for `--top-k 1`):\n" + "\n".join(lines)
 
 
 @cache

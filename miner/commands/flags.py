@@ -1,12 +1,8 @@
 """What the command line makes of options: flags, and help pages in plain text with options and commands under headings."""
 
-import ast
 import inspect
-import sys
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, ClassVar, Literal, Union, get_args, get_origin
@@ -16,7 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from typer.core import TyperCommand, TyperGroup
 
-from miner.options import PANELS, Options, details_of, flag_name
+from miner.options import PANELS, Options, details_of, field_texts, flag_name
 
 # What a value looks like: text by the name of its field, other values by their type.
 _BY_NAME = {
@@ -33,23 +29,8 @@ _OPTIONS = 28
 
 def flags_of(options: type[Options]) -> list[inspect.Parameter]:
     """The parameters of a command that takes these options. A flag that is not given is None: a config file may set it."""
-    texts: dict[str, str] = {}
-    for base in reversed(options.__mro__[: options.__mro__.index(Options)]):
-        texts |= _docstrings(base.__module__).get(base.__name__, {})
+    texts = field_texts(options)
     return [_flag(name, field, texts[name]) for name, field in options.model_fields.items()]
-
-
-@cache
-def _docstrings(module: str) -> dict[str, dict[str, str]]:
-    """The docstrings below fields, by class. pydantic reads them too, but takes as long as all the rest of a help page."""
-    found: dict[str, dict[str, str]] = {}
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    for owner in (node for node in tree.body if isinstance(node, ast.ClassDef)):
-        for field, text in pairwise(owner.body):
-            match field, text:
-                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(docstring))):
-                    found.setdefault(owner.name, {})[name] = " ".join(docstring.split())
-    return found
 
 
 def _flag(name: str, field: FieldInfo, text: str) -> inspect.Parameter:

@@ -3,11 +3,13 @@
 import os
 from functools import cached_property
 from html import escape
+from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from miner.api.stages import listed
 from miner.artifacts.leaks import LEAKS_TABLE, LeaksManifest
 from miner.artifacts.parquet import load_table
 from miner.artifacts.workspace import DEFAULT_LEAKS, Workspace
@@ -76,7 +78,8 @@ class FoundLeaks:
         return f"<{len(self):,} leaks in {self.path}>"
 
     def _repr_html_(self) -> str:
-        return f"<p>{escape(self.sentence)}</p><p>{escape(str(self.path / 'index.html'))}</p>"
+        page = escape(str(self.path / "index.html"), quote=True)
+        return f'<p>{escape(self.sentence)}</p><p>Pictures: <a href="{page}">{page}</a></p>'
 
 
 def leaks(
@@ -114,3 +117,6 @@ def leaks(
     if not quiet:
         print("\n".join(result.lines), flush=True)
     return FoundLeaks(opened)
+
+
+leaks.__doc__ = f"{getdoc(leaks)}{listed(LeaksOptions)}"

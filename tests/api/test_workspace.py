@@ -1,6 +1,7 @@
 """A workspace from Python: stages as functions, the table of pairs, and data sets for a training loop."""
 
 import inspect
+import pydoc
 import shutil
 
 import numpy as np
@@ -47,6 +48,20 @@ def test_signature_of_a_stage_lists_its_options() -> None:
     assert [*signature.parameters][:3] == ["workspace", "force", "quiet"]
     assert signature.parameters["neighbors"].default is PairsOptions.model_fields["neighbors"].default
     assert next(iter(inspect.signature(miner.embed).parameters)) == "source"
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("pairs", "    neighbors = "), ("calibrate", "    budget = "), ("leaks", "    up_to = 'scene': The least")],
+)
+def test_help_lists_options_with_their_texts(name: str, line: str) -> None:
+    shown = pydoc.render_doc(getattr(miner, name), renderer=pydoc.plaintext)
+    assert line in shown and "    sources" not in shown
+
+
+def test_an_option_that_is_nearly_right_is_told() -> None:
+    with pytest.raises(UsageError, match=r"unknown option 'neighbours'.*did you mean neighbors\?"):
+        PairsOptions.parse({"neighbours": 3})
 
 
 def test_table_of_pairs_has_paths_and_verdicts(workspace) -> None:
