@@ -13,6 +13,7 @@ from miner.artifacts.workspace import Workspace
 from miner.commands.flags import CommandWithPanels, GroupWithPanels, flags_of
 from miner.commands.options import (
     DoctorOptions,
+    EncodersOptions,
     GeneralLeaksOptions,
     GeneralOptions,
     GeneralStageOptions,
@@ -35,7 +36,7 @@ class Commands(GroupWithPanels):
         "Publish pairs": ("export", "verify", "publish"),
         "Train and measure": ("train", "eval", "refine", "report"),
         "Compare sets": ("leaks",),
-        "Recipes, and this machine": ("run", "doctor"),
+        "Recipes, and this machine": ("run", "encoders", "doctor"),
     }
 
 
@@ -139,4 +140,9 @@ add_command(
 )
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
 add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))
+add_command(
+    "encoders",
+    EncodersOptions,
+    lambda options, general: load("miner.commands.encoders:encoders")(options.measure, quiet=general.as_json),
+)
 add_command("doctor", DoctorOptions, lambda options, _: load("miner.commands.doctor:doctor")(options.encoder))

@@ -69,6 +69,20 @@ class VerifyOptions(Options):
     one. A URL of one is taken too: https://HOST/NAME, s3://BUCKET/NAME, hf://datasets/ORG/NAME."""
 
 
+class EncodersOptions(Options):
+    """List encoders that are worth a try: width, input, size, labels that they have seen, licence, and where the weights are.
+
+    \b
+      miner encoders                a table
+      miner encoders --measure      with images per second on this machine, in about a minute
+    """
+
+    panel = "basics"
+
+    measure: bool = option(False)
+    """Measure the images per second of each on this machine."""
+
+
 class DoctorOptions(Options):
     """Show what works on this machine: devices, FAISS build, decoders, disk.
 

@@ -1,11 +1,12 @@
 """Images per forward pass: the default, and which of several sizes is worth its memory on this machine."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import torch
 
 from miner.errors import MinerError
+from miner.text import counted
 
 BATCH_ON_GPU, BATCH_ON_CPU = 512, 16  # on a CPU each core has a batch of its own
 _GAIN = 1.05
@@ -17,7 +18,9 @@ def default_batch_size(device: torch.device) -> int:
     return BATCH_ON_CPU if device.type == "cpu" else BATCH_ON_GPU
 
 
-def measured_rates(encode: Callable[[torch.Tensor], object], side: int, device: torch.device) -> dict[int, float]:
+def measured_rates(
+    encode: Callable[[torch.Tensor], object], side: int, device: torch.device, sizes: Sequence[int] | None = None
+) -> dict[int, float]:
     """Calls of `encode` times the batch size, per second, by batch size.
 
     Args:
@@ -25,16 +28,17 @@ def measured_rates(encode: Callable[[torch.Tensor], object], side: int, device: 
             runs out, it raises torch.OutOfMemoryError or MemoryError; this size and larger ones are then left out.
         side: the side of the encoder's input, in pixels.
         device: a CPU is tried with 2 to 64 images, a GPU with 2 to 8192, as far as its memory goes.
+        sizes: these instead, in ascending order.
     Raises:
-        MinerError: not even two images fit.
+        MinerError: not even the first size fits.
     """
     rates: dict[int, float] = {}
-    for size in [2 << step for step in range(6 if device.type == "cpu" else 13)]:
+    for size in sizes or [2 << step for step in range(6 if device.type == "cpu" else 13)]:
         try:
             rates[size] = _rate(encode, torch.zeros(size, side, side, 3, dtype=torch.uint8))
         except (torch.OutOfMemoryError, MemoryError) as error:
             if not rates:
-                raise MinerError(f"Two images do not fit into the memory of {device}.") from error
+                raise MinerError(f"{counted(size, 'image')} do not fit into the memory of {device}.") from error
             break
     return rates
 

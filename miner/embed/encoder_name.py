@@ -17,6 +17,13 @@ FAMILIES_HELP = (
     "run:FOLDER of `miner train`, run:FOLDER/backbone-best.safetensors or run:FOLDER/teacher.safetensors; and onnx:FILE. "
     "random: before a name takes the architecture with random weights."
 )
+# What most people mean by the name of a family.
+OF_A_FAMILY = {
+    "dinov2": "timm:vit_small_patch14_dinov2.lvd142m",
+    "dinov3": "timm:vit_small_patch16_dinov3.lvd1689m",
+    "siglip": "timm:vit_base_patch16_siglip_224.webli",
+    "clip": "timm:vit_base_patch16_clip_224.openai",
+}
 # Version of the numerics. Increase it whenever the same options would produce different vectors, so that old runs are not
 # resumed with new arithmetic.
 # 2: batch norms are folded, the first half of EfficientNet-Lite stays float32, and a CPU encodes 4 images at a time.

@@ -96,8 +96,8 @@ class Worker:
         finally:
             torch.set_num_threads(self.cores)  # new threads would get the number that the pool's threads have
 
-    def rates_by_batch_size(self) -> dict[int, float]:
-        """Images per second for several batch sizes. On a CPU all threads encode at once, because they share caches."""
+    def rates_by_batch_size(self, sizes: Sequence[int] | None = None) -> dict[int, float]:
+        """Images per second for these batch sizes, or for several. On a CPU all threads encode at once: they share caches."""
         batches = self.workers if self.on_cpu else 1
 
         def encode(pixels: torch.Tensor) -> None:
@@ -107,7 +107,7 @@ class Worker:
             list(self.pool.map(encode, [pixels] * batches))
 
         try:
-            rates = measured_rates(encode_everywhere, self.encoder.preprocess.crop, self.device)
+            rates = measured_rates(encode_everywhere, self.encoder.preprocess.crop, self.device, sizes)
         finally:
             torch.set_num_threads(self.cores)
         return {size: batches * rate for size, rate in rates.items()}

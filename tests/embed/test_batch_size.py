@@ -50,7 +50,7 @@ def test_measured_rates_without_any_memory_are_an_error() -> None:
     def encode(pixels: torch.Tensor) -> None:
         raise MemoryError
 
-    with pytest.raises(MinerError, match="Two images do not fit"):
+    with pytest.raises(MinerError, match="2 images do not fit"):
         measured_rates(encode, 2, GPU)
 
 

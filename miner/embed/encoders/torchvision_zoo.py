@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import nn
 
-from miner.embed.encoder_name import FAMILIES_HELP
+from miner.embed.encoder_name import FAMILIES_HELP, OF_A_FAMILY
 from miner.embed.encoders import efficientnet_lite
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
@@ -61,15 +61,29 @@ def _weights(architecture: str, member: str) -> Any:
                 f"{architecture} of torchvision is no float classifier of single images, so it has no vector per image to "
                 f"give. {FAMILIES_HELP}"
             )
-        close = difflib.get_close_matches(architecture, [*efficientnet_lite.NAMES, *PUBLISHED, *classifiers], n=3)
+        close = _similar_names(architecture, [*efficientnet_lite.NAMES, *PUBLISHED, *classifiers])
         hint = f"Did you mean {' or '.join(close)}? " if close else ""
-        raise UsageError(f"Unknown encoder {architecture!r}. {hint}{FAMILIES_HELP}")
+        raise UsageError(
+            f"Unknown encoder {architecture!r}. {hint}{FAMILIES_HELP} `miner encoders` lists some with their facts."
+        )
     members = models.get_model_weights(architecture)
     if not member:
         return members.DEFAULT
     if member not in members.__members__:
         raise UsageError(f"{architecture} has no weights {member!r}. There are: {', '.join(members.__members__)}.")
     return members[member]
+
+
+def _similar_names(name: str, names: list[str]) -> list[str]:
+    """Up to three encoders that the name could mean: of its family, spelt alike, or of timm."""
+    word = name.lower().replace("_", "").replace("-", "")
+    if family := next((family for family in OF_A_FAMILY if family in word), None):
+        return [OF_A_FAMILY[family]]
+    if close := difflib.get_close_matches(name, names, n=3):
+        return close
+    import timm
+
+    return [f"timm:{found}" for found in timm.list_pretrained(f"*{name.lower()}*")[:3]]
 
 
 def torchvision_preprocess(weights: Any) -> Preprocess:

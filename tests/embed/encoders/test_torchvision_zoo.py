@@ -98,6 +98,8 @@ def test_max_pooling_replaces_the_average(tmp_path: Path) -> None:
         ("fcn_resnet50", {}, "no float classifier"),
         ("quantized_resnet50", {}, "no float classifier"),
         ("dino_resnet", {}, "Did you mean dino_resnet50"),
+        ("DINOv2", {}, "Did you mean timm:vit_small_patch14_dinov2.lvd142m"),
+        ("eva02", {}, "Did you mean timm:eva02"),
         ("clip:ViT-B", {}, "Encoders are efficientnet_lite0"),
         ("resnet18@weights.pth", {"layer": "projector"}, "no projector; it was trained as a classifier"),
         ("resnet18@weights.pth", {"pool": "cls"}, "no class token"),
