@@ -105,7 +105,7 @@ def _is_cached(name: str) -> bool:
         from torch.hub import get_dir
         from torchvision.models import ResNet50_Weights
 
-        return (Path(get_dir()) / "checkpoints" / ResNet50_Weights.DEFAULT.url.rsplit("/", 1)[1]).exists()
+        return bool((Path(get_dir()) / "checkpoints" / ResNet50_Weights.DEFAULT.url.rsplit("/", 1)[1]).exists())
     return (cache_folder() / "encoders" / f"{name}.pth").exists()
 
 
