@@ -86,13 +86,14 @@ class Options(BaseModel):
         return None
 
     def plain(self) -> dict[str, Any]:
-        """The options as JSON values."""
+        """The options as JSON values, by the names that YAML has."""
         # Through json, as pydantic refuses paths that are not UTF-8.
-        return json.loads(json.dumps(self.model_dump(), default=str))  # type: ignore[no-any-return]
+        values = json.loads(json.dumps(self.model_dump(), default=str))
+        return {written_name(name): value for name, value in values.items()}
 
     def request(self) -> dict[str, Any]:
         """The options that decide the result (`decides_result`), as JSON values. Some stages override it to leave out more."""
-        return {name: value for name, value in self.plain().items() if self._decides_result(name)}
+        return {name: value for name, value in self.plain().items() if self._decides_result(field_name(name))}
 
     def _decides_result(self, name: str) -> bool:
         field = type(self).model_fields[name]
@@ -164,8 +165,13 @@ def _docstrings(module: str) -> dict[str, dict[str, str]]:
 
 
 def flag_name(field: str) -> str:
-    """The command-line spelling of an option; the name of a field that would be a word of Python ends in `_`."""
-    return "--" + field.removesuffix("_").replace("_", "-")
+    """The command-line spelling of an option."""
+    return "--" + written_name(field).replace("_", "-")
+
+
+def written_name(field: str) -> str:
+    """The name of an option in YAML and in records; that of a field ends in `_` where it would be a word of Python."""
+    return field.removesuffix("_")
 
 
 def field_name(written: str) -> str:

@@ -93,10 +93,16 @@ STAGES = {
     "train": StageCommand("miner.train.run:train", TrainOptions, parallel=True),
     "refine": StageCommand("miner.refine.run:refine", RefineStageOptions, parallel=True),
     "eval knn": StageCommand(
-        "miner.evaluate.run:knn", KnnOptions, refined=f"{_REFINED}:knn_of_refined", test_images=_TEST_IMAGES
+        "miner.downstream.run:knn_beside_encoder",
+        KnnOptions,
+        refined=f"{_REFINED}:knn_of_refined",
+        test_images=_TEST_IMAGES,
     ),
     "eval linear": StageCommand(
-        "miner.evaluate.run:linear", LinearOptions, refined=f"{_REFINED}:linear_of_refined", test_images=_TEST_IMAGES
+        "miner.downstream.run:linear_beside_encoder",
+        LinearOptions,
+        refined=f"{_REFINED}:linear_of_refined",
+        test_images=_TEST_IMAGES,
     ),
     "eval graph": StageCommand(
         "miner.refine.comparison.run:eval_graph", GraphOptions, test_images="miner.refine.comparison.run:test_images"

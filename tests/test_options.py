@@ -104,6 +104,9 @@ def test_words_of_python_are_flags_and_keys_too() -> None:
     asked = {"method": "reco", "global": False, "pairs-arm": "none"}
     assert TrainOptions.parse(asked) == TrainOptions(method="reco", global_=False, pairs_arm="none")
     assert flag_name("global_") == "--global" and flag_name("pairs_arm") == "--pairs-arm"
+    written = TrainOptions.parse(asked)
+    for record in (written.plain(), written.request()):
+        assert record["global"] is False and "global_" not in record
     with pytest.raises(UsageError, match="--global is not an option of moco; it belongs to reco"):
         TrainOptions.parse({"global": True})
 

@@ -91,7 +91,10 @@ class FineTuning:
         self.device = resolve_device(options.device)
         self.schedule = Schedule(options.passes, options.batch_size, options.seed)
         self.rates = GRID if options.lr is None else (Rates(options.lr, options.head_lr or options.lr),)
-        self.encoders: dict[Arm, Encoder] = {"trained": network.open(), "random": network.open(random=True)}
+        self.encoders: dict[Arm, Encoder] = {
+            "trained": network.open(layer=options.layer),
+            "random": network.open(random=True, layer=options.layer),
+        }
         self.labels = data.chosen.labels()
 
     @cached_property
@@ -160,6 +163,7 @@ class FineTuning:
         asked = self.options
         return {
             **self.network.describe(encoder),
+            **({"layer": "the first layer of the projector"} if asked.layer == "projector1" else {}),
             "unit": "top-1 accuracy in percent",
             "mode": "all layers are trained; batch norms in training mode; float32",
             "gallery": split.gallery.name,

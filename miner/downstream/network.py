@@ -1,24 +1,26 @@
 """The network that an evaluation judges, whatever its origin: a run (student, teacher or best), torchvision, timm, or a file."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from miner.artifacts.runs.labelled import LabelledImages
 from miner.artifacts.runs.manifest import BEST_FILE, TEACHER_FILE
-from miner.artifacts.runs.networks import check_kept
+from miner.artifacts.runs.networks import check_kept, load_projector
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.encoders.base import Encoder
 from miner.embed.encoders.registry import trainable_encoder
 from miner.engine import Record, file_record
 from miner.engine.records import fingerprint
+from miner.errors import MinerError
 from miner.evaluate.network_options import NetworkOptions
 from miner.evaluate.run import find_run
 from miner.images.loading import check_memory, decode_entry, decode_in_order
@@ -45,10 +47,24 @@ class JudgedNetwork:
     ending: str
     run: Path | None
 
-    def open(self, random: bool = False) -> Encoder:
-        """The encoder with trainable layers, on the CPU, in evaluation mode; `random` takes its random weights."""
-        bare = self.encoder.removeprefix("random:")
-        return trainable_encoder(f"random:{bare}" if random else self.encoder)
+    @property
+    def control(self) -> str | None:
+        """The name of the same architecture with random weights; None if it has some itself."""
+        return None if self.encoder.startswith("random:") else f"random:{self.encoder}"
+
+    def open(self, random: bool = False, layer: Literal["backbone", "projector1"] = "backbone") -> Encoder:
+        """The encoder with trainable layers, on the CPU, in evaluation mode; `random` takes its random weights.
+
+        Args:
+            layer: projector1 adds the first layer of the run's projector.
+        Raises:
+            MinerError: the run has no projector of several layers.
+        """
+        encoder = trainable_encoder(self.control or self.encoder if random else self.encoder)
+        if layer == "backbone":
+            return encoder
+        first = _first_layer(load_projector(self.run, random) if self.run else None)
+        return replace(encoder, network=nn.Sequential(encoder.network, first).eval().requires_grad_(True))
 
     def identity(self) -> Record:
         """What decides its features: the name, and the checksums of its local files."""
@@ -82,6 +98,15 @@ def find_network(options: NetworkOptions, workspace: Workspace) -> JudgedNetwork
         check_kept(run, file)
         return JudgedNetwork(f"run:{run / file}", f"{run.name}{ending}", run / "eval", ending, run)
     return JudgedNetwork(f"run:{run}", run.name, run / "eval", "", run)
+
+
+def _first_layer(projector: nn.Sequential | None) -> nn.Sequential:
+    """The layers of a projector to its first activation."""
+    layers = list(projector or ())
+    ends = [number for number, layer in enumerate(layers, 1) if isinstance(layer, nn.ReLU | nn.GELU)]
+    if not ends:
+        raise MinerError("--layer projector1 needs a run with a projector of several layers. Take --layer backbone.")
+    return nn.Sequential(*layers[: ends[0]])
 
 
 def file_label(name: str) -> str:

@@ -1,6 +1,7 @@
-"""`miner eval finetune` and `miner eval transfer`: a network on other tasks, beside the same network with random weights."""
+"""`miner eval`: a network on frozen features, with few labels and on other data sets, beside random weights and the encoder."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.runs.inputs import find_inputs
@@ -9,8 +10,34 @@ from miner.artifacts.stage_folder import Stage, finished_file
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, write_signed
 from miner.evaluate.network_options import FinetuneOptions, TransferOptions
+from miner.evaluate.options import EvaluateOptions, KnnOptions, LinearOptions
+from miner.evaluate.run import knn, linear
 from miner.evaluate.verdict import verdict_lines
 from miner.text import counted
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from miner.evaluate.embedded import EncodeImages
+
+
+def knn_beside_encoder(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """`knn`, where images without a vector are encoded as those of the workspace; raises as that."""
+    return knn(options, workspace, force=force, encode=_encode_alike(options, workspace))
+
+
+def linear_beside_encoder(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
+    """`linear`, where images without a vector are encoded as those of the workspace; raises as that."""
+    return linear(options, workspace, force=force, encode=_encode_alike(options, workspace))
+
+
+def _encode_alike(options: EvaluateOptions, workspace: Workspace) -> "EncodeImages":
+    def encode(*asked: Any) -> "Tensor":
+        from miner.downstream.alike import encoded_alike
+
+        return encoded_alike(options, workspace, *asked)
+
+    return encode
 
 
 def finetune(options: FinetuneOptions, workspace: Workspace, *, force: bool = False) -> Result:
@@ -37,7 +64,8 @@ def finetune(options: FinetuneOptions, workspace: Workspace, *, force: bool = Fa
         "workspace_images": inputs.fingerprint if inputs is not None else None,
     }
     which = f"list-{options.labels.stem}" if options.labels else f"{options.share:g}"
-    name = f"finetune-{which}{f'-seed{options.seed}' if options.seed else ''}{network.ending}"
+    layer = "-projector1" if options.layer == "projector1" else ""
+    name = f"finetune-{which}{f'-seed{options.seed}' if options.seed else ''}{layer}{network.ending}"
     path = network.folder / f"{name}.json"
     if (record := finished_file(path, request, force)) is not None:
         return _finetuned(record, False, path)
@@ -73,11 +101,12 @@ def transfer(options: TransferOptions, workspace: Workspace, *, force: bool = Fa
         MinerError: there is no finished run, a set cannot be used, or the result of another request is in the way.
     """
     from miner.downstream.network import file_label, find_network
-    from miner.downstream.overlap import measure_overlap
+    from miner.downstream.overlap import images_of_pretraining, measure_overlap
+    from miner.downstream.ranks import rank_lines, ranked_networks
     from miner.downstream.transfer import measure_transfer, open_set
 
     network = find_network(options, workspace)
-    pretraining = options.pretraining or (str(workspace.root) if network.run else None)
+    pretraining = images_of_pretraining(options, network, workspace)
     records, fresh, path = [], False, network.folder
     for spec in options.sets:
         data = open_set(spec, options, network)
@@ -86,16 +115,16 @@ def transfer(options: TransferOptions, workspace: Workspace, *, force: bool = Fa
         path = network.folder / f"transfer-{file_label(spec)}{network.ending}.json"
         if (record := finished_file(path, request, force)) is None:
             overlap = (
-                measure_overlap(data.split.test.name, pretraining, workspace, options.device)
-                if options.overlap
-                else None
+                measure_overlap(data.split.test, pretraining, workspace, options.device) if options.overlap else None
             )
             measured = measure_transfer(options, network, data)
             record, fresh = write_signed(path, {"request": request, "overlap": overlap, **measured}), True
         records.append(record)
+    ranked = ranked_networks(records, workspace) if len(records) > 1 else []
     lines = [line for record in records for line in _transferred(record)]
     headline = [(f"transfer to {record['request']['set']}", _accuracies(record)) for record in records]
-    return Result("eval transfer", {"sets": records}, lines, fresh, headline, path=path)
+    found = {"sets": records, **({"ranks": ranked} if ranked else {})}
+    return Result("eval transfer", found, [*lines, *rank_lines(records, ranked)], fresh, headline, path=path)
 
 
 def _transferred(record: Record) -> list[str]:

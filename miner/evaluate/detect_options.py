@@ -8,7 +8,7 @@ class DetectOptions(NetworkOptions):
     """Train the network further as the backbone of a detector, Faster R-CNN R50-C4, and find objects on test photographs.
 
     Photographs with boxes are FOLDER:PART, in the format of VOC or COCO. The defaults are those of MoCo on VOC 2007 + 2012. The
-    control is the same command with --network resnet50 or --network random:resnet50. An interrupted command continues.
+    control is the same command with --network random:NAME, which the command proposes. An interrupted command continues.
 
     \b
       miner eval detect --train VOC2007:trainval --train VOC2012:trainval --test VOC2007:test

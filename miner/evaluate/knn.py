@@ -1,6 +1,7 @@
 """Weighted nearest neighbours on the features of a run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from torch import Tensor
@@ -10,7 +11,7 @@ from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
-from miner.evaluate.embedded import embedded_rows
+from miner.evaluate.embedded import EncodeImages, add_compared, embedded_rows
 from miner.evaluate.options import KnnOptions
 from miner.evaluate.setup import open_setup
 from miner.evaluate.verdict import verdict_of
@@ -23,29 +24,39 @@ def measure_knn(
     inputs: Inputs | None,
     like: SourceRecord | None = None,
     workspace: Workspace | None = None,
+    encode: EncodeImages | None = None,
 ) -> Record:
     """Top-1 accuracy in percent of the trained and of the starting weights, under both protocols; arguments as of `open_setup`.
 
     Args:
-        workspace: whose embeddings are judged beside them, where they hold all images.
+        workspace: whose encoder is judged beside them; None for none.
+        encode: as of `embedded_rows`.
     """
     setup = open_setup(options, run, inputs, like, options.layer)
     gallery, test = setup.pixels(options.workers)
-    features = {
-        name: tuple(F.normalize(setup.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test))
-        for name in setup.backbones
-    }
-    if workspace is not None and (rows := embedded_rows(workspace, setup.split, setup.device)) is not None:
-        features["encoder"] = rows
+    features, without = {}, []
+    for name in setup.backbones:
+        known, queries = (
+            F.normalize(setup.pooled(name, pixels, options.batch_size), dim=1) for pixels in (gallery, test)
+        )
+        features[name] = known, queries
+    if workspace is not None:
+        own = options.gallery is None
+        make = partial(embedded_rows, workspace, setup.split, setup.device, own=own, encode=encode)
+        without = add_compared("encoder", make, features)
     named = {
         name: votes_by_protocol(queries, known, setup.labels, setup.class_count)
         for name, (known, queries) in features.items()
     }
-    return {**setup.describe(run, options), **knn_record(named, setup.truth, len(gallery))}
+    return {**setup.describe(run, options), **knn_record(named, setup.truth, len(gallery), without=without)}
 
 
 def knn_record(
-    named: Mapping[str, list[Tensor]], truth: Tensor, gallery: int, others: Mapping[str, Tensor] | None = None
+    named: Mapping[str, list[Tensor]],
+    truth: Tensor,
+    gallery: int,
+    others: Mapping[str, Tensor] | None = None,
+    without: Sequence[str] = (),
 ) -> Record:
     """The part of a record that holds accuracies in percent, and the verdict on the first features.
 
@@ -54,6 +65,7 @@ def knn_record(
         truth: the true classes, int64 (m,).
         gallery: the number of images that vote.
         others: as of `verdict_of`.
+        without: why there are no features of some kind.
     """
     results, verdicts = [], []
     for number, (k, temperature) in enumerate(PROTOCOLS):
@@ -61,4 +73,4 @@ def knn_record(
         accuracies = {name: accuracy_percent(classes[number], truth) for name, classes in named.items()}
         results.append({"k": min(k, gallery), "k_asked": k, "temperature": temperature, **accuracies})
         verdicts.append(verdict_of(right, others, f"k = {min(k, gallery)}"))
-    return {"norm": "l2", "vote": "exp(cosine / temperature)", "results": results, "verdict": verdicts}
+    return {"norm": "l2", "vote": "exp(cosine / temperature)", "results": results, "verdict": [*verdicts, *without]}

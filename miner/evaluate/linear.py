@@ -1,5 +1,6 @@
 """A linear classifier on the features of a run, by one of two protocols. Test images choose nothing."""
 
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -11,7 +12,7 @@ from miner.artifacts.runs.labelled import LabelledImages, is_held_out
 from miner.artifacts.workspace import Workspace
 from miner.engine import Progress, Record
 from miner.errors import MinerError
-from miner.evaluate.embedded import embedded_rows
+from miner.evaluate.embedded import EncodeImages, add_compared, embedded_rows
 from miner.evaluate.linear_sgd import measure_sgd
 from miner.evaluate.options import LinearOptions
 from miner.evaluate.setup import EvaluationSetup, open_setup
@@ -36,6 +37,7 @@ def measure_linear(
     inputs: Inputs | None,
     like: SourceRecord | None = None,
     workspace: Workspace | None = None,
+    encode: EncodeImages | None = None,
 ) -> Record:
     """Top-1 accuracy in percent of a linear classifier on the trained and on the starting weights; arguments as of `measure_knn`.
 
@@ -44,11 +46,14 @@ def measure_linear(
     setup = open_setup(options, run, inputs, like)
     validation = validation_mask(setup.split.gallery, options.validation_fraction).to(setup.device)
     protocol, found = (measure_lbfgs if options.mode == "fast" else measure_sgd)(options, setup, validation)
+    rows: dict[str, tuple[Tensor, Tensor]] = {}
+    without: list[str] = []
     if workspace is not None and options.mode == "fast":
-        rows = embedded_rows(workspace, setup.split, setup.device)
-        if rows is not None:
-            known, queries = rows
-            found["encoder"] = fit_and_name(known, setup.labels, validation, queries, setup.class_count, "encoder")
+        own = options.gallery is None
+        make = partial(embedded_rows, workspace, setup.split, setup.device, own=own, encode=encode)
+        without = add_compared("encoder", make, rows)
+    for name, (known, queries) in rows.items():
+        found[name] = fit_and_name(known, setup.labels, validation, queries, setup.class_count, name)
     setting = str(protocol["setting"])
     return {
         **setup.describe(run, options),
@@ -59,7 +64,9 @@ def measure_linear(
             name: choice(setting, candidates, accuracy_percent(named, setup.truth))
             for name, (candidates, named) in found.items()
         },
-        "verdict": verdict_of({name: named == setup.truth for name, (_, named) in found.items()}),
+        "verdict": "; ".join(
+            [verdict_of({name: named == setup.truth for name, (_, named) in found.items()}), *without]
+        ),
     }
 
 

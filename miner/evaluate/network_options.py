@@ -66,6 +66,9 @@ class FinetuneOptions(NetworkOptions):
     """Use the labels of the images in this list instead: a key, a path or a file name a line, as SimCLR's lists for ImageNet."""
     seed: int = option(0)
     """Seed of the choice of labels, of the order of the images and of the crops."""
+    layer: Literal["backbone", "projector1"] = option("backbone", decides_result="if changed")
+    """Where the classifier stands: on the backbone, or on the first layer of the run's projector, which is trained further too
+    (SimCLR v2, FNC)."""
     epochs: int | None = option(
         None, ge=1, short="-e", panel="optimizer", shown_default="60 below a share of 5 %, else 30"
     )
@@ -79,6 +82,12 @@ class FinetuneOptions(NetworkOptions):
     def passes(self) -> int:
         """The number of epochs."""
         return self.epochs or (60 if self.share < 0.05 and self.labels is None else 30)
+
+    @model_validator(mode="after")
+    def _take_the_projector_of_a_run(self) -> Self:
+        if self.layer == "projector1" and (self.network or self.best or self.teacher):
+            raise ValueError("--layer projector1 is that of the last weights of a run, so it takes no other network")
+        return self
 
     @model_validator(mode="after")
     def _refuse_halves(self) -> Self:

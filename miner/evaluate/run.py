@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest, SourceRecord
 from miner.artifacts.runs.inputs import Inputs, find_inputs
@@ -16,10 +17,17 @@ from miner.evaluate.verdict import verdict_lines
 from miner.source.named.builtin import HELD_OUT
 from miner.text import counted
 
+if TYPE_CHECKING:
+    from miner.evaluate.embedded import EncodeImages
 
-def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
+
+def knn(
+    options: KnnOptions, workspace: Workspace, *, force: bool = False, encode: "EncodeImages | None" = None
+) -> Result:
     """Classify held-out images by weighted nearest neighbours -> runs/NAME/eval/knn[-projector].json.
 
+    Args:
+        encode: encodes images as those of the workspace; without it, only stored vectors are compared with.
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
@@ -27,10 +35,10 @@ def knn(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Re
     def measure(run: Path, inputs: Inputs | None, like: SourceRecord | None) -> Record:
         from miner.evaluate.knn import measure_knn
 
-        return measure_knn(options, run, inputs, like, None if options.gallery else workspace)
+        return measure_knn(options, run, inputs, like, workspace if like else None, encode)
 
     if judges_embeddings(options, workspace):
-        return _embeddings_judged("knn", options, workspace, force)
+        return _embeddings_judged("knn", options, workspace, force, encode)
     name = "knn" if options.layer == "backbone" else "knn-projector"
     record, fresh, path = _evaluated(name, options, workspace, force, {"batch_size"}, measure)
     return Result("eval knn", record, _knn_lines(record), fresh, _knn_headline(record), path=path)
@@ -60,9 +68,13 @@ def _of_encoder(accuracy: float | None) -> str:
     return "" if accuracy is None else f", encoder {accuracy:.1f} %"
 
 
-def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
+def linear(
+    options: LinearOptions, workspace: Workspace, *, force: bool = False, encode: "EncodeImages | None" = None
+) -> Result:
     """Train a linear classifier on labelled images, and classify others -> runs/NAME/eval/linear[-augmented].json.
 
+    Args:
+        encode: as of `knn`.
     Raises:
         MinerError: there is no finished run, no labels, or the result of another request is in the way.
     """
@@ -70,10 +82,10 @@ def linear(options: LinearOptions, workspace: Workspace, *, force: bool = False)
     def measure(run: Path, inputs: Inputs | None, like: SourceRecord | None) -> Record:
         from miner.evaluate.linear import measure_linear
 
-        return measure_linear(options, run, inputs, like, None if options.gallery else workspace)
+        return measure_linear(options, run, inputs, like, workspace if like else None, encode)
 
     if judges_embeddings(options, workspace):
-        return _embeddings_judged("linear", options, workspace, force)
+        return _embeddings_judged("linear", options, workspace, force, encode)
     name, ignored = (
         ("linear", {"batch_size", *AUGMENTED_ONLY}) if options.mode == "fast" else ("linear-augmented", set())
     )
@@ -149,7 +161,9 @@ def embedded_test_images(options: EvaluateOptions, workspace: Workspace) -> Reco
     return None if source is None else {"source": source, "limit": None, "device": options.device}
 
 
-def _embeddings_judged(name: str, options: EvaluateOptions, workspace: Workspace, force: bool) -> Result:
+def _embeddings_judged(
+    name: str, options: EvaluateOptions, workspace: Workspace, force: bool, encode: "EncodeImages | None"
+) -> Result:
     """The encoder's own row -> eval/knn.json or eval/linear.json of the workspace."""
     inputs = find_inputs(workspace, with_pairs=False)
     has_test, asked = embedded_test_images(options, workspace) is not None, options.request()
@@ -165,24 +179,29 @@ def _embeddings_judged(name: str, options: EvaluateOptions, workspace: Workspace
     if fresh := (record := finished_file(path, request, force)) is None:
         from miner.evaluate.encoder_row import measure_embeddings
 
-        record = write_signed(path, {"request": request, **measure_embeddings(options, workspace, inputs)})
+        record = write_signed(path, {"request": request, **measure_embeddings(options, workspace, inputs, encode)})
     assert record is not None
     sizes = f"(gallery {record['n_gallery']:,}, test {record['n_test']:,})"
     found = (
-        {f"k={result['k']} T={result['temperature']}": result["embeddings"] for result in record["results"]}
+        {
+            f"k={result['k']} T={result['temperature']}": _own_row(result["embeddings"], result.get("random"))
+            for result in record["results"]
+        }
         if name == "knn"
-        else {"fast": record["results"]["embeddings"]["test"]}
+        else {"fast": _own_row(*(record["results"].get(row, {}).get("test") for row in ("embeddings", "random")))}
     )
     command = f"eval {name}"
     lines = [
-        *(f"{command}: {setting}: embeddings {accuracy:.1f} % {sizes}" for setting, accuracy in found.items()),
+        *(f"{command}: {setting}: {accuracy} {sizes}" for setting, accuracy in found.items()),
         *verdict_lines(command, record),
         f"{command}: majority class {record['majority']:.1f} %; encoder {record['encoder']}, {record['classes']} classes",
     ]
-    headline = [
-        (f"{command} of the embeddings ({setting})", f"{accuracy:.1f} %") for setting, accuracy in found.items()
-    ]
+    headline = [(f"{command} of the embeddings ({setting})", accuracy) for setting, accuracy in found.items()]
     return Result(command, record, lines, fresh, headline, path=path)
+
+
+def _own_row(embeddings: float, random: float | None) -> str:
+    return f"embeddings {embeddings:.1f} %" + ("" if random is None else f", random {random:.1f} %")
 
 
 def find_run(workspace: Workspace, name: str | None) -> Path:

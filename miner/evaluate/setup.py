@@ -16,7 +16,6 @@ from miner.errors import MinerError
 from miner.evaluate.options import EvaluateOptions
 from miner.learning.features import pooled_features
 from miner.learning.nearest import accuracy_percent
-from miner.learning.randomness import seeded
 from miner.machine.device import resolve_device
 
 _FILES = {"last": BACKBONE_FILE, "best": BEST_FILE, "teacher": TEACHER_FILE}
@@ -129,12 +128,7 @@ def _with_projectors(backbones: dict[str, TrainedBackbone], run: Path) -> dict[s
     """Each backbone under the run's projector; under one with random weights, of the run's seed, if the backbone has such."""
     made = {}
     for name, backbone in backbones.items():
-        if (projector := load_projector(run)) is None:
+        if (projector := load_projector(run, random=name == "random")) is None:
             raise MinerError(f"The run {run.name} kept no projector. Evaluate --layer backbone.")
-        if name == "random":
-            with seeded(backbone.config["seed"], "head"):
-                for layer in projector:
-                    if isinstance(layer, nn.Linear | nn.BatchNorm1d):
-                        layer.reset_parameters()
         made[name] = replace(backbone, module=nn.Sequential(backbone.module, projector).eval().requires_grad_(False))
     return made

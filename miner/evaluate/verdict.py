@@ -74,7 +74,7 @@ def _compared(name: str, gain: float, low: float, high: float) -> str:
     return f"{'better' if gain > 0 else 'worse'} than {name}: {gain:+.1f} points ({low:+.1f} to {high:+.1f})"
 
 
-_PHRASES = {"random": "random weights", "encoder": "the encoder", "raw": "the raw features"}
+PHRASES = {"random": "random weights", "encoder": "the encoder", "raw": "the raw features"}
 
 
 def verdict_of(right: Mapping[str, "Tensor"], others: "Mapping[str, Tensor] | None" = None, protocol: str = "") -> str:
@@ -85,7 +85,7 @@ def verdict_of(right: Mapping[str, "Tensor"], others: "Mapping[str, Tensor] | No
         protocol: how they were classified.
     """
     first = next(iter(right))
-    known = {phrase: right[name] for name, phrase in _PHRASES.items() if name in right}
+    known = {phrase: right[name] for name, phrase in PHRASES.items() if name in right}
     subject = f"{first}{f', {protocol}' if protocol else ''}:"
     return verdict_sentence(right[first], {**known, **(others or {})}, subject)
 

@@ -42,6 +42,7 @@ class Findings:
     """The records of all stages; None for a stage that was not run on these embeddings.
 
     Attributes:
+        encoder: the evaluations of the embeddings themselves, under the name of the encoder.
         refined: None also if it was made of a run that was trained again.
         controls: manifest of graph/.
         stages: {stage: {"options", "environment"}} from run.json, without this stage.
@@ -54,6 +55,7 @@ class Findings:
     shards: ShardsManifest | None
     refined: RefinedManifest | None
     controls: GraphManifest | None
+    encoder: Run
     runs: list[Run]
     stages: dict[str, Record]
     identity: Record
@@ -80,6 +82,7 @@ def read_findings(workspace: Workspace) -> Findings:
         GraphManifest.find(workspace, of=embeddings),
     )
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
+    encoder = _read_encoder(workspace, embeddings)
     stages = {
         name: {"options": stage.get("options", {}), "environment": stage.get("environment", {})}
         for name, stage in sorted(workspace.logged().items())
@@ -91,8 +94,9 @@ def read_findings(workspace: Workspace) -> Findings:
         **{name: fingerprint(made and made.record) for name, made in zip(_LATER, later, strict=True)},
         "runs": {run.name: _run_identity(workspace.run(run.name), run) for run in runs},
         "stages": fingerprint(stages),
+        **({"encoder": fingerprint(encoder.evaluations)} if encoder.evaluations else {}),
     }
-    return Findings(embeddings, pairs, *later, runs, stages, identity)
+    return Findings(embeddings, pairs, *later, encoder, runs, stages, identity)
 
 
 def _refined(workspace: Workspace, embeddings: EmbeddingsManifest) -> RefinedManifest | None:
@@ -107,9 +111,22 @@ def _read_run(folder: Path) -> Run | None:
     request, metrics = request_of(folder), _lines(folder / "metrics.jsonl")
     if request is None and not metrics:
         return None
+    return Run(folder.name, RunManifest.find(folder), request or {}, metrics, _evaluations(folder))
+
+
+def _read_encoder(workspace: Workspace, embeddings: EmbeddingsManifest) -> Run:
+    """The encoder in the place of a run, with the evaluations of these embeddings."""
+    found = {
+        name: record
+        for name, record in _evaluations(workspace.root).items()
+        if record.get("request", {}).get("embeddings") == embeddings.identity
+    }
+    return Run(f"encoder {embeddings.encoder.name}", None, {}, [], found)
+
+
+def _evaluations(folder: Path) -> dict[str, Record]:
     evaluated = [path for path in sorted((folder / "eval").glob("*.json")) if _EVALUATION.fullmatch(path.stem)]
-    evaluations = {path.stem: read_json(path) or {} for path in evaluated}
-    return Run(folder.name, RunManifest.find(folder), request or {}, metrics, evaluations)
+    return {path.stem: read_json(path) or {} for path in evaluated}
 
 
 def _lines(path: Path) -> list[Record]:

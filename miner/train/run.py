@@ -10,6 +10,7 @@ from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, file_record, is_follower, write_signed
 from miner.learning.parallel.torchrun import BroadcastFromRank0, run_joined
+from miner.options import written_name
 from miner.text import counted
 from miner.train.settings.init_from import InitialWeights, find_initial_weights
 from miner.train.settings.method_defaults import METHOD_OPTIONS
@@ -63,7 +64,7 @@ def _result(manifest: Record, run: Path, measured: Record | None) -> Result:
     """What a run comes to; `measured` is None where the run was finished before."""
     path = run / "manifest.json"
     made = RunManifest.of(manifest, path)
-    headline = f"run {run.name}, {counted(made.steps, 'step')} on {counted(made.images, 'image')} and {counted(made.pairs, 'pair')}"
+    headline = f"run {run.name}, {counted(made.steps, 'step')} on {counted(made.images_shown, 'image')} and {counted(made.pairs, 'pair')}"
     lines = [*run_lines(run.name, made), *([_speed(measured)] if measured else [])]
     return Result("train", manifest, lines, measured is not None, [("trained", headline)], measured or {}, path=path)
 
@@ -96,7 +97,8 @@ def _cover_events(folder: Path) -> None:
 
 def _request(options: TrainOptions, inputs: Inputs, start: InitialWeights | None) -> Record:
     asked = options.request()
-    foreign = {name for name in (*METHOD_OPTIONS, "attention_heads", "init_from") if asked[name] is None}
+    of_some = (*map(written_name, METHOD_OPTIONS), "attention_heads", "init_from")
+    foreign = {name for name in of_some if asked[name] is None}
     deciding = {name: value for name, value in asked.items() if name not in foreign}
     if start is not None:
         deciding["init_from"] = start.sha256
@@ -108,7 +110,7 @@ def run_lines(name: str, made: RunManifest) -> list[str]:
     precision = made.pair_label_precision
     agreeing = "" if precision is None else f" ({100 * precision:.1f} % of them with the same label)"
     return [
-        f"train: run {name}, {made.method}, {counted(made.images, 'image')} and {counted(made.pairs, 'pair')}{agreeing}, "
+        f"train: run {name}, {made.method}, {counted(made.images_shown, 'image')} and {counted(made.pairs, 'pair')}{agreeing}, "
         f"{counted(made.epochs, 'epoch')}, {counted(made.steps, 'step')}",
         *_labels_used(made),
         f"train: over the last epoch, {', '.join(_measured(made))}",

@@ -9,9 +9,10 @@ from torch import nn
 
 import miner
 from miner.artifacts.runs.labelled import LabelledImages, is_held_out
+from miner.artifacts.runs.networks import load_projector
 from miner.artifacts.workspace import Workspace
 from miner.downstream import fit
-from miner.downstream.network import load_pixels
+from miner.downstream.network import find_network, load_pixels
 from miner.downstream.run import finetune
 from miner.downstream.subset import balanced_subset, held_out_part, listed_subset
 from miner.embed.encoders.base import Encoder
@@ -101,6 +102,20 @@ def test_rates_are_chosen_on_held_out_labels(workspace: Workspace, monkeypatch) 
     best = max(trained["candidates"], key=lambda tried: tried["validation"])
     assert trained["chosen"] == {"lr": best["lr"], "head_lr": best["head_lr"]}
     assert record["n_validation"] == record["n_labelled"] // 5
+
+
+def test_first_layer_of_the_projector_is_trained_too(workspace: Workspace) -> None:
+    network = find_network(FinetuneOptions.parse({}), workspace)
+    encoder, start = (network.open(random=random, layer="projector1") for random in (False, True))
+    head = load_projector(workspace.run("moco"))
+    assert encoder.dim == head[0].out_features and isinstance(encoder.network[1][-1], nn.ReLU)
+    torch.testing.assert_close(encoder.network[1][0].weight, head[0].weight)
+    assert not torch.equal(start.network[1][0].weight, head[0].weight)
+    record = run(workspace, share=0.3, epochs=1, layer="projector1")
+    assert record["layer"] == "the first layer of the projector"
+    assert (workspace.run("moco") / "eval/finetune-0.3-projector1.json").exists()
+    with pytest.raises(UsageError, match="takes no other network"):
+        FinetuneOptions.parse({"layer": "projector1", "network": "resnet18"})
 
 
 def test_a_killed_fit_continues_with_the_same_bytes(workspace: Workspace, monkeypatch) -> None:

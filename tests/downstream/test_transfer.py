@@ -8,15 +8,20 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 import miner
-from miner.artifacts.runs.labelled import is_held_out
+from miner.artifacts.runs.labelled import LabelledImages, is_held_out
 from miner.artifacts.workspace import Workspace
 from miner.downstream import transfer as module
 from miner.downstream.network import encoded_features, find_network
 from miner.downstream.overlap import measure_overlap
+from miner.downstream.ranks import rank_lines, ranked_networks
 from miner.downstream.run import transfer
 from miner.downstream.transfer import C_VALUES, TransferSet, open_set
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+from miner.engine import write_json
 from miner.errors import UsageError
 from miner.evaluate.network_options import TransferOptions
+from miner.source import open_source
 from tests.artifacts.class_folders import class_folders
 from tests.leaks.pictures import write_pictures
 
@@ -70,6 +75,28 @@ def test_official_validation_images_choose(tmp_path: Path, monkeypatch) -> None:
         transfer(options(sets=["a,b,c,d"]), Workspace(tmp_path / "w"))
 
 
+def test_several_sets_give_mean_ranks(tmp_path: Path) -> None:
+    def record(name: str, spec: str, trained: float, random: float) -> dict:
+        request = {"set": spec, "limit": 9, "network": name, "batch_size": len(name)}
+        made = {
+            "request": request,
+            "network": name,
+            "results": {"trained": {"test": trained}, "random": {"test": random}},
+        }
+        write_json(tmp_path / "eval" / f"transfer-{spec}-{name}.json", made)
+        return made
+
+    ours = [record("ours", "a", 70.0, 20.0), record("ours", "b", 60.0, 30.0)]
+    record("other", "a", 80.0, 20.0), record("other", "b", 50.0, 10.0), record("half", "a", 99.0, 1.0)
+    ranked = ranked_networks(ours, Workspace(tmp_path))
+    ranks = {"other": 1.5, "ours": 1.5, "random:ours": 3.25, "random:other": 3.75}
+    assert {row["network"]: row["mean_rank"] for row in ranked} == ranks and ranked[-1]["network"] == "random:other"
+    lines = rank_lines(ours, ranked)
+    assert lines[0] == "| network | a | b | mean rank |" and "| ours | 70.0 % | 60.0 % | 1.5 |" in lines
+    stricter = {**ours[0], "request": {**ours[0]["request"], "limit": 8}}
+    assert ranked_networks([stricter, ours[1]], Workspace(tmp_path)) == []
+
+
 def test_the_mean_per_class_counts_classes_alike() -> None:
     truth, named = torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1])
     assert TransferSet(None, None, "top1").accuracy(named, truth) == 75.0
@@ -78,10 +105,25 @@ def test_the_mean_per_class_counts_classes_alike() -> None:
 
 def test_copies_of_pretraining_images_are_counted(tmp_path: Path) -> None:
     train, test = write_pictures(tmp_path / "train", range(8)), write_pictures(tmp_path / "test", range(6, 12))
-    found = measure_overlap(str(test), str(train), Workspace(tmp_path / "w"), "cpu")
+    source, workspace = open_source(str(test)), Workspace(tmp_path / "w")
+    whole = LabelledImages(source, list(source.entries), str(test))
+    found = measure_overlap(whole, str(train), workspace, "cpu")
     assert (found["images"], found["shared"], found["kinds"]["bytes"]) == (6, 2, 2)
-    assert f"2 of the 6 images of {test} are copies" in found["sentence"]
-    assert "not measured" in measure_overlap(str(test), None, Workspace(tmp_path / "w"), "cpu")["sentence"]
+    assert f"2 of the 6 test images of {test} are copies" in found["sentence"]
+    assert "name them with --pretraining" in measure_overlap(whole, None, workspace, "cpu")["sentence"]
+    part = LabelledImages(source, source.entries[1:4], str(test))
+    found = measure_overlap(part, str(train), workspace, "cpu")
+    assert (found["images"], found["shared"], found["kinds"]["bytes"]) == (3, 1, 1)
+
+
+def test_test_images_of_the_pretraining_source_are_all_shared(tmp_path: Path) -> None:
+    folder, workspace = write_pictures(tmp_path / "photos", range(8)), Workspace(tmp_path / "w")
+    embed(EmbedOptions(source=str(folder), limit=5, device="cpu"), workspace)
+    source = open_source(str(folder))
+    images = LabelledImages(source, source.entries[3:], str(folder))
+    assert measure_overlap(images, str(workspace.root), workspace, "cpu")["shared"] == 2
+    assert measure_overlap(images, f"{folder}/", workspace, "cpu")["shared"] == 5
+    assert not (workspace.root / "eval").exists()
 
 
 def test_the_same_request_returns_at_once(tmp_path: Path, monkeypatch) -> None:

@@ -19,7 +19,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import vectors_path
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
-from miner.engine import file_record, write_signed
+from miner.engine import file_record, write_json, write_signed
 from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
@@ -88,6 +88,10 @@ def test_each_section_tells_what_is_there(make_workspace, add_run):
     workspace = make_workspace(errors=errors)
     add_run(workspace, knn=True)
     add_run(workspace, name="going-on", finished=False)
+    own = {"k": 20, "temperature": 0.07, "embeddings": 71.3, "random": 33.4}
+    for name, identity in (("knn", EmbeddingsManifest.read(workspace).identity), ("linear", "of other embeddings")):
+        record = {"results": [own], "request": {"embeddings": identity}, "verdict": [f"embeddings: {name} verdict"]}
+        write_json(workspace.root / "eval" / f"{name}.json", record)
     page = write(workspace)
     labels = PairsManifest.read(workspace).labels
     assert f"{labels.precision:.1%}" in page.sections["head"]
@@ -100,6 +104,8 @@ def test_each_section_tells_what_is_there(make_workspace, add_run):
     assert all(text in page.sections["accuracy"] for text in ("linear, fast, best weights", "91.2%", "43.9%"))
     assert "moco (linear-best): Classifier: logistic regression" in page.sections["accuracy"]
     assert "Trained, k = 20: better than random weights: +33.3 points" in page.sections["accuracy"]
+    assert all(text in page.sections["accuracy"] for text in ("encoder some_encoder", "71.3%", "33.4%", "knn verdict"))
+    assert "linear verdict" not in page.sections["accuracy"]
     assert "13 images could not be used" in page.sections["failures"]
     assert page.sections["failures"].count("broken") == 13
     assert len(page.charts()) == 5 and "Run moco: from 5 to 1." in " ".join(page.charts())

@@ -221,6 +221,12 @@ def test_pairs_by_label_are_said_with_their_option(workspace: Workspace) -> None
     assert "(--pairs-per-class 3): the run is not self-supervised" in run_lines("run", drawn)[1]
 
 
+def test_runs_on_pairs_alone_say_the_images_in_them(workspace: Workspace) -> None:
+    made = RunManifest.read(workspace.run("moco")).model_copy(update={"images": 48, "pair_images": 12})
+    for arm, images in (("semantic", 48), ("pairs-only", 12), ("matched-half", 12)):
+        assert f", {images} images and" in run_lines("run", made.model_copy(update={"pairs_arm": arm}))[0]
+
+
 def test_a_collapsed_run_says_so(workspace: Workspace) -> None:
     made = RunManifest.read(workspace.run("moco"))
     assert "collapsed" in run_lines("run", made.model_copy(update={"final_spread": 0.01}))[-1]

@@ -52,6 +52,7 @@ class RunManifest(Artifact):
     """What is in `runs/NAME/`.
 
     Attributes:
+        images: of the workspace; pair_images: those in pairs.
         pair_label_precision: share of the pairs whose labels agree; None where labels are unknown.
         final_loss: mean over the last epoch, as are the other values.
         final_accuracy: the final accuracy of the contrastive task, 0 to 1.
@@ -64,6 +65,7 @@ class RunManifest(Artifact):
     method: str
     pairs_arm: str
     images: int
+    pair_images: int | None = None
     pairs: int
     epochs: int
     steps: int
@@ -74,6 +76,12 @@ class RunManifest(Artifact):
     final_spread: float | None = None
     final_rankme: float | None = None
     online_knn: OnlineKnn | None = None
+
+    @property
+    def images_shown(self) -> int:
+        """The images that the run trained on: all of them, or those in pairs in the arms of pairs alone."""
+        alone = self.pairs_arm == "pairs-only" or self.pairs_arm.startswith("matched-")
+        return self.pair_images if alone and self.pair_images is not None else self.images
 
     @classmethod
     def find(cls, run: Path) -> Self | None:

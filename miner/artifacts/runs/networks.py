@@ -15,6 +15,7 @@ from miner.errors import MinerError
 from miner.learning.networks.backbones import build_backbone
 from miner.learning.networks.heads import mlp_head
 from miner.learning.networks.weights import read_plain, save_weights
+from miner.learning.randomness import seeded
 
 _STEMS: dict[str, dict[str, Any]] = {
     "imagenet": {
@@ -56,9 +57,11 @@ def save_projector(path: Path, projector: nn.Sequential) -> None:
     save_weights(path, projector, {"activation": "".join(sorted(used)) or "ReLU"})
 
 
-def load_projector(run: Path) -> nn.Sequential | None:
+def load_projector(run: Path, random: bool = False) -> nn.Sequential | None:
     """The projector of a finished run, in train mode; None if the method has none.
 
+    Args:
+        random: give it the random weights of the run's seed.
     Raises:
         MinerError: the run has not finished, or its projector is not the one it wrote.
     """
@@ -69,7 +72,13 @@ def load_projector(run: Path) -> nn.Sequential | None:
     state, content = read_plain(path), path.read_bytes()
     (header_bytes,) = struct.unpack("<Q", content[:8])
     activation = _ACTIVATIONS[json.loads(content[8 : 8 + header_bytes])["__metadata__"]["activation"]]
-    return mlp_head(state, f"The projector of {run}", activation)
+    projector = mlp_head(state, f"The projector of {run}", activation)
+    if random:
+        with seeded(read_config(run)["seed"], "head"):
+            for layer in projector:
+                if isinstance(layer, nn.Linear | nn.BatchNorm1d):
+                    layer.reset_parameters()
+    return projector
 
 
 def save_description(path: Path, config: Record) -> None:

@@ -1,11 +1,16 @@
 """`miner eval detect`: average precision of a detector whose backbone is the network, beside other networks in the same test."""
 
+import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from miner.artifacts.stage_folder import Stage, finished_file
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, read_json, write_signed
 from miner.evaluate.detect_options import DetectOptions
+
+if TYPE_CHECKING:
+    from miner.downstream.network import JudgedNetwork
 
 # The annotations are compared by their checksum, not by their place.
 _NOT_OF_TEST = ("network", "train", "test")
@@ -31,7 +36,7 @@ def detect(options: DetectOptions, workspace: Workspace, *, force: bool = False)
     name = f"detect{f'-seed{options.seed}' if options.seed else ''}{network.ending}"
     path = network.folder / f"{name}.json"
     if (record := finished_file(path, request, force)) is not None:
-        return _detected(record, workspace, False, path)
+        return _detected(record, network, workspace, False, path)
     from miner.downstream.detect.measure import measure
 
     parts = Stage(network.folder / f"{name}.parts", request, (), ("last.pt", "last.previous.pt"))
@@ -39,16 +44,16 @@ def detect(options: DetectOptions, workspace: Workspace, *, force: bool = False)
     found = measure(options, network, train, test, parts.folder / "last.pt")
     record = write_signed(path, {"request": request, **found})
     parts.discard()
-    return _detected(record, workspace, True, path)
+    return _detected(record, network, workspace, True, path)
 
 
-def _detected(record: Record, workspace: Workspace, fresh: bool, path: Path) -> Result:
+def _detected(record: Record, network: "JudgedNetwork", workspace: Workspace, fresh: bool, path: Path) -> Result:
     scores = ", ".join(f"{name} {_percent(record[rule][key])} ({rule})" for name, rule, key in _SHOWN)
     lines = [
         f"eval detect: {record['network']}: {scores}",
         f"eval detect: {record['iterations']:,} steps of {record['batch_size']} photographs, train {record['n_train']:,}, "
         f"test {record['n_test']:,}, {len(record['classes'])} classes",
-        f"eval detect: {verdict_of_detection(record, same_tests(record, workspace))}",
+        f"eval detect: {verdict_of_detection(record, same_tests(record, workspace), network.control)}",
     ]
     return Result("eval detect", record, lines, fresh, [("detection", scores)], path=path)
 
@@ -72,8 +77,8 @@ def _test_of(record: Record) -> Record:
     return {name: value for name, value in record["request"].items() if name not in _NOT_OF_TEST}
 
 
-def verdict_of_detection(record: Record, others: list[Record]) -> str:
-    """One sentence: better or worse in VOC's AP50 than each of the others."""
+def verdict_of_detection(record: Record, others: list[Record], control: str | None) -> str:
+    """One sentence: better or worse in VOC's AP50 than each of the others, or which control is missing."""
     ours, parts = record["voc"]["ap50"], []
     if ours is None:
         return "AP50 is unknown: the test photographs have no object that counts"
@@ -82,7 +87,8 @@ def verdict_of_detection(record: Record, others: list[Record]) -> str:
         word = "better than" if ours > theirs else "worse than" if ours < theirs else "as good as"
         parts.append(f"{word} {other['network']} ({theirs:.1f} %, {ours - theirs:+.1f} points)")
     if not parts:
-        return "no control yet: run the same command with --network random:resnet50 or --network resnet50"
+        missing = f"--network {shlex.quote(control)}" if control else "another network"
+        return f"no control yet: run the same command with {missing}"
     return f"AP50 is {' and '.join(parts)}; one seed each, so a small difference says nothing"
 
 

@@ -29,7 +29,10 @@ def moco_encoder(request: EncoderRequest) -> Encoder:
     origin = f"The checkpoint {request.path}"
     state = _query_encoder(load_state(request.path), origin)
     backbone = headless_resnet(which_resnet(state, origin))
-    fit_state(backbone, state, origin)
+    if request.random:
+        request.refuse_projector("its random weights are those of the backbone")
+    else:
+        fit_state(backbone, state, origin)
     network: nn.Module = backbone
     if request.layer == "projector":
         request.refuse_pooling("the projector was trained on averaged features")

@@ -70,11 +70,14 @@ def published_encoder(request: EncoderRequest) -> Encoder:
     about = PUBLISHED[request.model]
     if not about.head:
         request.refuse_projector("its authors publish the backbone alone")
-    path = request.path or _fetched(request.model, about)
-    state, origin = load_state(path), f"The checkpoint {path}"
     backbone = headless_resnet("resnet50")
-    fit_state(backbone, state, origin)
     network: nn.Module = backbone
+    if request.random:
+        request.refuse_projector("its random weights are those of the backbone")
+    else:
+        path = request.path or _fetched(request.model, about)
+        state, origin = load_state(path), f"The checkpoint {path}"
+        fit_state(backbone, state, origin)
     if request.layer == "projector":
         request.refuse_pooling("the projector was trained on averaged features")
         head = {name.removeprefix(about.head): value for name, value in state.items() if name.startswith(about.head)}

@@ -56,8 +56,8 @@ def trainable_encoder(name: str, layer: Layer = "backbone", pool: Pool = "auto")
     """The encoder of `load_encoder` on the CPU with all its layers, so that it can be trained further; in evaluation mode."""
     parts = parse_encoder(name)
     _check_path(name, parts)
-    if parts.random and (parts.family in ("moco", "onnx") or parts.model in PUBLISHED):
-        raise UsageError(f"--encoder {name}: that names weights and no architecture. Give random:resnet50.")
+    if parts.random and parts.family == "onnx":
+        raise UsageError(f"--encoder {name}: the file holds a network with its weights. Give random:resnet50.")
     factory = _BY_FAMILY.get(parts.family) or _BY_NAME.get(parts.model, torchvision_encoder)
     request = EncoderRequest(name, parts.model, parts.path, layer, pool, parts.random)
     if parts.family != "run":

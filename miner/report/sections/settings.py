@@ -23,6 +23,8 @@ def request_tables(findings: Findings) -> Tables:
         requests[f"miner train, run {run.name}"] = run.request
         for name, evaluation in run.evaluations.items():
             requests[f"miner eval {name}, run {run.name}"] = evaluation.get("request")
+    for name, evaluation in findings.encoder.evaluations.items():
+        requests[f"miner eval {name} --embeddings"] = evaluation.get("request")
     return {title: _rows(record) for title, record in requests.items() if record}
 
 

@@ -101,7 +101,7 @@ def _cells(run: Run) -> dict[str, str]:
         "Method": str(request.get("method", "")),
         "Trained on": _ARMS.get(arm, arm),
         "Backbone": str(request.get("backbone", "")),
-        "Images": count(made.images) if made else "",
+        "Images": count(made.images_shown) if made else "",
         "Pairs": count(made.pairs) if made else "",
         "Epochs": str(request.get("epochs", "")),
         "Steps": count(made.steps) if made else "",
@@ -112,7 +112,7 @@ def _cells(run: Run) -> dict[str, str]:
 
 
 def accuracy_rows(runs: Iterable[Run]) -> list[tuple[str, ...]]:
-    """For each evaluated run and protocol: accuracies after training, at the random start, and of the majority class."""
+    """For the encoder and each evaluated run, by protocol: accuracies after training, with random weights, and of one class."""
     return [
         (run.name, protocol, _accuracy(trained), _accuracy(random), _accuracy(record.get("majority")))
         for run in runs
@@ -142,9 +142,10 @@ def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
             if isinstance(result, dict):
                 parts = [("k", result.get("k")), ("T", result.get("temperature"))]
                 protocol = ", ".join(f"{name} = {value}" for name, value in parts if value is not None)
-                yield protocol + what, result.get("trained"), result.get("random")
+                yield protocol + what, result.get("trained", result.get("embeddings")), result.get("random")
     elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier: a record by weights
-        trained, random = (results.get(name, {}).get("test") for name in ("trained", "random"))
+        own = results.get("trained") or results.get("embeddings") or {}
+        trained, random = own.get("test"), results.get("random", {}).get("test")
         yield f"linear, {record['protocol']}{what}", trained, random
 
 

@@ -55,7 +55,7 @@ _CONFIG_KEYS = (
     ),
     *("temperature", "teacher_temperature", "teacher_warmup_temperature", "teacher_warmup_epochs", "frozen_epochs"),
     *("loss_scale", "symmetric", "graph_edges", "graph_window", "graph_prior", "momentum_grows"),
-    *("contrast", "global_", "local", "student_temperature"),
+    *("contrast", "global", "local", "student_temperature"),
     *("support_views", "attract", "eliminate", "false_negatives", "false_negative_quantile", "false_negative_cosine"),
     *("false_negative_start", "mixed_images", "soft_targets", "mixed_to_mixed", "neighbors"),
 )

@@ -102,7 +102,9 @@ def test_run_is_compared_with_its_control(tmp_path: Path) -> None:
     tiny = {"network": None, "batch_size": 1, "regions": 2, "test_regions": 2, "train": few, "test": few}
     first = measured({}, tmp_path, 1, **tiny)
     assert first.path == workspace.run("moco") / "eval" / "detect.json" and first.record["run"] == "moco"
-    assert "no control yet" in first.lines[-1]
+    assert first.lines[-1].endswith(
+        f"no control yet: run the same command with --network random:run:{workspace.run('moco')}"
+    )
     control = measured({}, tmp_path, 1, **{**tiny, "network": "random:resnet18"})
     assert "than moco (" in control.lines[-1] or "as good as moco (" in control.lines[-1]
     again = measured({}, tmp_path, 1, **tiny)
@@ -110,7 +112,8 @@ def test_run_is_compared_with_its_control(tmp_path: Path) -> None:
     other_lr = json.loads(first.path.read_text())
     other_lr["request"]["lr"] = 1.0
     first.path.write_text(json.dumps(other_lr))
-    assert "no control yet" in measured({}, tmp_path, 1, **{**tiny, "network": "random:resnet18"}).lines[-1]
+    again = measured({}, tmp_path, 1, **{**tiny, "network": "random:resnet18"})
+    assert "no control yet: run the same command with another network" in again.lines[-1]
 
 
 def test_verdict_names_each_control() -> None:
@@ -118,8 +121,9 @@ def test_verdict_names_each_control() -> None:
         {"network": name, "voc": {"ap50": value}}
         for name, value in (("moco", 50.0), ("random", 40.0), ("resnet50", 62.5))
     )
-    sentence = verdict_of_detection(ours, [worse, better])
+    sentence = verdict_of_detection(ours, [worse, better], None)
     assert "better than random (40.0 %, +10.0 points) and worse than resnet50 (62.5 %, -12.5 points)" in sentence
-    assert "as good as" in verdict_of_detection(ours, [{**ours, "network": "twin"}])
+    assert "as good as" in verdict_of_detection(ours, [{**ours, "network": "twin"}], None)
+    assert "--network random:timm:resnet18" in verdict_of_detection(ours, [], "random:timm:resnet18")
     empty = {**ours, "voc": {"ap50": None}}
-    assert "no object that counts" in verdict_of_detection(empty, [{**empty, "network": "twin"}])
+    assert "no object that counts" in verdict_of_detection(empty, [{**empty, "network": "twin"}], None)

@@ -58,6 +58,8 @@ def test_backbone_and_projector_of_the_query_encoder(prefix: str, tmp_path: Path
         features = nn.functional.normalize(query(images))
     torch.testing.assert_close(projector.encode(PIXELS, torch.float32), head, atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(backbone.encode(PIXELS, torch.float32), features, atol=1e-5, rtol=1e-4)
+    random = load_encoder(f"random:{name}", CPU)
+    assert random.dim == backbone.dim and random.weights_sha256 != backbone.weights_sha256
     assert (backbone.dim, projector.dim) == (512, 16)
     assert backbone.record()["labels_seen"].startswith("none")
 
