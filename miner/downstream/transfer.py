@@ -23,8 +23,8 @@ from miner.machine.device import resolve_device
 # scikit-learn's C: the inverse of the penalty on the sum over the images. From strong to weak; each fit starts at the one before.
 C_VALUES = tuple(10.0 ** (-6 + 11 * number / 44) for number in range(45))
 HELD_OUT = 0.1
-_VALIDATION = {"flowers102": "flowers102:val"}
-_PER_CLASS = ("flowers102", "oxford-pets")
+_VALIDATION = {name: f"{name}:val" for name in ("flowers102", "dtd", "aircraft")}
+_PER_CLASS = ("flowers102", "oxford-pets", "aircraft")
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class EmbedOptions(Options):
 
     source: str | None = option(None, argument=True)
     """A folder of images, WebDataset shards (data-{000000..000009}.tar), Parquet files, hf://datasets/ORG/NAME, or a name:
-    sample, cifar10, cifar100, stl10, fashion-mnist, flowers102, oxford-pets, food101. See docs/sources.md."""
+    sample, cifar10, cifar100, stl10, fashion-mnist, flowers102, oxford-pets, food101, dtd, aircraft. See docs/sources.md."""
     encoder: str = option("efficientnet_lite0")
     """Frozen network, such as efficientnet_lite0 (works offline), resnet50, dino_resnet50, timm:NAME, run:FOLDER or
     onnx:FILE. See docs/encoders.md for all."""

@@ -113,8 +113,8 @@ class TransferOptions(NetworkOptions):
     sets: Names = option(..., decides_result=False, metavar="SOURCE...")
     """Data sets to classify. If TEST is not given: the test set of a built-in source, or else a fifth of the images, by key."""
     metric: Literal["auto", "top1", "per_class"] = option("auto")
-    """Accuracy over all test images, or the mean of the accuracies of the classes. auto: per_class for flowers102 and oxford-pets,
-    as is usual, else top1."""
+    """Accuracy over all test images, or the mean of the accuracies of the classes. auto: per_class for flowers102,
+    oxford-pets and aircraft, as is usual, else top1."""
     limit: int | None = option(None, ge=2)
     """Use only this many images of each source, chosen by key."""
     pretraining: str | None = option(None)

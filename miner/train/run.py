@@ -64,7 +64,8 @@ def _result(manifest: Record, run: Path, measured: Record | None) -> Result:
     """What a run comes to; `measured` is None where the run was finished before."""
     path = run / "manifest.json"
     made = RunManifest.of(manifest, path)
-    headline = f"run {run.name}, {counted(made.steps, 'step')} on {counted(made.images_shown, 'image')} and {counted(made.pairs, 'pair')}"
+    shown = f"{counted(made.images_shown, 'image')} and {counted(made.pairs, 'pair')}"
+    headline = f"run {run.name}, {counted(made.steps, 'step')} on {shown}"
     lines = [*run_lines(run.name, made), *([_speed(measured)] if measured else [])]
     return Result("train", manifest, lines, measured is not None, [("trained", headline)], measured or {}, path=path)
 

@@ -74,6 +74,11 @@ BUILTIN: dict[str, Callable[[], Source]] = {
             "flowers102": "train",
             "flowers102:val": "val",
             "flowers102:test": "test",
+            **{
+                f"{name}{'' if split == 'train' else f':{split}'}": split
+                for name in ("dtd", "aircraft")
+                for split in ("train", "val", "test")
+            },
             "oxford-pets": "train",
             "oxford-pets:test": "test",
             "food101": "train",
@@ -89,6 +94,8 @@ HELD_OUT = {
     "stl10:train": "stl10:test",
     "fashion-mnist": "fashion-mnist:test",
     "flowers102": "flowers102:test",
+    "dtd": "dtd:test",
+    "aircraft": "aircraft:test",
     "oxford-pets": "oxford-pets:test",
     "food101": "food101:test",
 }

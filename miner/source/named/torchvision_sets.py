@@ -64,6 +64,20 @@ DATA_SETS = {
             {"train": {"split": "trainval"}, "test": {"split": "test"}},
         ),
         DataSet(
+            "dtd",
+            "DTD",
+            (f"{_OXFORD}/dtd/download/dtd-r1.0.1.tar.gz",),
+            "dtd",
+            {split: {"split": split} for split in ("train", "val", "test")},  # the first of ten partitions
+        ),
+        DataSet(
+            "aircraft",
+            "FGVCAircraft",
+            (f"{_OXFORD}/fgvc-aircraft/archives/fgvc-aircraft-2013b.tar.gz",),
+            "",
+            {split: {"split": split} for split in ("train", "val", "test")},  # classes are variants
+        ),
+        DataSet(
             "food101",
             "Food101",
             ("http://data.vision.ee.ethz.ch/cvl/food-101.tar.gz",),

@@ -13,6 +13,16 @@ from miner.source import Source
 
 Placed = tuple[str, tuple[int, int, int, int]]
 _MOST_OVERLAP = 0.1
+# What else a file of VOC 2007 or 2012 holds: an owner with a name, parts of people with boxes, actions.
+_HEAD = (
+    "<folder>VOC2007</folder><filename>{0}.jpg</filename><source><database>The VOC2007 Database</database><annotation>PASCAL "
+    "VOC2007</annotation><image>flickr</image><flickrid>1</flickrid></source><owner><flickrid>?</flickrid><name>?</name></owner>"
+    "<size><width>{1}</width><height>{1}</height><depth>3</depth></size><segmented>0</segmented>"
+)
+_PART = (
+    "<part><name>head</name><bndbox><xmin>1</xmin><ymin>1</ymin><xmax>2.5</xmax><ymax>2.5</ymax></bndbox></part>"
+    "<actions><jumping>0</jumping></actions>"
+)
 
 
 def photographs_of(source: Source, labels: Mapping[str, int], rows: slice) -> dict[str, list[Image.Image]]:
@@ -73,11 +83,14 @@ def _write_voc(folder: Path, part: str, names: list[str], scenes: list[tuple[Ima
     for number, (scene, placed) in enumerate(scenes):
         scene.save(folder / "JPEGImages" / f"{part}{number:04}.jpg", quality=92)
         objects = "".join(
-            f"<object><name>{name}</name><difficult>0</difficult><bndbox><xmin>{box[0] + 1}</xmin><ymin>{box[1] + 1}</ymin>"
-            f"<xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox></object>"
+            f"<object><name>{name}</name><pose>Frontal</pose><truncated>0</truncated><difficult>0</difficult><bndbox>"
+            f"<xmin>{box[0] + 1}</xmin><ymin>{box[1] + 1}</ymin><xmax>{box[2]}</xmax><ymax>{box[3]}</ymax></bndbox>"
+            f"{_PART}</object>"
             for name, box in placed
         )
-        (folder / "Annotations" / f"{part}{number:04}.xml").write_text(f"<annotation>{objects}</annotation>")
+        (folder / "Annotations" / f"{part}{number:04}.xml").write_text(
+            f"<annotation>{_HEAD.format(f'{part}{number:04}', scene.width)}{objects}</annotation>"
+        )
     listed = "".join(f"{part}{number:04}\n" for number in range(len(scenes)))
     (folder / "ImageSets/Main" / f"{part}.txt").write_text(listed)
 
@@ -87,12 +100,15 @@ def _write_coco(folder: Path, part: str, names: list[str], scenes: list[tuple[Im
         (folder / below).mkdir(parents=True, exist_ok=True)
     images, annotations = [], []
     for number, (scene, placed) in enumerate(scenes):
-        images.append({"id": number, "file_name": f"{number:04}.jpg", "width": scene.width, "height": scene.height})
+        one = {"id": number, "file_name": f"{number:04}.jpg", "width": scene.width, "height": scene.height}
+        images.append({**one, "license": 4, "coco_url": "", "flickr_url": "", "date_captured": "2013-11-14 17:02:52"})
         scene.save(folder / part / f"{number:04}.jpg", quality=92)
         for name, (left, top, right, bottom) in placed:
             box = [left, top, right - left, bottom - top]
             one = {"id": len(annotations), "image_id": number, "category_id": 10 + names.index(name), "bbox": box}
-            annotations.append({**one, "area": box[2] * box[3], "iscrowd": 0})
-    categories = [{"id": 10 + number, "name": name} for number, name in enumerate(names)]
-    content = {"images": images, "annotations": annotations, "categories": categories}
+            outline = [[left, top, right, top, right, bottom]]
+            annotations.append({**one, "area": box[2] * box[3], "iscrowd": 0, "segmentation": outline})
+    categories = [{"supercategory": "thing", "id": 10 + number, "name": name} for number, name in enumerate(names)]
+    content = {"info": {"year": 2017}, "licenses": [{"id": 4}], "images": images, "annotations": annotations}
+    content["categories"] = categories
     (folder / "annotations" / f"instances_{part}.json").write_text(json.dumps(content))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from miner.artifacts.workspace import Workspace
 from miner.downstream.detect import training
@@ -35,10 +36,10 @@ def _one_thread() -> None:
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
     """24 scenes to train on, and 8 with other photographs to test on."""
-    folder, source = tmp_path_factory.mktemp("scenes"), open_source("sample")
-    sides = {"train": (slice(0, 10), 24), "test": (slice(10, 16), 8)}
+    folder, source = tmp_path_factory.mktemp("scenes") / "VOCdevkit" / "VOC2007", open_source("sample")
+    sides = {"trainval": (slice(0, 10), 24), "test": (slice(10, 16), 8)}
     return {
-        part: [write_made_set(folder, part, photographs_of(source, LABELS, rows), count, 64)]
+        part.removesuffix("val"): [write_made_set(folder, part, photographs_of(source, LABELS, rows), count, 64)]
         for part, (rows, count) in sides.items()
     }
 
@@ -114,6 +115,21 @@ def test_run_is_compared_with_its_control(tmp_path: Path) -> None:
     first.path.write_text(json.dumps(other_lr))
     again = measured({}, tmp_path, 1, **{**tiny, "network": "random:resnet18"})
     assert "no control yet: run the same command with another network" in again.lines[-1]
+
+
+def test_coco_as_published_is_trained_on_and_tested(tmp_path: Path) -> None:
+    folder, photographs = tmp_path / "coco", photographs_of(open_source("sample"), LABELS, slice(9))
+    train, test = (write_made_set(folder, part, photographs, 3, 64, coco=True) for part in ("train2017", "val2017"))
+    file = folder / "annotations/instances_train2017.json"
+    content = json.loads(file.read_text())
+    crowd = {"segmentation": {"counts": [0, 9, 4087], "size": [64, 64]}, "iscrowd": 1, "area": 9, "id": 900_100_000_139}
+    content["annotations"].append({**content["annotations"][0], **crowd, "bbox": [0.0, 0.5, 63.61, 0.0]})
+    content["images"].append({**content["images"][0], "id": 139, "file_name": "000000000139.jpg"})
+    Image.new("L", (64, 48)).save(folder / "train2017" / "000000000139.jpg")
+    file.write_text(json.dumps(content))
+    found = measured({"train": [train], "test": [test]}, tmp_path / "w", 1, batch_size=1).record
+    assert (found["format"], found["n_train"], found["n_test"], found["classes"]) == ("coco", 3, 3, [*LABELS])
+    assert found["coco"]["ap50"] is not None
 
 
 def test_verdict_names_each_control() -> None:

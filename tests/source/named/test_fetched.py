@@ -117,6 +117,38 @@ def test_flowers102(cache: Path) -> None:
     assert (len(source.classes), source.classes[0]) == (102, "pink primrose")
 
 
+def put_files(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
+def test_dtd_as_published(cache: Path) -> None:
+    images = {
+        f"images/{name}.jpg": jpeg(number) for number, name in enumerate(("dotted/d_1", "banded/b_1", "dotted/d_2"))
+    }
+    lists = {"train1": b"dotted/d_1.jpg\nbanded/b_1.jpg\n", "val1": b"dotted/d_2.jpg\n", "test1": b"banded/b_1.jpg\n"}
+    labels = {f"labels/{name}.txt": text for name, text in lists.items()}
+    put_files(cache / "dtd" / "download" / "dtd" / "dtd", {**images, **labels})
+    source = open_source("dtd")
+    assert source.classes == ["banded", "dotted"]
+    assert [(entry.label, source.read(entry)) for entry in source.entries] == [(1, jpeg(0)), (0, jpeg(1))]
+    assert [entry.path for entry in open_source("dtd:val").entries] == ["dtd:val/dtd/dtd/images/dotted/d_2.jpg"]
+    assert urllib.request.urlopen.asked == []
+
+
+def test_aircraft_as_published(cache: Path) -> None:
+    lists = {"train": b"0001 707-320\n0002 A340 300\n", "val": b"0003 707-320\n", "test": b"0004 A340 300\n"}
+    files = {f"images_variant_{split}.txt": text for split, text in lists.items()}
+    files |= {f"images/000{number}.jpg": jpeg(number) for number in range(1, 5)}
+    files["variants.txt"] = b"707-320\nA340 300\n"
+    put_files(cache / "aircraft" / "download" / "fgvc-aircraft-2013b" / "data", files)
+    for spec, found in (("aircraft", [(0, 1), (1, 2)]), ("aircraft:val", [(0, 3)]), ("aircraft:test", [(1, 4)])):
+        source = open_source(spec)
+        assert source.classes == ["707-320", "A340 300"]
+        assert [(e.label, source.read(e)) for e in source.entries] == [(label, jpeg(n)) for label, n in found]
+
+
 def test_oxford_pets(cache: Path) -> None:
     place = cache / "oxford-pets" / "download" / "oxford-iiit-pet"
     names = ["Abyssinian_1", "Abyssinian_2", "basset_hound_1", "basset_hound_2"]
