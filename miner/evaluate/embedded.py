@@ -44,10 +44,10 @@ def embedded_rows(
     beside = store if split.test.source is split.gallery.source else _test_store(workspace, split.test)
     sides = [(split.gallery, _row_by_key(store), store), (split.test, _row_by_key(beside), beside)]
     missing = sum(entry.key not in rows for images, rows, _ in sides for entry in images.entries)
-    if missing and (encode is None or missing > _most_encoded(device)):
-        raise NotComparedError(
-            f"{counted(missing, 'image has', 'images have')} no vector. `miner eval knn --embeddings` embeds test images once"
-        )
+    most = _most_encoded(device)
+    if missing and (encode is None or missing > most):
+        remedy = "`miner eval knn --embeddings` embeds test images once" if own else _fewer(most)
+        raise NotComparedError(f"{counted(missing, 'image has', 'images have')} no vector. {remedy}")
     gallery, test = (_side(images, rows, from_store, device, encode) for images, rows, from_store in sides)
     return F.normalize(gallery, dim=1), F.normalize(test, dim=1)
 
@@ -60,9 +60,7 @@ def random_rows(split: LabelledSplit, device: torch.device, encode: EncodeImages
     """
     count = len(split.gallery.entries) + len(split.test.entries)
     if count > (most := _most_encoded(device)):
-        raise NotComparedError(
-            f"{count:,} images would be encoded again. --limit {most // 2} compares them on fewer images"
-        )
+        raise NotComparedError(f"{count:,} images would be encoded again. {_fewer(most)}")
     gallery, test = (F.normalize(encode(side, device, True), dim=1) for side in (split.gallery, split.test))
     return gallery, test
 
@@ -76,6 +74,10 @@ def add_compared(
     except NotComparedError as error:
         return [f"not compared with {PHRASES[name]}: {error}"]
     return []
+
+
+def _fewer(most: int) -> str:
+    return f"--limit {most // 2} compares them on fewer images"
 
 
 def _most_encoded(device: torch.device) -> int:
