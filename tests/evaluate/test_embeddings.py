@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from miner.artifacts.embeddings.store import EmbeddingStore
-from miner.artifacts.runs.labelled import LabelledImages, is_held_out
+from miner.artifacts.runs.labelled import LabelledImages, is_held_out, split_labelled
 from miner.artifacts.workspace import Workspace
 from miner.downstream.network import encoded_features
 from miner.downstream.run import knn_beside_encoder, linear_beside_encoder
@@ -17,6 +17,7 @@ from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.engine import read_json, write_signed
 from miner.errors import MinerError, UsageError
+from miner.evaluate.embedded import NotComparedError, embedded_rows
 from miner.evaluate.options import KnnOptions, LinearOptions
 from miner.learning.nearest import knn_vote
 from miner.source import open_source
@@ -102,7 +103,7 @@ def test_test_images_are_embedded_by_the_same_encoder(workspace: Workspace, tmp_
     assert EmbeddingStore(workspace.test).manifest.source.spec == test
 
 
-def test_a_run_is_compared_with_the_encoder(workspace: Workspace, tmp_path: Path, monkeypatch) -> None:
+def test_a_run_is_compared_with_the_encoder(workspace: Workspace, tmp_path: Path) -> None:
     train(TrainOptions(**{**TINY_RUN, "epochs": 1, "batch_size": 32}, pairs_arm="none"), workspace)
     alone = judged("eval knn", workspace, embeddings=True)
     result = knn_beside_encoder(KnnOptions(device="cpu"), workspace)
@@ -118,10 +119,9 @@ def test_a_run_is_compared_with_the_encoder(workspace: Workspace, tmp_path: Path
     others = {"gallery": gallery, "test": test, "limit": 8}
     record = judged("eval knn", workspace, force=True, **others)
     assert "encoder" in record["results"][0] and "the encoder" in record["verdict"][0]
-    monkeypatch.setattr("miner.evaluate.embedded._MOST_ENCODED", 3)
-    record = judged("eval knn", workspace, force=True, **others)
-    assert "encoder" not in record["results"][0]
-    assert "not compared with the encoder: " in record["verdict"][-1] and "have no vector" in record["verdict"][-1]
+    split = split_labelled(None, "", **others)
+    with pytest.raises(NotComparedError, match="16 images have no vector. --limit 2500 compares them on fewer images"):
+        embedded_rows(workspace, split, torch.device("cpu"), own=False)
 
 
 def test_what_embeddings_have_not_is_refused(workspace: Workspace) -> None:
