@@ -64,6 +64,7 @@ IF_CHANGED = {
     | {"pairs_per_class": 3, "pair_loss": "rince", "pair_loss_q": 0.1, "pair_loss_lambda": 0.5},
     "eval knn": {"layer": "projector", "test_crop": 0.875},
     "eval linear": {"test_crop": 0.875},
+    "eval finetune": {"layer": "projector1"},
 }
 # These do not go with those above.
 IF_CHANGED_ALONE = {"train": {"pair_weights": "votes"}}

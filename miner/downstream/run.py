@@ -22,12 +22,20 @@ if TYPE_CHECKING:
 
 
 def knn_beside_encoder(options: KnnOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """`knn`, where images without a vector are encoded as those of the workspace; raises as that."""
+    """`knn`, where images without a vector are encoded as those of the workspace.
+
+    Raises:
+        MinerError: there is no finished run, no labels, or the result of another request is in the way.
+    """
     return knn(options, workspace, force=force, encode=_encode_alike(options, workspace))
 
 
 def linear_beside_encoder(options: LinearOptions, workspace: Workspace, *, force: bool = False) -> Result:
-    """`linear`, where images without a vector are encoded as those of the workspace; raises as that."""
+    """`linear`, where images without a vector are encoded as those of the workspace.
+
+    Raises:
+        MinerError: there is no finished run, no labels, or the result of another request is in the way.
+    """
     return linear(options, workspace, force=force, encode=_encode_alike(options, workspace))
 
 

@@ -120,7 +120,9 @@ def test_a_run_is_compared_with_the_encoder(workspace: Workspace, tmp_path: Path
     record = judged("eval knn", workspace, force=True, **others)
     assert "encoder" in record["results"][0] and "the encoder" in record["verdict"][0]
     split = split_labelled(None, "", **others)
-    with pytest.raises(NotComparedError, match=r"16 images have no vector\. --limit 2500 compares them on fewer images"):
+    with pytest.raises(
+        NotComparedError, match=r"16 images have no vector\. --limit 2500 compares them on fewer images"
+    ):
         embedded_rows(workspace, split, torch.device("cpu"), own=False)
 
 

@@ -16,6 +16,7 @@ from miner.artifacts.workspace import Workspace
 from miner.engine.digest import file_record
 from miner.errors import MinerError, UsageError
 from miner.train.loop.metrics import read_metrics
+from miner.options import written_name
 from miner.train.run import run_lines, train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
@@ -199,7 +200,8 @@ def test_every_method_trains_from_the_same_shards(
     record, run = result.record, workspace.run(method)
     assert record["method"] == method and record["final_rankme"] > 1 and 0 <= record["final_spread"] < 1.5
     config = yaml.safe_load((run / "config.yaml").read_text())
-    assert {name for name in METHOD_OPTIONS if name in config} == set(METHOD_DEFAULTS[method].settings)
+    settings = {*map(written_name, METHOD_DEFAULTS[method].settings)}
+    assert {*map(written_name, METHOD_OPTIONS)} & config.keys() == settings
     if method in ("dino", "graphnnclr"):
         start = starting_backbone(run).module.conv1.weight
         teacher, student = (

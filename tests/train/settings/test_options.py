@@ -108,7 +108,7 @@ def test_the_help_tells_the_defaults_of_every_method() -> None:
 
 def test_a_given_cosine_takes_the_place_of_the_quantile() -> None:
     options = TrainOptions(method="fnc", false_negative_cosine=0.7)
-    assert options.false_negative_quantile is None and TrainOptions(**options.plain()) == options
+    assert options.false_negative_quantile is None and TrainOptions.parse(options.plain()) == options
 
 
 def test_given_values_replace_the_defaults_of_an_optimizer() -> None:
