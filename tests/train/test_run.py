@@ -15,8 +15,8 @@ from miner.artifacts.runs.networks import load_backbone, starting_backbone
 from miner.artifacts.workspace import Workspace
 from miner.engine.digest import file_record
 from miner.errors import MinerError, UsageError
-from miner.train.loop.metrics import read_metrics
 from miner.options import written_name
+from miner.train.loop.metrics import read_metrics
 from miner.train.run import run_lines, train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS, METHOD_OPTIONS
 from miner.train.settings.options import TrainOptions
