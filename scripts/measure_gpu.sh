@@ -1,7 +1,7 @@
 #!/bin/bash
 # All that a GPU must tell, in at most 12 minutes: scripts/measure_gpu.sh OUT [--device cpu] [--tiny] [--only PART]
 #
-# Needs the project with its extra `dev` (make setup; PYTHON names the interpreter), and nothing from a network. Used where present:
+# Needs the project with its extra `dev` (make develop; PYTHON names the interpreter), and nothing from a network. Used where present:
 # FlashLib (pip install flashlib), and CIFAR-10 for the last part. Each part has its own time limit and its own record, OUT/PART.json:
 #
 #   tests       tests/gpu
