@@ -58,6 +58,25 @@ def student_probability(t: float, nu: int) -> float:
     return (theta + math.sin(theta) * total * (nu > 1)) * 2 / math.pi
 
 
+def seeds_needed(deviation: float, difference: float, power: float = 0.8) -> int:
+    """How many seeds a paired comparison needs so that its 95 % interval excludes 0 with this probability.
+
+    The smallest n with (t(0.975) + t(power)) * deviation / sqrt(n) <= difference, for Student's t of n - 1 degrees of freedom.
+
+    Args:
+        deviation: the standard deviation of the difference between two arms over seeds, in the unit of `difference`.
+        difference: the true difference to be shown, above 0.
+    Returns:
+        2 or more.
+    """
+    needed = 2
+    while (student_quantile(needed - 1, CONFIDENCE) + student_quantile(needed - 1, 2 * power - 1)) * deviation > (
+        difference * math.sqrt(needed)
+    ):
+        needed += 1
+    return needed
+
+
 def wilson_interval(share: float, count: float, z: float = NORMAL_QUANTILE) -> tuple[float, float]:
     """Wilson's 95 % interval of a share, inside [0, 1].
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from miner.statistics import mean_interval, skewness, student_probability, student_quantile, wilson_interval
+from miner.statistics import mean_interval, seeds_needed, skewness, student_probability, student_quantile, wilson_interval
 
 
 @settings(max_examples=80, deadline=None)
@@ -39,6 +39,23 @@ def test_mean_of_one_value_has_no_interval() -> None:
 @pytest.mark.parametrize("confidence", [0.5, 0.95, 0.999])
 def test_student_quantile_equals_scipy(nu: int, confidence: float) -> None:
     assert student_quantile(nu, confidence) == pytest.approx(stats.t.ppf((1 + confidence) / 2, nu), rel=1e-9)
+
+
+@pytest.mark.parametrize("effect", [0.4, 0.5, 0.8, 1.0, 1.5])
+def test_seeds_needed_have_the_power_of_the_noncentral_t(effect: float) -> None:
+    """Two-sided paired t test at 5 %: the first number of seeds whose power is 80 %, or the next one."""
+
+    def power(seeds: int) -> float:
+        limit, shift = stats.t.ppf(0.975, seeds - 1), effect * math.sqrt(seeds)
+        return float(stats.nct.sf(limit, seeds - 1, shift) + stats.nct.cdf(-limit, seeds - 1, shift))
+
+    needed = seeds_needed(1 / effect, 1)
+    exact = next(seeds for seeds in range(2, 200) if power(seeds) >= 0.8)
+    assert exact <= needed <= exact + 1
+
+
+def test_seeds_needed_are_two_without_deviation() -> None:
+    assert seeds_needed(0, 1) == 2
 
 
 def test_student_probability_has_two_closed_forms() -> None:

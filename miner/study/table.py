@@ -1,12 +1,15 @@
 """The results of a study for people: a table in Markdown with its notes, the same as CSV, and a figure."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean, variance
 from typing import Any
 
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, committed
+from miner.statistics import seeds_needed
 from miner.study.plan import StudyPlan
 from miner.study.summary import CONTROLS, FACTS
 from miner.tables import csv_text, interval_text, markdown_lines, plot_intervals
@@ -91,7 +94,20 @@ def _about_gains(arms: Sequence[Record]) -> list[str]:
         return []
     controls = ", ".join(arm["arm"] for arm in arms if arm["pairs_arm"] in CONTROLS)
     return [
-        f"The gain is over the best control ({controls}) of as many steps: the one with the highest mean, compared seed by seed."
+        f"The gain is over the best control ({controls}) of as many steps: the one with the highest mean, compared seed by seed.",
+        *about_power(arms),
+    ]
+
+
+def about_power(arms: Sequence[Record]) -> list[str]:
+    """How many seeds a gain of one point needs, from how much the gains of this study differ between seeds."""
+    gains = [gain["by_seed"] for arm in arms if (gain := arm["knn"][0]["gain"]) and len(gain["by_seed"]) > 1]
+    if not gains:
+        return []
+    deviation = math.sqrt(fmean(variance(by_seed) for by_seed in gains))
+    return [
+        f"The gain of an arm differs between seeds with a standard deviation of {deviation:.2f} points (k = {arms[0]['knn'][0]['k']}). "
+        f"{counted(seeds_needed(deviation, 1), 'seed')} would show a true gain of one point in four of five such studies."
     ]
 
 

@@ -9,7 +9,7 @@ from scipy import stats
 
 from miner.engine.records import Record
 from miner.study.summary import summarise_cells
-from miner.study.table import about_work, study_csv, study_markdown
+from miner.study.table import about_power, about_work, study_csv, study_markdown
 
 
 def cell(arm: str, seed: int, accuracy: float, **change: object) -> Record:
@@ -115,6 +115,12 @@ def test_work_is_told_where_arms_differ_in_it() -> None:
     (said,) = about_work(summarise_cells([*alike, more]))
     assert said.endswith("counts as two): semantic 8,000, reco 16,000.")
     assert "16000" in study_csv(summarise_cells([more]))
+
+
+def test_power_follows_from_the_gains_of_the_seeds() -> None:
+    (said,) = about_power(summarise_cells(CELLS))  # gains of 8 and 6 points
+    assert "standard deviation of 1.41 points (k = 200)" in said and "18 seeds would show" in said
+    assert about_power(summarise_cells([each for each in CELLS if each["seed"] == 0])) == []
 
 
 def test_one_seed_is_shown_without_an_interval() -> None:
