@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from miner.statistics import mean_interval, seeds_needed, skewness, student_probability, student_quantile, wilson_interval
+from miner.statistics import (
+    mean_interval,
+    seeds_needed,
+    skewness,
+    student_probability,
+    student_quantile,
+    wilson_interval,
+)
 
 
 @settings(max_examples=80, deadline=None)

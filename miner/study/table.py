@@ -106,7 +106,7 @@ def about_power(arms: Sequence[Record]) -> list[str]:
         return []
     deviation = math.sqrt(fmean(variance(by_seed) for by_seed in gains))
     return [
-        f"The gain of an arm differs between seeds with a standard deviation of {deviation:.2f} points (k = {arms[0]['knn'][0]['k']}). "
+        f"Gains differ between seeds with a standard deviation of {deviation:.2f} points (k = {arms[0]['knn'][0]['k']}). "
         f"{counted(seeds_needed(deviation, 1), 'seed')} would show a true gain of one point in four of five such studies."
     ]
 
