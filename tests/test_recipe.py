@@ -5,9 +5,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from miner.artifacts.workspace import Workspace
 from miner.commands.run import run_recipe
+from miner.engine import Result
 from miner.errors import UsageError
+from miner.options import Options
 from miner.recipe import Recipe, RunOptions, plan_recipe
+from miner.run_stages import run_logged
 
 OPTIONS = RunOptions(recipe="recipe.yaml")
 
@@ -59,7 +63,7 @@ def test_rounds_that_cannot_be_are_refused(rounds, tmp_path) -> None:
         run_recipe(RunOptions(recipe=path))
 
 
-def test_rounds_run_and_what_is_done_is_skipped(tmp_path: Path, capsys) -> None:
+def test_rounds_stopped_in_the_last_go_on_and_skip_what_is_done(tmp_path: Path, capsys, monkeypatch) -> None:
     small = {
         "epochs": 1,
         "batch_size": 8,
@@ -84,7 +88,18 @@ def test_rounds_run_and_what_is_done_is_skipped(tmp_path: Path, capsys) -> None:
     }
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(recipe))
+
+    def stopped(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
+        if workspace.root.name == "round-2" and name == "train":
+            raise KeyboardInterrupt
+        return run_logged(name, options, workspace, force)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("miner.run_stages.run_logged", stopped)
+        run_recipe(RunOptions(recipe=path))
+    done = {file: file.stat().st_mtime_ns for file in (tmp_path / "w").rglob("manifest.json")}
     result = run_recipe(RunOptions(recipe=path))
+    assert len(done) == 6 and done == {file: file.stat().st_mtime_ns for file in done}
     counts = [stages["stages"].get("pairs", {}).get("pairs") for stages in result.record["rounds"]]
     assert counts == [None, 6, 12] and result.fresh
     assert "round 2 of 2" in capsys.readouterr().out

@@ -164,10 +164,13 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     if made.groups:
         facts.append(_group_line(made.groups))
     lines = [f"pairs: {fact}" for fact in facts]
-    if made.composition and made.composition.tenth_share > _UNEVEN:
+    of_many = made.pairs * 10 > made.images  # fewer pairs have most of their ends in a tenth of the images, however they spread
+    if made.composition and of_many and made.composition.tenth_share > _UNEVEN:
         lines.append(
             f"Warning: a tenth of the images holds {made.composition.tenth_share:.0%} of all pair ends. Such pairs say little of "
-            "the other images. Take pairs from nearest neighbours (--rule shared), or limit the partners of an image with --top-k."
+            "the other images. "
+            + ("Take pairs from nearest neighbours (--rule shared), or limit" if asked.rule == "band" else "Limit")
+            + " the partners of an image with --top-k."
         )
     if made.proposal or not made.pairs:
         lines.append(_warning(made, workspace_flag(workspace)))
