@@ -164,7 +164,9 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     if made.groups:
         facts.append(_group_line(made.groups))
     lines = [f"pairs: {fact}" for fact in facts]
-    of_many = made.pairs * 10 > made.images  # fewer pairs have most of their ends in a tenth of the images, however they spread
+    of_many = (
+        made.pairs * 10 > made.images
+    )  # fewer pairs have most of their ends in a tenth of the images, however they spread
     if made.composition and of_many and made.composition.tenth_share > _UNEVEN:
         lines.append(
             f"Warning: a tenth of the images holds {made.composition.tenth_share:.0%} of all pair ends. Such pairs say little of "
