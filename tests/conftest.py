@@ -37,6 +37,14 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def copied_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes of units are copies of one that has imported the libraries, instead of new interpreters."""
+    from tests.processes import COPIES
+
+    monkeypatch.setattr("miner.engine.units.get_context", lambda _: COPIES)
+
+
+@pytest.fixture
 def make_photos(tmp_path: Path) -> FolderMaker:
     """Writes a folder of JPEGs, with class folders unless `classes` is 0."""
 

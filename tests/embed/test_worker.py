@@ -15,7 +15,7 @@ from miner.errors import MinerError
 from tests.embed.folders import checksums
 
 
-def test_several_devices_give_the_bytes_of_one(make_photos, tmp_path) -> None:
+def test_several_devices_give_the_bytes_of_one(make_photos, tmp_path, copied_workers) -> None:
     folder = str(make_photos(count=20))
     one, two = Workspace(tmp_path / "one"), Workspace(tmp_path / "two")
     embed(EmbedOptions(source=folder, block_size=6, device="cpu"), one)

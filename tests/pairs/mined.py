@@ -3,6 +3,12 @@
 import pyarrow.parquet as pq
 
 from miner.artifacts.workspace import Workspace
+from miner.pairs.run import pairs
+
+
+def in_short_strips() -> None:
+    """For a process that is killed: several strips of few images, each a file of its own."""
+    pairs.__kwdefaults__["strip_rows"] = 100
 
 
 def contents(workspace: Workspace) -> dict[str, bytes]:

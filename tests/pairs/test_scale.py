@@ -12,7 +12,7 @@ from miner.artifacts.pairs.manifest import PairsManifest
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from tests.pairs.mined import contents
+from tests.pairs.mined import contents, in_short_strips
 from tests.processes import kill_command
 
 MEASURE = """
@@ -67,10 +67,6 @@ def test_memory_too_small_for_the_vectors_is_explained(make_embeddings) -> None:
     with pytest.raises(MinerError, match=r"--memory 1MB is too small .* that takes at least \d+ MB"):
         pairs(PairsOptions(min=0.9, max=1.0, memory="1MB"), workspace)
     assert not workspace.pairs.exists()
-
-
-def in_short_strips() -> None:
-    pairs.__kwdefaults__["strip_rows"] = 100
 
 
 def has_strips(folder: Path, count: int) -> bool:

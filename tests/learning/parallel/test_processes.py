@@ -12,8 +12,10 @@ import pytest
 from torch import distributed
 
 from miner.errors import MinerError
+from miner.learning.parallel import processes
 from miner.learning.parallel.collectives import rank
 from miner.learning.parallel.processes import joined, start_processes
+from tests.learning.parallel.spawned import start_copies
 
 
 def share_work(trouble: str) -> None:
@@ -38,8 +40,9 @@ def test_a_group_ends_with_the_run(tmp_path) -> None:
         assert not pool.submit(group_left_behind, tmp_path).result()
 
 
-def test_the_first_error_is_the_one_that_is_told() -> None:
+def test_the_first_error_is_the_one_that_is_told(monkeypatch) -> None:
     with pytest.raises(MinerError, match="the second process cannot read its images"):
         start_processes(2, share_work, "error")
+    monkeypatch.setattr(processes, "spawn", start_copies)
     with pytest.raises(MinerError, match="A process of the run died"):
         start_processes(2, share_work, "killed")

@@ -20,7 +20,7 @@ from miner.pairs.engines.faiss_flat import FaissEngine
 from miner.pairs.engines.recall import anchor_rows, true_pairs
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from tests.pairs.mined import contents, row_pairs, tables
+from tests.pairs.mined import contents, in_short_strips, row_pairs, tables
 from tests.pairs.vectors import adversarial, band_join, clustered, listed
 from tests.processes import kill_command
 
@@ -180,7 +180,7 @@ def with_threads(count: int, options: PairsOptions, workspace: Workspace) -> Non
     torch.set_num_threads(count)
     faiss.omp_set_num_threads(count)
     try:
-        pairs(options, workspace)
+        pairs(options, workspace, strip_rows=100)
     finally:
         torch.set_num_threads(before[0])
         faiss.omp_set_num_threads(before[1])
@@ -188,11 +188,11 @@ def with_threads(count: int, options: PairsOptions, workspace: Workspace) -> Non
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_killed_run_ends_with_the_same_bytes(name, make_embeddings) -> None:
-    vectors = clustered(5000, 32).astype(np.float16)
+    vectors = clustered(1500, 32).astype(np.float16)
     whole, killed = (make_embeddings(vectors, name=folder) for folder in ("whole", "killed"))
     command = ["pairs", "--min", "0.6", "--max", "0.8", "--engine", name, "-w", str(killed.root)]
     with_threads(1, PairsOptions(min=0.6, max=0.8, engine=name), whole)
-    kill_command(command, lambda: any(killed.pairs.glob("parts/strip-*.parquet")), threads=2)
+    kill_command(command, lambda: any(killed.pairs.glob("parts/strip-*.parquet")), in_short_strips, threads=2)
     assert not (killed.pairs / "manifest.json").exists()
     with_threads(3, PairsOptions(min=0.6, max=0.8, engine=name), killed)
     assert contents(whole) == contents(killed)

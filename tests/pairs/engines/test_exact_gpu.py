@@ -142,7 +142,7 @@ def make_engine(vectors: MemoryVectors, devices: str, log: Path) -> GpuEngine:
 
 
 @pytest.mark.parametrize("devices", ["cpu", "cpu:0,cpu:1"])
-def test_join_on_several_devices(tmp_path: Path, devices: str) -> None:
+def test_join_on_several_devices(tmp_path: Path, devices: str, copied_workers) -> None:
     vectors = unequal_clusters(130, 24)
     make: Callable[[], GpuEngine] = partial(make_engine, MemoryVectors(vectors), devices, tmp_path / "log")
     join = BandJoin(make, MemoryVectors(vectors), Band(0.6, 1.0), 10**6, strip_rows=20)
