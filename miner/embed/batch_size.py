@@ -35,12 +35,22 @@ def measured_rates(
     rates: dict[int, float] = {}
     for size in sizes or [2 << step for step in range(6 if device.type == "cpu" else 13)]:
         try:
-            rates[size] = _rate(encode, torch.zeros(size, side, side, 3, dtype=torch.uint8))
+            rates[size] = rate(encode, torch.zeros(size, side, side, 3, dtype=torch.uint8))
         except (torch.OutOfMemoryError, MemoryError) as error:
             if not rates:
                 raise MinerError(f"{counted(size, 'image')} do not fit into the memory of {device}.") from error
             break
     return rates
+
+
+def rate(encode: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> float:
+    """Images per second of `encode`, which is called for a quarter of a second or once; its first call does not count."""
+    encode(pixels)
+    started, calls = time.perf_counter(), 0
+    while (elapsed_s := time.perf_counter() - started) < _TIMED_S:
+        encode(pixels)
+        calls += 1
+    return calls * len(pixels) / elapsed_s
 
 
 def worth_while(rates: Mapping[int, float]) -> int:
@@ -52,12 +62,3 @@ def worth_while(rates: Mapping[int, float]) -> int:
             break
         best = larger
     return best
-
-
-def _rate(encode: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> float:
-    encode(pixels)
-    started, calls = time.perf_counter(), 0
-    while (elapsed_s := time.perf_counter() - started) < _TIMED_S:
-        encode(pixels)
-        calls += 1
-    return calls * len(pixels) / elapsed_s

@@ -9,10 +9,14 @@ from miner.options import Fraction, Options, flag_name, option
 
 Layer = Literal["backbone", "projector", "streams"]
 Pool = Literal["auto", "avg", "cls", "max"]
+Runtime = Literal["auto", "torch", "onnxruntime", "openvino"]
 
 
 _OF_VECTORS = ("keys", "vector_column", "key_column")
-_OF_ENCODING = ("encoder", "layer", "pool", "batch_size", "device", "precision", "draft", "compile", "engine_address")
+_OF_ENCODING = (
+    *("encoder", "layer", "pool", "batch_size", "device", "precision", "runtime", "draft", "compile"),
+    "engine_address",
+)
 
 
 class EmbedOptions(Options):
@@ -67,6 +71,9 @@ class EmbedOptions(Options):
     """Threads that decode images, and on a CPU encode them. 0: one per core, at most 32, or 8 with a GPU."""
     precision: Literal["auto", "fp32", "bf16"] = option("auto", panel="expert")
     """Arithmetic of the encoder. auto: bf16 where the device has it natively, or else fp32."""
+    runtime: Runtime = option("auto", panel="expert", decides_result="if changed")
+    """Library that computes the encoder on a CPU: torch, onnxruntime or openvino (extra `openvino`). auto: torch, and from 1,000
+    images on the fastest that agrees with torch, which is measured once for an encoder on a machine. See docs/encoders.md."""
     draft: float | None = option(None, ge=1, decides_result="if changed")
     """Decode JPEGs at 1/2, 1/4 or 1/8 of their size. At least this many pixels (for example 2) remain per pixel of the resized
     image. Large photographs then decode several times faster; the vectors change slightly."""
@@ -85,6 +92,10 @@ class EmbedOptions(Options):
     """Images per output file. An interrupted run loses at most half a minute of work, whatever the size."""
     limit: int | None = option(None, ge=2)
     """Use only this many images, from the start of the source."""
+
+    def _decides_result(self, name: str) -> bool:
+        # Embeddings by torch have the request of those that are older than the option.
+        return super()._decides_result(name) and (name, self.runtime) != ("runtime", "torch")
 
     @field_validator("batch_size", mode="before")
     @classmethod

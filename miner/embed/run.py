@@ -13,6 +13,7 @@ from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request
 from miner.embed.finish import ErrorWatch, finish
 from miner.embed.options import EmbedOptions
+from miner.embed.runtimes.choice import begun_runtime, compare_arithmetic, new_runtime
 from miner.engine import LocalExecutor, Progress, Record, Result, Unit, finished_items, run
 from miner.errors import MinerError
 from miner.machine.executor import executor_for
@@ -52,6 +53,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False, l
 
         options = resolve_compile(options)
     begun = {} if force else request_of(workspace.embeddings) or {}
+    options = begun_runtime(options, begun) if begun else new_runtime(options, source, entries)
     request = {**encoder_request(options, begun), "source_fingerprint": source_fingerprint(entries)}
     # An older miner wrote the batch size that `--batch-size 0` had found into the request.
     if (size := begun.get("batch_size")) and options.batch_size in (None, size):
@@ -75,6 +77,7 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False, l
 
     # The encoder loads before anything is replaced. If loading fails, the old embeddings are still there.
     worker = worker_of(options, source)
+    compare_arithmetic(workspace, worker, bool(begun))
     if base is not None:
         stage.begin_growth(base, partial(remove_blocks, stage.folder, base.blocks))
     else:
@@ -131,6 +134,8 @@ def _encode(
         "dtype": options.dtype,
         "blocks": (base.blocks if base else 0) + len(units),
     }
+    if worker.library["name"] != "torch":
+        record["runtime"] = worker.library
     manifest = finish(record, stage, least)
     measured = {"images_per_s": round(progress.rate, 1), "images": progress.count - progress.finished}
     if local:
@@ -207,10 +212,11 @@ def _result(
     folder = workspace.embeddings
     path = EmbeddingsManifest.path(workspace)
     made = EmbeddingsManifest.of(manifest, path)
+    by = f", {made.runtime.name}" if made.runtime else ""
     lines = [
         *notes,
         f"embed: {summary(folder, made, source.left_out)}",
-        f"embed: {made.dim}-d vectors by {made.encoder.name} ({made.precision}) in {folder}",
+        f"embed: {made.dim}-d vectors by {made.encoder.name} ({made.precision}{by}) in {folder}",
     ]
     if made.errors:
         lines[-1] += "; errors.parquet there lists all unreadable images"

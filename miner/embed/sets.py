@@ -31,6 +31,7 @@ def place_of(name: str) -> str:
 def encoding_of(embeddings: EmbeddingsManifest) -> Record:
     """The options that encode other images as these were encoded; without `encoder` if none has made these vectors."""
     asked = embeddings.asked
+    asked = {"runtime": "torch", **asked} if "encoder" in asked else asked
     return {name: asked[name] for name in EmbedOptions.model_fields.keys() - _OF_THE_IMAGES if name in asked}
 
 

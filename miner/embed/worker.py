@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -18,12 +19,15 @@ from miner.artifacts.embeddings.images import EmbeddedImage, UnusableImage
 from miner.embed.batch_size import default_batch_size, measured_rates
 from miner.embed.compiling import compiled
 from miner.embed.decoding import Decoded, decode_into
-from miner.embed.encoders import load_encoder
+from miner.embed.encoders import Encoder, load_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.parts import BlockParts, EncodedImages
+from miner.embed.runtimes.networks import computed_by
+from miner.engine import Record
 from miner.engine.heap import keep_freed_memory
 from miner.errors import MinerError
 from miner.machine.device import resolve_precision, worker_device
+from miner.machine.environment import processor_name
 from miner.source import Entry, Source, open_source
 
 _LOOKAHEAD_BATCHES = 3
@@ -83,9 +87,29 @@ class Worker:
         self.batch_size = options.batch_size or default_batch_size(self.device)
         if self.on_cpu:
             keep_freed_memory()
-        self.encoder = self.in_a_thread(load_encoder, options.encoder, self.device, options.layer, options.pool)
+        self.by_torch = self.in_a_thread(load_encoder, options.encoder, self.device, options.layer, options.pool)
         if options.compile:
-            self.encoder = self.in_a_thread(compiled, self.encoder, self.batch_size, self.precision, self.device)
+            self.by_torch = self.in_a_thread(compiled, self.by_torch, self.batch_size, self.precision, self.device)
+        self.runtimes: dict[str, tuple[Encoder, Record, torch.dtype]] = {
+            "torch": (self.by_torch, {"name": "torch", "version": torch.__version__}, self.precision)
+        }
+        self.take("torch")
+
+    @property
+    def machine(self) -> str:
+        """The name of the processor or of the GPU that encodes."""
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else processor_name()
+
+    def take(self, runtime: str) -> None:
+        """Encode by a runtime from now on: torch, onnxruntime or openvino.
+
+        Raises:
+            MinerError: the runtime cannot compute the encoder here.
+        """
+        if runtime not in self.runtimes:
+            made = self.in_a_thread(computed_by, runtime, self.by_torch, self.workers)
+            self.runtimes[runtime] = (*made, torch.float32)
+        self.encoder, self.library, self.precision = self.runtimes[runtime]
 
     def in_a_thread(self, function: Callable[..., T], *arguments: object) -> T:
         """Call a function in the thread that encodes. Some libraries set their number of threads at the first call."""
@@ -99,18 +123,25 @@ class Worker:
     def rates_by_batch_size(self, sizes: Sequence[int] | None = None) -> dict[int, float]:
         """Images per second for these batch sizes, or for several. On a CPU all threads encode at once: they share caches."""
         batches = self.workers if self.on_cpu else 1
+        encode = partial(self.encode_everywhere, self.encoder, self.precision)
+        rates = measured_rates(encode, self.encoder.preprocess.crop, self.device, sizes)
+        return {size: batches * rate for size, rate in rates.items()}
+
+    def encode_everywhere(self, encoder: Encoder, precision: torch.dtype, pixels: torch.Tensor) -> None:
+        """Encode images of the host's memory on the device; on a CPU as often as there are threads, at the same time."""
 
         def encode(pixels: torch.Tensor) -> None:
-            self.encoder.encode(pixels.to(self.device), self.precision).cpu()
-
-        def encode_everywhere(pixels: torch.Tensor) -> None:
-            list(self.pool.map(encode, [pixels] * batches))
+            encoder.encode(pixels.to(self.device), precision).cpu()
 
         try:
-            rates = measured_rates(encode_everywhere, self.encoder.preprocess.crop, self.device, sizes)
+            list(self.pool.map(encode, [pixels] * (self.workers if self.on_cpu else 1)))
         finally:
             torch.set_num_threads(self.cores)
-        return {size: batches * rate for size, rate in rates.items()}
+
+    def some_pixels(self, entries: Sequence[Entry]) -> torch.Tensor:
+        """The usable ones of a few images, uint8 (n, crop, crop, 3)."""
+        pixels = self._staging(len(entries))
+        return _usable(pixels, [self._decode(pixels[row], entry) for row, entry in enumerate(entries)])
 
     def encode_block(self, entries: Sequence[Entry], parts: BlockParts, *files: Path) -> None:
         """Encode the images of a block that are in no part yet, and write the three files of the block."""
@@ -285,7 +316,7 @@ _workers: dict[str, Worker] = {}
 
 def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
     """The worker of this process for these options; its encoder is loaded once. Giving a source starts a new run."""
-    key = repr(options.model_copy(update={"batch_size": None}))
+    key = repr(options.model_copy(update={"batch_size": None, "runtime": "auto"}))
     if key not in _workers:
         for old in _workers.values():
             old.pool.shutdown(wait=False)
@@ -295,6 +326,13 @@ def worker_of(options: EmbedOptions, source: Source | None = None) -> Worker:
     if source is not None:
         worker.source, worker.meter = source, Meter()
     worker.batch_size = options.batch_size or default_batch_size(worker.device)
+    try:
+        worker.take("torch" if options.runtime == "auto" else options.runtime)
+    except MinerError as error:
+        raise MinerError(
+            f"{options.runtime} was chosen for these vectors and must go on with them: {str(error).rstrip('.')}. Vectors by "
+            "torch differ slightly; `--force --runtime torch` encodes all images by it."
+        ) from error
     return worker
 
 

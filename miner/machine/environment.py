@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Iterable
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -10,19 +11,28 @@ from pathlib import Path
 from miner import __version__
 from miner.engine import Record
 
+_PACKAGES = (
+    *("torch", "torchvision", "timm", "onnxruntime", "openvino", "faiss-gpu", "faiss-cpu"),
+    *("numpy", "pyarrow", "pillow"),
+)
+
 
 def environment() -> Record:
     """Versions, commit and hardware, without importing a heavy package."""
-    packages = ("torch", "torchvision", "timm", "faiss-gpu", "faiss-cpu", "numpy", "pyarrow", "pillow")
     return {
         "miner": __version__,
         "git_commit": _git_commit(),
         "python": platform.python_version(),
-        "packages": {name: version for name in packages if (version := _package_version(name))},
+        "packages": package_versions(_PACKAGES),
         "platform": platform.platform(),
         "processor": processor_name(),
         "cores": os.cpu_count(),
     }
+
+
+def package_versions(names: Iterable[str]) -> dict[str, str]:
+    """The versions of those packages that are installed."""
+    return {name: version for name in names if (version := _package_version(name))}
 
 
 def _package_version(name: str) -> str | None:

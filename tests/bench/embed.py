@@ -3,7 +3,8 @@
     python tests/bench/embed.py --sources FOLDER cifar10 --encoders efficientnet_lite0 resnet50
 
 makes one record of every source with every encoder. The images are written to a folder first, which all read. After the plain
-script all other sides take turns, `--repeats` times; a ratio is the median of the ratios of the turns.
+script all other sides take turns, `--repeats` times; a ratio is the median of the ratios of the turns. `--runtimes` adds the
+sides `miner_embed`, `bare_encoder` and `bare_decoder` by other runtimes, under their names.
 
 miner_embed   the whole stage, files and all, with the network loaded
 published     the network as its authors publish it on ready tensors, in the same precision: autocast, channels last, torch's own
@@ -19,6 +20,7 @@ On a CPU the encoder and the decoder share the cores, so that nothing can be fas
 # ruff: noqa: E402
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -49,6 +51,7 @@ from miner.source import open_source
 
 PLAIN = Path(__file__).with_name("plain_embed.py")
 PUBLISHED_BATCHES = (4, 16, 64)
+INSTRUCTIONS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
 
 
 def write_folder(spec: str, images: int, folder: Path) -> int:
@@ -146,6 +149,38 @@ def miner_embed(options: EmbedOptions) -> None:
         embed(options, Workspace(Path(folder)))
 
 
+def runtime_sides(
+    runtime: str, worker: Worker, options: EmbedOptions, images: int
+) -> dict[str, Callable[[], float | None]]:
+    """The sides of a runtime beside torch, which is taken again after each of them."""
+
+    def by_it(side: Callable[[], None]) -> Callable[[], None]:
+        def run() -> None:
+            worker.take(runtime)
+            side()
+            worker.take("torch")
+
+        return run
+
+    named = options.model_copy(update={"runtime": runtime})
+    return {
+        f"miner_embed {runtime}": by_it(lambda: miner_embed(named)),
+        f"bare_encoder {runtime}": by_it(lambda: bare_encoder(worker, images)),
+        f"bare_decoder {runtime}": by_it(lambda: bare_decoder(worker, images)),
+    }
+
+
+def over_torch(runtime: str, by_turn: dict[str, np.ndarray]) -> dict[str, float]:
+    """The speed of a runtime over that of torch in the same turn, and over what its own encoder and decoder allow."""
+    stage, encoder, decoder = (by_turn[f"{side} {runtime}"] for side in ("miner_embed", "bare_encoder", "bare_decoder"))
+    return {
+        "miner_embed_over_torch": float(np.median(by_turn["miner_embed"] / stage)),
+        "bare_encoder_over_torch": float(np.median(by_turn["bare_encoder"] / encoder)),
+        "miner_embed_over_both_in_turn": float(np.median((encoder + decoder) / stage)),
+        "miner_embed_over_slower_of_both": float(np.median(np.maximum(encoder, decoder) / stage)),
+    }
+
+
 def plain_script(folder: Path, encoder: str, workers: int, device: str) -> float:
     name, _, weights = encoder.partition("@")
     command = [sys.executable, str(PLAIN), str(folder), name, "--workers", str(workers), "--device", device]
@@ -185,7 +220,9 @@ def peak_memory(spec: str, encoder: str, images: int) -> dict[str, int]:
 
 def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) -> dict[str, Any]:
     """One source with one encoder."""
-    options = EmbedOptions(source=str(folder), encoder=encoder, device=given.device, batch_size=given.batch_size)
+    options = EmbedOptions(
+        source=str(folder), encoder=encoder, device=given.device, batch_size=given.batch_size, runtime="torch"
+    )
     worker = worker_of(options, open_source(str(folder)))
     workers = worker.pool._max_workers
     name = encoder.partition("@")[0]
@@ -196,10 +233,15 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "bare_encoder": lambda: bare_encoder(worker, images),
         "bare_decoder": lambda: bare_decoder(worker, images),
     }
+    others = [name for name in given.runtimes if name != "torch"]
+    for name in others:
+        sides |= runtime_sides(name, worker, options, images)
     plain: dict[str, Callable[[], float | None]] = {
         "plain_script": lambda: plain_script(folder, encoder, workers, str(worker.device))
     }
-    bare_encoder(worker, min(images, 2 * worker.batch_size))  # a first pass is slower on every device
+    for runtime in (*others, "torch"):  # a first pass is slower on every device
+        worker.take(runtime)
+        bare_encoder(worker, min(images, 2 * worker.batch_size))
     seconds = turns(plain, given.plain_repeats) | turns(sides, given.repeats)
     by_turn = {name: np.asarray(values) for name, values in seconds.items()}
     ours = by_turn["miner_embed"]
@@ -227,6 +269,7 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         },
         "miner_embed_over": {name: float(np.median(bound / ours)) for name, bound in bounds.items()},
     }
+    record |= {name: over_torch(name, by_turn) for name in others}
     flops = flops_of(worker)
     record["flops_per_image"] = flops
     record["tflops_per_s"] = flops * images / float(np.median(ours)) / 1e12
@@ -253,8 +296,13 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--peak-side", type=int, help="of a matrix product that measures the peak, for the share of it")
     parser.add_argument("--memory-images", type=int, default=0, help="also peak memory at 1, 4 and 16 times so many")
+    parser.add_argument("--runtimes", nargs="+", default=["torch"], help="torch, onnxruntime, openvino")
+    parser.add_argument("--note", help="kept in the record")
     parser.add_argument("--name", default="embed-throughput")
     given = parser.parse_args()
+    about: dict[str, Any] = {"threads": torch.get_num_threads()}
+    about |= {"instructions": {name: os.environ[name] for name in INSTRUCTIONS if name in os.environ}}
+    about |= {"note": given.note} if given.note else {}
     cases: list[dict[str, Any]] = []
     memory: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as temporary:
@@ -269,11 +317,11 @@ def main() -> None:
                     record["weights"] = "random"
                 cases.append(record)
                 print(json.dumps(record["miner_embed_over"]), file=sys.stderr, flush=True)
-                publish(given.name, {"threads": torch.get_num_threads(), "cases": cases, "memory": memory})
+                publish(given.name, {**about, "cases": cases, "memory": memory})
         if given.memory_images:
             spec, encoder = given.sources[0], given.encoders[0]
             memory = [peak_memory(spec, encoder, given.memory_images * factor) for factor in (1, 4, 16)]
-    publish(given.name, {"threads": torch.get_num_threads(), "cases": cases, "memory": memory})
+    publish(given.name, {**about, "cases": cases, "memory": memory})
 
 
 if __name__ == "__main__":

@@ -70,6 +70,14 @@ class EncoderRecord(RecordPart):
     weights_sha256: str | None = None
 
 
+class RuntimeRecord(RecordPart):
+    """The library beside torch that computed the encoder from a graph of ONNX."""
+
+    name: str
+    version: str
+    graph_sha256: str
+
+
 class GivenVectors(RecordPart):
     """The files of `--vectors` and `--keys`, by the last part of their paths."""
 
@@ -100,6 +108,7 @@ class EmbeddingsManifest(StageArtifact):
         blocks: number of files of vectors, and of metadata tables.
         errors: number of images that could not be used, by reason.
         vectors: of `--vectors`; None where an encoder made the vectors.
+        runtime: None where torch computed the encoder.
     """
 
     command: ClassVar = "miner embed SOURCE"
@@ -115,3 +124,4 @@ class EmbeddingsManifest(StageArtifact):
     errors: dict[str, int]
     precision: str = "float32"
     vectors: GivenVectors | None = None
+    runtime: RuntimeRecord | None = None

@@ -69,7 +69,7 @@ class OnnxNetwork(nn.Module):
         filled = torch.cat([part, part.new_zeros(size - len(part), *part.shape[1:])])
         try:
             output = self.session.run(None, {self.input_name: filled.numpy()})[0]
-        except Exception as error:  # see `_session`
+        except Exception as error:  # see `open_session`
             if "Available memory of" in str(error):
                 raise MinerError(
                     f"The ONNX graph takes more than {format_bytes(_arena_bytes())} of memory for "
@@ -89,7 +89,7 @@ def onnx_encoder(request: EncoderRequest) -> Encoder:
     """
     assert request.path is not None
     request.refuse_projector("a graph has the output that was exported")
-    session = _session(request.path)
+    session = open_session(request.path)
     shape = session.get_outputs()[0].shape
     if prod(side for side in shape[1:] if isinstance(side, int)) > _LARGEST_OUTPUT:
         raise MinerError(f"{request.path} gives {shape} numbers, more than an embedding may have.")
@@ -108,13 +108,16 @@ def onnx_encoder(request: EncoderRequest) -> Encoder:
     )
 
 
-def _session(path: Path) -> Any:
+def open_session(path: Path) -> Any:
+    """A session of onnxruntime over a graph, with as many threads as torch has.
+
+    Raises:
+        MinerError: onnxruntime is not installed, or the file is no graph.
+    """
     try:
         onnxruntime: Any = importlib.import_module("onnxruntime")
     except ImportError as error:
-        raise MinerError(
-            f"--encoder onnx:{path} needs onnxruntime, which is not installed. Run `pip install onnxruntime`."
-        ) from error
+        raise MinerError(f"{path} needs onnxruntime, which is not installed. Run `pip install onnxruntime`.") from error
     check_external_data(path)
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = torch.get_num_threads()

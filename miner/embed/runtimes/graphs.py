@@ -1,0 +1,93 @@
+"""The network of an encoder as an ONNX graph in the cache: exported once for all runs on this machine."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from miner.embed.encoder_name import ARITHMETIC
+from miner.embed.encoders import Encoder
+from miner.embed.encoders.base import weights_sha256
+from miner.engine import committed, file_record, fingerprint, read_json, write_json
+from miner.errors import MinerError
+from miner.machine.environment import package_versions
+from miner.source.named.builtin import cache_folder
+
+_REASON_LENGTH = 160
+_EXPORTERS = ("torch", "torchvision", "timm", "onnx", "onnxscript")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A file in the cache and the SHA-256 of its bytes."""
+
+    path: Path
+    sha256: str
+
+
+def exported(encoder: Encoder) -> Graph:
+    """The graph of an encoder's network, float32 (n, 3, side, side) -> the features that the network gives.
+
+    Its file is named after all that decides it: the weights, the modules, the size of the images and the versions of the exporter.
+
+    Args:
+        encoder: on the CPU.
+    Raises:
+        MinerError: torch cannot export the network, or the cache cannot be written.
+    """
+    network, side = encoder.network, encoder.preprocess.crop
+    decides = {
+        "weights": encoder.weights_sha256 or weights_sha256(network),
+        "modules": str(network),
+        "output": [encoder.layer, encoder.pool],
+        "side": side,
+        "arithmetic": ARITHMETIC,
+        "packages": package_versions(_EXPORTERS),
+    }
+    path = cache_folder() / "graphs" / f"{fingerprint(decides)}.onnx"
+    written = path.with_suffix(".json")
+    if (record := read_json(written)) and path.is_file() and file_record(path)["sha256"] == record["sha256"]:
+        return Graph(path, record["sha256"])
+    own = path.with_suffix(f".{os.getpid()}.onnx")  # another process may export the same network
+    with committed(own) as partial:
+        try:
+            _export(network, side, partial)
+        except Exception as error:  # of many kinds, from the many parts of the exporter
+            reason = " ".join(str(error).split())[:_REASON_LENGTH]
+            raise MinerError(f"{encoder.name} cannot be exported as a graph ({reason})") from error
+    own.replace(path)
+    record = {"encoder": encoder.name, "weights_sha256": encoder.weights_sha256, "sha256": file_record(path)["sha256"]}
+    write_json(written, record)
+    return Graph(path, record["sha256"])
+
+
+def _export(network: torch.nn.Module, side: int, path: Path) -> None:
+    """Write the graph, without the file names and lines of the code that it came from."""
+    import onnx
+
+    with _silence(), torch.inference_mode():
+        example = torch.zeros(2, 3, side, side)
+        program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("images")},))
+    assert program is not None
+    proto = program.model_proto
+    for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
+        part.ClearField("metadata_props")
+    onnx.save_model(proto, path)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The exporter prints progress, warnings and logs."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
