@@ -94,7 +94,7 @@ def _encoding(options: LeaksOptions) -> Record:
     """How images are encoded: as in the workspaces among the sets, or by the encoder that the user chose."""
     names = [name for name in options.sources if is_workspace(name)]
     if not names:
-        return {"encoder": options.encoder or _DEFAULT_ENCODER}
+        return {"encoder": options.encoder or _DEFAULT_ENCODER, "runtime": "torch"}  # for small and large sets alike
     embedded = [EmbeddingsManifest.read(Workspace(Path(name))) for name in names]
     refuse_other_encoders(names, embedded)
     like = encoding_of(embedded[0])

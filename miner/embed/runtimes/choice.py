@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from miner.embed.worker import Worker
 
-LEAST_IMAGES = 1000  # exporting and measuring would take longer than they save for fewer
+LEAST_IMAGES = 4000  # exporting and measuring would take longer than they save for fewer
 GRAPHS = ("onnxruntime", "openvino")
-_GAIN = 1.05
+_GAIN = 1.1
 _TURNS = 3
 _COMPARED = 8  # images
 # Variables that decide which instructions the libraries take.

@@ -94,7 +94,7 @@ def test_auto_measures_once_on_a_machine_and_takes_the_fastest(make_photos, tmp_
 
 
 def test_auto_stays_with_torch_unless_others_gain(make_photos, tmp_path, monkeypatch) -> None:
-    rates(monkeypatch, torch=10, onnxruntime=10.4, openvino=9)
+    rates(monkeypatch, torch=10, onnxruntime=10.8, openvino=9)
     folder, workspace = make_photos(count=12), Workspace(tmp_path / "w")
     assert "runtime" not in embed(options(folder), workspace).record["request"]
     rates(monkeypatch, torch=10, onnxruntime=99, openvino=9)
