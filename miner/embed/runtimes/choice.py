@@ -79,7 +79,7 @@ def _with(options: EmbedOptions, runtime: str) -> EmbedOptions:
     """
     if runtime in GRAPHS:
         if reason := _reason_for_torch(options):
-            raise UsageError(f"{runtime} cannot encode here: {reason}. Use --runtime torch.")
+            raise UsageError(f"{runtime} cannot encode here: {reason}. Leave that out, or use --runtime torch.")
         if options.device == "auto":
             options = options.model_copy(update={"device": "cpu"})
     return options.model_copy(update={"runtime": runtime})
