@@ -35,7 +35,7 @@ def measured_rates(
     rates: dict[int, float] = {}
     for size in sizes or [2 << step for step in range(6 if device.type == "cpu" else 13)]:
         try:
-            rates[size] = rate(encode, torch.zeros(size, side, side, 3, dtype=torch.uint8))
+            rates[size] = images_per_second(encode, torch.zeros(size, side, side, 3, dtype=torch.uint8))
         except (torch.OutOfMemoryError, MemoryError) as error:
             if not rates:
                 raise MinerError(f"{counted(size, 'image')} do not fit into the memory of {device}.") from error
@@ -43,7 +43,7 @@ def measured_rates(
     return rates
 
 
-def rate(encode: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> float:
+def images_per_second(encode: Callable[[torch.Tensor], object], pixels: torch.Tensor) -> float:
     """Images per second of `encode`, which is called for a quarter of a second or once; its first call does not count."""
     encode(pixels)
     started, calls = time.perf_counter(), 0

@@ -131,7 +131,7 @@ def _fits(name: str, worker: "Worker", images: "torch.Tensor", named: bool) -> b
 
 def _measured(worker: "Worker", fitting: Sequence[str], images: "torch.Tensor") -> Record:
     """The runtimes with their images per second while every thread encodes, and the one to take."""
-    from miner.embed.batch_size import rate
+    from miner.embed.batch_size import images_per_second
 
     rates = dict.fromkeys(("torch", *fitting), 0.0)
     if not fitting:
@@ -140,7 +140,7 @@ def _measured(worker: "Worker", fitting: Sequence[str], images: "torch.Tensor") 
         for name in rates:
             encoder, _, precision = worker.runtimes[name]
             encode = partial(worker.encode_everywhere, encoder, precision)
-            rates[name] = max(rates[name], rate(encode, images) * worker.workers)
+            rates[name] = max(rates[name], images_per_second(encode, images) * worker.workers)
     fastest = max(rates, key=lambda name: rates[name])
     chosen = fastest if rates[fastest] > _GAIN * rates["torch"] else "torch"
     found = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())

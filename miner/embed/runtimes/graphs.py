@@ -23,14 +23,14 @@ _EXPORTERS = ("torch", "torchvision", "timm", "onnx", "onnxscript")
 
 
 @dataclass(frozen=True)
-class Graph:
+class ExportedGraph:
     """A file in the cache and the SHA-256 of its bytes."""
 
     path: Path
     sha256: str
 
 
-def exported(encoder: Encoder) -> Graph:
+def exported(encoder: Encoder) -> ExportedGraph:
     """The graph of an encoder's network, float32 (n, 3, side, side) -> the features that the network gives.
 
     Its file is named after all that decides it: the weights, the modules, the size of the images and the versions of the exporter.
@@ -52,7 +52,7 @@ def exported(encoder: Encoder) -> Graph:
     path = cache_folder() / "graphs" / f"{fingerprint(decides)}.onnx"
     written = path.with_suffix(".json")
     if (record := read_json(written)) and path.is_file() and file_record(path)["sha256"] == record["sha256"]:
-        return Graph(path, record["sha256"])
+        return ExportedGraph(path, record["sha256"])
     own = path.with_suffix(f".{os.getpid()}.onnx")  # another process may export the same network
     with committed(own) as partial:
         try:
@@ -63,7 +63,7 @@ def exported(encoder: Encoder) -> Graph:
     own.replace(path)
     record = {"encoder": encoder.name, "weights_sha256": encoder.weights_sha256, "sha256": file_record(path)["sha256"]}
     write_json(written, record)
-    return Graph(path, record["sha256"])
+    return ExportedGraph(path, record["sha256"])
 
 
 def _export(network: torch.nn.Module, side: int, path: Path) -> None:

@@ -51,7 +51,7 @@ def rates(monkeypatch: pytest.MonkeyPatch, **rates: float) -> list[str]:
         return rates[asked[-1]]
 
     monkeypatch.setattr(choice, "LEAST_IMAGES", 4)
-    monkeypatch.setattr("miner.embed.batch_size.rate", rate)
+    monkeypatch.setattr("miner.embed.batch_size.images_per_second", rate)
     return asked
 
 
