@@ -52,6 +52,12 @@ def test_pairs_of_a_rule_are_filtered(make_embeddings, tmp_path, rule, option) -
     assert line in result.lines
 
 
+@pytest.mark.parametrize("rule", RULES[:2], ids=lambda rule: rule.get("rule", "band"))
+def test_filters_that_leave_nothing_are_named(make_embeddings, rule) -> None:
+    last = pairs(PairsOptions(**rule, differ=["folder"]), make_embeddings(vectors())).lines[-1]
+    assert last.startswith("Warning: no pair is left after --differ folder. ")
+
+
 def test_caps_count_what_is_kept(make_embeddings, tmp_path) -> None:
     table = write_metadata(tmp_path / "m.csv")
     whole, capped = make_embeddings(vectors(), name="whole"), make_embeddings(vectors(), name="capped")
