@@ -136,6 +136,11 @@ def test_card_and_report_say_the_recall_of_a_search(workspace: Workspace, tmp_pa
     report(ReportOptions(), workspace)
     page = (workspace.root / "report" / "index.html").read_text()
     assert re.search(rf"approximate \(hnsw\).*?{recall}", page, re.DOTALL)
+    pairs(PairsOptions(rule="mutual", neighbors=3, max=0.93, engine="ivf"), workspace, force=True)
+    report(ReportOptions(), workspace, force=True)
+    recall = recall.replace("recall", "recall of the neighbour lists", 1).replace("pairs of", "neighbours of")
+    page = (workspace.root / "report" / "index.html").read_text()
+    assert re.search(rf"approximate \(ivf\).*?{recall}", page, re.DOTALL)
 
 
 @pytest.mark.parametrize(("form", "kinds"), [("references", {"images"}), ("pairs_only", {"pairs"})])
