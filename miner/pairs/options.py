@@ -295,7 +295,10 @@ class PairsOptions(Options):
     def _band_is_ordered(self) -> Self:
         low, high = self.limits
         if high is not None and low > high:
-            raise ValueError(f"--min {low} is above --max {high}; a band needs --min <= --max")
+            hint = "; for pairs of nearest neighbours below --max, add --rule shared" if self.rule is None else ""
+            raise ValueError(
+                f"--min {low} is above --max {high}; a band needs --min <= --max{hint * (self.min is None)}"
+            )
         if self.append and self.sample is not None:
             raise ValueError(
                 "--append continues with all images, and --sample would draw others; leave out one of them"

@@ -7,6 +7,8 @@ from miner.pairs.options import PairsOptions
 def test_band_in_the_wrong_order_is_refused() -> None:
     with pytest.raises(UsageError, match=r"--min 0.9 is above --max 0.8"):
         PairsOptions.parse({"min": 0.9, "max": 0.8})
+    with pytest.raises(UsageError, match=r"--min 0.97 is above --max 0.95; .* add --rule shared"):
+        PairsOptions.parse({"max": 0.95})
 
 
 def test_auto_and_a_band_contradict_each_other() -> None:
