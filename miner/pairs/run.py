@@ -185,7 +185,7 @@ def _warning(made: PairsManifest, flag: str) -> str:
         return "Warning: no pair of the table is left. Check --min, --max and the other filters."
     filters = [one.constraint for one in made.constraints if one.left_out]
     if filters and not made.pairs:
-        return f"Warning: no pair is left after {' and '.join(filters)}. Leave out a filter, or name another column."
+        return f"Warning: no pair is left after {' and '.join(filters)}. Change this filter, or leave it out."
     if made.request.rule != "band":
         return "Warning: no two images are such a pair. Try --rule mutual, more --neighbors, or a higher --max."
     band = f"[{made.request.band.low:g}, {made.request.band.high:g}]"

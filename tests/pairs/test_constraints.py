@@ -53,9 +53,10 @@ def test_pairs_of_a_rule_are_filtered(make_embeddings, tmp_path, rule, option) -
 
 
 @pytest.mark.parametrize("rule", RULES[:2], ids=lambda rule: rule.get("rule", "band"))
-def test_filters_that_leave_nothing_are_named(make_embeddings, rule) -> None:
-    last = pairs(PairsOptions(**rule, differ=["folder"]), make_embeddings(vectors())).lines[-1]
-    assert last.startswith("Warning: no pair is left after --differ folder. ")
+def test_filters_that_leave_nothing_are_named(make_embeddings, tmp_path, rule) -> None:
+    options = PairsOptions(**rule, apart=["day:1000"], metadata=write_metadata(tmp_path / "m.csv"))
+    last = pairs(options, make_embeddings(vectors())).lines[-1]
+    assert last.startswith("Warning: no pair is left after --apart day:1000. ")
 
 
 def test_caps_count_what_is_kept(make_embeddings, tmp_path) -> None:
