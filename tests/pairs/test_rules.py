@@ -174,10 +174,3 @@ def test_more_duplicates_than_the_limit_are_refused(make_embeddings) -> None:
     workspace = make_embeddings(fan(*range(20)))
     with pytest.raises(MinerError, match=r"More than 10 pairs .* duplicates"):
         pairs(PairsOptions(rule="knn", max=0.9, max_pairs=10), workspace)
-
-
-@pytest.mark.parametrize(("rule", "recommended"), [({"min": 0.3}, True), ({"rule": "knn"}, False)])
-def test_uneven_pairs_are_warned_about(make_embeddings, rule, recommended) -> None:
-    last = pairs(PairsOptions(**rule, max=0.99, most_similar=1), make_embeddings(clustered(60, 8))).lines[-1]
-    assert last.startswith("Warning: a tenth of the images holds 100% of all pair ends.")
-    assert ("--rule shared" in last) is recommended and "--top-k" in last
