@@ -159,7 +159,7 @@ class FineTuning:
         """Run what is not finished, and describe all of it."""
         found = {arm: self.measure(arm) for arm in self.encoders}
         split, chosen, encoder = self.data.split, self.data.chosen, self.encoders["trained"]
-        majority = torch.bincount(self.labels).argmax()
+        majority = torch.bincount(split.gallery.labels()).argmax()
         asked = self.options
         return {
             **self.network.describe(encoder),

@@ -89,6 +89,12 @@ def test_the_record_holds_the_settings_and_a_verdict(workspace: Workspace) -> No
     assert (record["epochs"], record["batch_size"], record["steps"]) == (2, 16, 2 * -(-record["n_labelled"] // 16))
     assert "random weights" in record["verdict"] and "95 % intervals" in record["verdict"]
     assert record["run"] == "moco" and record["preprocess"]["crop"] == 32
+    entries = sample_entries(120)[1]
+    known, tested = (
+        [entry.label for entry in entries if is_held_out(entry.key, 0.2) == side] for side in (False, True)
+    )
+    most = max(range(10), key=known.count)
+    assert record["majority"] == pytest.approx(100 * tested.count(most) / len(tested), abs=1e-3)
     assert not list(workspace.run("moco").glob("eval/*.parts"))
     again = finetune(FinetuneOptions.parse({**GIVEN, "epochs": 2, "share": 0.3}), workspace)
     assert not again.fresh and again.record["verdict"] in " ".join(again.lines)
