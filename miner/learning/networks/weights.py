@@ -136,7 +136,7 @@ def fetching(name: str) -> Iterator[None]:
     except (urllib.error.URLError, OSError, RuntimeError, pickle.UnpicklingError) as error:
         raise MinerError(
             f"The weights of {name} could not be fetched ({type(error).__name__}: {' '.join(str(error).split())[:160]}). Without a "
-            f"network use --encoder efficientnet_lite0, or fetch them elsewhere and pass --encoder {name}@FILE."
+            f"network name efficientnet_lite0, or fetch them elsewhere and name {name}@FILE."
         ) from error
     finally:
         os.environ.pop(_FORCE_PLAIN)

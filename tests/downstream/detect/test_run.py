@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
@@ -130,6 +131,17 @@ def test_coco_as_published_is_trained_on_and_tested(tmp_path: Path) -> None:
     found = measured({"train": [train], "test": [test]}, tmp_path / "w", 1, batch_size=1).record
     assert (found["format"], found["n_train"], found["n_test"], found["classes"]) == ("coco", 3, 3, [*LABELS])
     assert found["coco"]["ap50"] is not None
+
+
+def test_weights_that_cannot_be_fetched_are_named(
+    parts: Parts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unreachable(*_: object, **__: object) -> None:
+        raise URLError("Name or service not known")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(MinerError, match=r"resnet18 could not be fetched .* elsewhere and name resnet18@FILE"):
+        measured(parts, tmp_path, 1, network="resnet18")
 
 
 def test_verdict_names_each_control() -> None:

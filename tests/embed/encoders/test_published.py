@@ -109,7 +109,7 @@ def test_offline_the_way_out_is_named_and_nothing_is_kept(tmp_path: Path, monkey
 
     monkeypatch.setenv("MINER_CACHE", str(tmp_path))
     monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
-    with pytest.raises(MinerError, match="pass --encoder vicreg_resnet50@FILE"):
+    with pytest.raises(MinerError, match="elsewhere and name vicreg_resnet50@FILE"):
         load_encoder("vicreg_resnet50", CPU)
     assert list((tmp_path / "encoders").iterdir()) == []
 

@@ -114,5 +114,5 @@ def test_offline_the_way_out_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         raise OSError("We couldn't connect to the hub")
 
     monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", unreachable)
-    with pytest.raises(MinerError, match=r"pass --encoder timm:resnet18\.a1_in1k@FILE"):
+    with pytest.raises(MinerError, match=r"elsewhere and name timm:resnet18\.a1_in1k@FILE"):
         load_encoder("timm:resnet18.a1_in1k", CPU)
