@@ -107,6 +107,6 @@ def _fetched(name: str, about: Published) -> Path:
             except MinerError as error:
                 raise MinerError(
                     f"What {about.url} gave is no checkpoint of plain tensors, so nothing was kept. Try again, or fetch the "
-                    f"file elsewhere and pass --encoder {name}@FILE."
+                    f"file elsewhere and name {name}@FILE."
                 ) from error
     return target
