@@ -67,7 +67,7 @@ IF_CHANGED = {
     "eval finetune": {"layer": "projector1"},
 }
 # These do not go with those above.
-IF_CHANGED_ALONE = {"train": {"pair_weights": "votes"}}
+IF_CHANGED_ALONE = {"train": {"pair_weights": "votes"}, "embed": {"runtime": "onnxruntime"}}
 
 
 def default_options(stage: str) -> Options:
