@@ -9,12 +9,14 @@ from pathlib import Path
 from miner.artifacts.differences import differences
 from miner.artifacts.litter import is_litter
 from miner.artifacts.stage_folder import request_of
-from miner.engine import Record, file_record, write_json
+from miner.engine import Record, file_record, read_json, write_json
 from miner.errors import MinerError
 from miner.publish.contents import DataFile
 
 _RECORDS = {"manifest.json", "request.json"}
 _UNLINKABLE = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+# What of a request decides the files that publish makes.
+_DECIDE = ("miner_version", "embeddings", "pairs", "shards", "verdicts", "hard_negatives")
 _REMEDY = "Run `miner pairs --force` and `miner export --force` again."
 
 
@@ -38,10 +40,13 @@ def link_or_copy(file: DataFile, path: Path) -> None:
         raise MinerError(f"{file.path} is damaged: its bytes are not those of its manifest. {_REMEDY}")
 
 
-def prepare_folder(folder: Path, request: Record, force: bool, successor: bool = False) -> None:
+def prepare_folder(
+    folder: Path, request: Record, force: bool, successor: bool = False, made: Collection[str] = ()
+) -> None:
     """Pass if the folder is free for a request, whose `files` will be written.
 
-    With `force`, or for the `successor` of the release in the folder, what publish wrote there is removed.
+    With `force`, or for the `successor` of the release in the folder, what publish wrote there is removed. A successor keeps those
+    of the `made` files that are whole and would be made again with the same bytes.
 
     Raises:
         MinerError: the folder belongs to a workspace, holds files that publish did not write, or holds another data set and
@@ -75,7 +80,15 @@ def prepare_folder(folder: Path, request: Record, force: bool, successor: bool =
         if old:  # A run that is killed from here on finds out what was written, and what it was about to write.
             after = {name: request.get(name) for name in ("release", "shards", "history")} if successor else None
             write_json(folder / "request.json", {**old, "next": after} if after else old)
-        _remove(folder, written | (found & set(request["files"])))
+        kept = set() if force or not old else _unchanged(folder, old, request, made)
+        _remove(folder, (written | (found & set(request["files"]))) - kept)
+
+
+def _unchanged(folder: Path, old: Record, request: Record, made: Collection[str]) -> set[str]:
+    if any(old.get(name) != request.get(name) for name in _DECIDE):
+        return set()
+    records = (read_json(folder / "manifest.json") or {}).get("files", {})
+    return {name for name in made if (folder / name).is_file() and records.get(name) == file_record(folder / name)}
 
 
 def _earlier_request(folder: Path) -> Record | None:

@@ -208,7 +208,8 @@ def _write(draft: Draft, stage: Stage, force: bool) -> Record:
 
 
 def _written(draft: Draft, stage: Stage, force: bool) -> Record:
-    prepare_folder(stage.folder, draft.request, force, draft.release.replaces)
+    made = [file.name for file in draft.made_files]
+    prepare_folder(stage.folder, draft.request, force, draft.release.replaces, made)
     write_json(stage.folder / "request.json", draft.request)
     units = draft.units(stage.folder)
     for note in draft.notes:

@@ -64,6 +64,22 @@ def test_a_release_says_what_it_changed(released: Path, workspace: Workspace) ->
     assert not publish_to(released, workspace, release="1.1.0").fresh
 
 
+def test_a_table_that_stays_the_same_is_not_written_again(workspace: Workspace, tmp_path: Path) -> None:
+    mine_again(workspace, 0.5, 0.75)
+    folder = tmp_path / "set"
+    table = folder / "anchor-positive/train-00000-of-00001.parquet"
+    publish_to(folder, workspace)
+    content, written = table.read_bytes(), table.stat().st_mtime_ns
+    publish_to(folder, workspace, release="1.1.0", title="Another title")
+    assert table.stat().st_mtime_ns == written and "# Another title" in (folder / "README.md").read_text()
+    verify(str(folder))
+    table.write_bytes(content[:-1] + b"x")
+    publish_to(folder, workspace, release="1.2.0")
+    assert table.read_bytes() == content
+    publish_to(folder, workspace, release="1.3.0", hard_negatives=1)
+    assert table.read_bytes() != content
+
+
 def test_releases_before_stay_in_the_list(released: Path, workspace: Workspace) -> None:
     publish_to(released, workspace, release="1.1.0")
     first = json.loads((released / "changes.json").read_text())["releases"]
