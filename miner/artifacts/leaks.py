@@ -41,15 +41,15 @@ class LeaksManifest(StageArtifact):
     Attributes:
         kinds: number of pairs by kind, the surest kind first.
         groups: number of groups: images that pairs connect.
-        ceiling: cosine above which two images show the same scene.
+        encoder, ceiling: of the vectors, and the cosine above which two images show the same scene; None where only bytes count.
     """
 
     command: ClassVar = "miner leaks TRAIN TEST"
     folder: ClassVar = "leaks"
 
     sets: list[LeakSet]
-    encoder: str
-    ceiling: float
+    encoder: str | None = None
+    ceiling: float | None = None
     pairs: int
     kinds: dict[str, int]
     groups: int

@@ -72,11 +72,13 @@ class AllImages:
         return np.asarray(rows[np.unique(self.content[rows], return_index=True)[1]], np.int64)
 
 
-def find_matches(images: AllImages, pictures: Pictures, ceiling: float, least: int, options: LeaksOptions) -> Matches:
+def find_matches(
+    images: AllImages, pictures: Pictures, ceiling: float | None, least: int, options: LeaksOptions
+) -> Matches:
     """Compare every two sets: pairs sorted by (a, b).
 
     Args:
-        ceiling: cosine above which images show the same scene.
+        ceiling: cosine above which images show the same scene; None where only bytes are compared.
         least: the number of the least sure kind that counts.
         options: say where and in how much memory the search works.
     Raises:
@@ -85,7 +87,7 @@ def find_matches(images: AllImages, pictures: Pictures, ceiling: float, least: i
     found = []
     for one, other in combinations(range(len(images.sets)), 2):
         found.append(_same_bytes(images, one, other))
-        if least > BYTES:
+        if ceiling is not None:
             found.append(_similar(images, pictures, one, other, ceiling, options))
     matches = np.concatenate(found)
     return _with_copies(images, matches[matches["kind"] <= least])
@@ -122,10 +124,11 @@ def _similar(
 def _searched(images: AllImages, number: int, rows: Rows) -> VectorSet:
     """Some images of a set, in this order."""
     each, chosen = images.sets[number], images.vector[rows]
+    assert each.store is not None
     stored = each.store.stored
     vectors = stored if np.array_equal(chosen, np.arange(len(stored))) else ChosenVectors(stored, chosen)
     keys = images.table["key"].take(pa.array(rows)).combine_chunks()
-    return VectorSet(each.name, each.store.manifest.identity, vectors, keys, None)
+    return VectorSet(each.name, each.identity, vectors, keys, None)
 
 
 def _candidates(a: VectorSet, b: VectorSet, ceiling: float, options: LeaksOptions) -> FoundPairs:

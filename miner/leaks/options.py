@@ -30,10 +30,10 @@ class LeaksOptions(Options):
 
     sources: list[str] = option(..., argument=True, metavar="SETS", decides_result=False)
     """TRAIN, TEST and further sets: folders, shards, Parquet files, hf://datasets/ORG/NAME, names such as cifar10:test,
-    or workspaces. Or one data set with splits, such as a folder with train/ and test/: they are compared."""
+    or workspaces. Or one data set with splits, such as a folder with train/ and test/, or a file with a column split."""
     up_to: Kind = option("scene")
-    """The least sure kind that counts. bytes: the same file. pixels: the same pixels in another file. near: re-encoded, resized,
-    mirrored, cropped, recoloured. scene: as similar as two augmentations of one image."""
+    """The least sure kind that counts. bytes: the same file; nothing is embedded. pixels: the same pixels in another file. near:
+    re-encoded, resized, mirrored, cropped, recoloured. scene: as similar as two augmentations of one image."""
     encoder: str | None = option(
         None, decides_result=False, shown_default="that of the workspaces, or efficientnet_lite0"
     )

@@ -1,5 +1,6 @@
 """The page of leaks: groups of images side by side, from the surest kind to the least sure one."""
 
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from PIL import Image, ImageOps
 
 from miner.artifacts.embeddings.vectors import Rows
 from miner.engine import Record
+from miner.errors import MinerError
 from miner.leaks.matches import AllImages, Matches
 from miner.leaks.options import KINDS
 from miner.leaks.pictures import Pictures
@@ -39,10 +41,12 @@ def leaks_page(images: AllImages, pictures: Pictures, matches: Matches, groups: 
     ]
     rows = [_rows(matches[pairs]) for pairs in shown]
     uses = [row for each in rows for row in each]
-    embedded = [row for row in sorted({*uses}) if images.vector[row] >= 0]
-    thumbnails = make_thumbnails(
-        {row: _square(pictures.image(row)) for row in embedded}, uses, _THUMBNAIL_BYTES, QUALITIES[1:]
-    )
+    squares = {}
+    for row in sorted({*uses}):
+        # An image without a vector may be no image: then its card says so.
+        with nullcontext() if images.vector[row] >= 0 else suppress(MinerError):
+            squares[row] = _square(pictures.image(row))
+    thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES, QUALITIES[1:])
     table, last = images.table, len(images.sets) - 1
     removed = set(matches["a"].tolist())
 

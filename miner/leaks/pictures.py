@@ -14,7 +14,7 @@ from miner.artifacts.embeddings.vectors import Rows
 from miner.engine import Progress
 from miner.leaks.alignment import small_grey
 from miner.leaks.sets import OpenedSet
-from miner.pairs.calibration.images import ReadImages
+from miner.pairs.calibration.images import SourceImages
 
 _MOST_THREADS = 8
 
@@ -29,7 +29,7 @@ class Pictures:
     """
 
     def __init__(self, sets: Sequence[OpenedSet], table: pa.Table, number: Rows) -> None:
-        self._images: list[ReadImages] = [ReadImages(each.store) for each in sets]
+        self._images = [SourceImages(each.source, each.images) for each in sets]
         self._keys, self._number = table["key"], number
         self.small: dict[int, NDArray[np.uint8]] = {}
         self.digest: dict[int, bytes] = {}
@@ -50,10 +50,10 @@ class Pictures:
                 progress.advance()
 
     def image(self, row: int) -> Image.Image:
-        """An image, RGB and upright; it must have a vector.
+        """An image, RGB and upright.
 
         Raises:
-            MinerError: it has changed since it was embedded.
+            MinerError: it cannot be decoded, or has changed since it was embedded.
         """
         return self._images[int(self._number[row])].image(self._keys[row].as_py())
 

@@ -48,7 +48,7 @@ def _find(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool)
             "choose another workspace with -w."
         )
     sets = open_sets(options, workspace, force, quiet)
-    identities = [each.store.manifest.identity for each in sets]
+    identities = [each.identity for each in sets]
     request = {**options.request(), "sets": options.sources, "embeddings": identities, "method": 1}
     stage = Stage(folder, request, _RESULTS)
     if not force and (manifest := stage.finished()):
@@ -67,8 +67,9 @@ def _find(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool)
     table = leak_table(images, matches, groups)
     kinds = {kind: table["kind"].to_pylist().count(kind) for kind in KINDS[: KINDS.index(options.up_to) + 1]}
     counts = [len(rows) for rows in to_remove(images, matches)]
-    encoder = sets[0].store.manifest.encoder.name
-    text = sentence(sets, counts, kinds, f"{encoder}, the same scene from a cosine of {ceiling:g}")
+    encoder = None if sets[0].store is None else sets[0].store.manifest.encoder.name
+    how = "the sha256 of the files" if ceiling is None else f"{encoder}, the same scene from a cosine of {ceiling:g}"
+    text = sentence(sets, counts, kinds, how)
     records = [_set_record(each, count) for each, count in zip(sets, counts, strict=True)]
     # Built before an old result is removed: if this fails, the old result stays.
     page = leaks_page(images, pictures, matches, groups, {"sentence": text, "sets": records})
@@ -89,8 +90,13 @@ def _find(options: LeaksOptions, workspace: Workspace, force: bool, quiet: bool)
     return _result(stage.finish(record, files), workspace)
 
 
-def _ceiling(options: LeaksOptions, first: "OpenedSet") -> float:
-    """The cosine above which images show the same scene: as given, or as calibrated with images of the first set."""
+def _ceiling(options: LeaksOptions, first: "OpenedSet") -> float | None:
+    """The cosine above which images show the same scene: as given, or as calibrated with images of the first set.
+
+    None where only bytes are compared.
+    """
+    if first.store is None:
+        return None
     if options.ceiling is not None:
         return options.ceiling
     if first.store.manifest.request.encoder is None:
@@ -106,12 +112,11 @@ def _ceiling(options: LeaksOptions, first: "OpenedSet") -> float:
 
 
 def _set_record(each: "OpenedSet", remove: int) -> Record:
-    source = each.store.manifest.source
     return {
         "name": each.name,
-        "source": source.model_dump(exclude_none=True),
+        "source": each.source.model_dump(exclude_none=True),
         "images": len(each.images),
-        "without_vector": each.images["row"].null_count,
+        "without_vector": 0 if each.store is None else each.images["row"].null_count,
         "unreadable": each.unreadable,
         "remove": remove,
     }
@@ -123,9 +128,9 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     from miner.text import counted
 
     found = ", ".join(f"{kind} {made.kinds[kind]:,}" for kind in KINDS if kind in made.kinds)
-    ceiling = f"the same scene from a cosine of {made.ceiling:g}"
+    ceiling = "" if made.ceiling is None else f"; the same scene from a cosine of {made.ceiling:g}"
     lines = [
-        f"leaks: {counted(made.pairs, 'pair')} in {counted(made.groups, 'group')} ({found}); {ceiling}",
+        f"leaks: {counted(made.pairs, 'pair')} in {counted(made.groups, 'group')} ({found}){ceiling}",
         f"leaks: {made.sentence}",
     ]
     for number, each in enumerate(made.sets, 1):

@@ -15,7 +15,7 @@ from miner.source.kinds import (
     sniffed_extension,
 )
 from miner.source.listing import FileFacts, list_files
-from miner.source.location import locate
+from miner.source.location import locate, url_of
 from miner.source.reading import read_local, read_start
 from miner.source.splits import folder_parts, refuse_mixed_splits
 from miner.text import counted
@@ -23,6 +23,9 @@ from miner.text import counted
 
 class FolderSource:
     """Images below a local folder or fsspec URL, recursively, sorted by path, without hidden files.
+
+    Attributes:
+        tables: URLs of the CSV and TSV files beside the images, not of those in subfolders.
 
     Args:
         spec: the name of the source.
@@ -46,6 +49,11 @@ class FolderSource:
         refuse_mixed_splits(spec, parts)
         number = {name: label for label, name in enumerate(parts.classes or [])}
         self.classes = [printable(name) for name in parts.classes] if parts.classes else None
+        self.tables = [
+            url_of(self._files, f"{self._root}/{path}")
+            for path in listing
+            if "/" not in path and ending(path) in ("csv", "tsv")
+        ]
         self.left_out = LeftOut(count_endings(path for path in listing if path not in extensions))
         self.entries = [
             Entry(

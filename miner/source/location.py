@@ -1,4 +1,4 @@
-"""Where a source is: its file system, and one spelling for all names of the same source."""
+"""Where a source is: its file system, one spelling for all names of the same source, and the Hugging Face Hub."""
 
 import os
 import re
@@ -8,9 +8,13 @@ import fsspec
 from braceexpand import braceexpand
 
 from miner.engine import bounded_options, is_local
+from miner.errors import MinerError, install_extra
 
 _LOCAL_PROTOCOLS = ("file://", "local://")
+_HUB = "hf://"
 _WILDCARD = re.compile(r"[*?\[{]")
+_PART = re.compile(r"[^/.*?\[\]{}]+")
+_FILES = (".tar", ".tar.gz", ".tgz", ".parquet")
 
 
 def local_path(spec: str) -> str | None:
@@ -73,3 +77,40 @@ def is_local_folder(path: str) -> bool:
 def is_pattern(text: str) -> bool:
     """Whether a text has wildcards or braces."""
     return _WILDCARD.search(text) is not None
+
+
+def named_part(spec: str) -> tuple[str, str | None]:
+    """A source, and the part of it that SOURCE:PART names; None where the whole text names something."""
+    base, _, part = spec.rpartition(":")
+    if not base or not _PART.fullmatch(part) or re.fullmatch("https?://[^/]*", base):
+        return spec, None
+    path = local_path(base)
+    if path is None:
+        files, whole = locate(spec)
+        is_part = not files.exists(whole)
+    else:
+        is_files = is_pattern(path) and path.lower().endswith(_FILES)
+        is_part = not os.path.lexists(spec) and (os.path.lexists(path) or is_files)
+    return (base, part) if is_part else (spec, None)
+
+
+def is_hub(spec: str) -> bool:
+    """Whether a source is on the Hugging Face Hub."""
+    return spec.startswith(_HUB)
+
+
+def hub_error(spec: str, error: Exception) -> MinerError:
+    """The error for people about a repository that cannot be opened."""
+    if isinstance(error, ImportError):
+        return MinerError(f"{spec} needs the package huggingface_hub. Install it with: {install_extra('hub')}")
+    if isinstance(error, FileNotFoundError):
+        return MinerError(
+            f"There is no {spec} on the Hugging Face Hub, or it is private. Check the name (hf://datasets/ORG/NAME), or log "
+            "in with `hf auth login`."
+        )
+    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    repository = "/".join(spec.removeprefix(_HUB).removeprefix("datasets/").split("/")[:2])
+    return MinerError(
+        f"{spec} cannot be read from huggingface.co ({reason}). Check the network connection, or download it elsewhere with "
+        f"`hf download --repo-type dataset {repository} --local-dir FOLDER` and name that folder."
+    )

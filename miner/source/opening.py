@@ -11,12 +11,22 @@ from miner.errors import MinerError, UsageError
 from miner.source.base import LeftOut, Source
 from miner.source.folder import FolderSource
 from miner.source.foreign import foreign_file
-from miner.source.hub import hub_error, is_hub
 from miner.source.kinds import count_endings, ending, image_extension
 from miner.source.listing import FileFacts, file_facts, list_files, warn
-from miner.source.location import canonical, is_local_folder, is_pattern, local_path, locate, url_of
+from miner.source.location import (
+    canonical,
+    hub_error,
+    is_hub,
+    is_local_folder,
+    is_pattern,
+    local_path,
+    locate,
+    named_part,
+    url_of,
+)
 from miner.source.named.builtin import BUILTIN, named_parts, open_builtin
 from miner.source.parquet.reader import ParquetSource, is_parquet
+from miner.source.parts import PartOfSource, parts_inside
 from miner.source.patterns import expand
 from miner.source.splits import ORDER, folder_parts, missing_files, one_split, refuse_mixed_splits, split_patterns
 from miner.source.webdataset.exported import read_export
@@ -37,7 +47,8 @@ _DATA = frozenset(
 def open_source(spec: str, image_column: str | None = None, label_column: str | None = None) -> Source:
     """Open SOURCE: a folder, WebDataset shards, Parquet files, or a name such as `sample` or `cifar10`.
 
-    Paths may be local or any fsspec URL; `hf://datasets/ORG/NAME` is a repository of the Hugging Face Hub. A local folder
+    Paths may be local or any fsspec URL; `hf://datasets/ORG/NAME` is a repository of the Hugging Face Hub. SOURCE:PART names a
+    part whose images lie among those of others (`miner.source.parts`). A local folder
     wins over a built-in name when it is written as a path (./sample). A file or folder wins over a pattern of the same name.
 
     Args:
@@ -52,7 +63,9 @@ def open_source(spec: str, image_column: str | None = None, label_column: str | 
     if not (local_path(spec) or "").strip() and "://" not in spec.strip("/:"):
         raise UsageError("SOURCE is empty. Name a folder, shards, Parquet files, or a data set.")
     with explained(partial(_cannot_open, spec)):
-        return _Opener(spec, canonical(spec), image_column, label_column).open()
+        whole, part = named_part(spec)
+        source = _Opener(whole, canonical(whole), image_column, label_column, mixed=part is not None).open()
+        return source if part is None else PartOfSource(source, part)
 
 
 def parts_of(spec: str) -> list[str]:
@@ -79,12 +92,17 @@ def _cannot_open(spec: str, error: Exception) -> Exception:
 
 @dataclass(frozen=True)
 class _Opener:
-    """A source to be opened: what the user typed, its canonical name, and the columns that the user chose."""
+    """A source to be opened: what the user typed, its canonical name, and the columns that the user chose.
+
+    Attributes:
+        mixed: whether files may hold several parts of a data set.
+    """
 
     typed: str
     spec: str
     image_column: str | None
     label_column: str | None
+    mixed: bool = False
 
     def open(self) -> Source:
         spec = self.spec
@@ -102,13 +120,19 @@ class _Opener:
         return self._named(expand(spec, kind))
 
     def parts(self) -> list[str]:
-        """The parts of a folder that is a data set with splits."""
-        if not _is_folder(self.spec):
-            return []
-        listing = list_files(self.spec)
-        kind, chosen, _ = self._content(listing)
-        splits = folder_parts(chosen).splits if kind == "images" else split_patterns(chosen)
-        return [f"{self.typed.rstrip('/')}/{splits[split]}" for split in ORDER if split in splits]
+        """The parts of a data set with splits, by its folders, its files, or what is in these."""
+        splits: dict[str, str] = {}
+        if _is_folder(self.spec):
+            home = f"{self.typed.rstrip('/')}/"
+            kind, chosen, _ = self._content(list_files(self.spec))
+            splits = folder_parts(chosen).splits if kind == "images" else split_patterns(chosen)
+        elif is_pattern(self.spec):
+            names = expand(self.typed, "file")
+            home = f"{folder}/" if (folder := _common_folder(names)) else ""
+            splits = split_patterns([name.removeprefix(home) for name in names])
+        if len(splits) > 1:
+            return [f"{home}{splits[split]}" for split in ORDER if split in splits]
+        return [f"{self.typed}:{part}" for part in parts_inside(replace(self, mixed=True).open())]
 
     def _folder(self) -> Source:
         spec, listing = self.spec, list_files(self.spec)
@@ -186,19 +210,23 @@ class _Opener:
     def _shards(self, urls: Sequence[str], others: Iterable[str] = ()) -> Source:
         self._refuse_columns()
         source = ShardSource(self.spec, urls=urls)
-        refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
+        self._refuse_mixed(source)
         source.left_out = replace(source.left_out, files=source.left_out.files + count_endings(others))
         return source
 
     def _tables(self, urls: Sequence[str], others: Iterable[str] = ()) -> Source:
         source = ParquetSource(self.spec, urls, self.image_column, self.label_column)
-        refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
+        self._refuse_mixed(source)
         source.left_out = LeftOut(count_endings(others), source.left_out.labels)
         return source
 
     def _images(self, listing: dict[str, FileFacts], home: str | None = None) -> Source:
         self._refuse_columns()
         return FolderSource(self.spec, listing, home)
+
+    def _refuse_mixed(self, source: Source) -> None:
+        if not self.mixed:
+            refuse_mixed_splits(self.spec, folder_parts(entry.path for entry in source.entries), packed=True)
 
     def _refuse_columns(self) -> None:
         if self.image_column or self.label_column:

@@ -76,6 +76,21 @@ def split_of(path: str) -> str | None:
     return None
 
 
+def folder_splits(paths: Iterable[str]) -> list[str | None]:
+    """The split that a folder of each path names, the deepest such folder; None without one."""
+    return [next(filter(None, map(_named_split, reversed(path.split("/")[:-1]))), None) for path in paths]
+
+
+def in_order(parts: Iterable[str]) -> list[str]:
+    """Parts of a data set, what is trained on first; those whose names say nothing come last."""
+
+    def place(part: str) -> tuple[int, str]:
+        split = _named_split(part)
+        return (ORDER.index(split) if split else len(ORDER), part)
+
+    return sorted(parts, key=place)
+
+
 def refuse_mixed_splits(spec: str, parts: FolderParts, packed: bool = False) -> None:
     """Refuse a folder of images that is a data set with its splits: pairs across them leak test images.
 
@@ -89,7 +104,8 @@ def refuse_mixed_splits(spec: str, parts: FolderParts, packed: bool = False) -> 
     if parts.splits and packed:
         raise UsageError(
             f"{spec} holds the parts {', '.join(sorted(parts.splits.values()))} of a data set, by the names of its images. "
-            "Mixing them would show test images to training. Write each part to files of its own."
+            f"Mixing them would show test images to training. Name one of them, such as {spec}:{in_order(parts.splits)[0]}, or "
+            "write each part to files of its own."
         )
     if parts.splits:
         home = spec.rstrip("/")

@@ -20,6 +20,7 @@ from miner.embed.run import embed
 from miner.errors import MinerError, UsageError
 from miner.verify.run import verify
 from tests.leaks.pictures import as_jpeg, changed, picture, write_pictures
+from tests.source.tars import tar_bytes
 
 BROKEN = b"\xff\xd8\xff\xe0 no more than the start of an image"
 
@@ -70,7 +71,8 @@ def test_scene_is_what_is_similar_and_no_copy(sets, find, kinds) -> None:
     assert find(train, test, ceiling=-1.0, up_to="near").exit_code == 0
 
 
-def test_no_byte_copy_is_missed_in_any_container(tmp_path, find, kinds) -> None:
+@pytest.mark.parametrize(("up_to", "undecoded"), [("bytes", 0), ("pixels", 1)])
+def test_no_byte_copy_is_missed_in_any_container(tmp_path, find, kinds, up_to: str, undecoded: int) -> None:
     train = write_pictures(tmp_path / "train", range(12))
     (train / "class0/broken.jpg").write_bytes(BROKEN)
     (train / "class0/empty.jpg").write_bytes(b"")
@@ -85,14 +87,32 @@ def test_no_byte_copy_is_missed_in_any_container(tmp_path, find, kinds) -> None:
         {"bytes": data, "path": None} for data in [*(file.read_bytes() for file in files), as_jpeg(picture(51), 90)]
     ]
     pq.write_table(pa.table({"image": cells}), tmp_path / "extra.parquet")
-    record = find(train, tmp_path / "test.tar", tmp_path / "extra.parquet", up_to="bytes").record
+    record = find(train, tmp_path / "test.tar", tmp_path / "extra.parquet", up_to=up_to).record
     of_train = [
         pair for pair in kinds() if not pair[0].startswith("00") or pair[0] in ("000.jpg", "002.jpg", "003.jpg")
     ]
     assert {name for name, _ in of_train} >= {"000.jpg", "002.jpg", "003.jpg", "broken.jpg", "again.jpg"}
     assert [each["remove"] for each in record["sets"]] == [5, 4, 0]
-    assert [each["without_vector"] for each in record["sets"]] == [1, 1, 1]
+    assert [each["without_vector"] for each in record["sets"]] == [undecoded] * 3
     assert record["groups"] == 4
+
+
+def test_bytes_are_compared_without_an_encoder(sets, find, kinds, tmp_path, monkeypatch) -> None:
+    train, test = sets
+    shutil.copy(train / "class0/000.jpg", test / "class0/same.jpg")
+    for name in ("a", "b"):  # not decoded, so no damage
+        (train.parent / ("train" if name == "a" else "test") / f"{name}.jpg").write_bytes(BROKEN)
+    embed(EmbedOptions(source=str(test), device="cpu", max_errors=1.0), Workspace(tmp_path / "embedded"))
+    monkeypatch.setattr("miner.embed.worker.load_encoder", None)
+    for other in (test, tmp_path / "embedded"):
+        result = find(train, other, up_to="bytes", force=True)
+        assert kinds() == {("000.jpg", "same.jpg"): "bytes", ("a.jpg", "b.jpg"): "bytes"}
+        assert result.exit_code == 3 and "(the sha256 of the files)" in result.record["sentence"]
+        page = (tmp_path / "w/leaks/index.html").read_text()
+        assert page.count("data:image/") == 2 and page.count("cannot be decoded") == 2
+    assert not find(train, other, up_to="bytes").fresh and not (tmp_path / "w/sets").exists()
+    shutil.copy(train / "class0/002.jpg", test / "class1/new.jpg")
+    assert find(train, test, up_to="bytes", force=True).record["pairs"] == 3
 
 
 def test_groups_reach_over_three_sets(tmp_path, find) -> None:
@@ -176,6 +196,70 @@ def test_splits_of_parquet_files_are_compared(tmp_path, find, kinds) -> None:
         ("test-*.parquet", 2),
     ]
     assert list(kinds()) == [("4.jpg", "4.jpg")]
+
+
+SPLITS = {"train": (0, 1, 2), "dev": (3, 4), "test": (2, 5)}
+
+
+def write_folders_in_tar(root: Path) -> str:
+    images = [(f"{split}/{seed}.jpg", as_jpeg(picture(seed), 90)) for split, seeds in SPLITS.items() for seed in seeds]
+    (root / "all.tar").write_bytes(tar_bytes(images))
+    return "all.tar"
+
+
+def write_json_in_tar(root: Path) -> str:
+    members = []
+    for split, seeds in SPLITS.items():
+        for seed in seeds:
+            members += [(f"{split}-{seed}.jpg", as_jpeg(picture(seed), 90))]
+            members += [(f"{split}-{seed}.json", json.dumps({"split": split}).encode())]
+    (root / "all.tar").write_bytes(tar_bytes(members))
+    return "all.tar"
+
+
+def write_column_of_parquet(root: Path) -> str:
+    rows = [(as_jpeg(picture(seed), 90), split) for split, seeds in SPLITS.items() for seed in seeds]
+    images, splits = zip(*rows, strict=True)
+    pq.write_table(pa.table({"image": images, "split": splits}), root / "all.parquet")
+    return "all.parquet"
+
+
+def write_table_beside_images(root: Path) -> str:
+    lines = ["file_name,split"]
+    (root / "flat").mkdir()
+    for split, seeds in SPLITS.items():
+        for seed in seeds:
+            (root / f"flat/{split}-{seed}.jpg").write_bytes(as_jpeg(picture(seed), 90))
+            lines.append(f"{split}-{seed}.jpg,{split}")
+    (root / "flat/none.jpg").write_bytes(as_jpeg(picture(9), 90))  # in no split
+    (root / "flat/splits.csv").write_text("\n".join(lines))
+    return "flat"
+
+
+def write_files_of_a_glob(root: Path) -> str:
+    for split, seeds in SPLITS.items():
+        cells = [{"bytes": as_jpeg(picture(seed), 90), "path": f"{seed}.jpg"} for seed in seeds]
+        pq.write_table(pa.table({"image": cells}), root / f"{split}-0.parquet")
+    return "*.parquet"
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        *(write_folders_in_tar, write_json_in_tar, write_column_of_parquet, write_table_beside_images),
+        write_files_of_a_glob,
+    ],
+)
+def test_splits_inside_one_source_are_compared(tmp_path, find, write) -> None:
+    whole = f"{tmp_path}/{write(tmp_path)}"
+    record = find(whole, up_to="bytes").record
+    parts = [("train", 3), ("validation" if write is write_folders_in_tar else "dev", 2), ("test", 2)]
+    named = [f"{tmp_path}/{part}-*.parquet" if "*" in whole else f"{whole}:{part}" for part, _ in parts]
+    assert [(each["name"], each["images"]) for each in record["sets"]] == [
+        (name, images) for name, (_, images) in zip(named, parts, strict=True)
+    ]
+    assert [each["remove"] for each in record["sets"]] == [1, 0, 0]
+    assert "data:image/" in (tmp_path / "w/leaks/index.html").read_text()
 
 
 def test_hub_out_of_reach_says_what_to_download(find, hub) -> None:

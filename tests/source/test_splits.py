@@ -159,8 +159,11 @@ def test_splits_inside_a_file_are_refused(tmp_path: Path, kind: str) -> None:
     else:
         images = pa.array([{"bytes": png(), "path": f"{name}.png"} for name in names])
         pq.write_table(pa.table({"image": images}), path)
-    with pytest.raises(UsageError, match=rf"all\.{kind}/train, all\.{kind}/val of a data set.*files of its own"):
+    with pytest.raises(UsageError, match=rf"all\.{kind}/train, all\.{kind}/val of a data set.*{path}:train.*own"):
         open_source(str(path))
+    part = open_source(f"{path}:train")
+    assert [entry.path for entry in part.entries] == [f"all.{kind}/{name}.png" for name in names[:2]]
+    assert part.read(part.entries[1]) == png(1 if kind == "tar" else 0)
 
 
 @pytest.mark.parametrize(
@@ -208,6 +211,31 @@ def test_a_folder_that_lacks_a_numbered_file_says_so(tmp_path: Path, spec: str, 
 )
 def test_patterns_name_the_files_of_one_split(paths: list[str], patterns: dict[str, str]) -> None:
     assert split_patterns(paths) == patterns
+
+
+def test_a_part_keeps_the_fields_of_its_images(tmp_path: Path) -> None:
+    path = tmp_path / "all.parquet"
+    columns = {"image": [png(n) for n in range(5)], "split": [*"abab", None], "patient": [0, 1, 2, 3, 4]}
+    pq.write_table(pa.table(columns), path)
+    part = open_source(f"{path}:b")
+    assert part.spec == f"{path}:b" and part.fields(["patient"]) == {"patient": [1, 3]}
+    assert [part.read(entry) for entry in part.entries] == [png(1), png(3)]
+    with pytest.raises(UsageError, match=r"has no part 'c'\. Its parts: a, b"):
+        open_source(f"{path}:c")
+    assert len(open_source(str(path)).entries) == 5
+
+
+@pytest.mark.parametrize("spec", ["x:train", "x*:train", "x:train/*"])
+def test_a_name_with_a_colon_is_no_part(make_photos, tmp_path: Path, spec: str) -> None:
+    make_photos("x:train", count=2, classes=0)
+    make_photos("x", count=3, classes=0)
+    assert len(open_source(f"{tmp_path}/{spec}").entries) == 2
+
+
+def test_a_table_that_states_no_splits_gives_no_parts(make_photos, tmp_path: Path) -> None:
+    make_photos("x", count=3, classes=0)
+    (tmp_path / "x/labels.csv").write_text("file_name,label\n0.jpg,a\n")
+    assert parts_of(f"{tmp_path}/x") == []
 
 
 def test_parts_of_a_name_are_its_parts() -> None:

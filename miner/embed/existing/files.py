@@ -18,7 +18,7 @@ from miner.engine import file_record, one_line, read_json
 from miner.errors import MinerError, UsageError
 from miner.source.foreign import foreign_file
 from miner.source.listing import list_files, warn
-from miner.source.splits import missing_files, one_split
+from miner.source.splits import in_order, missing_files, one_split
 from miner.text import counted
 
 _TABLES = (".parquet", ".arrow")
@@ -131,7 +131,9 @@ def _in_folder(folder: Path) -> tuple[list[Path], list[Path]]:
     """The files of vectors in a folder, and the tables beside them."""
     if (folder / "dataset_dict.json").exists():
         parts = sorted(path.parent.name for path in folder.glob("*/state.json"))
-        raise UsageError(f"{folder} holds the parts {', '.join(parts)} of a data set. Name one: {folder / parts[0]}.")
+        raise UsageError(
+            f"{folder} holds the parts {', '.join(parts)} of a data set. Name one: {folder / in_order(parts)[0]}."
+        )
     if (state := read_json(folder / "state.json")) is not None and "_data_files" in state:
         return [folder / file["filename"] for file in state["_data_files"]], []
     if (folder / "embeddings" / _IMAGE_VECTORS).is_dir():

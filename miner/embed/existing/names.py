@@ -13,10 +13,9 @@ from miner.embed.options import EmbedOptions
 from miner.errors import MinerError, UsageError
 from miner.source.labels import ClassIndices, index_labels, parse_label
 from miner.source.parquet.columns import NO_COLUMN, class_names_of, features_of
+from miner.source.parts import KEY_COLUMNS
 from miner.text import counted
 
-# Usual names of columns of keys, the best first.
-KEY_COLUMNS = ("key", "path", "image_path", "file_path", "filepath", "file_name", "filename", "file", "image_id", "id")
 _LABEL = "label"
 
 

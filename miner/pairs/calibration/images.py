@@ -2,8 +2,10 @@
 
 from functools import cached_property
 
+import pyarrow as pa
 from PIL import Image
 
+from miner.artifacts.embeddings.manifest import SourceRecord
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.embeddings.verified import VerifiedSource
 from miner.errors import MinerError
@@ -11,15 +13,19 @@ from miner.images.decode import UnreadableImageError, decode_image
 from miner.source import Entry
 
 
-class ReadImages:
-    """The embedded images by key. The source is opened when the first of them is asked for."""
+class SourceImages:
+    """The images of a table by key. The source is opened when the first of them is asked for.
 
-    def __init__(self, store: EmbeddingStore) -> None:
-        self.store, self.spec = store, store.manifest.source.spec
+    Args:
+        table: with the `key` and the `sha256` of each image.
+    """
+
+    def __init__(self, source: SourceRecord, table: pa.Table) -> None:
+        self.spec, self._record, self._table = source.spec, source, table
 
     @cached_property
     def _source(self) -> VerifiedSource:
-        return VerifiedSource(self.store.manifest.source.open(), [self.store.metadata])
+        return VerifiedSource(self._record.open(), [self._table])
 
     @cached_property
     def entries(self) -> dict[str, Entry]:
@@ -28,7 +34,7 @@ class ReadImages:
         Raises:
             MinerError: fewer than two of several are left.
         """
-        keys = set(self.store.keys)
+        keys = set(self._table["key"].to_pylist())
         entries = {entry.key: entry for entry in self._source.entries if entry.key in keys}
         if len(entries) < min(2, len(keys)):
             raise MinerError(f"The images of {self.spec} are gone since they were embedded. Embed again with --force.")
@@ -49,3 +55,11 @@ class ReadImages:
             raise MinerError(
                 f"The image {entry.path} of {self.spec} has changed since it was embedded ({error})."
             ) from error
+
+
+class ReadImages(SourceImages):
+    """The embedded images of a workspace."""
+
+    def __init__(self, store: EmbeddingStore) -> None:
+        super().__init__(store.manifest.source, store.metadata)
+        self.store = store
