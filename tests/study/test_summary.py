@@ -9,7 +9,7 @@ from scipy import stats
 
 from miner.engine.records import Record
 from miner.study.summary import summarise_cells
-from miner.study.table import about_power, about_work, study_csv, study_markdown
+from miner.study.table import _best_controls, about_power, about_work, study_csv, study_markdown
 
 
 def cell(arm: str, seed: int, accuracy: float, **change: object) -> Record:
@@ -127,3 +127,11 @@ def test_one_seed_is_shown_without_an_interval() -> None:
     (arm,) = summarise_cells([cell("semantic", 3, 54.88)])
     assert arm["knn"][0]["accuracy"] == {"mean": 54.88, "half_width": None, "by_seed": [54.88]}
     assert "| 54.9 |" in study_markdown("title", [arm], [])
+
+
+@pytest.mark.parametrize(("controls", "marked"), [("aab", ["a"]), ("ab", ["a"]), ("abc", []), ("", [])])
+def test_figure_marks_a_control_of_half_of_the_arms(controls: str, marked: list[str]) -> None:
+    knn = {name: {"accuracy": {"mean": 1.0}, "gain": None} for name in "abc"}
+    arms = [{"arm": name, "knn": [found]} for name, found in knn.items()]
+    arms += [{"arm": "x", "knn": [{"accuracy": {"mean": 2.0}, "gain": {"control": name}}]} for name in controls]
+    assert [name for _, name in _best_controls(arms)] == marked
