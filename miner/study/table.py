@@ -155,7 +155,7 @@ def plot_study(path: Path, title: str, arms: Sequence[Record]) -> None:
 
 
 def _best_controls(arms: Sequence[Record]) -> list[tuple[float, str]]:
-    """Mean and name of the control that half of the arms or more are compared with; empty if there is none, as among many methods."""
+    """Mean and name of the control that half of the arms are compared with; empty if there is none, as among many methods."""
     named = [arm["knn"][0]["gain"]["control"] for arm in arms if arm["knn"][0]["gain"]]
     best = next((name for name in sorted(set(named)) if 2 * named.count(name) >= len(named)), None)
     return [(arm["knn"][0]["accuracy"]["mean"], arm["arm"]) for arm in arms if arm["arm"] == best]
