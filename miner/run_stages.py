@@ -12,15 +12,16 @@ from miner.stages import STAGES
 
 
 def run_stage(name: str, options: Options, workspace: Workspace, force: bool) -> Result:
-    """Run one stage under the lock of the workspace and log it in run.json.
+    """Run one stage under the locks of the folders that it reads and writes, and log it in run.json.
 
     Raises:
-        MinerError: another command works in the workspace, or as the stage says.
+        MinerError: another command works in one of these folders, or as the stage says.
     """
     stage = STAGES[name]
     if stage.parallel and is_follower():  # the first process holds the lock and writes the log
         return stage.run(options, workspace, force)
-    with workspace.locked() if stage.exclusive else nullcontext():
+    writes, reads = stage.folders(options, workspace)
+    with workspace.locked(writes, reads) if writes else nullcontext():
         return run_logged(name, options, workspace, force)
 
 

@@ -32,7 +32,8 @@ class StageCommand:
         target: "module:function", imported only when it runs, so that `miner --help` stays quick.
         options: the class of its options, whose docstring is the help.
         parallel: whether several processes that torchrun starts work on it together.
-        exclusive: whether it needs the workspace to itself; a stage that only looks can run beside another.
+        writes, reads: the folders of the workspace. `{run}` stands for the name of the run, `images` for what a run is trained on.
+            A stage that writes none only looks, and runs beside any other.
         refined: the target instead, for options with `refined`; None for a stage that evaluates no run.
         test_images: "module:function" that names labelled images, as options of `embed`. They are embedded into `test/` before
             the stage runs, with the other options of the embedded images. None for a stage without test images.
@@ -40,7 +41,8 @@ class StageCommand:
 
     target: str
     options: type[Options]
-    exclusive: bool = True
+    writes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
     parallel: bool = False
     refined: str | None = None
     test_images: str | None = None
@@ -53,9 +55,26 @@ class StageCommand:
         result: Result = load(target)(options, workspace, force=force)
         return result
 
+    def folders(self, options: Options, workspace: Workspace) -> tuple[list[str], list[str]]:
+        """The folders that the stage writes, and those that it reads: the locks that it needs."""
+        latest, run = workspace.latest_run(), options.run_name or getattr(options, "run", None)
+        run = run or (latest.name if latest else None)
+        no_run = any(getattr(options, name, None) for name in ("refined", "embeddings", "network"))
+        if "eval" in self.writes and run and not no_run:
+            return [f"runs/{run}/eval"], [f"runs/{run}", *dict.fromkeys(["embeddings", *_images(workspace)])]
+        if getattr(options, "against", None) is not None:
+            return ["against"], ["embeddings"]
+        reads = [name for read in self.reads for name in (_images(workspace) if read == "images" else [read])]
+        return [name.format(run=run) for name in self.writes], reads
+
     def evaluates_run(self, values: Mapping[str, Any]) -> bool:
         """Whether these options ask for a run: in a recipe, the one that was trained before."""
         return self.refined is not None and not (values.get("refined") or values.get("embeddings"))
+
+
+def _images(workspace: Workspace) -> list[str]:
+    """The folders of the images and pairs of a run: the shards if there are any."""
+    return ["shards"] if (workspace.shards / "manifest.json").exists() else ["embeddings", "pairs"]
 
 
 def _embed_like_others(images: Mapping[str, Any], workspace: Workspace, force: bool) -> None:
@@ -84,34 +103,45 @@ def _require_test_vectors(source: str, workspace: Workspace, embeddings: Embeddi
 
 _REFINED = "miner.refine.comparison.evaluate_refined"
 _TEST_IMAGES = f"{_REFINED}:test_images_of_refined"
+_EVAL = (("eval", "test"), ("embeddings",))  # of a run, `folders` names its own
 STAGES = {
-    "embed": StageCommand("miner.embed.run:embed", EmbedOptions),
-    "calibrate": StageCommand("miner.pairs.calibration.run:calibrate", CalibrateOptions),
-    "pairs": StageCommand("miner.pairs.run:pairs", PairsOptions),
-    "export": StageCommand("miner.export.run:export", ExportOptions),
-    "publish": StageCommand("miner.publish.run:publish", PublishOptions),
-    "train": StageCommand("miner.train.run:train", TrainOptions, parallel=True),
-    "refine": StageCommand("miner.refine.run:refine", RefineStageOptions, parallel=True),
+    "embed": StageCommand("miner.embed.run:embed", EmbedOptions, ("embeddings",)),
+    "calibrate": StageCommand(
+        "miner.pairs.calibration.run:calibrate", CalibrateOptions, ("calibration",), ("embeddings",)
+    ),
+    "pairs": StageCommand("miner.pairs.run:pairs", PairsOptions, ("pairs", "calibration"), ("embeddings",)),
+    "export": StageCommand("miner.export.run:export", ExportOptions, ("shards",), ("embeddings", "pairs")),
+    "publish": StageCommand(
+        "miner.publish.run:publish", PublishOptions, ("publish",), ("embeddings", "pairs", "shards")
+    ),
+    "train": StageCommand("miner.train.run:train", TrainOptions, ("runs/{run}",), ("images",), parallel=True),
+    "refine": StageCommand("miner.refine.run:refine", RefineStageOptions, ("refined",), ("embeddings",), parallel=True),
     "eval knn": StageCommand(
         "miner.downstream.run:knn_beside_encoder",
         KnnOptions,
+        *_EVAL,
         refined=f"{_REFINED}:knn_of_refined",
         test_images=_TEST_IMAGES,
     ),
     "eval linear": StageCommand(
         "miner.downstream.run:linear_beside_encoder",
         LinearOptions,
+        *_EVAL,
         refined=f"{_REFINED}:linear_of_refined",
         test_images=_TEST_IMAGES,
     ),
     "eval graph": StageCommand(
-        "miner.refine.comparison.run:eval_graph", GraphOptions, test_images="miner.refine.comparison.run:test_images"
+        "miner.refine.comparison.run:eval_graph",
+        GraphOptions,
+        ("graph", "test"),
+        ("embeddings",),
+        test_images="miner.refine.comparison.run:test_images",
     ),
-    "eval finetune": StageCommand("miner.downstream.run:finetune", FinetuneOptions),
-    "eval transfer": StageCommand("miner.downstream.run:transfer", TransferOptions),
-    "eval detect": StageCommand("miner.downstream.detect.run:detect", DetectOptions),
-    "review": StageCommand("miner.review.run:review", ReviewOptions, exclusive=False),
-    "report": StageCommand("miner.report.run:report", ReportOptions, exclusive=False),
+    "eval finetune": StageCommand("miner.downstream.run:finetune", FinetuneOptions, *_EVAL),
+    "eval transfer": StageCommand("miner.downstream.run:transfer", TransferOptions, *_EVAL),
+    "eval detect": StageCommand("miner.downstream.detect.run:detect", DetectOptions, *_EVAL),
+    "review": StageCommand("miner.review.run:review", ReviewOptions),
+    "report": StageCommand("miner.report.run:report", ReportOptions),
 }
 
 

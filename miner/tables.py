@@ -1,4 +1,4 @@
-"""Tables of arms, means over seeds with their 95 % intervals: as records, Markdown, CSV and a figure."""
+"""Tables, and means over seeds with their 95 % intervals: as records, Markdown, CSV, lines and a figure."""
 
 import csv
 import io
@@ -29,6 +29,13 @@ def interval_text(record: Row, digits: int, sign: str = "") -> str:
 def markdown_lines(rows: Sequence[Sequence[str]]) -> list[str]:
     """One line per row."""
     return [f"| {' | '.join(cells)} |" for cells in rows]
+
+
+def aligned(rows: Sequence[Sequence[str]], numbers: bool = False) -> list[str]:
+    """One indented line per row, for a terminal; of `numbers`, all columns but the first end at the same place."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    fill = str.rjust if numbers else str.ljust
+    return ["  " + "  ".join([row[0].ljust(widths[0]), *map(fill, row[1:], widths[1:])]).rstrip() for row in rows]
 
 
 def csv_text(names: Sequence[str], rows: Sequence[Row]) -> str:

@@ -166,7 +166,8 @@ def show_similar(root: Path, query: str, neighbors: int, device: str) -> Result:
         write_bytes(stage.folder / _PAGE, page)
         stage.finish(record, [stage.folder / _PAGE])
     lines = [f"{cosine:.3f}  {path}" for _, path, cosine in _listed(found)]
-    return Result("similar", record, [*lines, f"similar: with pictures in {stage.folder / _PAGE}"])
+    path = stage.folder / _PAGE
+    return Result("similar", record, [*lines, f"similar: with pictures in {path}"], page=path)
 
 
 def _listed(found: SimilarImages) -> list[tuple[str, str, float]]:

@@ -3,11 +3,12 @@
 import fcntl
 import os
 import shlex
+import shutil
 import sys
 import time
 from calendar import timegm
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ DEFAULT_LEAKS = Path("datasets_out/leaks")
 GIVEN = ("vectors.npy", "vectors_keys.parquet")  # vectors and keys that Python had in memory
 
 
+_LOCKS = ".locks"  # below the workspace: a file for each folder that a command reads or writes
 _LONGEST_LOCK, _LONGEST_COMMAND = 1000, 200
 
 
@@ -72,38 +74,63 @@ class Workspace:
         folder = self.root / "runs"
         return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
+    def latest_run(self) -> Path | None:
+        """The folder of the run that finished last."""
+        finished = [folder for folder in self.runs() if (folder / "manifest.json").exists()]
+        return max(finished, key=lambda folder: (folder / "manifest.json").stat().st_mtime_ns, default=None)
+
     @contextmanager
-    def locked(self) -> Iterator[None]:
-        """Lock the workspace for this process.
+    def locked(self, writes: Sequence[str] = (), reads: Sequence[str] = ()) -> Iterator[None]:
+        """Lock folders of the workspace for this process, or the whole workspace if no folder is named.
+
+        Many commands may read a folder at the same time. No other command reads or writes a folder that one command writes.
 
         Raises:
-            MinerError: another process has locked the workspace, or the folder cannot be written.
+            MinerError: another process has locked one of them, or the workspace cannot be written.
         """
         existed = self.root.exists()
+        locks = [("", not writes), *((name, False) for name in reads), *((name, True) for name in writes)]
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("a+b", buffering=0)
+            with ExitStack() as stack:
+                for name, alone in locks:
+                    self._lock(stack, name, alone)
+                yield
+        finally:
+            if not existed and {path.name for path in self.root.glob("*")} <= {".lock", _LOCKS} and not self.working():
+                shutil.rmtree(self.root, ignore_errors=True)  # a command that was refused leaves no folder behind
+
+    def _lock(self, stack: ExitStack, folder: str, alone: bool) -> None:
+        """Hold the lock of a folder, or of the whole workspace, until the stack ends."""
+        path = self.root / _LOCKS / f"{folder}.lock" if folder else self.root / ".lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle = stack.enter_context(path.open("a+b", buffering=0))
         except OSError as error:
             raise cannot_write(f"The workspace {self.root}", self.root, error, "Choose another with -w.") from error
-        with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                handle.seek(0)
-                holder = handle.read(_LONGEST_LOCK).decode(errors="replace") or "Another miner command"
-                raise MinerError(
-                    f"{holder} is working in {self.root}. Wait for it, or choose another workspace with -w."
-                ) from error
-            try:
-                with suppress(OSError):  # on a full disk the lock holds without a name
-                    handle.truncate(0)
-                    handle.write(_this_command().encode(errors="backslashreplace"))
-                yield
-            finally:
+        try:
+            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except OSError as error:
+            holders = " and ".join(self.working()) or "Another miner command"
+            uses = f" and uses {folder}" if folder else ""
+            raise MinerError(
+                f"{holders} is working in {self.root}{uses}. Wait for it, or choose another workspace with -w."
+            ) from error
+        if alone:
+            with suppress(OSError):  # on a full disk the lock holds without a name
                 handle.truncate(0)
-                if not existed and [path.name for path in self.root.iterdir()] == [".lock"]:
-                    (self.root / ".lock").unlink()  # a command that was refused leaves no folder behind
-                    self.root.rmdir()
+                handle.write(_this_command().encode(errors="backslashreplace"))
+            stack.callback(handle.truncate, 0)
+
+    def working(self) -> list[str]:
+        """The commands that write folders of this workspace at this moment."""
+        found = []
+        for path in (self.root / ".lock", *sorted((self.root / _LOCKS).rglob("*.lock"))):
+            with suppress(FileNotFoundError), path.open("rb") as handle:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except OSError:
+                    found.append(handle.read(_LONGEST_LOCK).decode(errors="replace"))
+        return [*dict.fromkeys(filter(None, found))]
 
     @contextmanager
     def writing(self) -> Iterator[None]:

@@ -1,7 +1,6 @@
 """All commands. Each turns flags into typed options and calls one public function."""
 
 import inspect
-import json
 import os
 from collections.abc import Callable
 from typing import Annotated, Any, ClassVar
@@ -10,17 +9,24 @@ import typer
 
 from miner import __version__
 from miner.artifacts.workspace import Workspace
+from miner.commands.ending import show, with_next_command
 from miner.commands.flags import CommandWithPanels, GroupWithPanels, flags_of
 from miner.commands.options import (
+    CleanOptions,
     DoctorOptions,
     EncodersOptions,
     GeneralLeaksOptions,
     GeneralOptions,
+    GeneralPageOptions,
     GeneralStageOptions,
+    GeneralStartOptions,
+    GeneralWorkspaceOptions,
     SimilarOptions,
+    StartOptions,
+    StatusOptions,
     VerifyOptions,
 )
-from miner.engine import Result, is_follower
+from miner.engine import Result
 from miner.leaks.options import LeaksOptions
 from miner.options import Options, read_yaml
 from miner.recipe import RunOptions
@@ -32,10 +38,12 @@ class Commands(GroupWithPanels):
     """All commands, in the order of use."""
 
     panels: ClassVar = {
+        "All at once": ("start",),
         "From images to pairs": ("embed", "calibrate", "pairs", "similar", "review"),
         "Publish pairs": ("export", "verify", "publish"),
         "Train and measure": ("train", "eval", "refine", "report"),
         "Compare sets": ("leaks",),
+        "The workspace": ("status", "clean"),
         "Recipes, and this machine": ("run", "encoders", "doctor"),
     }
 
@@ -48,7 +56,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     help="""Find pairs of different images that mean the same, publish them, and train vision encoders on them.
 
-    All stages read and write one folder, the workspace (-w). A first session:
+    All stages read and write one folder, the workspace (-w). `miner start FOLDER` runs the first four. A first session:
 
     \b
       miner embed FOLDER      encode every image once, with a frozen encoder
@@ -73,7 +81,11 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
 
 
 def _stage_runner(name: str) -> Callable[[Options, GeneralStageOptions], Result]:
-    return lambda options, general: run_stage(name, options, Workspace(general.workspace), general.force)
+    def run(options: Options, general: GeneralStageOptions) -> Result:
+        workspace = Workspace(general.workspace)
+        return with_next_command(run_stage(name, options, workspace, general.force), workspace)
+
+    return run
 
 
 def add_command(
@@ -97,7 +109,7 @@ def add_command(
         config = getattr(general, "config", None)
         options = options_class.parse({**(read_yaml(config) if config else {}), **given})
         result = run(options, general)
-        show(result, general.as_json)
+        show(result, general.as_json, getattr(general, "open", False))
         if result.exit_code:
             raise typer.Exit(result.exit_code)
 
@@ -109,21 +121,17 @@ def add_command(
     group.command(name.removeprefix("eval "), cls=CommandWithPanels, help=inspect.getdoc(options_class))(command)
 
 
-def show(result: Result, as_json: bool) -> None:
-    """Print a result: for people, or as JSON. Of several processes that torchrun started, the first one does."""
-    if is_follower():
-        return
-    if as_json:
-        print(json.dumps(result.record, indent=2, sort_keys=True))
-        return
-    for line in result.lines:
-        print(line)
-    if not result.fresh:
-        print(f"{result.stage}: nothing to do, this was finished before.")
-
-
 for _name, _stage in STAGES.items():
-    add_command(_name, _stage.options, _stage_runner(_name), GeneralStageOptions)
+    _general = GeneralPageOptions if _name in ("calibrate", "report") else GeneralStageOptions
+    add_command(_name, _stage.options, _stage_runner(_name), _general)
+add_command(
+    "start",
+    StartOptions,
+    lambda options, general: load("miner.commands.start:start")(
+        options, general.workspace, general.force, general.as_json
+    ),
+    GeneralStartOptions,
+)
 add_command(
     "leaks",
     LeaksOptions,
@@ -136,7 +144,19 @@ add_command(
     "similar",
     SimilarOptions,
     lambda options, general: load("miner.api.similar:show_similar")(general.workspace, **dict(options)),
-    GeneralStageOptions,
+    GeneralPageOptions,
+)
+add_command(
+    "status",
+    StatusOptions,
+    lambda _, general: load("miner.commands.status:status")(Workspace(general.workspace)),
+    GeneralWorkspaceOptions,
+)
+add_command(
+    "clean",
+    CleanOptions,
+    lambda options, general: load("miner.commands.status:clean")(options, Workspace(general.workspace)),
+    GeneralWorkspaceOptions,
 )
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
 add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))

@@ -17,18 +17,60 @@ class GeneralOptions(Options):
     """Show the traceback of an error."""
 
 
-class GeneralStageOptions(GeneralOptions):
-    """Options of every stage."""
+class GeneralWorkspaceOptions(GeneralOptions):
+    """Options of every command that looks at a workspace."""
 
     workspace: Path = option(DEFAULT_WORKSPACE, short="-w", metavar="FOLDER", variable="MINER_WORKSPACE")
     """Folder that all stages read and write."""
+
+
+class GeneralStageOptions(GeneralWorkspaceOptions):
+    """Options of every stage."""
+
     config: Path | None = option(None, metavar="FILE")
     """YAML file with options. Flags override the file; --no-NAME turns a switch off."""
     force: bool = option(False)
     """Replace a result that was made with other options."""
 
 
-class GeneralLeaksOptions(GeneralStageOptions):
+class GeneralPageOptions(GeneralStageOptions):
+    """Options of every command that makes a page or a picture."""
+
+    open: bool = option(False)
+    """Open the result in the browser of this machine."""
+
+
+class GeneralStartOptions(GeneralPageOptions):
+    """Options of `start`, whose workspace is named after the source."""
+
+    workspace: Path | None = option(None, short="-w", metavar="FOLDER", variable="MINER_WORKSPACE")  # type: ignore[assignment]
+    """Folder that all stages read and write. If not given: datasets_out/NAME, named after SOURCE."""
+
+
+class StartOptions(Options):
+    """From images to pairs in one command: embed, calibrate, pairs by the recommended rule, and a report.
+
+    It ends with what came out, whether it is good, and what to do next. What an earlier or interrupted call has finished is
+    skipped.
+
+    \b
+      miner start photos/
+      miner start photos/ --encoder dino_resnet50 -w datasets_out/dino --open
+    """
+
+    panel = "basics"
+
+    source: str = option(..., argument=True)
+    """A folder of images, or another source as `miner embed` takes it. See docs/sources.md."""
+    encoder: str = option("efficientnet_lite0")
+    """Frozen network, as of `miner embed`. See docs/encoders.md."""
+    limit: int | None = option(None, ge=2)
+    """Use only this many images, from the start of the source."""
+    device: str = option("auto")
+    """auto (every GPU, else the CPU), cpu, cuda, mps, or a list: cuda:0,cuda:1."""
+
+
+class GeneralLeaksOptions(GeneralPageOptions):
     """Options of `leaks`: a folder of its own, because the stages of one set have nothing to do with it."""
 
     workspace: Path = option(DEFAULT_LEAKS, short="-w", metavar="FOLDER")
@@ -52,6 +94,33 @@ class SimilarOptions(Options):
     """Images to show."""
     device: str = option("auto")
     """auto (the first GPU, else the CPU), cpu, cuda, cuda:1, mps: where the query is encoded."""
+
+
+class StatusOptions(Options):
+    """Say what is in the workspace: made from what, fresh or stale, how large, and which command comes next.
+
+    A part is stale if what it was made from has changed since. Nothing is written.
+    """
+
+
+class CleanOptions(Options):
+    """Say what can go of the workspace and how much that frees; with --yes, remove it.
+
+    That is what is stale, and what an interrupted command has left. Embeddings, runs and reviews go only if they are named, and so
+    does everything that is fresh. Files that are not of miner stay.
+
+    \b
+      miner clean                 what is stale or unfinished, and its size
+      miner clean --yes           remove that
+      miner clean runs/moco --yes remove this run
+    """
+
+    panel = "basics"
+
+    parts: list[str] = option([], argument=True, metavar="PART...")
+    """Only these parts, named as `miner status` names them, such as shards or runs/moco; fresh or not."""
+    yes: bool = option(False)
+    """Remove it. Without this flag, nothing is removed."""
 
 
 class VerifyOptions(Options):

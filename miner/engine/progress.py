@@ -2,27 +2,55 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from html import escape
 from types import TracebackType
 from typing import Any, Self, cast
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.progress import Progress as RichProgress
 
 _PLAIN_INTERVAL_S = 15.0
 _NOTEBOOK_INTERVAL_S = 0.5
 
+Later = Callable[[float], float]
+_ALONE: tuple[str, Later | None] = ("", None)
+_part: list[tuple[str, Later]] = []
+
+
+@contextmanager
+def part_of_whole(label: str, later_s: Later) -> Iterator[None]:
+    """Let the bars of this context begin with `label`, and show the time left for the whole work too.
+
+    Args:
+        later_s: the seconds that the work after this part takes, by the rate of the bar in items per second.
+    """
+    _part.append((label, later_s))
+    try:
+        yield
+    finally:
+        _part.pop()
+
+
+def time_in_words(seconds: float) -> str:
+    """75 -> 75 s, 600 -> 10 min, 9000 -> 2.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
 
 class Progress:
     """Counts the items of one piece of work, and shows rate and time left on standard error, or below the cell of a notebook.
 
-    `item` names the items in the plural. The items that an earlier run has `finished` do not count for the rate.
+    The time left follows from the mean rate of this run. `item` names the items in the plural. The items that an earlier run has
+    `finished` do not count for the rate.
     """
 
     def __init__(self, title: str, total: int, item: str = "items", finished: int = 0) -> None:
-        self.title, self.total, self.item = title, total, item
+        label, self._later_s = _part[-1] if _part else _ALONE
+        self.title, self.total, self.item = label + title, total, item
         self.count = self.finished = finished
         self.started = self._last_line = time.monotonic()
         self._bar: RichProgress | None = None
@@ -36,7 +64,6 @@ class Progress:
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[note]}"),
-                TimeRemainingColumn(),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -53,14 +80,20 @@ class Progress:
         """Count `items` more; `note` is shown beside the rate."""
         self.count += items
         rate = self.rate
-        text = f"{rate:,.0f} {self.item}/s" + (f", {note}" if note else "")
+        per_s = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2g}"
+        text = ", ".join(filter(None, [f"{per_s} {self.item}/s", note, self._left(rate)]))
         if self._bar is not None:
             self._bar.update(self._task, completed=self.count, note=text)
         elif time.monotonic() - self._last_line >= self._interval_s:
             self._last_line = time.monotonic()
-            left_s = (self.total - self.count) / max(rate, 1e-9)
-            line = f"{self.title}: {self.count:,} of {self.total:,} {self.item}, {text}, {left_s:.0f} s left"
-            self._show(line)
+            self._show(f"{self.title}: {self.count:,} of {self.total:,} {self.item}, {text}")
+
+    def _left(self, rate: float) -> str:
+        if not rate:
+            return ""
+        left_s = (self.total - self.count) / rate
+        whole = f" ({time_in_words(left_s + self._later_s(rate))} for all)" if self._later_s else ""
+        return f"{time_in_words(left_s)} left{whole}"
 
     def _show(self, line: str) -> None:
         if self._display is None:

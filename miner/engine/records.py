@@ -28,6 +28,8 @@ class Result:
         rehearsal: True if the user asked to write nothing; such a run is not logged.
         path: the file that tells a later run that this is done.
         exit_code: of the command, where the answer itself is one.
+        page: what a browser can show of the result.
+        next_command: the command that follows, and what it does.
     """
 
     stage: str
@@ -39,6 +41,8 @@ class Result:
     rehearsal: bool = False
     path: AnyPath | None = None
     exit_code: int = 0
+    page: Path | None = None
+    next_command: str = ""
 
 
 def read_json(path: AnyPath) -> Record | None:

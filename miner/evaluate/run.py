@@ -145,7 +145,7 @@ def judges_embeddings(options: EvaluateOptions, workspace: Workspace) -> bool:
     """Whether the embeddings are judged: as asked, or because no run has finished."""
     if options.embeddings:
         return True
-    finished = any((folder / "manifest.json").exists() for folder in workspace.runs())
+    finished = workspace.latest_run()
     return not (options.of_a_run or options.refined or finished) and EmbeddingsManifest.find(workspace) is not None
 
 
@@ -210,11 +210,11 @@ def find_run(workspace: Workspace, name: str | None) -> Path:
     Raises:
         MinerError: there is none.
     """
-    finished = [folder for folder in workspace.runs() if (folder / "manifest.json").exists()]
     if name is None:
-        if not finished:
+        if (latest := workspace.latest_run()) is None:
             raise MinerError(f"There is no finished run in {workspace.root}. Run `miner train` first.")
-        return max(finished, key=lambda folder: (folder / "manifest.json").stat().st_mtime_ns)
+        return latest
+    finished = [folder for folder in workspace.runs() if (folder / "manifest.json").exists()]
     for folder in finished:
         if folder.name == name:
             return folder

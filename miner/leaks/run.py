@@ -144,9 +144,9 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
                 f"leaks: {counted(each.remove, 'image')} to remove from {each.name}: {folder / f'remove-{number}.txt'}"
             )
     lines.append(f"leaks: pictures in {folder / PAGE}, all pairs in {folder / 'leaks.csv'}")
+    command = ""
     if made.kinds.get("near") or made.kinds.get("scene"):
-        lines.append(
-            f"leaks: next, miner review -w {shlex.quote(str(workspace.root))}  (people judge the pairs: the precision)"
-        )
+        command = f"miner review -w {shlex.quote(str(workspace.root))}  (people judge the pairs: the precision)"
     code = FOUND if made.pairs else 0
-    return Result("leaks", manifest, lines, fresh, [("leaks", f"{made.pairs:,}")], path=path, exit_code=code)
+    headline, page = [("leaks", f"{made.pairs:,}")], folder / PAGE
+    return Result("leaks", manifest, lines, fresh, headline, path=path, exit_code=code, page=page, next_command=command)

@@ -21,8 +21,6 @@ from miner.text import counted
 if TYPE_CHECKING:
     from miner.pairs.agreement import OtherEmbedding
 
-_UNEVEN = 0.5  # share of the pair ends that a tenth of the images may have without a warning
-
 
 def pairs(options: PairsOptions, workspace: Workspace, *, force: bool = False, strip_rows: int = STRIP_ROWS) -> Result:
     """Mine the band into `pairs/`. Finished strips of an interrupted run are kept.
@@ -157,6 +155,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
             f"{made.image_coverage:.1%} of the images are in a pair"
         )
         headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
+    elif made.pairs:
+        facts.append(made.verdict)
     if made.composition and made.pairs:
         facts.append(_composition_line(made.composition))
     if made.neighbours:
@@ -164,10 +164,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     if made.groups:
         facts.append(_group_line(made.groups))
     lines = [f"pairs: {fact}" for fact in facts]
-    of_many = (
-        made.pairs * 10 > made.images
-    )  # fewer pairs have most of their ends in a tenth of the images, however they spread
-    if made.composition and of_many and made.composition.tenth_share > _UNEVEN:
+    if made.composition and made.is_uneven:
         lines.append(
             f"Warning: a tenth of the images holds {made.composition.tenth_share:.0%} of all pair ends. Such pairs say little of "
             "the other images. "

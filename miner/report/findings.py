@@ -2,21 +2,20 @@
 
 import json
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord, GraphManifest, RefinedManifest, ShardsManifest
+from miner.artifacts.overview.parts import Part, workspace_parts
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.runs.manifest import RunManifest
+from miner.artifacts.runs.manifest import RunManifest, encoder_evaluations, frozen_evaluations
 from miner.artifacts.stage_folder import request_of
 from miner.artifacts.workspace import Workspace
-from miner.engine import Record, file_record, fingerprint, read_json
+from miner.engine import Record, file_record, fingerprint
 from miner.errors import MinerError
 
-_EVALUATION = re.compile("(knn|linear)(-projector|-augmented)?(-best|-teacher)?")
 _LATER = ("calibration", "shards", "refined", "controls")
 
 
@@ -46,6 +45,7 @@ class Findings:
         refined: None also if it was made of a run that was trained again.
         controls: manifest of graph/.
         stages: {stage: {"options", "environment"}} from run.json, without this stage.
+        parts: of the workspace, without the page.
         identity: fingerprints of all inputs of the page.
     """
 
@@ -58,6 +58,7 @@ class Findings:
     encoder: Run
     runs: list[Run]
     stages: dict[str, Record]
+    parts: list[Part]
     identity: Record
 
 
@@ -88,7 +89,9 @@ def read_findings(workspace: Workspace) -> Findings:
         for name, stage in sorted(workspace.logged().items())
         if name != "report"
     }
+    parts = [part for part in workspace_parts(workspace) if part.path != workspace.report]
     identity = {
+        "parts": fingerprint([[part.name, part.state, part.content] for part in parts]),
         "embeddings": fingerprint(embeddings.record),
         "pairs": fingerprint(pairs.record),
         **{name: fingerprint(made and made.record) for name, made in zip(_LATER, later, strict=True)},
@@ -96,7 +99,7 @@ def read_findings(workspace: Workspace) -> Findings:
         "stages": fingerprint(stages),
         **({"encoder": fingerprint(encoder.evaluations)} if encoder.evaluations else {}),
     }
-    return Findings(embeddings, pairs, *later, encoder, runs, stages, identity)
+    return Findings(embeddings, pairs, *later, encoder, runs, stages, parts, identity)
 
 
 def _refined(workspace: Workspace, embeddings: EmbeddingsManifest) -> RefinedManifest | None:
@@ -111,22 +114,12 @@ def _read_run(folder: Path) -> Run | None:
     request, metrics = request_of(folder), _lines(folder / "metrics.jsonl")
     if request is None and not metrics:
         return None
-    return Run(folder.name, RunManifest.find(folder), request or {}, metrics, _evaluations(folder))
+    return Run(folder.name, RunManifest.find(folder), request or {}, metrics, frozen_evaluations(folder))
 
 
 def _read_encoder(workspace: Workspace, embeddings: EmbeddingsManifest) -> Run:
     """The encoder in the place of a run, with the evaluations of these embeddings."""
-    found = {
-        name: record
-        for name, record in _evaluations(workspace.root).items()
-        if record.get("request", {}).get("embeddings") == embeddings.identity
-    }
-    return Run(f"encoder {embeddings.encoder.name}", None, {}, [], found)
-
-
-def _evaluations(folder: Path) -> dict[str, Record]:
-    evaluated = [path for path in sorted((folder / "eval").glob("*.json")) if _EVALUATION.fullmatch(path.stem)]
-    return {path.stem: read_json(path) or {} for path in evaluated}
+    return Run(f"encoder {embeddings.encoder.name}", None, {}, [], encoder_evaluations(workspace.root, embeddings))
 
 
 def _lines(path: Path) -> list[Record]:

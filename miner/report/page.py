@@ -9,10 +9,13 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from miner.artifacts.overview.next_step import next_step
+from miner.artifacts.overview.parts import Part
 from miner.artifacts.parquet import read_columns
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.errors import MinerError
+from miner.machine.memory import format_bytes
 from miner.report.charts.degree import degree_chart
 from miner.report.charts.precision import coverage_points, precision_chart
 from miner.report.charts.similarity import similarity_chart
@@ -51,6 +54,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
             title=f"Semantic pairs of {source_name(findings.embeddings.source.spec)}",
             headline=headline(findings),
             key_numbers=key_numbers(findings),
+            **_workspace(workspace, findings),
             **_similarity(findings, pairs),
             **_degree(findings, pairs),
             groups=findings.pairs.groups,
@@ -81,6 +85,20 @@ def templates(*folders: Path) -> Environment:
     )
     environment.filters |= {"count": count, "percent": percent, "counted": counted}
     return environment
+
+
+def _workspace(workspace: Workspace, findings: Findings) -> Record:
+    """What is there beside this page, and what comes next once the page is there."""
+    rows = [
+        {
+            **{name: getattr(part, name) for name in ("name", "state", "note", "content")},
+            "made_from": source_name(part.made_from) if part.name == "embeddings" else part.made_from,
+            "size": format_bytes(part.size_bytes),
+        }
+        for part in findings.parts
+    ]
+    page = Part(workspace.report, "report", "")
+    return {"parts": rows, "next_step": next_step(workspace, [*findings.parts, page])}
 
 
 def _similarity(findings: Findings, table: pa.Table) -> Record:

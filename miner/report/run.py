@@ -50,4 +50,5 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     runs = f", {counted(len(manifest['runs']), 'training run')}" if manifest["runs"] else ""
     line = f"report: {manifest['pairs_shown']} pairs{runs}, {size_mb:.1f} MB, in {workspace.report / PAGE}"
     headline = [("report", str(workspace.report / PAGE))]
-    return Result("report", manifest, [line], fresh, headline, path=workspace.report / "manifest.json")
+    page = workspace.report / PAGE
+    return Result("report", manifest, [line], fresh, headline, path=workspace.report / "manifest.json", page=page)

@@ -52,7 +52,10 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     if record["reviewers"]:
         with workspace.writing():
             record = write_signed(workspace.review / SUMMARY, record)
-    return Result("review", record, [*summary_lines(record), *_next_step(record, workspace)])
+    lines = summary_lines(record)
+    if record["reviewers"]:
+        lines.append(f"review: summary in {workspace.review / SUMMARY}")
+    return Result("review", record, lines, next_command=_next_command(record, workspace))
 
 
 def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:
@@ -96,14 +99,13 @@ def _open_images(images: "ImageStore") -> None:
         _say(f"review: {problem} Only images that the exported shards hold can be shown.")
 
 
-def _next_step(record: Record, workspace: Workspace) -> list[str]:
-    path, flag = workspace.review / DECISIONS, workspace_flag(workspace)
-    lines = [f"review: summary in {workspace.review / SUMMARY}"] if record["reviewers"] else []
-    if record["labelled"]:
-        again = " --force" if (workspace.shards / "manifest.json").exists() else ""
-        command = f"miner export --exclude {shlex.quote(str(path))}{flag}{again}"
-        lines.append(f"review: next, {command}  (leaves out the pairs that reviewers call different)")
-    return lines
+def _next_command(record: Record, workspace: Workspace) -> str:
+    if not record["labelled"]:
+        return ""
+    again = " --force" if (workspace.shards / "manifest.json").exists() else ""
+    decisions = shlex.quote(str(workspace.review / DECISIONS))
+    command = f"miner export --exclude {decisions}{workspace_flag(workspace)}{again}"
+    return f"{command}  (leaves out the pairs that reviewers call different)"
 
 
 def _require_extra() -> None:

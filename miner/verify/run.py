@@ -3,7 +3,9 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from miner.artifacts.overview.parts import workspace_parts
 from miner.artifacts.pairs.against import MATCHES
+from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result
 from miner.errors import UsageError
 from miner.text import counted
@@ -38,6 +40,7 @@ def verify(where: str) -> Result:
         f"verify: {name}: {counted(count, 'file is', 'files are')} whole{_in_words(counts[name])}"
         for name, count in files.items()
     ]
+    lines += _misfits(where)
     record = {
         "folders": files,
         "files": len(found.covered),
@@ -45,6 +48,15 @@ def verify(where: str) -> Result:
         "checked": {name: count for name, count in counts.items() if count},
     }
     return Result("verify", record, lines)
+
+
+def _misfits(where: str) -> list[str]:
+    """What belongs to other pairs or embeddings than those of the workspace, if this is a workspace on this machine."""
+    workspace = Workspace(Path(where))
+    if not (workspace.embeddings / "manifest.json").exists():
+        return []
+    stale = [part for part in workspace_parts(workspace) if part.state == "stale"]
+    return [f"Warning: {part.path} is whole, but stale: {part.note}" for part in stale]
 
 
 def _check_content(found: Survey) -> dict[str, Record]:

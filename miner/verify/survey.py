@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from miner.artifacts.workspace import GIVEN
-from miner.engine import Record, file_record, first_difference, is_signed, one_line, parse_json
+from miner.engine import Progress, Record, file_record, first_difference, is_signed, one_line, parse_json
 from miner.errors import MinerError
 from miner.verify.location import Location
 
@@ -103,16 +103,18 @@ def check_files(location: Location, found: Survey) -> None:
     """
     signed = [path for path in sorted(found.covered) if path.endswith(".json") and not path.endswith("manifest.json")]
     folders = found.folders + [Folder(location, parent(path), read_record(location, path)) for path in signed]
-    for folder in folders:
-        with folder.described():
-            files = folder.manifest.get("files", {})
-            if not isinstance(files, dict):
-                raise MinerError(f"{folder.full_path('manifest.json')} is damaged: it lists no files.")
-            shards = folder.manifest.get("samples", {})
-            for name, expected in files.items():
-                check_file(folder, name, expected, exists_only=name in shards)
-                found.covered.add(folder.path + name)
-                found.size_bytes += expected["bytes"]
+    with Progress("checksums", sum(len(_listed(folder)) for folder in folders), "files") as progress:
+        for folder in folders:
+            with folder.described():
+                files = folder.manifest.get("files", {})
+                if not isinstance(files, dict):
+                    raise MinerError(f"{folder.full_path('manifest.json')} is damaged: it lists no files.")
+                shards = folder.manifest.get("samples", {})
+                for name, expected in files.items():
+                    check_file(folder, name, expected, exists_only=name in shards)
+                    found.covered.add(folder.path + name)
+                    found.size_bytes += expected["bytes"]
+                    progress.advance()
 
 
 def _unfinished(location: Location, finished: list[str]) -> list[str]:

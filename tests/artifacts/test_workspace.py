@@ -40,6 +40,19 @@ def test_locked_workspace_says_who_works_in_it(tmp_path: Path, monkeypatch, argu
         pass
 
 
+def test_folders_are_locked_one_by_one(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["miner", "train"])
+    workspace = Workspace(tmp_path / "w")
+    with workspace.locked(["runs/a"], ["pairs"]), workspace.locked(["runs/a/eval", "shards"], ["pairs"]):
+        assert len(workspace.working()) == 1 and "`miner train`" in workspace.working()[0]
+        for writes, reads in ((["pairs"], []), (["report"], ["runs/a"]), (["runs/a"], []), ([], [])):
+            with pytest.raises(MinerError, match=r"`miner train` .* is working"), workspace.locked(writes, reads):
+                pass
+    with workspace.locked(), pytest.raises(MinerError, match="is working"), workspace.locked(["pairs"]):
+        pass
+    assert not workspace.working()
+
+
 def test_log_keeps_every_stage(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     workspace.log_stage("embed", {"a": 1}, Result("embed", {"count": 3}), 1.5)

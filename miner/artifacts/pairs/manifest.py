@@ -13,6 +13,7 @@ from miner.engine import Record, fingerprint
 from miner.text import counted
 
 LISTS = "lists.npy"
+UNEVEN = 0.5  # share of the pair ends that a tenth of the images may have, and of the images that a good set reaches
 # The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
 RESULTS = (
     *("pairs.parquet", "duplicates.parquet", "duplicate_images.parquet", "dropped.parquet", "groups.parquet"),
@@ -255,6 +256,25 @@ class PairsManifest(StageArtifact):
     def table_identity(self) -> str:
         """Changes when `pairs.parquet` changes."""
         return fingerprint(self.files["pairs.parquet"])
+
+    @property
+    def is_uneven(self) -> bool:
+        """Whether a tenth of the images holds most pair ends. Few pairs are never called so: it is always true of them."""
+        of_many = self.pairs * 10 > self.images
+        return bool(self.composition and of_many and self.composition.tenth_share > UNEVEN)
+
+    @property
+    def verdict(self) -> str:
+        """Whether the pairs are good, in words: how evenly they use the images, and how many are right as far as known."""
+        spread = f"{self.image_coverage:.0%} of the images are in a pair"
+        if self.composition and self.is_uneven:
+            spread = f"uneven: a tenth of the images holds {self.composition.tenth_share:.0%} of all pair ends"
+        elif self.image_coverage < UNEVEN:
+            spread = f"only {spread}"
+        right = "how many pairs are right is not known without labels or a review"
+        if self.labels and self.labels.precision is not None:
+            right = f"{self.labels.precision:.1%} of the pairs join one class (random pairs: {self.labels.chance:.1%})"
+        return f"{spread}; {right}"
 
     @property
     def completeness(self) -> str:

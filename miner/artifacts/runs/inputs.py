@@ -62,6 +62,20 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
     return _embedded(workspace, embeddings, with_pairs)
 
 
+def possible_inputs(workspace: Workspace) -> set[str]:
+    """The fingerprints of all inputs that a run may have which was trained on what the workspace holds now."""
+    embeddings, pairs = EmbeddingsManifest.find(workspace), PairsManifest.find(workspace)
+    shards = ShardsManifest.find(workspace, of=embeddings)
+    if embeddings is None or embeddings.source.without_images:
+        return set()
+    found = {str(embeddings.request.source_fingerprint)}
+    for with_pairs in (False, True) if pairs else (False,):
+        found.add(_embedded(workspace, embeddings, with_pairs).fingerprint)
+        if shards and (not with_pairs or (pairs and shards.was_made_of(pairs))):
+            found.add(_exported(workspace, shards, with_pairs).fingerprint)
+    return found
+
+
 def _exported(workspace: Workspace, shards: ShardsManifest, with_pairs: bool) -> Inputs:
     # A run without pairs reads no pairs, so other pairs must not make it another run.
     names = {*shards.image_shards, *(["pairs.parquet"] if with_pairs else [])}

@@ -1,9 +1,11 @@
 """The manifest of a training run, and the names of its files."""
 
+import re
 from pathlib import Path
 from typing import ClassVar, Self
 
 from miner.artifacts.artifact import Artifact, RecordPart
+from miner.engine import Record, read_json
 from miner.errors import MinerError
 
 BACKBONE_FILE = "backbone.safetensors"
@@ -27,6 +29,7 @@ RESULTS = (
     *("eval/detect*.json", "eval/detect*.parts/*.json", "eval/detect*.parts/*.pt"),
     *(BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE, *GRAPH_FILES),
 )
+_FROZEN = re.compile("(knn|linear)(-projector|-augmented)?(-best|-teacher)?")
 SCRATCH = ("checkpoints/last.pt", "checkpoints/last.previous.pt")
 
 
@@ -104,3 +107,21 @@ class RunManifest(Artifact):
                 f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
             )
         return found
+
+
+def frozen_evaluations(run: Path) -> dict[str, Record]:
+    """The records of `eval knn` and `eval linear` in a folder: of its run, or of the embeddings of a workspace; by name.
+
+    Raises:
+        MinerError: one of them is damaged.
+    """
+    files = [path for path in sorted((run / "eval").glob("*.json")) if _FROZEN.fullmatch(path.stem)]
+    return {path.stem: read_json(path) or {} for path in files}
+
+
+def encoder_evaluations(workspace: Path, embeddings: Artifact) -> dict[str, Record]:
+    """The records of `eval knn` and `eval linear` of these embeddings themselves, by name."""
+    found = frozen_evaluations(workspace)
+    return {
+        name: made for name, made in found.items() if made.get("request", {}).get("embeddings") == embeddings.identity
+    }

@@ -16,7 +16,7 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, Result, committed, file_record, read_json, write_signed
 from miner.errors import MinerError
-from miner.pairs.calibration.summary import calibration_lines
+from miner.pairs.calibration.summary import calibration_lines, next_command
 from miner.pairs.options import CalibrateOptions
 
 ROUNDING = 3
@@ -98,7 +98,9 @@ def calibrate(options: CalibrateOptions, workspace: Workspace, *, force: bool = 
 
 def _result(record: Record, options: CalibrateOptions, workspace: Workspace, fresh: bool = True) -> Result:
     made = CalibrationRecord.of(record, workspace.calibration)
-    return Result("calibrate", record, calibration_lines(made, options, workspace), fresh, path=workspace.calibration)
+    lines, pictures = calibration_lines(made, workspace), [workspace.root / name for name in sorted(made.files)]
+    page, command = pictures[-1] if pictures else None, next_command(made, options, workspace)
+    return Result("calibrate", record, lines, fresh, path=workspace.calibration, page=page, next_command=command)
 
 
 def _draw(path: Path, record: Record) -> None:

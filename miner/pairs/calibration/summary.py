@@ -5,14 +5,15 @@ from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.pairs.options import CalibrateOptions, PairsOptions
+from miner.tables import aligned
 from miner.text import counted
 
 _TOO_MANY_ABOVE = 1.0  # pairs per image above the band
 _COLUMNS = ("rule", "pairs", "images in a pair", "effective images", "clusters without a pair", "label precision")
 
 
-def calibration_lines(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> list[str]:
-    """One line per fact, a table of the rules, and the command."""
+def calibration_lines(made: CalibrationRecord, workspace: Workspace) -> list[str]:
+    """One line per fact, and a table of the rules."""
     band = made.band
     lines = [
         f"calibrate: proposed band [{band.low:g}, {band.high:g}], about {counted(made.estimated_pairs, 'pair')} of "
@@ -31,7 +32,6 @@ def calibration_lines(made: CalibrationRecord, options: CalibrateOptions, worksp
     if made.comparison:
         lines += _table(made.comparison, made.images)
         lines.append(f"calibrate: pairs to look at, in {', '.join(str(workspace.root / name) for name in made.files)}")
-    lines.append(f"calibrate: next, {_next_command(made, options, workspace)}")
     return lines
 
 
@@ -57,25 +57,22 @@ def _table(compared: RuleComparison, images: int) -> list[str]:
         for rule in compared.rules
     ]
     columns = len(_COLUMNS) - (not labelled)
-    widths = [max(len(row[number]) for row in rows) for number in range(columns)]
     note = " (labels are reported, not used)" if labelled else ""
     return [
         f"calibrate: what each rule chooses among {some} images{note}",
-        *(
-            "  " + "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:columns], widths[1:])]).rstrip()
-            for row in rows
-        ),
+        *aligned([row[:columns] for row in rows], numbers=True),
     ]
 
 
-def _next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> str:
-    """The command that mines by the recommended rule, with this workspace, this device, and --force if there are other pairs.
+def recommended(made: CalibrationRecord) -> PairsOptions:
+    """The recommended rule: the default one, or the band where that chooses nothing."""
+    return PairsOptions(auto=made.comparison is None or not made.comparison.rules[-1].pairs)
 
-    It is the default rule. Where that chooses nothing, it is the band.
-    """
-    by_rule = made.comparison is not None and made.comparison.rules[-1].pairs > 0
-    asked = PairsOptions(auto=not by_rule)
-    band = Band(-1.0, made.band.high) if by_rule else made.band
+
+def next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: Workspace) -> str:
+    """The command that mines by the recommended rule, with this workspace, this device, and --force if there are other pairs."""
+    asked = recommended(made)
+    band = made.band if asked.auto else Band(-1.0, made.band.high)
     pairs = PairsManifest.find(workspace)
     request = {**asked.request(), "embeddings": made.asked["embeddings"], "band": band.record()}
     replaces = " --force" if pairs and pairs.pairs and pairs.asked != request else ""

@@ -13,6 +13,7 @@ from miner.artifacts.embeddings.images import EmbeddedImage, embedded_images
 from miner.artifacts.embeddings.store import read_metadata
 from miner.artifacts.embeddings.verified import check_unchanged
 from miner.artifacts.workspace import Workspace
+from miner.engine import Progress
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.report.findings import Findings
@@ -55,11 +56,13 @@ class Album:
         wanted = {image.key for image in images.values()}
         entries = {entry.key: entry for entry in self.source.entries if entry.key in wanted}
         squares = {}
-        for row, image in images.items():
-            with suppress(KeyError, OSError, UnreadableImageError):
-                data = self.source.read(entries[image.key])
-                check_unchanged(data, image.sha256, image.path, self.source.spec)
-                squares[row] = central_square(decode_image(data))
+        with Progress("pictures", len(images), "images") as progress:
+            for row, image in images.items():
+                with suppress(KeyError, OSError, UnreadableImageError):
+                    data = self.source.read(entries[image.key])
+                    check_unchanged(data, image.sha256, image.path, self.source.spec)
+                    squares[row] = central_square(decode_image(data))
+                progress.advance()
         return squares
 
 

@@ -97,8 +97,13 @@ def run_loop(
                 metrics.sync()
                 save_checkpoint(checkpoint, step, method, optimizer.optimizer, observers)
                 saved_at = time.monotonic()
-            progress.advance(plan.batch_size, f"{guard.note}lr {lr:.3g}{shown}")
+            progress.advance(plan.batch_size, f"{_place(plan, step)}, {guard.note}lr {lr:.3g}{shown}")
         return _of_machine(progress.rate, watch.share_of_all("data", _LAPS), device)
+
+
+def _place(plan: RunPlan, step: int) -> str:
+    epoch = (step - 1) // plan.steps_per_epoch + 1
+    return f"epoch {epoch:,} of {plan.options.epochs:,}, step {step:,} of {plan.steps:,}"
 
 
 def _convolutions(deterministic: bool) -> AbstractContextManager[None]:

@@ -100,16 +100,17 @@ def test_pairs_without_options_reach_every_class_of_photographs(tmp_path) -> Non
 def test_printed_command_works_as_it_is(embedded) -> None:
     pairs(PairsOptions(min=0.2, max=0.3, device="cpu"), embedded, force=True)
     for compare in (False, True):
-        _, lines = calibrated(embedded, compare, budget=2)
-        command = lines[-1].removeprefix("calibrate: next, ").partition("  (")[0]
+        asked = CalibrateOptions(images=16, device="cpu", budget=2)
+        said = calibrate(asked, embedded, force=True, compare=compare)
+        command = said.next_command.partition("  (")[0]
         assert command.startswith("miner pairs " if compare else "miner pairs --auto ")
         assert command.endswith(" --device cpu --force")
         app(shlex.split(command)[1:], standalone_mode=False)
         request = read_json(embedded.pairs / "manifest.json")["request"]
         assert request["band"]["max"] == read_json(embedded.calibration)["band"]["max"]
         assert request.get("rule", "band") == ("shared" if compare else "band")
-    again = calibrate(CalibrateOptions(images=16, device="cpu", budget=2), embedded)
-    assert not again.fresh and again.lines[:-1] == lines[:-1] and "--force" not in again.lines[-1]
+    again = calibrate(asked, embedded)
+    assert not again.fresh and again.lines == said.lines and "--force" not in again.next_command
 
 
 def test_budget_that_cannot_be_met_is_explained(embedded) -> None:

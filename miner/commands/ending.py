@@ -1,0 +1,43 @@
+"""How every command ends: with its result, the command that comes next, and the page, which --open shows."""
+
+import json
+import webbrowser
+from dataclasses import replace
+
+from miner.artifacts.workspace import Workspace
+from miner.engine import Result, is_follower
+
+
+def with_next_command(result: Result, workspace: Workspace) -> Result:
+    """The result of a stage, with the command that takes the workspace further if the stage has named none."""
+    if result.next_command or result.rehearsal or is_follower():
+        return result
+    from miner.artifacts.overview.next_step import next_step
+    from miner.artifacts.overview.parts import workspace_parts
+
+    return replace(result, next_command=str(next_step(workspace, workspace_parts(workspace))))
+
+
+def show(result: Result, as_json: bool, opens: bool = False) -> None:
+    """Print a result: for people, or as JSON. Of several processes that torchrun started, the first one does.
+
+    Args:
+        opens: whether to open the page in the browser.
+    """
+    if is_follower():
+        return
+    if as_json:
+        facts = {"stage": result.stage, "fresh": result.fresh, "path": result.path, "next": result.next_command}
+        facts = {
+            name: str(value) if name == "path" else value for name, value in facts.items() if value not in (None, "")
+        }
+        print(json.dumps({**facts, **result.record}, indent=2, sort_keys=True))
+    else:
+        for line in result.lines:
+            print(line)
+        if not result.fresh:
+            print(f"{result.stage}: nothing to do, this was finished before.")
+        if result.next_command:
+            print(f"{result.stage}: next, {result.next_command}")
+    if opens and result.page:
+        webbrowser.open(result.page.absolute().as_uri())
