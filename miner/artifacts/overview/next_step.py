@@ -20,9 +20,14 @@ class NextStep(NamedTuple):
         return f"{self.command}  ({self.reason})"
 
 
-def next_step(workspace: Workspace, parts: Sequence[Part]) -> NextStep:
-    """The first command that something misses: of the parts as `workspace_parts` finds them."""
-    flag, by_name = workspace_flag(workspace), {part.name: part for part in parts}
+def next_step(workspace: Workspace, parts: Sequence[Part], placed: bool = True) -> NextStep:
+    """The command that makes the first part which is missing or does not fit.
+
+    Args:
+        parts: as `workspace_parts` finds them.
+        placed: whether the command names the workspace.
+    """
+    flag, by_name = workspace_flag(workspace) if placed else "", {part.name: part for part in parts}
 
     def step(words: str, reason: str) -> NextStep:
         return NextStep(f"miner {words}{flag}", reason)
