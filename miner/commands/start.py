@@ -56,7 +56,7 @@ def start(options: StartOptions, folder: Path | None, force: bool = False, quiet
     results, records = [], {}
     for number, (name, stage_options) in enumerate(plan.items(), 1):
         place, started = f"{number}/{len(plan)}", time.monotonic()
-        with part_of_whole(f"{place} {name}: ", after[name]):
+        with part_of_whole(f"{place} {name}", after[name]):
             result = run_stage(name, stage_options(), workspace, force)
         took = time_in_words(time.monotonic() - started) if result.fresh else "was finished before"
         say("\n".join([f"{place} {name} ({took})", *(f"  {line}" for line in result.lines)]), quiet)

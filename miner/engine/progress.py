@@ -41,6 +41,11 @@ def time_in_words(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
+def _named(label: str, title: str) -> str:
+    """("2/4 calibrate", "similarities") -> 2/4 calibrate, similarities; ("1/4 embed", "embed") -> 1/4 embed."""
+    return label if label.endswith(f" {title}") else ", ".join(filter(None, [label, title]))
+
+
 class Progress:
     """Counts the items of one piece of work, and shows rate and time left on standard error, or below the cell of a notebook.
 
@@ -50,7 +55,7 @@ class Progress:
 
     def __init__(self, title: str, total: int, item: str = "items", finished: int = 0) -> None:
         label, self._later_s = _part[-1] if _part else _ALONE
-        self.title, self.total, self.item = label + title, total, item
+        self.title, self.total, self.item = _named(label, title), total, item
         self.count = self.finished = finished
         self.started = self._last_line = time.monotonic()
         self._bar: RichProgress | None = None

@@ -25,12 +25,12 @@ def test_time_left_follows_from_the_mean_rate(terminal: bool, monkeypatch) -> No
     clock, said = Clock(monkeypatch), Terminal() if terminal else io.StringIO()
     monkeypatch.setattr(sys, "stderr", said)
     monkeypatch.setenv("COLUMNS", "200")
-    with part_of_whole("1/4 embed: ", lambda rate: 100 / rate), Progress("embed", 500, "images", 100) as bar:
+    with part_of_whole("2/4 pairs", lambda rate: 100 / rate), Progress("rows", 500, "images", 100) as bar:
         clock.now += 40
         bar.advance(100, "step 3 of 9")
         if bar._bar:
             bar._bar.refresh()
-    assert "1/4 embed: embed" in said.getvalue()
+    assert "2/4 pairs, rows" in said.getvalue()
     assert "2.5 images/s, step 3 of 9, 2 min left (3 min for all)" in said.getvalue()
 
 
@@ -40,4 +40,5 @@ def test_a_bar_without_a_whole_tells_its_own_time_alone(monkeypatch, capsys) -> 
         clock.now += 16
         bar.advance(160)
     assert capsys.readouterr().err == "train: 160 of 256 items, 10 items/s, 10 s left\n"
+    assert [progress._named("1/4 embed", title) for title in ("embed", "bed")] == ["1/4 embed", "1/4 embed, bed"]
     assert [time_in_words(seconds) for seconds in (7.4, 119, 600, 9000)] == ["7 s", "119 s", "10 min", "2.5 h"]
