@@ -125,7 +125,7 @@ class Workspace:
         """The commands that write folders of this workspace at this moment."""
         found = []
         for path in (self.root / ".lock", *sorted((self.root / _LOCKS).rglob("*.lock"))):
-            with suppress(FileNotFoundError), path.open("rb") as handle:
+            with suppress(OSError), path.open("rb") as handle:
                 try:
                     fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
                 except OSError:
