@@ -23,11 +23,11 @@ def test_stages_run_beside_a_training_that_reads_other_folders(make_photos, tmp_
         return workspace.locked(*STAGES["train"].folders(TrainOptions(), workspace))
 
     with training():  # on the folder of images
-        with pytest.raises(MinerError, match="is working in .* and uses pairs"):
+        with pytest.raises(MinerError, match=r"is working in .* and uses pairs"):
             run_stage("pairs", band, workspace, True)
         assert run_stage("export", ExportOptions(), workspace, False).fresh
     with training():  # on the shards
-        with pytest.raises(MinerError, match="is working in .* and uses shards"):
+        with pytest.raises(MinerError, match=r"is working in .* and uses shards"):
             run_stage("export", ExportOptions(), workspace, True)
         assert run_stage("pairs", band, workspace, True).fresh
 
