@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from miner.engine import Record, Result, cannot_write, partial_path, read_json, write_signed
 from miner.errors import MinerError
@@ -96,7 +97,7 @@ class Workspace:
                     self._lock(stack, name, alone)
                 yield
         finally:
-            if not existed and {path.name for path in self.root.glob("*")} <= {".lock", _LOCKS} and not self.working():
+            if not existed and [path.name for path in self.root.glob("*")] == [".lock"] and not self.working():
                 shutil.rmtree(self.root, ignore_errors=True)  # a command that was refused leaves no folder behind
 
     def _lock(self, stack: ExitStack, folder: str, alone: bool) -> None:
@@ -115,11 +116,19 @@ class Workspace:
             raise MinerError(
                 f"{holders} is working in {self.root}{uses}. Wait for it, or choose another workspace with -w."
             ) from error
+        if not folder:
+            stack.callback(self._remove_locks, handle)
         if alone:
             with suppress(OSError):  # on a full disk the lock holds without a name
                 handle.truncate(0)
                 handle.write(_this_command().encode(errors="backslashreplace"))
             stack.callback(handle.truncate, 0)
+
+    def _remove_locks(self, handle: IO[bytes]) -> None:
+        """Remove the files of folders if no other command works here: each one holds the lock of the workspace before theirs."""
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(self.root / _LOCKS, ignore_errors=True)
 
     def working(self) -> list[str]:
         """The commands that write folders of this workspace at this moment."""

@@ -24,7 +24,7 @@ from miner.source.location import canonical
 from miner.stages import STAGES
 
 # Seconds of a stage beside its encoder, on two cores; pairs and the comparison of rules grow with the square of the images.
-_PAIRS_S, _REPORT_S, _PER_SQUARE_S = 2.0, 3.0, 1.3e-8
+_COMPARISON_S, _PAIRS_S, _REPORT_S, _PER_SQUARE_S = 6.0, 2.0, 3.0, 1.3e-8
 
 
 def start(options: StartOptions, folder: Path | None, force: bool = False, quiet: bool = False) -> Result:
@@ -42,8 +42,8 @@ def start(options: StartOptions, folder: Path | None, force: bool = False, quiet
     calibrate = CalibrateOptions.parse(device)
     views, search_s = 2 * min(calibrate.images, images), _PER_SQUARE_S * images**2
     after = {
-        "embed": lambda rate: views / rate + 2 * (_PAIRS_S + search_s) + _REPORT_S,
-        "calibrate": lambda rate: _PAIRS_S + search_s + _REPORT_S,
+        "embed": lambda rate: views / rate + _COMPARISON_S + _PAIRS_S + 2 * search_s + _REPORT_S,
+        "calibrate": lambda rate: _COMPARISON_S + _PAIRS_S + 2 * search_s + _REPORT_S,
         "pairs": lambda rate: _REPORT_S,
         "report": lambda rate: 0.0,
     }

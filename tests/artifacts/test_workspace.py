@@ -50,7 +50,7 @@ def test_folders_are_locked_one_by_one(tmp_path: Path, monkeypatch) -> None:
                 pass
     with workspace.locked(), pytest.raises(MinerError, match="is working"), workspace.locked(["pairs"]):
         pass
-    assert not workspace.working()
+    assert not workspace.working() and not workspace.root.exists()
 
 
 def test_log_keeps_every_stage(tmp_path: Path) -> None:

@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -160,7 +161,10 @@ def test_source_and_shards_train_the_same_backbone(workspace: Workspace, tmp_pat
         assert (twin.run("moco") / name).read_bytes() == (workspace.run("moco") / name).read_bytes()
 
 
-def test_the_control_arm_trains_on_own_views_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_control_arm_trains_on_own_views_only(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch
+) -> None:
+    monkeypatch.setattr("miner.engine.progress._PLAIN_INTERVAL_S", 0.0)
     workspace = write_shards(tmp_path, images=64, pairs=16)
     (workspace.shards / "pairs.parquet").unlink()
     options = TrainOptions(**{**TINY_RUN, "epochs": 1, "pairs_arm": "none", "name": "control", "batch_size": 256})
@@ -171,6 +175,7 @@ def test_the_control_arm_trains_on_own_views_only(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().err
     assert "batch lowered from 256 to 8" in said and "lr 0.03 x 8/256 = 0.0009375" in said
     assert "queue cut from 4,096 to 16" in said
+    assert re.search(r"train: 64 of 64 items, .* items/s, epoch 1 of 1, step 8 of 8, loss .* 0 s left\n", said)
 
 
 def test_symmetric_cifar_stem_and_limit(tmp_path: Path) -> None:

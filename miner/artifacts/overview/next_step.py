@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
@@ -27,40 +28,58 @@ def next_step(workspace: Workspace, parts: Sequence[Part], placed: bool = True) 
         parts: as `workspace_parts` finds them.
         placed: whether the command names the workspace.
     """
-    flag, by_name = workspace_flag(workspace) if placed else "", {part.name: part for part in parts}
-
-    def step(words: str, reason: str) -> NextStep:
-        return NextStep(f"miner {words}{flag}", reason)
-
-    def misses(name: str) -> bool:
-        return name not in by_name or by_name[name].state != "fresh"
-
-    def forced(name: str) -> str:
-        return " --force" if name in by_name and by_name[name].state != "unfinished" else ""
-
-    embeddings = by_name.get("embeddings")
-    if embeddings is None or embeddings.state == "damaged":
-        return step("start SOURCE", "SOURCE is a folder of images")
-    if embeddings.state != "fresh":
-        return step(f"embed {shlex.quote(embeddings.made_from)}", embeddings.note)
-    if misses("pairs"):
-        return step(f"pairs{forced('pairs')}", "pairs by the recommended rule")
+    known = _Known({part.name: part for part in parts}, workspace_flag(workspace) if placed else "")
+    if step := known.to_pairs():
+        return step
     pairs, made = PairsManifest.read(workspace), EmbeddingsManifest.read(workspace)
     if not pairs.pairs:
-        return step("calibrate", "compares the rules, as there is no pair")
-    report = by_name.get("report")
+        return known.step("calibrate", "compares the rules, as there is no pair")
+    report = known.parts.get("report")
     if report is None or "pairs" in report.note:
-        return step("report --open", "look at the pairs")
-    if pairs.labels is None and "review" not in by_name and not made.source.without_images:
-        return step("review --open", f"100 answers tell how many pairs are right; or go on with: miner export{flag}")
-    if misses("shards"):
-        return step(f"export{forced('shards')}", "a training data set: images and pairs, with checksums")
-    runs = [part for part in parts if part.name.startswith("runs/")]
-    if not runs or runs[-1].state == "unfinished":
-        return step("train", "an encoder on these images and pairs")
-    fresh = [run for run in runs if run.state == "fresh" and "evaluated" not in run.content]
-    if fresh and pairs.labels is not None:
-        return step(f"eval knn {fresh[0].path.name}", "what the run has learned")
-    if report.state != "fresh":
-        return step("report --open", "the page, with everything since")
-    return step("publish --to FOLDER", "a data set with a card, which others can load")
+        return known.step("report --open", "look at the pairs")
+    use = known.to_use(labelled=pairs.labels is not None)
+    if pairs.labels is None and "review" not in known.parts and not made.source.without_images:
+        return known.step("review --open", f"100 answers tell how many pairs are right; or go on with: {use.command}")
+    return use
+
+
+@dataclass(frozen=True)
+class _Known:
+    """The parts by name, and the flag that commands need."""
+
+    parts: dict[str, Part]
+    flag: str
+
+    def step(self, words: str, reason: str) -> NextStep:
+        return NextStep(f"miner {words}{self.flag}", reason)
+
+    def misses(self, name: str) -> bool:
+        return name not in self.parts or self.parts[name].state != "fresh"
+
+    def forced(self, name: str) -> str:
+        return " --force" if name in self.parts and self.parts[name].state != "unfinished" else ""
+
+    def to_pairs(self) -> NextStep | None:
+        """The step before there are pairs of these images; None if there are."""
+        embeddings = self.parts.get("embeddings")
+        if embeddings is None or embeddings.state == "damaged":
+            return self.step("start SOURCE", "SOURCE is a folder of images")
+        if embeddings.state != "fresh":
+            return self.step(f"embed {shlex.quote(embeddings.made_from)}", embeddings.note)
+        if self.misses("pairs"):
+            return self.step(f"pairs{self.forced('pairs')}", "pairs by the recommended rule")
+        return None
+
+    def to_use(self, labelled: bool) -> NextStep:
+        """The step that makes use of the pairs."""
+        if self.misses("shards"):
+            return self.step(f"export{self.forced('shards')}", "a training data set: images and pairs, with checksums")
+        runs = [part for name, part in self.parts.items() if name.startswith("runs/") and name.count("/") == 1]
+        if not runs or runs[-1].state == "unfinished":
+            return self.step("train", "an encoder on these images and pairs")
+        unjudged = [run for run in runs if run.state == "fresh" and "evaluated" not in run.content]
+        if unjudged and labelled:
+            return self.step(f"eval knn {unjudged[0].path.name}", "what the run has learned")
+        if self.misses("report"):
+            return self.step("report --open", "the page, with everything since")
+        return self.step("publish --to FOLDER", "a data set with a card, which others can load")

@@ -26,6 +26,7 @@ from miner.source.base import source_fingerprint
 from miner.source.location import local_path
 from miner.text import counted
 
+_EVALUATIONS = ("knn", "linear", "finetune", "transfer", "detect")
 State = Literal["fresh", "stale", "unfinished", "damaged"]
 
 
@@ -49,7 +50,10 @@ class Part:
 
     @property
     def size_bytes(self) -> int:
-        """Bytes on the disk."""
+        """Bytes of what its record lists; of an unfinished part, of all that is there."""
+        listed = ((read_json(self.path / "manifest.json") if self.path.is_dir() else None) or {}).get("files")
+        if isinstance(listed, dict):
+            return sum(file["bytes"] for file in listed.values())
         files = [self.path] if self.path.is_file() else self.path.rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
 
@@ -166,7 +170,7 @@ def _shards(workspace: Workspace, path: Path) -> tuple[str, str]:
 
 def _run(workspace: Workspace, path: Path) -> tuple[str, str]:
     made, embeddings = RunManifest.read(path), EmbeddingsManifest.find(workspace)
-    judged = sorted(file.stem for file in (path / "eval").glob("*.json"))
+    judged = sorted(file.stem for file in (path / "eval").glob("*.json") if file.stem.split("-")[0] in _EVALUATIONS)
     content = f"{made.method}, {counted(made.steps, 'step')}, {counted(made.pairs, 'pair')}"
     content += f"; evaluated: {', '.join(judged)}" if judged else ""
     # A run with --source has its own images, and no pairs.
