@@ -109,7 +109,7 @@ class Workspace:
         except OSError as error:
             raise cannot_write(f"The workspace {self.root}", self.root, error, "Choose another with -w.") from error
         try:
-            fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            _flock(handle, alone)
         except OSError as error:
             holders = " and ".join(self.working()) or "Another miner command"
             uses = f" and uses {folder}" if folder else ""
@@ -200,6 +200,21 @@ class Workspace:
             path.replace(path.with_name("run.damaged.json"))
             log = {}
         return log if isinstance(log.get("stages"), dict) else {"stages": {}}
+
+
+def _flock(handle: IO[bytes], alone: bool) -> None:
+    """Take a lock now; a command that ends holds that of the workspace for a moment longer.
+
+    Raises:
+        OSError: another process has it.
+    """
+    for wait_s in (0.02, 0.1, None):
+        try:
+            return fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+        except OSError:
+            if wait_s is None:
+                raise
+            time.sleep(wait_s)
 
 
 def _this_command() -> str:

@@ -3,14 +3,20 @@
 import json
 import webbrowser
 from dataclasses import replace
+from pathlib import Path
 
 from miner.artifacts.workspace import Workspace
 from miner.engine import Result, is_follower
 
 
 def with_next_command(result: Result, workspace: Workspace) -> Result:
-    """The result of a stage, with the command that takes the workspace further if the stage has named none."""
-    if result.next_command or result.rehearsal or is_follower():
+    """The result of a stage, with the command that takes the workspace further.
+
+    A stage that has named one keeps it. A stage that wrote elsewhere (--to) says nothing of the workspace.
+    """
+    root, path = workspace.root.absolute(), result.path
+    elsewhere = path is not None and not (isinstance(path, Path) and root in path.absolute().parents)
+    if result.next_command or result.rehearsal or elsewhere or is_follower():
         return result
     from miner.artifacts.overview.next_step import next_step
     from miner.artifacts.overview.parts import workspace_parts

@@ -13,7 +13,7 @@ from miner.artifacts.pairs.manifest import SCRATCH as OF_MINING
 from miner.artifacts.runs.manifest import RESULTS as OF_RUNS
 from miner.artifacts.runs.manifest import SCRATCH as OF_TRAINING
 from miner.artifacts.stage_folder import Stage
-from miner.artifacts.workspace import Workspace
+from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.commands.options import CleanOptions
 from miner.engine import Result, read_json
 from miner.errors import UsageError
@@ -23,6 +23,7 @@ from miner.tables import aligned
 # The files of stages that may not have finished, as patterns of `StageFolder`; a manifest lists those of all others.
 _PATTERNS = (*OF_EMBEDDINGS, *OF_EMBEDDING, *OF_PAIRS, *OF_MINING, *OF_RUNS, *OF_TRAINING, MATCHES)
 _PATTERNS += ("images-*.tar", "pairs-*.tar", "images.parquet", "index*.json", "parts/*")
+_PATTERNS += ("decisions.jsonl", "review.json")
 _OF_EVALUATIONS = ("*.json", "*.pt")
 # What goes only if it is named: work of people, and of hours.
 _PRECIOUS = ("embeddings", "review", "runs")
@@ -53,7 +54,7 @@ def clean(options: CleanOptions, workspace: Workspace) -> Result:
         raise UsageError(f"{unknown[0]} is no part of {workspace.root} (known: {', '.join(parts) or 'none'}).")
     named = {name.rstrip("/") for name in options.parts}
     old = [part for part in parts.values() if part.state != "fresh" and part.name not in named]
-    chosen = [part for part in old if part.name.split("/")[0] not in _PRECIOUS or part.path.suffix == ".parts"]
+    chosen = [part for part in old if part.state != "damaged" and _may_go(part)]
     going = [*(parts[name] for name in sorted(named)), *(chosen if not named else [])]
     kept = [part for part in old if part not in going]
     total = sum(part.size_bytes for part in going)
@@ -65,7 +66,7 @@ def clean(options: CleanOptions, workspace: Workspace) -> Result:
         lines.append("clean: nothing is stale or unfinished" if not kept else "clean: nothing to remove")
     elif not options.yes:
         lines.append(f"clean: {format_bytes(total)} in all; nothing has been removed")
-        command = f"miner clean {' '.join([*sorted(named), '--yes'])} -w {workspace.root}  (removes it)"
+        command = f"miner clean {' '.join([*sorted(named), '--yes'])}{workspace_flag(workspace)}  (removes it)"
     else:
         with workspace.locked():
             left = [name for part in going for name in _remove(part.path)]
@@ -73,6 +74,11 @@ def clean(options: CleanOptions, workspace: Workspace) -> Result:
         lines += [f"clean: left {name}, which is not of miner" for name in left]
     record = {"removed" if options.yes else "would_remove": [part.name for part in going], "bytes": total}
     return Result("clean", record, lines, next_command=command)
+
+
+def _may_go(part: Part) -> bool:
+    """Whether a part may go without being named: of a run, only what an evaluation has left."""
+    return part.name.split("/")[0] not in _PRECIOUS or part.path.suffix == ".parts"
 
 
 def _remove(path: Path) -> list[Path]:

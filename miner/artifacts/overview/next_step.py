@@ -67,7 +67,8 @@ class _Known:
         if embeddings.state != "fresh":
             return self.step(f"embed {shlex.quote(embeddings.made_from)}", embeddings.note)
         if self.misses("pairs"):
-            return self.step(f"pairs{self.forced('pairs')}", "pairs by the recommended rule")
+            begun = self.parts["pairs"].note if "pairs" in self.parts else ""
+            return self.step(f"pairs{self.forced('pairs')}", begun or "pairs by the recommended rule")
         return None
 
     def to_use(self, labelled: bool) -> NextStep:
@@ -82,4 +83,6 @@ class _Known:
             return self.step(f"eval knn {unjudged[0].path.name}", "what the run has learned")
         if self.misses("report"):
             return self.step("report --open", "the page, with everything since")
-        return self.step("publish --to FOLDER", "a data set with a card, which others can load")
+        if self.misses("publish"):
+            return self.step("publish --to FOLDER", "a data set with a card, which others can load")
+        return self.step("status", "everything is fresh")

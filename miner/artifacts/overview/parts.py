@@ -1,6 +1,7 @@
 """The parts of a workspace, in the order in which stages make them."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,9 +52,10 @@ class Part:
     @property
     def size_bytes(self) -> int:
         """Bytes of what its record lists; of an unfinished part, of all that is there."""
-        listed = ((read_json(self.path / "manifest.json") if self.path.is_dir() else None) or {}).get("files")
-        if isinstance(listed, dict):
-            return sum(file["bytes"] for file in listed.values())
+        with suppress(
+            MinerError, LookupError, TypeError, AttributeError
+        ):  # of a damaged record, or where there is none
+            return sum(file["bytes"] for file in read_json(self.path / "manifest.json")["files"].values())  # type: ignore[index]
         files = [self.path] if self.path.is_file() else self.path.rglob("*")
         return sum(path.stat().st_size for path in files if path.is_file())
 
@@ -198,7 +200,8 @@ def _published(workspace: Workspace, path: Path) -> tuple[str, str]:
 
 
 def _report(workspace: Workspace, path: Path) -> tuple[str, str]:
-    shown = ((read_json(path / "manifest.json") or {}).get("request") or {}).get("inputs", {})
+    shown = (request_of(path) or {}).get("inputs")
+    shown = shown if isinstance(shown, dict) else {}
     embeddings = EmbeddingsManifest.find(workspace)
     now = {
         "embeddings": embeddings,
