@@ -46,7 +46,7 @@ def leaks_page(images: AllImages, pictures: Pictures, matches: Matches, groups: 
         # An image without a vector may be no image: then its card says so.
         with nullcontext() if images.vector[row] >= 0 else suppress(MinerError):
             squares[row] = _square(pictures.image(row))
-    thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES, QUALITIES[1:])
+    thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES, QUALITIES[2:])
     table, last = images.table, len(images.sets) - 1
     removed = set(matches["a"].tolist())
 
@@ -89,7 +89,7 @@ def _rows(pairs: Matches) -> list[int]:
 
 def _square(image: Image.Image) -> Image.Image:
     """The whole image on a square."""
-    side = min(max(image.size), QUALITIES[0].side)
+    side = min(max(image.size), QUALITIES[1].side)
     return ImageOps.pad(image, (side, side), Image.Resampling.LANCZOS, _MARGIN)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pyarrow as pa
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.overview.next_step import next_step
 from miner.artifacts.overview.parts import Part
 from miner.artifacts.parquet import read_columns
@@ -22,7 +24,9 @@ from miner.report.charts.similarity import similarity_chart
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album, open_album
 from miner.report.galleries.cards import card_image, cards, drawn_pairs, pairs_to_show, spread_pairs, strip
+from miner.report.galleries.collections import largest_groups, without_partner
 from miner.report.galleries.thumbnails import make_thumbnails
+from miner.report.graphs.embedding_map import embedding_map
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
 from miner.report.sections.head import headline, key_numbers
@@ -35,7 +39,9 @@ _TEMPLATES = Path(__file__).parent / "templates"
 _DUPLICATES_SHOWN = 12
 _CLASSES_SHOWN = 20
 _FAILURES_SHOWN = 200
-_THUMBNAIL_BYTES = 4_200_000
+_THUMBNAIL_BYTES = 3_800_000
+_CONTENTS = "<!-- contents -->"
+_HEADING = re.compile(r'<section[^>]*>\s*<h2 id="(?P<name>[a-z-]+)"[^>]*>(?P<title>[^<]+)</h2>')
 
 
 def build_page(options: ReportOptions, workspace: Workspace, findings: Findings) -> str:
@@ -47,7 +53,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
     script = (_TEMPLATES / "page.js").read_text("utf-8")
-    return (
+    page = (
         templates()
         .get_template("page.html")
         .render(
@@ -59,6 +65,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
             **_degree(findings, pairs),
             groups=findings.pairs.groups,
             **_galleries(options, workspace, findings, pairs, album),
+            map=embedding_map(album, EmbeddingStore(workspace).stored),
             **graph_sections(workspace, findings, album),
             runs=run_rows(findings.runs),
             methods=curves_by_method(findings.runs),
@@ -71,6 +78,9 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
             script=Markup(script),
             script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         )
+    )
+    return page.replace(
+        _CONTENTS, "".join(f'<li><a href="#{name}">{title}</a></li>' for name, title in _HEADING.findall(page)), 1
     )
 
 
@@ -171,28 +181,35 @@ def _galleries(
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.neighbours["hubs"] if findings.pairs.neighbours else []
     in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates] for side in ("a", "b")]
-    uses = in_pairs + [hub["row"] for hub in hubs]
+    groups, (alone, alone_count) = (
+        largest_groups(workspace),
+        without_partner(pairs, findings.embeddings.count, findings.pairs.images),
+    )
+    uses = [*in_pairs, *(hub["row"] for hub in hubs), *alone, *(row for rows in groups for row in rows)]
     images = album.images(uses)
-    squares = album.squares(images)
-    thumbnails = make_thumbnails(squares, uses, _THUMBNAIL_BYTES)
+    pictures = album.pictures(images)
+    thumbnails = make_thumbnails(pictures, uses, _THUMBNAIL_BYTES)
     gallery = cards(shown, images, thumbnails, album.classes)
 
-    def hub_image(row: int) -> Record:
-        return card_image(images[row].key, images[row].label, thumbnails.get(row), album.classes)
+    def image(row: int) -> Record:
+        return card_image(images[row].path, images[row].label, thumbnails.get(row), album.classes)
 
     return {
         "gallery": gallery,
         "strip": strip(gallery),
         "random": cards(drawn, images, thumbnails, album.classes),
         "duplicates": cards(shown_duplicates, images, thumbnails, album.classes),
-        "hubs": [{"image": hub_image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
+        "hubs": [{"image": image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
+        "sheets": [[image(row) for row in rows] for rows in groups],
+        "alone": [image(row) for row in alone],
+        "alone_count": alone_count,
         "pair_count": len(pairs),
         "agreement": str(findings.pairs.agreement) if findings.pairs.agreement else None,
         "ranked": "rank_a" in pairs.column_names,
         "constraints": [str(constraint) for constraint in findings.pairs.constraints],
         "duplicate_count": len(duplicates),
         "duplicate_images": findings.pairs.duplicate_images,
-        "missing_images": len(images) - len(squares),
+        "missing_images": len(images) - len(pictures),
         "without_images": source.remedy if source.without_images else None,
     }
 

@@ -10,7 +10,7 @@ from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.errors import MinerError
 from miner.report.galleries.album import Album
-from miner.report.galleries.thumbnails import central_square, make_thumbnails
+from miner.report.galleries.thumbnails import make_thumbnails, whole_picture
 from miner.report.page import templates
 
 _THUMBNAIL_BYTES = 4_200_000
@@ -34,11 +34,11 @@ def similar_page(
         source = store.manifest.source.open()
     album = Album(store.metadata, store.manifest.source.classes, source)
     images = album.images([*rows, *([asked] if isinstance(asked, int) else [])])
-    squares = album.squares(images)
+    pictures = album.pictures(images)
     if isinstance(asked, Image.Image):
-        squares[_QUERY] = central_square(asked)
+        pictures[_QUERY] = whole_picture(asked)
     query_row = asked if isinstance(asked, int) else _QUERY
-    thumbnails = make_thumbnails(squares, [*rows, query_row], _THUMBNAIL_BYTES)
+    thumbnails = make_thumbnails(pictures, [*rows, query_row], _THUMBNAIL_BYTES)
     found = [
         {
             "similarity": cosine,

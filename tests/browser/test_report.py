@@ -275,6 +275,6 @@ def test_neighbourhoods_and_maps_fit_every_screen_and_scheme(graphs, open_report
         before, after = page.locator(".lists").first.locator(":scope > div").all()[:2]
         assert (before.bounding_box()["y"] == after.bounding_box()["y"]) == (width == 1200)
         colours.append(page.locator(".point.class-0").first.evaluate("dots => getComputedStyle(dots).stroke"))
-        key = page.locator(".key.dot.class-0").evaluate("dot => getComputedStyle(dot).backgroundColor")
+        key = page.locator(".key.dot.class-0").first.evaluate("dot => getComputedStyle(dot).backgroundColor")
         assert key == colours[-1]
     assert colours[0] == colours[2] != colours[1]

@@ -1,6 +1,6 @@
 """The images of a workspace: their metadata, and access to a few of them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -17,8 +17,10 @@ from miner.engine import Progress
 from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.report.findings import Findings
-from miner.report.galleries.thumbnails import central_square
+from miner.report.galleries.thumbnails import whole_picture
 from miner.source import Source
+
+Cut = Callable[[Image.Image], Image.Image]
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,8 @@ class Album:
         wanted = sorted(set(rows))
         return dict(zip(wanted, embedded_images(self.metadata.take(pa.array(wanted, pa.int64()))), strict=True))
 
-    def squares(self, images: Mapping[int, EmbeddedImage]) -> dict[int, Image.Image]:
-        """Central squares of images by row, without those that are gone since embedding.
+    def pictures(self, images: Mapping[int, EmbeddedImage], cut: Cut = whole_picture) -> dict[int, Image.Image]:
+        """Small images by row, cut by `cut`, without those that are gone since embedding.
 
         Raises:
             MinerError: an image has changed since it was embedded.
@@ -55,15 +57,15 @@ class Album:
             return {}
         wanted = {image.key for image in images.values()}
         entries = {entry.key: entry for entry in self.source.entries if entry.key in wanted}
-        squares = {}
+        pictures = {}
         with Progress("pictures", len(images), "images") as progress:
             for row, image in images.items():
                 with suppress(KeyError, OSError, UnreadableImageError):
                     data = self.source.read(entries[image.key])
                     check_unchanged(data, image.sha256, image.path, self.source.spec)
-                    squares[row] = central_square(decode_image(data))
+                    pictures[row] = cut(decode_image(data))
                 progress.advance()
-        return squares
+        return pictures
 
 
 def open_album(workspace: Workspace, findings: Findings) -> Album:

@@ -87,7 +87,7 @@ def cards(
 
     def side(pair: Record, letter: str) -> Record:
         row = pair[letter]
-        return card_image(PurePosixPath(images[row].path).name, pair[f"label_{letter}"], thumbnails.get(row), classes)
+        return card_image(images[row].path, pair[f"label_{letter}"], thumbnails.get(row), classes)
 
     def card(pair: Record) -> Record:
         a, b = side(pair, "a"), side(pair, "b")
@@ -119,10 +119,11 @@ def reasons(pair: Record) -> list[str]:
     return found
 
 
-def card_image(file: str, label: int | None, thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> Record:
+def card_image(path: str, label: int | None, thumbnail: Thumbnail | None, classes: Sequence[str] | None) -> Record:
     """The variables of an image on a card. Screen readers read its class and the name of its file."""
-    name = None if label is None else class_name(label, classes)
-    return {"thumbnail": thumbnail, "class_name": name, "description": f"{name}, {file}" if name else file}
+    name, file = None if label is None else class_name(label, classes), PurePosixPath(path).name
+    described = f"{name}, {file}" if name else file
+    return {"thumbnail": thumbnail, "class_name": name, "description": described, "path": path}
 
 
 def same_label(a: int | None, b: int | None) -> bool | None:

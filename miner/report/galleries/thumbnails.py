@@ -1,4 +1,4 @@
-"""Thumbnails: images that are cut to a central square, made small, and encoded as data URLs."""
+"""Thumbnails: images that are made small, and encoded as data URLs."""
 
 import base64
 import io
@@ -21,6 +21,7 @@ class Quality(NamedTuple):
 
 # From the best to the lowest. The first is taken whose thumbnails fit the space.
 QUALITIES = (
+    Quality(400, 82, True),
     Quality(288, 82, True),
     Quality(224, 80, True),
     Quality(176, 76, True),
@@ -34,10 +35,11 @@ SMALL_QUALITIES = (Quality(96, 70, True), Quality(64, 66, False), Quality(48, 50
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A square image as a data URL, its side in pixels, and whether the browser enlarges its pixels to sharp squares."""
+    """An image as a data URL, its size in pixels, and whether the browser enlarges its pixels to sharp squares."""
 
     url: str
-    side: int
+    width: int
+    height: int
     tiny: bool
 
 
@@ -47,8 +49,15 @@ def central_square(image: Image.Image) -> Image.Image:
     return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
 
 
+def whole_picture(image: Image.Image) -> Image.Image:
+    """An image as it is, its longer side at most that of the best of `QUALITIES`."""
+    picture = image.copy()
+    picture.thumbnail((QUALITIES[0].side, QUALITIES[0].side), Image.Resampling.LANCZOS, reducing_gap=None)
+    return picture
+
+
 def make_thumbnails(
-    squares: Mapping[int, Image.Image],
+    pictures: Mapping[int, Image.Image],
     uses: Iterable[int],
     most_bytes: int,
     qualities: Sequence[Quality] = QUALITIES,
@@ -56,29 +65,29 @@ def make_thumbnails(
     """Thumbnails that together take at most `most_bytes`, of the best quality that fits, or of the lowest if none fits.
 
     Args:
-        squares: images by row.
+        pictures: images by row.
         uses: rows of the images on the page; a row is repeated each time that its image is shown.
         most_bytes: space for all data URLs together.
         qualities: from the best to the lowest.
     """
-    shown = [row for row in uses if row in squares]
+    shown = [row for row in uses if row in pictures]
     for quality in qualities:
-        thumbnails = {row: _encoded(square, quality) for row, square in squares.items()}
+        thumbnails = {row: _encoded(picture, quality) for row, picture in pictures.items()}
         if sum(len(thumbnails[row].url) for row in shown) <= most_bytes:
             break
     return thumbnails
 
 
-def _encoded(square: Image.Image, quality: Quality) -> Thumbnail:
+def _encoded(picture: Image.Image, quality: Quality) -> Thumbnail:
     stream = io.BytesIO()
-    tiny = square.width <= TINY_SIDE
+    tiny = max(picture.size) <= TINY_SIDE
     if tiny and quality.lossless_tiny:
-        square.save(stream, format="PNG", optimize=True)
-        return Thumbnail(_data_url("png", stream.getvalue()), square.width, tiny)
-    side = min(square.width, quality.side)
-    small = square.resize((side, side), Image.Resampling.LANCZOS)
+        picture.save(stream, format="PNG", optimize=True)
+        return Thumbnail(_data_url("png", stream.getvalue()), *picture.size, tiny)
+    small = picture.copy()
+    small.thumbnail((quality.side, quality.side), Image.Resampling.LANCZOS, reducing_gap=None)
     small.save(stream, format="JPEG", quality=quality.jpeg, optimize=True)
-    return Thumbnail(_data_url("jpeg", stream.getvalue()), side, tiny)
+    return Thumbnail(_data_url("jpeg", stream.getvalue()), *small.size, tiny)
 
 
 def _data_url(kind: str, data: bytes) -> str:

@@ -31,7 +31,7 @@ def make_maps(features: Mapping[str, Vectors], labels: Rows, classes: Sequence[s
         the name of the class by the style of its dots, empty without labels.
     """
     rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:_POINTS])
-    kinds, legend = _kinds(labels[rows], classes)
+    kinds, legend = kinds_of_dots(labels[rows], classes)
     maps = []
     for name, vectors in features.items():
         points, shares = principal_map(vectors.take(rows))
@@ -70,18 +70,24 @@ def scatter_chart(points: NDArray[np.floating], kinds: Mapping[str, NDArray[np.b
         kinds: by style name, the points drawn in that style, bool (n,); later styles lie on top.
         description: text for screen readers.
     """
-    middle = (points.min(axis=0) + points.max(axis=0)) / 2
-    reach = float(np.abs(points - middle).max()) or 1.0
-    x, y = (Scale(centre - reach, centre + reach, _MARGIN, _SIZE.width - _MARGIN) for centre in map(float, middle))
-    layers = []
+    places, layers = dot_places(points), []
     for style, chosen in kinds.items():
         # A line of no length with round ends is a dot, and the shortest way to write one.
-        dots = (f"M{x(across):.0f} {_SIZE.height - y(up):.0f}h0" for across, up in points[chosen].tolist())
+        dots = (f"M{across} {down}h0" for across, down in places[chosen].tolist())
         layers.append(tag("path", d="".join(dots), class_=f"point {style}"))
     return Markup(tag("div", drawing(_SIZE, layers, "small"), class_="chart", role="img", aria_label=description))
 
 
-def _kinds(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], dict[str, str]]:
+def dot_places(points: NDArray[np.floating]) -> NDArray[np.int64]:
+    """Where the dots of `scatter_chart` lie in its coordinates, x to the right and y downwards; int64 (n, 2)."""
+    middle = (points.min(axis=0) + points.max(axis=0)) / 2
+    reach = float(np.abs(points - middle).max()) or 1.0
+    x, y = (Scale(centre - reach, centre + reach, _MARGIN, _SIZE.width - _MARGIN) for centre in map(float, middle))
+    placed = [(round(x(across)), round(_SIZE.height - y(up))) for across, up in points.tolist()]
+    return np.asarray(placed, np.int64).reshape(-1, 2)
+
+
+def kinds_of_dots(labels: Rows, classes: Sequence[str] | None) -> tuple[dict[str, NDArray[np.bool_]], dict[str, str]]:
     """The dots of each style, and the legend. The most frequent classes have a colour each, all others share one."""
     known, images = np.unique(labels[labels >= 0], return_counts=True)
     if not len(known):

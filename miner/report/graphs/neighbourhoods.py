@@ -11,7 +11,7 @@ from miner.engine import Record
 from miner.errors import MinerError
 from miner.report.galleries.album import Album
 from miner.report.galleries.cards import card_image, same_label
-from miner.report.galleries.thumbnails import SMALL_QUALITIES, make_thumbnails
+from miner.report.galleries.thumbnails import SMALL_QUALITIES, central_square, make_thumbnails
 from miner.report.graphs.run_graphs import Neighbour, RunGraphs
 
 _IMAGES = 6
@@ -54,9 +54,9 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, _Lists]) -> lis
     """The card of each image, and those of its neighbours, by the name of the graph that lists them for each of `rows`."""
     uses = [*rows.tolist(), *(neighbour.row for graph in lists.values() for of in graph for neighbour in of)]
     images = album.images(uses)
-    thumbnails = make_thumbnails(album.squares(images), uses, _THUMBNAIL_BYTES, SMALL_QUALITIES)
+    thumbnails = make_thumbnails(album.pictures(images, central_square), uses, _THUMBNAIL_BYTES, SMALL_QUALITIES)
     sides = {
-        row: card_image(image.key, image.label, thumbnails.get(row), album.classes) for row, image in images.items()
+        row: card_image(image.path, image.label, thumbnails.get(row), album.classes) for row, image in images.items()
     }
 
     def card(row: int, neighbour: Neighbour) -> Record:

@@ -1,6 +1,6 @@
 "use strict";
 const $ = (selector, inside = document) => inside.querySelector(selector);
-const cards = [...document.querySelectorAll(".pair")];
+const cards = [...document.querySelectorAll(".pair")], singles = [...document.querySelectorAll(".single")];
 const filtered = cards.filter((card) => card.closest("[data-filtered]"));
 const viewer = $("#viewer"), help = $("#help"), filters = $("#filters");
 const shown = () => cards.filter((card) => !card.hidden);
@@ -86,18 +86,21 @@ function enlarge(card) {
   $("#viewer-images").replaceChildren(pictures);
   $("#viewer-caption").replaceChildren(...[...$("figcaption", card).cloneNode(true).childNodes]);
   $("#viewer-caption").className = $("figcaption", card).className;
-  $("#viewer-names").textContent = [...pictures.querySelectorAll("img")].map((image) => image.alt).join("  ·  ");
+  $("#viewer-names").textContent = [...pictures.querySelectorAll("img")].map((image) => image.dataset.path).join("  ·  ");
   const all = shown();
-  $("#viewer-place").textContent = `${all.indexOf(card) + 1} of ${all.length}`;
+  const single = singles.includes(card);
+  $("#viewer-place").textContent = single ? "" : `${all.indexOf(card) + 1} of ${all.length}`;
+  for (const button of ["#previous", "#next"]) $(button).hidden = single;
   if (!viewer.open) {
     viewer.showModal();
-    document.getElementById("next").focus();
+    $(single ? "#viewer .close" : "#next").focus();
   }
 }
 
 function move(by) {
   const all = shown();
   if (!all.length) return;
+  if (viewer.open && singles.includes(current)) return;
   if (viewer.open) return enlarge(all[Math.min(Math.max(all.indexOf(current) + by, 0), all.length - 1)]);
   const here = all.indexOf(document.activeElement.closest?.(".pair"));
   const place = here < 0 ? (by > 0 ? 0 : all.length - 1) : Math.min(Math.max(here + by, 0), all.length - 1);
@@ -132,7 +135,7 @@ document.addEventListener("keydown", (event) => {
   event.preventDefault();
 });
 
-for (const card of cards) opener(card).addEventListener("click", () => enlarge(card));
+for (const card of [...cards, ...singles]) opener(card).addEventListener("click", () => enlarge(card));
 viewer.addEventListener("close", () => current && !current.hidden && focus(current));
 for (const dialog of [viewer, help]) {
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
@@ -145,3 +148,32 @@ for (const button of document.querySelectorAll(".keys")) {
   button.addEventListener("click", () => help.showModal());
 }
 if (filtered.length > 1) setUpFilters();
+
+/* The map: the picture and the name of the dot that is nearest to the pointer. */
+const map = $("#embedding-map"), mapCard = $("#map-card");
+if (mapCard) {
+  const places = JSON.parse(map.dataset.places), names = JSON.parse(map.dataset.names), columns = Number(map.dataset.columns);
+  const side = Number(map.dataset.side), scale = 96 / side, sprite = $("img", mapCard);
+  const show = (event) => {
+    const box = $("svg", map).getBoundingClientRect(), unit = 700 / box.width;
+    const x = (event.clientX - box.left) * unit, y = (event.clientY - box.top) * unit;
+    let best = -1, least = 24 ** 2;
+    for (let dot = 0; dot < names.length; dot += 1) {
+      const distance = (places[2 * dot] - x) ** 2 + (places[2 * dot + 1] - y) ** 2;
+      if (distance < least) [best, least] = [dot, distance];
+    }
+    mapCard.hidden = best < 0;
+    if (best < 0) return;
+    sprite.style.width = `${columns * side * scale}px`;
+    sprite.style.left = `${-(best % columns) * side * scale}px`;
+    sprite.style.top = `${-Math.floor(best / columns) * side * scale}px`;
+    $("span", mapCard).textContent = names[best];
+    const outer = map.getBoundingClientRect(), right = event.clientX - outer.left > outer.width / 2;
+    mapCard.style.left = right ? "auto" : `${event.clientX - outer.left + 14}px`;
+    mapCard.style.right = right ? `${outer.right - event.clientX + 14}px` : "auto";
+    mapCard.style.top = `${event.clientY - outer.top + 10}px`;
+  };
+  map.addEventListener("pointermove", show);
+  map.addEventListener("pointerdown", show);
+  map.addEventListener("pointerleave", () => { mapCard.hidden = true; });
+}
