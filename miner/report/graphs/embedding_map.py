@@ -80,7 +80,7 @@ def _clusters(vectors: NDArray[np.float32]) -> NDArray[np.int64]:
         centres = np.stack(
             [vectors[of == k].mean(axis=0) if (of == k).any() else centres[k] for k in range(len(centres))]
         )
-    return of
+    return np.asarray(of, np.int64)
 
 
 def _small(image: Image.Image) -> Image.Image:
