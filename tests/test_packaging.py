@@ -3,6 +3,8 @@
 import tomllib
 from pathlib import Path
 
+from miner.commands.doctor import EXTRAS
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -13,6 +15,11 @@ def test_the_wheel_holds_every_data_file() -> None:
     files = {path for path in package.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
     assert {path.name for path in files} >= {"page.html", "page.js", "card.md", "shards.md", "py.typed"}
     assert files == packed
+
+
+def test_doctor_looks_for_every_extra_of_users() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert EXTRAS.keys() == extras.keys() - {"dev", "bench"}
 
 
 def test_the_wheel_holds_every_recipe() -> None:

