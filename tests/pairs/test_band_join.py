@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.engines.base import FloodError
+from miner.pairs.engines.byte_sketch import byte_projection
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.faiss_flat import FaissEngine, flat_index
@@ -25,6 +26,8 @@ def engine_with(first: tuple[int | None, torch.dtype], second: int | None = None
         def projection(width: int | None, dtype: torch.dtype) -> Projection:
             dim = vectors.shape[1]
             drawn = torch.randn(dim, min(width or 1, dim), generator=generator)
+            if dtype == torch.uint8:
+                return byte_projection(torch.from_numpy(unit_rows(vectors)), torch.linalg.qr(drawn).Q)
             return Projection(None if width is None else torch.linalg.qr(drawn).Q.contiguous(), dtype)
 
         cascade = Cascade(projection(*first), None if second is None else projection(second, torch.float32))
@@ -45,6 +48,7 @@ ENGINES = {
     "sketch of 1, bfloat16": engine_with((1, torch.bfloat16)),
     "sketch of 20, bfloat16": engine_with((20, torch.bfloat16)),
     "sketch of 20, float32": engine_with((20, torch.float32)),
+    "sketch of 20, bytes": engine_with((20, torch.uint8)),
     "rounded to bfloat16": engine_with((None, torch.bfloat16)),
     "sketches of 2 and 12": engine_with((2, torch.bfloat16), 12),
     "sketch of 20, read again": engine_with((20, torch.bfloat16), memory=0),

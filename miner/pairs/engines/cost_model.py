@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from miner.pairs.engines.byte_sketch import byte_projection, multiplies_bytes
 from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch, levelled
 
 SHORTEST = 32  # numbers per row of the shortest sketch
@@ -86,7 +87,7 @@ def best_cascade(
         unit_vectors: float32 (m, d), a random sample of rows, of length 1.
         images: rows of the join.
         floor: lowest cosine of a pair, float64 (1,), or (m,) by row: a pair is wanted if it reaches the floor of either row.
-        dtype: the type of the first pass.
+        dtype: the type of the first pass, beside whole numbers of 8 bits where torch multiplies them (`byte_sketch.py`).
         costs: the costs of this machine.
         count_candidates: multiplies a sketch with itself as the engine does, and counts the candidates. It is timed here.
         row_bytes: most bytes for the sketches of one row.
@@ -97,24 +98,28 @@ def best_cascade(
     directions = directions or PrincipalDirections(unit_vectors)
     dim = unit_vectors.shape[1]
     trials: list[_Trial] = []
-    longer: list[int | None] = [*(width for width in _LONGER if width < dim), None]
-    for widths in ([width for width in _SHORT if width < dim], longer):
-        try:
-            fresh = _trials(unit_vectors, directions, widths, floor, dtype, count_candidates, row_bytes)
-        except RuntimeError:  # the decomposition did not converge
-            return None
-        if fresh is None:
-            return None
-        trials += fresh
-        best = min(trials, key=lambda trial: _join_seconds(trial, None, images, dim, costs, pairs), default=None)
-        if fresh and fresh[-1] is not best and fresh[-1].share <= DENSE_SHARE:
-            break  # the cost falls with the length and then rises
+    short, longer = ([width for width in widths if width < dim] for widths in (_SHORT, _LONGER))
+    for kind in (dtype, torch.uint8) if multiplies_bytes() else (dtype,):
+        tried: list[_Trial] = []
+        for widths in (short, longer if kind == torch.uint8 else [*longer, None]):
+            try:
+                fresh = _trials(unit_vectors, directions, widths, floor, kind, count_candidates, row_bytes)
+            except RuntimeError:  # the decomposition did not converge
+                return None
+            if fresh is None:
+                return None
+            tried += fresh
+            best = min(tried, key=lambda trial: _join_seconds(trial, None, images, dim, costs, pairs), default=None)
+            if fresh and fresh[-1] is not best and fresh[-1].share <= DENSE_SHARE:
+                break  # the cost falls with the length and then rises
+        trials += tried
     plans: list[tuple[float, Cascade]] = []
     for first in trials:
         plans.append((_join_seconds(first, None, images, dim, costs, pairs), Cascade(first.projection)))
         for second in trials:
-            if second.width > _LEAST_GROWTH * first.width and second.projection.basis is not None:
-                cascade = Cascade(first.projection, Projection(second.projection.basis, torch.float32))
+            basis = None if second.projection.dtype == torch.uint8 else second.projection.basis
+            if second.width > _LEAST_GROWTH * first.width and basis is not None:
+                cascade = Cascade(first.projection, Projection(basis, torch.float32))
                 plans.append((_join_seconds(first, second, images, dim, costs, pairs), cascade))
     fitting = [(seconds, cascade) for seconds, cascade in plans if cascade.row_bytes(dim) <= row_bytes]
     return min(fitting, key=lambda plan: plan[0])[1] if fitting else None
@@ -138,7 +143,10 @@ def _trials(
     basis = directions.first(max((width for width in widths if width), default=1))
     trials = []
     for width in widths:
-        projection = Projection(None if width is None else levelled(basis[:, :width]), dtype)
+        if dtype == torch.uint8:
+            projection: Projection = byte_projection(unit_vectors, basis[:, :width])
+        else:
+            projection = Projection(None if width is None else levelled(basis[:, :width]), dtype)
         if Cascade(projection).row_bytes(dim) > row_bytes:
             break
         block = projection.block(sample)

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.pairs.arithmetic.cosine import ROUNDOFF
+from miner.pairs.arithmetic.threads import Buffer
 
 _Floor = TypeVar("_Floor", float, NDArray[np.float64])
 
@@ -65,9 +66,11 @@ class Sketch:
         rounded = torch.as_tensor(below).bfloat16().double().numpy()
         return rounded if isinstance(floor, np.ndarray) else float(rounded)
 
-    def scores(self, rows: slice, columns: slice) -> Tensor:
-        """Products of two blocks of rows, in the stored type."""
-        return torch.mm(self.vectors[rows], self.vectors[columns].T)
+    def scores(self, rows: slice, columns: slice, buffer: Buffer | None = None) -> Tensor:
+        """Products of two blocks of rows, in the stored type; in the memory of the buffer, if one is given."""
+        left, right = self.vectors[rows], self.vectors[columns]
+        into = None if buffer is None else buffer.of((len(left), len(right)), left.dtype)
+        return torch.mm(left, right.T, out=into)
 
     def holds(self, rows: int = 256) -> bool:
         """Whether the products of this device keep to `product_error`, checked in float64 on the first rows."""
@@ -134,10 +137,14 @@ class Projection:
         steps = _PROJECTED_DIMS + math.ceil(len(self.basis) / _PROJECTED_DIMS)
         return gamma(steps) * float(self.basis.double().norm()) * (1 + 4 * ROUNDOFF + gamma(len(self.basis) + 8))
 
+    def projected(self, unit_vectors: Tensor) -> Tensor:
+        """Rows along the basis, float32 (m, p); the rows themselves if there is none."""
+        return unit_vectors if self.basis is None else _projected(unit_vectors, self.basis)
+
     def block(self, unit_vectors: Tensor) -> SketchedBlock:
         """The sketch of rows: float32 (m, d), of length 1 up to 2 u."""
         relative = gamma(unit_vectors.shape[1] + 8)
-        projected = unit_vectors if self.basis is None else _projected(unit_vectors, self.basis)
+        projected = self.projected(unit_vectors)
         stored = projected.to(self.dtype)
         exactly = stored.float()
         squares = exactly.square().sum(dim=1)

@@ -146,9 +146,7 @@ class TileSearch:
         if not self.sketches:
             return self._dense(tile)
         short, *longer = self.sketches
-        shape = (len(tile.rows), tile.right - tile.left)
-        scores = self._scores.of(shape, short.vectors.dtype)
-        torch.mm(short.vectors[tile.top : tile.bottom], short.vectors[tile.left : tile.right].T, out=scores)
+        scores = short.scores(slice(tile.top, tile.bottom), slice(tile.left, tile.right), self._scores)
         mask = self._reach(scores, *_sides(self._lowest_scores[0], tile))
         if np.count_nonzero(mask) > DENSE_SHARE * mask.size:
             return self._dense(tile)
@@ -273,6 +271,8 @@ def _comparable(sketch: Sketch, floor: Floor) -> Scores:
     positive, all pass.
     """
     lowest = sketch.lowest_score(floor)
+    if sketch.vectors.dtype == torch.uint8:
+        return lowest.astype(np.uint8)
     if sketch.vectors.dtype != torch.bfloat16:
         return _rounded_down(lowest)
     bits = torch.from_numpy(lowest).bfloat16().view(torch.int16).numpy()

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from miner.artifacts.embeddings.vectors import FileVectors, MemoryVectors, VectorFile
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.arithmetic.sampled_products import products_at
+from miner.pairs.engines.byte_sketch import byte_projection
 from miner.pairs.engines.cost_model import Cascade
 from miner.pairs.engines.sketch import Projection, principal_directions
 from miner.pairs.neighbours.candidates import ListRule
@@ -30,7 +31,11 @@ def passes(vectors: np.ndarray, dims: int | None, dtype: torch.dtype, second: bo
     if dims is None:
         return None
     basis = principal_directions(torch.from_numpy(unit_rows(vectors)), dims) if 0 < dims < vectors.shape[1] else None
-    return Cascade(Projection(basis, dtype), Projection(basis, torch.float32) if second else None)
+    if dtype == torch.uint8 and basis is not None:
+        first: Projection = byte_projection(torch.from_numpy(unit_rows(vectors)), basis)
+    else:
+        first = Projection(basis, torch.float32 if dtype == torch.uint8 else dtype)
+    return Cascade(first, Projection(basis, torch.float32) if second else None)
 
 
 @settings(max_examples=150, deadline=None)
@@ -43,7 +48,7 @@ def passes(vectors: np.ndarray, dims: int | None, dtype: torch.dtype, second: bo
     tile_rows=st.sampled_from([5, 16, 200]),
     strip_rows=st.sampled_from([7, 40, 100]),
     dims=st.sampled_from([None, 0, 1, 2]),
-    dtype=st.sampled_from([torch.bfloat16, torch.float32]),
+    dtype=st.sampled_from([torch.bfloat16, torch.float32, torch.uint8]),
     second=st.booleans(),
     data=st.data(),
 )
