@@ -160,7 +160,9 @@ def byte_projection(unit_vectors: Tensor, directions: Tensor) -> ByteProjection:
 
 @cache
 def multiplies_bytes() -> bool:
-    """Whether this torch has the product, and the largest sums come out right."""
+    """Whether this torch has the product with vector instructions, and the largest sums come out right."""
+    if not torch.backends.cpu.get_cpu_capability().startswith("AVX"):
+        return False
     rows, columns = (
         torch.full((64, 512), _ROW_MOST + _ZERO, dtype=torch.uint8),
         torch.full((64, 512), 127, dtype=torch.int8),

@@ -87,7 +87,7 @@ def best_cascade(
         unit_vectors: float32 (m, d), a random sample of rows, of length 1.
         images: rows of the join.
         floor: lowest cosine of a pair, float64 (1,), or (m,) by row: a pair is wanted if it reaches the floor of either row.
-        dtype: the type of the first pass, beside whole numbers of 8 bits where torch multiplies them (`byte_sketch.py`).
+        dtype: the type of the first pass; beside float32, whole numbers of 8 bits are tried (`byte_sketch.py`).
         costs: the costs of this machine.
         count_candidates: multiplies a sketch with itself as the engine does, and counts the candidates. It is timed here.
         row_bytes: most bytes for the sketches of one row.
@@ -99,7 +99,7 @@ def best_cascade(
     dim = unit_vectors.shape[1]
     trials: list[_Trial] = []
     short, longer = ([width for width in widths if width < dim] for widths in (_SHORT, _LONGER))
-    for kind in (dtype, torch.uint8) if multiplies_bytes() else (dtype,):
+    for kind in (dtype, torch.uint8) if dtype == torch.float32 and multiplies_bytes() else (dtype,):
         tried: list[_Trial] = []
         for widths in (short, longer if kind == torch.uint8 else [*longer, None]):
             try:
