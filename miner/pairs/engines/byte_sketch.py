@@ -16,7 +16,7 @@ Instructions before VNNI add two products in 16 bits, and saturate silently. 2 *
 bits (0 to 127, of which 64 are taken off again), and those of a column 8 bits.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -58,7 +58,7 @@ class ByteSketch(Sketch):
         least = np.min(floor) - beyond - beyond.max(initial=0.0)
         lowest = np.where(beyond > 0, least, floor) if beyond.any() else np.asarray(floor)
         steps = np.ceil((lowest - self.slack) * _STEPS - 0.5 - _UNSURE).clip(0, _STEPS - 1)
-        return steps if isinstance(floor, np.ndarray) else float(steps.min())  # type: ignore[return-value]
+        return steps if isinstance(floor, np.ndarray) else float(steps.min())
 
     def scores(self, rows: slice, columns: slice, buffer: Buffer | None = None) -> Tensor:
         """Products of two blocks of rows in steps of 1 / 256, those below 0 and above 255 cut: uint8."""
@@ -123,7 +123,8 @@ class ByteProjection(Projection):
         rest = 1 + 8 * ROUNDOFF - squares * (1 - relative) - 2 * (missed * exactly).sum(dim=1).double()
         rest += 2 * squares.sqrt() * (1 + relative) * (self._projection_error + relative * distance)
         rest += self._skew * squares * (1 + relative)
-        return rest.clamp_min(0) / 2 + distance * (1 + 2 * self._skew + 4 * ROUNDOFF) + distance.square()
+        allowance: Tensor = rest.clamp_min(0) / 2 + distance * (1 + 2 * self._skew + 4 * ROUNDOFF) + distance.square()
+        return allowance
 
     def _form(self, projected: Tensor, step: float, most: int) -> tuple[Tensor, Tensor, float]:
         """Whole numbers of the rows and of their a, float32 (m, p + parts), what of a is missing (m,), and the largest |z|."""
@@ -151,11 +152,11 @@ def byte_projection(unit_vectors: Tensor, directions: Tensor) -> ByteProjection:
     basis = directions @ turn
     sample = unit_vectors[:_MEASURED_ROWS] @ basis
     longest = _DEVIATIONS * float(sample.square().mean().sqrt()) + 1e-6
-    steps = [float(torch.tensor(longest / most).bfloat16()) for most in (_ROW_MOST, _COLUMN_MOST)]
-    bare = ByteProjection(basis, torch.uint8, *steps, 1)
-    allowances = bare.allowance(sample, (sample / steps[0]).round().clamp(-_ROW_MOST, _ROW_MOST) * steps[0])
-    parts = _SPARE * float(allowances.max()) / (_ROW_MOST * _COLUMN_MOST * steps[0] * steps[1])
-    return ByteProjection(basis, torch.uint8, *steps, min(int(parts) + 1, directions.shape[1]))
+    s, t = (float(torch.tensor(longest / most).bfloat16()) for most in (_ROW_MOST, _COLUMN_MOST))
+    bare = ByteProjection(basis, torch.uint8, s, t, 1)
+    allowances = bare.allowance(sample, (sample / s).round().clamp(-_ROW_MOST, _ROW_MOST) * s)
+    parts = _SPARE * float(allowances.max()) / (_ROW_MOST * _COLUMN_MOST * s * t)
+    return replace(bare, parts=min(int(parts) + 1, directions.shape[1]))
 
 
 @cache
