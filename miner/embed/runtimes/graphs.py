@@ -72,7 +72,8 @@ def _export(network: torch.nn.Module, side: int, path: Path) -> None:
 
     with _silence(), torch.inference_mode():
         example = torch.zeros(2, 3, side, side)
-        program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=({0: torch.export.Dim("images")},))
+        batches = ({0: torch.export.Dim("images")},)
+        program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=batches, verbose=False)
     assert program is not None
     proto = program.model_proto
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):

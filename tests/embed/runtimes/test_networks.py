@@ -29,8 +29,9 @@ def test_vectors_are_those_of_torch_for_any_batch(runtime: str, count: int) -> N
     assert record["name"] == runtime
 
 
-def test_a_graph_is_exported_once_and_again_if_damaged(monkeypatch) -> None:
+def test_a_graph_is_exported_once_and_again_if_damaged(monkeypatch, capsys) -> None:
     first, exports = graphs.exported(small_encoder()), []
+    assert not capsys.readouterr().out  # it is for the record of a command
     export = graphs._export
     monkeypatch.setattr(graphs, "_export", lambda *given: exports.append(given) or export(*given))
     assert graphs.exported(small_encoder()) == first and not exports
