@@ -69,7 +69,7 @@ def logged_search(rule: ListRule, devices: str, log: Path) -> GpuCandidateSearch
     return GpuCandidateSearch(rule, device, THREADS)
 
 
-def test_lists_on_several_devices(tmp_path: Path) -> None:
+def test_lists_on_several_devices(tmp_path: Path, copied_workers) -> None:
     rule, devices = ListRule(MemoryVectors(clustered(130, 24).astype(np.float16)), 5, high=0.95), "cpu:0,cpu:1"
     source = partial(logged_search, rule, devices, tmp_path / "log")
     search = ListSearch(rule, strip_rows=20, source=source)
