@@ -234,8 +234,8 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "bare_decoder": lambda: bare_decoder(worker, images),
     }
     others = [name for name in given.runtimes if name != "torch"]
-    for name in others:
-        sides |= runtime_sides(name, worker, options, images)
+    for runtime in others:
+        sides |= runtime_sides(runtime, worker, options, images)
     plain: dict[str, Callable[[], float | None]] = {
         "plain_script": lambda: plain_script(folder, encoder, workers, str(worker.device))
     }
@@ -269,7 +269,7 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         },
         "miner_embed_over": {name: float(np.median(bound / ours)) for name, bound in bounds.items()},
     }
-    record |= {name: over_torch(name, by_turn) for name in others}
+    record |= {runtime: over_torch(runtime, by_turn) for runtime in others}
     flops = flops_of(worker)
     record["flops_per_image"] = flops
     record["tflops_per_s"] = flops * images / float(np.median(ours)) / 1e12
