@@ -72,8 +72,8 @@ class EmbedOptions(Options):
     precision: Literal["auto", "fp32", "bf16"] = option("auto", panel="expert")
     """Arithmetic of the encoder. auto: bf16 where the device has it natively, or else fp32."""
     runtime: Runtime = option("auto", panel="expert", decides_result="if changed")
-    """Library that computes the encoder on a CPU: torch, onnxruntime or openvino (extra `openvino`). auto: torch, and from 4,000
-    images on the fastest that agrees with torch, which is measured once for an encoder on a machine. See docs/encoders.md."""
+    """Library that computes the encoder on a CPU: torch, onnxruntime or openvino (extra `openvino`). auto: torch. Without
+    native bf16, from 4,000 images on, the fastest that agrees with torch, measured once for an encoder. See docs/encoders.md."""
     draft: float | None = option(None, ge=1, decides_result="if changed")
     """Decode JPEGs at 1/2, 1/4 or 1/8 of their size. At least this many pixels (for example 2) remain per pixel of the resized
     image. Large photographs then decode several times faster; the vectors change slightly."""

@@ -101,9 +101,12 @@ def _is_for_graphs(options: EmbedOptions, images: int) -> bool:
     """Whether `auto` looks further than torch."""
     if images < LEAST_IMAGES or options.engine_address or _reason_for_torch(options):
         return False
-    from miner.machine.device import worker_device
+    from miner.machine.device import has_native_bf16, worker_device
 
-    return worker_device(options.device).type == "cpu"
+    device = worker_device(options.device)
+    # In bfloat16 torch also resizes faster, so that the whole stage is the faster one though an encoder alone may not be.
+    by_bf16 = options.precision == "auto" and has_native_bf16(device)
+    return device.type == "cpu" and not by_bf16
 
 
 def _fits(name: str, worker: "Worker", images: "torch.Tensor", named: bool) -> bool:

@@ -51,6 +51,7 @@ def rates(monkeypatch: pytest.MonkeyPatch, **rates: float) -> list[str]:
         return rates[asked[-1]]
 
     monkeypatch.setattr(choice, "LEAST_IMAGES", 4)
+    monkeypatch.setattr("miner.machine.device.has_native_bf16", lambda _: False)
     monkeypatch.setattr("miner.embed.batch_size.images_per_second", rate)
     return asked
 
@@ -100,6 +101,13 @@ def test_auto_stays_with_torch_unless_others_gain(make_photos, tmp_path, monkeyp
     rates(monkeypatch, torch=10, onnxruntime=99, openvino=9)
     add_images(folder, 3)
     assert "runtime" not in embed(options(folder), workspace).record["request"]  # as it was begun
+
+
+def test_auto_stays_with_torch_in_native_bfloat16(make_photos, tmp_path, monkeypatch) -> None:
+    asked = rates(monkeypatch, torch=10, onnxruntime=99, openvino=99)
+    monkeypatch.setattr("miner.machine.device.has_native_bf16", lambda _: True)
+    assert "runtime" not in embed(options(make_photos(count=12)), Workspace(tmp_path / "w")).record["request"]
+    assert not asked
 
 
 def test_vectors_that_differ_are_left_out_in_words(make_photos, tmp_path, monkeypatch, capsys) -> None:
