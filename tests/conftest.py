@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from miner.source import open_source
+from tests.shared import share_encoder
 
 FolderMaker = Callable[..., Path]
 
@@ -16,6 +17,10 @@ FolderMaker = Callable[..., Path]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on Ray come first: they wait much, and share a cluster."""
     items.sort(key=lambda item: not _on_cluster(item))
+
+
+def pytest_collection_finish() -> None:
+    share_encoder()
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

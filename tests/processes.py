@@ -19,7 +19,9 @@ import torch
 from miner.cli import main
 
 COPIES = get_context("forkserver")
-COPIES.set_forkserver_preload(["faiss", "torch._dynamo", "tests.torture.child"])  # that imports all of miner
+COPIES.set_forkserver_preload(
+    ["tests.shared", "faiss", "torch._dynamo", "tests.torture.child"]
+)  # that imports all of miner
 
 
 @dataclass(frozen=True)

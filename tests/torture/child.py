@@ -24,6 +24,7 @@ import torch_geometric.nn  # noqa: F401
 import miner
 from miner.engine import explain_write_error, write_json
 from miner.errors import MinerError
+from miner.source import open_source
 from miner.verify.run import verify
 from tests.embed.small_encoder import small_encoder
 from tests.torture.scenes import SCENES
@@ -37,6 +38,7 @@ for _module in pkgutil.walk_packages(miner.__path__, "miner."):
             importlib.import_module(_module.name)
 _NO_LIMIT = resource.getrlimit(resource.RLIMIT_FSIZE)
 ENCODER = small_encoder()
+open_source("sample")  # each copy has it open
 SMALL_VIT = functools.partial(timm.create_model, depth=1, embed_dim=24, num_heads=2)
 
 
@@ -57,7 +59,6 @@ def play(name: str, root: Path, answer: Path, fault: str = "", at: int = 0, forc
         Path(os.devnull).open("w") as said,
         contextlib.redirect_stdout(said),
         contextlib.redirect_stderr(said),
-        mock.patch("os.fsync"),  # what a process wrote survives the process
         mock.patch("miner.embed.parts.LONGEST_S", 0.0),
         mock.patch("timm.create_model", SMALL_VIT),
         mock.patch("miner.embed.worker.load_encoder", lambda *_: ENCODER),

@@ -1,7 +1,5 @@
 """Two processes that share a batch do what one process does with all of it."""
 
-import os
-import subprocess
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from miner.train.loop.metrics import read_metrics
 from miner.train.run import train
 from miner.train.settings.method_defaults import METHOD_DEFAULTS
 from miner.train.settings.options import TrainOptions
-from tests.learning.parallel.spawned import TORCHRUN, on_processes, start_copies
+from tests.learning.parallel.spawned import on_processes, start_copies, torchrun
 from tests.train.methods.tiny import BATCH, WIDTH, TinyBackbone, further, make, shuffles, views
 from tests.train.mini_workspace import write_shards
 from tests.train.runs import SHARED_RUN, KilledError, run_killed
@@ -199,14 +197,7 @@ def test_torchrun_and_processes_train_what_one_process_does(tmp_path: Path, monk
     monkeypatch.setattr(processes, "spawn", start_copies)
     train(TrainOptions(**SHARED_RUN, processes=2), two)
     flags = [word for name, value in SHARED_RUN.items() for word in (flag_name(name), str(value))]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    said = subprocess.run(
-        [*TORCHRUN, "train", *flags, "-w", str(launched.root)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env=environment,
-    )
+    said = torchrun(tmp_path, "train", *flags, "-w", str(launched.root))
     assert said.stdout.count("over the last epoch") == 1 and said.stderr.count("steps per epoch") == 1
 
     runs = [workspace.run("simclr") for workspace in (one, two, launched)]

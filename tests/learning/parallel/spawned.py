@@ -1,10 +1,11 @@
 """Functions on several real processes that exchange through gloo."""
 
-import sys
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any
 
 import torch
@@ -12,10 +13,33 @@ from torch import distributed, multiprocessing
 
 from tests.processes import COPIES
 
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "miner"]
-
 # `torch.multiprocessing.spawn` without the seconds in which each process imports torch.
 start_copies = partial(multiprocessing.start_processes, start_method=COPIES.get_start_method())
+
+
+def torchrun(folder: Path, *words: str) -> CompletedProcess[str]:
+    """A command of miner under torchrun, which starts two interpreters; the launcher itself is a copy.
+
+    Args:
+        folder: for the files of what they say.
+        words: the command without `miner`.
+    """
+    said, errors = folder / "said", folder / "errors"
+    process = COPIES.Process(target=_launch, args=(words, said, errors))
+    process.start()
+    process.join()
+    assert process.exitcode == 0, errors.read_text()
+    return CompletedProcess(words, 0, said.read_text(), errors.read_text())
+
+
+def _launch(words: Sequence[str], said: Path, errors: Path) -> None:
+    from torch.distributed.run import main
+
+    for path, number in ((said, 1), (errors, 2)):
+        with path.open("w") as file:
+            os.dup2(file.fileno(), number)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    main(["--standalone", "--nproc-per-node", "2", "-m", "miner", *words])
 
 
 def on_processes(count: int, function: Callable[[], Any], folder: Path) -> list[Any]:
