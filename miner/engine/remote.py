@@ -133,7 +133,6 @@ def local_or_remote(where: str) -> AnyPath:
     return Path(path) if is_local(files) else RemotePath(where.rstrip("/"))
 
 
-@cache
 def file_system(url: str) -> tuple[Any, str]:
     """The fsspec file system of a path or URL, and the path in it.
 
@@ -144,6 +143,13 @@ def file_system(url: str) -> tuple[Any, str]:
 
     if "://" not in url:  # in a local path, `::` and other signs mean nothing
         return fsspec.filesystem("file"), str(Path(url).expanduser().absolute())
+    return _of_url(url)
+
+
+@cache
+def _of_url(url: str) -> tuple[Any, str]:
+    import fsspec
+
     try:
         files, path = fsspec.core.url_to_fs(url, **bounded_options(url))
     except (ImportError, ValueError) as error:

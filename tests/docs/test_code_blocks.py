@@ -59,6 +59,7 @@ def execute(made: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
     def execute(block: Block) -> None:
         assert block.language in kinds, f"{block.place}: nothing executes {block.language!r}: mark the block"
+        monkeypatch.setenv("MINER_DEBUG", "")  # put back after a block with --debug
         if "datasets" in block.text:
             monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path / "cache"))
         with chdir(copy_folder(made("jpg png" if MIXED in block.text else "jpg"), tmp_path / "copy")):

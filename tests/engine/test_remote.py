@@ -4,7 +4,7 @@ import fsspec
 import pytest
 
 from miner.engine import committed
-from miner.engine.remote import RemotePath, explained, local_or_remote, one_line
+from miner.engine.remote import RemotePath, explained, file_system, local_or_remote, one_line
 from miner.errors import MinerError, UsageError
 
 
@@ -94,3 +94,11 @@ def test_exception_that_explains_itself_passes_unchanged() -> None:
     with pytest.raises(KeyError) as caught, explained(lambda error: error):
         raise KeyError("x")
     assert caught.value.__cause__ is None
+
+
+def test_relative_paths_follow_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        assert file_system("photos")[1] == str(tmp_path / name / "photos")
+    assert file_system("memory://a")[0] is file_system("memory://a")[0]
