@@ -56,7 +56,7 @@ def test_a_workspace_with_such_a_name(say, tmp_path: Path) -> None:
 
 def test_graphs_and_reviews_of_a_workspace_with_such_a_name(say, tmp_path: Path, monkeypatch) -> None:
     shutil.copytree(OLD, tmp_path / "wé")
-    monkeypatch.setattr("miner.review.server.listen.serve", lambda app, listener, announce: announce())
+    monkeypatch.setattr("miner.server.listen.serve", lambda app, listener, announce: announce())
     small = "--epochs 1 --dim 8 --neighbors 3 --device cpu"
     for command, told in (
         (f"refine {small} --force", "w\\xe9/refined"),

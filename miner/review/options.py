@@ -1,9 +1,10 @@
 """Options of `miner review`."""
 
-from miner.options import Fraction, Options, option
+from miner.options import Fraction, option
+from miner.server.options import ServerOptions
 
 
-class ReviewOptions(Options):
+class ReviewOptions(ServerOptions):
     """Show pairs to people, who judge them on a local page: same, different, unsure.
 
     A few hundred answers estimate the precision of all pairs, with an interval. `miner export --exclude` leaves out the pairs that
@@ -26,12 +27,3 @@ class ReviewOptions(Options):
     """Show class labels and similarity. Without this flag, reviewers see only the images."""
     summary: bool = option(False)
     """Print the summary of all decisions so far, without a server."""
-    port: int = option(8471, ge=0, le=65535, panel="server")
-    """Port of the page. If the port is taken, the next free one is used."""
-    host: str = option("127.0.0.1", panel="server")
-    """Address to listen on. If other machines can reach the address, the page needs an access token, which the printed link
-    contains."""
-    token: str | None = option(None, min_length=16, exclude=True, panel="server")
-    """Your own access token, so that a link stays valid after a restart. If not given: a new token, if the page needs one."""
-    open: bool = option(False, panel="server")
-    """Open the page in a browser of this machine."""

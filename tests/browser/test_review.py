@@ -263,7 +263,7 @@ def test_another_site_in_the_same_browser_decides_nothing(workspace, start_revie
         page.on("response", lambda got: answers.append(got.status) if "/api/decisions" in got.url else None)
         page.goto(f"http://localhost:{evil.server_port}/")
         page.wait_for_url("**/api/decisions")
-        assert "Only the page of the review itself" in page.inner_text("body")
+        assert "Only the page of `miner review` itself" in page.inner_text("body")
         evil.shutdown()
     assert len(asked) >= 3 and set(answers) == {403}
     assert written(workspace) == []

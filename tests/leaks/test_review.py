@@ -7,7 +7,7 @@ from miner.errors import MinerError
 from miner.review.options import ReviewOptions
 from miner.review.pair_set import read_pair_set
 from miner.review.run import review
-from miner.review.server.images import ImageStore
+from miner.server.images import ImageStore
 from tests.leaks.pictures import changed, picture, write_pictures
 from tests.review.decisions import decision
 

@@ -1,1 +1,1 @@
-"""The server of `miner review`: its JSON API, the page, images, access, and the file of decisions."""
+"""The server of `miner review`: its JSON API, the page, and the file of decisions."""

@@ -12,7 +12,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from miner.errors import UsageError
-from miner.review.server.listen import link, listen, serve
+from miner.server.listen import link, listen, serve
 
 APP = Starlette(routes=[Route("/", lambda request: PlainTextResponse("page"))])
 

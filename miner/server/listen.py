@@ -81,7 +81,7 @@ def serve(app: Starlette, listener: socket.socket, announce: Callable[[], None])
 def _stopped_by_signals(server: uvicorn.Server) -> Iterator[None]:
     """Signals stop the server, not the command or the notebook."""
     if threading.current_thread() is not threading.main_thread():
-        raise UsageError("A review ends with an interrupt, which reaches the main thread alone. Start it there.")
+        raise UsageError("A page is served until an interrupt, which reaches the main thread alone. Start it there.")
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, server.handle_exit) for number in signals]
     try:

@@ -51,16 +51,17 @@ class Guard:
     """Middleware that checks every request, and adds headers that keep browsers strict.
 
     - Host: must name this machine. Otherwise an attacker could point a domain at this address (DNS rebinding).
-    - Origin and Sec-Fetch-Site: must be those of the page itself, so that a form or script of another site decides nothing.
+    - Origin and Sec-Fetch-Site: must be those of the page itself, so that a form or script of another site changes nothing.
     - Token: if there is one, the link must carry it once; a cookie keeps it from then on.
 
     Args:
+        command: the name of the command that serves the page.
         host: address that the server listens on.
         policy: Content-Security-Policy of the page.
     """
 
-    def __init__(self, app: ASGIApp, host: str, token: str | None, policy: str) -> None:
-        self.app, self.host, self.token = app, host.lower(), token
+    def __init__(self, app: ASGIApp, command: str, host: str, token: str | None, policy: str) -> None:
+        self.app, self.command, self.host, self.token = app, command, host.lower(), token
         self.headers = {**_HEADERS, "content-security-policy": policy}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -83,11 +84,11 @@ class Guard:
         """The response to a request that must not reach the application, else None."""
         if not self._is_own_host(request.headers.get("host", "")):
             return _refuse(
-                "This address does not belong to the review. Open the link that `miner review` printed, "
-                "or start `miner review` with --host and this name."
+                f"This address does not belong to `miner {self.command}`. Open the link that it printed, or start it with "
+                "--host and this name."
             )
         if request.method != "GET" and not _is_same_origin(request):
-            return _refuse("Only the page of the review itself may send decisions.")
+            return _refuse(f"Only the page of `miner {self.command}` itself may send this.")
         return self._check_token(request) if self.token else None
 
     def _is_own_host(self, header: str) -> bool:
@@ -107,14 +108,14 @@ class Guard:
     def _check_token(self, request: Request) -> Response | None:
         assert self.token is not None
         server = request.scope.get("server") or ("", 0)
-        cookie = f"miner-review-{server[1]}"
+        cookie = f"miner-{self.command}-{server[1]}"
         if _equal(request.cookies.get(cookie, ""), self.token):
             return None
         if request.url.path == "/" and _equal(request.query_params.get("token", ""), self.token):
             response = RedirectResponse("/", 303)
             response.set_cookie(cookie, self.token, httponly=True, samesite="lax")
             return response
-        return _refuse("This review needs an access token. Open the whole link that `miner review` printed.")
+        return _refuse(f"This page needs an access token. Open the whole link that `miner {self.command}` printed.")
 
 
 def _host_name(header: str) -> str:

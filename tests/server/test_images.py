@@ -15,7 +15,7 @@ from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
-from miner.review.server.images import ImageStore, for_browsers
+from miner.server.images import ImageStore, for_browsers
 
 
 def encoded(kind: str, side: int = 40, mode: str = "RGB", **options: object) -> bytes:

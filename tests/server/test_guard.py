@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from miner.artifacts.workspace import Workspace
-from miner.review.server.guard import content_security_policy, is_loopback
+from miner.server.guard import content_security_policy, is_loopback
 from tests.review.running import Server, reviews
 
 JSON = {"content-type": "application/json"}

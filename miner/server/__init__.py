@@ -1,0 +1,1 @@
+"""The local pages of miner in a browser: who may call them, images, and the socket."""
