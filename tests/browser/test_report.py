@@ -4,6 +4,7 @@ import functools
 import http.server
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from miner.artifacts.workspace import Workspace
 from miner.report.options import ReportOptions
 from miner.report.run import report
+from tests.browser.checks import check, watched
 
 OpenReport = Callable[..., Any]
 
@@ -27,25 +29,16 @@ def workspace(make_workspace, add_run) -> Workspace:
 @pytest.fixture
 def open_report(browser) -> Iterator[OpenReport]:
     """Opens the report from the disk. It may not complain, nor ask anybody for anything."""
-    complaints: list[str] = []
-    contexts = []
+    with ExitStack() as pages:
 
-    def visit(workspace: Workspace, options: ReportOptions | None = None, **more: Any) -> Any:
-        report(options or ReportOptions(gallery=20, random=8), workspace)
-        own = (workspace.report / "index.html").as_uri()
-        context = browser.new_context(**more)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("request", lambda asked: asked.url.startswith(("data:", own)) or complaints.append(asked.url))
-        page.goto(own)
-        return page
+        def visit(workspace: Workspace, options: ReportOptions | None = None, **more: Any) -> Any:
+            report(options or ReportOptions(gallery=20, random=8), workspace)
+            own = (workspace.report / "index.html").as_uri()
+            page = pages.enter_context(watched(browser, own, **more))
+            page.goto(own)
+            return page
 
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
+        yield visit
 
 
 def similarities(page: Any, section: str = "gallery") -> list[float]:
@@ -264,7 +257,7 @@ def test_neighbourhoods_and_maps_fit_every_screen_and_scheme(graphs, open_report
     colours = []
     for scheme, width in (("light", 1200), ("dark", 1200), ("light", 375)):
         page = open_report(graphs, color_scheme=scheme, viewport={"width": width, "height": 900})
-        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        check(page)
         images = page.locator(".neighbours img")
         assert images.count() == 6 * 16
         assert all(image.evaluate("image => image.complete && image.naturalWidth === 28") for image in images.all())
