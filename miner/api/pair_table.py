@@ -62,7 +62,8 @@ class PairTable:
 
         a and b are int64, similarity is float32. `mutual` says whether each image is among the nearest of the other. The rules
         on neighbours add rank_a and rank_b, int32: the place of each image among the nearest of the other, from 1, or 0.
-        `verdict` is same, different or unsure, as most reviewers say, and null where nobody or no majority says so.
+        `verdict` is same, near-duplicate, different or unsure, as most reviewers say, and null where nobody or no majority says
+        so.
 
         Raises:
             MinerError: a file is missing or damaged.

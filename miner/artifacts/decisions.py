@@ -3,6 +3,7 @@
 {"key_a": ..., "key_b": ..., "decision": "same", "reviewer": ..., "time": ..., "similarity": 0.97, "slice": [0.965, 0.97]}
 
 The last decision of a reviewer on a pair counts; `undo` takes it back. The order of the two keys of a pair has no meaning.
+A line also holds the question that was asked, unless it is `QUESTION`.
 """
 
 import json
@@ -18,7 +19,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from miner.errors import MinerError
 
-ReviewAnswer = Literal["same", "different", "unsure", "skip", "undo"]
+ReviewAnswer = Literal["same", "near-duplicate", "different", "unsure", "skip", "undo"]
+QUESTION = "Do these two show the same kind of thing?"
 Pair = tuple[str, str]
 
 
@@ -33,10 +35,12 @@ class Decision(BaseModel):
     """One line of the file. Unknown fields are ignored.
 
     Attributes:
-        decision: answer of the reviewer; `undo` takes back the previous answer of this reviewer to this pair.
+        decision: answer of the reviewer; `undo` takes back the previous answer of this reviewer to this pair. A near-duplicate is
+            two times the same photograph, or nearly: a copy, a crop, the next frame.
         time: ISO 8601, in UTC.
         similarity: cosine of the pair.
         slice: lowest and highest similarity, or score of the rule, of the slice that the pair was drawn from.
+        question: that was asked; None for `QUESTION`.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False, strict=True)
@@ -48,6 +52,7 @@ class Decision(BaseModel):
     time: Annotated[str, AfterValidator(_iso_utc)]
     similarity: float
     slice: Annotated[list[float], Field(min_length=2, max_length=2)]
+    question: str | None = None
 
     @property
     def pair(self) -> Pair:
@@ -56,7 +61,7 @@ class Decision(BaseModel):
 
     def line(self) -> str:
         """The decision as a line of the file, with its newline."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False) + "\n"
+        return json.dumps(self.model_dump(mode="json", exclude_none=True), ensure_ascii=False) + "\n"
 
 
 def read_decisions(path: Path) -> list[Decision]:
@@ -100,7 +105,7 @@ def standing(decisions: Iterable[Decision]) -> dict[tuple[str, Pair], Decision]:
 
 
 def _verdicts(decisions: Iterable[Decision]) -> dict[Pair, str]:
-    """What most reviewers say of each pair: same, different or unsure. A pair without a majority has no verdict."""
+    """What most reviewers say of each pair, without skips. A pair without a majority has no verdict."""
     answers: dict[Pair, Counter[str]] = {}
     for decision in standing(decisions).values():
         if decision.decision != "skip":
@@ -117,8 +122,8 @@ def verdict_column(path: Path, table: pa.Table) -> pa.Array:
 
 
 def rejected(decisions: Iterable[Decision]) -> set[Pair]:
-    """Pairs that more reviewers call `different` than `same`. A tie rejects no pair."""
+    """Pairs that more reviewers call `different` or `near-duplicate` than `same`. A tie rejects no pair."""
     votes: Counter[Pair] = Counter()
     for decision in standing(decisions).values():
-        votes[decision.pair] += {"different": 1, "same": -1}.get(decision.decision, 0)
+        votes[decision.pair] += {"different": 1, "near-duplicate": 1, "same": -1}.get(decision.decision, 0)
     return {pair for pair, balance in votes.items() if balance > 0}

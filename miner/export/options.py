@@ -43,7 +43,7 @@ class ExportOptions(Options):
     """Export only images that are in a pair with another set, and the pairs among them, if there are any. FOLDER is against/NAME,
     which `miner pairs --against` has written, here or in the workspace of the other set."""
     exclude: Path | None = option(None, decides_result=False, metavar="FILE")
-    """decisions.jsonl of `miner review`. Pairs that more reviewers call different than same are left out."""
+    """decisions.jsonl of `miner review`. Pairs that more reviewers call different or near-duplicate than same are left out."""
     to: str | None = option(None, decides_result=False)
     """Write to another folder or any fsspec URL (s3://BUCKET/NAME, gs://, hf://, sftp://...) instead of shards/ in the
     workspace. Object stores show only whole files; elsewhere a file is uploaded aside and renamed."""

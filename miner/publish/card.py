@@ -19,7 +19,9 @@ _MARKUP = re.compile(r"[\\`*\[\]~|]|(?<!\w)_|_(?!\w)")  # an underscore inside a
 _HTML = re.compile(r"<(?=[a-zA-Z/!?])|&(?=#|\w+;)")
 _TAGS = ["semantic-pairs", "image-pairs", "self-supervised-learning", "contrastive-learning", "webdataset", "croissant"]
 
-_VERDICT = "what most reviewers said of the pair: same, different or unsure. It is null without a majority"
+_VERDICT = (
+    "what most reviewers said of the pair: same, near-duplicate, different or unsure. It is null without a majority"
+)
 
 
 def card(about: About) -> str:

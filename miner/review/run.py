@@ -1,9 +1,11 @@
 """`miner review`: people judge pairs on a page that this machine serves; a file keeps every decision."""
 
 import shlex
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from miner.artifacts.decisions import read_decisions
+from miner.artifacts.decisions import QUESTION, Decision, read_decisions
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, write_signed
 from miner.errors import UsageError
@@ -26,7 +28,8 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     """Serve the page until Ctrl-C, then write the summary; with `summary`, only write it. Earlier decisions count.
 
     Raises:
-        UsageError: `force` is given, because decisions are never replaced; or the address does not belong to this machine.
+        UsageError: `force` is given, because decisions are never replaced; the answers so far have another question; or the
+            address does not belong to this machine.
         MinerError: pairs are missing, another review is open, the extra is not installed, or a file cannot be written.
     """
     if force:
@@ -43,8 +46,8 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
         pairs.source.require_images()
         _serve(options, workspace, pairs)
     path = workspace.review / DECISIONS
-    judged, outside = judgements(pairs, read_decisions(path) if path.exists() else [])
-    record = summarise_judgements(pairs, judged, outside)
+    decisions = read_decisions(path) if path.exists() else []
+    record = summarise_judgements(pairs, *judgements(pairs, decisions), question_of(decisions, options.question, path))
     if record["reviewers"]:
         with workspace.writing():
             record = write_signed(workspace.review / SUMMARY, record)
@@ -52,6 +55,27 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
     if record["reviewers"]:
         lines.append(f"review: summary in {workspace.review / SUMMARY}")
     return Result("review", record, lines, next_command=_next_command(record, workspace))
+
+
+def question_of(decisions: Sequence[Decision], wanted: str | None, path: Path) -> str:
+    """The question of the decisions in a file; the wanted or the usual one where there are none.
+
+    Raises:
+        UsageError: they have another question than the wanted one.
+        MinerError: they have several.
+    """
+    asked = {decision.question or QUESTION for decision in decisions} or {wanted or QUESTION}
+    if len(asked) > 1:
+        raise MinerError(
+            f"{path} holds answers to several questions: {', '.join(sorted(asked))}. Keep a file for each."
+        )
+    (question,) = asked
+    if wanted not in (None, question):
+        raise UsageError(
+            f"--question: {path} holds answers to another question: {question} Leave --question out to go on with that one. "
+            "For a new one, move the file away; its answers are not mixed with others."
+        )
+    return question
 
 
 def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> None:
@@ -63,9 +87,11 @@ def _serve(options: ReviewOptions, workspace: Workspace, pairs: "PairSet") -> No
 
     sampler = Sampler(pairs.numbers, options.slices, options.labels, options.overlap, options.seed)
     with Journal(workspace.review / DECISIONS) as journal:
-        session = Session(pairs, sampler, journal, options.labels, options.show_labels)
+        question = question_of(journal.decisions, options.question, journal.path)
+        session = Session(pairs, sampler, journal, options.labels, options.show_labels, question)
         images = ImageStore(workspace, pairs.source, pairs.images)
         facts = f"{counted(len(pairs), 'pair')}, {session.goal} for each reviewer; {journal.path} keeps the decisions"
+        facts += ". A second person opens the same page under another name, and gets some of the same pairs"
 
         def app(token: str | None) -> "Starlette":
             return create_app(session, images, options.host, token)
@@ -79,4 +105,4 @@ def _next_command(record: Record, workspace: Workspace) -> str:
     again = " --force" if (workspace.shards / "manifest.json").exists() else ""
     decisions = shlex.quote(str(workspace.review / DECISIONS))
     command = f"miner export --exclude {decisions}{workspace_flag(workspace)}{again}"
-    return f"{command}  (leaves out the pairs that reviewers call different)"
+    return f"{command}  (leaves out the pairs that reviewers call different or near-duplicate)"

@@ -88,6 +88,8 @@ def test_missing_file_is_explained(tmp_path: Path) -> None:
         (["same", "different"], True),
         (["different", "same"], False),
         (["different", "unsure"], False),
+        (["near-duplicate"], True),
+        (["near-duplicate", "same"], False),
         (["skip"], False),
         (["undo"], False),
     ],
@@ -100,7 +102,7 @@ def test_last_word_of_one_reviewer_counts(said: list[str], out: bool) -> None:
 
 def test_majority_rejects_and_a_tie_keeps() -> None:
     assert rejected([decide("different", "r"), decide("same", "s")]) == set()
-    assert rejected([decide("different", "r"), decide("same", "s"), decide("different", "t")]) == {("a", "b")}
+    assert rejected([decide("different", "r"), decide("same", "s"), decide("near-duplicate", "t")]) == {("a", "b")}
     assert rejected([decide("different", "r"), decide("unsure", "s"), decide("skip", "t")]) == {("a", "b")}
 
 

@@ -109,15 +109,17 @@ def test_from_the_first_click_to_exported_shards(workspace, start_review, open_p
     begin(bob, "Bob")
     for number in range(12):
         answer(ada, lambda: ada.click("#different") if number % 3 == 0 else ada.click("#same"))  # noqa: B023
-    for key in ["d", "ArrowLeft", "s", "ArrowRight", "u", "ArrowDown", "k", "ArrowUp", "d", "s"]:
+    for key in ["d", "ArrowLeft", "s", "ArrowRight", "u", "ArrowDown", "k", "ArrowUp", "n", "s"]:
         answer(bob, lambda: bob.keyboard.press(key))  # noqa: B023
-    assert "Thank you, Ada" in ada.inner_text("#done")
+    assert "Thank you, Ada" in ada.inner_text("#done") and ada.is_visible("#results")
+    assert bob.is_hidden("#results")
+    bob.keyboard.press("p")
     until(bob, "document.querySelectorAll('#people tr').length == 2")
     until(bob, "document.querySelector('#kappas').innerText.includes('Ada and Bob')")
     assert "95% interval" in bob.inner_text("#interval")
     expected = [("Ada", "different" if number % 3 == 0 else "same") for number in range(12)]
     expected += [("Bob", answer) for answer in 2 * ["different"] + 2 * ["same"] + 2 * ["unsure"] + 2 * ["skip"]]
-    expected += [("Bob", "different"), ("Bob", "same")]
+    expected += [("Bob", "near-duplicate"), ("Bob", "same")]
     assert written(workspace) == expected
 
     code, output = server.stop()
@@ -203,7 +205,7 @@ def test_a_phone_needs_no_scrolling_to_answer(workspace, start_review, open_page
     page.tap("text=Start")
     ready(page)
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    for selector in ("#same", "#different", "#unsure", "#skip", ".frame"):
+    for selector in ("#same", "#different", "#near-duplicate", "#unsure", "#skip", ".frame"):
         box = page.locator(selector).first.bounding_box()
         assert box["x"] >= 0 and box["x"] + box["width"] <= 360
         assert box["y"] + box["height"] <= 640, selector
@@ -213,9 +215,11 @@ def test_a_phone_needs_no_scrolling_to_answer(workspace, start_review, open_page
 
 
 def test_a_hostile_name_stays_text(review_as, open_page) -> None:
-    name = "<img src=x onerror=alert(1)>"
-    server, page = review_as(name)
+    name, question = "<img src=x onerror=alert(1)>", "Same <img src=x onerror=alert(2)>?"
+    server, page = review_as(name, "--question", question)
+    assert page.inner_text(".question") == question
     answer(page, lambda: page.keyboard.press("s"))
+    page.click("#reveal")
     until(page, "document.querySelectorAll('#people td').length > 1")
     assert page.inner_text("#who") == name and name in page.inner_text("#people")
     assert page.locator("img").count() == 2

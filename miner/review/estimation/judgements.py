@@ -1,11 +1,15 @@
-"""The last answer of each reviewer to each pair, the verdict of the majority on a pair, and agreement beyond chance."""
+"""The last answer of each reviewer to each pair, the verdict of most reviewers on a pair, and their numbers by slice."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from itertools import combinations
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from miner.artifacts.decisions import Decision, standing
+from miner.review.estimation.precision import Stratum
 
 if TYPE_CHECKING:
     from miner.review.pair_set import PairSet
@@ -13,17 +17,29 @@ if TYPE_CHECKING:
 Judgements = Mapping[str, Mapping[int, str]]
 
 
-class Agreement(NamedTuple):
-    """The agreement of reviewers `a` and `b`: numbers of pairs that both judged, and of those with equal answers.
+VERDICTS = ("same", "near-duplicate", "different")
 
-    Cohen's kappa is None if both gave the same single answer to every pair, so that chance explains all agreement.
-    """
 
-    a: str
-    b: str
+@dataclass(frozen=True)
+class SliceVerdicts:
+    """The number of pairs of a slice, and how many of them have each verdict."""
+
     pairs: int
-    agreed: int
-    kappa: float | None
+    same: int
+    near_duplicates: int
+    different: int
+
+    @property
+    def right(self) -> Stratum:
+        """For the share of `same` among the pairs that are no near-duplicates; their number follows from the verdicts."""
+        decided = self.same + self.different
+        share = decided / (decided + self.near_duplicates) if self.near_duplicates else 1
+        return Stratum(self.pairs * share, decided, self.same)
+
+    @property
+    def repeated(self) -> Stratum:
+        """For the share of near-duplicates among all pairs."""
+        return Stratum(self.pairs, self.same + self.near_duplicates + self.different, self.near_duplicates)
 
 
 def judgements(pairs: "PairSet", decisions: Iterable[Decision]) -> tuple[dict[str, dict[int, str]], int]:
@@ -39,40 +55,29 @@ def judgements(pairs: "PairSet", decisions: Iterable[Decision]) -> tuple[dict[st
     return found, outside
 
 
-def verdicts(judgements: Judgements) -> dict[int, bool | None]:
-    """For each pair with an answer `same` or `different`: whether most reviewers say `same`; None on a tie."""
-    balance: Counter[int] = Counter()
+def verdicts(judgements: Judgements) -> dict[int, str | None]:
+    """The verdict on each pair that is called same, near-duplicate or different: the most frequent of these; None on a tie."""
+    votes: dict[int, Counter[str]] = {}
     for answers in judgements.values():
         for pair, answer in answers.items():
-            if answer in ("same", "different"):
-                balance[pair] += 1 if answer == "same" else -1
-    return {pair: None if votes == 0 else votes > 0 for pair, votes in balance.items()}
+            if answer in VERDICTS:
+                votes.setdefault(pair, Counter())[answer] += 1
+    leading = {pair: counts.most_common(2) for pair, counts in votes.items()}
+    return {pair: top[0][0] if len(top) == 1 or top[0][1] > top[1][1] else None for pair, top in leading.items()}
 
 
-def agreements(judgements: Judgements) -> list[Agreement]:
-    """The agreement of every two reviewers who have judged a common pair, sorted by name."""
-    found = []
-    for a, b in combinations(sorted(judgements), 2):
-        few, many = sorted((judgements[a], judgements[b]), key=len)
-        both = [(judgements[a][pair], judgements[b][pair]) for pair in few if pair in many]
-        if both:
-            agreed = sum(x == y for x, y in both)
-            found.append(Agreement(a, b, len(both), agreed, cohen_kappa(both)))
-    return found
-
-
-def cohen_kappa(both: list[tuple[str, str]]) -> float | None:
-    """Cohen's kappa: (observed - expected) / (1 - expected) agreement; None if the expected agreement is 1.
-
-    Source: Cohen, A coefficient of agreement for nominal scales, Educational and Psychological Measurement 20 (1960), 37-46.
+def verdicts_by_slice(
+    pairs: "PairSet", found: Mapping[int, str | None], kept: NDArray[np.bool_] | None = None
+) -> list[SliceVerdicts]:
+    """The verdicts in each slice.
 
     Args:
-        both: the answers of the two reviewers to each pair, at least one.
+        kept: bool (n,); counts only some of the pairs. The judged ones among them are a random sample of these in each slice.
     """
-    count = len(both)
-    first, second = Counter(x for x, _ in both), Counter(y for _, y in both)
-    by_chance = sum(first[answer] * second[answer] for answer in first)
-    if by_chance == count * count:
-        return None
-    agreed = sum(x == y for x, y in both)
-    return (agreed * count - by_chance) / (count * count - by_chance)
+    numbers, slices = pairs.numbers if kept is None else pairs.numbers[kept], len(pairs.edges) - 1
+    counts = {verdict: [0] * slices for verdict in VERDICTS}
+    for pair, verdict in found.items():
+        if verdict is not None and (kept is None or kept[pair]):
+            counts[verdict][int(pairs.numbers[pair])] += 1
+    sizes = np.bincount(numbers, minlength=slices).tolist()
+    return [SliceVerdicts(*each) for each in zip(sizes, *counts.values(), strict=True)]

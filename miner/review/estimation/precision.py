@@ -14,9 +14,9 @@ METHOD = (
 
 @dataclass(frozen=True)
 class Stratum:
-    """A slice of similarity: number of pairs, of pairs with a verdict, and of verdicts `same`."""
+    """A slice of similarity: number of pairs, which may be an estimate; of pairs with a verdict; and of verdicts `same`."""
 
-    pairs: int
+    pairs: float
     labelled: int
     same: int
 
@@ -40,7 +40,7 @@ def wilson(stratum: Stratum) -> Estimate:
     return _around(share, *wilson_interval(share, n))
 
 
-def stratified(strata: Sequence[Stratum]) -> Estimate:
+def stratified(strata: Sequence[Stratum], z: float = NORMAL_QUANTILE) -> Estimate:
     """The share of `same` among all pairs of all slices.
 
     With W_h = N_h / N the slice's share of all pairs, n_h its effective labels, p_h their share of `same`, k slices:
@@ -48,27 +48,30 @@ def stratified(strata: Sequence[Stratum]) -> Estimate:
         p = sum W_h p_h,   q_h = (n_h p_h + 2/k) / (n_h + 4/k),
         sum W_h q_h  -+  z sqrt(sum W_h^2 q_h (1 - q_h) / (n_h + 4/k)).
 
-    All slices share four imaginary labels. Without them the interval would vanish if all labels of a slice agree, as they mostly
-    do in a good band. A slice without labels can have any precision from 0 to 1, so its whole weight widens the interval. Such
-    a slice is left out of p.
+    All slices share four imaginary labels (z^2, rounded). Without them the interval would vanish if all labels of a slice agree,
+    as they mostly do in a good band. A slice without labels can have any precision from 0 to 1, so its whole weight widens the
+    interval. Such a slice is left out of p.
 
     Source: Price & Bonett, An improved confidence interval for a linear function of binomial proportions, Computational
     Statistics & Data Analysis 45 (2004), 449-456. The finite population correction is ours.
+
+    Args:
+        z: quantile of the normal distribution: that of a 95 % interval, or a larger one for several intervals at once.
     """
     total = sum(stratum.pairs for stratum in strata)
-    known = [stratum for stratum in strata if stratum.labelled]
+    known, imagined = [stratum for stratum in strata if stratum.labelled], round(z**2)
     if not known:
         return Estimate(None, 0.0, 1.0)
     value = centre = variance = weight = 0.0
     for stratum in known:
         share, part = stratum.pairs / total, stratum.same / stratum.labelled
-        imaginary = 4 / len(known) / (effective_labels(stratum) + 4 / len(known))
+        imaginary = imagined / len(known) / (effective_labels(stratum) + imagined / len(known))
         adjusted = part + (0.5 - part) * imaginary
         weight += share
         value += share * part
         centre += share * adjusted
-        variance += share**2 * adjusted * (1 - adjusted) * imaginary * len(known) / 4
-    half = NORMAL_QUANTILE * math.sqrt(variance)
+        variance += share**2 * adjusted * (1 - adjusted) * imaginary * len(known) / imagined
+    half = z * math.sqrt(variance)
     return _around(value / weight, centre - half, min(weight, centre + half) + (1 - weight))
 
 

@@ -4,54 +4,76 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from miner.artifacts.decisions import QUESTION
 from miner.engine import Record
-from miner.review.estimation.judgements import Judgements, agreements, verdicts
-from miner.review.estimation.precision import METHOD, Estimate, Stratum, stratified, wilson
+from miner.review.estimation.agreement import agreement_of_all, agreements, common_pairs, in_words
+from miner.review.estimation.judgements import Judgements, verdicts, verdicts_by_slice
+from miner.review.estimation.precision import METHOD, Estimate, stratified, wilson
 from miner.statistics import CONFIDENCE
 from miner.text import counted
 
 if TYPE_CHECKING:
     from miner.review.pair_set import PairSet
+ANSWERS = ("same", "near-duplicate", "different", "unsure")
+_DISAGREEMENTS = 100
 
 
-def summarise_judgements(pairs: "PairSet", judgements: Judgements, outside: int = 0) -> Record:
-    """The record that the page shows and `review.json` holds; `outside` decisions are about pairs that are not in this set."""
+def summarise_judgements(
+    pairs: "PairSet", judgements: Judgements, outside: int = 0, question: str = QUESTION
+) -> Record:
+    """The record that the page shows and `review.json` holds; `outside` decisions are about pairs that are not in this set.
+
+    `labelled` pairs are same or different, as most reviewers say. Their share of `same` estimates the precision of the pairs that
+    are no near-duplicates. `agreement` has every two reviewers, and `common` all of them at once.
+    """
     found = verdicts(judgements)
-    strata = _strata(pairs, found)
+    slices = verdicts_by_slice(pairs, found)
     judged = {
         name: {pair: answer for pair, answer in of_pair.items() if answer != "skip"}
         for name, of_pair in judgements.items()
     }
     answers = {name: Counter(of_pair.values()) for name, of_pair in judgements.items() if of_pair}
+    common = common_pairs(judged)
+    together = agreement_of_all([list(given.values()) for given in common.values()])
     return {
         "pairs": len(pairs),
         "pairs_identity": pairs.identity,
         **({} if pairs.sliced_by == "similarity" else {"sliced_by": pairs.sliced_by}),
-        "labelled": sum(stratum.labelled for stratum in strata),
-        "same": sum(stratum.same for stratum in strata),
+        "question": question,
+        "labelled": sum(part.right.labelled for part in slices),
+        "same": sum(part.same for part in slices),
+        "near_duplicates": sum(part.near_duplicates for part in slices),
         "disputed": sum(verdict is None for verdict in found.values()),
         "unsure": sum(count["unsure"] for count in answers.values()),
         "elsewhere": outside,
         "confidence": CONFIDENCE,
         "method": METHOD.format(pairs.sliced_by),
-        "precision": _interval(stratified(strata)),
+        "precision": interval_record(stratified([part.right for part in slices])),
+        "near_duplicate_share": interval_record(stratified([part.repeated for part in slices])),
         "slices": [
             {
                 "min": round(float(pairs.edges[number]), 6),
                 "max": round(float(pairs.edges[number + 1]), 6),
-                "pairs": stratum.pairs,
-                "labelled": stratum.labelled,
-                "same": stratum.same,
-                "precision": _interval(wilson(stratum)),
+                "pairs": part.pairs,
+                "labelled": part.right.labelled,
+                "same": part.same,
+                "near_duplicates": part.near_duplicates,
+                "precision": interval_record(wilson(part.right)),
             }
-            for number, stratum in enumerate(strata)
-            if stratum.pairs
+            for number, part in enumerate(slices)
+            if part.pairs
         ],
         "reviewers": [
-            {"name": name, **{answer: counts[answer] for answer in ("same", "different", "unsure", "skip")}}
+            {"name": name, **{answer: counts[answer] for answer in (*ANSWERS, "skip")}}
             for name, counts in sorted(answers.items())
         ],
-        "agreement": [{**agreement._asdict(), "kappa": _rounded(agreement.kappa)} for agreement in agreements(judged)],
+        "agreement": [{**each._asdict(), **_coefficient("kappa", each.kappa)} for each in agreements(judged)],
+        "common": {**together._asdict(), **_coefficient("alpha", together.alpha)},
+        "disagreements": [
+            {**dict(zip(("key_a", "key_b"), pairs.keys(pair), strict=True)), "answers": given}
+            for pair, given in common.items()
+            if len(set(given.values())) > 1
+        ][:_DISAGREEMENTS],
     }
 
 
@@ -60,39 +82,48 @@ def summary_lines(record: Record) -> list[str]:
     if not record["reviewers"]:
         return ["review: no decisions yet", *_outside(record)]
     people = ", ".join(
-        f"{person['name']} {person['same'] + person['different'] + person['unsure']}" for person in record["reviewers"]
+        f"{person['name']} {sum(person[answer] for answer in ANSWERS)}" for person in record["reviewers"]
     )
+    repeated = f"{record['near_duplicates']:,} near-duplicates, " if record["near_duplicates"] else ""
     lines = [
+        f"review: question: {record['question']}",
         f"review: {record['labelled']:,} of {counted(record['pairs'], 'pair')} have a verdict, {record['same']:,} of them `same`; "
-        f"{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
-        f"review: precision of all {counted(record['pairs'], 'pair')} {_percent(record['precision'])}",
+        f"{repeated}{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
+        f"review: precision of all {counted(record['pairs'], 'pair')} {percent_interval(record['precision'])}",
         "",
         f"  {record.get('sliced_by', 'similarity'):<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
     ]
     lines += [
         f"  {part['min']:.3f} to {part['max']:.3f}{part['pairs']:>12,}{part['labelled']:>8}{part['same']:>6}   "
-        f"{_percent(part['precision'])}"
+        f"{percent_interval(part['precision'])}"
         for part in record["slices"]
     ]
-    lines += [""] + [
-        f"review: {pair['a']} and {pair['b']} agree on {pair['agreed']} of {counted(pair['pairs'], 'pair')}, "
-        + (f"kappa {pair['kappa']:.2f}" if pair["kappa"] is not None else "kappa undefined (one answer only)")
-        for pair in record["agreement"]
+    return [*lines, "", *_agreement_lines(record), *_outside(record)]
+
+
+def _agreement_lines(record: Record) -> list[str]:
+    common, lines = record["common"], []
+    if len(record["agreement"]) > 1:
+        lines.append(
+            f"review: all agree on {common['agreed']} of {counted(common['pairs'], 'pair')} that several have judged, "
+            f"Krippendorff's alpha {in_words(common['alpha'])}"
+        )
+    lines += [
+        f"review: {each['a']} and {each['b']} agree on {each['agreed']} of {counted(each['pairs'], 'pair')}, "
+        f"Cohen's kappa {in_words(each['kappa'])}"
+        for each in record["agreement"]
     ]
-    return [*lines, *_outside(record)]
+    if record["disagreements"]:
+        lines.append("review: `miner report` shows the pairs on which they disagree")
+    return lines
 
 
-def _strata(pairs: "PairSet", found: Mapping[int, bool | None]) -> list[Stratum]:
-    labelled: Counter[int] = Counter()
-    same: Counter[int] = Counter()
-    for pair, verdict in found.items():
-        if verdict is not None:
-            labelled[int(pairs.numbers[pair])] += 1
-            same[int(pairs.numbers[pair])] += verdict
-    return [Stratum(size, labelled[number], same[number]) for number, size in enumerate(pairs.sizes())]
+def _coefficient(name: str, value: float | None) -> Record:
+    return {name: _rounded(value), "meaning": in_words(value)}
 
 
-def _interval(estimate: Estimate) -> dict[str, float | None]:
+def interval_record(estimate: Estimate) -> dict[str, float | None]:
+    """An estimate as JSON."""
     return {"value": _rounded(estimate.value), "low": _rounded(estimate.low), "high": _rounded(estimate.high)}
 
 
@@ -100,9 +131,10 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
 
 
-def _percent(interval: Mapping[str, Any]) -> str:
+def percent_interval(interval: Mapping[str, Any]) -> str:
+    """An estimate as text, such as 82.8% (78.5% to 86.4%)."""
     if interval["value"] is None:
-        return "unknown"
+        return "no answer yet"
     return f"{interval['value']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
 
 

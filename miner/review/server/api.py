@@ -1,6 +1,6 @@
 """The JSON API of the review server.
 
-GET  /api/session               {"source", "pairs", "images", "reviewers"}: what is reviewed, where images are, names so far
+GET  /api/session               {"source", "question", "pairs", "images", "reviewers"}: what is reviewed, where images are, names
 GET  /api/state?reviewer=NAME   {"queue": [{"pair"}, ...], "judged", "goal", "last"}: what a reviewer sees (`Session.state`);
                                 with --show-labels each pair of the queue also has "similarity" and "labels"
 GET  /api/summary               what `review.json` will hold (`estimation/summary.py`)
@@ -36,6 +36,7 @@ def create_app(session: Session, images: ImageStore, host: str, token: str | Non
         return JSONResponse(
             {
                 "source": PurePath(session.pairs.source.spec).name or session.pairs.source.spec,
+                "question": session.question,
                 "pairs": len(session.pairs),
                 "images": image_path,
                 "reviewers": session.reviewers(),

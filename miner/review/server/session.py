@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import chain
 from typing import cast, get_args
 
-from miner.artifacts.decisions import Decision, ReviewAnswer
+from miner.artifacts.decisions import QUESTION, Decision, ReviewAnswer
 from miner.engine import Record
 from miner.errors import UsageError
 from miner.review.estimation.judgements import judgements
@@ -30,10 +30,19 @@ class Session:
         sampler: order of the pairs for each reviewer.
         labels: number of pairs that each reviewer is asked to judge.
         show_labels: whether reviewers see class labels and similarity.
+        question: that reviewers are asked, and that each decision keeps.
     """
 
-    def __init__(self, pairs: PairSet, sampler: Sampler, journal: Journal, labels: int, show_labels: bool) -> None:
-        self.pairs, self.journal, self.show_labels = pairs, journal, show_labels
+    def __init__(
+        self,
+        pairs: PairSet,
+        sampler: Sampler,
+        journal: Journal,
+        labels: int,
+        show_labels: bool,
+        question: str = QUESTION,
+    ) -> None:
+        self.pairs, self.journal, self.show_labels, self.question = pairs, journal, show_labels, question
         self.goal = min(labels, len(pairs))
         self.answers, self.outside = judgements(pairs, journal.decisions)
         self._judged = Counter(
@@ -78,7 +87,7 @@ class Session:
             if self._summary and (self._summary[0] == version or now - self._summary[1] < _SUMMARY_INTERVAL_S):
                 return self._summary[2]
             judged = {name: dict(answers) for name, answers in self.answers.items()}
-        record = summarise_judgements(self.pairs, judged, self.outside)
+        record = summarise_judgements(self.pairs, judged, self.outside, self.question)
         self._summary = (version, now, record)
         return record
 
@@ -97,6 +106,7 @@ class Session:
             time=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
             similarity=round(float(self.pairs.similarity[pair]), 6),
             slice=self.pairs.slice(pair),
+            question=None if self.question == QUESTION else self.question,
         )
 
     def _take(self, reviewer: str, pair: int, decision: str) -> None:

@@ -1,32 +1,21 @@
-import random
-
 import pytest
-from sklearn.metrics import cohen_kappa_score
 
-from miner.review.estimation.judgements import agreements, cohen_kappa
-
-ANSWERS = ["same", "different", "unsure"]
+from miner.review.estimation.judgements import SliceVerdicts, verdicts
+from miner.review.estimation.precision import stratified
 
 
-@pytest.mark.parametrize("seed", range(8))
-def test_kappa_is_sklearns(seed: int) -> None:
-    rng = random.Random(seed)
-    both = [(rng.choice(ANSWERS[: 2 + seed % 2]), rng.choice(ANSWERS)) for _ in range(40)]
-    both += [(answer, answer) for answer in rng.choices(ANSWERS, k=10 * seed)]
-    assert cohen_kappa(both) == pytest.approx(cohen_kappa_score(*zip(*both, strict=True)))
-
-
-def test_kappa_is_undefined_where_both_only_know_one_answer() -> None:
-    assert cohen_kappa([("same", "same")] * 5) is None
-    assert cohen_kappa([("same", "different")] * 5) == 0
-
-
-def test_only_pairs_that_both_judged_count() -> None:
+def test_a_near_duplicate_is_a_verdict_of_its_own() -> None:
     judged = {
-        "Bob": {1: "same", 2: "different", 3: "same", 9: "unsure"},
-        "Ada": {1: "same", 2: "same", 3: "same", 4: "different"},
-        "Eve": {7: "same"},
+        "Ada": {1: "near-duplicate", 2: "same", 3: "same", 4: "unsure"},
+        "Bob": {1: "near-duplicate", 2: "near-duplicate", 3: "different"},
+        "Eve": {1: "same", 3: "same"},
     }
-    (found,) = agreements(judged)
-    assert (found.a, found.b, found.pairs, found.agreed) == ("Ada", "Bob", 3, 2)
-    assert found.kappa == pytest.approx(0.0)
+    assert verdicts(judged) == {1: "near-duplicate", 2: None, 3: "same"}
+
+
+def test_near_duplicates_are_neither_right_nor_wrong() -> None:
+    """A slice of 100 pairs of which half are near-duplicates weighs as much as one of 50 without."""
+    slices = [SliceVerdicts(100, 5, 10, 5), SliceVerdicts(50, 10, 0, 0)]
+    assert stratified([part.right for part in slices]).value == pytest.approx(0.75)
+    assert stratified([part.repeated for part in slices]).value == pytest.approx(100 / 150 / 2)
+    assert SliceVerdicts(10, 0, 10, 0).right.pairs == 0
