@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from miner.artifacts.decisions import QUESTION, Decision, read_decisions
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, write_signed
-from miner.errors import UsageError
+from miner.errors import MinerError, UsageError
 from miner.review.estimation.judgements import judgements
 from miner.review.estimation.summary import summarise_judgements, summary_lines
 from miner.review.options import ReviewOptions
