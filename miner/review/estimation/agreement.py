@@ -32,7 +32,7 @@ class Common(NamedTuple):
     alpha: float | None
 
 
-def in_words(coefficient: float | None) -> str:
+def agreement_in_words(coefficient: float | None) -> str:
     """What a kappa or an alpha means, as Landis & Koch name it."""
     if coefficient is None:
         return "undefined, as there is one answer only"

@@ -29,6 +29,11 @@ class Estimate:
     low: float
     high: float
 
+    def record(self) -> dict[str, float | None]:
+        """The estimate as JSON, with six decimals."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        return {name: None if number is None else round(number, 6) for name, number in numbers.items()}
+
 
 def wilson(stratum: Stratum) -> Estimate:
     """The share of `same` in one slice, with Wilson's interval; the interval is a point if all pairs are labelled."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from miner.artifacts.decisions import QUESTION
 from miner.engine import Record
-from miner.review.estimation.agreement import agreement_of_all, agreements, common_pairs, in_words
+from miner.review.estimation.agreement import agreement_of_all, agreements, common_pairs, agreement_in_words
 from miner.review.estimation.judgements import Judgements, verdicts, verdicts_by_slice
-from miner.review.estimation.precision import METHOD, Estimate, stratified, wilson
+from miner.review.estimation.precision import METHOD, stratified, wilson
 from miner.statistics import CONFIDENCE
 from miner.text import counted
 
@@ -48,8 +48,8 @@ def summarise_judgements(
         "elsewhere": outside,
         "confidence": CONFIDENCE,
         "method": METHOD.format(pairs.sliced_by),
-        "precision": interval_record(stratified([part.right for part in slices])),
-        "near_duplicate_share": interval_record(stratified([part.repeated for part in slices])),
+        "precision": stratified([part.right for part in slices]).record(),
+        "near_duplicate_share": stratified([part.repeated for part in slices]).record(),
         "slices": [
             {
                 "min": round(float(pairs.edges[number]), 6),
@@ -58,7 +58,7 @@ def summarise_judgements(
                 "labelled": part.right.labelled,
                 "same": part.same,
                 "near_duplicates": part.near_duplicates,
-                "precision": interval_record(wilson(part.right)),
+                "precision": wilson(part.right).record(),
             }
             for number, part in enumerate(slices)
             if part.pairs
@@ -106,11 +106,11 @@ def _agreement_lines(record: Record) -> list[str]:
     if len(record["agreement"]) > 1:
         lines.append(
             f"review: all agree on {common['agreed']} of {counted(common['pairs'], 'pair')} that several have judged, "
-            f"Krippendorff's alpha {in_words(common['alpha'])}"
+            f"Krippendorff's alpha {agreement_in_words(common['alpha'])}"
         )
     lines += [
         f"review: {each['a']} and {each['b']} agree on {each['agreed']} of {counted(each['pairs'], 'pair')}, "
-        f"Cohen's kappa {in_words(each['kappa'])}"
+        f"Cohen's kappa {agreement_in_words(each['kappa'])}"
         for each in record["agreement"]
     ]
     if record["disagreements"]:
@@ -119,12 +119,7 @@ def _agreement_lines(record: Record) -> list[str]:
 
 
 def _coefficient(name: str, value: float | None) -> Record:
-    return {name: _rounded(value), "meaning": in_words(value)}
-
-
-def interval_record(estimate: Estimate) -> dict[str, float | None]:
-    """An estimate as JSON."""
-    return {"value": _rounded(estimate.value), "low": _rounded(estimate.low), "high": _rounded(estimate.high)}
+    return {name: _rounded(value), "meaning": agreement_in_words(value)}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,7 +3,7 @@ import random
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from miner.review.estimation.agreement import agreements, cohen_kappa, in_words, krippendorff_alpha
+from miner.review.estimation.agreement import agreements, cohen_kappa, agreement_in_words, krippendorff_alpha
 
 ANSWERS = ["same", "different", "unsure"]
 
@@ -40,5 +40,5 @@ def test_alpha_is_that_of_krippendorffs_example() -> None:
 
 
 def test_a_coefficient_is_said_in_words() -> None:
-    assert in_words(0.81) == "0.81, almost perfect agreement beyond chance"
-    assert in_words(-0.2) == "-0.20, no agreement beyond chance" and "one answer" in in_words(None)
+    assert agreement_in_words(0.81) == "0.81, almost perfect agreement beyond chance"
+    assert agreement_in_words(-0.2) == "-0.20, no agreement beyond chance" and "one answer" in agreement_in_words(None)
