@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from miner.artifacts.decisions import QUESTION
 from miner.engine import Record
-from miner.review.estimation.agreement import agreement_of_all, agreements, common_pairs, agreement_in_words
+from miner.review.estimation.agreement import agreement_in_words, agreement_of_all, agreements, common_pairs
 from miner.review.estimation.judgements import Judgements, verdicts, verdicts_by_slice
 from miner.review.estimation.precision import METHOD, stratified, wilson
 from miner.statistics import CONFIDENCE

@@ -3,7 +3,7 @@ import random
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from miner.review.estimation.agreement import agreements, cohen_kappa, agreement_in_words, krippendorff_alpha
+from miner.review.estimation.agreement import agreement_in_words, agreements, cohen_kappa, krippendorff_alpha
 
 ANSWERS = ["same", "different", "unsure"]
 
