@@ -3,10 +3,12 @@
 import contextlib
 import importlib
 import io
+from functools import cache
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional
 
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import pooled
@@ -19,6 +21,7 @@ _INPUT_SIDES = {"efficientnet_lite0": 224, "efficientnet_lite1": 240, "efficient
 # The reference evaluation cuts 16 pixels off every side, for every input size.
 _CROP_PADDING = 32
 _FLOAT32_STAGES = 4
+_LEAST_FUSED = 16  # images: for fewer, torch itself adds in another order
 NAMES = tuple(_INPUT_SIDES)
 
 
@@ -42,23 +45,65 @@ class _PooledFeatures(nn.Module):
         network: Any = self.network
         blocks = list(network._blocks)
         with torch.autocast(images.device.type, enabled=False):
-            features = network._swish(network._bn0(network._conv_stem(images)))
+            features = _activated(network._conv_stem, network._bn0, images)
             for block in blocks[: self.wide_blocks]:
-                features = block(features)
+                features = _block(block, features)
         for block in blocks[self.wide_blocks :]:
-            features = block(features)
-        return pooled(network._swish(network._bn1(network._conv_head(features))), self.pool)
+            features = _block(block, features)
+        return pooled(_activated(network._conv_head, network._bn1, features), self.pool)
 
 
 def _merge_padding(network: nn.Module) -> None:
-    """Move padding that is equal on all sides into the convolutions, and activate in place."""
+    """Move padding that is equal on all sides into the convolutions."""
     for module in network.modules():
         padding = getattr(module, "static_padding", None)
         if isinstance(module, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
             module.padding = padding.padding[:2]
             module.static_padding = nn.Identity()
-        elif isinstance(module, nn.ReLU6):
-            module.inplace = True
+
+
+def _block(block: Any, features: Tensor) -> Tensor:
+    """An inverted residual block: expand, convolve each channel, project, and add the input where the shape is the same."""
+    hidden = features
+    if block._block_args.expand_ratio != 1:
+        hidden = _activated(block._expand_conv, block._bn0, features)
+    hidden = _activated(block._depthwise_conv, block._bn1, hidden)
+    projected: Tensor = block._bn2(block._project_conv(hidden))
+    return projected + features if projected.shape == features.shape else projected
+
+
+def _activated(convolution: Any, norm: nn.Module, images: Tensor) -> Tensor:
+    """ReLU6 of a convolution and its batch norm; on a CPU in one pass with the same bits, where the norm is folded."""
+    frozen = isinstance(norm, nn.Identity) and not (torch.is_grad_enabled() or torch.compiler.is_compiling())
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+    if not (frozen and len(images) >= _LEAST_FUSED and images.device.type == "cpu" and dtype in _fused_precisions()):
+        return functional.relu6(norm(convolution(images)), inplace=True)
+    padding = getattr(convolution.static_padding, "padding", None)
+    operands = [_padded(images, *padding) if padding else images, convolution.weight, convolution.bias]
+    place = convolution.padding, convolution.stride, convolution.dilation, convolution.groups
+    result: Tensor = torch.ops.mkldnn._convolution_pointwise(
+        *(each.to(dtype) for each in operands), *place, "hardtanh", [0.0, 6.0], ""
+    )
+    return result
+
+
+@cache
+def _fused_precisions() -> tuple[torch.dtype, ...]:
+    """The precisions in which oneDNN computes a convolution with its activation here, which is no public function of torch."""
+    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+        return ()
+    return (torch.float32, torch.bfloat16) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else (torch.float32,)
+
+
+def _padded(images: Tensor, left: int, right: int, top: int, bottom: int) -> Tensor:
+    """Images (n, channels, height, width) with zeros around them. `functional.pad` writes zeros everywhere first."""
+    count, channels, height, width = images.shape
+    size = count, channels, top + height + bottom, left + width + right
+    made = torch.empty(size, dtype=images.dtype, memory_format=torch.channels_last)
+    for edge in (made[:, :, :top], made[:, :, top + height :], made[..., :left], made[..., left + width :]):
+        edge.zero_()
+    made[:, :, top : top + height, left : left + width] = images
+    return made
 
 
 def efficientnet_lite(request: EncoderRequest) -> Encoder:

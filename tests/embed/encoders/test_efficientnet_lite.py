@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from miner.embed.encoders import load_encoder
+from miner.embed.encoders import efficientnet_lite, load_encoder
 from miner.errors import MinerError, UsageError
 from tests.embed.photographs import clothing
 
@@ -46,6 +46,19 @@ def test_max_pooling_of_the_feature_map() -> None:
         encoder.encode(pixels, torch.float32), normalize(features.amax((2, 3))), atol=1e-5, rtol=1e-4
     )
     assert "pool" not in average.record() and "layer" not in average.record()
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_convolutions_with_activation_give_the_same_bits(
+    monkeypatch: pytest.MonkeyPatch, precision: torch.dtype
+) -> None:
+    network = load_encoder("efficientnet_lite0", CPU).network
+    images = torch.rand(16, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode(), torch.autocast("cpu", precision, enabled=precision == torch.bfloat16):
+        assert torch.float32 in efficientnet_lite._fused_precisions()
+        fused = network(images)
+        monkeypatch.setattr(efficientnet_lite, "_fused_precisions", tuple)
+        assert torch.equal(network(images), fused)
 
 
 @pytest.mark.parametrize(
