@@ -4,13 +4,15 @@
 
 makes one record of every source with every encoder. The images are written to a folder first, which all read. After the plain
 script all other sides take turns, `--repeats` times; a ratio is the median of the ratios of the turns. `--runtimes` adds the
-sides `miner_embed`, `bare_encoder` and `bare_decoder` by other runtimes, under their names.
+sides `miner_embed`, `bare_encoder` and `bare_decoder` by other runtimes, under their names. `best` compares the fastest stage
+with the fastest bare encoder and that stage's own decoder sharing the cores, and with the stage of `--before CHECKOUT`.
 
 miner_embed   the whole stage, files and all, with the network loaded
 published     the network as its authors publish it on ready tensors, in the same precision: autocast, channels last, torch's own
               threads, and the fastest of a few batch sizes
 bare_encoder  miner's own network (batch norms folded), batches and threads on ready tensors
 bare_decoder  the same threads read, decode and preprocess, and encode nothing
+before        the whole stage of another checkout, with the network loaded, in a process of its own that waits meanwhile
 plain_script  plain_embed.py with as many decoding processes, in a process of its own
 
 On a CPU the encoder and the decoder share the cores, so that nothing can be faster than `both_in_turn`: 1 / (1 / encoder +
@@ -25,8 +27,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 from typing import Any
 
 from miner.engine.heap import share_one_heap
@@ -51,6 +55,21 @@ from miner.source import open_source
 
 PLAIN = Path(__file__).with_name("plain_embed.py")
 PUBLISHED_BATCHES = (4, 16, 64)
+BEFORE = """
+import sys, tempfile, time
+from pathlib import Path
+from miner.engine.heap import share_one_heap
+share_one_heap()
+from miner.artifacts.workspace import Workspace
+from miner.embed.options import EmbedOptions
+from miner.embed.run import embed
+options = EmbedOptions(source=sys.argv[1], encoder=sys.argv[2], device=sys.argv[3])
+for line in sys.stdin:
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        embed(options, Workspace(Path(folder)))
+        print(time.perf_counter() - started, flush=True)
+"""
 INSTRUCTIONS = ("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS", "OPENBLAS_CORETYPE")
 
 
@@ -181,6 +200,48 @@ def over_torch(runtime: str, by_turn: dict[str, np.ndarray]) -> dict[str, float]
     }
 
 
+def best_stage(by_turn: dict[str, np.ndarray]) -> dict[str, Any]:
+    """The runtime with the fastest stage, its speed over the one before, and its share of what encoder and decoder allow."""
+    median = {name: float(np.median(seconds)) for name, seconds in by_turn.items() if len(seconds)}
+    stage, encoder = (
+        min((name for name in median if name.split()[0] == side), key=lambda name: median[name])
+        for side in ("miner_embed", "bare_encoder")
+    )
+    runtime = stage.removeprefix("miner_embed").strip() or "torch"
+    decoder = by_turn[stage.replace("miner_embed", "bare_decoder")]
+    over = {"both_in_turn": float(np.median((by_turn[encoder] + decoder) / by_turn[stage]))}
+    if "before" in by_turn:
+        over["before"] = float(np.median(by_turn["before"] / by_turn[stage]))
+    return {"runtime": runtime, "fastest_encoder": encoder, "miner_embed_over": over}
+
+
+@contextmanager
+def stage_of(checkout: str, folder: Path, encoder: str, device: str) -> Iterator[Callable[[], float]]:
+    """Times the stage of another checkout; its process has loaded the network."""
+    command = [sys.executable, "-c", BEFORE, str(folder), encoder, device]
+    paths = os.pathsep.join([checkout, os.environ.get("PYTHONPATH", "")])
+    with subprocess.Popen(
+        command,
+        cwd=checkout,
+        env={**os.environ, "PYTHONPATH": paths},
+        text=True,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=DEVNULL,
+    ) as process:
+        assert process.stdin and process.stdout
+        asked, answers = process.stdin, process.stdout
+
+        def seconds() -> float:
+            asked.write("\n")
+            asked.flush()
+            return float(answers.readline())
+
+        seconds()
+        yield seconds
+        asked.close()
+
+
 def plain_script(folder: Path, encoder: str, workers: int, device: str) -> float:
     name, _, weights = encoder.partition("@")
     command = [sys.executable, str(PLAIN), str(folder), name, "--workers", str(workers), "--device", device]
@@ -226,13 +287,14 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
     worker = worker_of(options, open_source(str(folder)))
     workers = worker.pool._max_workers
     name = encoder.partition("@")[0]
-    as_published = published(name, worker.precision, str(worker.device))
     sides: dict[str, Callable[[], float | None]] = {
         "miner_embed": lambda: miner_embed(options),
-        "published": lambda: as_published(images),
         "bare_encoder": lambda: bare_encoder(worker, images),
         "bare_decoder": lambda: bare_decoder(worker, images),
     }
+    if given.published:
+        as_published = published(name, worker.precision, str(worker.device))
+        sides["published"] = lambda: as_published(images)
     others = [name for name in given.runtimes if name != "torch"]
     for runtime in others:
         sides |= runtime_sides(runtime, worker, options, images)
@@ -242,17 +304,22 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
     for runtime in (*others, "torch"):  # a first pass is slower on every device
         worker.take(runtime)
         bare_encoder(worker, min(images, 2 * worker.batch_size))
-    seconds = turns(plain, given.plain_repeats) | turns(sides, given.repeats)
+    with ExitStack() as processes:
+        if given.before:
+            before = stage_of(given.before, folder, encoder, given.device)
+            sides["before"] = processes.enter_context(before)
+        seconds = turns(plain, given.plain_repeats) | turns(sides, given.repeats)
     by_turn = {name: np.asarray(values) for name, values in seconds.items()}
     ours = by_turn["miner_embed"]
     bounds = {
-        "published": by_turn["published"],
-        "slower_of_published_and_decoder": np.maximum(by_turn["published"], by_turn["bare_decoder"]),
         "bare_encoder": by_turn["bare_encoder"],
         "bare_decoder": by_turn["bare_decoder"],
         "slower_of_both": np.maximum(by_turn["bare_encoder"], by_turn["bare_decoder"]),
         "both_in_turn": by_turn["bare_encoder"] + by_turn["bare_decoder"],
     }
+    if given.published:
+        bounds["published"] = by_turn["published"]
+        bounds["slower_of_published_and_decoder"] = np.maximum(by_turn["published"], by_turn["bare_decoder"])
     if given.plain_repeats:
         bounds["plain_script"] = np.median(by_turn["plain_script"])
     record: dict[str, Any] = {
@@ -270,6 +337,7 @@ def measure(folder: Path, images: int, encoder: str, given: argparse.Namespace) 
         "miner_embed_over": {name: float(np.median(bound / ours)) for name, bound in bounds.items()},
     }
     record |= {runtime: over_torch(runtime, by_turn) for runtime in others}
+    record["best"] = best_stage(by_turn)
     flops = flops_of(worker)
     record["flops_per_image"] = flops
     record["tflops_per_s"] = flops * images / float(np.median(ours)) / 1e12
@@ -297,6 +365,8 @@ def main() -> None:
     parser.add_argument("--peak-side", type=int, help="of a matrix product that measures the peak, for the share of it")
     parser.add_argument("--memory-images", type=int, default=0, help="also peak memory at 1, 4 and 16 times so many")
     parser.add_argument("--runtimes", nargs="+", default=["torch"], help="torch, onnxruntime, openvino")
+    parser.add_argument("--published", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--before", metavar="CHECKOUT", help="another version, whose stage takes turns with this one's")
     parser.add_argument("--note", help="kept in the record")
     parser.add_argument("--name", default="embed-throughput")
     given = parser.parse_args()
@@ -316,7 +386,7 @@ def main() -> None:
                 if name != encoder:
                     record["weights"] = "random"
                 cases.append(record)
-                print(json.dumps(record["miner_embed_over"]), file=sys.stderr, flush=True)
+                print(json.dumps([record["miner_embed_over"], record["best"]]), file=sys.stderr, flush=True)
                 publish(given.name, {**about, "cases": cases, "memory": memory})
         if given.memory_images:
             spec, encoder = given.sources[0], given.encoders[0]
