@@ -89,8 +89,9 @@ def _activated(convolution: Any, norm: nn.Module, images: Tensor) -> Tensor:
 
 @cache
 def _fused_precisions() -> tuple[torch.dtype, ...]:
-    """The precisions in which oneDNN computes a convolution with its activation here, which is no public function of torch."""
-    if not torch.backends.mkldnn.is_available() or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
+    """The precisions in which oneDNN computes a convolution with its activation on x86, which is no public function of torch."""
+    with_avx2 = torch.backends.cpu.get_cpu_capability().startswith("AVX")
+    if not with_avx2 or not hasattr(torch.ops.mkldnn, "_convolution_pointwise"):
         return ()
     return (torch.float32, torch.bfloat16) if torch.ops.mkldnn._is_mkldnn_bf16_supported() else (torch.float32,)
 
