@@ -48,7 +48,14 @@ def measure_knn(
         name: votes_by_protocol(queries, known, setup.labels, setup.class_count)
         for name, (known, queries) in features.items()
     }
-    return {**setup.describe(run, options), **knn_record(named, setup.truth, len(gallery), without=without)}
+    record = {**setup.describe(run, options), **knn_record(named, setup.truth, len(gallery), without=without)}
+    return {**record, "per_class": accuracy_by_class(named["trained"][0], setup.truth, setup.split.classes)}
+
+
+def accuracy_by_class(predicted: Tensor, truth: Tensor, classes: Sequence[str]) -> dict[str, float]:
+    """Accuracy in percent on the images of each class that has some, by its name; int64 (m,) both."""
+    shares = {name: truth == number for number, name in enumerate(classes)}
+    return {name: accuracy_percent(predicted[of], truth[of]) for name, of in shares.items() if bool(of.any())}
 
 
 def knn_record(

@@ -7,6 +7,7 @@ workspaces:                       # folders in it; each a list of stages, as in 
     - pairs: {min: 0.75, max: 0.95, most_similar: 20000}
 train: {method: simclr}           # of all arms
 eval knn: {}
+eval linear: {}                   # only if it is wanted
 arms:                             # options that an arm changes
   equal-steps: {workspace: lite0, train: {pairs_arm: equal-steps}}
   semantic: {workspace: lite0, train: {pairs_arm: semantic}}
@@ -47,6 +48,7 @@ class Study(BaseModel):
     workspaces: dict[ArmName, Stages]
     train: StageOptions = {}
     eval_knn: StageOptions | None = Field(None, alias="eval knn")
+    eval_linear: StageOptions | None = Field(None, alias="eval linear")
     arms: dict[ArmName, StudyArm] = Field(min_length=1)
     seeds: list[int] = Field([0], min_length=1)
     full: dict[str, StageOptions] = {}

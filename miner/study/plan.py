@@ -24,6 +24,7 @@ class ArmRun:
     workspace: Path
     train: Options
     knn: Options
+    linear: Options | None = None
 
     @property
     def name(self) -> str:
@@ -50,7 +51,8 @@ def plan_study(study: Study, options: RunOptions) -> StudyPlan:
     """
     seeds, arms = chosen_seeds(study, options.seeds), chosen_arms(study, options.arms)
     names = [name for stages in study.workspaces.values() for stage in stages for name in stage]
-    check_names([*names, *_ARM_STAGES], study.full, options)
+    linear: Stages = [{"eval linear": study.eval_linear}] if study.eval_linear is not None else []
+    check_names([*names, *_ARM_STAGES, *["eval linear"] * len(linear)], study.full, options)
     changes = options.changes()
     if decided := [name for name in changes.get("train", {}) if name.replace("-", "_") in _DECIDED_BY_THE_GRID]:
         raise UsageError(f"--set train.{decided[0]}: in a study it follows from arms and seeds; use --arms or --seeds.")
@@ -62,10 +64,11 @@ def plan_study(study: Study, options: RunOptions) -> StudyPlan:
         for number, arm in enumerate(arms, 1):
             workspace = root / study.arms[arm].workspace
             grid = {"train": {"name": f"{arm}-s{seed}", "seed": seed}}
-            stages: Stages = [{"train": study.train}, {"eval knn": study.eval_knn}]
+            stages: Stages = [{"train": study.train}, {"eval knn": study.eval_knn}, *linear]
             own = {"train": study.arms[arm].train}
-            (_, train), (_, knn) = plan_stages(stages, [layers[0], own, layers[1], grid], workspace)
-            runs.append(ArmRun(arm, seed, number, len(arms), workspace.resolve(), train, knn))
+            planned = plan_stages(stages, [layers[0], own, layers[1], grid], workspace)
+            train, knn, *rest = (stage for _, stage in planned)
+            runs.append(ArmRun(arm, seed, number, len(arms), workspace.resolve(), train, knn, *rest))
     return StudyPlan(root, {name: plan_stages(study.workspaces[name], layers, root / name) for name in used}, runs)
 
 

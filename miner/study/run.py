@@ -145,9 +145,14 @@ def _measured(cell: ArmRun, force: bool) -> Record:
     workspace = Workspace(cell.workspace)
     trained = run_logged("train", cell.train, workspace, force).record
     knn = run_logged("eval knn", cell.knn, workspace, force).record
+    linear = (
+        cell.linear and run_logged("eval linear", cell.linear, workspace, force).record["results"]["trained"]["test"]
+    )
     return {
         "pairs_arm": trained["pairs_arm"],
         **{name: trained.get(name) for name in FACTS},
         "knn": [{name: found[name] for name in ("k", "temperature", "trained", "random")} for found in knn["results"]],
         **{name: knn[name] for name in ("gallery", "n_gallery", "test", "n_test")},
+        "per_class": knn.get("per_class"),
+        "linear": linear,
     }

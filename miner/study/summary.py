@@ -5,7 +5,7 @@ images in pairs. The gain of an arm is its difference to the best control of as 
 has the highest mean over the seeds that it shares with the arm. So this choice works against the claim of the arm.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +16,7 @@ from miner.tables import interval_record
 FACTS = ("steps", "forward_passes", "pairs", "pair_label_precision", "pair_images")
 CONTROLS = ("none", "equal-steps", "random-added", "anchor-oversample", "matched-augmented", "matched-images")
 _DIGITS = 4
+Value = Callable[[Record], float]
 
 
 def summarise_cells(cells: Sequence[Record], methods: Mapping[str, str] | None = None) -> list[Record]:
@@ -23,7 +24,8 @@ def summarise_cells(cells: Sequence[Record], methods: Mapping[str, str] | None =
 
     Each has workspace, failures, steps, passes, pairs and their quality (means over seeds). `knn` has one entry per protocol:
     `accuracy` in percent and, for arms that are no controls, the `gain` over the best control in points; both with half the width
-    of the 95 % interval.
+    of the 95 % interval. `linear` has the same, if the study asks for it. `per_class` is the kNN accuracy of each class under the
+    first protocol, and its mean.
     """
     by_arm: dict[str, list[Record]] = {}
     for cell in cells:
@@ -47,6 +49,8 @@ def _arm(arm: str, cells: list[Record], done: dict[str, list[Record]]) -> Record
         "pairs_arm": own[0]["pairs_arm"],
         **{name: _mean(own, name) for name in FACTS},
         "knn": [_protocol(number, arm, done) for number in range(len(own[0]["knn"]))],
+        **({"linear": _measure(arm, done, lambda cell: cell["linear"])} if own[0].get("linear") is not None else {}),
+        **({"per_class": _by_class(own)} if own[0].get("per_class") else {}),
     }
 
 
@@ -54,16 +58,27 @@ def _protocol(number: int, arm: str, done: dict[str, list[Record]]) -> Record:
     """Accuracy and gain under one protocol."""
     own = done[arm]
     result = own[0]["knn"][number]
+    found = _measure(arm, done, lambda cell: cell["knn"][number]["trained"])
     return {
         "k": result["k"],
         "temperature": result["temperature"],
-        "accuracy": _interval([cell["knn"][number]["trained"] for cell in own]),
+        "accuracy": found["accuracy"],
         "random_weights": round(fmean(cell["knn"][number]["random"] for cell in own), _DIGITS),
-        "gain": _gain(number, own, done),
+        "gain": found["gain"],
     }
 
 
-def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Record | None:
+def _measure(arm: str, done: dict[str, list[Record]], value: Value) -> Record:
+    return {"accuracy": _interval([value(cell) for cell in done[arm]]), "gain": _gain(value, done[arm], done)}
+
+
+def _by_class(own: list[Record]) -> Record:
+    classes = own[0]["per_class"]
+    means = {name: round(fmean(cell["per_class"][name] for cell in own), _DIGITS) for name in classes}
+    return {"mean": _interval([fmean(cell["per_class"].values()) for cell in own]), "classes": means}
+
+
+def _gain(value: Value, own: list[Record], done: dict[str, list[Record]]) -> Record | None:
     """The gain over the best control of as many steps, paired by seed; None for a control, or if there is no control."""
     if own[0]["pairs_arm"] in CONTROLS:
         return None
@@ -73,8 +88,8 @@ def _gain(number: int, own: list[Record], done: dict[str, list[Record]]) -> Reco
         both = [(cell, theirs[cell["seed"]]) for cell in own if cell["seed"] in theirs]
         pairs = [(cell, other) for cell, other in both if other["steps"] == cell["steps"]]
         if pairs:
-            level = fmean(other["knn"][number]["trained"] for _, other in pairs)
-            differences = [cell["knn"][number]["trained"] - other["knn"][number]["trained"] for cell, other in pairs]
+            level = fmean(value(other) for _, other in pairs)
+            differences = [value(cell) - value(other) for cell, other in pairs]
             found.append((level, control, _seeds([cell for cell, _ in pairs]), _interval(differences)))
     if not found:
         return None

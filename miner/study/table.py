@@ -24,13 +24,16 @@ def study_markdown(title: str, arms: Sequence[Record], notes: Sequence[str]) -> 
     heads = ["arm", "seeds", "steps", "pairs", "pair precision", "images in pairs"]
     heads += [f"kNN, k = {k}, T = {temperature:g}" for k, temperature in protocols]
     heads += [f"gain over the best control, k = {k}" for k, _ in protocols]
-    rows = [heads, ["---"] * len(heads), *(_cells(arm, len(protocols)) for arm in arms)]
+    if has_linear := any("linear" in arm for arm in arms):
+        heads += ["linear", "gain over the best control, linear"]
+    rows = [heads, ["---"] * len(heads), *(_cells(arm, len(protocols), has_linear) for arm in arms)]
     return "\n\n".join([f"# {title}", "\n".join(markdown_lines(rows)), *notes]) + "\n"
 
 
-def _cells(arm: Record, protocols: int) -> list[str]:
+def _cells(arm: Record, protocols: int, has_linear: bool) -> list[str]:
     if "knn" not in arm:
-        return [arm["arm"], "failed", *["-"] * (4 + 2 * protocols)]
+        return [arm["arm"], "failed", *["-"] * (4 + 2 * protocols + 2 * has_linear)]
+    linear = [arm["linear"]] if has_linear else []
     precision = arm["pair_label_precision"]
     paired = arm["pairs"] > 0
     return [
@@ -42,6 +45,7 @@ def _cells(arm: Record, protocols: int) -> list[str]:
         f"{arm['pair_images']:,.0f}" if paired and arm["pair_images"] is not None else "-",
         *(interval_text(result["accuracy"], _SHOWN) for result in arm["knn"]),
         *(_gain(result["gain"]) for result in arm["knn"]),
+        *(text for found in linear for text in (interval_text(found["accuracy"], _SHOWN), _gain(found["gain"]))),
     ]
 
 

@@ -18,8 +18,9 @@ PAIRS_ARMS = {
     "matched-half": "as pairs-only, but in half of the pairs one image with itself",
     "oracle": "each anchor with a random image of its class, an upper bound (uses labels)",
     "precision=P": "as oracle in the share P of the pairs, with an image of another class in the rest (uses labels)",
+    "within=P": "as precision=P, with partners among the images of the mined pairs (uses labels)",
 }
-_PRECISION = "precision="
+_BY_LABEL = ("precision=", "within=")
 _ALONE = ("pairs-only", "matched-augmented", "matched-images", "matched-half")
 
 
@@ -30,10 +31,12 @@ class PairsArm:
     Attributes:
         name: the name as given, with the share of `precision=P` in its shortest form.
         precision: share of pairs to draw within a class; None for arms that use no labels.
+        within: whether partners are images of the mined pairs, and not of the whole data set.
     """
 
     name: str
     precision: float | None = None
+    within: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -44,15 +47,16 @@ class PairsArm:
         """
         if text == "oracle":
             return cls(text, 1.0)
-        if text in PAIRS_ARMS and text != "precision=P":
+        if text in PAIRS_ARMS and not text.startswith(_BY_LABEL):
             return cls(text)
+        kind, _, number = text.partition("=")
         try:
-            share = float(text.removeprefix(_PRECISION)) if text.startswith(_PRECISION) else -1.0
+            share = float(number) if f"{kind}=" in _BY_LABEL else -1.0
         except ValueError:
             share = -1.0
         if not 0.0 <= share <= 1.0:
             raise ValueError(f"choose one of {', '.join(PAIRS_ARMS)} with P from 0 to 1")
-        return cls(f"{_PRECISION}{share:g}", share)
+        return cls(f"{kind}={share:g}", share, kind == "within")
 
     @property
     def reads_pairs(self) -> bool:
@@ -71,4 +75,5 @@ class PairsArm:
     @property
     def meaning(self) -> str:
         """What the arm trains on."""
-        return PAIRS_ARMS["precision=P" if self.name.startswith(_PRECISION) else self.name]
+        kind, share, _ = self.name.partition("=")
+        return PAIRS_ARMS[f"{kind}{share and '=P'}"]
