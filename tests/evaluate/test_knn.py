@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from miner.artifacts.runs.inputs import find_inputs
+from miner.artifacts.runs.labelled import is_held_out
 from miner.artifacts.runs.networks import load_backbone
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError, UsageError
@@ -48,6 +50,15 @@ def test_the_record_holds_every_setting(workspace: Workspace) -> None:
     assert record["class_names"][9] == "Ankle boot"
 
 
+def test_the_classes_weighed_by_their_test_images_give_the_accuracy(workspace: Workspace) -> None:
+    record = record_of(workspace)
+    _, entries = sample_entries(160)
+    held_out = Counter(record["class_names"][entry.label] for entry in entries if is_held_out(entry.key, 0.2))
+    assert {*record["per_class"]} == {*held_out} and len(held_out) > 5
+    right = sum(share * held_out[name] for name, share in record["per_class"].items())
+    assert right / held_out.total() == pytest.approx(record["results"][0]["trained"], abs=0.01)
+
+
 def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -> None:
     record = record_of(workspace)
     backbone = load_backbone(workspace.run("moco"))
@@ -56,8 +67,6 @@ def test_accuracies_equal_a_naive_loop_over_the_features(workspace: Workspace) -
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in (backbone.mean, backbone.std))
     with torch.no_grad():
         features = torch.nn.functional.normalize(backbone.module((pixels - mean) / std), dim=1)
-    from miner.artifacts.runs.labelled import is_held_out
-
     test = [row for row, entry in enumerate(entries) if is_held_out(entry.key, 0.2)]
     gallery = [row for row in range(160) if row not in test]
     for result in record["results"]:

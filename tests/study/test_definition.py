@@ -7,9 +7,10 @@ import pytest
 from miner.commands.run import run_recipe
 from miner.errors import UsageError
 from miner.options import read_yaml
-from miner.recipe import RunOptions, read_recipe
+from miner.recipe import RunOptions, plan_stages, read_recipe
 from miner.study.definition import Study
 from miner.study.plan import StudyPlan, plan_study
+from miner.study.summary import CONTROLS
 
 STUDIES = Path(__file__).parents[2] / "pipelines/studies"
 CONTENT = {
@@ -82,6 +83,30 @@ def test_gentle_arms_take_equal_steps_on_one_set_of_pairs() -> None:
     assert changed["robust"].rince == (0.5, 0.025) and changed["partners"].rince is None
 
 
+def test_arms_of_the_evidence_take_equal_steps_if_every_rule_gives_its_pairs() -> None:
+    longer = {("label_free", "equal-compute"): 46 * 78}
+    images = {"clothes": 5_096}
+    steps = {"dose_response": 720, "selection": 720, "stronger": 720, "fashion": 720, "label_free": 702, "clothes": 700}
+    for name, wanted in steps.items():
+        found = of_repository(name)
+        asked = [options for stages in found.workspaces.values() for stage, options in stages if stage == "pairs"]
+        (pairs,) = {options.most_similar for options in asked}
+        for run in found.runs:
+            items = images.get(name, 20_000) + (pairs if run.train.arm.reads_pairs else 0)
+            took = run.train.epochs * int(items // run.train.batch_size)
+            assert took == longer.get((name, run.arm), wanted), (name, run.arm)
+        controls = {run.train.pairs_arm for run in found.runs} & {*CONTROLS}
+        assert controls >= {"equal-steps", "anchor-oversample"}, name
+
+
+def test_samplers_of_the_label_free_study_differ_in_their_seed_alone() -> None:
+    found = of_repository("label_free").workspaces
+    samplers = [found[f"seed{seed}"][0][1].plain() for seed in range(3)]
+    assert [{**sampler, "seed": 0} for sampler in samplers] == [samplers[0]] * 3
+    assert [sampler["seed"] for sampler in samplers] == [0, 1, 2] and samplers[0]["source"] == "cifar10"
+    assert found["seed0"][3][1].init_from == "sampler" and found["round2"][0][1].encoder.endswith("seed0/runs/round1")
+
+
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("pairs_*.yaml")), ids=lambda path: path.stem)
 def test_studies_of_the_repository_hold_the_arms_of_a_claim(path: Path) -> None:
     study = read_recipe(Study, read_yaml(path), path)
@@ -97,6 +122,12 @@ def test_studies_of_the_repository_hold_the_arms_of_a_claim(path: Path) -> None:
 def test_the_encoder_of_a_recipe_may_lie_in_its_workspace() -> None:
     (_, train), (_, embed) = plan().workspaces["mine"]
     assert (embed.encoder, train.name) == ("run:root/mine/runs/sampler", "sampler")
+
+
+def test_the_names_of_workspaces_are_filled_in_lists_too() -> None:
+    others = ["{workspace}/../a", "{workspace}/../b"]
+    ((_, found),) = plan_stages([{"pairs": {"agree": others}}], [], Path("root/mine"))
+    assert found.plain()["agree"] == ["root/mine/../a", "root/mine/../b"]
 
 
 def test_changes_reach_arms_and_workspaces_and_win_over_full() -> None:

@@ -12,8 +12,12 @@ import torch
 
 from miner.commands.run import run_recipe
 from miner.engine.records import Result
+from miner.engine.yaml_values import parse_yaml
 from miner.errors import MinerError
-from miner.recipe import RunOptions
+from miner.recipe import RunOptions, read_recipe
+from miner.study.definition import Study
+from miner.study.plan import plan_study
+from miner.study.run import run_cell
 from tests.processes import kill_command
 from tests.train.mini_workspace import sample_entries
 
@@ -99,6 +103,7 @@ def test_the_results_say_what_the_runs_found(whole: Path) -> None:
         manifest, knn = (json.loads((run / name).read_text()) for name in ("manifest.json", "eval/knn.json"))
         assert (arm["steps"], arm["pairs"]) == (manifest["steps"], manifest["pairs"])
         assert [found["accuracy"]["mean"] for found in arm["knn"]] == [found["trained"] for found in knn["results"]]
+        assert arm["per_class"]["classes"] == knn["per_class"] and len(knn["per_class"]) > 1
     own, semantic = record["arms"]
     assert (own["steps"], semantic["pairs"]) == (semantic["steps"], 32)
     gain = semantic["knn"][0]["gain"]
@@ -108,6 +113,15 @@ def test_the_results_say_what_the_runs_found(whole: Path) -> None:
     )
     table = (whole / "study/table.md").read_text()
     assert "One seed, no interval." in table and "efficientnet_lite0; labels that it has seen: ImageNet-1k" in table
+
+
+def test_a_study_may_ask_for_a_linear_classifier(whole: Path) -> None:
+    content = {**parse_yaml(STUDY), "eval linear": {"test": "sample", "limit": 30, "device": "cpu"}}
+    study = read_recipe(Study, content, Path("small.yaml"))
+    (cell,) = plan_study(study, RunOptions(recipe=Path("small.yaml"), arms="own-views")).runs
+    run_cell(cell, None, False, whole / "cell.json")
+    linear = json.loads((whole / "study/lite0/runs/own-views-s0/eval/linear.json").read_text())
+    assert json.loads((whole / "cell.json").read_text())["linear"] == linear["results"]["trained"]["test"]
 
 
 def test_a_second_call_trains_nothing_and_writes_the_same_bytes(whole: Path, capfd: pytest.CaptureFixture[str]) -> None:

@@ -58,6 +58,20 @@ def test_gain_is_over_the_best_control_seed_by_seed() -> None:
     assert [arms[name]["knn"][0]["gain"] for name in ("equal-steps", "anchor-oversample")] == [None, None]
 
 
+def test_linear_accuracy_and_classes_are_summarised_like_knn() -> None:
+    classes = [{"cat": 10.0, "dog": 40.0}, {"cat": 20.0, "dog": 50.0}]
+    cells = [{**one, "linear": 60.0 + number, "per_class": classes[number % 2]} for number, one in enumerate(CELLS)]
+    arms = {arm["arm"]: arm for arm in summarise_cells(cells)}
+    assert arms["semantic"]["linear"]["accuracy"]["by_seed"] == [64.0, 65.0]
+    gain = arms["semantic"]["linear"]["gain"]
+    assert (gain["control"], gain["by_seed"]) == ("anchor-oversample", [2.0, 2.0])
+    found = arms["semantic"]["per_class"]
+    assert (found["classes"], found["mean"]["by_seed"]) == ({"cat": 15.0, "dog": 45.0}, [25.0, 35.0])
+    rows = [line.split(" | ") for line in study_markdown("title", [*arms.values()], []).splitlines()[2:]]
+    assert {len(row) for row in rows} == {12} and rows[-1][-2].startswith("64.5")
+    assert "linear" not in study_markdown("title", summarise_cells(CELLS), [])
+
+
 def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
     longer = [cell("random-added", seed, 60, steps=200) for seed in (0, 1)]
     (failed,) = [

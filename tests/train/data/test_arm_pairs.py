@@ -14,7 +14,10 @@ from miner.train.data.sampler import CombinedSampler
 from miner.train.settings.arms import PAIRS_ARMS, PairsArm
 
 IMAGES, CLASSES = 30, 3
-DRAWING_ARMS = [*(name for name in PAIRS_ARMS if name not in ("none", "equal-steps", "precision=P")), "precision=0.4"]
+DRAWING_ARMS = [
+    *(name for name in PAIRS_ARMS if name not in ("none", "equal-steps") and "=" not in name),
+    "precision=0.4",
+]
 
 
 @st.composite
@@ -117,6 +120,18 @@ def test_the_share_within_a_class_is_exact_to_one_pair(mined: Tensor, seed: int,
     assert abs(int(agree.sum()) - share * len(mined)) < 1
     assert drawn.facts(labels)["pair_label_precision"] == pytest.approx(agree.double().mean().item(), abs=1e-6)
     assert (drawn.rows[:, :1] == mined).any(dim=1).all()
+
+
+def test_partners_within_the_mined_images_are_no_others() -> None:
+    labels, among = labels_of(1), torch.tensor([3, 4, 8, 11, 17, 20, 25, 29])
+    mined = among[draw_random_pairs(400, len(among), generator_for(0))]
+    rows = draw_pairs(PairsArm.parse("within=0.5"), mined, labels, 3).rows
+    anchors = draw_pairs(PairsArm.parse("precision=0.5"), mined, labels, 3).rows[:, 0]
+    assert torch.equal(rows[:, 0], anchors) and set(rows[:, 1].tolist()) == {*among.tolist()}
+    assert int((labels[rows[:, 0]] == labels[rows[:, 1]]).sum()) == 200 and (rows[:, 0] != rows[:, 1]).all()
+    every = torch.arange(IMAGES).view(-1, 2)  # where all images are in pairs, both arms are one
+    both = [draw_pairs(PairsArm.parse(f"{kind}=0.5"), every, labels, 3).rows for kind in ("within", "precision")]
+    assert torch.equal(*both)
 
 
 def test_a_series_of_shares_differs_in_pairs_that_leave_a_class() -> None:
