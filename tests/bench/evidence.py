@@ -1,0 +1,170 @@
+"""The tables of docs/evidence.md, from the finished runs of a study: any arms, and any seeds.
+
+    miner run pipelines/studies/dose_response.yaml
+    python tests/bench/evidence.py dose_response
+    python tests/bench/evidence.py dose_response --folder datasets_out/studies/dose_response
+
+The record holds the summary of `miner run` over the runs that are finished, and what each workspace says of its pairs. `--page`
+puts the tables of all records into the page, and draws its figure.
+"""
+
+import argparse
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from record import RESULTS, publish
+
+from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.workspace import Workspace
+from miner.engine import read_json
+from miner.options import read_yaml
+from miner.recipe import RunOptions, read_recipe
+from miner.study.definition import Study
+from miner.study.plan import StudyPlan, plan_study
+from miner.study.run import run_cell
+from miner.study.summary import CONTROLS, summarise_cells
+from miner.study.table import about_power, study_markdown
+from miner.tables import interval_text, markdown_lines
+
+ROOT = Path(__file__).parents[2]
+PAGE, FIGURE = ROOT / "docs/evidence.md", ROOT / "docs/evidence-dose-response.png"
+_BLOCK = re.compile(r"<!-- (table|pairs|classes|power) of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+_SHARE = re.compile(r"(all|third)-(\d+)")
+
+
+def finished_cells(plan: StudyPlan, scratch: Path) -> list[dict[str, Any]]:
+    """The records of the runs that are trained and evaluated."""
+    cells = []
+    for run in plan.runs:
+        folder = run.workspace / "runs" / run.name
+        evaluated = ["knn", *(["linear"] if run.linear else [])]
+        if all((folder / f"eval/{name}.json").exists() for name in evaluated):
+            run_cell(run, None, False, scratch)
+            cells.append(json.loads(scratch.read_text()))
+    scratch.unlink(missing_ok=True)
+    return cells
+
+
+def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
+    """What the manifests say of the pairs, by workspace. Labels are counted, and choose nothing."""
+    found = {}
+    for name in plan.workspaces:
+        made = PairsManifest.find(Workspace(plan.root / name))
+        if made is not None and made.encoder and made.labels and made.composition:
+            found[name] = {
+                "rule": made.request.described,
+                "labels_seen": made.encoder.labels_seen,
+                "pairs": made.pairs,
+                "precision": round(made.labels.precision, 4),
+                "coverage": round(made.image_coverage, 4),
+                "effective": round(made.composition.effective_share, 4),
+            }
+    return found
+
+
+def arms_table(record: dict[str, Any]) -> list[str]:
+    return study_markdown("", record["arms"], []).splitlines()[2:]
+
+
+def pairs_table(record: dict[str, Any]) -> list[str]:
+    heads = ["pairs of", "rule", "pairs", "label precision", "images in a pair", "effective number of images"]
+    rows = [
+        [
+            name,
+            one["rule"],
+            f"{one['pairs']:,}",
+            *(f"{100 * one[key]:.1f} %" for key in ("precision", "coverage", "effective")),
+        ]
+        for name, one in record["pairs"].items()
+    ]
+    return markdown_lines([heads, ["---"] * len(heads), *rows])
+
+
+def classes_table(record: dict[str, Any]) -> list[str]:
+    """kNN accuracy of each class (k = 200), and the mean over classes."""
+    arms = [arm for arm in record["arms"] if "per_class" in arm]
+    names = [*arms[0]["per_class"]["classes"]]
+    rows = [
+        [
+            arm["arm"],
+            *(f"{arm['per_class']['classes'][name]:.1f}" for name in names),
+            interval_text(arm["per_class"]["mean"], 1),
+        ]
+        for arm in arms
+    ]
+    return markdown_lines([["arm", *names, "mean"], ["---"] * (len(names) + 2), *rows])
+
+
+def power_lines(record: dict[str, Any]) -> list[str]:
+    return about_power(record["arms"]) or ["One seed: how much gains differ between seeds is not known yet."]
+
+
+PARTS = {"table": arms_table, "pairs": pairs_table, "classes": classes_table, "power": power_lines}
+
+
+def filled(page: str) -> str:
+    """The page with the tables of the records in its blocks."""
+
+    def block(found: re.Match[str]) -> str:
+        record = json.loads((RESULTS / f"evidence-{found[2]}.json").read_text())
+        return "\n".join([f"<!-- {found[1]} of {found[2]} -->", "", *PARTS[found[1]](record), "", "<!-- end -->"])
+
+    return _BLOCK.sub(block, page)
+
+
+def plot(record: dict[str, Any], path: Path) -> None:
+    """Accuracy against the share of right pairs, one line for each coverage; the controls are dashed."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    known = {arm["arm"]: arm["knn"][0]["accuracy"] for arm in record["arms"]}
+    for kind, colour in (("all", "#1f5f99"), ("third", "#c05a1c")):
+        found = sorted((int(at[2]), known[name]) for name in known if (at := _SHARE.fullmatch(name)) and at[1] == kind)
+        if found:
+            axes.errorbar(
+                [share for share, _ in found],
+                [accuracy["mean"] for _, accuracy in found],
+                [accuracy["half_width"] or 0 for _, accuracy in found],
+                marker="o", capsize=4, color=colour, label=f"pairs of {kind if kind == 'all' else 'a third of the'} images",
+            )  # fmt: skip
+    styles = iter(("--", ":", "-."))
+    for arm in record["arms"]:
+        if arm["pairs_arm"] in CONTROLS:
+            level = arm["knn"][0]["accuracy"]["mean"]
+            axes.axhline(level, color="#8a8a8a", linestyle=next(styles), linewidth=1, label=f"control: {arm['arm']}")
+    axes.set(xlabel="share of right pairs in percent", ylabel="kNN accuracy in percent (k = 200)")
+    axes.legend(fontsize=8)
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", nargs="?", help="the name of a file of pipelines/studies")
+    parser.add_argument("--folder", type=Path, help="where the study has run; if not given: the folder that it names")
+    parser.add_argument("--page", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.study:
+        path = ROOT / f"pipelines/studies/{arguments.study}.yaml"
+        study = read_recipe(Study, read_yaml(path), path)
+        plan = plan_study(study, RunOptions(recipe=path, workspace=arguments.folder, arms=",".join(study.arms)))
+        cells = finished_cells(plan, plan.root / "cell.json")
+        log = read_json(plan.runs[0].workspace / "run.json") or {"stages": {}}
+        publish(
+            f"evidence-{arguments.study}",
+            {
+                "study": f"miner run pipelines/studies/{arguments.study}.yaml",
+                "trained_by": log["stages"].get("train", {}).get("environment"),
+                "pairs": pairs_of(plan),
+                "arms": summarise_cells(cells),
+            },
+        )
+    if arguments.page:
+        PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
+        plot(json.loads((RESULTS / "evidence-dose_response.json").read_text()), FIGURE)
+
+
+if __name__ == "__main__":
+    main()
