@@ -64,7 +64,7 @@ def draw_pairs(arm: PairsArm, mined: Tensor, labels: Tensor, seed: int) -> ArmPa
     """
     generator = generator_for(seed, "arm")
     if arm.precision is not None:
-        among = mined.unique() if arm.within else torch.arange(len(labels))
+        among = torch.unique(mined) if arm.within else torch.arange(len(labels))
         anchors = torch.searchsorted(among, _anchors(mined, generator))
         return ArmPairs(among[pairs_by_label(anchors, labels[among], arm.precision, generator)])
     match arm.name:
