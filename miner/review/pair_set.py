@@ -37,6 +37,8 @@ class PairSet:
         images: metadata of all images, one row per image.
         source: of the images; of several sets for the leaks of `miner leaks`.
         classes: names of the labels; None without labels.
+        evidence: columns of `pairs.parquet` that say why a pair is one, beside its images, (n,) each.
+        mined: the record of `miner pairs`; None of leaks.
         identity: fingerprint of the files of pairs.
     """
 
@@ -50,6 +52,8 @@ class PairSet:
     source: SourceRecord | SeveralSets
     classes: list[str] | None
     identity: str
+    evidence: pa.Table
+    mined: PairsManifest | None = None
 
     def __len__(self) -> int:
         return len(self.a)
@@ -115,7 +119,8 @@ def read_pair_set(workspace: Workspace, slices: int) -> PairSet:
         low, high = max(mined.request.band.low, low), min(mined.request.band.high, high)
     edges = slice_edges(low, high, slices)
     numbers, source = slice_numbers(values, edges), embeddings.source
-    return PairSet(a, b, similarity, score, edges, numbers, images, source, source.classes, mined.identity)
+    classes, identity = source.classes, mined.identity
+    return PairSet(a, b, similarity, score, edges, numbers, images, source, classes, identity, table, mined)
 
 
 def _leaks(workspace: Workspace, leaks: LeaksManifest, slices: int) -> PairSet:
@@ -138,14 +143,14 @@ def _leaks(workspace: Workspace, leaks: LeaksManifest, slices: int) -> PairSet:
     similarity = table["similarity"].to_numpy()[order]
     edges = slice_edges(float(similarity.min()), float(similarity.max()), slices)
     source = SeveralSets([each.source for each in leaks.sets])
-    numbers_of_slices = slice_numbers(similarity, edges)
+    numbers_of_slices, sides = slice_numbers(similarity, edges), (a[order], b[order])
     return PairSet(
-        a[order], b[order], similarity, "similarity", edges, numbers_of_slices, images, source, None, leaks.identity
+        *sides, similarity, "similarity", edges, numbers_of_slices, images, source, None, leaks.identity, table
     )
 
 
 def _table(path: Path, images: int) -> pa.Table:
-    table = one_order(read_pairs(path, ("a", "b", "similarity"), evidence=True))
+    table = one_order(read_pairs(path, ("a", "b", "similarity", "mutual"), evidence=True))
     a, b = (table[name].to_numpy() for name in ("a", "b"))
     if len(a) and not (a.min() >= 0 and b.max() < images and (np.diff(a * images + b) > 0).all()):
         raise MinerError(f"{path} is damaged: its rows are not in order. Run `miner pairs --force` again.")

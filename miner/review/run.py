@@ -9,7 +9,8 @@ from miner.artifacts.decisions import QUESTION, Decision, read_decisions
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, write_signed
 from miner.errors import MinerError, UsageError
-from miner.review.estimation.judgements import judgements
+from miner.review.estimation.judgements import judgements, verdicts
+from miner.review.estimation.limits import narrower_lines, narrower_rules
 from miner.review.estimation.summary import summarise_judgements, summary_lines
 from miner.review.options import ReviewOptions
 from miner.server.serving import require_server, serve_page
@@ -47,12 +48,15 @@ def review(options: ReviewOptions, workspace: Workspace, *, force: bool = False)
         _serve(options, workspace, pairs)
     path = workspace.review / DECISIONS
     decisions = read_decisions(path) if path.exists() else []
-    record = summarise_judgements(pairs, *judgements(pairs, decisions), question_of(decisions, options.question, path))
+    question, (judged, outside) = question_of(decisions, options.question, path), judgements(pairs, decisions)
+    record = summarise_judgements(pairs, judged, outside, question)
     if record["reviewers"]:
+        record["narrower"] = narrower_rules(pairs, verdicts(judged))
         with workspace.writing():
             record = write_signed(workspace.review / SUMMARY, record)
     lines = summary_lines(record)
     if record["reviewers"]:
+        lines += narrower_lines(record, workspace_flag(workspace))
         lines.append(f"review: summary in {workspace.review / SUMMARY}")
     return Result("review", record, lines, next_command=_next_command(record, workspace))
 
