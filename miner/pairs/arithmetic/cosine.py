@@ -13,7 +13,8 @@ from miner.errors import MinerError
 from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Buffer, Threads
 
-_SIDE_BYTES = 8 << 20  # for the rows of one side of a chunk of pairs, in float64
+# For the rows of each side of a chunk of pairs, in float64. Those on the left are used one after another.
+_LEFT_BYTES, _RIGHT_BYTES = 24 << 20, 8 << 20
 _PIECE_ROWS = 128  # that stay in the cache while they are converted
 _GATHERED_ROWS = 1024
 LONGEST_EXACT = 3.9
@@ -35,7 +36,7 @@ def rescore(vectors: Vectors, a: Rows, b: Rows, threads: Threads | None = None) 
         threads: share the work; the cosines are the same without them.
     """
     cosines = np.empty(len(a), np.float64)
-    groups = _groups(a, _most_rows(vectors.dim))
+    groups = _groups(a, _most_rows(vectors.dim, _LEFT_BYTES))
 
     def measure(group: Rows) -> NDArray[np.float64]:
         return _cosines(vectors, a[group], b[group])
@@ -99,9 +100,9 @@ def float32_margin(dim: int) -> float:
     return (dim * ROUNDOFF / (1 - dim * ROUNDOFF) + 6 * ROUNDOFF) * 1.01
 
 
-def _most_rows(dim: int) -> int:
-    """Rows that are held in float64 for each side of the pairs."""
-    return max(_SIDE_BYTES // (8 * dim), 1)
+def _most_rows(dim: int, size_bytes: int) -> int:
+    """Rows that are held in float64 for a side of the pairs."""
+    return max(size_bytes // (8 * dim), 1)
 
 
 def _groups(rows: Rows, most: int) -> list[Rows]:
@@ -116,7 +117,7 @@ def _cosines(vectors: Vectors, a: Rows, b: Rows) -> NDArray[np.float64]:
     """Cosines of pairs with few different rows a, which ascend; each row is converted once."""
     cosines = np.empty(len(a), np.float64)
     left, left_lengths, left_places = _converted(vectors, a, _LEFT)
-    for chunk in map(np.sort, _groups(b, _most_rows(vectors.dim))):
+    for chunk in map(np.sort, _groups(b, _most_rows(vectors.dim, _RIGHT_BYTES))):
         right, right_lengths, columns = _converted(vectors, b[chunk], _RIGHT)
         rows = left_places[chunk]
         longest = max(left_lengths.max(initial=0), right_lengths.max(initial=0))

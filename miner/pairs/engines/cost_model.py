@@ -4,9 +4,10 @@ A short sketch multiplies fast and leaves many candidates; a long sketch is slow
 data, the band and the machine, so all of it is measured on a sample of rows. The choice changes the speed, never the pairs.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -17,12 +18,13 @@ from miner.pairs.engines.byte_sketch import byte_projection, multiplies_bytes
 from miner.pairs.engines.sketch import PrincipalDirections, Projection, Sketch, levelled
 
 SHORTEST = 32  # numbers per row of the shortest sketch
-_SHORT = (SHORTEST - 1, 63, 127, 191, 255)
-_LONGER = (383, 511, 639, 767)
-LONGEST = _LONGER[-1]
+# Tried in turn, as long as longer ones may pay: the directions of each step take as long to find as some tiles to multiply.
+_STEPS = ((SHORTEST - 1, 63, 95, 127), (159, 191, 255), (383,), (511, 639, 767))
+LONGEST = _STEPS[-1][-1]
 # A tile with a larger share of candidates is multiplied in float32: so many candidates take as much memory as the product.
 DENSE_SHARE = 1 / 16
 _LEAST_GROWTH = 1.4  # of the second sketch over the first
+_GROWTHS = (1.25, 1.5, 2.0)  # of the sketches that the next step may bring
 _TRIAL_ROWS = 1024
 _REPEATS = 2
 
@@ -98,10 +100,11 @@ def best_cascade(
     directions = directions or PrincipalDirections(unit_vectors)
     dim = unit_vectors.shape[1]
     trials: list[_Trial] = []
-    short, longer = ([width for width in widths if width < dim] for widths in (_SHORT, _LONGER))
+    steps: list[list[int | None]] = [[width for width in widths if width < dim] for widths in _STEPS]
     for kind in (dtype, torch.uint8) if dtype == torch.float32 and multiplies_bytes() else (dtype,):
         tried: list[_Trial] = []
-        for widths in (short, longer if kind == torch.uint8 else [*longer, None]):
+        whole: list[list[int | None]] = [] if kind == torch.uint8 else [[None]]
+        for widths in steps + whole:
             try:
                 fresh = _trials(unit_vectors, directions, widths, floor, kind, count_candidates, row_bytes)
             except RuntimeError:  # the decomposition did not converge
@@ -109,9 +112,10 @@ def best_cascade(
             if fresh is None:
                 return None
             tried += fresh
-            best = min(tried, key=lambda trial: _join_seconds(trial, None, images, dim, costs, pairs), default=None)
-            if fresh and fresh[-1] is not best and fresh[-1].share <= DENSE_SHARE:
-                break  # the cost falls with the length and then rises
+            if fresh and not _longer_may_pay(
+                tried, lambda trial: _join_seconds(trial, None, images, dim, costs, pairs)
+            ):
+                break
         trials += tried
     plans: list[tuple[float, Cascade]] = []
     for first in trials:
@@ -172,6 +176,25 @@ def _try(
         seconds.append(time.thread_time() - started)
     share = max(found - rows, 0) / (rows * (rows - 1))  # without the pairs of a row with itself
     return _Trial(projection, width, min(seconds) / rows**2, share)
+
+
+def _longer_may_pay(tried: Sequence[_Trial], seconds: Callable[[_Trial], float]) -> bool:
+    """Whether a sketch longer than all those tried may be the best.
+
+    The share of candidates is expected to go on falling by the same power of the length.
+    """
+    *shorter, last = tried
+    if last.share > DENSE_SHARE or not shorter:
+        return True
+    if not last.share or seconds(last) > min(map(seconds, shorter)):
+        return False
+    half = min(shorter, key=lambda trial: abs(2 * trial.width - last.width))
+    power = math.log(last.share / half.share) / math.log(last.width / half.width)
+    longer = (
+        replace(last, width=round(growth * last.width), score_s=growth * last.score_s, share=last.share * growth**power)
+        for growth in _GROWTHS
+    )
+    return min(map(seconds, longer)) < seconds(last)
 
 
 def _join_seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs: Costs, pairs: float) -> float:

@@ -33,12 +33,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from miner.pairs.arithmetic.cosine import ROUNDOFF
+from miner.pairs.arithmetic.products import product
 from miner.pairs.arithmetic.threads import Buffer
 
 _Floor = TypeVar("_Floor", float, NDArray[np.float64])
 
 _PROJECTED_DIMS = 256
-_OVERSAMPLING = 16
+_OVERSAMPLING = 64
 _ITERATIONS = 3
 _LARGEST_SKEW = 1e-4
 
@@ -69,6 +70,8 @@ class Sketch:
     def scores(self, rows: slice, columns: slice, buffer: Buffer | None = None) -> Tensor:
         """Products of two blocks of rows, in the stored type; in the memory of the buffer, if one is given."""
         left, right = self.vectors[rows], self.vectors[columns]
+        if left.dtype == torch.float32:
+            return product(left, right)
         into = None if buffer is None else buffer.of((len(left), len(right)), left.dtype)
         return torch.mm(left, right.T, out=into)
 
@@ -176,10 +179,10 @@ class Projection:
 def _projected(rows: Tensor, basis: Tensor) -> Tensor:
     """Products of rows and a basis, float32 (m, p): sums over few dimensions, then the sum of these."""
     parts = zip(torch.split(rows, _PROJECTED_DIMS, dim=1), torch.split(basis, _PROJECTED_DIMS), strict=True)
-    first, *others = parts
-    total = torch.mm(*first)
-    for part, directions in others:
-        total += torch.mm(part, directions)
+    products = (product(part, directions.T) for part, directions in parts)
+    total = next(products)
+    for other in products:
+        total += other
     return total
 
 
@@ -222,7 +225,8 @@ class PrincipalDirections:
     """
 
     def __init__(self, unit_vectors: Tensor) -> None:
-        self._moment = unit_vectors.T @ unit_vectors / len(unit_vectors)
+        columns = unit_vectors.T.contiguous()
+        self._moment = product(columns, columns) / len(unit_vectors)
         self._known = self._moment[:, :0]
         self._lock = threading.Lock()
 
@@ -244,8 +248,8 @@ class PrincipalDirections:
         generator = torch.Generator(device=moment.device).manual_seed(0)
         basis = torch.randn(len(moment), width, generator=generator, device=moment.device)
         for _ in range(_ITERATIONS):
-            basis = torch.linalg.qr(moment @ basis).Q
-        inside = basis.T @ moment @ basis
+            basis = torch.linalg.qr(product(moment, basis.T)).Q
+        inside = basis.T @ product(moment, basis.T)
         return basis @ _eigenvectors((inside + inside.T) / 2)[:, :count]
 
 

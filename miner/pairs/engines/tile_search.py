@@ -9,6 +9,7 @@ processor that breaks the bound of the sketches.
 import math
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -22,6 +23,7 @@ from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
 from miner.engine.heap import give_back_memory
 from miner.machine.device import has_native_bf16
 from miner.pairs.arithmetic.cosine import check_lengths, float32_margin, row_lengths, scaled
+from miner.pairs.arithmetic.products import product
 from miner.pairs.arithmetic.sampled_products import products_at
 from miner.pairs.arithmetic.threads import Buffer, Threads
 from miner.pairs.engines.base import STRIP_ROWS, RowPairs
@@ -33,6 +35,7 @@ LEAST_ROWS_TO_SKETCH = 8192
 _SAMPLE_ROWS = 4096
 _LOWEST_BITS = np.int16(-(1 << 15))
 _TIMED_SHARE = 1e-3
+_FEW = 5e-3  # of the entries of a mask: so few true ones are found faster by groups
 # Of the memory for vectors; the rest is for arrays that are being built.
 _SHARE_FOR_UNIT_VECTORS, _SHARE_FOR_SKETCHES = 3 / 4, 2 / 3
 
@@ -82,6 +85,7 @@ class TileSearch:
         self.tile_rows = tile_rows
         self.dtype = torch.bfloat16 if has_native_bf16(CPU) else torch.float32
         self.lengths = np.empty(len(vectors), np.float64)
+        self._sketched: set[tuple[int, int]] = set()
         self._scores, self._mask, self._other_mask = Buffer(), Buffer(), Buffer()
         self._room = memory_bytes - _working_bytes(len(vectors), vectors.dim, threads.count, tile_rows)
         all_bytes = len(vectors) * vectors.dim * 4
@@ -90,12 +94,27 @@ class TileSearch:
         if fits:
             self._room -= all_bytes
 
-    def load(self) -> None:
-        """Read all vectors for the first time: keep their lengths, and the unit vectors if they fit."""
-        for _ in self.threads.map(self._load, blocks(len(self.vectors), self.tile_rows)):
+    def load(self, planned: Future[list[SketchMaker]] | None = None) -> None:
+        """Read all vectors for the first time: keep their lengths, and the unit vectors if they fit.
+
+        Args:
+            planned: the makers of the sketches, once they are known: from then on, rows are sketched while they are in the cache.
+        """
+
+        def load(block: tuple[int, int]) -> None:
+            rows = self._load(*block)
+            if planned is not None and planned.done() and planned.exception() is None:
+                self._sketch(block, rows, planned.result())
+
+        for _ in self.threads.map(load, blocks(len(self.vectors), self.tile_rows)):
             pass
         if self.unit_vectors is None:
             give_back_memory()
+
+    def makers(self, cascade: Cascade | None) -> list[SketchMaker]:
+        """What makes the sketches of each pass."""
+        passes = [cascade.first, cascade.second] if cascade else []
+        return [SketchMaker(some, len(self.vectors), self.vectors.dim) for some in passes if some is not None]
 
     @cached_property
     def sample(self) -> tuple[Rows, Tensor, PrincipalDirections]:
@@ -126,10 +145,17 @@ class TileSearch:
             sample[shuffled], count, floors, self.dtype, costs, self._count_candidates, row_bytes, directions, pairs
         )
 
-    def prepare(self, floor: Floor, cascade: Cascade | None) -> None:
-        """Make the sketches of all rows, and all that scores are compared with. For `floor` see `plan`."""
+    def prepare(self, floor: Floor, makers: list[SketchMaker]) -> None:
+        """Sketch the rows that `load` did not, and find all that scores are compared with. For `floor` see `plan`.
+
+        There are no sketches where the processor does not keep to their bounds.
+        """
+        rest = [block for block in blocks(len(self.vectors), self.tile_rows) if makers and block not in self._sketched]
+        for _ in self.threads.map(lambda block: self._sketch(block, self.rows(*block), makers), rest):
+            pass
         self.lowest = _rounded_down(floor - float32_margin(self.vectors.dim))
-        self.sketches = self._make_sketches(cascade)
+        # On a thread of the tiles, as the tiles will run.
+        self.sketches = self.threads.start(lambda: _holding([maker.sketch() for maker in makers])).result()
         self._lowest_scores = [_comparable(sketch, floor) for sketch in self.sketches]
 
     def tiles(self, start: int, stop: int, min_b: int) -> list[Tile]:
@@ -178,33 +204,21 @@ class TileSearch:
         (left, places), (right, columns) = (np.unique(numbers, return_inverse=True) for numbers in (rows, others))
         return products_at(self.take(left), self.take(right), places, columns)
 
-    def _load(self, block: tuple[int, int]) -> None:
-        start, stop = block
+    def _load(self, start: int, stop: int) -> Tensor:
+        """The rows, scaled to length 1: float32."""
         stored = self.vectors.read(start, stop)
         lengths = row_lengths(stored)
         check_lengths(lengths, start)
         self.lengths[start:stop] = lengths
+        rows = scaled(stored, lengths)
         if self.unit_vectors is not None:
-            self.unit_vectors[start:stop] = scaled(stored, lengths)
+            self.unit_vectors[start:stop] = rows
+        return rows
 
-    def _make_sketches(self, cascade: Cascade | None) -> list[Sketch]:
-        """The sketches of all vectors for each pass; none where the processor does not keep to their bounds."""
-        projections = [cascade.first, cascade.second] if cascade else []
-        makers = [
-            SketchMaker(projection, len(self.vectors), self.vectors.dim)
-            for projection in projections
-            if projection is not None
-        ]
-
-        def sketch(block: tuple[int, int]) -> None:
-            unit_vectors = self.rows(*block)
-            for maker in makers:
-                maker.add(slice(*block), unit_vectors)
-
-        for _ in self.threads.map(sketch, blocks(len(self.vectors), self.tile_rows) if makers else []):
-            pass
-        sketches = [maker.sketch() for maker in makers]
-        return sketches if sketches and sketches[0].holds() else []
+    def _sketch(self, block: tuple[int, int], unit_vectors: Tensor, makers: list[SketchMaker]) -> None:
+        for maker in makers:
+            maker.add(slice(*block), unit_vectors)
+        self._sketched.add(block)
 
     def _reach(self, scores: Tensor, rows: Scores, columns: Scores | None) -> NDArray[np.bool_]:
         """Whether each score of a tile is at or above the value of its row, or that of its column: bool (m, n)."""
@@ -225,7 +239,7 @@ class TileSearch:
 
     def _dense(self, tile: Tile) -> tuple[Rows, Rows, NDArray[np.floating]]:
         """As `reached`, by the whole float32 product of a tile."""
-        scores = tile.rows @ self.rows(tile.left, tile.right).T
+        scores = product(tile.rows, self.rows(tile.left, tile.right))
         rows, columns = tile.above_diagonal(*positions_in(self._reach(scores, *_sides(self.lowest, tile))))
         return rows, columns, scores.numpy()[rows, columns]
 
@@ -240,6 +254,10 @@ class TileSearch:
         if found <= DENSE_SHARE * mask.size:
             positions_in(mask)
         return found
+
+
+def _holding(sketches: list[Sketch]) -> list[Sketch]:
+    return sketches if sketches and sketches[0].holds() else []
 
 
 def least_bytes(count: int, dim: int) -> int:
@@ -258,9 +276,15 @@ def _working_bytes(count: int, dim: int, threads: int, tile_rows: int = TILE_ROW
 
 def positions_in(mask: NDArray[np.bool_]) -> RowPairs:
     """Rows and columns of the true entries, by row."""
-    flat = np.flatnonzero(mask)
-    rows = flat // mask.shape[1]
-    return rows, flat - rows * mask.shape[1]
+    flat = mask.reshape(-1)
+    if flat.size % 8 or np.count_nonzero(flat) > _FEW * flat.size:
+        places = np.flatnonzero(flat)
+    else:  # most groups of eight hold none
+        groups = np.flatnonzero(flat.view(np.uint64) != 0)
+        inside = np.flatnonzero(flat.reshape(-1, 8)[groups])
+        places = groups[inside >> 3] * 8 + (inside & 7)
+    rows = places // mask.shape[1]
+    return rows, places - rows * mask.shape[1]
 
 
 def _comparable(sketch: Sketch, floor: Floor) -> Scores:
@@ -311,7 +335,7 @@ def _measured_costs(unit_vectors: Tensor) -> Costs:
         for part in (unit_vectors, unit_vectors[:, :short].contiguous())
     )
     candidate_dim_s = max(whole_s - short_s, 0.0) / max(dim - short, 1)
-    project_s = _seconds(lambda: unit_vectors @ unit_vectors[:short].T)
+    project_s = _seconds(partial(product, unit_vectors, unit_vectors[:short]))
     return Costs(max(short_s - candidate_dim_s * short, 0.0), candidate_dim_s, project_s / count / min(short, count))
 
 

@@ -71,7 +71,7 @@ class CandidateSearch:
                 plans.append(search.threads.start(lambda: search.plan(floors, rule.pairs)))
 
         floors, self.cells = row_floors(rule, search.take, search.products, few, search.dtype, search.threads, plan)
-        search.prepare(floors, plans[0].result() if plans else cascade)
+        search.prepare(floors, search.makers(plans[0].result() if plans else cascade))
 
     def candidates(self, start: int, stop: int) -> Candidates:
         """The candidates that the unknown pairs (a, b) with a in [start, stop) and a < b make, for both rows, by row."""

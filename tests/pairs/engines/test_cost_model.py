@@ -1,4 +1,7 @@
+import time
+
 import numpy as np
+import pytest
 import torch
 
 from miner.pairs.engines.cost_model import DENSE_SHARE, Costs, best_cascade
@@ -25,3 +28,19 @@ def test_first_pass_leaves_few_enough_candidates() -> None:
 
     cascade = best_cascade(units, 10**5, np.array([0.5]), torch.float32, Costs(1e-13, 1e-16, 1e-9), candidates)
     assert cascade is not None and cascade.first.width(512) > 256
+
+
+@pytest.mark.parametrize(("candidate_s", "longer"), [(1e-13, False), (1e-3, True)])
+def test_longer_sketches_are_tried_where_candidates_cost_more(candidate_s, longer) -> None:
+    units = torch.from_numpy(clustered(500, 512))
+    tried: list[int] = []
+
+    def candidates(sketch: Sketch, floor: np.ndarray) -> int:
+        tried.append(sketch.vectors.shape[1])
+        until = time.thread_time() + tried[-1] * 1e-6
+        while time.thread_time() < until:
+            pass
+        return 500 + 500**2 // tried[-1]
+
+    best_cascade(units, 10**5, np.array([0.5]), torch.bfloat16, Costs(candidate_s, 0.0, 1e-12), candidates)
+    assert (max(tried) > 256) == longer

@@ -6,8 +6,10 @@ import pytest
 from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.pairs.arithmetic.cosine import unit_rows
 from miner.pairs.arithmetic.threads import Threads
+from miner.pairs.engines.base import FloodError
 from miner.pairs.engines.exact_cpu import ExactEngine
 from miner.pairs.engines.faiss_flat import FaissEngine
+from miner.pairs.engines.tile_search import positions_in
 from miner.pairs.tables.found import FoundPairs
 from tests.pairs.vectors import band_join, clustered, listed
 
@@ -36,6 +38,33 @@ def test_planned_sketch_finds_all_pairs_and_few_candidates(tmp_path) -> None:
     everything = slice(len(vectors))
     candidates = (sketch.scores(everything, everything) >= sketch.lowest_score(threshold)).sum().item()
     assert candidates < 0.05 * len(vectors) ** 2
+
+
+def test_strips_in_any_order_give_the_same_candidates() -> None:
+    """The threads go on with the strip that is expected next; another one, and one after a flood, is searched all the same."""
+    vectors = MemoryVectors(clustered(600, 32).astype(np.float16))
+
+    def engine() -> ExactEngine:
+        return ExactEngine(vectors, 0.7, tile_rows=50, least_rows_to_sketch=0)
+
+    strips = [(0, 200), (200, 400), (400, 600)]
+    alone = {strip: engine().candidates(*strip, 10**6) for strip in strips}
+    assert all(len(a) for a, _ in alone.values())
+    served = engine()
+    for strip in [*strips, (200, 400), (0, 200), (200, 400), (400, 600)]:
+        np.testing.assert_array_equal(served.candidates(*strip, 10**6), alone[strip])
+        if strip == (0, 200):
+            with pytest.raises(FloodError):
+                served.candidates(200, 400, 3)
+    few = served.candidates(0, 200, 10**6, min_b=450)
+    np.testing.assert_array_equal(few, np.array(alone[0, 200])[:, alone[0, 200][1] >= 450])
+
+
+@pytest.mark.parametrize("share", [0.0, 1e-4, 0.02, 1.0])
+@pytest.mark.parametrize("shape", [(64, 128), (33, 17)])
+def test_positions_are_those_of_the_true_entries(share, shape) -> None:
+    mask = np.random.default_rng(0).random(shape) < share
+    np.testing.assert_array_equal(positions_in(mask), np.nonzero(mask))
 
 
 @pytest.mark.parametrize("dead", [0.5, 0.9, 0.99])
