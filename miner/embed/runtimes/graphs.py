@@ -45,7 +45,7 @@ def exported(encoder: Encoder) -> ExportedGraph:
         "weights": encoder.weights_sha256 or weights_sha256(network),
         "modules": str(network),
         "output": [encoder.layer, encoder.pool],
-        "side": side,
+        "input": ["images", 3, side, side],
         "arithmetic": ARITHMETIC,
         "packages": package_versions(_EXPORTERS),
     }
@@ -76,6 +76,8 @@ def _export(network: torch.nn.Module, side: int, path: Path) -> None:
         program = torch.onnx.export(network, (example,), dynamo=True, dynamic_shapes=batches, verbose=False)
     assert program is not None
     proto = program.model_proto
+    if not proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param:
+        raise ValueError("its code fixes the number of images in a batch")
     for part in (proto, proto.graph, *proto.graph.node, *proto.graph.value_info):
         part.ClearField("metadata_props")
     onnx.save_model(proto, path)

@@ -42,7 +42,8 @@ class SmallInputConv2d(nn.Conv2d):
         matrix = covering.permute(0, 1, 3, 4, 2).flatten(2).flatten(0, 1)
         bias = None if self.bias is None else self.bias.repeat(len(rows) * len(columns))
         out = F.linear(x.permute(0, 2, 3, 1).flatten(1), matrix, bias)
-        return out.view(len(x), len(rows), len(columns), -1).permute(0, 3, 1, 2)
+        images = x.shape[0]  # len(x) would fix the batch of an exported graph
+        return out.view(images, len(rows), len(columns), self.out_channels).permute(0, 3, 1, 2)
 
     def _places(self, axis: int, length: int) -> list[slice] | None:
         """For each output position along an axis the taps that lie on the input; None if they do not cover it everywhere."""

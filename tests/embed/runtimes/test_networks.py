@@ -1,9 +1,14 @@
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import nn
 
 from miner.embed.runtimes import graphs
-from miner.embed.runtimes.networks import check_agreement, computed_by
+from miner.embed.runtimes.networks import check_agreement, computed_by, is_installed
 from miner.errors import MinerError
+from miner.images.preprocess import Preprocess
+from miner.learning.networks.small_conv import SmallInputConv2d
 from tests.embed.small_encoder import small_encoder
 
 
@@ -27,6 +32,29 @@ def test_vectors_are_those_of_torch_for_any_batch(runtime: str, count: int) -> N
         found.encode(pixels, torch.float32), encoder.encode(pixels, torch.float32), atol=1e-5, rtol=1e-4
     )
     assert record["name"] == runtime
+
+
+def test_a_run_on_small_images_takes_any_batch() -> None:
+    convolutions = [SmallInputConv2d(3, 8, 3, padding=1), nn.ReLU(), SmallInputConv2d(8, 8, 3, stride=2, padding=1)]
+    encoder = replace(
+        small_encoder(),
+        network=nn.Sequential(*convolutions, nn.Flatten()).eval(),
+        preprocess=Preprocess(2, 2, "bilinear", (0.5,) * 3, (0.5,) * 3),
+    )
+    for runtime in filter(is_installed, ("onnxruntime", "openvino")):
+        found, _ = computed_by(runtime, encoder, 1)
+        for count in (1, 7):
+            check_agreement(found, encoder, noise(count, side=2))
+        assert getattr(found.network, "fixed_batch", None) is None
+
+
+def test_a_network_of_one_batch_size_is_refused() -> None:
+    class Fixed(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((2, 3)).view(len(images), 3)
+
+    with pytest.raises(MinerError, match=r"small cannot be exported as a graph \(its code fixes the number of images"):
+        graphs.exported(replace(small_encoder(), network=Fixed()))
 
 
 def test_a_graph_is_exported_once_and_again_if_damaged(monkeypatch, capsys) -> None:
