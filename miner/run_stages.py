@@ -46,7 +46,7 @@ def run_stages(planned: Planned, workspace: Workspace, force: bool, quiet: bool)
         result = run_stage(name, options, workspace, force)
         results.append(result)
         if result.fresh:
-            say("\n".join([*result.lines, f"{name}: {time.monotonic() - started:.1f} s"]), quiet)
+            say("\n".join([*result.told, f"{name}: {time.monotonic() - started:.1f} s"]), quiet)
     return results
 
 

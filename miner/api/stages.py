@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 import textwrap
 from functools import cache
 from pathlib import Path
@@ -11,8 +12,8 @@ from miner.api.opened import OpenedWorkspace, open_workspace
 from miner.api.saved_vectors import saved_vectors
 from miner.api.stage_texts import EXAMPLES, RETURNS
 from miner.artifacts.workspace import DEFAULT_WORKSPACE, Workspace
-from miner.errors import UsageError
-from miner.options import Options, details_of, field_texts
+from miner.errors import MinerError, UsageError
+from miner.options import Options, details_of, field_texts, flag_name
 from miner.run_stages import run_stage
 from miner.stages import STAGES, load
 
@@ -92,10 +93,28 @@ class StageFunction:
             raise UsageError(f"miner.{self.name.replace(' ', '_')} needs a workspace as its first argument.")
         else:
             root = target
-        result = run_stage(self.name, self.options.parse(options), Workspace(Path(root)), force)
+        try:
+            result = run_stage(self.name, self.options.parse(options), Workspace(Path(root)), force)
+        except MinerError as error:
+            error.args = (in_python(str(error), self.options),)
+            raise
         if not quiet:
-            print("\n".join(result.lines), flush=True)
+            print("\n".join(result.told), flush=True)
         return root.read_again() if isinstance(root, OpenedWorkspace) else open_workspace(root)
+
+
+def in_python(message: str, options: type[Options]) -> str:
+    """A message with the flags of these options as keyword arguments. Whole commands (`miner pairs --min 0.8`) stay."""
+    names = {flag_name(name): name for name in options.model_fields} | {
+        "--force": "force=True",
+        "--workspace": "workspace",
+    }
+    names |= {f"--no{flag[1:]}": f"{name}=False" for flag, name in names.items()}
+    return re.sub(
+        rf"`[^`]*`|\bminer (?:{'|'.join(STAGES)})\b[^;]*|--[a-z][a-z-]*",
+        lambda found: names.get(found[0], found[0]),
+        message,
+    )
 
 
 def listed(options: type[Options]) -> str:

@@ -9,12 +9,14 @@ from pydantic import Field
 from miner.artifacts.artifact import RecordPart, StageArtifact
 from miner.artifacts.embeddings.manifest import EncoderRecord, SourceRecord
 from miner.artifacts.pairs.band import BandRecord
-from miner.artifacts.pairs.manifest import Composition, LabelStatistics, PairsManifest
+from miner.artifacts.pairs.manifest import UNKNOWN_PRECISION, Composition, LabelStatistics, PairsManifest
 from miner.artifacts.pairs.rule import NEIGHBORS, SHARED, RuleName
+from miner.artifacts.runs.manifest import collapse_verdict
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record
 from miner.source.webdataset.shards import ShardSource
 from miner.tables import interval_text
+from miner.text import counted
 
 CLASSIFIERS = ("linear", "knn")
 
@@ -82,6 +84,27 @@ class CalibrationRecord(StageArtifact):
     def path(cls, workspace: Workspace) -> Path:
         return workspace.calibration
 
+    @property
+    def verdict(self) -> str:
+        """Which rule is recommended, how many images it reaches beside the band, and how many of its pairs are right if known."""
+        if self.comparison is None:
+            return ""
+        band, best = self.comparison.rules[0], self.comparison.rules[-1]
+        if not best.pairs:
+            return f"the band is recommended, since the rule {best.name} chooses nothing"
+        precision = best.label_precision
+        right = UNKNOWN_PRECISION if precision is None else f"{precision:.1%} of its pairs join one class"
+        if band.label_precision is not None:
+            right += f" ({band.label_precision:.1%} of the band's)"
+        return (
+            f"the rule {best.name} is recommended: {best.image_coverage:.0%} of the images are in a pair "
+            f"({band.image_coverage:.0%} by the band); {right}"
+        )
+
+
+# Images of the study where pairs raised the accuracy (docs/results.md).
+_IMAGES_WITH_GAIN = 20_000
+
 
 class ExportRequest(RecordPart):
     """What `miner export` was asked for; `pairs` is `PairsManifest.table_identity`."""
@@ -137,6 +160,19 @@ class ShardsManifest(StageArtifact):
         """
         return ShardSource(str(folder), self.classes, [str(folder / name) for name in self.image_shards])
 
+    @property
+    def verdict(self) -> str:
+        """Whether training on it can gain from the pairs, as far as that has been measured."""
+        few = (
+            f"{counted(self.images, 'image is', 'images are')} few to train on: "
+            if self.images < _IMAGES_WITH_GAIN
+            else ""
+        )
+        return (
+            f"{few}pairs raised the accuracy in a study with {_IMAGES_WITH_GAIN:,} images (docs/results.md); whether these pairs "
+            "do, a training shows beside one with --pairs-arm none"
+        )
+
     def was_made_of(self, pairs: PairsManifest) -> bool:
         """Whether the export read this very table of pairs."""
         return self.request.pairs == pairs.table_identity
@@ -178,6 +214,11 @@ class RefinedManifest(StageArtifact):
     batch_size: int
     final_loss: float
     final_spread: float
+
+    @property
+    def verdict(self) -> str:
+        """Whether the features collapsed; more is not known before an evaluation."""
+        return collapse_verdict(self.final_spread, "whether they are better than the raw vectors", "miner eval graph")
 
 
 class GraphManifest(StageArtifact):

@@ -18,6 +18,7 @@ from miner.commands.options import (
     GeneralLeaksOptions,
     GeneralOptions,
     GeneralPageOptions,
+    GeneralRunOptions,
     GeneralStageOptions,
     GeneralStartOptions,
     GeneralWorkspaceOptions,
@@ -159,7 +160,12 @@ add_command(
     GeneralWorkspaceOptions,
 )
 add_command("verify", VerifyOptions, lambda options, _: load("miner.verify.run:verify")(options.path))
-add_command("run", RunOptions, lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json))
+add_command(
+    "run",
+    RunOptions,
+    lambda options, general: load("miner.commands.run:run_recipe")(options, general.as_json),
+    GeneralRunOptions,
+)
 add_command(
     "encoders",
     EncodersOptions,

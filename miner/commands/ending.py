@@ -1,6 +1,7 @@
-"""How every command ends: with its result, the command that comes next, and the page, which --open shows."""
+"""How every command ends: with its result, a verdict, the command that comes next, and the page, which --open shows."""
 
 import json
+import shlex
 import webbrowser
 from dataclasses import replace
 from pathlib import Path
@@ -12,12 +13,14 @@ from miner.engine import Result, is_follower
 def with_next_command(result: Result, workspace: Workspace) -> Result:
     """The result of a stage, with the command that takes the workspace further.
 
-    A stage that has named one keeps it. A stage that wrote elsewhere (--to) says nothing of the workspace.
+    A stage that has named one keeps it. What a stage wrote elsewhere (--to) can be verified there.
     """
-    root, path = workspace.root.absolute(), result.path
-    elsewhere = path is not None and not (isinstance(path, Path) and root in path.absolute().parents)
-    if result.next_command or result.rehearsal or elsewhere or is_follower():
+    if result.next_command or result.rehearsal or is_follower():
         return result
+    root, path = workspace.root.absolute(), result.path
+    if path is not None and not (isinstance(path, Path) and root in path.absolute().parents):
+        place = shlex.quote(str(path).removesuffix(f"/{path.name}"))
+        return replace(result, next_command=f"miner verify {place}  (checks every file, as its readers can)")
     from miner.artifacts.overview.next_step import next_step
     from miner.artifacts.overview.parts import workspace_parts
 
@@ -33,13 +36,16 @@ def show(result: Result, as_json: bool, opens: bool = False) -> None:
     if is_follower():
         return
     if as_json:
-        facts = {"stage": result.stage, "fresh": result.fresh, "path": result.path, "next": result.next_command}
         facts = {
-            name: str(value) if name == "path" else value for name, value in facts.items() if value not in (None, "")
+            "stage": result.stage,
+            "fresh": result.fresh,
+            "path": str(result.path or ""),
+            "verdict": result.verdict,
         }
+        facts = {name: value for name, value in {**facts, "next": result.next_command}.items() if value != ""}
         print(json.dumps({**facts, **result.record}, indent=2, sort_keys=True))
     else:
-        for line in result.lines:
+        for line in result.told:
             print(line)
         if not result.fresh:
             print(f"{result.stage}: nothing to do, this was finished before.")

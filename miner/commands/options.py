@@ -33,11 +33,15 @@ class GeneralStageOptions(GeneralWorkspaceOptions):
     """Replace a result that was made with other options."""
 
 
-class GeneralPageOptions(GeneralStageOptions):
-    """Options of every command that makes a page or a picture."""
+class GeneralRunOptions(GeneralOptions):
+    """Options of `run`, whose recipe names the workspace."""
 
     open: bool = option(False)
     """Open the result in the browser of this machine."""
+
+
+class GeneralPageOptions(GeneralRunOptions, GeneralStageOptions):
+    """Options of every command that makes a page or a picture in a workspace."""
 
 
 class GeneralStartOptions(GeneralPageOptions):

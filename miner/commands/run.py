@@ -3,6 +3,7 @@
 from collections import Counter
 
 from miner.artifacts.workspace import Workspace
+from miner.commands.ending import with_next_command
 from miner.engine import Record, Result
 from miner.errors import UsageError
 from miner.options import read_yaml
@@ -39,7 +40,9 @@ def run_recipe(options: RunOptions, quiet: bool = False) -> Result:
         records.append({"workspace": str(folder), "stages": _by_stage(results)})
         lines += _summary(results, Workspace(folder))
         fresh = fresh or any(result.fresh for result in results)
-    return Result("run", {"rounds": records} if recipe.rounds else records[0], lines, fresh=fresh)
+    page = next((result.page for result in results[::-1] if result.page), None)
+    result = Result("run", {"rounds": records} if recipe.rounds else records[0], lines, fresh, page=page)
+    return with_next_command(result, Workspace(folder))
 
 
 def _by_stage(results: list[Result]) -> dict[str, Record]:
@@ -56,7 +59,7 @@ def _by_stage(results: list[Result]) -> dict[str, Record]:
 def _summary(results: list[Result], workspace: Workspace) -> list[str]:
     done = [result.stage for result in results if not result.fresh]
     lines = (
-        [f"run: {len(done)} of {counted(len(results), 'stage')} were finished before ({', '.join(done)})"]
+        [f"run: {len(done)} of {counted(len(results), 'stage was', 'stages were')} finished before ({', '.join(done)})"]
         if done
         else []
     )

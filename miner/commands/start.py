@@ -59,7 +59,7 @@ def start(options: StartOptions, folder: Path | None, force: bool = False, quiet
         with part_of_whole(f"{place} {name}", after[name]):
             result = run_stage(name, stage_options(), workspace, force)
         took = time_in_words(time.monotonic() - started) if result.fresh else "was finished before"
-        say("\n".join([f"{place} {name} ({took})", *(f"  {line}" for line in result.lines)]), quiet)
+        say("\n".join([f"{place} {name} ({took})", *(f"  {line}" for line in result.told)]), quiet)
         results.append(result)
         records[name] = result.record
     return Result(

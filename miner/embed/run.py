@@ -20,6 +20,7 @@ from miner.machine.executor import executor_for
 from miner.machine.memory import peak_bytes
 from miner.source import Entry, Source, open_source
 from miner.source.base import source_fingerprint
+from miner.source.parts import mixed_parts
 from miner.text import counted
 
 if TYPE_CHECKING:
@@ -59,12 +60,11 @@ def embed(options: EmbedOptions, workspace: Workspace, *, force: bool = False, l
     if (size := begun.get("batch_size")) and options.batch_size in (None, size):
         options, request = options.model_copy(update={"batch_size": size}), {**request, "batch_size": size}
     stage = GrowingStage(workspace.embeddings, request, RESULTS, SCRATCH)
-    notes: list[str] = []
-    base = None
+    notes, base = mixed_parts(source), None
     if begun:
         from miner.embed.earlier import grown_from, same_images
 
-        notes = same_images(stage, source, entries, workspace)
+        notes += same_images(stage, source, entries, workspace)
         if manifest := stage.finished():
             write_versions(workspace, entries)
             return _result(manifest, source, workspace, notes, fresh=False)
@@ -222,7 +222,8 @@ def _result(
         lines[-1] += "; errors.parquet there lists all unreadable images"
     if measured:
         lines.append(f"embed: {', '.join(_facts(measured))}")
-    return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], measured or {}, path=path)
+    headline = [("images", f"{made.count:,}")]
+    return Result("embed", manifest, lines, fresh, headline, measured or {}, path=path, verdict=made.verdict)
 
 
 def _facts(measured: Record) -> list[str]:

@@ -29,6 +29,7 @@ class Result:
         path: the file that tells a later run that this is done.
         exit_code: of the command, where the answer itself is one.
         page: what a browser can show of the result.
+        verdict: in one sentence, whether the result is good, as far as it is known.
         next_command: the command that follows, and what it does.
     """
 
@@ -42,7 +43,13 @@ class Result:
     path: AnyPath | None = None
     exit_code: int = 0
     page: Path | None = None
+    verdict: str = ""
     next_command: str = ""
+
+    @property
+    def told(self) -> list[str]:
+        """The lines, and the verdict."""
+        return [*self.lines, f"{self.stage}: {self.verdict}"] if self.verdict else self.lines
 
 
 def read_json(path: AnyPath) -> Record | None:

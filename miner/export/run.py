@@ -155,4 +155,4 @@ def _result(manifest: Record, stage: ExportTarget, fresh: bool = True) -> Result
         ),
         *([f"export: pairs left out: {', '.join(reasons)}"] if reasons else []),
     ]
-    return Result("export", manifest, lines, fresh, path=path)
+    return Result("export", manifest, lines, fresh, path=path, verdict=made.verdict)

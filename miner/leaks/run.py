@@ -2,6 +2,7 @@
 
 import shlex
 import time
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,6 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
     ceiling = "" if made.ceiling is None else f"; the same scene from a cosine of {made.ceiling:g}"
     lines = [
         f"leaks: {counted(made.pairs, 'pair')} in {counted(made.groups, 'group')} ({found}){ceiling}",
-        f"leaks: {made.sentence}",
     ]
     for number, each in enumerate(made.sets, 1):
         if each.without_vector or each.unreadable:
@@ -149,4 +149,5 @@ def _result(manifest: Record, workspace: Workspace, fresh: bool = True) -> Resul
         command = f"miner review -w {shlex.quote(str(workspace.root))}  (people judge the pairs: the precision)"
     code = FOUND if made.pairs else 0
     headline, page = [("leaks", f"{made.pairs:,}")], folder / PAGE
-    return Result("leaks", manifest, lines, fresh, headline, path=path, exit_code=code, page=page, next_command=command)
+    said, result = made.sentence, Result("leaks", manifest, lines, fresh, headline, path=path)
+    return replace(result, exit_code=code, page=page, verdict=said, next_command=command)

@@ -155,8 +155,6 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
             f"{made.image_coverage:.1%} of the images are in a pair"
         )
         headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
-    elif made.pairs:
-        facts.append(made.verdict)
     if made.composition and made.pairs:
         facts.append(_composition_line(made.composition))
     if made.neighbours:
@@ -173,7 +171,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
         )
     if made.proposal or not made.pairs:
         lines.append(_warning(made, workspace_flag(workspace)))
-    return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace))
+    verdict = "" if made.labels or not made.pairs else made.verdict
+    return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace), verdict=verdict)
 
 
 def _warning(made: PairsManifest, flag: str) -> str:

@@ -245,9 +245,8 @@ def _uploaded(draft: Draft, manifest: Record, target: Destination, private: bool
     record = {**manifest, "repository": target.repository, "url": done.url, "commit": done.commit}
     state = "uploaded to" if done.fresh else "all of it was already at"
     line = f"publish: {state} {done.url} (commit {done.commit[:12]})"
-    return Result(
-        "publish", record, [*local.lines, line], fresh or done.fresh, [("published", done.url)], path=local.path
-    )
+    fresh, headline = fresh or done.fresh, [("published", done.url)]
+    return replace(local, record=record, lines=[*local.lines, line], fresh=fresh, headline=headline)
 
 
 def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) -> Result:
@@ -263,7 +262,21 @@ def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) ->
             f"publish: {counted(found.each, 'hard negative')} for each of {counted(found.anchors, 'anchor')}{fewer}{false}"
         )
     lines += _changed(draft)
-    return Result("publish", manifest, lines, fresh, [("published", str(target.folder))], path=path)
+    headline = [("published", str(target.folder))]
+    return Result("publish", manifest, lines, fresh, headline, path=path, verdict=_verdict(draft))
+
+
+def _verdict(draft: Draft) -> str:
+    """What readers can check, and what the card leaves open."""
+    about, labels = draft.about, draft.about.pairs.labels
+    judged = (labels and labels.precision is not None) or (draft.pairs and draft.pairs.verdicts)
+    known = {
+        "how many pairs are right (no labels, no review)": judged,
+        "the licence": all(licence.text != "unknown" for licence in about.licences.all),
+        "who publishes it (--author)": about.authors,
+    }
+    missing = [name for name, said in known.items() if not said]
+    return "every file has a checksum" + (f"; the card does not say {' and '.join(missing)}" if missing else "")
 
 
 def _rehearsal(draft: Draft, target: Destination) -> Result:

@@ -75,4 +75,4 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
     ]
     command = f"miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}  (pairs of them)"
     headline = [("refined", f"{counted(made.count, 'image')}, {made.dim}-d")]
-    return Result("refine", manifest, lines, fresh, headline, path=path, next_command=command)
+    return Result("refine", manifest, lines, fresh, headline, path=path, verdict=made.verdict, next_command=command)

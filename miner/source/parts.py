@@ -7,6 +7,7 @@ from miner.source.base import Source, SourceWithFields
 from miner.source.folder import FolderSource
 from miner.source.location import locate
 from miner.source.splits import folder_splits, in_order
+from miner.source.webdataset.shards import ShardSource
 
 # Usual names of columns that name images, the best first.
 KEY_COLUMNS = ("key", "path", "image_path", "file_path", "filepath", "file_name", "filename", "file", "image_id", "id")
@@ -39,6 +40,16 @@ class PartOfSource:
 def parts_inside(source: Source) -> list[str]:
     """The names of the parts of a source, what is trained on first; empty if there are not two."""
     return in_order({*filter(None, _part_of_each(source))})
+
+
+def mixed_parts(source: Source) -> list[str]:
+    """A line if a table or a Parquet file states parts, and all are taken. Shards would be read once more for it."""
+    parts = [] if isinstance(source, ShardSource | PartOfSource) else parts_inside(source)
+    if not parts:
+        return []
+    return [
+        f"embed: {source.spec} holds the parts {', '.join(parts)}, and all are taken; {source.spec}:{parts[0]} names one"
+    ]
 
 
 def _part_of_each(source: Source) -> Sequence[str | None]:

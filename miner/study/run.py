@@ -115,9 +115,8 @@ def _conclude(plan: StudyPlan, title: str, cells: list[Record], asked: Record) -
             f"{failed[0]['error']} The "
             f"others are in {plan.root / 'table.md'}; the same command tries the failed ones again."
         )
-    return Result(
-        "run", record, ["", *table.splitlines(), "", f"Result in {plan.root}: table.md, table.csv, figure.png"]
-    )
+    lines = ["", *table.splitlines(), "", f"Result in {plan.root}: table.md, table.csv, figure.png"]
+    return Result("run", record, lines, page=plan.root / "figure.png")
 
 
 def run_cell(cell: ArmRun, failed_before: str | None, force: bool, path: Path) -> None:

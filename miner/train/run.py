@@ -19,12 +19,6 @@ from miner.train.settings.options import TrainOptions
 if TYPE_CHECKING:
     from miner.train.pretrain import Pretrained
 
-_COLLAPSED_SPREAD = 0.1
-_COLLAPSED = (
-    "train: the features have collapsed: all images have nearly the same features. Train again with --force and a lower --lr, a "
-    "larger --batch-size, or another --method."
-)
-
 
 def train(options: TrainOptions, workspace: Workspace, *, force: bool = False) -> Result:
     """Pretrain a backbone on own views and semantic pairs -> runs/NAME/.
@@ -67,7 +61,8 @@ def _result(manifest: Record, run: Path, measured: Record | None) -> Result:
     shown = f"{counted(made.images_shown, 'image')} and {counted(made.pairs, 'pair')}"
     headline = f"run {run.name}, {counted(made.steps, 'step')} on {shown}"
     lines = [*run_lines(run.name, made), *([_speed(measured)] if measured else [])]
-    return Result("train", manifest, lines, measured is not None, [("trained", headline)], measured or {}, path=path)
+    done, facts = measured is not None, [("trained", headline)]
+    return Result("train", manifest, lines, done, facts, measured or {}, path=path, verdict=made.verdict)
 
 
 def _pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path | None) -> "Pretrained":
@@ -116,7 +111,6 @@ def run_lines(name: str, made: RunManifest) -> list[str]:
         *_labels_used(made),
         f"train: over the last epoch, {', '.join(_measured(made))}",
         *_online_knn(made),
-        *([_COLLAPSED] if (made.final_spread or 0.0) < _COLLAPSED_SPREAD else []),
     ]
 
 

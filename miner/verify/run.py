@@ -40,14 +40,15 @@ def verify(where: str) -> Result:
         f"verify: {name}: {counted(count, 'file is', 'files are')} whole{_in_words(counts[name])}"
         for name, count in files.items()
     ]
-    lines += _misfits(where)
+    misfits = _misfits(where)
     record = {
         "folders": files,
         "files": len(found.covered),
         "bytes": found.size_bytes,
         "checked": {name: count for name, count in counts.items() if count},
     }
-    return Result("verify", record, lines)
+    verdict = f"{counted(len(found.covered), 'file')} checked, all whole" + (", but a part is stale" if misfits else "")
+    return Result("verify", record, [*lines, *misfits], verdict=verdict)
 
 
 def _misfits(where: str) -> list[str]:

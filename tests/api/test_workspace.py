@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 import miner
 from miner.api.pair_table import _figure
+from miner.api.stages import in_python
 from miner.artifacts.decisions import Decision
 from miner.commands.app import app
 from miner.errors import MinerError, UsageError
@@ -41,6 +42,16 @@ def test_stages_say_what_the_commands_say(workspace, capsys) -> None:
         miner.pairs(workspace.path, min=0.6, max=0.9)
     with pytest.raises(UsageError, match="neighbours"):
         miner.pairs(workspace, neighbours=3)
+
+
+def test_errors_name_keyword_arguments_not_flags(workspace) -> None:
+    with pytest.raises(UsageError, match=r"^top_k: .* \(got 0\)$"):
+        miner.pairs(workspace, top_k=0)
+    with pytest.raises(MinerError, match="force=True to replace"):
+        miner.pairs(workspace, min=0.6, max=0.9)
+    message = "Give --min, --no-groups or --engine; or run `miner pairs --min 0` or miner train --seed 3."
+    told = "Give min, groups=False or engine; or run `miner pairs --min 0` or miner train --seed 3."
+    assert in_python(message, PairsOptions) == told
 
 
 def test_signature_of_a_stage_lists_its_options() -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from miner.errors import UsageError
 from miner.source import open_source, parts_of
+from miner.source.parts import mixed_parts
 from miner.source.splits import folder_parts, missing_files, one_split, split_of, split_patterns
 from tests.source.tars import png, write_tar_of_images
 
@@ -222,7 +223,9 @@ def test_a_part_keeps_the_fields_of_its_images(tmp_path: Path) -> None:
     assert [part.read(entry) for entry in part.entries] == [png(1), png(3)]
     with pytest.raises(UsageError, match=r"has no part 'c'\. Its parts: a, b"):
         open_source(f"{path}:c")
-    assert len(open_source(str(path)).entries) == 5
+    whole = open_source(str(path))
+    assert len(whole.entries) == 5 and mixed_parts(part) == []
+    assert mixed_parts(whole) == [f"embed: {path} holds the parts a, b, and all are taken; {path}:a names one"]
 
 
 @pytest.mark.parametrize("spec", ["x:train", "x*:train", "x:train/*"])

@@ -236,8 +236,8 @@ def test_runs_on_pairs_alone_say_the_images_in_them(workspace: Workspace) -> Non
 
 def test_a_collapsed_run_says_so(workspace: Workspace) -> None:
     made = RunManifest.read(workspace.run("moco"))
-    assert "collapsed" in run_lines("run", made.model_copy(update={"final_spread": 0.01}))[-1]
-    assert "collapsed" not in " ".join(run_lines("run", made.model_copy(update={"final_spread": 0.8})))
+    assert "collapsed" in made.model_copy(update={"final_spread": 0.01}).verdict
+    assert "collapsed" not in made.model_copy(update={"final_spread": 0.8}).verdict
 
 
 def test_damaged_weights_are_refused(workspace: Workspace, tmp_path: Path) -> None:

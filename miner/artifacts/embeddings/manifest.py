@@ -125,3 +125,13 @@ class EmbeddingsManifest(StageArtifact):
     precision: str = "float32"
     vectors: GivenVectors | None = None
     runtime: RuntimeRecord | None = None
+
+    @property
+    def verdict(self) -> str:
+        """How many images have a vector, and which command tells how good the vectors are."""
+        of = "row" if self.source.without_images else "image"
+        share = self.count / (self.count + sum(self.errors.values()))
+        has = f"{share:.1%} of the {of}s have a vector" if self.errors else f"every {of} has a vector"
+        if self.source.classes:
+            return f"{has}; `miner eval knn --embeddings` tells how well the vectors separate the classes"
+        return has if self.vectors else f"{has}; `miner calibrate` tells whether the encoder tells these images apart"

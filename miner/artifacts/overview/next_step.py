@@ -8,6 +8,7 @@ from typing import NamedTuple
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.overview.parts import Part
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.stage_folder import request_of
 from miner.artifacts.workspace import Workspace, workspace_flag
 
 
@@ -29,7 +30,7 @@ def next_step(workspace: Workspace, parts: Sequence[Part], placed: bool = True) 
         placed: whether the command names the workspace.
     """
     known = _Known({part.name: part for part in parts}, workspace_flag(workspace) if placed else "")
-    if step := known.to_pairs():
+    if step := known.to_pairs(workspace):
         return step
     pairs, made = PairsManifest.read(workspace), EmbeddingsManifest.read(workspace)
     if not pairs.pairs:
@@ -37,8 +38,11 @@ def next_step(workspace: Workspace, parts: Sequence[Part], placed: bool = True) 
     report = known.parts.get("report")
     if report is None or "pairs" in report.note:
         return known.step("report --open", "look at the pairs")
+    if made.source.without_images:
+        vectors = f"embed SOURCE --vectors {shlex.quote(made.source.spec)} --force"
+        return known.step(vectors, "export, train and review need the images of the vectors")
     use = known.to_use(labelled=pairs.labels is not None)
-    if pairs.labels is None and "review" not in known.parts and not made.source.without_images:
+    if pairs.labels is None and "review" not in known.parts:
         return known.step("review --open", f"100 answers tell how many pairs are right; or go on with: {use.command}")
     return use
 
@@ -59,28 +63,45 @@ class _Known:
     def forced(self, name: str) -> str:
         return " --force" if name in self.parts and self.parts[name].state != "unfinished" else ""
 
-    def to_pairs(self) -> NextStep | None:
+    @property
+    def runs(self) -> list[Part]:
+        """The training runs, by name."""
+        return [part for name, part in self.parts.items() if name.startswith("runs/") and name.count("/") == 1]
+
+    def to_pairs(self, workspace: Workspace) -> NextStep | None:
         """The step before there are pairs of these images; None if there are."""
         embeddings = self.parts.get("embeddings")
+        if embeddings is None and self.runs:
+            return self.of_runs(labelled=True) or self.step(
+                f"embed SOURCE --encoder run:{shlex.quote(str(self.runs[-1].path))}", "the run as an encoder"
+            )
         if embeddings is None or embeddings.state == "damaged":
             return self.step("start SOURCE", "SOURCE is a folder of images")
         if embeddings.state != "fresh":
-            return self.step(f"embed {shlex.quote(embeddings.made_from)}", embeddings.note)
+            encoder = (request_of(workspace.embeddings) or {}).get("encoder")
+            named = f" --encoder {shlex.quote(encoder)}" if isinstance(encoder, str) else ""
+            return self.step(f"embed {shlex.quote(embeddings.made_from)}{named}", embeddings.note)
         if self.misses("pairs"):
             begun = self.parts["pairs"].note if "pairs" in self.parts else ""
             return self.step(f"pairs{self.forced('pairs')}", begun or "pairs by the recommended rule")
         return None
 
+    def of_runs(self, labelled: bool) -> NextStep | None:
+        """The step that evaluates a run, or continues one; None if there is none to evaluate or to continue."""
+        for run in self.runs if labelled else ():
+            if run.state == "fresh" and "evaluated" not in run.content:
+                return self.step(f"eval knn {run.path.name}", "what the run has learned, by labels")
+        begun = [run.path.name for run in self.runs if run.state == "unfinished"]
+        return self.step(f"train --name {begun[0]}", "with its other options too; it continues") if begun else None
+
     def to_use(self, labelled: bool) -> NextStep:
         """The step that makes use of the pairs."""
         if self.misses("shards"):
             return self.step(f"export{self.forced('shards')}", "a training data set: images and pairs, with checksums")
-        runs = [part for name, part in self.parts.items() if name.startswith("runs/") and name.count("/") == 1]
-        if not runs or runs[-1].state == "unfinished":
+        if not self.runs:
             return self.step("train", "an encoder on these images and pairs")
-        unjudged = [run for run in runs if run.state == "fresh" and "evaluated" not in run.content]
-        if unjudged and labelled:
-            return self.step(f"eval knn {unjudged[0].path.name}", "what the run has learned")
+        if step := self.of_runs(labelled):
+            return step
         if self.misses("report"):
             return self.step("report --open", "the page, with everything since")
         if self.misses("publish"):

@@ -13,6 +13,7 @@ from miner.engine import Record, fingerprint
 from miner.text import counted
 
 LISTS = "lists.npy"
+UNKNOWN_PRECISION = "how many pairs are right is not known without labels or a review"
 UNEVEN = 0.5  # share of the pair ends that a tenth of the images may have, and of the images that a good set reaches
 # The files in `pairs/`, and those that go when it is finished, as patterns of `StageFolder`.
 RESULTS = (
@@ -271,7 +272,7 @@ class PairsManifest(StageArtifact):
             spread = f"uneven: a tenth of the images holds {self.composition.tenth_share:.0%} of all pair ends"
         elif self.image_coverage < UNEVEN:
             spread = f"only {spread}"
-        right = "how many pairs are right is not known without labels or a review"
+        right = UNKNOWN_PRECISION
         if self.labels and self.labels.precision is not None:
             right = f"{self.labels.precision:.1%} of the pairs join one class (random pairs: {self.labels.chance:.1%})"
         return f"{spread}; {right}"

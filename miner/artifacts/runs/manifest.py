@@ -29,6 +29,7 @@ RESULTS = (
     *("eval/detect*.json", "eval/detect*.parts/*.json", "eval/detect*.parts/*.pt"),
     *(BACKBONE_FILE, BEST_FILE, DESCRIPTION_FILE, PROJECTOR_FILE, TEACHER_FILE, *GRAPH_FILES),
 )
+_COLLAPSED_SPREAD = 0.1
 _FROZEN = re.compile("(knn|linear)(-projector|-augmented)?(-best|-teacher)?")
 SCRATCH = ("checkpoints/last.pt", "checkpoints/last.previous.pt")
 
@@ -86,6 +87,11 @@ class RunManifest(Artifact):
         alone = self.pairs_arm == "pairs-only" or self.pairs_arm.startswith("matched-")
         return self.pair_images if alone and self.pair_images is not None else self.images
 
+    @property
+    def verdict(self) -> str:
+        """Whether the features collapsed; more is not known before an evaluation."""
+        return collapse_verdict(self.final_spread, "whether it is better than random weights", "miner eval knn")
+
     @classmethod
     def find(cls, run: Path) -> Self | None:
         """The manifest of the run in a folder; None when the run has not finished.
@@ -107,6 +113,21 @@ class RunManifest(Artifact):
                 f"The run {run.name} has not finished. Run the same `miner train` command again; it continues."
             )
         return found
+
+
+def collapse_verdict(spread: float | None, unknown: str, command: str) -> str:
+    """Whether learned features collapsed, and what is not known before a command has evaluated them.
+
+    Args:
+        spread: of the features; 1 is healthy, 0 is collapse; None where it was not measured.
+    """
+    if spread is not None and spread < _COLLAPSED_SPREAD:
+        return (
+            "the features have collapsed: all images have nearly the same features. Train again with --force and a lower --lr, a "
+            "larger --batch-size, or another method"
+        )
+    seen = "" if spread is None else "no sign of collapse; "
+    return f"{seen}{unknown} is not known before `{command}`, which needs labels"
 
 
 def frozen_evaluations(run: Path) -> dict[str, Record]:

@@ -203,4 +203,4 @@ class _Taking:
                 "embed: without images. export, train, review and the pictures of report need them: miner embed SOURCE --vectors "
                 f"{self._options.vectors} --force"
             )
-        return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], path=path)
+        return Result("embed", manifest, lines, fresh, [("images", f"{made.count:,}")], path=path, verdict=made.verdict)

@@ -100,7 +100,8 @@ def _result(record: Record, options: CalibrateOptions, workspace: Workspace, fre
     made = CalibrationRecord.of(record, workspace.calibration)
     lines, pictures = calibration_lines(made, workspace), [workspace.root / name for name in sorted(made.files)]
     page, command = pictures[-1] if pictures else None, next_command(made, options, workspace)
-    return Result("calibrate", record, lines, fresh, path=workspace.calibration, page=page, next_command=command)
+    path, verdict = workspace.calibration, made.verdict
+    return Result("calibrate", record, lines, fresh, path=path, page=page, verdict=verdict, next_command=command)
 
 
 def _draw(path: Path, record: Record) -> None:

@@ -1,0 +1,36 @@
+"""The command that is named at the end of every other."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from miner.artifacts.overview.next_step import next_step
+from miner.artifacts.overview.parts import Part
+from miner.artifacts.workspace import Workspace
+
+_RUN = "simclr, 8 steps, 0 pairs"
+
+
+@pytest.mark.parametrize(
+    ("content", "state", "command"),
+    [
+        (_RUN, "fresh", "miner eval knn s -w lab"),
+        (f"{_RUN}; evaluated: knn", "fresh", "miner embed SOURCE --encoder run:lab/runs/s -w lab"),
+        ("", "unfinished", "miner train --name s -w lab"),
+    ],
+)
+def test_run_without_embeddings_is_judged_not_embedded(content, state, command) -> None:
+    parts = [Part(Path("lab/runs/s"), "runs/s", "images, pairs", content, state)]
+    assert next_step(Workspace(Path("lab")), parts).command == command
+
+
+def test_interrupted_embedding_keeps_its_encoder(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    workspace.embeddings.mkdir()
+    (workspace.embeddings / "request.json").write_text(json.dumps({"encoder": "resnet50"}))
+    parts = [
+        Part(workspace.embeddings, "embeddings", "my photos", state="unfinished", note="the same command continues")
+    ]
+    assert next_step(workspace, parts, placed=False).command == "miner embed 'my photos' --encoder resnet50"
+    assert next_step(workspace, [], placed=False).command == "miner start SOURCE"
