@@ -276,7 +276,7 @@ def _verdict(draft: Draft) -> str:
         "who publishes it (--author)": about.authors,
     }
     missing = [name for name, said in known.items() if not said]
-    return "every file has a checksum" + (f"; the card does not say {' and '.join(missing)}" if missing else "")
+    return "every file has a checksum" + (f"; the card does not say {', '.join(missing)}" if missing else "")
 
 
 def _rehearsal(draft: Draft, target: Destination) -> Result:

@@ -79,7 +79,7 @@ def _pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path |
 
 def _speed(measured: Record) -> str:
     return (
-        f"train: {measured['items_per_s']:,.0f} items/s (two views each), {100 * measured['data_wait']:.0f} % of the time spent on "
+        f"train: {measured['items_per_s']:,.{0 if measured['items_per_s'] >= 10 else 1}f} items/s (two views each), {100 * measured['data_wait']:.0f} % of the time spent on "
         f"views, {measured['peak_memory_mb']:,} MB at most"
     )
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.overview.parts import Part
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.runs.manifest import RunManifest
 from miner.artifacts.stage_folder import request_of
 from miner.artifacts.workspace import Workspace, workspace_flag
 
@@ -90,7 +91,9 @@ class _Known:
         """The step that evaluates a run, or continues one; None if there is none to evaluate or to continue."""
         for run in self.runs if labelled else ():
             if run.state == "fresh" and "evaluated" not in run.content:
-                return self.step(f"eval knn {run.path.name}", "what the run has learned, by labels")
+                source = None if "embeddings" in self.parts else RunManifest.read(run.path).record.get("source")
+                gallery = f" --gallery {shlex.quote(str(source))}" if source else ""
+                return self.step(f"eval knn {run.path.name}{gallery}", "what the run has learned, by labels")
         begun = [run.path.name for run in self.runs if run.state == "unfinished"]
         return self.step(f"train --name {begun[0]}", "with its other options too; it continues") if begun else None
 

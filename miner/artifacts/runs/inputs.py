@@ -56,8 +56,8 @@ def find_inputs(workspace: Workspace, with_pairs: bool) -> Inputs:
         return _exported(workspace, shards, with_pairs)
     if embeddings is None:
         raise MinerError(
-            f"There are no images in the workspace {workspace.root}. Run `miner embed SOURCE` first, then `miner pairs` and "
-            "`miner export`, or choose another workspace with -w."
+            f"There are no images in the workspace {workspace.root}. Run `miner embed SOURCE` first, or choose another "
+            "workspace with -w. To evaluate a run of --source, name its images: --gallery SOURCE."
         )
     return _embedded(workspace, embeddings, with_pairs)
 

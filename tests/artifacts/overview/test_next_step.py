@@ -8,6 +8,8 @@ import pytest
 from miner.artifacts.overview.next_step import next_step
 from miner.artifacts.overview.parts import Part
 from miner.artifacts.workspace import Workspace
+from miner.engine import write_signed
+from tests.artifacts.manifests import run_record
 
 _RUN = "simclr, 8 steps, 0 pairs"
 
@@ -15,13 +17,17 @@ _RUN = "simclr, 8 steps, 0 pairs"
 @pytest.mark.parametrize(
     ("content", "state", "command"),
     [
-        (_RUN, "fresh", "miner eval knn s -w lab"),
+        (_RUN, "fresh", "miner eval knn s --gallery 'my photos' -w lab"),
         (f"{_RUN}; evaluated: knn", "fresh", "miner embed SOURCE --encoder run:lab/runs/s -w lab"),
         ("", "unfinished", "miner train --name s -w lab"),
     ],
 )
-def test_run_without_embeddings_is_judged_not_embedded(content, state, command) -> None:
-    parts = [Part(Path("lab/runs/s"), "runs/s", "images, pairs", content, state)]
+def test_run_without_embeddings_is_judged_not_embedded(content, state, command, tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run = Path("lab/runs/s")
+    run.mkdir(parents=True)
+    write_signed(run / "manifest.json", {**run_record("simclr"), "source": "my photos", "files": {}})
+    parts = [Part(run, "runs/s", "images, pairs", content, state)]
     assert next_step(Workspace(Path("lab")), parts).command == command
 
 
