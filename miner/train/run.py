@@ -78,9 +78,10 @@ def _pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path |
 
 
 def _speed(measured: Record) -> str:
+    rate = measured["items_per_s"]
     return (
-        f"train: {measured['items_per_s']:,.{0 if measured['items_per_s'] >= 10 else 1}f} items/s (two views each), {100 * measured['data_wait']:.0f} % of the time spent on "
-        f"views, {measured['peak_memory_mb']:,} MB at most"
+        f"train: {f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'} items/s (two views each), {100 * measured['data_wait']:.0f} % of "
+        f"the time spent on views, {measured['peak_memory_mb']:,} MB at most"
     )
 
 
