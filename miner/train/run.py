@@ -80,8 +80,8 @@ def _pretrain(options: TrainOptions, inputs: Inputs, folder: Path, start: Path |
 def _speed(measured: Record) -> str:
     rate = measured["items_per_s"]
     return (
-        f"train: {f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'} items/s (two views each), {100 * measured['data_wait']:.0f} % of "
-        f"the time spent on views, {measured['peak_memory_mb']:,} MB at most"
+        f"train: {f'{rate:,.0f}' if rate >= 10 else f'{rate:.2g}'} items/s (two views each), {100 * measured['data_wait']:.0f} % "
+        f"of the time spent on views, {measured['peak_memory_mb']:,} MB at most"
     )
 
 

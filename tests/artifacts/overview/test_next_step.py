@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.overview.next_step import next_step
 from miner.artifacts.overview.parts import Part
 from miner.artifacts.workspace import Workspace
 from miner.engine import write_signed
-from tests.artifacts.manifests import run_record
+from tests.artifacts.manifests import embeddings_record, pairs_record, run_record
 
 _RUN = "simclr, 8 steps, 0 pairs"
 
@@ -40,3 +41,14 @@ def test_interrupted_embedding_keeps_its_encoder(tmp_path: Path) -> None:
     ]
     assert next_step(workspace, parts, placed=False).command == "miner embed 'my photos' --encoder resnet50"
     assert next_step(workspace, [], placed=False).command == "miner start SOURCE"
+
+
+def test_vectors_alone_never_lead_to_a_refusal(tmp_path: Path) -> None:
+    workspace, embeddings = Workspace(tmp_path), embeddings_record("my/v.npy", 40)
+    embeddings["source"] = {"spec": "my/v.npy", "without_images": True}
+    for folder, record in ((workspace.embeddings, embeddings), (workspace.pairs, pairs_record(3))):
+        folder.mkdir()
+        write_signed(folder / "manifest.json", {**record, "files": {}})
+    parts = [Part(tmp_path / name, name, "") for name in ("embeddings", "pairs", "report")]
+    assert next_step(workspace, parts, placed=False).command == "miner embed SOURCE --vectors my/v.npy --force"
+    assert EmbeddingsManifest.read(workspace).verdict.startswith("every row has a vector")
