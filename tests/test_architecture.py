@@ -28,6 +28,7 @@ LAYERS = (
     ("recipe", "shipped_recipes"),
     ("run_stages",),
     ("api",),
+    ("explore",),
     ("leaks",),
     ("downstream",),
     ("study",),

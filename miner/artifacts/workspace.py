@@ -45,6 +45,7 @@ class Workspace:
 
     embeddings = _Below("embeddings")
     calibration = _Below("calibration.json")
+    explored = _Below("explored.yaml")
     pairs = _Below("pairs")
     shards = _Below("shards")
     report = _Below("report")

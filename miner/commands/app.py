@@ -28,6 +28,7 @@ from miner.commands.options import (
     VerifyOptions,
 )
 from miner.engine import Result
+from miner.explore.options import ExploreOptions
 from miner.leaks.options import LeaksOptions
 from miner.options import Options, read_yaml
 from miner.recipe import RunOptions
@@ -40,7 +41,7 @@ class Commands(GroupWithPanels):
 
     panels: ClassVar = {
         "All at once": ("start",),
-        "From images to pairs": ("embed", "calibrate", "pairs", "similar", "review"),
+        "From images to pairs": ("embed", "calibrate", "explore", "pairs", "similar", "review"),
         "Publish pairs": ("export", "verify", "publish"),
         "Train and measure": ("train", "eval", "refine", "report"),
         "Compare sets": ("leaks",),
@@ -87,6 +88,11 @@ def _stage_runner(name: str) -> Callable[[Options, GeneralStageOptions], Result]
         return with_next_command(run_stage(name, options, workspace, general.force), workspace)
 
     return run
+
+
+def _explore(options: ExploreOptions, general: GeneralWorkspaceOptions) -> Result:
+    workspace = Workspace(general.workspace)
+    return with_next_command(load("miner.explore.run:explore")(options, workspace), workspace)
 
 
 def add_command(
@@ -141,6 +147,7 @@ add_command(
     ),
     GeneralLeaksOptions,
 )
+add_command("explore", ExploreOptions, _explore, GeneralWorkspaceOptions)
 add_command(
     "similar",
     SimilarOptions,

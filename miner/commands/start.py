@@ -89,6 +89,7 @@ def _ending(workspace: Workspace, page: Path | None) -> list[str]:
         f"start: {made.pairs:,} pairs of {EmbeddingsManifest.read(workspace).count:,} images in {workspace.root}",
         f"start: {good}",
         f"  look at them   {page.absolute().as_uri() if page else ''}",
+        f"  try other ones miner explore --open{flag}",
         f"  are they right miner review --open{flag}",
         f"  use them       miner export{flag}, or in Python: miner.open({str(workspace.root)!r}).pair_dataset()",
         f"  train on them  miner train{flag}",

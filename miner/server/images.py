@@ -16,8 +16,8 @@ from miner.errors import MinerError
 from miner.images.decode import UnreadableImageError, decode_image
 from miner.source import Entry, Source
 
-_LARGEST_BYTES = 3_000_000
-_LARGEST_SIDE = 2048
+_LARGEST_BYTES, _LARGEST_SIDE = 3_000_000, 2048
+_SMALL_BYTES, _SMALL_SIDE = 150_000, 512
 _SHOWN_UNCHANGED = {b"\xff\xd8\xff": "image/jpeg", b"\x89PNG\r\n\x1a\n": "image/png"}
 
 
@@ -27,10 +27,14 @@ class ImageStore:
     Args:
         source: of the embeddings.
         images: table with key, path and sha256, one row per image.
+        small: whether the page shows many of them at once.
     """
 
-    def __init__(self, workspace: Workspace, source: SourceRecord | SeveralSets, images: pa.Table) -> None:
+    def __init__(
+        self, workspace: Workspace, source: SourceRecord | SeveralSets, images: pa.Table, small: bool = False
+    ) -> None:
         self._images = images
+        self._limits = (_SMALL_BYTES, _SMALL_SIDE) if small else (_LARGEST_BYTES, _LARGEST_SIDE)
         self._sources = [_LazySource(source.open), _LazySource(partial(_exported, workspace))]
 
     def open(self) -> str | None:
@@ -47,7 +51,7 @@ class ImageStore:
         for source in self._sources:
             data = source.read(key)
             if data is not None and hashlib.sha256(data).hexdigest() == sha256:
-                return for_browsers(data)
+                return for_browsers(data, *self._limits)
         raise FileNotFoundError(f"The image {self._images['path'][row]} is gone or has changed since it was embedded.")
 
 
@@ -88,7 +92,9 @@ class _LazySource:
             return None
 
 
-def for_browsers(data: bytes) -> tuple[bytes, str]:
+def for_browsers(
+    data: bytes, largest_bytes: int = _LARGEST_BYTES, largest_side: int = _LARGEST_SIDE
+) -> tuple[bytes, str]:
     """Bytes and media type: JPEG and PNG of moderate size unchanged, other images as PNG, large ones as a smaller JPEG.
 
     Images are decoded as for the encoder.
@@ -97,15 +103,15 @@ def for_browsers(data: bytes) -> tuple[bytes, str]:
         FileNotFoundError: the bytes are no readable image.
     """
     kind = next((kind for start, kind in _SHOWN_UNCHANGED.items() if data.startswith(start)), None)
-    if kind and len(data) <= _LARGEST_BYTES:
+    if kind and len(data) <= largest_bytes:
         return data, kind
     try:
         image = decode_image(data)
     except UnreadableImageError as error:
         raise FileNotFoundError(str(error)) from error
     stream = io.BytesIO()
-    if max(image.size) > _LARGEST_SIDE or image.width * image.height * 3 > _LARGEST_BYTES:
-        image.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    if max(image.size) > largest_side or image.width * image.height * 3 > largest_bytes:
+        image.thumbnail((largest_side, largest_side))
         image.save(stream, format="JPEG", quality=90)
         return stream.getvalue(), "image/jpeg"
     image.save(stream, format="PNG")

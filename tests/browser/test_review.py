@@ -5,7 +5,7 @@ import json
 import shlex
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -16,36 +16,9 @@ from miner.artifacts.decisions import read_decisions, rejected
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
+from tests.browser.waiting import until
 from tests.processes import run_command
 from tests.review.running import Server
-
-OpenPage = Callable[..., Any]
-
-
-@pytest.fixture
-def open_page(browser) -> Iterator[OpenPage]:
-    """Opens a page as a person of their own; the page may not complain or ask anybody but its server."""
-    complaints: list[str] = []
-    contexts = []
-
-    def visit(server: Server, url: str | None = None, **more: object) -> Any:
-        context = browser.new_context(**more)
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(60_000)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "console", lambda message: complaints.append(message.text) if "Content Security" in message.text else None
-        )
-        own = (server.base, "data:")
-        page.on("request", lambda asked: None if asked.url.startswith(own) else complaints.append(asked.url))
-        page.goto(url or server.url)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert complaints == []
 
 
 @pytest.fixture
@@ -65,15 +38,6 @@ def begin(page, name: str) -> None:
     page.fill("#name", name)
     page.click("text=Start")
     ready(page)
-
-
-def until(page, expression: str) -> None:
-    """Wait for something to be true; the page's own policy forbids playwright to wait inside it."""
-    for _ in range(4000):
-        if page.evaluate(expression):
-            return
-        page.wait_for_timeout(15)
-    raise AssertionError(f"never true: {expression}")
 
 
 def ready(page) -> None:

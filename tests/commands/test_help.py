@@ -13,7 +13,21 @@ from miner.commands.app import Commands, app
 from miner.options import PANELS
 from miner.stages import STAGES
 
-PAGES = ["", "eval", *STAGES, "start", "status", "clean", "leaks", "similar", "verify", "run", "encoders", "doctor"]
+PAGES = [
+    "",
+    "eval",
+    *STAGES,
+    "start",
+    "status",
+    "clean",
+    "leaks",
+    "similar",
+    "explore",
+    "verify",
+    "run",
+    "encoders",
+    "doctor",
+]
 PYTHON_TYPES = r"Annotated|typing|<class|Literal\[|Optional|Union|NoneType|FieldInfo|<\w+>|\bstr\b|\bfloat\b|\bbool\b"
 WORDS = r"[A-Z][A-Z.=|:-]+|NAME,\.\.\.|0,1,\.\.\.|[a-z0-9_-]+(\|[a-z0-9_-]+)+"
 

@@ -1,4 +1,4 @@
-"""A small mined workspace of real images, and `miner review` as a process on it."""
+"""A small mined workspace of real images, and a command that serves a page as a process on it."""
 
 import os
 import re
@@ -33,7 +33,7 @@ def mine_sample(root: Path) -> Workspace:
 
 @dataclass
 class Server:
-    """A `miner review` process.
+    """A process of `miner review` or `miner explore`.
 
     Attributes:
         url: as printed, with the token if there is one.
@@ -73,22 +73,22 @@ def reviews() -> Iterator[StartReview]:
     commands: list[Command] = []
     with TemporaryDirectory() as folder:
 
-        def start(workspace: Workspace, *flags: str) -> Server:
-            words = ["review", "-w", str(workspace.root), *flags]
+        def start(workspace: Workspace, *flags: str, command: str = "review") -> Server:
+            words = [command, "-w", str(workspace.root), *flags]
             if "--port" not in flags:
                 words += ["--port", "0"]
             (place := Path(folder) / str(len(commands))).mkdir()
-            commands.append(command := start_command(place, *words))
-            while command.process.is_alive():
-                printed = command.errors.read_text()
+            commands.append(started := start_command(place, *words))
+            while started.process.is_alive():
+                printed = started.errors.read_text()
                 if found := re.search(r"open (http\S+) ", printed):
-                    return Server(command, found[1], printed)
+                    return Server(started, found[1], printed)
                 time.sleep(0.005)
-            raise AssertionError(f"miner review ended: {command.end()}")
+            raise AssertionError(f"miner {command} ended: {started.end()}")
 
         try:
             yield start
         finally:
-            for command in commands:
-                command.process.kill()
-                command.process.join()
+            for started in commands:
+                started.process.kill()
+                started.process.join()

@@ -84,7 +84,11 @@ class _Known:
             return self.step(f"embed {shlex.quote(embeddings.made_from)}{named}", embeddings.note)
         if self.misses("pairs"):
             begun = self.parts["pairs"].note if "pairs" in self.parts else ""
-            return self.step(f"pairs{self.forced('pairs')}", begun or "pairs by the recommended rule")
+            words, rule = f"pairs{self.forced('pairs')}", "the recommended rule"
+            if workspace.explored.exists():
+                words += f" --config {shlex.quote(str(workspace.explored))}"
+                rule = "the choice of `miner explore`"
+            return self.step(words, begun or f"pairs by {rule}")
         return None
 
     def of_runs(self, labelled: bool) -> NextStep | None:

@@ -5,8 +5,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
+from numpy.typing import NDArray
 
 from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import Rows
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.rule import Rule
 from miner.artifacts.pairs.statistics import label_statistics, pair_statistics
@@ -20,7 +22,7 @@ from miner.pairs.tables.composition import composition, vector_clusters
 from miner.pairs.tables.found import FoundPairs
 from miner.pairs.tables.histogram import SimilarityHistogram
 
-_RULES = (Rule("knn"), Rule("mutual", 5), Rule("mutual"), Rule("local"), Rule("shared"))
+RULES = (Rule("knn"), Rule("mutual", 5), Rule("mutual"), Rule("local"), Rule("shared"))
 _MOST_IMAGES, _MOST_PAIRS = 20_000, 1_000_000  # that are searched, and that the join may find
 _WIDER = 1.5  # pairs above the lower end of the join, per pair of the band: some lie just below the band
 
@@ -72,24 +74,32 @@ def compare_rules(
     labels = None if store.labels is None else store.labels[rows]
     clusters = vector_clusters(searched.vectors, options.seed)
 
-    def facts(pairs: FoundPairs) -> Record:
-        counted = pair_statistics(pairs.a, pairs.b, len(rows))
-        degree = np.bincount(np.concatenate([pairs.a, pairs.b]), minlength=len(rows))
-        labelled = label_statistics(pairs.a, pairs.b, pairs.similarity, labels)
-        return {
-            **{name: counted[name] for name in ("pairs", "images_in_pairs", "image_coverage")},
-            "composition": composition(degree, clusters, labels),
-            "label_precision": None if labelled is None else labelled["precision"],
-        }
-
     with TemporaryDirectory() as scratch:
         near = searched.join().run(Path(scratch))
-        ids, cosines = searched.lists(max(rule.listed for rule in _RULES), Path(scratch))
+        ids, cosines = searched.lists(max(rule.listed for rule in RULES), Path(scratch))
         in_band = band.contains(near.similarity) & ~are_duplicates(near, high, searched.files)
         chosen = near.select(in_band)
-        records = [{"rule": "band", **band.record(), **facts(chosen)}]
-        for rule in _RULES:
+        records = [{"rule": "band", **band.record(), **rule_facts(chosen, len(rows), clusters, labels)}]
+        for rule in RULES:
             chosen = rule_pairs(rule, ids[:, : rule.listed], cosines[:, : rule.listed], searched.limit)
-            records.append({**rule.record(), **facts(chosen)})
+            records.append({**rule.record(), **rule_facts(chosen, len(rows), clusters, labels)})
     near, chosen = (replace(pairs, a=rows[pairs.a], b=rows[pairs.b]) for pairs in (near, chosen))
     return Comparison({"images": len(rows), "rules": records}, band, near, chosen)
+
+
+def rule_facts(pairs: FoundPairs, images: int, clusters: Rows, labels: NDArray[np.int64] | None) -> Record:
+    """What is said of the pairs of a rule: their number, the images in them, their composition and their label precision.
+
+    Args:
+        images: number of images that were searched.
+        clusters: of `vector_clusters`, int64 (images,).
+        labels: int64 (images,), -1 where unknown, or None.
+    """
+    counted = pair_statistics(pairs.a, pairs.b, images)
+    degree = np.bincount(np.concatenate([pairs.a, pairs.b]), minlength=images)
+    labelled = label_statistics(pairs.a, pairs.b, pairs.similarity, labels)
+    return {
+        **{name: counted[name] for name in ("pairs", "images_in_pairs", "image_coverage")},
+        "composition": composition(degree, clusters, labels),
+        "label_precision": None if labelled is None else labelled["precision"],
+    }

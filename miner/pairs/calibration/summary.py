@@ -31,7 +31,9 @@ def calibration_lines(made: CalibrationRecord, workspace: Workspace) -> list[str
         )
     if made.comparison:
         lines += _table(made.comparison, made.images)
-        lines.append(f"calibrate: pairs to look at, in {', '.join(str(workspace.root / name) for name in made.files)}")
+        live = f"; live, for any band: miner explore{workspace_flag(workspace)}" if len(made.files) > 1 else ""
+        files = ", ".join(str(workspace.root / name) for name in made.files)
+        lines.append(f"calibrate: pairs to look at, in {files}{live}")
     return lines
 
 
@@ -73,11 +75,20 @@ def next_command(made: CalibrationRecord, options: CalibrateOptions, workspace: 
     """The command that mines by the recommended rule, with this workspace, this device, and --force if there are other pairs."""
     asked = recommended(made)
     band = made.band if asked.auto else Band(-1.0, made.band.high)
-    pairs = PairsManifest.find(workspace)
-    request = {**asked.request(), "embeddings": made.asked["embeddings"], "band": band.record()}
-    replaces = " --force" if pairs and pairs.pairs and pairs.asked != request else ""
+    replaces = replacing(asked, band, made.asked["embeddings"], workspace)
     device = "" if options.device == "auto" else f" --device {options.device}"
     command = f"miner pairs{' --auto' if asked.auto else ''}{workspace_flag(workspace)}{device}{replaces}"
     if asked.auto:
         return f"{command}  (the same as --min {band.low:g} --max {band.high:g})"
     return f"{command}  (rule {asked.chosen_rule.name}; with --auto, the band)"
+
+
+def replacing(asked: PairsOptions, band: Band, embeddings: str, workspace: Workspace) -> str:
+    """The flag that `miner pairs` needs if there are pairs of another request; empty otherwise.
+
+    Args:
+        embeddings: the identity of the embeddings.
+    """
+    pairs = PairsManifest.find(workspace)
+    request = {**asked.request(), "embeddings": embeddings, "band": band.record()}
+    return " --force" if pairs and pairs.pairs and pairs.asked != request else ""
