@@ -29,6 +29,12 @@ class Threads:
         """Start one piece of work on a thread."""
         return self._pool.submit(work)
 
+    def both(self, one: Callable[[], Answer], other: Callable[[], Answer]) -> tuple[Answer, Answer]:
+        """The answers of two pieces of work, for a thread of this pool: if none is free for the other, it does that, too."""
+        started = self._pool.submit(other)
+        answer = one()
+        return answer, other() if started.cancel() else started.result()
+
     def map(self, work: Callable[[Item], Answer], items: Iterable[Item]) -> Iterator[Answer]:
         """The answers in the order of the items. After an error, here or in the loop of the caller, no further work starts."""
         futures: deque[Future[Answer]] = deque()

@@ -125,7 +125,7 @@ class TileSearch:
         lengths = row_lengths(stored)
         check_lengths(lengths)
         rows = scaled(stored, lengths)
-        return order, rows, PrincipalDirections(rows)
+        return order, rows, PrincipalDirections(rows, self.dtype, self.threads)
 
     def plan(self, floor: Floor, pairs: float | None = None) -> Cascade | None:
         """The passes before the float32 product that promise the least time; None where there are none.
