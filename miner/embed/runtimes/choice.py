@@ -2,6 +2,7 @@
 
 import os
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -133,7 +134,7 @@ def _fits(name: str, worker: "Worker", images: "torch.Tensor", named: bool) -> b
 
 
 def _measured(worker: "Worker", fitting: Sequence[str], images: "torch.Tensor") -> Record:
-    """The runtimes with their images per second while every thread encodes, and the one to take."""
+    """The runtimes with their images per processor second of each thread while all encode, and the one to take."""
     from miner.embed.batch_size import images_per_second
 
     rates = dict.fromkeys(("torch", *fitting), 0.0)
@@ -143,12 +144,12 @@ def _measured(worker: "Worker", fitting: Sequence[str], images: "torch.Tensor") 
         for name in rates:
             encoder, _, precision = worker.runtimes[name]
             encode = partial(worker.encode_everywhere, encoder, precision)
-            rates[name] = max(rates[name], images_per_second(encode, images) * worker.workers)
+            rates[name] = max(rates[name], images_per_second(encode, images, time.process_time) * worker.workers)
     fastest = max(rates, key=lambda name: rates[name])
     chosen = fastest if rates[fastest] > _GAIN * rates["torch"] else "torch"
     found = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-    _say(f"{chosen} encodes (images/s on this machine: {found})")
-    return {"runtime": chosen, "images_per_s": {name: round(rate, 1) for name, rate in rates.items()}}
+    _say(f"{chosen} encodes (images per processor second: {found})")
+    return {"runtime": chosen, "images_per_processor_s": {name: round(rate, 1) for name, rate in rates.items()}}
 
 
 def _decision_file(options: EmbedOptions, worker: "Worker") -> Path:

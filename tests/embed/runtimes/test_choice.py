@@ -45,7 +45,7 @@ def rates(monkeypatch: pytest.MonkeyPatch, **rates: float) -> list[str]:
     """Let `auto` measure from four images on and find these rates; the runtimes that it measures, in their order."""
     asked: list[str] = []
 
-    def rate(encode, _images) -> float:
+    def rate(encode, _images, _clock) -> float:
         network = type(encode.args[0].network).__name__
         asked.append({"OnnxNetwork": "onnxruntime", "OpenVinoNetwork": "openvino"}.get(network, "torch"))
         return rates[asked[-1]]
