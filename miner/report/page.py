@@ -11,6 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.embeddings.vectors import Vectors
 from miner.artifacts.overview.next_step import next_step
 from miner.artifacts.overview.parts import Part
 from miner.artifacts.parquet import read_columns
@@ -24,14 +25,15 @@ from miner.report.charts.similarity import similarity_chart
 from miner.report.findings import Findings
 from miner.report.galleries.album import Album, open_album
 from miner.report.galleries.cards import card_image, cards, drawn_pairs, pairs_to_show, spread_pairs, strip
-from miner.report.galleries.collections import largest_groups, without_partner
+from miner.report.galleries.collections import largest_groups, partners, without_partner
+from miner.report.galleries.ranks import with_ranks
 from miner.report.galleries.thumbnails import make_thumbnails
 from miner.report.graphs.embedding_map import embedding_map
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
 from miner.report.sections.head import headline, key_numbers
 from miner.report.sections.settings import environment_tables, request_tables
-from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows
+from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows, verdicts
 from miner.report.text import percent, source_name
 from miner.text import count, counted
 
@@ -53,6 +55,8 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
     pairs = pairs_to_show(workspace.pairs / "pairs.parquet")
     album = open_album(workspace, findings)
     script = (_TEMPLATES / "page.js").read_text("utf-8")
+    vectors = EmbeddingStore(workspace).stored
+    map_of_images = embedding_map(album, vectors)
     page = (
         templates()
         .get_template("page.html")
@@ -64,12 +68,13 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
             **_similarity(findings, pairs),
             **_degree(findings, pairs),
             groups=findings.pairs.groups,
-            **_galleries(options, workspace, findings, pairs, album),
-            map=embedding_map(album, EmbeddingStore(workspace).stored),
+            **_galleries(options, workspace, findings, pairs, album, vectors, map_of_images),
+            map=map_of_images,
             **graph_sections(workspace, findings, album),
             runs=run_rows(findings.runs),
             methods=curves_by_method(findings.runs),
             accuracies=accuracy_rows([findings.encoder, *findings.runs]),
+            verdicts=verdicts([findings.encoder, *findings.runs]),
             evaluation_settings=evaluation_settings([findings.encoder, *findings.runs]),
             unevaluated=[run.name for run in findings.runs if run.manifest and not run.evaluations],
             **_failures(workspace, findings),
@@ -171,13 +176,19 @@ def _classes(findings: Findings) -> list[tuple[str, int, int, float]]:
 
 
 def _galleries(
-    options: ReportOptions, workspace: Workspace, findings: Findings, pairs: pa.Table, album: Album
+    options: ReportOptions,
+    workspace: Workspace,
+    findings: Findings,
+    pairs: pa.Table,
+    album: Album,
+    vectors: Vectors,
+    map_of_images: Record | None,
 ) -> Record:
     """The cards of all galleries, whose thumbnails together keep to `_THUMBNAIL_BYTES`."""
     source = findings.embeddings.source
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
-    shown = spread_pairs(pairs, options.gallery)
-    drawn = drawn_pairs(pairs, options.random) if len(pairs) > options.gallery else []
+    shown = with_ranks(spread_pairs(pairs, options.gallery), vectors)
+    drawn = with_ranks(drawn_pairs(pairs, options.random), vectors) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.neighbours["hubs"] if findings.pairs.neighbours else []
     in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates] for side in ("a", "b")]
@@ -205,12 +216,28 @@ def _galleries(
         "alone_count": alone_count,
         "pair_count": len(pairs),
         "agreement": str(findings.pairs.agreement) if findings.pairs.agreement else None,
-        "ranked": "rank_a" in pairs.column_names,
+        "ranked": bool(shown and "rank_a" in shown[0]),
+        "local_means": "mean_a" in pairs.column_names,
+        "partners": _partners(pairs, uses, album, map_of_images["rows"] if map_of_images else []),
         "constraints": [str(constraint) for constraint in findings.pairs.constraints],
         "duplicate_count": len(duplicates),
         "duplicate_images": findings.pairs.duplicate_images,
         "missing_images": len(images) - len(pictures),
         "without_images": source.remedy if source.without_images else None,
+    }
+
+
+def _partners(pairs: pa.Table, rows: list[int], album: Album, dots: list[int]) -> Record:
+    """For the script of the page, by the path of an image: its number of partners, and of some path, cosine and dot."""
+    of = partners(pairs, rows)
+    images = album.images({*of, *(other for _, best in of.values() for other, _ in best)})
+    place = {row: number for number, row in enumerate(dots)}
+    return {
+        images[row].path: [
+            count,
+            [[images[other].path, round(cosine, 3), place.get(other, -1)] for other, cosine in best],
+        ]
+        for row, (count, best) in of.items()
     }
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from miner.artifacts.embeddings.store import EmbeddingStore
+from miner.artifacts.pairs.table import read_pairs
 from miner.artifacts.workspace import Workspace
 from miner.report.options import ReportOptions
 from miner.report.run import report
@@ -190,6 +192,47 @@ def test_a_click_enlarges_and_the_buttons_turn_pages(workspace, open_report) -> 
     assert page.locator("#viewer").is_hidden()
     page.click("text=Keys")
     assert page.locator("#help").is_visible()
+
+
+def test_cards_are_put_in_order_and_keys_follow(workspace, open_report) -> None:
+    page = open_report(workspace)
+    listed = similarities(page)
+    for chosen, order in (("falling", sorted(listed, reverse=True)), ("rising", sorted(listed)), ("", listed)):
+        page.select_option("#order", chosen)
+        assert similarities(page) == order
+    assert similarities(page, "random") != sorted(similarities(page, "random"))
+    page.select_option("#order", "falling")
+    page.locator("h1").click()
+    page.keyboard.press("j")
+    assert focused(page) == 0
+    page.click("text=Show all")
+    page.wait_for_timeout(50)
+    assert similarities(page) == listed
+
+
+def test_an_image_tells_its_path_and_its_partners(workspace, open_report) -> None:
+    page = open_report(workspace, permissions=["clipboard-read", "clipboard-write"])
+    page.locator(".pair .enlarge").nth(3).click()
+    path = page.locator("#viewer img").first.get_attribute("data-path")
+    assert page.inner_text("#viewer-names li >> nth=0 >> span") == path
+    page.locator("#viewer-names button").first.click()
+    page.wait_for_function("() => document.querySelector('#viewer-names button').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == path
+    table = read_pairs(workspace.pairs / "pairs.parquet", ("a", "b", "similarity")).to_pylist()
+    paths = EmbeddingStore(workspace).metadata["path"].to_pylist()
+    partners = {
+        paths[pair[other]]: pair["similarity"]
+        for pair in table
+        for side, other in (("a", "b"), ("b", "a"))
+        if paths[pair[side]] == path
+    }
+    best = sorted(partners, key=lambda name: -partners[name])[:8]
+    page.locator("#viewer-names button").nth(1).click()
+    shown = page.locator("#viewer-partners li")
+    assert [item.inner_text().split() for item in shown.all()] == [[f"{partners[name]:.3f}", name] for name in best]
+    assert shown.locator("img").count() == len(best)
+    page.click("#next")
+    assert page.locator("#viewer-partners").is_hidden()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -18,6 +18,7 @@ from PIL import Image
 
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore, vectors_path
+from miner.artifacts.embeddings.vectors import MemoryVectors
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import file_record, write_json, write_signed
@@ -27,6 +28,7 @@ from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.report.galleries.collections import without_partner
+from miner.report.galleries.ranks import with_ranks
 from miner.report.galleries.thumbnails import make_thumbnails, whole_picture
 from miner.report.graphs.maps import dot_places, principal_map
 from miner.report.options import ReportOptions
@@ -382,8 +384,18 @@ def test_cards_say_why_two_images_are_a_pair(make_workspace):
     section = " ".join(write(workspace, gallery=400, random=0).sections["gallery"].split())
     table = pq.read_table(workspace.pairs / "pairs.parquet").to_pylist()
     for pair in table:
-        ranks = " and ".join(str(pair[name] or "not listed") for name in ("rank_b", "rank_a"))
-        said = f"ranks {ranks}; local means {pair['mean_a']:.3f} and {pair['mean_b']:.3f}; {pair['shared']} neighbours shared; "
+        there, back = (pair[name] or "not listed" for name in ("rank_b", "rank_a"))
+        means = f"local means {pair['mean_a']:.3f} and {pair['mean_b']:.3f}"
+        said = f"rank a→b {there}, b→a {back}; {means}; {pair['shared']} neighbours shared; "
         assert f"{said}chosen in {pair['votes']} of 2 embeddings (cosines there {pair['similarity_2']:.3f})" in section
     assert {pair["votes"] for pair in table} == {1, 2} and 0 in {pair["rank_a"] for pair in table}
     assert "Pairs chosen in at least 1 of 2 embeddings: " in section and "by another_encoder" in section
+
+
+def test_pairs_of_a_band_get_the_ranks_of_all_images():
+    vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float16)
+    units = vectors.astype(float) / np.linalg.norm(vectors.astype(float), axis=1, keepdims=True)
+    order = {row: [int(each) for each in np.argsort(-units @ units[row]) if each != row] for row in range(30)}
+    (pair,) = with_ranks([{"a": 3, "b": 17}], MemoryVectors(vectors))
+    assert pair == {"a": 3, "b": 17, "rank_a": order[17].index(3) + 1, "rank_b": order[3].index(17) + 1}
+    assert with_ranks([pair | {"rank_a": 99}], MemoryVectors(vectors)) == [pair | {"rank_a": 99}]

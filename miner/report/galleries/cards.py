@@ -100,11 +100,11 @@ def cards(
 
 
 def reasons(pair: Record) -> list[str]:
-    """Why two images are a pair, from the columns that the rule has written; nothing for a band."""
+    """Why two images are a pair, beside their cosine: the ranks, and the columns that the rule has written."""
     found = []
     if "rank_a" in pair:
-        ranks = [str(pair[name] or "not listed") for name in ("rank_b", "rank_a")]
-        found.append(f"ranks {' and '.join(ranks)}")
+        there, back = (pair[name] or "not listed" for name in ("rank_b", "rank_a"))
+        found.append(f"rank a→b {there}, b→a {back}")
     if "mean_a" in pair:
         found.append(f"local means {pair['mean_a']:.3f} and {pair['mean_b']:.3f}")
     if "local" in pair:

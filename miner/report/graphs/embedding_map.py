@@ -27,8 +27,8 @@ def embedding_map(album: Album, vectors: Vectors) -> Record | None:
     principal components elsewhere. Colours are classes, or without labels the clusters of k-means in the space of the vectors.
 
     Returns:
-        The chart, its legend, how dots were placed, and for the script of the page: `places`, x and y of each dot in the
-        coordinates of the chart, `names`, and `sprite`, one JPEG with their pictures in rows of `columns`.
+        The chart, its legend, how dots were placed, the row of each, and for the script of the page: `places`, x and y of each dot
+        in the coordinates of the chart, `names`, and `sprite`, one JPEG with their pictures in rows of `columns`.
     """
     images = len(album.metadata)
     if images < 3:
@@ -48,10 +48,10 @@ def embedding_map(album: Album, vectors: Vectors) -> Record | None:
         "method": method,
         "shown": len(rows),
         "images": images,
+        "rows": rows.tolist(),
         "places": dot_places(points).ravel().tolist(),
         "names": [PurePosixPath(found[row].path).name for row in rows.tolist()],
         "sprite": _sprite([pictures.get(row) for row in rows.tolist()]) if pictures else None,
-        "side": _SIDE,
         "columns": _COLUMNS,
     }
 

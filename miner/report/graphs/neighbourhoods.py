@@ -4,20 +4,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from miner.artifacts.embeddings.vectors import Rows, Vectors, blocks
+from miner.artifacts.embeddings.vectors import Rows, Vectors
 from miner.engine import Record
 from miner.errors import MinerError
 from miner.report.galleries.album import Album
 from miner.report.galleries.cards import card_image, same_label
+from miner.report.galleries.ranks import cosines_with_all
 from miner.report.galleries.thumbnails import SMALL_QUALITIES, central_square, make_thumbnails
 from miner.report.graphs.run_graphs import Neighbour, RunGraphs
 
 _IMAGES = 6
 _NEIGHBOURS = 6
 _THUMBNAIL_BYTES = 330_000
-_BLOCK_ROWS = 4096
 
 _Lists = list[list[Neighbour]]
 
@@ -75,24 +74,14 @@ def neighbourhoods(album: Album, rows: Rows, lists: Mapping[str, _Lists]) -> lis
 def nearest_images(vectors: Vectors, rows: Rows, count: int) -> list[list[Neighbour]]:
     """The nearest neighbours of some images, as a neighbour graph lists them: by cosine in float64, then by row number.
 
-    In NumPy, because the report imports no torch.
-
     Args:
         vectors: vectors of all images.
         rows: rows of the images whose neighbours are wanted.
         count: number of neighbours; all other images if there are fewer.
     """
-    queries = _unit(vectors.take(rows))
-    cosines = np.hstack([queries @ _unit(vectors.read(*block)).T for block in blocks(len(vectors), _BLOCK_ROWS)])
-    cosines[np.arange(len(rows)), rows] = -np.inf
+    cosines = cosines_with_all(vectors, rows)
     best = np.argsort(-cosines, axis=1, kind="stable")[:, : min(count, len(vectors) - 1)]
     return [[Neighbour(int(row), float(of[row])) for row in chosen] for chosen, of in zip(best, cosines, strict=True)]
-
-
-def _unit(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    doubles = np.asarray(rows, np.float64)
-    units: NDArray[np.float64] = doubles / np.linalg.norm(doubles, axis=1, keepdims=True)
-    return units
 
 
 def _mined(pairs: Path, rows: Rows) -> _Lists:

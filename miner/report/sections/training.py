@@ -106,19 +106,34 @@ def _cells(run: Run) -> dict[str, str]:
         "Epochs": str(request.get("epochs", "")),
         "Steps": count(made.steps) if made else "",
         "Final loss": f"{made.final_loss:.3f}" if made else "",
-        "Final accuracy": "" if accuracy is None else percent(accuracy),
+        "Contrastive accuracy": "" if accuracy is None else percent(accuracy),
         "State": "" if made else "not finished",
     }
 
 
-def accuracy_rows(runs: Iterable[Run]) -> list[tuple[str, ...]]:
-    """For the encoder and each evaluated run, by protocol: accuracies after training, with random weights, and of one class."""
+def accuracy_rows(runs: Iterable[Run]) -> list[tuple[str, str, list[str]]]:
+    """For the encoder and each evaluated run, by protocol: accuracies of trained weights, encoder, random weights and one class."""
     return [
-        (run.name, protocol, _accuracy(trained), _accuracy(random), _accuracy(record.get("majority")))
+        (run.name, protocol, [_accuracy(value) for value in (*accuracies, record.get("majority"))])
         for run in runs
         for record in run.evaluations.values()
-        for protocol, trained, random in _results(record)
+        for protocol, *accuracies in _results(record)
     ]
+
+
+def verdicts(runs: Iterable[Run]) -> list[tuple[str, str]]:
+    """What each evaluation of the encoder and the runs has shown, in sentences: the name of the run, and one of them."""
+    return [
+        (run.name, f"{sentence[0].upper()}{sentence[1:]}.")
+        for run in runs
+        for record in run.evaluations.values()
+        for sentence in _sentences(record)
+    ]
+
+
+def _sentences(record: Record) -> list[str]:
+    verdict = record.get("verdict") or []
+    return [verdict] if isinstance(verdict, str) else verdict
 
 
 def evaluation_settings(runs: Iterable[Run]) -> dict[str, str]:
@@ -131,8 +146,8 @@ def evaluation_settings(runs: Iterable[Run]) -> dict[str, str]:
     return {", ".join(group): text for text, group in names.items()}
 
 
-def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
-    """Protocol, accuracy of the trained weights, accuracy of the initial random weights."""
+def _results(record: Record) -> Iterator[tuple[str, Any, Any, Any]]:
+    """Protocol, and the accuracies of the trained weights, of the encoder and of the initial random weights."""
     results = record.get("results")
     weights = record.get("weights", "last")
     what = "" if weights == "last" else f", {weights} weights"
@@ -142,11 +157,12 @@ def _results(record: Record) -> Iterator[tuple[str, Any, Any]]:
             if isinstance(result, dict):
                 parts = [("k", result.get("k")), ("T", result.get("temperature"))]
                 protocol = ", ".join(f"{name} = {value}" for name, value in parts if value is not None)
-                yield protocol + what, result.get("trained", result.get("embeddings")), result.get("random")
+                encoder = result.get("encoder", result.get("embeddings"))
+                yield protocol + what, result.get("trained"), encoder, result.get("random")
     elif isinstance(results, dict) and "protocol" in record:  # of a linear classifier: a record by weights
-        own = results.get("trained") or results.get("embeddings") or {}
-        trained, random = own.get("test"), results.get("random", {}).get("test")
-        yield f"linear, {record['protocol']}{what}", trained, random
+        encoder = results.get("encoder") or results.get("embeddings") or {}
+        trained, random = (results.get(name, {}).get("test") for name in ("trained", "random"))
+        yield f"linear, {record['protocol']}{what}", trained, encoder.get("test"), random
 
 
 def _accuracy(value: Any) -> str:
@@ -164,6 +180,4 @@ def _settings(record: Record) -> str:
     sentences = [", ".join(sizes), "; ".join(details)]
     if record.get("queries_seen_unlabelled"):
         sentences.append("The test images were among the images trained on, without their labels")
-    verdict = record.get("verdict") or []
-    sentences += [verdict] if isinstance(verdict, str) else verdict
     return "".join(f"{sentence[0].upper()}{sentence[1:]}. " for sentence in sentences if sentence).strip()

@@ -40,9 +40,11 @@ function setUpFilters() {
     for (const name of [...names].sort((a, b) => a.localeCompare(b, undefined, { numeric: true }))) label.append(new Option(name, name));
     for (const choice of [label, agreement]) choice.addEventListener("change", apply);
   }
+  $("#order").addEventListener("change", order);
   filters.addEventListener("reset", () => requestAnimationFrame(() => {
     least.value = low;
     most.value = high;
+    order();
     apply();
   }));
   filters.addEventListener("submit", (event) => event.preventDefault());
@@ -78,7 +80,61 @@ function apply() {
   }
 }
 
-/* The viewer: one pair, large. */
+/* Each gallery in the order that was chosen; the keys follow it. */
+const listed = [...cards];
+function order() {
+  const chosen = $("#order").value, similarity = (card) => Number(card.dataset.similarity);
+  const path = (card) => $("[data-path]", card)?.dataset.path ?? "";
+  const compare = {
+    rising: (one, other) => similarity(one) - similarity(other),
+    falling: (one, other) => similarity(other) - similarity(one),
+    path: (one, other) => path(one).localeCompare(path(other), undefined, { numeric: true }),
+  }[chosen] ?? ((one, other) => listed.indexOf(one) - listed.indexOf(other));
+  for (const list of document.querySelectorAll("[data-filtered] .gallery")) list.append(...[...list.children].sort(compare));
+  cards.splice(0, cards.length, ...document.querySelectorAll(".pair"));
+}
+
+/* The viewer: one pair, large; the paths of its images, and their other partners. */
+const partners = JSON.parse($("#partners").textContent), embeddingMap = $("#embedding-map"), mapCard = $("#map-card");
+const thumbnails = new Map([...document.querySelectorAll("img[data-path]")].map((image) => [image.dataset.path, image]));
+const element = (tag, more, ...inside) => {
+  const made = Object.assign(document.createElement(tag), more);
+  made.append(...inside);
+  return made;
+};
+
+function named(image) {
+  const path = image.dataset.path, [count, best] = partners[path] ?? [0, []];
+  const copy = element("button", { type: "button", textContent: "Copy path", hidden: !navigator.clipboard });
+  copy.addEventListener("click", () => navigator.clipboard.writeText(path).then(() => { copy.textContent = "Copied"; }));
+  const more = element("button", { type: "button", textContent: count === 1 ? "Its only pair" : `All its ${count} pairs`, hidden: !count });
+  if (best.length < count) more.textContent = `The ${best.length} most similar of its ${count} pairs`;
+  more.addEventListener("click", () => {
+    const list = $("#viewer-partners"), open = !list.hidden && list.dataset.of === path;
+    list.hidden = open;
+    list.dataset.of = path;
+    list.replaceChildren(...best.map(([other, cosine, dot]) => element("li", {},
+      pictureOf(other, dot), element("strong", { textContent: cosine.toFixed(3) }), ` ${other}`)));
+  });
+  return element("li", {}, element("span", { textContent: path }), " ", copy, " ", more);
+}
+
+function pictureOf(path, dot) {
+  const image = thumbnails.get(path), tile = element("span", { className: "map-picture" });
+  if (image) tile.append(element("img", { src: image.src, alt: "", className: "whole" }));
+  else if (dot >= 0 && mapCard) tile.append(dotPicture($("img", mapCard).cloneNode(), dot));
+  return tile;
+}
+
+/** An image of all pictures of the map, moved to that of one dot. */
+function dotPicture(sprite, dot) {
+  const columns = Number(embeddingMap.dataset.columns), side = 96;
+  sprite.style.width = `${columns * side}px`;
+  sprite.style.left = `${-(dot % columns) * side}px`;
+  sprite.style.top = `${-Math.floor(dot / columns) * side}px`;
+  return sprite;
+}
+
 let current = null;
 function enlarge(card) {
   current = card;
@@ -86,7 +142,8 @@ function enlarge(card) {
   $("#viewer-images").replaceChildren(pictures);
   $("#viewer-caption").replaceChildren(...[...$("figcaption", card).cloneNode(true).childNodes]);
   $("#viewer-caption").className = $("figcaption", card).className;
-  $("#viewer-names").textContent = [...pictures.querySelectorAll("img")].map((image) => image.dataset.path).join("  ·  ");
+  $("#viewer-names").replaceChildren(...[...pictures.querySelectorAll("img")].map(named));
+  $("#viewer-partners").hidden = true;
   const all = shown();
   const single = singles.includes(card);
   $("#viewer-place").textContent = single ? "" : `${all.indexOf(card) + 1} of ${all.length}`;
@@ -150,10 +207,8 @@ for (const button of document.querySelectorAll(".keys")) {
 if (filtered.length > 1) setUpFilters();
 
 /* The map: the picture and the name of the dot that is nearest to the pointer. */
-const map = $("#embedding-map"), mapCard = $("#map-card");
 if (mapCard) {
-  const places = JSON.parse(map.dataset.places), names = JSON.parse(map.dataset.names), columns = Number(map.dataset.columns);
-  const side = Number(map.dataset.side), scale = 96 / side, sprite = $("img", mapCard);
+  const map = embeddingMap, places = JSON.parse(map.dataset.places), names = JSON.parse(map.dataset.names), sprite = $("img", mapCard);
   const show = (event) => {
     const box = $("svg", map).getBoundingClientRect(), unit = 700 / box.width;
     const x = (event.clientX - box.left) * unit, y = (event.clientY - box.top) * unit;
@@ -164,9 +219,7 @@ if (mapCard) {
     }
     mapCard.hidden = best < 0;
     if (best < 0) return;
-    sprite.style.width = `${columns * side * scale}px`;
-    sprite.style.left = `${-(best % columns) * side * scale}px`;
-    sprite.style.top = `${-Math.floor(best / columns) * side * scale}px`;
+    dotPicture(sprite, best);
     $("span", mapCard).textContent = names[best];
     const outer = map.getBoundingClientRect(), right = event.clientX - outer.left > outer.width / 2;
     mapCard.style.left = right ? "auto" : `${event.clientX - outer.left + 14}px`;
