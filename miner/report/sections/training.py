@@ -121,17 +121,13 @@ def accuracy_rows(runs: Iterable[Run]) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def verdicts(runs: Iterable[Run]) -> list[tuple[str, str]]:
-    """What each evaluation of the encoder and the runs has shown, in sentences: the name of the run, and one of them."""
-    return [
-        (run.name, f"{sentence[0].upper()}{sentence[1:]}.")
-        for run in runs
-        for record in run.evaluations.values()
-        for sentence in _sentences(record)
-    ]
+def verdicts(runs: Iterable[Run]) -> dict[str, list[str]]:
+    """What the evaluations of the encoder and of each run have shown, in sentences by the name of the run."""
+    sentences = {run.name: [text for record in run.evaluations.values() for text in _verdict(record)] for run in runs}
+    return {name: [f"{text[0].upper()}{text[1:]}." for text in texts] for name, texts in sentences.items() if texts}
 
 
-def _sentences(record: Record) -> list[str]:
+def _verdict(record: Record) -> list[str]:
     verdict = record.get("verdict") or []
     return [verdict] if isinstance(verdict, str) else verdict
 
