@@ -26,14 +26,14 @@ from miner.report.findings import Findings
 from miner.report.galleries.album import Album, open_album
 from miner.report.galleries.cards import card_image, cards, drawn_pairs, pairs_to_show, spread_pairs, strip
 from miner.report.galleries.collections import largest_groups, partners, without_partner
-from miner.report.galleries.ranks import with_ranks
+from miner.report.galleries.ranks import ranked_pairs
 from miner.report.galleries.thumbnails import make_thumbnails
 from miner.report.graphs.embedding_map import embedding_map
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
 from miner.report.sections.head import headline, key_numbers
 from miner.report.sections.settings import environment_tables, request_tables
-from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows, verdicts
+from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows, run_verdicts
 from miner.report.text import percent, source_name
 from miner.text import count, counted
 
@@ -74,7 +74,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
             runs=run_rows(findings.runs),
             methods=curves_by_method(findings.runs),
             accuracies=accuracy_rows([findings.encoder, *findings.runs]),
-            verdicts=verdicts([findings.encoder, *findings.runs]),
+            verdicts=run_verdicts([findings.encoder, *findings.runs]),
             evaluation_settings=evaluation_settings([findings.encoder, *findings.runs]),
             unevaluated=[run.name for run in findings.runs if run.manifest and not run.evaluations],
             **_failures(workspace, findings),
@@ -187,8 +187,8 @@ def _galleries(
     """The cards of all galleries, whose thumbnails together keep to `_THUMBNAIL_BYTES`."""
     source = findings.embeddings.source
     duplicates = pairs_to_show(workspace.pairs / "duplicates.parquet")
-    shown = with_ranks(spread_pairs(pairs, options.gallery), vectors)
-    drawn = with_ranks(drawn_pairs(pairs, options.random), vectors) if len(pairs) > options.gallery else []
+    shown = ranked_pairs(spread_pairs(pairs, options.gallery), vectors)
+    drawn = ranked_pairs(drawn_pairs(pairs, options.random), vectors) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.neighbours["hubs"] if findings.pairs.neighbours else []
     in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates] for side in ("a", "b")]

@@ -28,7 +28,7 @@ from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.report.galleries.collections import without_partner
-from miner.report.galleries.ranks import with_ranks
+from miner.report.galleries.ranks import ranked_pairs
 from miner.report.galleries.thumbnails import make_thumbnails, whole_picture
 from miner.report.graphs.maps import dot_places, principal_map
 from miner.report.options import ReportOptions
@@ -396,6 +396,6 @@ def test_pairs_of_a_band_get_the_ranks_of_all_images():
     vectors = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float16)
     units = vectors.astype(float) / np.linalg.norm(vectors.astype(float), axis=1, keepdims=True)
     order = {row: [int(each) for each in np.argsort(-units @ units[row]) if each != row] for row in range(30)}
-    (pair,) = with_ranks([{"a": 3, "b": 17}], MemoryVectors(vectors))
+    (pair,) = ranked_pairs([{"a": 3, "b": 17}], MemoryVectors(vectors))
     assert pair == {"a": 3, "b": 17, "rank_a": order[17].index(3) + 1, "rank_b": order[3].index(17) + 1}
-    assert with_ranks([pair | {"rank_a": 99}], MemoryVectors(vectors)) == [pair | {"rank_a": 99}]
+    assert ranked_pairs([pair | {"rank_a": 99}], MemoryVectors(vectors)) == [pair | {"rank_a": 99}]

@@ -12,7 +12,7 @@ _BLOCK_ROWS = 4096
 _MOST_IMAGES = 50_000  # as many cosines with each image of a pair are computed
 
 
-def with_ranks(pairs: Sequence[Record], vectors: Vectors) -> list[Record]:
+def ranked_pairs(pairs: Sequence[Record], vectors: Vectors) -> list[Record]:
     """The pairs with `rank_a`, the place of a among all images by their cosine with b, and `rank_b`, from 1.
 
     What the rule has written stays. Where there are very many images, no ranks are added.

@@ -121,7 +121,7 @@ def accuracy_rows(runs: Iterable[Run]) -> list[tuple[str, str, list[str]]]:
     ]
 
 
-def verdicts(runs: Iterable[Run]) -> dict[str, list[str]]:
+def run_verdicts(runs: Iterable[Run]) -> dict[str, list[str]]:
     """What the evaluations of the encoder and of each run have shown, in sentences by the name of the run."""
     sentences = {run.name: [text for record in run.evaluations.values() for text in _verdict(record)] for run in runs}
     return {name: [f"{text[0].upper()}{text[1:]}." for text in texts] for name, texts in sentences.items() if texts}
