@@ -218,7 +218,9 @@ class RefinedManifest(StageArtifact):
     @property
     def verdict(self) -> str:
         """Whether the features collapsed; more is not known before an evaluation."""
-        return collapse_verdict(self.final_spread, "whether they are better than the raw vectors", "miner eval graph")
+        return collapse_verdict(
+            self.final_spread, "whether the refined vectors are better than the raw ones", "miner eval graph"
+        )
 
 
 class GraphManifest(StageArtifact):

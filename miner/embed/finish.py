@@ -44,7 +44,7 @@ class ErrorWatch:
             raise MinerError(
                 f"{self.reasons.total():,} of {counted(self.images, 'image')} could not be used so far "
                 f"({_common(self.reasons)}), more "
-                "than --max-errors allows. Check the source. What was encoded is kept: the same command with a higher "
+                "than --max-errors allows. Check the source. What is finished is kept: the same command with a higher "
                 "--max-errors continues (1 allows any number)."
             )
 

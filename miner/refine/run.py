@@ -73,6 +73,6 @@ def _result(manifest: Record, refined: Workspace, fresh: bool = True) -> Result:
         f"{counted(made.messages, 'edge')} ({edges}, {asked.graph})",
         f"refine: loss {made.final_loss:.3f}, feature spread {made.final_spread:.2f} (1 is healthy, 0 is collapse), {steps}",
     ]
-    command = f"miner pairs --neighbors 10 --min 0.9 --max 0.99{workspace_flag(refined)}  (pairs of them)"
+    command = f"miner pairs --rule shared --max 0.99{workspace_flag(refined)}  (pairs of them)"
     headline = [("refined", f"{counted(made.count, 'image')}, {made.dim}-d")]
     return Result("refine", manifest, lines, fresh, headline, path=path, verdict=made.verdict, next_command=command)

@@ -42,10 +42,14 @@ def next_step(workspace: Workspace, parts: Sequence[Part], placed: bool = True) 
     if made.source.without_images:
         vectors = f"embed SOURCE --vectors {shlex.quote(made.source.spec)} --force"
         return known.step(vectors, "export, train and review need the images of the vectors")
-    use = known.to_use(labelled=pairs.labels is not None)
+    use = known.to_use(labelled=pairs.labels is not None, publishable=not _are_refined(made))
     if pairs.labels is None and "review" not in known.parts:
         return known.step("review --open", f"100 answers tell how many pairs are right; or go on with: {use.command}")
     return use
+
+
+def _are_refined(made: EmbeddingsManifest) -> bool:
+    return made.request.encoder is None and made.request.vectors_files is None
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,8 @@ class _Known:
             if workspace.explored.exists():
                 words += f" --config {shlex.quote(str(workspace.explored))}"
                 rule = "the choice of `miner explore`"
+            elif _are_refined(EmbeddingsManifest.read(workspace)):  # which cannot be calibrated
+                words += " --rule shared --max 0.99"
             return self.step(words, begun or f"pairs by {rule}")
         return None
 
@@ -101,7 +107,7 @@ class _Known:
         begun = [run.path.name for run in self.runs if run.state == "unfinished"]
         return self.step(f"train --name {begun[0]}", "with its other options too; it continues") if begun else None
 
-    def to_use(self, labelled: bool) -> NextStep:
+    def to_use(self, labelled: bool, publishable: bool) -> NextStep:
         """The step that makes use of the pairs."""
         if self.misses("shards"):
             return self.step(f"export{self.forced('shards')}", "a training data set: images and pairs, with checksums")
@@ -111,6 +117,7 @@ class _Known:
             return step
         if self.misses("report"):
             return self.step("report --open", "the page, with everything since")
-        if self.misses("publish"):
-            return self.step("publish --to FOLDER", "a data set with a card, which others can load")
+        if publishable and self.misses("publish"):
+            terms = "publish --license LICENCE --image-license LICENCE"
+            return self.step(terms, "a data set with a card, which others can load")
         return self.step("status", "everything is fresh")

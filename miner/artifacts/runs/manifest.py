@@ -90,7 +90,7 @@ class RunManifest(Artifact):
     @property
     def verdict(self) -> str:
         """Whether the features collapsed; more is not known before an evaluation."""
-        return collapse_verdict(self.final_spread, "whether it is better than random weights", "miner eval knn")
+        return collapse_verdict(self.final_spread, "whether the run is better than random weights", "miner eval knn")
 
     @classmethod
     def find(cls, run: Path) -> Self | None:

@@ -43,12 +43,27 @@ def test_interrupted_embedding_keeps_its_encoder(tmp_path: Path) -> None:
     assert next_step(workspace, [], placed=False).command == "miner start SOURCE"
 
 
+def with_pairs(folder: Path, embeddings: dict[str, object]) -> Workspace:
+    workspace = Workspace(folder)
+    for path, record in ((workspace.embeddings, embeddings), (workspace.pairs, pairs_record(3))):
+        path.mkdir()
+        write_signed(path / "manifest.json", {**record, "files": {}})
+    return workspace
+
+
+@pytest.mark.parametrize(("request_", "command"), [({"encoder": "x"}, "publish --license"), ({}, "status")])
+def test_refined_features_are_not_published(request_, command, tmp_path: Path) -> None:
+    workspace = with_pairs(tmp_path, {**embeddings_record("photos", 40), "request": request_})
+    names = ("embeddings", "pairs", "report", "review", "shards", "runs/s")
+    parts = [Part(tmp_path / name, name, "", content="evaluated: knn") for name in names]
+    assert next_step(workspace, parts, placed=False).command.startswith(f"miner {command}")
+    before = next_step(workspace, parts[:1], placed=False).command
+    assert before == f"miner pairs{'' if request_ else ' --rule shared --max 0.99'}"
+
+
 def test_vectors_alone_never_lead_to_a_refusal(tmp_path: Path) -> None:
-    workspace, embeddings = Workspace(tmp_path), embeddings_record("my/v.npy", 40)
-    embeddings["source"] = {"spec": "my/v.npy", "without_images": True}
-    for folder, record in ((workspace.embeddings, embeddings), (workspace.pairs, pairs_record(3))):
-        folder.mkdir()
-        write_signed(folder / "manifest.json", {**record, "files": {}})
+    record = {**embeddings_record("my/v.npy", 40), "source": {"spec": "my/v.npy", "without_images": True}}
+    workspace = with_pairs(tmp_path, record)
     parts = [Part(tmp_path / name, name, "") for name in ("embeddings", "pairs", "report")]
     assert next_step(workspace, parts, placed=False).command == "miner embed SOURCE --vectors my/v.npy --force"
     assert EmbeddingsManifest.read(workspace).verdict.startswith("every row has a vector")
