@@ -16,7 +16,7 @@ Instructions before VNNI add two products in 16 bits, and saturate silently. 2 *
 bits (0 to 127, of which 64 are taken off again), and those of a column 8 bits.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 import numpy as np
@@ -47,6 +47,7 @@ class ByteSketch(Sketch):
     """
 
     score_step: float
+    _packed: dict[tuple[int, ...], Tensor] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     @property
     def _width(self) -> int:
@@ -64,7 +65,10 @@ class ByteSketch(Sketch):
         """Products of two blocks of rows in steps of 1 / 256, those below 0 and above 255 cut: uint8."""
         left = self.vectors[rows, : self._width]
         right = self.vectors[columns, self._width : 2 * self._width]
-        return _products(left.contiguous(), right.contiguous().view(torch.int8), self.score_step * _STEPS)
+        tile = columns.start or 0, len(right), len(left)
+        if tile not in self._packed:  # the columns of a tile are those of many others
+            self._packed[tile] = _packed(right.contiguous().view(torch.int8), len(left))
+        return _products(left.contiguous(), self._packed[tile], self.score_step * _STEPS)
 
     def holds(self, rows: int = 256) -> bool:
         """See `Sketch.holds`."""
@@ -170,15 +174,20 @@ def multiplies_bytes() -> bool:
     )
     columns[::2] = -127
     try:
-        product = _products(rows, columns, 1 / (512 * 127))
+        product = _products(rows, _packed(columns, len(rows)), 1 / (512 * 127))
     except (AttributeError, RuntimeError, NotImplementedError):
         return False
     return bool((product[:, 1::2] == _ROW_MOST).all()) and not bool(product[:, ::2].any())
 
 
-def _products(rows: Tensor, columns: Tensor, scale: float) -> Tensor:
-    """(rows - 64) @ columns.T times the scale, rounded and cut to uint8: rows uint8 (m, w), columns int8 (n, w)."""
-    packed = torch.ops.onednn.qlinear_prepack(columns, list(rows.shape))
+def _packed(columns: Tensor, rows: int) -> Tensor:
+    """Columns, int8 (n, w), as they are multiplied with so many rows."""
+    packed: Tensor = torch.ops.onednn.qlinear_prepack(columns, [rows, columns.shape[1]])
+    return packed
+
+
+def _products(rows: Tensor, packed: Tensor, scale: float) -> Tensor:
+    """(rows - 64) @ columns.T times the scale, rounded and cut to uint8: rows uint8 (m, w), columns int8 (n, w) as packed."""
     scales, zeros = torch.tensor([scale]), torch.zeros(1, dtype=torch.int64)
     scored: Tensor = torch.ops.onednn.qlinear_pointwise(
         rows, 1.0, _ZERO, packed, scales, zeros, None, 1.0, 0, torch.uint8, "none", [], ""
