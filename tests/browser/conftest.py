@@ -22,9 +22,12 @@ _HOW_TO_GET_ONE = (
 )
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator["playwright.Browser"]:  # noqa: F821  imported only if it is there
-    """Headless Chromium; tests that ask for it are skipped where there is none."""
+    """Headless Chromium; tests that ask for it are skipped where there is none.
+
+    It ends with its module: as long as it is there, no other test of the process can start an event loop.
+    """
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="playwright is not installed: pip install playwright"
     )
