@@ -38,6 +38,7 @@ class About:
         facts: how the pairs were mined.
         commands: that make the data set again.
         pairs: the manifest of the pairs, with the counts and the precision of those that were exported.
+        review: what people said of the pairs, a sentence or two each.
         limits: what a reader should know before use, a sentence or two each.
         changes: what each release changed, the latest first.
     """
@@ -54,6 +55,7 @@ class About:
     facts: Sequence[tuple[str, str]]
     commands: Sequence[str]
     pairs: PairsManifest
+    review: Sequence[str]
     limits: Sequence[str]
     changes: Sequence[str]
 
@@ -87,6 +89,7 @@ def describe(
         facts=provenance.facts(),
         commands=[*provenance.commands(), command],
         pairs=provenance.exported,
+        review=provenance.review,
         limits=_limits(provenance),
         changes=[in_words(entry) for entry in history],
     )

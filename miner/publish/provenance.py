@@ -1,7 +1,7 @@
 """How the pairs were mined: facts for a reader, and the commands that make the data set again."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any, Self
@@ -9,6 +9,7 @@ from typing import Any, Self
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest, PairVotes
+from miner.artifacts.review import ReviewRecord, read_review
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import parse_encoder
 from miner.embed.options import EmbedOptions
@@ -40,12 +41,17 @@ def public_encoder(name: str) -> str:
 
 @dataclass(frozen=True)
 class Provenance:
-    """The manifests of the stages that a data set comes from, and the log of each stage in run.json; a stage may have no log."""
+    """The manifests of the stages that a data set comes from, and the log of each stage in run.json; a stage may have no log.
+
+    Attributes:
+        review: what people said of the pairs, as sentences without names.
+    """
 
     embeddings: EmbeddingsManifest
     pairs: PairsManifest
     shards: ShardsManifest
     logged: Mapping[str, Record]
+    review: Sequence[str] = ()
 
     @classmethod
     def read(cls, workspace: Workspace) -> Self:
@@ -68,7 +74,7 @@ class Provenance:
                 f"{workspace.embeddings}, or an embedding of --agree, was refined. Such pairs cannot be published: the data set "
                 "would not say which commands make it."
             )
-        return cls(embeddings, pairs, shards, workspace.logged())
+        return cls(embeddings, pairs, shards, workspace.logged(), _review(workspace, pairs, shards))
 
     @property
     def exported(self) -> PairsManifest:
@@ -158,6 +164,16 @@ class Provenance:
             f"miner pairs{_flags(PairsOptions, mined, always=('min', 'max'))}",
             f"miner export{_flags(ExportOptions, self.shards.asked)}",
         ]
+
+
+def _review(workspace: Workspace, pairs: PairsManifest, shards: ShardsManifest) -> list[str]:
+    found, note = read_review(workspace, pairs)
+    if found is None:
+        other = ["People have judged other pairs of these images. What they said does not hold for these."]
+        return other if note and ReviewRecord.find(workspace) else []
+    left_out = sum(shards.left_out.values())
+    told = [f"It is of all mined pairs; {left_out:,} of them were left out at export."] if left_out else []
+    return [*found.sentences, *told]
 
 
 def _embed_flags(asked: Record) -> str:

@@ -178,6 +178,7 @@ def _draft(options: PublishOptions, workspace: Workspace, target: Destination) -
         **options.request(),
         "date": date,
         **({"verdicts": fingerprint(made.verdicts)} if made and made.verdicts else {}),
+        **({"review": fingerprint(provenance.review)} if provenance.review else {}),
         **({"history": release.history} if release.history else {}),
         "files": sorted([*_TEXTS, *([CHANGES] if release.history else []), *(file.name for file in contents.files)]),
     }

@@ -10,6 +10,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord, GraphManifest, RefinedManifest, ShardsManifest
 from miner.artifacts.overview.parts import Part, workspace_parts
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.review import ReviewRecord, read_review, review_identity
 from miner.artifacts.runs.manifest import RunManifest, encoder_evaluations, frozen_evaluations
 from miner.artifacts.stage_folder import request_of
 from miner.artifacts.workspace import Workspace
@@ -44,6 +45,7 @@ class Findings:
         encoder: the evaluations of the embeddings themselves, under the name of the encoder.
         refined: None also if it was made of a run that was trained again.
         controls: manifest of graph/.
+        review: what people said of these pairs; `review_note` is what does not fit, if anything.
         stages: {stage: {"options", "environment"}} from run.json, without this stage.
         parts: of the workspace, without the page.
         identity: fingerprints of all inputs of the page.
@@ -55,6 +57,8 @@ class Findings:
     shards: ShardsManifest | None
     refined: RefinedManifest | None
     controls: GraphManifest | None
+    review: ReviewRecord | None
+    review_note: str
     encoder: Run
     runs: list[Run]
     stages: dict[str, Record]
@@ -83,7 +87,7 @@ def read_findings(workspace: Workspace) -> Findings:
         GraphManifest.find(workspace, of=embeddings),
     )
     runs = [run for folder in workspace.runs() if (run := _read_run(folder)) is not None]
-    encoder = _read_encoder(workspace, embeddings)
+    encoder, review = _read_encoder(workspace, embeddings), read_review(workspace, pairs)
     stages = {
         name: {"options": stage.get("options", {}), "environment": stage.get("environment", {})}
         for name, stage in sorted(workspace.logged().items())
@@ -98,8 +102,9 @@ def read_findings(workspace: Workspace) -> Findings:
         "runs": {run.name: _run_identity(workspace.run(run.name), run) for run in runs},
         "stages": fingerprint(stages),
         **({"encoder": fingerprint(encoder.evaluations)} if encoder.evaluations else {}),
+        **({"review": review_identity(*review)} if any(review) else {}),
     }
-    return Findings(embeddings, pairs, *later, encoder, runs, stages, parts, identity)
+    return Findings(embeddings, pairs, *later, *review, encoder, runs, stages, parts, identity)
 
 
 def _refined(workspace: Workspace, embeddings: EmbeddingsManifest) -> RefinedManifest | None:

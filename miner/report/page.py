@@ -32,6 +32,7 @@ from miner.report.graphs.embedding_map import embedding_map
 from miner.report.graphs.sections import graph_sections
 from miner.report.options import ReportOptions
 from miner.report.sections.head import headline, key_numbers
+from miner.report.sections.review import disputed_pairs, review_section
 from miner.report.sections.settings import environment_tables, request_tables
 from miner.report.sections.training import accuracy_rows, curves_by_method, evaluation_settings, run_rows, run_verdicts
 from miner.report.text import percent, source_name
@@ -66,6 +67,7 @@ def build_page(options: ReportOptions, workspace: Workspace, findings: Findings)
             key_numbers=key_numbers(findings),
             **_workspace(workspace, findings),
             **_similarity(findings, pairs),
+            review=review_section(findings),
             **_degree(findings, pairs),
             groups=findings.pairs.groups,
             **_galleries(options, workspace, findings, pairs, album, vectors, map_of_images),
@@ -191,7 +193,9 @@ def _galleries(
     drawn = ranked_pairs(drawn_pairs(pairs, options.random), vectors) if len(pairs) > options.gallery else []
     shown_duplicates = spread_pairs(duplicates, _DUPLICATES_SHOWN)
     hubs = findings.pairs.neighbours["hubs"] if findings.pairs.neighbours else []
-    in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates] for side in ("a", "b")]
+    disputed = disputed_pairs(findings, pairs, album.metadata)
+    judged = [pair for pair, _ in disputed]
+    in_pairs = [pair[side] for pair in [*shown, *drawn, *shown_duplicates, *judged] for side in ("a", "b")]
     groups, (alone, alone_count) = (
         largest_groups(workspace),
         without_partner(pairs, findings.embeddings.count, findings.pairs.images),
@@ -210,6 +214,10 @@ def _galleries(
         "strip": strip(gallery),
         "random": cards(drawn, images, thumbnails, album.classes),
         "duplicates": cards(shown_duplicates, images, thumbnails, album.classes),
+        "disputed": [
+            {**card, "reasons": answers}
+            for card, (_, answers) in zip(cards(judged, images, thumbnails, album.classes), disputed, strict=True)
+        ],
         "hubs": [{"image": image(hub["row"]), "in_degree": hub["in_degree"]} for hub in hubs],
         "sheets": [[image(row) for row in rows] for rows in groups],
         "alone": [image(row) for row in alone],

@@ -14,6 +14,8 @@ from miner.errors import MinerError
 from miner.export.options import ExportOptions
 from miner.export.run import export
 from miner.publish import image_pairs
+from miner.review.options import ReviewOptions
+from miner.review.run import review
 from miner.source import open_source
 from miner.verify.run import verify
 from tests.publish.folders import contents, publish_to
@@ -101,7 +103,11 @@ def test_verdicts_of_reviewers_are_a_column(workspace: Workspace, tmp_path: Path
     table = pq.read_table(tmp_path / "set" / ONE, columns=["pair_key", "verdict"]).to_pylist()
     assert {row["pair_key"]: row["verdict"] for row in table if row["verdict"]} == {pair["pair_key"]: "same"}
     card = (tmp_path / "set" / "README.md").read_text()
-    assert "`verdict`: what most reviewers said" in card and "ada" not in card
+    assert "`verdict`: what most reviewers said" in card and "ada" not in card and "## Review" not in card
+    review(ReviewOptions(summary=True), workspace)
+    publish_to(tmp_path / "again", workspace)
+    card = (tmp_path / "again" / "README.md").read_text()
+    assert "1 person gave 1 answer to the question: Do these two" in card and "ada" not in card
     (workspace.review / "decisions.jsonl").write_text(line.replace("same", "different") + "\n")
     with pytest.raises(MinerError, match="another data set"):
         publish_to(tmp_path / "set", workspace)

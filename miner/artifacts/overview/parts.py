@@ -17,6 +17,7 @@ from miner.artifacts.manifests import (
 )
 from miner.artifacts.pairs.against import AgainstManifest
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.review import read_review, review_identity
 from miner.artifacts.runs.inputs import possible_inputs
 from miner.artifacts.runs.manifest import RunManifest, encoder_evaluations, frozen_evaluations
 from miner.artifacts.stage_folder import request_of
@@ -155,12 +156,9 @@ def _against(workspace: Workspace, path: Path) -> tuple[str, str]:
 
 
 def _review(workspace: Workspace, path: Path) -> tuple[str, str]:
-    decisions, summary = path / "decisions.jsonl", read_json(path / "review.json") or {}
+    decisions = path / "decisions.jsonl"
     content = counted(len(read_decisions(decisions)) if decisions.exists() else 0, "decision")
-    pairs, judged = PairsManifest.find(workspace), summary.get("pairs_identity")
-    if judged is None or pairs is None or judged == pairs.identity:
-        return content, ""
-    return content, "its summary is of other pairs; `miner review --summary` makes it anew"
+    return content, read_review(workspace, PairsManifest.find(workspace))[1]
 
 
 def _shards(workspace: Workspace, path: Path) -> tuple[str, str]:
@@ -212,6 +210,8 @@ def _report(workspace: Workspace, path: Path) -> tuple[str, str]:
     other = [name for name, made in now.items() if shown.get(name) != fingerprint(made and made.record)]
     other += [f"run {run.name}" for run in workspace.runs() if _changed(run, shown.get("runs", {}).get(run.name, {}))]
     judged = embeddings and encoder_evaluations(workspace.root, embeddings)
+    review = read_review(workspace, PairsManifest.find(workspace))
+    other += ["review"] if any(review) and shown.get("review") != review_identity(*review) else []
     other += ["accuracy of the encoder"] if judged and shown.get("encoder") != fingerprint(judged) else []
     return "index.html", f"shows another state of: {', '.join(other)}" if other else ""
 

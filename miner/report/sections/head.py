@@ -42,6 +42,10 @@ def key_numbers(findings: Findings) -> list[tuple[str, str, str]]:
     labels = pairs.labels
     if labels and labels.precision is not None:
         facts.append(("Label precision", percent(labels.precision), f"random pairs {percent(labels.chance)}"))
+    review = findings.review
+    if review and review.precision["value"] is not None:
+        low, high = (percent(review.precision[end]) for end in ("low", "high"))
+        facts.append(("Reviewed precision", percent(review.precision["value"]), f"{low} to {high}, as people say"))
     if pairs.composition:
         effective = pairs.composition.effective_images
         facts.append(("Effective images", count(round(effective)), "equally used ones of the same entropy"))

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.review import percent_interval
 from miner.engine import Record
 from miner.options import flag_name
 from miner.review.estimation.judgements import verdicts_by_slice
 from miner.review.estimation.precision import Estimate, stratified
-from miner.review.estimation.summary import percent_interval
 from miner.statistics import CONFIDENCE
 from miner.text import counted
 

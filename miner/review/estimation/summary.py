@@ -1,10 +1,10 @@
 """The summary of a review: `review.json`, the numbers on the page, and a table for the terminal."""
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from miner.artifacts.decisions import QUESTION
+from miner.artifacts.review import percent_interval
 from miner.engine import Record
 from miner.review.estimation.agreement import agreement_in_words, agreement_of_all, agreements, common_pairs
 from miner.review.estimation.judgements import Judgements, verdicts, verdicts_by_slice
@@ -124,13 +124,6 @@ def _coefficient(name: str, value: float | None) -> Record:
 
 def _rounded(value: float | None) -> float | None:
     return None if value is None else round(value, 6)
-
-
-def percent_interval(interval: Mapping[str, Any]) -> str:
-    """An estimate as text, such as 82.8% (78.5% to 86.4%)."""
-    if interval["value"] is None:
-        return "no answer yet"
-    return f"{interval['value']:.1%} ({interval['low']:.1%} to {interval['high']:.1%})"
 
 
 def _outside(record: Record) -> list[str]:
