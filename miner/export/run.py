@@ -15,6 +15,7 @@ from miner.engine import AnyPath, Progress, Record, Result, file_record, fingerp
 from miner.export.options import ExportOptions
 from miner.export.target import ExportTarget, open_target
 from miner.machine.executor import executor_for
+from miner.machine.memory import format_bytes
 from miner.text import counted
 
 if TYPE_CHECKING:
@@ -145,8 +146,8 @@ def _result(manifest: Record, stage: ExportTarget, fresh: bool = True) -> Result
     }
     reasons = [f"{count:,} {left_out[name]}" for name, count in made.left_out.items() if count]
     lines = [
-        f"export: {images}{counted(made.pairs, 'pair')} in {counted(len(made.samples), 'shard')}, {total / 1e6:,.0f} "
-        f"MB, in {stage.folder}",
+        f"export: {images}{counted(made.pairs, 'pair')} in {counted(len(made.samples), 'shard')}, "
+        f"{format_bytes(total)}, in {stage.folder}",
         *([f"export: {counted(made.duplicate_images, 'duplicate image')} left out"] if made.duplicate_images else []),
         *(
             [f"export: {counted(made.not_retrieved, 'image')} left out that were not retrieved"]

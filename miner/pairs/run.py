@@ -150,10 +150,6 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     headline = [("pairs", f"{made.pairs:,} {asked.described}")]
     labels = made.labels
     if labels and labels.precision is not None:
-        facts.append(
-            f"label precision {labels.precision:.1%} (random pairs: {labels.chance:.1%}), "
-            f"{made.image_coverage:.1%} of the images are in a pair"
-        )
         headline.append(("label precision of the pairs", f"{labels.precision:.1%} (random pairs {labels.chance:.1%})"))
     if made.composition and made.pairs:
         facts.append(_composition_line(made.composition))
@@ -171,7 +167,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
         )
     if made.proposal or not made.pairs:
         lines.append(_warning(made, workspace_flag(workspace)))
-    verdict = "" if made.labels or not made.pairs else made.verdict
+    verdict = made.verdict if made.pairs else ""
     return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace), verdict=verdict)
 
 
