@@ -24,6 +24,7 @@ from miner.tables import markdown_lines
 
 SIZES = (2_000, 5_000, 10_000, 20_000, 50_000)
 SHARED = range(3, 11)
+COVERED = 0.7
 
 
 def main() -> None:
@@ -61,18 +62,25 @@ def measured(root: Path, workspace: Workspace) -> dict[str, Any]:
                     "coverage": round(len(np.unique(ends[:, kept])) / images, 4),
                 }
             )
-    return {"data": root.name, "encoder": store.manifest.encoder.name, "ceiling": high, "rows": rows}
+    return {"data": root.name, "encoder": store.manifest.encoder.name.rpartition("/")[2], "ceiling": high, "rows": rows}
 
 
 def table(one: dict[str, Any]) -> list[str]:
-    """Precision / coverage: a row for each number of images, a column for each number of common neighbours."""
+    """Precision / coverage: a row for each number of images. Bold: the highest `--shared` that covers 70 % of the images."""
     by_size: dict[int, list[str]] = {}
     for row in one["rows"]:
         cell = "-" if row["precision"] is None else f"{row['precision']:.3f} / {row['coverage']:.2f}"
         by_size.setdefault(row["images"], []).append(cell)
+    for images, least in recommended(one).items():
+        by_size[images][least - SHARED[0]] = f"**{by_size[images][least - SHARED[0]]}**"
     heads = [f"{one['data']}, images", *map(str, SHARED)]
     rows = [[f"{size:,}", *cells] for size, cells in by_size.items()]
     return markdown_lines([heads, ["---"] * len(heads), *rows])
+
+
+def recommended(one: dict[str, Any]) -> dict[int, int]:
+    """For each number of images, the highest `--shared` whose pairs cover enough of them."""
+    return {row["images"]: row["shared"] for row in one["rows"] if row["coverage"] >= COVERED}
 
 
 if __name__ == "__main__":

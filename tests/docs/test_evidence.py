@@ -1,0 +1,49 @@
+"""The tables of the evidence are those of the records, and every study of the page has a file."""
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.blocks import ROOT
+
+PAGE = (ROOT / "docs/evidence.md").read_text("utf-8")
+RESULTS = ROOT / "tests/bench/results"
+
+
+@pytest.fixture(scope="module")
+def scripts() -> dict[str, dict[str, Any]]:
+    """What the scripts of the benchmarks define, by name of the script; they import one another by plain name."""
+    sys.path.insert(0, str(ROOT / "tests/bench"))
+    try:
+        return {name: runpy.run_path(str(ROOT / f"tests/bench/{name}.py")) for name in ("evidence", "shared")}
+    finally:
+        sys.path.pop(0)
+
+
+def test_the_tables_of_the_page_are_the_records(scripts: dict[str, dict[str, Any]]) -> None:
+    blocks = re.findall(r"<!-- (table|pairs|classes|power) of (\w+) -->\n\n(.*?)\n\n<!-- end -->", PAGE, re.DOTALL)
+    assert {name for _, name, _ in blocks} == {path.stem.partition("-")[2] for path in RESULTS.glob("evidence-*.json")}
+    assert scripts["evidence"]["filled"](PAGE) == PAGE, "run python tests/bench/evidence.py --page"
+    for part, name, text in blocks:
+        if part == "table":
+            arms = json.loads((RESULTS / f"evidence-{name}.json").read_text())["arms"]
+            assert [line.split(" | ")[0] for line in text.splitlines()[2:]] == [f"| {arm['arm']}" for arm in arms]
+
+
+def test_tables_of_common_neighbours_are_the_record(scripts: dict[str, dict[str, Any]]) -> None:
+    page = (ROOT / "docs/which-pairs.md").read_text("utf-8")
+    for one in json.loads((RESULTS / "shared.json").read_text())["sets"]:
+        assert "\n".join(scripts["shared"]["table"](one)) in page, one["data"]
+        for images, least in scripts["shared"]["recommended"](one).items():
+            covered = {row["shared"]: row["coverage"] for row in one["rows"] if row["images"] == images}
+            assert covered[least] >= 0.7 > covered.get(least + 1, 0.0)
+
+
+def test_a_study_of_the_page_has_a_file_and_a_section(scripts: dict[str, dict[str, Any]]) -> None:
+    named = {Path(name).stem for name in re.findall(r"miner run (pipelines/studies/\w+\.yaml)", PAGE)}
+    assert named == {"dose_response", "selection", "label_free", "gentle", "stronger", "fashion", "clothes"}
