@@ -66,6 +66,7 @@ def test_a_band_is_moved_looked_at_and_used(make_photos, tmp_path, start_review,
     until(phone, "document.querySelectorAll('.pair').length > 0")
     phone.tap("text=knn 10")
     until(phone, "document.querySelector('#command').innerText.includes('--rule knn')")
+    assert phone.inner_text("#short").startswith(f"{shown(phone)} pairs, ")
     check(phone)
     phone.tap(".gallery .frame")
     until(phone, "document.querySelectorAll('#similar[open] .tile').length === 24")
