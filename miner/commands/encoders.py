@@ -1,6 +1,7 @@
 """`miner encoders`: encoders worth a try, and what each costs on this machine."""
 
 import importlib.util
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -13,6 +14,7 @@ _IMAGENET = "ImageNet's 1,000 classes"
 _NO_LABELS = "none (images of ImageNet)"
 _WEB = "captions of web images"
 _BATCH_ON_CPU = 2
+_RESNET50_FILE = "resnet50-11ad3fa6.pth"  # torchvision's default weights
 
 
 @dataclass(frozen=True)
@@ -97,15 +99,12 @@ def weights_of(name: str) -> str:
 def _is_cached(name: str) -> bool:
     if name.startswith("timm:"):
         from huggingface_hub import try_to_load_from_cache
-        from timm import get_pretrained_cfg
 
-        hub = getattr(get_pretrained_cfg(name.removeprefix("timm:")), "hf_hub_id", None)
-        return hub is not None and isinstance(try_to_load_from_cache(hub, "model.safetensors"), str)
-    if name == "resnet50":
-        from torch.hub import get_dir
-        from torchvision.models import ResNet50_Weights
-
-        return bool((Path(get_dir()) / "checkpoints" / ResNet50_Weights.DEFAULT.url.rsplit("/", 1)[1]).exists())
+        return isinstance(try_to_load_from_cache(name.replace(":", "/"), "model.safetensors"), str)
+    if name == "resnet50":  # as torch.hub.get_dir finds the folder
+        caches = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+        hub = Path(os.environ.get("TORCH_HOME", f"{caches}/torch")).expanduser() / "hub"
+        return (hub / "checkpoints" / _RESNET50_FILE).exists()
     return (cache_folder() / "encoders" / f"{name}.pth").exists()
 
 

@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from html import escape
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
-from rich.progress import Progress as RichProgress
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 _PLAIN_INTERVAL_S = 15.0
 _NOTEBOOK_INTERVAL_S = 0.5
@@ -46,6 +45,14 @@ def _named(label: str, title: str) -> str:
     return label if label.endswith(f" {title}") else ", ".join(filter(None, [label, title]))
 
 
+def _terminal_bar() -> "RichProgress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}")
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
 class Progress:
     """Counts the items of one piece of work, and shows rate and time left on standard error, or below the cell of a notebook.
 
@@ -64,14 +71,7 @@ class Progress:
 
     def __enter__(self) -> Self:
         if self._display is None and sys.stderr.isatty():
-            self._bar = RichProgress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                MofNCompleteColumn(),
-                TextColumn("{task.fields[note]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
+            self._bar = _terminal_bar()
             self._bar.start()
             self._task = self._bar.add_task(self.title, total=self.total, completed=self.finished, note="")
         return self

@@ -4,7 +4,6 @@ import os
 import re
 from typing import Any
 
-import fsspec
 from braceexpand import braceexpand
 
 from miner.engine import bounded_options, is_local
@@ -27,6 +26,8 @@ def local_path(spec: str) -> str | None:
 
 def locate(spec: str) -> tuple[Any, str]:
     """The fsspec file system of a path or URL, and the path in it. Any character may be part of a local path."""
+    import fsspec
+
     path = local_path(spec)
     if path is None:
         files, path = fsspec.core.url_to_fs(spec, **bounded_options(spec))

@@ -1,5 +1,7 @@
 """The list of encoders agrees with the libraries that make them, and with what is installed."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -22,6 +24,7 @@ def test_facts_are_those_of_timm(known) -> None:
     millions = round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1)
     assert (known.width, known.parameters) == (network.num_features, millions)
     assert (known.pixels, known.licence) == (config.input_size[-1], config.license)
+    assert config.hf_hub_id == f"timm/{name}"  # where `weights_of` looks for it
 
 
 @pytest.mark.parametrize("known", [*LITE, KNOWN[3]], ids=lambda known: known.name)
@@ -32,11 +35,17 @@ def test_facts_are_those_of_the_encoder(known) -> None:
     assert (known.width, known.pixels, known.parameters) == (encoder.dim, encoder.preprocess.crop, millions)
 
 
-def test_weights_are_looked_for_where_they_are_kept(monkeypatch, tmp_path) -> None:
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+@pytest.mark.parametrize("variable", ["TORCH_HOME", "XDG_CACHE_HOME", "HOME"])
+def test_weights_are_looked_for_where_they_are_kept(variable: str, monkeypatch, tmp_path) -> None:
+    from torchvision.models import ResNet50_Weights
+
+    for other in ("TORCH_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
     assert weights_of("efficientnet_lite0") == "installed" and weights_of("resnet50") == "to fetch"
-    (tmp_path / "hub/checkpoints").mkdir(parents=True)
-    (tmp_path / "hub/checkpoints/resnet50-11ad3fa6.pth").touch()
+    checkpoints = Path(torch.hub.get_dir(), "checkpoints")
+    checkpoints.mkdir(parents=True)
+    (checkpoints / ResNet50_Weights.DEFAULT.url.rpartition("/")[2]).touch()
     assert weights_of("resnet50") == "in the cache"
 
 

@@ -92,17 +92,6 @@ def test_switch_is_shown_as_one_would_write_it() -> None:
     assert "Do not count" in help_page("eval transfer").partition("--no-overlap")[2]
 
 
-def test_help_imports_little() -> None:
-    program = (
-        "import sys; from miner.commands.app import app; app(['--help'], standalone_mode=False); "
-        "print(*sys.modules, file=sys.stderr)"
-    )
-    answer = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    loaded = set(answer.stderr.split())
-    assert not loaded & {"torch", "numpy", "pyarrow", "PIL", "faiss", "yaml"}
-    assert len(loaded) < 700
-
-
 @pytest.mark.parametrize(
     ("words", "expected"),
     [

@@ -52,7 +52,8 @@ def new_runtime(options: EmbedOptions, source: Source, entries: Sequence[Entry])
         MinerError: it is not installed, or the encoder cannot be loaded.
     """
     named = options.runtime != "auto"
-    if options.runtime == "torch" or not (named or _is_for_graphs(options, len(entries))):
+    looks_further = named or (len(entries) >= LEAST_IMAGES and not _why_torch(options))
+    if options.runtime == "torch" or not looks_further:
         return _with(options, "torch")
     from miner.embed.worker import worker_of
 
@@ -98,16 +99,32 @@ def _reason_for_torch(options: EmbedOptions) -> str:
     return f"it computes on the CPU, and --device is {options.device}" if other else ""
 
 
-def _is_for_graphs(options: EmbedOptions, images: int) -> bool:
-    """Whether `auto` looks further than torch."""
-    if images < LEAST_IMAGES or options.engine_address or _reason_for_torch(options):
-        return False
+def _why_torch(options: EmbedOptions) -> str:
+    """Why `auto` looks no further than torch here, however many images there are; empty if it does."""
+    if reason := "a Ray cluster encodes" if options.engine_address else _reason_for_torch(options):
+        return reason
     from miner.machine.device import has_native_bf16, worker_device
 
     device = worker_device(options.device)
+    if device.type != "cpu":
+        return f"it computes on the device {device}"
     # In bfloat16 torch also resizes faster, so that the whole stage is the faster one though an encoder alone may not be.
     by_bf16 = options.precision == "auto" and has_native_bf16(device)
-    return device.type == "cpu" and not by_bf16
+    return "the processor multiplies bfloat16 natively" if by_bf16 else ""
+
+
+def expected_runtime(worker: "Worker") -> str:
+    """What `--runtime auto` takes for new embeddings by the encoder of a worker, and why, in words."""
+    from miner.embed.runtimes.networks import is_installed
+
+    if reason := _why_torch(worker.options):
+        return f"torch: {reason}"
+    many = f"for {LEAST_IMAGES:,} images or more"
+    if known := read_json(_decision_file(worker.options, worker)):
+        rates = _listed(known.get("images_per_processor_s", {}))
+        return f"{known['runtime']} {many} (measured before, images per processor second: {rates}); torch for fewer"
+    names = [name for name in GRAPHS if is_installed(name)]
+    return f"{many}, the fastest of {', '.join(['torch', *names])}, which the first run measures; torch for fewer"
 
 
 def _fits(name: str, worker: "Worker", images: "torch.Tensor", named: bool) -> bool:
@@ -147,9 +164,12 @@ def _measured(worker: "Worker", fitting: Sequence[str], images: "torch.Tensor") 
             rates[name] = max(rates[name], images_per_second(encode, images, time.process_time) * worker.workers)
     fastest = max(rates, key=lambda name: rates[name])
     chosen = fastest if rates[fastest] > _GAIN * rates["torch"] else "torch"
-    found = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-    _say(f"{chosen} encodes (images per processor second: {found})")
+    _say(f"{chosen} encodes (images per processor second: {_listed(rates)})")
     return {"runtime": chosen, "images_per_processor_s": {name: round(rate, 1) for name, rate in rates.items()}}
+
+
+def _listed(rates: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
 
 
 def _decision_file(options: EmbedOptions, worker: "Worker") -> Path:

@@ -110,6 +110,21 @@ def test_auto_stays_with_torch_in_native_bfloat16(make_photos, tmp_path, monkeyp
     assert not asked
 
 
+def test_doctor_says_what_auto_takes_and_why(make_photos, tmp_path, monkeypatch) -> None:
+    rates(monkeypatch, torch=10, onnxruntime=20, openvino=15)
+    monkeypatch.setattr("miner.embed.runtimes.networks.find_spec", lambda name: name == "onnxruntime" or None)
+    folder = make_photos(count=12)
+    worker = Worker(options(folder))
+    assert "for 4 images or more, the fastest of torch, onnxruntime" in choice.expected_runtime(worker)
+    embed(options(folder), Workspace(tmp_path / "w"))
+    known = choice.expected_runtime(worker)
+    assert known.startswith(
+        "onnxruntime for 4 images or more (measured before, images per processor second: onnxruntime 20"
+    )
+    monkeypatch.setattr("miner.machine.device.has_native_bf16", lambda _: True)
+    assert choice.expected_runtime(worker) == "torch: the processor multiplies bfloat16 natively"
+
+
 def test_vectors_that_differ_are_left_out_in_words(make_photos, tmp_path, monkeypatch, capsys) -> None:
     asked = rates(monkeypatch, torch=10, onnxruntime=20, openvino=30)
     monkeypatch.setattr("miner.embed.runtimes.networks.LEAST_COSINE", 1.1)
