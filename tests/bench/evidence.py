@@ -2,7 +2,7 @@
 
     miner run pipelines/studies/dose_response.yaml
     python tests/bench/evidence.py dose_response
-    python tests/bench/evidence.py dose_response --folder datasets_out/studies/dose_response
+    python tests/bench/evidence.py dose_response --set train.epochs=5 --as dose_response_short
 
 The record holds the summary of `miner run` over the runs that are finished, and what each workspace says of its pairs. `--page`
 puts the tables of all records into the page, and draws its figure.
@@ -29,7 +29,7 @@ from miner.study.table import about_power, study_markdown
 from miner.tables import interval_text, markdown_lines
 
 ROOT = Path(__file__).parents[2]
-PAGE, FIGURE = ROOT / "docs/evidence.md", ROOT / "docs/evidence-dose-response.png"
+PAGE = ROOT / "docs/evidence.md"
 _BLOCK = re.compile(r"<!-- (table|pairs|classes|power) of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
 _SHARE = re.compile(r"(all|third)-(\d+)")
 
@@ -143,19 +143,26 @@ def plot(record: dict[str, Any], path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("study", nargs="?", help="the name of a file of pipelines/studies")
-    parser.add_argument("--folder", type=Path, help="where the study has run; if not given: the folder that it names")
+    parser.add_argument("--set", action="append", default=[], help="what `miner run` was told to change")
+    parser.add_argument(
+        "--as", dest="name", help="the name of the record; the study has run in datasets_out/studies/NAME"
+    )
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
     if arguments.study:
         path = ROOT / f"pipelines/studies/{arguments.study}.yaml"
         study = read_recipe(Study, read_yaml(path), path)
-        plan = plan_study(study, RunOptions(recipe=path, workspace=arguments.folder, arms=",".join(study.arms)))
+        name = arguments.name or arguments.study
+        folder = study.folder.with_name(name)
+        plan = plan_study(
+            study, RunOptions(recipe=path, workspace=folder, arms=",".join(study.arms), set=arguments.set)
+        )
         cells = finished_cells(plan, plan.root / "cell.json")
         log = read_json(plan.runs[0].workspace / "run.json") or {"stages": {}}
         publish(
-            f"evidence-{arguments.study}",
+            f"evidence-{name}",
             {
-                "study": f"miner run pipelines/studies/{arguments.study}.yaml",
+                "study": f"miner run {path.relative_to(ROOT)}" + "".join(f" --set {one}" for one in arguments.set),
                 "trained_by": log["stages"].get("train", {}).get("environment"),
                 "pairs": pairs_of(plan),
                 "arms": summarise_cells(cells),
@@ -163,7 +170,8 @@ def main() -> None:
         )
     if arguments.page:
         PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
-        plot(json.loads((RESULTS / "evidence-dose_response.json").read_text()), FIGURE)
+        for path in sorted(RESULTS.glob("evidence-dose_response*.json")):
+            plot(json.loads(path.read_text()), ROOT / f"docs/{path.stem.replace('_', '-')}.png")
 
 
 if __name__ == "__main__":
