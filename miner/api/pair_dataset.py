@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from miner.engine import local_or_remote
 from miner.errors import MinerError, UsageError
 from miner.images.decode import decode_image
+from miner.text import counted
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -62,6 +63,9 @@ class PairDataset(Dataset[tuple[Any, Any]]):
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    def __repr__(self) -> str:
+        return f"PairDataset({counted(len(self), 'pair')})"
 
     def __getitem__(self, number: int) -> tuple[Any, Any]:
         first, second = self._rows[number].tolist()
@@ -116,6 +120,9 @@ class PairShards(IterableDataset[tuple[Any, Any]]):
     def __len__(self) -> int:
         """Pairs in all shards."""
         return sum(self._shards.values())
+
+    def __repr__(self) -> str:
+        return f"PairShards({str(self._folder)!r}, {counted(len(self), 'pair')})"
 
     def __iter__(self) -> Iterator[tuple[Any, Any]]:
         names, draw = self._of_this_worker(), random.Random(f"{self._seed} {self._epoch}")

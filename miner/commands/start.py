@@ -64,7 +64,7 @@ def start(options: StartOptions, folder: Path | None, force: bool = False, quiet
         records[name] = result.record
     return Result(
         "start",
-        {"workspace": str(workspace.root), "stages": records},
+        {"workspace": str(workspace.root), "verdict": PairsManifest.read(workspace).verdict, "stages": records},
         _ending(workspace, results[-1].page),
         any(result.fresh for result in results),
         page=results[-1].page,
@@ -83,11 +83,10 @@ def named_after(source: str) -> Path:
 def _ending(workspace: Workspace, page: Path | None) -> list[str]:
     """What came out, whether it is good, and what it can be used for."""
     flag, made = workspace_flag(workspace), PairsManifest.read(workspace)
-    good = made.verdict if made.pairs else "no two images are a pair by this rule"
     lines = [
         "",
         f"start: {made.pairs:,} pairs of {EmbeddingsManifest.read(workspace).count:,} images in {workspace.root}",
-        f"start: {good}",
+        f"start: {made.verdict}",
         f"  look at them   {page.absolute().as_uri() if page else ''}",
         f"  try other ones miner explore --open{flag}",
         f"  are they right miner review --open{flag}",

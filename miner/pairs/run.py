@@ -167,8 +167,8 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
         )
     if made.proposal or not made.pairs:
         lines.append(_warning(made, workspace_flag(workspace)))
-    verdict = made.verdict if made.pairs else ""
-    return Result("pairs", manifest, lines, fresh, headline, path=PairsManifest.path(workspace), verdict=verdict)
+    path = PairsManifest.path(workspace)
+    return Result("pairs", manifest, lines, fresh, headline, path=path, verdict=made.verdict)
 
 
 def _warning(made: PairsManifest, flag: str) -> str:

@@ -156,6 +156,7 @@ def test_searches_and_stages_find_what_the_commands_find(workspace, tmp_path) ->
 def test_data_set_gives_both_images_and_own_views(workspace) -> None:
     table = workspace.pairs.to_arrow()
     data = workspace.pair_dataset(views)
+    assert repr(data) == f"PairDataset({len(table)} pairs)"
     loader = DataLoader(data, batch_size=8, num_workers=2)
     first, second = (torch.cat(side) for side in zip(*loader, strict=True))
     assert first.shape == second.shape == (len(table), 3, 8, 8)
@@ -179,7 +180,7 @@ def test_data_set_gives_both_images_and_own_views(workspace) -> None:
 
 def test_shards_give_every_pair_once_to_all_workers(workspace) -> None:
     shards = miner.PairShards(str(workspace.path / "shards"), views, shuffle=5)
-    assert len(shards) == len(workspace.pairs)
+    assert len(shards) == len(workspace.pairs) and repr(shards).endswith(f"/shards', {len(shards)} pairs)")
     wanted = workspace.pair_dataset(views)
     sums = sorted(float(sum(side.sum() for side in wanted[number])) for number in range(len(wanted)))
     for workers in (0, 2):

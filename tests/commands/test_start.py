@@ -40,6 +40,7 @@ def test_start_reaches_a_report_and_the_parts_stay_told(run: Run, make_photos, m
     monkeypatch.setenv("MINER_WORKSPACE", "datasets_out/photos")
     again = run("start", str(photos), "--device", "cpu")
     assert again.count("(was finished before)") == 4 and "start: nothing to do" in again
+    assert json.loads(run("start", str(photos), "--device", "cpu", "--json"))["verdict"] in again
     assert "export  " not in run("export") and "other pairs" not in run("verify", str(workspace.root))
 
     said = run("pairs", "--min", "0", "--max", "0.99", "--force", "--device", "cpu")

@@ -267,6 +267,8 @@ class PairsManifest(StageArtifact):
     @property
     def verdict(self) -> str:
         """Whether the pairs are good, in words: how evenly they use the images, and how many are right as far as known."""
+        if not self.pairs:
+            return "no two images are such a pair"
         spread = f"{self.image_coverage:.0%} of the images are in a pair"
         if self.composition and self.is_uneven:
             spread = f"uneven: a tenth of the images holds {self.composition.tenth_share:.0%} of all pair ends"
