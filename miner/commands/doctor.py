@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from miner.engine import Result
+from miner.engine import Progress, Result
 from miner.errors import MinerError, install_extra
 from miner.machine.environment import environment, processor_name
 from miner.source.named.builtin import cache_folder
@@ -48,7 +48,11 @@ def doctor(encoder: str | None = None) -> Result:
         ("free disk here", lambda: _free(Path.cwd())),
         ("cache", lambda: f"{cache_folder()}, {_free(cache_folder())}"),
     ]
-    answers = {name: _answer(check) for name, check in checks}
+    answers = {}
+    with Progress("doctor", len(checks), "checks") as progress:
+        for name, check in checks:
+            answers[name] = _answer(check)
+            progress.advance()
     lines = [f"{name:<17} {answer}" for name, answer in answers.items()]
     failed = [name for name, answer in answers.items() if answer.startswith(_FAILS)]
     lines.append(
