@@ -1,8 +1,10 @@
+import hashlib
 import io
 import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from PIL import Image
 
@@ -45,6 +47,18 @@ def test_a_huge_image_is_made_smaller() -> None:
     shown, media = for_browsers(data)
     assert media == "image/jpeg" and len(shown) < 4_500_000
     assert Image.open(io.BytesIO(shown)).size == (2048, 2048)
+
+
+def test_images_of_a_page_with_many_are_small(tmp_path) -> None:
+    files = {"large.jpg": encoded("JPEG", side=700), "small.jpg": encoded("JPEG")}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    keys = {entry.path: entry.key for entry in SourceRecord(spec=str(tmp_path)).open().entries}
+    sums = [hashlib.sha256(data).hexdigest() for data in files.values()]
+    images = pa.table({"key": [keys[name] for name in files], "path": [*files], "sha256": sums})
+    opened = ImageStore(Workspace(tmp_path / "w"), SourceRecord(spec=str(tmp_path)), images, small=True)
+    assert Image.open(io.BytesIO(opened.read(0)[0])).size == (512, 512) and len(files["large.jpg"]) > 150_000
+    assert opened.read(1)[0] == files["small.jpg"]
 
 
 def test_what_is_no_image_is_not_served() -> None:
