@@ -130,7 +130,7 @@ def test_ctrl_c_ends_with_the_summary_and_the_next_command(workspace, start_revi
     )
     record = json.loads((workspace.review / "review.json").read_text())
     assert record["precision"]["value"] == 1.0 and record["precision"]["low"] > 0.5
-    assert {**live, "labelled": 0, "reviewers": [], "digest": ""}.keys() == record.keys()
+    assert {**live, "narrower": None, "digest": ""}.keys() == record.keys()
     assert json.loads((workspace.root / "run.json").read_text())["stages"]["review"]["record"] == record
 
 
