@@ -20,6 +20,13 @@ _SECTION = re.compile(r"(Args|Attributes|Returns|Raises):$")
 _ITEM = re.compile(r"([\w, ]+): ")
 _HEAD = """# Reference
 
+```python
+import miner
+
+print(miner.__all__)
+help(miner.pairs)  # the same text as here
+```
+
 All names of `miner.__all__`. They are stable; everything else may change. [python.md](python.md) is the introduction. The text
 comes from the docstrings, by `python scripts/make_reference.py`.
 

@@ -7,14 +7,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PAGES = (
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "examples/README.md")),
     ROOT / "pipelines/recipes/README.md",
-    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
 )
 
 _MARKER = re.compile(r"<!-- not executed: (\S.*) -->")
-_FENCE = re.compile(r"\s*```(\w*)$")
+_FENCE = re.compile(r"\s*(?P<marks>`{3,}|~{3,})\s*(?P<info>.*)")
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ def blocks_of(text: str, page: str) -> list[Block]:
     number = 0
     while number < len(lines):
         if fence := _FENCE.match(lines[number]):
-            end = next(end for end in range(number + 1, len(lines)) if lines[end].strip() == "```")
+            end = next(end for end in range(number + 1, len(lines)) if lines[end].strip() == fence["marks"])
             marker = _MARKER.fullmatch(lines[number - 1].strip()) if number else None
             inside = "\n".join(lines[number + 1 : end])
-            found.append(Block(f"{page}:{number + 1}", fence[1], inside, marker and marker[1]))
+            found.append(Block(f"{page}:{number + 1}", fence["info"].strip(), inside, marker and marker[1]))
             number = end
         number += 1
     return found

@@ -19,7 +19,7 @@ from tests.docs.blocks import ROOT
 from tests.review.decisions import decision
 
 # VICReg diverges on batches of 8 with its usual learning rate.
-_SMALL_RUN = [
+SMALL_RUN = [
     *(
         "--batch-size",
         "8",
@@ -38,6 +38,9 @@ _SMALL_RUN = [
 
 # The commands that are run, if they have no other flags than these; and the flags that are added.
 RUN = {
+    "start": (set(), []),
+    "status": (set(), []),
+    "clean": (set(), []),
     "embed": ({"--vectors", "--keys", "-w"}, ["--force"]),
     "calibrate": (set(), ["--force"]),
     "pairs": (
@@ -60,7 +63,7 @@ RUN = {
     "export": ({"--exclude"}, ["--force"]),
     "verify": (set(), []),
     "publish": ({"--license", "--image-license", "--to"}, []),
-    "train": ({"--method", "--epochs"}, [*_SMALL_RUN, "--epochs", "1"]),
+    "train": ({"--method", "--epochs"}, [*SMALL_RUN, "--epochs", "1"]),
     "eval knn": (set(), []),
     "refine": (set(), ["--dim", "8", "--epochs", "2", "--device", "cpu"]),
     "report": ({"-w"}, []),
@@ -104,7 +107,7 @@ def make_folder(folder: Path, extensions: Iterable[str], commands: Iterable[str]
     """
     for name in ("pipelines", "tests"):
         (folder / name).symlink_to(ROOT / name)
-    _write_photos(folder / "photos", 40, list(extensions))
+    write_photos(folder / "photos", 40, list(extensions))
     _write_vectors(folder)
     with chdir(folder):
         for line in commands:
@@ -113,7 +116,7 @@ def make_folder(folder: Path, extensions: Iterable[str], commands: Iterable[str]
         (folder / name).symlink_to(Path("datasets_out/default") / name)
 
 
-def _write_photos(folder: Path, count: int, extensions: list[str]) -> None:
+def write_photos(folder: Path, count: int, extensions: list[str]) -> None:
     """Photographs of the built-in sample in two class folders."""
     sample = open_source("sample")
     chosen = [entry for entry in sample.entries if (entry.label or 0) < 2][:count]
@@ -135,9 +138,8 @@ def _write_vectors(folder: Path) -> None:
     (folder / "others.csv").write_text("\n".join(["image1,image2,score", *rows, rows[0]]))
 
 
-def judge_a_pair(folder: Path) -> None:
-    """A decision about the first pair of the default workspace."""
-    workspace = Workspace(folder / "datasets_out/default")
+def judge_a_pair(workspace: Workspace) -> None:
+    """A decision about the first pair of a workspace."""
     key_a, key_b = read_pair_set(workspace, 1).keys(0)
     workspace.review.mkdir()
     line = decision().model_copy(update={"key_a": key_a, "key_b": key_b}).line()

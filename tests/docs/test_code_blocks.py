@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import miner
+from miner.artifacts.workspace import Workspace
 from miner.recipe import RunOptions
 from tests.docs.blocks import Block, all_blocks, blocks_of, commands_of
 from tests.docs.command_line import PLACEHOLDERS, check, check_recipe, fill
@@ -36,7 +37,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Folder:
         if kind not in folders:
             folders[kind] = tmp_path_factory.mktemp("pages")
             make_folder(folders[kind], kind.split(), kinds[kind])
-            judge_a_pair(folders[kind])
+            judge_a_pair(Workspace(folders[kind] / "datasets_out/default"))
             with chdir(folders[kind]):  # after the review, whose verdicts are published
                 run(["publish", "--license", "cc-by-4.0", "--image-license", "mit", "--to", "published"])
         return folders[kind]
