@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 
 .PHONY: setup develop demo test test-browser test-wheel torture lint docs bench cifar10 clean
 
-INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(PIP) --constraint constraints.txt
 
 # What the demo needs. CPU=1 leaves out the CUDA libraries of FAISS; an index with CPU builds of torch (PIP_INDEX_URL) leaves out those of torch.
 setup: $(VENV)/installed
@@ -21,11 +22,11 @@ else
 endif
 	touch $@
 
-# The rest, which tests and checks need.
+# The rest, which tests and checks need: every archive has a hash, so that nothing is left to resolve.
 develop: $(VENV)/developed
 
-$(VENV)/developed: $(VENV)/installed
-	$(INSTALL) --editable '.[dev]'
+$(VENV)/developed: $(VENV)/installed requirements-develop.txt
+	$(PIP) --no-deps --require-hashes --requirement requirements-develop.txt
 	touch $@
 
 demo: setup

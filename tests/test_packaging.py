@@ -1,5 +1,6 @@
 """What a wheel holds beside the modules."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -20,6 +21,29 @@ def test_the_wheel_holds_every_data_file() -> None:
 def test_doctor_looks_for_every_extra_of_users() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert EXTRAS.keys() == extras.keys() - {"dev", "bench"}
+
+
+def pinned(file: str) -> dict[str, str]:
+    """The versions in a file of requirements, by the normalised name."""
+    pins = re.findall(r"^([\w.-]+)==([^\s;]+)", (ROOT / file).read_text(), re.MULTILINE)
+    return {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in pins}
+
+
+def test_all_installations_have_the_same_versions() -> None:
+    tested, cpu, develop = (
+        pinned(name) for name in ("constraints.txt", "constraints-cpu.txt", "requirements-develop.txt")
+    )
+    assert tested | develop == tested and tested | cpu == tested | {"faiss-cpu": tested["faiss-gpu"]}
+    assert not develop.keys() & cpu.keys()
+
+
+def test_every_tool_of_development_is_installed_with_a_hash() -> None:
+    text, extras = (ROOT / "requirements-develop.txt").read_text(), tomllib.loads((ROOT / "pyproject.toml").read_text())
+    extras = extras["project"]["optional-dependencies"]
+    wanted = [need for extra in ("dev", "encoders", "graph", "openvino", "ray", "review") for need in extras[extra]]
+    names = {re.sub(r"[-_.]+", "-", re.split(r"[\[<>=]", need)[0]).lower() for need in wanted}
+    assert names - {"semantic-pair-miner"} <= pinned("requirements-develop.txt").keys()
+    assert all("--hash=sha256:" in part for part in re.split(r"^(?=\w)", text, flags=re.MULTILINE)[1:])
 
 
 def test_the_wheel_holds_every_recipe() -> None:
