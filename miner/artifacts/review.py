@@ -35,6 +35,8 @@ class ReviewRecord(RecordPart):
     question: str = QUESTION
     sliced_by: str = "similarity"
     labelled: int
+    near_duplicates: int = 0
+    near_duplicate_share: Record | None = None
     elsewhere: int = 0
     precision: Record
     slices: list[Record]
@@ -73,9 +75,20 @@ class ReviewRecord(RecordPart):
         return [
             f"{people} gave {counted(self.answers, 'answer')} to the question: {self.question}",
             f"By these answers {precision}: the share of pairs with the answer yes, without near-duplicates; 95% interval.",
-            *(self.narrower or {}).get("sentences", []),
+            *self._near_duplicates(),
             *self._agreement(),
         ]
+
+    @property
+    def advice(self) -> list[str]:
+        """The narrower rules that the answers speak for."""
+        return list((self.narrower or {}).get("sentences", []))
+
+    def _near_duplicates(self) -> list[str]:
+        share = self.near_duplicate_share
+        return (
+            [f"Near-duplicates are {percent_interval(share)} of all pairs."] if share and self.near_duplicates else []
+        )
 
     def _agreement(self) -> list[str]:
         if not self.agreement or not self.common:

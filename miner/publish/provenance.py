@@ -172,7 +172,9 @@ def _review(workspace: Workspace, pairs: PairsManifest, shards: ShardsManifest) 
         other = ["People have judged other pairs of these images. What they said does not hold for these."]
         return other if note and ReviewRecord.find(workspace) else []
     left_out = sum(shards.left_out.values())
-    told = [f"It is of all mined pairs; {left_out:,} of them were left out at export."] if left_out else []
+    told = (
+        [f"The answers are about all mined pairs; {left_out:,} of these were left out at export."] if left_out else []
+    )
     return [*found.sentences, *told]
 
 

@@ -20,7 +20,7 @@ def review_section(findings: Findings) -> Record | None:
         return {"note": findings.review_note, "slices": []} if findings.review_note else None
     return {
         "note": findings.review_note,
-        "sentences": found.sentences,
+        "sentences": [*found.sentences, *found.advice],
         "command": (found.narrower or {}).get("command"),
         "tried": [
             {**one, "gives": percent_interval(one["precision"])}

@@ -14,7 +14,7 @@ from miner.artifacts.review import percent_interval
 from miner.engine import Record
 from miner.options import flag_name
 from miner.review.estimation.judgements import verdicts_by_slice
-from miner.review.estimation.precision import Estimate, stratified
+from miner.review.estimation.precision import stratified
 from miner.statistics import CONFIDENCE
 from miner.text import counted
 
@@ -54,7 +54,7 @@ def narrower_rules(pairs: "PairSet", found: Verdicts) -> Record | None:
     proposed = None if overall is None or overall >= TARGET else _proposed(tried, overall)
     lower_max = _lower_max(pairs, found)
     changes = {**(proposed["options"] if proposed else {}), **({"max": lower_max["max"]} if lower_max else {})}
-    sentences = [*_about_near_duplicates(pairs, found, lower_max), *_about_limits(proposed, overall, len(pairs))]
+    sentences = [*_about_near_duplicates(lower_max), *_about_limits(proposed, overall, len(pairs))]
     return {
         "target": TARGET,
         "tried": tried,
@@ -114,7 +114,7 @@ def _lower_max(pairs: "PairSet", found: Verdicts) -> Record | None:
     """The --max that leaves out more near-duplicates than other pairs, if there are many and such a --max exists."""
     judged = [pair for pair, verdict in found.items() if verdict is not None]
     near = np.asarray([found[pair] == "near-duplicate" for pair in judged], bool)
-    share = _near_duplicate_share(pairs, found).value
+    share = stratified([part.repeated for part in verdicts_by_slice(pairs, found)]).value
     if near.sum() < _FEWEST_NEAR_DUPLICATES or share is None or share < MANY_NEAR_DUPLICATES:
         return None
     numbers, similarity = pairs.numbers[judged], pairs.similarity[judged]
@@ -135,18 +135,17 @@ def _lower_max(pairs: "PairSet", found: Verdicts) -> Record | None:
     }
 
 
-def _about_near_duplicates(pairs: "PairSet", found: Verdicts, lower_max: Record | None) -> list[str]:
-    judged = sum(verdict == "near-duplicate" for verdict in found.values())
-    if not judged:
+def _about_near_duplicates(lower_max: Record | None) -> list[str]:
+    if lower_max is None:
         return []
-    share = _near_duplicate_share(pairs, found).record()
-    told = f"{percent_interval(share)} of the pairs are near-duplicates"
-    if lower_max:
-        told += (
-            f". Lowering --max to {lower_max['max']:g} would leave out {lower_max['near_duplicates']} of the {judged} that were "
-            f"judged, {counted(lower_max['others'], 'other judged pair')} and {counted(lower_max['pairs'], 'pair')} in all"
-        )
-    return [f"{told}."]
+    near, others = (
+        counted(lower_max["near_duplicates"], "judged near-duplicate"),
+        counted(lower_max["others"], "other judged pair"),
+    )
+    return [
+        f"Many pairs are near-duplicates. Lowering --max to {lower_max['max']:g} would leave out {near}, {others} and "
+        f"{counted(lower_max['pairs'], 'pair')} in all."
+    ]
 
 
 def _about_limits(proposed: Record | None, overall: float | None, pairs: int) -> list[str]:
@@ -158,10 +157,6 @@ def _about_limits(proposed: Record | None, overall: float | None, pairs: int) ->
     if overall is None or overall >= TARGET:
         return []
     return ["By these answers no narrower rule is clearly better. More answers may show one."]
-
-
-def _near_duplicate_share(pairs: "PairSet", found: Verdicts) -> Estimate:
-    return stratified([part.repeated for part in verdicts_by_slice(pairs, found)])
 
 
 def _in_words(change: Change) -> str:

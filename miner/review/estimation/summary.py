@@ -90,6 +90,11 @@ def summary_lines(record: Record) -> list[str]:
         f"review: {record['labelled']:,} of {counted(record['pairs'], 'pair')} have a verdict, {record['same']:,} of them `same`; "
         f"{repeated}{record['disputed']} disputed, {record['unsure']} times unsure ({people})",
         f"review: precision of all {counted(record['pairs'], 'pair')} {percent_interval(record['precision'])}",
+        *(
+            [f"review: near-duplicates among all pairs {percent_interval(record['near_duplicate_share'])}"]
+            if record["near_duplicates"]
+            else []
+        ),
         "",
         f"  {record.get('sliced_by', 'similarity'):<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
     ]

@@ -49,7 +49,7 @@ def test_a_higher_similarity_is_proposed_with_its_pairs_and_command() -> None:
     interval = proposed["precision"]
     assert proposed["pairs"] == kept.sum() and interval["low"] <= (truth[kept] == "same").mean() <= interval["high"]
     assert found["command"] == (
-        f"miner pairs --rule shared --neighbors 10 --differ 'patient id' --max 0.95 --min {limit:g}"
+        f"miner pairs --rule shared --neighbors 10 --differ 'patient id' --min {limit:g} --max 0.95"
     )
     lines = narrower_lines({"narrower": found}, " -w w")
     assert f"Raising --min to {limit:g} would give" in lines[0] and lines[1].endswith(" --force -w w")
