@@ -270,7 +270,9 @@ def _result(draft: Draft, manifest: Record, target: Destination, fresh: bool) ->
 def _verdict(draft: Draft) -> str:
     """What readers can check, and what the card leaves open."""
     about, labels = draft.about, draft.about.pairs.labels
-    judged = (labels and labels.precision is not None) or (draft.pairs and draft.pairs.verdicts)
+    judged = (labels and labels.precision is not None) or len(
+        about.review
+    ) > 1  # a single sentence says that it is of other pairs
     known = {
         "how many pairs are right (no labels, no review)": judged,
         "the licence": all(licence.text != "unknown" for licence in about.licences.all),
