@@ -119,6 +119,12 @@ def read_review(workspace: Workspace, pairs: PairsManifest | None) -> tuple[Revi
     return found, ""
 
 
+def slice_name(part: Mapping[str, Any], sliced_by: str) -> str:
+    """The edges of a slice as text: 0.600 to 0.629 of similarity, 7.2 to 8.4 of a score."""
+    form = ".3f" if sliced_by == "similarity" else ".4g"
+    return f"{part['min']:{form}} to {part['max']:{form}}"
+
+
 def percent_interval(interval: Mapping[str, Any]) -> str:
     """An estimate as text, such as 82.8% (78.5% to 86.4%)."""
     if interval["value"] is None:

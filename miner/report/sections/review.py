@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from miner.artifacts.review import percent_interval
+from miner.artifacts.review import percent_interval, slice_name
 from miner.engine import Record
 from miner.report.findings import Findings
 from miner.text import counted
@@ -28,7 +28,10 @@ def review_section(findings: Findings) -> Record | None:
             if one["labelled"]
         ],
         "sliced_by": found.sliced_by,
-        "slices": [{**part, "gives": percent_interval(part["precision"])} for part in found.slices],
+        "slices": [
+            {**part, "name": slice_name(part, found.sliced_by), "gives": percent_interval(part["precision"])}
+            for part in found.slices
+        ],
         "reviewers": [f"{each['a']} and {each['b']}: {_agreement(each)}" for each in found.agreement],
     }
 

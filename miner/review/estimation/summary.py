@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from miner.artifacts.decisions import QUESTION
-from miner.artifacts.review import percent_interval
+from miner.artifacts.review import percent_interval, slice_name
 from miner.engine import Record
 from miner.review.estimation.agreement import agreement_in_words, agreement_of_all, agreements, common_pairs
 from miner.review.estimation.judgements import Judgements, verdicts, verdicts_by_slice
@@ -85,6 +85,7 @@ def summary_lines(record: Record) -> list[str]:
         f"{person['name']} {sum(person[answer] for answer in ANSWERS)}" for person in record["reviewers"]
     )
     repeated = f"{record['near_duplicates']:,} near-duplicates, " if record["near_duplicates"] else ""
+    sliced_by = record.get("sliced_by", "similarity")
     lines = [
         f"review: question: {record['question']}",
         f"review: {record['labelled']:,} of {counted(record['pairs'], 'pair')} have a verdict, {record['same']:,} of them `same`; "
@@ -96,10 +97,10 @@ def summary_lines(record: Record) -> list[str]:
             else []
         ),
         "",
-        f"  {record.get('sliced_by', 'similarity'):<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
+        f"  {sliced_by:<16}{'pairs':>10}{'judged':>8}{'same':>6}   precision (95% interval)",
     ]
     lines += [
-        f"  {part['min']:.3f} to {part['max']:.3f}{part['pairs']:>12,}{part['labelled']:>8}{part['same']:>6}   "
+        f"  {slice_name(part, sliced_by):<14}{part['pairs']:>12,}{part['labelled']:>8}{part['same']:>6}   "
         f"{percent_interval(part['precision'])}"
         for part in record["slices"]
     ]
