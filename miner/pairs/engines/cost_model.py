@@ -25,6 +25,7 @@ LONGEST = _STEPS[-1][-1]
 DENSE_SHARE = 1 / 16
 _LEAST_GROWTH = 1.4  # of the second sketch over the first
 _GROWTHS = (1.25, 1.5, 2.0)  # of the sketches that the next step may bring
+_WORTH_TRYING = 0.9
 _TRIAL_ROWS = 1024
 _REPEATS = 2
 
@@ -179,7 +180,7 @@ def _try(
 
 
 def _longer_may_pay(tried: Sequence[_Trial], seconds: Callable[[_Trial], float]) -> bool:
-    """Whether a sketch longer than all those tried may be the best.
+    """Whether a sketch longer than all those tried may save a tenth of the time or more; to try it takes time, too.
 
     The share of candidates is expected to go on falling by the same power of the length.
     """
@@ -194,7 +195,7 @@ def _longer_may_pay(tried: Sequence[_Trial], seconds: Callable[[_Trial], float])
         replace(last, width=round(growth * last.width), score_s=growth * last.score_s, share=last.share * growth**power)
         for growth in _GROWTHS
     )
-    return min(map(seconds, longer)) < seconds(last)
+    return min(map(seconds, longer)) < _WORTH_TRYING * seconds(last)
 
 
 def _join_seconds(first: _Trial, second: _Trial | None, images: int, dim: int, costs: Costs, pairs: float) -> float:
