@@ -11,6 +11,7 @@ from PIL import Image, ImageEnhance
 from miner.embed.encoders import Encoder
 from miner.embed.encoders.embedded import encoder_of
 from miner.engine import Progress
+from miner.engine.heap import give_back_memory, keep_freed_memory
 from miner.errors import MinerError
 from miner.machine.device import resolve_device, resolve_precision
 from miner.pairs.calibration.images import ReadImages
@@ -49,7 +50,11 @@ def measure_self_similarity(options: CalibrateOptions, images: ReadImages) -> ND
                 progress.advance()
 
         precision = resolve_precision(request.precision, device)
-        return self_similarity(encoder, photos(), rng, options.batch_size, device, precision)
+        if device.type == "cpu":
+            keep_freed_memory()
+        similarity = self_similarity(encoder, photos(), rng, options.batch_size, device, precision)
+    give_back_memory()
+    return similarity
 
 
 def quantiles(similarity: NDArray[np.float64]) -> dict[str, float]:
