@@ -35,6 +35,12 @@ def locate(spec: str) -> tuple[Any, str]:
     return fsspec.filesystem("file"), os.path.abspath(path)
 
 
+def absolute(spec: str) -> str:
+    """A local path from the root on, which does not change with the current folder; a URL as it is."""
+    path = local_path(spec)
+    return spec if path is None else os.path.abspath(path)
+
+
 def url_of(files: Any, path: str) -> str:
     """The inverse of `locate`: a local path, or a URL."""
     return path if is_local(files) else str(files.unstrip_protocol(path))

@@ -6,7 +6,7 @@ from typing import IO, Any
 
 from miner.engine import is_local
 from miner.source.base import as_os_error, check_size
-from miner.source.location import locate
+from miner.source.location import absolute, locate
 
 
 def read_range(url: str, start: int, size_bytes: int) -> bytes:
@@ -16,7 +16,7 @@ def read_range(url: str, start: int, size_bytes: int) -> bytes:
         OSError: the file is gone, ends early, or the range is larger than any image may be.
     """
     check_size(size_bytes)
-    files, path, local = _file_system(url)
+    files, path, local = _file_system(absolute(url))
     with as_os_error(url):
         if local:
             # Held by name: a file that another thread has pushed out of the cache must not close before it is read.

@@ -1,5 +1,7 @@
 """Bytes out of the middle of files, by many threads at once."""
 
+import gzip
+import os
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from miner.source.reading import read_range
+from miner.source.webdataset.samples import unpacked
 
 
 @pytest.fixture
@@ -30,3 +33,24 @@ def test_threads_that_share_open_files_read_their_own(tmp_path: Path) -> None:
 
     with ThreadPoolExecutor(16) as pool:
         assert all(pool.map(read, range(20_000)))
+
+
+def test_relative_path_follows_the_current_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.tar").write_text(name)
+        monkeypatch.chdir(tmp_path / name)
+        assert read_range("a.tar", 0, 3) == name.encode()
+
+
+def test_packed_shard_follows_the_current_folder_and_its_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.tar.gz").write_bytes(gzip.compress(name.encode()))
+        monkeypatch.chdir(tmp_path / name)
+        assert unpacked("a.tar.gz", 100) == name.encode()
+    (tmp_path / "two" / "a.tar.gz").write_bytes(gzip.compress(b"new"))
+    os.utime("a.tar.gz", ns=(0, 1))
+    assert unpacked("a.tar.gz", 100) == b"new"

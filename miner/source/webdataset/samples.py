@@ -7,6 +7,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from miner.errors import MinerError
@@ -15,7 +16,7 @@ from miner.source.foreign import GZIP, TAR, foreign_file
 from miner.source.keys import printable
 from miner.source.kinds import SNIFFED_BYTES, image_extension, sniffed_extension
 from miner.source.labels import MISSING, Dropped, RawLabel, better_label, parse_label, parse_label_text
-from miner.source.location import locate
+from miner.source.location import absolute, locate
 from miner.source.webdataset.tar_members import DamagedTarError, TarMember, tar_members
 from miner.text import counted
 
@@ -189,13 +190,18 @@ def _json_object(content: bytes) -> dict[str, Any]:
     return record if isinstance(record, dict) else {}
 
 
-@cache
 def unpacked(url: str, limit_bytes: int) -> bytes:
-    """The tar inside a small .tar.gz, in memory.
+    """The tar inside a small .tar.gz, kept in memory until the local file changes.
 
     Raises:
         MinerError: the file is damaged, or the tar is larger than `limit_bytes`.
     """
+    path = absolute(url)
+    return _unpacked(path, limit_bytes, Path(path).stat().st_mtime_ns if Path(path).exists() else 0)
+
+
+@cache
+def _unpacked(url: str, limit_bytes: int, changed_ns: int) -> bytes:
     files, path = locate(url)
     try:
         with files.open(path, "rb") as packed, gzip.open(packed) as stream:

@@ -18,7 +18,7 @@ from tests.train.mini_workspace import (
 
 
 def test_an_empty_workspace_says_what_to_run(tmp_path: Path) -> None:
-    with pytest.raises(MinerError, match=r"miner embed SOURCE.*miner export"):
+    with pytest.raises(MinerError, match=r"miner embed SOURCE.*--gallery SOURCE"):
         find_inputs(Workspace(tmp_path), with_pairs=True)
 
 
