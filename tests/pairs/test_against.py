@@ -93,6 +93,7 @@ def test_without_options_it_takes_the_ten_nearest(sets) -> None:
     here, there = sets
     made = pairs(PairsOptions(against=str(there.root)), here)
     assert made.record["pairs"] == 900 and "the 10 nearest there of each image here" in made.lines[0]
+    assert made.verdict.startswith("100% of the images here")
     with pytest.raises(UsageError, match="b has only 210 images"):
         pairs(options(there, neighbors=211), here, force=True)
 

@@ -91,4 +91,9 @@ def _result_of(manifest: Record, stage: Stage, embedded: list[str], fresh: bool 
             "Warning: no image here has a pair there. Lower --min, or ask for the nearest images with --neighbors."
         )
     headline = [("pairs", f"{made.pairs:,} with {there.name}")]
-    return Result(f"pairs against {stage.folder.name}", manifest, lines, fresh, headline, path=path)
+    verdict = (
+        f"{here.images_in_pairs / max(here.images, 1):.0%} of the images here and "
+        f"{there.images_in_pairs / max(there.images, 1):.0%} of those of {there.name} are in a pair; how many pairs are right is "
+        "not measured between two sets"
+    )
+    return Result(f"pairs against {stage.folder.name}", manifest, lines, fresh, headline, path=path, verdict=verdict)
