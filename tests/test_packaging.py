@@ -2,7 +2,10 @@
 
 import re
 import tomllib
+from importlib import metadata
 from pathlib import Path
+
+from packaging.specifiers import SpecifierSet
 
 from miner.commands.doctor import EXTRAS
 
@@ -35,6 +38,18 @@ def test_all_installations_have_the_same_versions() -> None:
     )
     assert tested | develop == tested and tested | cpu == tested | {"faiss-cpu": tested["faiss-gpu"]}
     assert not develop.keys() & cpu.keys()
+
+
+def test_every_version_is_for_the_oldest_python() -> None:
+    oldest = "3.11.0"
+    needs = {name: metadata.metadata(name).get("Requires-Python") for name in pinned("constraints.txt") if is_installed(name)}
+    assert len(needs) > 50
+    assert [name for name, need in needs.items() if need and oldest not in SpecifierSet(need)] == []
+
+
+def is_installed(name: str) -> bool:
+    """Whether a package is installed, in the version that was pinned or another."""
+    return next(iter(metadata.distributions(name=name)), None) is not None
 
 
 def test_every_tool_of_development_is_installed_with_a_hash() -> None:
