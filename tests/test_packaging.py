@@ -42,7 +42,9 @@ def test_all_installations_have_the_same_versions() -> None:
 
 def test_every_version_is_for_the_oldest_python() -> None:
     oldest = "3.11.0"
-    needs = {name: metadata.metadata(name).get("Requires-Python") for name in pinned("constraints.txt") if is_installed(name)}
+    needs = {
+        name: metadata.metadata(name).get("Requires-Python") for name in pinned("constraints.txt") if is_installed(name)
+    }
     assert len(needs) > 50
     assert [name for name, need in needs.items() if need and oldest not in SpecifierSet(need)] == []
 
