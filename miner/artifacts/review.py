@@ -7,7 +7,7 @@ from pydantic import Field, ValidationError
 
 from miner.artifacts.artifact import RecordPart
 from miner.artifacts.decisions import QUESTION, read_decisions, standing
-from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.pairs.manifest import UNKNOWN_PRECISION, PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import Record, fingerprint, read_json
 from miner.errors import MinerError
@@ -117,6 +117,20 @@ def read_review(workspace: Workspace, pairs: PairsManifest | None) -> tuple[Revi
     if decided != (found.answers + skipped + found.elsewhere if found else 0):
         return found, f"its summary lacks newer answers; {_AGAIN}"
     return found, ""
+
+
+def pairs_verdict(workspace: Workspace, pairs: PairsManifest) -> str:
+    """The verdict of the pairs, with the estimate of a review where labels say nothing. A damaged review counts as none."""
+    try:
+        found = read_review(workspace, pairs)[0]
+    except MinerError:
+        found = None
+    if found is None or found.precision["value"] is None:
+        return pairs.verdict
+    right = (
+        f"{percent_interval(found.precision)} of the pairs are right, by {counted(found.answers, 'answer')} of a review"
+    )
+    return pairs.verdict.replace(UNKNOWN_PRECISION, right)
 
 
 def slice_name(part: Mapping[str, Any], sliced_by: str) -> str:

@@ -11,6 +11,7 @@ from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.overview.next_step import next_step
 from miner.artifacts.overview.parts import workspace_parts
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.artifacts.review import pairs_verdict
 from miner.artifacts.workspace import DEFAULT_WORKSPACE, Workspace, workspace_flag
 from miner.commands.options import StartOptions
 from miner.engine import Result, part_of_whole, time_in_words
@@ -64,7 +65,11 @@ def start(options: StartOptions, folder: Path | None, force: bool = False, quiet
         records[name] = result.record
     return Result(
         "start",
-        {"workspace": str(workspace.root), "verdict": PairsManifest.read(workspace).verdict, "stages": records},
+        {
+            "workspace": str(workspace.root),
+            "verdict": pairs_verdict(workspace, PairsManifest.read(workspace)),
+            "stages": records,
+        },
         _ending(workspace, results[-1].page),
         any(result.fresh for result in results),
         page=results[-1].page,
@@ -86,7 +91,7 @@ def _ending(workspace: Workspace, page: Path | None) -> list[str]:
     lines = [
         "",
         f"start: {made.pairs:,} pairs of {EmbeddingsManifest.read(workspace).count:,} images in {workspace.root}",
-        f"start: {made.verdict}",
+        f"start: {pairs_verdict(workspace, made)}",
         f"  look at them   {page.absolute().as_uri() if page else ''}",
         f"  try other ones miner explore --open{flag}",
         f"  are they right miner review --open{flag}",

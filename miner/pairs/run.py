@@ -8,6 +8,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.manifests import CalibrationRecord
 from miner.artifacts.pairs.band import Band
 from miner.artifacts.pairs.manifest import RESULTS, SCRATCH, Composition, PairsManifest
+from miner.artifacts.review import pairs_verdict
 from miner.artifacts.stage_folder import GrowingStage
 from miner.artifacts.workspace import Workspace, workspace_flag
 from miner.engine import Record, Result, file_record, read_json
@@ -168,7 +169,7 @@ def _result_of(manifest: Record, workspace: Workspace, fresh: bool = True) -> Re
     if made.proposal or not made.pairs:
         lines.append(_warning(made, workspace_flag(workspace)))
     path = PairsManifest.path(workspace)
-    return Result("pairs", manifest, lines, fresh, headline, path=path, verdict=made.verdict)
+    return Result("pairs", manifest, lines, fresh, headline, path=path, verdict=pairs_verdict(workspace, made))
 
 
 def _warning(made: PairsManifest, flag: str) -> str:

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from miner.artifacts.pairs.manifest import PairsManifest
-from miner.artifacts.review import ReviewRecord, read_review
+from miner.artifacts.review import ReviewRecord, pairs_verdict, read_review
 from miner.artifacts.workspace import Workspace
 from miner.errors import MinerError
 from miner.pairs.options import PairsOptions
@@ -84,3 +84,12 @@ def test_a_damaged_summary_is_said_to_be_so(judged: Workspace) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), "slices": 3}))
     with pytest.raises(MinerError, match="damaged"):
         ReviewRecord.find(judged)
+
+
+def test_the_verdict_of_the_pairs_knows_the_review(judged: Workspace) -> None:
+    made = PairsManifest.read(judged)
+    unlabelled = made.model_copy(update={"labels": None})
+    assert pairs_verdict(judged, made) == made.verdict and "not known" in unlabelled.verdict
+    assert "of the pairs are right, by 6 answers of a review" in pairs_verdict(judged, unlabelled)
+    (judged.review / "review.json").write_text("{}")
+    assert pairs_verdict(judged, unlabelled) == unlabelled.verdict
