@@ -97,6 +97,10 @@ class ByteProjection(Projection):
         assert self.basis is not None
         return 2 * (self.basis.shape[1] + 2 * self.parts) + _BEYOND_BYTES
 
+    def row_bytes(self, dim: int) -> int:
+        """See `Projection.row_bytes`; the form of a column is held twice, as it is and packed with its sum."""
+        return self.width(dim) + self.width(dim) // 2 + _BEYOND_BYTES
+
     def block(self, unit_vectors: Tensor) -> SketchedBlock:
         """See `Projection.block`; its `longest` is the largest |z|."""
         projected = self.projected(unit_vectors)

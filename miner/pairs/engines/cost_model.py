@@ -45,7 +45,7 @@ class Cascade:
     def row_bytes(self, dim: int) -> int:
         """Bytes of the sketches of one row."""
         passes = [self.first] if self.second is None else [self.first, self.second]
-        return sum(projection.width(dim) * projection.dtype.itemsize for projection in passes)
+        return sum(projection.row_bytes(dim) for projection in passes)
 
 
 @dataclass(frozen=True)

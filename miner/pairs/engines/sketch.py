@@ -124,6 +124,10 @@ class Projection:
         """Numbers per row of a sketch."""
         return dim if self.basis is None else self.basis.shape[1] + 1
 
+    def row_bytes(self, dim: int) -> int:
+        """Bytes that are held for each row of a sketch."""
+        return self.width(dim) * self.dtype.itemsize
+
     @cached_property
     def _skew(self) -> float:
         """The eps of the docstring of this module."""

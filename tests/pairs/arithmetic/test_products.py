@@ -4,16 +4,17 @@ import numpy as np
 import pytest
 import torch
 
+from miner.pairs.arithmetic import products
 from miner.pairs.arithmetic.products import product
 from miner.pairs.engines.sketch import gamma
 from tests.pairs.vectors import clustered
 
 
 @pytest.mark.parametrize(("rows", "others", "dim"), [(50, 33, 300), (1, 7, 1), (0, 5, 4), (5, 0, 4)])
-@pytest.mark.parametrize("mkldnn", [True, False])
-def test_product_is_within_its_rounding_error(monkeypatch, rows, others, dim, mkldnn) -> None:
-    if not mkldnn:
-        monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+@pytest.mark.parametrize("onednn", [True, False])
+def test_product_is_within_its_rounding_error(monkeypatch, rows, others, dim, onednn) -> None:
+    if not onednn:
+        monkeypatch.setattr(products, "_has_onednn", lambda: False)
     left, right = (
         torch.randn(rows, 2 * dim)[:, :dim],
         torch.randn(dim, others).T,

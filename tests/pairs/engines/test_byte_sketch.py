@@ -63,4 +63,4 @@ def test_faster_byte_sketch_is_chosen() -> None:
 
     cascade = best_cascade(units, 10**5, np.array([0.8]), torch.float32, Costs(1e-8, 1e-10, 1e-9), count)
     assert cascade is not None and cascade.first.dtype == torch.uint8
-    assert cascade.row_bytes(256) == cascade.first.width(256)
+    assert cascade.row_bytes(256) > 1.5 * cascade.first.width(256)  # columns are held packed, too
