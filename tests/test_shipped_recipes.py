@@ -14,7 +14,7 @@ from tests.docs.command_line import check_recipe
 
 ROOT = Path(__file__).parents[1]
 RECORD = """../../../share/semantic-pair-miner/pipelines/demo.yaml,,
-../../../share/semantic-pair-miner/pipelines/studies/gentle.yaml,,
+../../../share/semantic-pair-miner/pipelines/studies/label_free.yaml,,
 miner/pipelines.py,,
 """
 
@@ -46,12 +46,12 @@ def test_recipe_of_a_wheel_has_a_name(tmp_path: Path, monkeypatch: pytest.Monkey
     (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: semantic-pair-miner\nVersion: 0.1.0\n")
     (folder / "RECORD").write_text(RECORD)
     monkeypatch.syspath_prepend(packages)
-    for name in ("demo", "studies/gentle"):
+    for name in ("demo", "studies/label_free"):
         file = tmp_path / f"share/semantic-pair-miner/pipelines/{name}.yaml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text("")
     monkeypatch.setattr(shipped, "_IN_CHECKOUT", tmp_path / "none")
-    assert list(shipped.shipped_recipes()) == ["demo", "studies/gentle"]
+    assert list(shipped.shipped_recipes()) == ["demo", "studies/label_free"]
     assert recipe_file(Path("demo")).resolve() == tmp_path / "share/semantic-pair-miner/pipelines/demo.yaml"
 
 

@@ -46,4 +46,4 @@ def test_tables_of_common_neighbours_are_the_record(scripts: dict[str, dict[str,
 
 def test_a_study_of_the_page_has_a_file_and_a_section(scripts: dict[str, dict[str, Any]]) -> None:
     named = {Path(name).stem for name in re.findall(r"miner run (pipelines/studies/\w+\.yaml)", PAGE)}
-    assert named == {"dose_response", "selection", "label_free", "gentle", "stronger", "fashion", "clothes"}
+    assert named == {"dose_response", "selection", "label_free", "stronger", "fashion", "clothes"}
