@@ -26,11 +26,14 @@ from miner.study.plan import StudyPlan, plan_study
 from miner.study.run import run_cell
 from miner.study.summary import CONTROLS, summarise_cells
 from miner.study.table import about_power, study_markdown
-from miner.tables import interval_text, markdown_lines
+from miner.tables import interval_record, interval_text, markdown_lines
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/evidence.md"
-_BLOCK = re.compile(r"<!-- (table|pairs|classes|power) of (\w+) -->\n.*?<!-- end -->", re.DOTALL)
+_BLOCK = re.compile(
+    r"<!-- (table|pairs|classes|power|differences) of (\w+)(?:: ([^>]+))? -->\n.*?<!-- end -->", re.DOTALL
+)
+_TERM = re.compile(r"(?:^|([+-]) )([\w-]+)")
 _SHARE = re.compile(r"(all|third)-(\d+)")
 
 
@@ -60,29 +63,39 @@ def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
                 "precision": round(made.labels.precision, 4),
                 "coverage": round(made.image_coverage, 4),
                 "effective": round(made.composition.effective_share, 4),
+                "encoder_knn": _knn_of_sampler(plan.root / name),
             }
     return found
 
 
-def arms_table(record: dict[str, Any]) -> list[str]:
+def _knn_of_sampler(workspace: Path) -> float | None:
+    """The kNN accuracy (k = 200) of the encoder that was trained in this workspace, if one was."""
+    found = read_json(workspace / "runs/sampler/eval/knn.json")
+    return None if found is None else float(found["results"][0]["trained"])
+
+
+def arms_table(record: dict[str, Any], _: str) -> list[str]:
     return study_markdown("", record["arms"], []).splitlines()[2:]
 
 
-def pairs_table(record: dict[str, Any]) -> list[str]:
+def pairs_table(record: dict[str, Any], _: str) -> list[str]:
     heads = ["pairs of", "rule", "pairs", "label precision", "images in a pair", "effective number of images"]
+    trained = any(one.get("encoder_knn") for one in record["pairs"].values())
+    heads += ["kNN of the encoder, k = 200"] * trained
     rows = [
         [
             name,
             one["rule"],
             f"{one['pairs']:,}",
             *(f"{100 * one[key]:.1f} %" for key in ("precision", "coverage", "effective")),
+            *([f"{one['encoder_knn']:.1f}" if one["encoder_knn"] else "-"] if trained else []),
         ]
         for name, one in record["pairs"].items()
     ]
     return markdown_lines([heads, ["---"] * len(heads), *rows])
 
 
-def classes_table(record: dict[str, Any]) -> list[str]:
+def classes_table(record: dict[str, Any], _: str) -> list[str]:
     """kNN accuracy of each class (k = 200), and the mean over classes."""
     arms = [arm for arm in record["arms"] if "per_class" in arm]
     names = [*arms[0]["per_class"]["classes"]]
@@ -97,19 +110,42 @@ def classes_table(record: dict[str, Any]) -> list[str]:
     return markdown_lines([["arm", *names, "mean"], ["---"] * (len(names) + 2), *rows])
 
 
-def power_lines(record: dict[str, Any]) -> list[str]:
+def power_lines(record: dict[str, Any], _: str) -> list[str]:
     return about_power(record["arms"]) or ["One seed: how much gains differ between seeds is not known yet."]
 
 
-PARTS = {"table": arms_table, "pairs": pairs_table, "classes": classes_table, "power": power_lines}
+def differences_table(record: dict[str, Any], wanted: str) -> list[str]:
+    """Sums of arms such as `a - b` or `a - b - c + d`, with semicolons between them, paired by the seeds that all of them have."""
+    arms = {arm["arm"]: arm for arm in record["arms"]}
+    rows = []
+    for sum_of_arms in wanted.split("; "):
+        terms = [(-1 if sign == "-" else 1, arms[name]) for sign, name in _TERM.findall(sum_of_arms)]
+        seeds = sorted(set.intersection(*(set(arm["seeds"]) for _, arm in terms)))
+        cells = []
+        for number in range(len(terms[0][1]["knn"])):
+            by_seed = [
+                sum(sign * arm["knn"][number]["accuracy"]["by_seed"][arm["seeds"].index(seed)] for sign, arm in terms)
+                for seed in seeds
+            ]
+            cells.append(interval_text(interval_record(by_seed, 4), 1, "+"))
+        rows.append([sum_of_arms, str(len(seeds)), *cells])
+    heads = ["difference in points", "seeds", *(f"kNN, k = {knn['k']}" for knn in record["arms"][0]["knn"])]
+    return markdown_lines([heads, ["---"] * len(heads), *rows])
+
+
+PARTS = {
+    "table": arms_table, "pairs": pairs_table, "classes": classes_table, "power": power_lines, "differences": differences_table,
+}  # fmt: skip
 
 
 def filled(page: str) -> str:
     """The page with the tables of the records in its blocks."""
 
     def block(found: re.Match[str]) -> str:
-        record = json.loads((RESULTS / f"evidence-{found[2]}.json").read_text())
-        return "\n".join([f"<!-- {found[1]} of {found[2]} -->", "", *PARTS[found[1]](record), "", "<!-- end -->"])
+        part, name, asked = found.groups(default="")
+        record = json.loads((RESULTS / f"evidence-{name}.json").read_text())
+        head = found[0].partition("\n")[0]
+        return "\n".join([head, "", *PARTS[part](record, asked), "", "<!-- end -->"])
 
     return _BLOCK.sub(block, page)
 

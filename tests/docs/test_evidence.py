@@ -26,7 +26,7 @@ def scripts() -> dict[str, dict[str, Any]]:
 
 
 def test_the_tables_of_the_page_are_the_records(scripts: dict[str, dict[str, Any]]) -> None:
-    blocks = re.findall(r"<!-- (table|pairs|classes|power) of (\w+) -->\n\n(.*?)\n\n<!-- end -->", PAGE, re.DOTALL)
+    blocks = re.findall(r"<!-- (\w+) of (\w+)(?:: [^>]+)? -->\n\n(.*?)\n\n<!-- end -->", PAGE, re.DOTALL)
     assert {name for _, name, _ in blocks} == {path.stem.partition("-")[2] for path in RESULTS.glob("evidence-*.json")}
     assert scripts["evidence"]["filled"](PAGE) == PAGE, "run python tests/bench/evidence.py --page"
     for part, name, text in blocks:
@@ -47,3 +47,13 @@ def test_tables_of_common_neighbours_are_the_record(scripts: dict[str, dict[str,
 def test_a_study_of_the_page_has_a_file_and_a_section(scripts: dict[str, dict[str, Any]]) -> None:
     named = {Path(name).stem for name in re.findall(r"miner run (pipelines/studies/\w+\.yaml)", PAGE)}
     assert named == {"dose_response", "selection", "label_free", "stronger", "fashion", "clothes"}
+
+
+def test_difference_is_paired_by_the_seeds_of_all_arms(scripts: dict[str, dict[str, Any]]) -> None:
+    def arm(name: str, seeds: list[int], by_seed: list[float]) -> dict[str, Any]:
+        return {"arm": name, "seeds": seeds, "knn": [{"k": 200, "accuracy": {"by_seed": by_seed}}]}
+
+    record = {"arms": [arm("a", [0, 1, 2], [50.0, 60.0, 99.0]), arm("b-1", [1, 0], [57.0, 49.0])]}
+    rows = scripts["evidence"]["differences_table"](record, "a - b-1; a - b-1 - b-1 + b-1")
+    half = 12.706 * 2**0.5 / 2**0.5  # Student's t of one degree of freedom, differences 1 and 3
+    assert rows[2:] == [f"| {text} | 2 | +2.0 ± {half:.1f} |" for text in ("a - b-1", "a - b-1 - b-1 + b-1")]
