@@ -115,22 +115,32 @@ def power_lines(record: dict[str, Any], _: str) -> list[str]:
 
 
 def differences_table(record: dict[str, Any], wanted: str) -> list[str]:
-    """Sums of arms such as `a - b` or `a - b - c + d`, with semicolons between them, paired by the seeds that all of them have."""
+    """Sums of arms such as `a - b` or `a - b - c + d`, with semicolons between them, paired by the seeds that all of them have.
+
+    Sums with an arm that has not run are left out.
+    """
     arms = {arm["arm"]: arm for arm in record["arms"]}
+    protocols = [f"kNN, k = {knn['k']}" for knn in record["arms"][0]["knn"]]
+    measures = [*protocols, *(["linear"] if "linear" in record["arms"][0] else [])]
     rows = []
     for sum_of_arms in wanted.split("; "):
-        terms = [(-1 if sign == "-" else 1, arms[name]) for sign, name in _TERM.findall(sum_of_arms)]
-        seeds = sorted(set.intersection(*(set(arm["seeds"]) for _, arm in terms)))
-        cells = []
-        for number in range(len(terms[0][1]["knn"])):
-            by_seed = [
-                sum(sign * arm["knn"][number]["accuracy"]["by_seed"][arm["seeds"].index(seed)] for sign, arm in terms)
-                for seed in seeds
-            ]
-            cells.append(interval_text(interval_record(by_seed, 4), 1, "+"))
-        rows.append([sum_of_arms, str(len(seeds)), *cells])
-    heads = ["difference in points", "seeds", *(f"kNN, k = {knn['k']}" for knn in record["arms"][0]["knn"])]
+        terms = [(-1 if sign == "-" else 1, name) for sign, name in _TERM.findall(sum_of_arms)]
+        if all(name in arms for _, name in terms):
+            found = [(factor, arms[name]) for factor, name in terms]
+            seeds = sorted(set.intersection(*(set(arm["seeds"]) for _, arm in found)))
+            cells = []
+            for number in range(len(measures)):
+                by_seed = [sum(factor * _accuracy(arm, number, seed) for factor, arm in found) for seed in seeds]
+                cells.append(interval_text(interval_record(by_seed, 4), 1, "+"))
+            rows.append([sum_of_arms, str(len(seeds)), *cells])
+    heads = ["difference in points", "seeds", *measures]
     return markdown_lines([heads, ["---"] * len(heads), *rows])
+
+
+def _accuracy(arm: dict[str, Any], number: int, seed: int) -> float:
+    """Under protocol `number` of kNN; the number after the last is the linear classifier."""
+    found = arm["knn"][number] if number < len(arm["knn"]) else arm["linear"]
+    return float(found["accuracy"]["by_seed"][arm["seeds"].index(seed)])
 
 
 PARTS = {
