@@ -216,8 +216,9 @@ def main() -> None:
         )
     if arguments.page:
         PAGE.write_text(filled(PAGE.read_text("utf-8")), "utf-8")
-        for path in sorted(RESULTS.glob("evidence-dose_response*.json")):
-            plot(json.loads(path.read_text()), ROOT / f"docs/{path.stem.replace('_', '-')}.png")
+        plot(
+            json.loads((RESULTS / "evidence-dose_response.json").read_text()), ROOT / "docs/evidence-dose-response.png"
+        )
 
 
 if __name__ == "__main__":
