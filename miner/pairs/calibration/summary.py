@@ -60,10 +60,15 @@ def _table(compared: RuleComparison, images: int) -> list[str]:
     ]
     columns = len(_COLUMNS) - (not labelled)
     note = " (labels are reported, not used)" if labelled else ""
-    return [
+    lines = [
         f"calibrate: what each rule chooses among {some} images{note}",
         *aligned([row[:columns] for row in rows], numbers=True),
     ]
+    if compared.images < images:
+        lines.append(
+            "calibrate: among all images, `shared` is stricter: a smaller share of the images, and more certain pairs"
+        )
+    return lines
 
 
 def recommended(made: CalibrationRecord) -> PairsOptions:

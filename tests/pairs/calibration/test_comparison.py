@@ -52,6 +52,7 @@ def test_a_sample_stands_for_many_images(embedded, monkeypatch: pytest.MonkeyPat
     band = made.record["comparison"]["rules"][0]
     assert made.record["comparison"]["images"] == 60 and band["pairs"] == pytest.approx(60, abs=16)
     assert any("among a random 60 of 120 images" in line for line in made.lines)
+    assert any("among all images, `shared` is stricter" in line for line in made.lines)
 
 
 def test_another_budget_needs_no_force_and_no_encoder(embedded, monkeypatch: pytest.MonkeyPatch) -> None:
