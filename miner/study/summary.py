@@ -1,8 +1,9 @@
 """The summary of a study: means over seeds, and the gain of an arm over the best control.
 
 `CONTROLS` do not pair different images: they train on own views alone, on self-pairs of random images, or on self-pairs of the
-images in pairs. The gain of an arm is its difference to the best control of as many steps and the same method. The best control
-has the highest mean over the seeds that it shares with the arm. So this choice works against the claim of the arm.
+images in pairs. The gain of an arm is its difference to the best control of as many steps and the same method. A control that works
+more in a step, with a third view, is none of arms without one. The best control has the highest mean over the seeds that it shares
+with the arm. So this choice works against the claim of the arm.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -79,14 +80,17 @@ def _by_class(own: list[Record]) -> Record:
 
 
 def _gain(value: Value, own: list[Record], done: dict[str, list[Record]]) -> Record | None:
-    """The gain over the best control of as many steps, paired by seed; None for a control, or if there is no control."""
+    """The gain over the best control of as many steps and no more forward passes, paired by seed.
+
+    None for a control, or if there is no control.
+    """
     if own[0]["pairs_arm"] in CONTROLS:
         return None
     found: list[tuple[float, str, list[int], Record]] = []
     for control, cells in done.items():
         theirs = {cell["seed"]: cell for cell in cells if cell["pairs_arm"] in CONTROLS}
         both = [(cell, theirs[cell["seed"]]) for cell in own if cell["seed"] in theirs]
-        pairs = [(cell, other) for cell, other in both if other["steps"] == cell["steps"]]
+        pairs = [(cell, other) for cell, other in both if other["steps"] == cell["steps"] and not _more(other, cell)]
         if pairs:
             level = fmean(value(other) for _, other in pairs)
             differences = [value(cell) - value(other) for cell, other in pairs]
@@ -95,6 +99,12 @@ def _gain(value: Value, own: list[Record], done: dict[str, list[Record]]) -> Rec
         return None
     _, control, seeds, difference = max(found, key=lambda candidate: candidate[0])
     return {"control": control, "seeds": seeds, **difference}
+
+
+def _more(cell: Record, than: Record) -> bool:
+    """Whether a run takes more forward passes than another one, as far as both have counted them."""
+    passes, others = cell.get("forward_passes"), than.get("forward_passes")
+    return passes is not None and others is not None and passes > others
 
 
 def _interval(by_seed: list[float]) -> Record:

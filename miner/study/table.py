@@ -98,7 +98,8 @@ def _about_gains(arms: Sequence[Record]) -> list[str]:
         return []
     controls = ", ".join(arm["arm"] for arm in arms if arm["pairs_arm"] in CONTROLS)
     return [
-        f"The gain is over the best control ({controls}) of as many steps: the one with the highest mean, compared seed by seed.",
+        f"The gain is over the best control ({controls}) of as many steps and no more work in them: "
+        "the one with the highest mean, compared seed by seed.",
         *about_power(arms),
     ]
 

@@ -85,6 +85,22 @@ def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
     assert alone[1]["knn"][0]["gain"] is None
 
 
+def test_a_control_with_more_work_in_a_step_counts_only_for_arms_with_as_much() -> None:
+    cells = [
+        cell("equal-steps", 0, 48, forward_passes=600),
+        cell("third-view", 0, 50, forward_passes=900, pairs_arm="anchor-oversample"),
+        cell("semantic", 0, 49, forward_passes=600),
+        cell("robust", 0, 52, forward_passes=900, pairs_arm="semantic"),
+        cell("old", 0, 51, pairs_arm="semantic"),  # an earlier version did not count
+    ]
+    gains = {arm["arm"]: arm["knn"][0]["gain"] for arm in summarise_cells(cells)}
+    assert [(gains[name]["control"], gains[name]["mean"]) for name in ("semantic", "robust", "old")] == [
+        ("equal-steps", 1.0),
+        ("third-view", 2.0),
+        ("third-view", 1.0),
+    ]
+
+
 def test_only_controls_of_the_same_method_count() -> None:
     named = {
         "byol-own": "none",
