@@ -63,14 +63,14 @@ def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
                 "precision": round(made.labels.precision, 4),
                 "coverage": round(made.image_coverage, 4),
                 "effective": round(made.composition.effective_share, 4),
-                "encoder_knn": _knn_of_sampler(plan.root / name),
+                "encoder_knn": _knn_of(made.encoder.name),
             }
     return found
 
 
-def _knn_of_sampler(workspace: Path) -> float | None:
-    """The kNN accuracy (k = 200) of the encoder that was trained in this workspace, if one was."""
-    found = read_json(workspace / "runs/sampler/eval/knn.json")
+def _knn_of(encoder: str) -> float | None:
+    """The kNN accuracy (k = 200) of an encoder that the study has trained and evaluated."""
+    found = read_json(Path(encoder.removeprefix("run:")) / "eval/knn.json") if encoder.startswith("run:") else None
     return None if found is None else float(found["results"][0]["trained"])
 
 
