@@ -99,7 +99,9 @@ def test_samplers_of_the_label_free_study_differ_in_their_seed_alone() -> None:
     samplers = [found[f"seed{seed}"][0][1].plain() for seed in range(3)]
     assert [{**sampler, "seed": 0} for sampler in samplers] == [samplers[0]] * 3
     assert [sampler["seed"] for sampler in samplers] == [0, 1, 2] and samplers[0]["source"] == "cifar10"
-    assert found["seed0"][-1][1].init_from == "sampler" and found["round2"][0][1].encoder.endswith("seed0/runs/round1")
+    (_, round1), (_, judged) = found["seed0"][-2:]
+    assert (round1.init_from, judged.run) == ("sampler", "round1")
+    assert found["round2"][0][1].encoder.endswith("seed0/runs/round1")
 
 
 @pytest.mark.parametrize("path", sorted(STUDIES.glob("pairs_*.yaml")), ids=lambda path: path.stem)
