@@ -2,8 +2,8 @@
 
 `CONTROLS` do not pair different images: they train on own views alone, on self-pairs of random images, or on self-pairs of the
 images in pairs. The gain of an arm is its difference to the best control of as many steps and the same method. A control that works
-more in a step, with a third view, is none of arms without one. The best control has the highest mean over the seeds that it shares
-with the arm. So this choice works against the claim of the arm.
+more in a step, with a third view, is none of arms without one. Of the controls that share the most seeds with the arm, the best
+has the highest mean over these seeds. So this choice works against the claim of the arm.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -97,7 +97,8 @@ def _gain(value: Value, own: list[Record], done: dict[str, list[Record]]) -> Rec
             found.append((level, control, _seeds([cell for cell, _ in pairs]), _interval(differences)))
     if not found:
         return None
-    _, control, seeds, difference = max(found, key=lambda candidate: candidate[0])
+    most = max(len(seeds) for _, _, seeds, _ in found)  # means over other seeds are not comparable
+    _, control, seeds, difference = max((one for one in found if len(one[2]) == most), key=lambda one: one[0])
     return {"control": control, "seeds": seeds, **difference}
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from record import RESULTS, publish
 
+from miner.artifacts.embeddings.images import class_name
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
 from miner.engine import read_json
@@ -64,8 +66,16 @@ def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
                 "coverage": round(made.image_coverage, 4),
                 "effective": round(made.composition.effective_share, 4),
                 "encoder_knn": _knn_of(made.encoder.name),
+                "ends_per_image": _ends_by_class(Workspace(plan.root / name), made),
             }
     return found
+
+
+def _ends_by_class(workspace: Workspace, made: PairsManifest) -> dict[str, float]:
+    """Pair ends per image of each class."""
+    parts, names = made.composition.classes, EmbeddingsManifest.read(workspace).source.classes
+    ends = zip(parts.names, parts.ends, parts.images, strict=True)
+    return {class_name(label, names): round(pair_ends / images, 4) for label, pair_ends, images in ends if images}
 
 
 def _knn_of(encoder: str) -> float | None:
@@ -96,7 +106,7 @@ def pairs_table(record: dict[str, Any], _: str) -> list[str]:
 
 
 def classes_table(record: dict[str, Any], _: str) -> list[str]:
-    """kNN accuracy of each class (k = 200), and the mean over classes."""
+    """kNN accuracy of each class (k = 200), and the mean over classes; below, how many pairs the images of a class have."""
     arms = [arm for arm in record["arms"] if "per_class" in arm]
     names = [*arms[0]["per_class"]["classes"]]
     rows = [
@@ -106,6 +116,10 @@ def classes_table(record: dict[str, Any], _: str) -> list[str]:
             interval_text(arm["per_class"]["mean"], 1),
         ]
         for arm in arms
+    ]
+    rows += [
+        [f"*pair ends per image, {workspace}*", *(f"{pairs['ends_per_image'][name]:.1f}" for name in names), ""]
+        for workspace, pairs in record["pairs"].items()
     ]
     return markdown_lines([["arm", *names, "mean"], ["---"] * (len(names) + 2), *rows])
 

@@ -85,6 +85,12 @@ def test_only_controls_of_as_many_steps_and_seeds_of_both_count() -> None:
     assert alone[1]["knn"][0]["gain"] is None
 
 
+def test_a_control_of_one_good_seed_is_not_the_best_of_two() -> None:
+    lucky = cell("random-added", 1, 49)
+    gain = {arm["arm"]: arm for arm in summarise_cells([*CELLS, lucky])}["semantic"]["knn"][0]["gain"]
+    assert (gain["control"], gain["seeds"]) == ("anchor-oversample", [0, 1])
+
+
 def test_a_control_with_more_work_in_a_step_counts_only_for_arms_with_as_much() -> None:
     cells = [
         cell("equal-steps", 0, 48, forward_passes=600),
