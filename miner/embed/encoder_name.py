@@ -88,6 +88,15 @@ def parse_encoder(name: str) -> EncoderName:
     return EncoderName(family, model, Path(file) if file else None)
 
 
+def public_encoder(name: str) -> str:
+    """The name of an encoder, without the folders of a local file."""
+    parts = parse_encoder(name)
+    if parts.path is None:
+        return name
+    before = f"{name.partition('@')[0]}@" if parts.model else f"{parts.family}:"
+    return before + parts.path.name
+
+
 def encoder_request(options: EmbedOptions, begun: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """What decides the vectors of an image: the options, the arithmetic, and the bytes of the encoder's local files.
 

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from miner.artifacts.pairs.manifest import PairsManifest
+from miner.embed.encoder_name import public_encoder
 from miner.engine import Record
 from miner.publish.changes import in_words
 from miner.publish.contents import Contents
 from miner.publish.licences import Licences, plain_url
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import Provenance, public_encoder, public_source
+from miner.publish.provenance import Provenance, public_source
 from miner.text import counted
 
 CITATIONS = (
@@ -114,19 +115,19 @@ def _description(source: str, provenance: Provenance) -> str:
 
 
 def _limits(provenance: Provenance) -> list[str]:
-    pairs, seen = provenance.exported, provenance.embeddings.encoder.labels_seen
+    pairs, encoder = provenance.exported, provenance.embeddings.encoder
     degree = (
         f", and such an image has {pairs.degree.mean:.1f} partners on average, {pairs.degree.median:g} in the median and "
         f"{pairs.degree.max:,} at most"
     )
     if any(provenance.shards.left_out.values()):
         degree = ""
-    if not seen or seen.lower() == "none":
-        heritage = "What the encoder was trained on decides what it takes for similar"
-    else:
-        heritage = (
-            f"The encoder has seen labels ({seen}), and carries them into the pairs: they are not free of supervision"
-        )
+    heritage = {
+        False: "What the encoder was trained on decides what it takes for similar",
+        None: "Whether the encoder has seen labels is not known; if so, it carries them into the pairs",
+        True: f"The encoder has seen labels ({encoder.labels_seen}), and carries them into the pairs: they are not free of "
+        "supervision",
+    }[encoder.saw_labels]
     of_a_band = pairs.request.rule == "band"
     owner, end = ("band", "upper end of the band") if of_a_band else 2 * ("ceiling of duplicates",)
     measured = pairs.labels and pairs.labels.precision is not None

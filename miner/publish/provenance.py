@@ -11,7 +11,7 @@ from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.pairs.manifest import PairsManifest, PairVotes
 from miner.artifacts.review import ReviewRecord, read_review
 from miner.artifacts.workspace import Workspace
-from miner.embed.encoder_name import parse_encoder
+from miner.embed.encoder_name import public_encoder
 from miner.embed.options import EmbedOptions
 from miner.engine import Record
 from miner.errors import MinerError
@@ -28,15 +28,6 @@ def public_source(spec: str) -> str:
     if spec.startswith("hf://") or "/" not in spec:
         return spec
     return PurePath(spec.rstrip("/")).name or spec
-
-
-def public_encoder(name: str) -> str:
-    """The name of an encoder, without the folders of a local file."""
-    parts = parse_encoder(name)
-    if parts.path is None:
-        return name
-    before = f"{name.partition('@')[0]}@" if parts.model else f"{parts.family}:"
-    return before + parts.path.name
 
 
 @dataclass(frozen=True)

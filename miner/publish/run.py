@@ -13,6 +13,7 @@ from miner import __version__
 from miner.artifacts.manifests import PublishedManifest
 from miner.artifacts.stage_folder import Stage
 from miner.artifacts.workspace import Workspace
+from miner.embed.encoder_name import public_encoder
 from miner.engine import (
     Progress,
     Record,
@@ -39,7 +40,7 @@ from miner.publish.image_pairs import ImagePairs, read_image_pairs
 from miner.publish.licences import licences
 from miner.publish.link_files import link_or_copy, prepare_folder
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import Provenance, command_line, public_encoder
+from miner.publish.provenance import Provenance, command_line
 from miner.text import counted
 
 _TEXTS = ("README.md", "croissant.json", f"{DATA}/README.md", f"{DATA}/manifest.json", "SHA256SUMS")

@@ -16,7 +16,6 @@ from typing import Any
 
 from record import RESULTS, publish
 
-from miner.artifacts.embeddings.images import class_name
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
@@ -36,6 +35,7 @@ _BLOCK = re.compile(
     r"<!-- (table|pairs|classes|power|differences) of (\w+)(?:: ([^>]+))? -->\n.*?<!-- end -->", re.DOTALL
 )
 _TERM = re.compile(r"(?:^|([+-]) )([\w-]+)")
+_FOLDER = re.compile(r"run:\S*/(?=\w+/runs/)")  # of the study
 _SHARE = re.compile(r"(all|third)-(\d+)")
 
 
@@ -60,7 +60,7 @@ def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
         if made is not None and made.encoder and made.labels and made.composition:
             found[name] = {
                 "rule": made.request.described,
-                "labels_seen": made.encoder.labels_seen,
+                "labels_seen": _FOLDER.sub("run:", made.encoder.labels_seen),
                 "pairs": made.pairs,
                 "precision": round(made.labels.precision, 4),
                 "coverage": round(made.image_coverage, 4),
@@ -75,7 +75,11 @@ def _ends_by_class(workspace: Workspace, made: PairsManifest) -> dict[str, float
     """Pair ends per image of each class."""
     parts, names = made.composition.classes, EmbeddingsManifest.read(workspace).source.classes
     ends = zip(parts.names, parts.ends, parts.images, strict=True)
-    return {class_name(label, names): round(pair_ends / images, 4) for label, pair_ends, images in ends if images}
+    return {
+        names[label] if names else str(label): round(pair_ends / images, 4)
+        for label, pair_ends, images in ends
+        if images
+    }
 
 
 def _knn_of(encoder: str) -> float | None:
@@ -108,7 +112,7 @@ def pairs_table(record: dict[str, Any], _: str) -> list[str]:
 def classes_table(record: dict[str, Any], _: str) -> list[str]:
     """kNN accuracy of each class (k = 200), and the mean over classes; below, how many pairs the images of a class have."""
     arms = [arm for arm in record["arms"] if "per_class" in arm]
-    names = [*arms[0]["per_class"]["classes"]]
+    names = sorted(arms[0]["per_class"]["classes"], key=lambda name: (int(name) if name.isdigit() else 0, name))
     rows = [
         [
             arm["arm"],

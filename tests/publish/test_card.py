@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.workspace import Workspace
+from miner.engine import write_json
 from miner.errors import UsageError
 from miner.export.options import ExportOptions
 from miner.export.run import export
@@ -40,6 +42,29 @@ def test_a_rule_is_on_the_card_with_numbers_and_columns(published, workspace: Wo
         "--rule shared",
     ):
         assert text in card
+
+
+@pytest.mark.parametrize(
+    ("labels_seen", "sentence"),
+    [
+        ("none (momentum contrast)", "- What the encoder was trained on decides what it takes for similar."),
+        (
+            "unknown (local file)",
+            "- Whether the encoder has seen labels is not known; if so, it carries them into the pairs.",
+        ),
+        (
+            "ImageNet-1k",
+            "- The encoder has seen labels (ImageNet-1k), and carries them into the pairs: they are not free of supervision.",
+        ),
+    ],
+)
+def test_the_card_says_whether_labels_reached_the_pairs(labels_seen: str, sentence: str, workspace: Workspace) -> None:
+    made = EmbeddingsManifest.read(workspace).record
+    made["encoder"]["labels_seen"] = labels_seen
+    write_json(workspace.embeddings / "manifest.json", made)
+    publish(PublishOptions(**LICENCES), workspace)
+    card = (workspace.root / "publish" / "README.md").read_text()
+    assert sentence in card and f"| Labels that it has seen | {labels_seen} |" in card
 
 
 def test_words_of_the_publisher_carry_no_markup(published: Callable[..., Path]) -> None:

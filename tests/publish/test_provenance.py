@@ -6,6 +6,7 @@ import pytest
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import EmbeddingStore
 from miner.artifacts.workspace import Workspace
+from miner.embed.encoder_name import public_encoder
 from miner.embed.options import EmbedOptions
 from miner.embed.run import embed
 from miner.engine import write_json
@@ -14,7 +15,7 @@ from miner.export.run import export
 from miner.pairs.options import PairsOptions
 from miner.pairs.run import pairs
 from miner.publish.options import PublishOptions
-from miner.publish.provenance import Provenance, public_encoder, public_source
+from miner.publish.provenance import Provenance, public_source
 from miner.publish.run import publish
 
 CALIBRATED = {"band": {"min": 0.5, "max": 0.93}, "images": 25, "estimated_pairs": 9}

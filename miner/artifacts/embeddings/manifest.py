@@ -69,6 +69,14 @@ class EncoderRecord(RecordPart):
     labels_seen: str | None = None
     weights_sha256: str | None = None
 
+    @property
+    def saw_labels(self) -> bool | None:
+        """Whether labels decided the weights, or the pairs that they were trained on; None where it is not known."""
+        seen = (self.labels_seen or "unknown").lower().rpartition("labels seen: ")[2]
+        if seen.startswith("unknown") or seen.endswith("no longer on record"):
+            return None
+        return not seen.startswith("none")
+
 
 class RuntimeRecord(RecordPart):
     """The library beside torch that computed the encoder from a graph of ONNX."""

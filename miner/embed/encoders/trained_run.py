@@ -10,7 +10,7 @@ from miner.artifacts.embeddings.manifest import EmbeddingsManifest, EncoderRecor
 from miner.artifacts.manifests import ShardsManifest
 from miner.artifacts.runs.manifest import BACKBONE_FILE, TEACHER_FILE, RunManifest
 from miner.artifacts.workspace import Workspace
-from miner.embed.encoder_name import BEST_OF_A_RUN, OTHERS_OF_A_RUN
+from miner.embed.encoder_name import BEST_OF_A_RUN, OTHERS_OF_A_RUN, public_encoder
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.timm_zoo import choose_timm_pool
@@ -90,7 +90,10 @@ def _head(request: EncoderRequest) -> nn.Module:
 
 
 def _labels_seen(run: Path) -> str:
-    """The labels that decided the run: those of its pairs' arm, or those that the encoder of its pairs has seen."""
+    """The labels that decided the run: those of its pairs' arm, or those that the encoder of its pairs has seen.
+
+    Data sets are published with this text, so it names no folder. `EncoderRecord.saw_labels` reads it.
+    """
     made = RunManifest.read(run)
     if made.uses_labels:
         return f"the classes of its training images, which its pairs were drawn by (--pairs-arm {made.pairs_arm})"
@@ -103,8 +106,8 @@ def _labels_seen(run: Path) -> str:
             "longer on record"
         )
     return (
-        f"none by training; its {counted(made.pairs, 'pair was', 'pairs were')} mined by {miner.name}, labels seen: "
-        f"{miner.labels_seen}"
+        f"none by training; its {counted(made.pairs, 'pair was', 'pairs were')} mined by {public_encoder(miner.name)}, "
+        f"labels seen: {miner.labels_seen}"
     )
 
 

@@ -29,7 +29,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
     """A workspace with shards, a run `moco` on their pairs and a run `control` without."""
     workspace = write_shards(tmp_path_factory.mktemp("run_encoder"), images=24, pairs=8)
     manifest = workspace.shards / "manifest.json"
-    mined_by = {"encoder": {"name": "some_encoder", "labels_seen": "ImageNet-1k (1,000 classes)"}}
+    mined_by = {
+        "encoder": {"name": "run:/home/someone/runs/some_encoder", "labels_seen": "ImageNet-1k (1,000 classes)"}
+    }
     manifest.write_text(json.dumps({**json.loads(manifest.read_text()), **mined_by}))
     with kept_checkpoint():
         train(TrainOptions(**{**TINY_RUN, "epochs": 1}), workspace)
@@ -83,7 +85,9 @@ def test_dinos_projector_has_its_activation_and_no_prototypes(tmp_path: Path) ->
 
 def test_labels_that_came_in_with_the_pairs_are_named(trained: Workspace) -> None:
     seen = load_encoder(f"run:{trained.run('moco')}", CPU).labels_seen
-    assert seen == "none by training; its 8 pairs were mined by some_encoder, labels seen: ImageNet-1k (1,000 classes)"
+    assert (
+        seen == "none by training; its 8 pairs were mined by run:some_encoder, labels seen: ImageNet-1k (1,000 classes)"
+    )
     assert load_encoder(f"run:{trained.run('control')}", CPU).labels_seen == "none"
 
 
