@@ -1,4 +1,4 @@
-"""A folder for one process at a time, without a file in it."""
+"""Folders for one process at a time."""
 
 import fcntl
 import os
@@ -12,8 +12,25 @@ from miner.errors import MinerError
 
 
 @contextmanager
+def cache_lock(folder: Path) -> Iterator[None]:
+    """Hold a folder of the cache, which is made for that: one process at a time fills it, and others wait.
+
+    Raises:
+        MinerError: the folder cannot be made or written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = (folder / ".lock").open("w")
+    except OSError as error:
+        raise cannot_write(f"The cache {folder}", folder, error, "Set MINER_CACHE to a folder.") from error
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextmanager
 def folder_lock(folder: AnyPath) -> Iterator[None]:
-    """Lock a local folder, which is made for that; one that is still empty afterwards goes again. No store can be locked.
+    """Lock a local folder without a file in it. It is made for that, and goes again if it is still empty. No store can be locked.
 
     Raises:
         MinerError: another process has locked it, or it cannot be made.

@@ -14,7 +14,7 @@ from torch import nn
 from miner.embed.encoders.base import Encoder, EncoderRequest
 from miner.embed.encoders.pooling import choose_pool
 from miner.embed.encoders.resnets import headless_resnet
-from miner.engine import committed
+from miner.engine import cache_lock, committed
 from miner.errors import MinerError
 from miner.images.preprocess import IMAGENET_MEAN, IMAGENET_STD, Preprocess
 from miner.learning.networks.heads import mlp_head
@@ -98,15 +98,22 @@ def _fetched(name: str, about: Published) -> Path:
     from miner.source.named.builtin import cache_folder
 
     target = cache_folder() / "encoders" / f"{name}.pth"
-    if not target.exists():
-        with fetching(name), committed(target) as partial:
-            print(f"{name}: fetching {about.url} (once)", file=sys.stderr, flush=True)
-            torch.hub.download_url_to_file(about.url, str(partial), progress=sys.stderr.isatty())
-            try:
-                load_state(partial)
-            except MinerError as error:
-                raise MinerError(
-                    f"What {about.url} gave is no checkpoint of plain tensors, so nothing was kept. Try again, or fetch the "
-                    f"file elsewhere and name {name}@FILE."
-                ) from error
+    if target.exists():
+        return target
+    with cache_lock(target.parent):
+        if not target.exists():  # another process may have fetched it
+            _fetch(name, about, target)
     return target
+
+
+def _fetch(name: str, about: Published, target: Path) -> None:
+    with fetching(name), committed(target) as partial:
+        print(f"{name}: fetching {about.url} (once)", file=sys.stderr, flush=True)
+        torch.hub.download_url_to_file(about.url, str(partial), progress=sys.stderr.isatty())
+        try:
+            load_state(partial)
+        except MinerError as error:
+            raise MinerError(
+                f"What {about.url} gave is no checkpoint of plain tensors, so nothing was kept. Try again, or fetch the "
+                f"file elsewhere and name {name}@FILE."
+            ) from error

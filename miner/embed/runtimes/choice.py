@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from miner.artifacts.workspace import Workspace
 from miner.embed.encoder_name import encoder_request, parse_encoder
 from miner.embed.options import EmbedOptions
-from miner.engine import Record, fingerprint, read_json, write_json
+from miner.engine import Record, cache_lock, fingerprint, read_json, write_json
 from miner.errors import MinerError, UsageError
 from miner.machine.environment import package_versions, processor_name
 from miner.source import Entry, Source
@@ -67,7 +67,8 @@ def new_runtime(options: EmbedOptions, source: Source, entries: Sequence[Entry])
     if known is None:
         known = _measured(worker, fitting, images)
         if fitting:
-            write_json(decision, known)
+            with cache_lock(decision.parent):
+                write_json(decision, known)
         worker.runtimes = {name: made for name, made in worker.runtimes.items() if name in ("torch", known["runtime"])}
     chosen = known["runtime"] if known["runtime"] in fitting else "torch"
     return _with(options, chosen)

@@ -1,7 +1,6 @@
 """The network of an encoder as an ONNX graph in the cache: exported once for all runs on this machine."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import torch
 from miner.embed.encoder_name import ARITHMETIC
 from miner.embed.encoders import Encoder
 from miner.embed.encoders.base import weights_sha256
-from miner.engine import committed, file_record, fingerprint, read_json, write_json
+from miner.engine import cache_lock, committed, file_record, fingerprint, read_json, write_json
 from miner.errors import MinerError
 from miner.machine.environment import package_versions
 from miner.source.named.builtin import cache_folder
@@ -50,20 +49,28 @@ def exported(encoder: Encoder) -> ExportedGraph:
         "packages": package_versions(_EXPORTERS),
     }
     path = cache_folder() / "graphs" / f"{fingerprint(decides)}.onnx"
-    written = path.with_suffix(".json")
-    if (record := read_json(written)) and path.is_file() and file_record(path)["sha256"] == record["sha256"]:
-        return ExportedGraph(path, record["sha256"])
-    own = path.with_suffix(f".{os.getpid()}.onnx")  # another process may export the same network
-    with committed(own) as partial:
-        try:
-            _export(network, side, partial)
-        except Exception as error:  # of many kinds, from the many parts of the exporter
-            reason = " ".join(str(error).split())[:_REASON_LENGTH]
-            raise MinerError(f"{encoder.name} cannot be exported as a graph ({reason})") from error
-    own.replace(path)
-    record = {"encoder": encoder.name, "weights_sha256": encoder.weights_sha256, "sha256": file_record(path)["sha256"]}
-    write_json(written, record)
-    return ExportedGraph(path, record["sha256"])
+    if known := _cached(path):
+        return known
+    with cache_lock(path.parent):
+        if known := _cached(path):  # another process has exported it
+            return known
+        with committed(path) as partial:
+            try:
+                _export(network, side, partial)
+            except Exception as error:  # of many kinds, from the many parts of the exporter
+                reason = " ".join(str(error).split())[:_REASON_LENGTH]
+                raise MinerError(f"{encoder.name} cannot be exported as a graph ({reason})") from error
+        made = ExportedGraph(path, file_record(path)["sha256"])
+        about = {"encoder": encoder.name, "weights_sha256": encoder.weights_sha256, "sha256": made.sha256}
+        write_json(path.with_suffix(".json"), about)
+    return made
+
+
+def _cached(path: Path) -> ExportedGraph | None:
+    """The graph of an earlier export, if its file is unchanged."""
+    record = read_json(path.with_suffix(".json"))
+    whole = record is not None and path.is_file() and file_record(path)["sha256"] == record["sha256"]
+    return ExportedGraph(path, record["sha256"]) if record and whole else None
 
 
 def _export(network: torch.nn.Module, side: int, path: Path) -> None:

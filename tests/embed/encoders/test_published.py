@@ -1,6 +1,7 @@
 """State dicts in each publisher's layout, as their download pages and loaders describe it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.error import URLError
 
@@ -69,7 +70,7 @@ PIXELS = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8, generator=to
 def test_each_layout_gives_the_backbone(name: str, publish: list[str], network: nn.Module, tmp_path: Path) -> None:
     encoder = load_encoder(name, CPU)
     assert publish == [PUBLISHED[name].url]
-    assert [path.name for path in (tmp_path / "cache/encoders").iterdir()] == [f"{name}.pth"]
+    assert [path.name for path in (tmp_path / "cache/encoders").glob("[!.]*")] == [f"{name}.pth"]
     assert encoder.weights_sha256 == weights_sha256(network)
     assert encoder.record()["labels_seen"].startswith("none")
     assert (encoder.preprocess.resize, encoder.preprocess.crop) == (256, 224)
@@ -81,6 +82,12 @@ def test_the_cached_file_gives_the_reference_without_fetching(publish: list[str]
     with torch.inference_mode():
         expected = nn.functional.normalize(network(second.preprocess.normalise(PIXELS)))
     torch.testing.assert_close(second.encode(PIXELS, torch.float32), expected, atol=1e-5, rtol=1e-4)
+
+
+def test_two_at_once_fetch_a_file_once(publish: list[str]) -> None:
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda name: load_encoder(name, CPU), ["dino_resnet50"] * 2))
+    assert len(publish) == 1
 
 
 def test_swav_has_a_projector(publish: list[str], network: nn.Module) -> None:
@@ -111,7 +118,7 @@ def test_offline_the_way_out_is_named_and_nothing_is_kept(tmp_path: Path, monkey
     monkeypatch.setattr("torch.hub.download_url_to_file", unreachable)
     with pytest.raises(MinerError, match="elsewhere and name vicreg_resnet50@FILE"):
         load_encoder("vicreg_resnet50", CPU)
-    assert list((tmp_path / "encoders").iterdir()) == []
+    assert [path.name for path in (tmp_path / "encoders").iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("content", [b"<html>log in to the network</html>", b"", b"\x80\x02cos\nsystem\n."])
@@ -120,7 +127,7 @@ def test_what_is_no_checkpoint_is_not_kept(content: bytes, tmp_path: Path, monke
     monkeypatch.setattr("torch.hub.download_url_to_file", lambda url, path, **_: Path(path).write_bytes(content))
     with pytest.raises(MinerError, match="no checkpoint of plain tensors"):
         load_encoder("vicreg_resnet50", CPU)
-    assert list((tmp_path / "encoders").iterdir()) == []
+    assert [path.name for path in (tmp_path / "encoders").iterdir()] == [".lock"]
 
 
 def test_a_missing_weight_is_an_error(network: nn.Module, tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 import hashlib
 import io
+import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +47,21 @@ def test_cifar10_comes_from_the_second_host_with_every_pixel(monkeypatch, tmp_pa
         pixels = [np.asarray(Image.open(io.BytesIO(source.read(entry)))) for entry in source.entries]
         np.testing.assert_array_equal(pixels, arrays[name][0])
         assert [entry.label for entry in source.entries] == arrays[name][1].tolist()
+
+
+def test_two_at_once_fetch_cifar10_once(tmp_path) -> None:
+    arrays, sums = tiny_cifar()
+    fetched = []
+
+    def fetch(scratch: Path) -> dict[str, Arrays]:
+        fetched.append(scratch)
+        time.sleep(0.2)  # for the other one to come
+        return arrays
+
+    with ThreadPoolExecutor(4) as threads:
+        tars = threads.map(lambda split: cifar10_tar(tmp_path, split, sums, (("one", fetch),)), ["train", "test"] * 2)
+        assert all(tar.is_file() for tar in tars)
+    assert len(fetched) == 1
 
 
 def test_cifar10_with_other_pixels_is_refused(tmp_path) -> None:
