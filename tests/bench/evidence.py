@@ -3,9 +3,11 @@
     miner run pipelines/studies/dose_response.yaml
     python tests/bench/evidence.py dose_response
     python tests/bench/evidence.py dose_response --set train.epochs=5 --as dose_response_short
+    python tests/bench/evidence.py dose_response --add
 
-The record holds the summary of `miner run` over the runs that are finished, and what each workspace says of its pairs. `--page`
-puts the tables of all records into the page, and draws its figure.
+The record holds the summary of `miner run` over the runs that are finished, and what each workspace says of its pairs. `--add`
+keeps the runs of the record that are not here, such as those of another machine. `--page` puts the tables of all records into the
+page, and draws its figure.
 """
 
 import argparse
@@ -25,7 +27,7 @@ from miner.recipe import RunOptions, read_recipe
 from miner.study.definition import Study
 from miner.study.plan import StudyPlan, plan_study
 from miner.study.run import run_cell
-from miner.study.summary import CONTROLS, summarise_cells
+from miner.study.summary import CONTROLS, FACTS, summarise_cells
 from miner.study.table import about_power, study_markdown
 from miner.tables import interval_record, interval_text, markdown_lines
 
@@ -50,6 +52,51 @@ def finished_cells(plan: StudyPlan, scratch: Path) -> list[dict[str, Any]]:
             cells.append(json.loads(scratch.read_text()))
     scratch.unlink(missing_ok=True)
     return cells
+
+
+def recorded_cells(arms: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The runs of a record, as `finished_cells` has them. The accuracy of a class is the mean over the seeds of its arm."""
+    return [
+        {
+            **{name: arm[name] for name in ("arm", "workspace", "pairs_arm", *FACTS)},
+            "seed": seed,
+            "knn": [
+                {
+                    "k": knn["k"],
+                    "temperature": knn["temperature"],
+                    "trained": knn["accuracy"]["by_seed"][number],
+                    "random": knn["random_weights"],
+                }
+                for knn in arm["knn"]
+            ],
+            "linear": arm["linear"]["accuracy"]["by_seed"][number] if "linear" in arm else None,
+            "per_class": arm["per_class"]["classes"] if "per_class" in arm else None,
+        }
+        for arm in arms
+        for number, seed in enumerate(arm["seeds"])
+    ]
+
+
+def summarise_with(
+    earlier: list[dict[str, Any]], cells: list[dict[str, Any]], order: list[str]
+) -> list[dict[str, Any]]:
+    """The summary of the arms of a record and of runs, in an order of arms. A run that both have is taken from `cells`."""
+    here = {(cell["arm"], cell["seed"]) for cell in cells}
+    kept = [cell for cell in recorded_cells(earlier) if (cell["arm"], cell["seed"]) not in here]
+    found = sorted([*kept, *cells], key=lambda cell: (order.index(cell["arm"]), cell["seed"]))
+    arms = summarise_cells(found)
+    known = {
+        (arm["arm"], seed): mean
+        for arm in earlier
+        if "per_class" in arm
+        for seed, mean in zip(arm["seeds"], arm["per_class"]["mean"]["by_seed"], strict=True)
+    }
+    for arm in arms:
+        if "per_class" in arm:
+            means = zip(arm["seeds"], arm["per_class"]["mean"]["by_seed"], strict=True)
+            by_seed = [mean if (arm["arm"], seed) in here else known[arm["arm"], seed] for seed, mean in means]
+            arm["per_class"]["mean"] = {**interval_record(by_seed, 4), "by_seed": by_seed}
+    return arms
 
 
 def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
@@ -211,6 +258,7 @@ def main() -> None:
     parser.add_argument(
         "--as", dest="name", help="the name of the record; the study has run in datasets_out/studies/NAME"
     )
+    parser.add_argument("--add", action="store_true", help="keep the runs of the record that are not here")
     parser.add_argument("--page", action="store_true")
     arguments = parser.parse_args()
     if arguments.study:
@@ -222,14 +270,18 @@ def main() -> None:
             study, RunOptions(recipe=path, workspace=folder, arms=",".join(study.arms), set=arguments.set)
         )
         cells = finished_cells(plan, plan.root / "cell.json")
-        log = read_json(plan.runs[0].workspace / "run.json") or {"stages": {}}
+        logs = (read_json(plan.root / workspace / "run.json") or {"stages": {}} for workspace in plan.workspaces)
+        machine = next(log["stages"]["train"]["environment"] for log in logs if "train" in log["stages"])
+        earlier = read_json(RESULTS / f"evidence-{name}.json") if arguments.add else None
+        machines = earlier["trained_by"] if earlier else []
+        pairs = {**pairs_of(plan), **(earlier["pairs"] if earlier else {})}
         publish(
             f"evidence-{name}",
             {
                 "study": f"miner run {path.relative_to(ROOT)}" + "".join(f" --set {one}" for one in arguments.set),
-                "trained_by": log["stages"].get("train", {}).get("environment"),
-                "pairs": pairs_of(plan),
-                "arms": summarise_cells(cells),
+                "trained_by": [*(one for one in machines if one != machine), machine],
+                "pairs": {workspace: pairs[workspace] for workspace in study.workspaces if workspace in pairs},
+                "arms": summarise_with(earlier["arms"] if earlier else [], cells, list(study.arms)),
             },
         )
     if arguments.page:

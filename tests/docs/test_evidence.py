@@ -4,6 +4,7 @@ import json
 import re
 import runpy
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,29 @@ def test_tables_of_common_neighbours_are_the_record(scripts: dict[str, dict[str,
 def test_a_study_of_the_page_has_a_file_and_a_section(scripts: dict[str, dict[str, Any]]) -> None:
     named = {Path(name).stem for name in re.findall(r"miner run (pipelines/studies/\w+\.yaml)", PAGE)}
     assert named == {"dose_response", "selection", "label_free", "stronger", "fashion", "clothes"}
+
+
+def test_runs_of_another_machine_are_added_to_those_of_a_record(scripts: dict[str, dict[str, Any]]) -> None:
+    numbers = count(40)
+
+    def run(arm: str, seed: int) -> dict[str, Any]:
+        """A run as `miner run` writes it."""
+        pairs_arm = "equal-steps" if arm == "control" else "semantic"
+        facts = {"steps": 9, "forward_passes": 99, "pairs": 7, "pair_label_precision": 0.5, "pair_images": 8}
+        knn = [{"k": k, "temperature": 0.1, "trained": float(next(numbers)), "random": 10.0} for k in (200, 20)]
+        classes = {"cat": float(next(numbers)), "dog": float(next(numbers))}
+        seen = {"knn": knn, "linear": float(next(numbers)), "per_class": classes}
+        return {"arm": arm, "seed": seed, "workspace": "w", "pairs_arm": pairs_arm, **facts, **seen}
+
+    add, order = scripts["evidence"]["summarise_with"], ["control", "pairs"]
+    runs = [run(arm, seed) for arm in order for seed in (0, 1, 2)]
+    whole = add([], runs, order)
+    assert whole[1]["knn"][0]["gain"]["seeds"] == [0, 1, 2]
+    earlier = add([], runs[:2] + runs[3:4], order)  # control: seeds 0 and 1; pairs: seed 0
+    assert add(earlier, runs[2:3] + runs[4:], order) == whole
+    # A run that both have is the newer one.
+    other = {**runs[3], "linear": 0.0}
+    assert add(whole, [other], order)[1]["linear"]["accuracy"]["by_seed"][0] == 0.0
 
 
 def test_difference_is_paired_by_the_seeds_of_all_arms(scripts: dict[str, dict[str, Any]]) -> None:
