@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from miner.engine import Record, Result, cannot_write, partial_path, read_json, write_signed
+from miner.engine import Record, Result, cannot_write, partial_path, read_json, take_lock, write_signed
 from miner.errors import MinerError
 from miner.machine.environment import environment
 
@@ -110,7 +110,7 @@ class Workspace:
         except OSError as error:
             raise cannot_write(f"The workspace {self.root}", self.root, error, "Choose another with -w.") from error
         try:
-            _flock(handle, alone)
+            _take_now(handle, alone, self.root)
         except OSError as error:
             holders = " and ".join(self.working()) or "Another miner command"
             uses = f" and uses {folder}" if folder else ""
@@ -128,7 +128,7 @@ class Workspace:
     def _remove_locks(self, handle: IO[bytes]) -> None:
         """Remove the files of folders if no other command works here: each one holds the lock of the workspace before theirs."""
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, self.root)
             shutil.rmtree(self.root / _LOCKS, ignore_errors=True)
 
     def working(self) -> list[str]:
@@ -137,7 +137,7 @@ class Workspace:
         for path in (self.root / ".lock", *sorted((self.root / _LOCKS).rglob("*.lock"))):
             with suppress(OSError), path.open("rb") as handle:
                 try:
-                    fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                    take_lock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB, self.root)
                 except OSError:
                     found.append(handle.read(_LONGEST_LOCK).decode(errors="replace"))
         return [*dict.fromkeys(filter(None, found))]
@@ -146,7 +146,7 @@ class Workspace:
     def writing(self) -> Iterator[None]:
         """Let one process at a time write what commands write that run beside others: the log, and a report or a summary."""
         with (self.root / ".log.lock").open("w") as handle:
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            take_lock(handle, fcntl.LOCK_EX, self.root)
             yield
 
     def log_stage(self, name: str, options: Record, result: Result, seconds: float) -> None:
@@ -203,7 +203,7 @@ class Workspace:
         return log if isinstance(log.get("stages"), dict) else {"stages": {}}
 
 
-def _flock(handle: IO[bytes], alone: bool) -> None:
+def _take_now(handle: IO[bytes], alone: bool, root: Path) -> None:
     """Take a lock now; a command that ends holds that of the workspace for a moment longer.
 
     Raises:
@@ -211,7 +211,7 @@ def _flock(handle: IO[bytes], alone: bool) -> None:
     """
     for wait_s in (0.02, 0.1, None):
         try:
-            return fcntl.flock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+            return take_lock(handle, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB, root)
         except OSError:
             if wait_s is None:
                 raise

@@ -12,7 +12,7 @@ from miner.engine.atomic import (
 )
 from miner.engine.digest import DigestedFile, file_record, first_difference
 from miner.engine.limits import answers_in_time
-from miner.engine.locks import cache_lock, folder_lock
+from miner.engine.locks import cache_lock, folder_lock, take_lock
 from miner.engine.progress import Progress, part_of_whole, time_in_words
 from miner.engine.records import (
     Record,
@@ -51,4 +51,4 @@ __all__ += [
 ]
 __all__ += ["DigestedFile", "bounded_options", "explained", "file_record", "first_difference", "one_line"]
 __all__ += ["AnyPath", "RemotePath", "file_system", "is_follower", "is_local", "local_or_remote"]
-__all__ += ["answers_in_time", "cache_lock", "folder_lock", "part_of_whole", "time_in_words"]
+__all__ += ["answers_in_time", "cache_lock", "folder_lock", "part_of_whole", "take_lock", "time_in_words"]

@@ -1,14 +1,48 @@
 """Folders for one process at a time."""
 
+import errno
 import fcntl
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
+from typing import IO
 
 from miner.engine.atomic import cannot_write
 from miner.engine.remote import AnyPath
 from miner.errors import MinerError
+
+# What file systems answer that have no such locks: Lustre without the option flock, NFS without a lock service, NFS for folders.
+_NO_LOCKS = {errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK, errno.EBADF, errno.EINVAL}
+
+
+def take_lock(handle: IO[bytes] | IO[str] | int, kind: int, folder: Path) -> None:
+    """`fcntl.flock`, without which a command goes on where the file system has no locks; it says so once.
+
+    Args:
+        handle: an open file, or its descriptor.
+        kind: `fcntl.LOCK_EX` or `fcntl.LOCK_SH`, with `fcntl.LOCK_NB` for not waiting.
+        folder: what the lock is for.
+    Raises:
+        OSError: another process has it.
+    """
+    try:
+        fcntl.flock(handle, kind)
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+        _say_that_nothing_locks(folder, error.strerror)
+
+
+@cache
+def _say_that_nothing_locks(folder: Path, reason: str) -> None:
+    print(
+        f"The file system of {folder} has no locks ({reason}), so nothing stops a second miner command there. Run one at a time.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 @contextmanager
@@ -24,7 +58,7 @@ def cache_lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(f"The cache {folder}", folder, error, "Set MINER_CACHE to a folder.") from error
     with handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        take_lock(handle, fcntl.LOCK_EX, folder)
         yield
 
 
@@ -56,7 +90,7 @@ def folder_lock(folder: AnyPath) -> Iterator[None]:
 
 def _lock(descriptor: int, folder: Path) -> None:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        take_lock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB, folder)
     except OSError as error:
         raise MinerError(
             f"Another miner command is writing {folder}. Wait for it, or choose another with --to."

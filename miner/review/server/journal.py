@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from miner.artifacts.decisions import Decision, read_decisions
-from miner.engine import cannot_write, explain_write_error, sync
+from miner.engine import cannot_write, explain_write_error, sync, take_lock
 from miner.errors import MinerError
 
 
@@ -75,7 +75,7 @@ class Journal:
 
     def _lock_file(self) -> None:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            take_lock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, self.path.parent)
         except OSError as error:
             raise MinerError(
                 f"Another `miner review` is writing {self.path}. Use its page: several people can review there at once."
