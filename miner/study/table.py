@@ -117,11 +117,14 @@ def about_power(arms: Sequence[Record]) -> list[str]:
 
 
 def about_work(arms: Sequence[Record]) -> list[str]:
-    """The work of each arm beside its steps, if arms differ in it."""
-    work = {arm["arm"]: arm["forward_passes"] for arm in arms if arm["forward_passes"]}
-    if len(set(work.values())) < 2:
+    """The work of the arms beside their steps, if arms differ in it; arms of the same work stand together."""
+    work: dict[float, list[str]] = {}
+    for arm in arms:
+        if arm["forward_passes"]:
+            work.setdefault(arm["forward_passes"], []).append(arm["arm"])
+    if len(work) < 2:
         return []
-    shown = ", ".join(f"{arm} {passes:,.0f}" for arm, passes in work.items())
+    shown = "; ".join(f"{passes:,.0f} by {', '.join(names)}" for passes, names in work.items())
     return [f"Forward passes of an image (a backward pass counts as two): {shown}."]
 
 

@@ -28,13 +28,13 @@ from miner.study.definition import Study
 from miner.study.plan import StudyPlan, plan_study
 from miner.study.run import run_cell
 from miner.study.summary import CONTROLS, FACTS, summarise_cells
-from miner.study.table import about_power, study_markdown
+from miner.study.table import about_power, about_work, study_markdown
 from miner.tables import interval_record, interval_text, markdown_lines
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/evidence.md"
 _BLOCK = re.compile(
-    r"<!-- (table|pairs|classes|power|differences) of (\w+)(?:: ([^>]+))? -->\n.*?<!-- end -->", re.DOTALL
+    r"<!-- (table|pairs|classes|power|work|differences) of (\w+)(?:: ([^>]+))? -->\n.*?<!-- end -->", re.DOTALL
 )
 _TERM = re.compile(r"(?:^|([+-]) )([\w-]+)")
 _FOLDER = re.compile(r"run:\S*/(?=\w+/runs/)")  # of the study
@@ -179,6 +179,14 @@ def power_lines(record: dict[str, Any], _: str) -> list[str]:
     return about_power(record["arms"]) or ["One seed: how much gains differ between seeds is not known yet."]
 
 
+def work_lines(record: dict[str, Any], _: str) -> list[str]:
+    """The work of the arms; one number if it is the same for all."""
+    passes = record["arms"][0]["forward_passes"]
+    return about_work(record["arms"]) or [
+        f"Every arm took {passes:,} forward passes of an image (a backward pass counts as two)."
+    ]
+
+
 def differences_table(record: dict[str, Any], wanted: str) -> list[str]:
     """Sums of arms such as `a - b` or `a - b - c + d`, with semicolons between them, paired by the seeds that all of them have.
 
@@ -209,7 +217,8 @@ def _accuracy(arm: dict[str, Any], number: int, seed: int) -> float:
 
 
 PARTS = {
-    "table": arms_table, "pairs": pairs_table, "classes": classes_table, "power": power_lines, "differences": differences_table,
+    "table": arms_table, "pairs": pairs_table, "classes": classes_table, "power": power_lines, "work": work_lines,
+    "differences": differences_table,
 }  # fmt: skip
 
 
