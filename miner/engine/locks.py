@@ -47,7 +47,7 @@ def _say_that_nothing_locks(folder: Path, reason: str) -> None:
 
 @contextmanager
 def cache_lock(folder: Path) -> Iterator[None]:
-    """Hold a folder of the cache, which is made for that: one process at a time fills it, and others wait.
+    """Hold a folder of the cache, which is made for that: one process at a time fills it, and others say that they wait.
 
     Raises:
         MinerError: the folder cannot be made or written.
@@ -58,7 +58,11 @@ def cache_lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise cannot_write(f"The cache {folder}", folder, error, "Set MINER_CACHE to a folder.") from error
     with handle:
-        take_lock(handle, fcntl.LOCK_EX, folder)
+        try:
+            take_lock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB, folder)
+        except BlockingIOError:
+            print(f"waiting for another miner command, which fills {folder}", file=sys.stderr, flush=True)
+            take_lock(handle, fcntl.LOCK_EX, folder)
         yield
 
 

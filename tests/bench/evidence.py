@@ -278,16 +278,20 @@ def main() -> None:
         plan = plan_study(
             study, RunOptions(recipe=path, workspace=folder, arms=",".join(study.arms), set=arguments.set)
         )
-        cells = finished_cells(plan, plan.root / "cell.json")
+        asked = f"miner run {path.relative_to(ROOT)}" + "".join(f" --set {one}" for one in arguments.set)
+        earlier = read_json(RESULTS / f"evidence-{name}.json") if arguments.add else None
+        if earlier and earlier["study"] != asked:
+            parser.error(f"the record is of {earlier['study']}, and the runs here are of {asked}")
+        if not (cells := finished_cells(plan, plan.root / "cell.json")):
+            parser.error(f"{plan.root} has no finished run; begin with: {asked}")
         logs = (read_json(plan.root / workspace / "run.json") or {"stages": {}} for workspace in plan.workspaces)
         machine = next(log["stages"]["train"]["environment"] for log in logs if "train" in log["stages"])
-        earlier = read_json(RESULTS / f"evidence-{name}.json") if arguments.add else None
         machines = earlier["trained_by"] if earlier else []
         pairs = {**pairs_of(plan), **(earlier["pairs"] if earlier else {})}
         publish(
             f"evidence-{name}",
             {
-                "study": f"miner run {path.relative_to(ROOT)}" + "".join(f" --set {one}" for one in arguments.set),
+                "study": asked,
                 "trained_by": [*(one for one in machines if one != machine), machine],
                 "pairs": {workspace: pairs[workspace] for workspace in study.workspaces if workspace in pairs},
                 "arms": summarise_with(earlier["arms"] if earlier else [], cells, list(study.arms)),

@@ -49,7 +49,7 @@ def test_cifar10_comes_from_the_second_host_with_every_pixel(monkeypatch, tmp_pa
         assert [entry.label for entry in source.entries] == arrays[name][1].tolist()
 
 
-def test_two_at_once_fetch_cifar10_once(tmp_path) -> None:
+def test_two_at_once_fetch_cifar10_once(tmp_path, capsys) -> None:
     arrays, sums = tiny_cifar()
     fetched = []
 
@@ -62,6 +62,7 @@ def test_two_at_once_fetch_cifar10_once(tmp_path) -> None:
         tars = threads.map(lambda split: cifar10_tar(tmp_path, split, sums, (("one", fetch),)), ["train", "test"] * 2)
         assert all(tar.is_file() for tar in tars)
     assert len(fetched) == 1
+    assert "waiting for another miner command" in capsys.readouterr().err
 
 
 def test_cifar10_with_other_pixels_is_refused(tmp_path) -> None:
