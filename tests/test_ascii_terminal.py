@@ -26,6 +26,7 @@ def say(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Callable[..
         terminal = io.TextIOWrapper(io.BytesIO(), "ascii", "strict", write_through=True)
         with monkeypatch.context() as patch:
             patch.setattr(sys, "argv", ["miner", *arguments])
+            patch.setattr(sys.modules["__main__"], "__package__", None)  # as if not by `python -m pytest`
             patch.setattr(sys, "stdout", terminal)
             patch.setattr(sys, "stderr", terminal)
             patch.chdir(tmp_path)
