@@ -136,7 +136,7 @@ def _about_samplers(plan: StudyPlan) -> list[str]:
         if pairs is not None and pairs.encoder is not None:
             encoder = pairs.encoder.name
             lines.append(
-                f"Pairs of `{name}`: {pairs.pairs:,} {pairs.request.described} by "
+                f"Pairs of `{name}`: {pairs.pairs:,} {pairs.described}, by "
                 f"{Path(encoder).name if ':' in encoder else encoder}; labels that it has seen: {pairs.encoder.labels_seen}."
             )
     return lines

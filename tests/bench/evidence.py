@@ -106,7 +106,7 @@ def pairs_of(plan: StudyPlan) -> dict[str, dict[str, Any]]:
         made = PairsManifest.find(Workspace(plan.root / name))
         if made is not None and made.encoder and made.labels and made.composition:
             found[name] = {
-                "rule": made.request.described,
+                "rule": made.described,
                 "labels_seen": _FOLDER.sub("run:", made.encoder.labels_seen),
                 "pairs": made.pairs,
                 "precision": round(made.labels.precision, 4),

@@ -9,6 +9,7 @@ import pytest
 from miner.artifacts.embeddings.manifest import EmbeddingsManifest
 from miner.artifacts.embeddings.store import metadata_path, vectors_path
 from miner.artifacts.manifests import CalibrationRecord
+from miner.artifacts.pairs.manifest import PairsManifest
 from miner.artifacts.runs.inputs import Inputs
 from miner.artifacts.runs.training_data import pair_rows, pair_scores
 from miner.artifacts.workspace import Workspace
@@ -71,6 +72,16 @@ def test_votes_and_scores_of_every_rule_weigh_pairs_in_training(three, rule) -> 
     pairs(PairsOptions(**rule), workspace, force=True)
     with pytest.raises(MinerError, match=r"has no votes: `miner pairs --agree` gives them"):
         pair_scores(inputs, keys, pair_rows(inputs, keys), "votes")
+
+
+def test_what_is_said_of_the_pairs_names_the_votes(three) -> None:
+    workspace, *others = three
+    asked = {"rule": "mutual", "neighbors": 6, "max": 0.9}
+    agree = [str(other.root) for other in others]
+    for options, told in (({}, ""), ({"agree": agree}, ", in each of 3"), ({"agree": agree, "at_least": 2}, " 2 of 3")):
+        pairs(PairsOptions(**asked, **options), workspace, force=True)
+        said = PairsManifest.read(workspace).described
+        assert said.startswith("by the rule mutual (") and said.endswith(f"{told} embeddings" if told else ")")
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: "-".join(map(str, rule.values())))

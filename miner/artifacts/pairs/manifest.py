@@ -259,6 +259,16 @@ class PairsManifest(StageArtifact):
         return fingerprint(self.files["pairs.parquet"])
 
     @property
+    def described(self) -> str:
+        """The condition as it stands behind a number of pairs, and in how many embeddings it has to hold if there are several."""
+        votes = self.agreement
+        if votes is None:
+            return self.request.described
+        of = len(votes.embeddings)
+        where = f"each of {of}" if votes.at_least == of else f"at least {votes.at_least} of {of}"
+        return f"{self.request.described}, in {where} embeddings"
+
+    @property
     def is_uneven(self) -> bool:
         """Whether a tenth of the images holds most pair ends. Few pairs are never called so: it is always true of them."""
         of_many = self.pairs * 10 > self.images
