@@ -120,7 +120,7 @@ def about_work(arms: Sequence[Record]) -> list[str]:
     """The work of the arms beside their steps, if arms differ in it; arms of the same work stand together."""
     work: dict[float, list[str]] = {}
     for arm in arms:
-        if arm["forward_passes"]:
+        if arm.get("forward_passes"):
             work.setdefault(arm["forward_passes"], []).append(arm["arm"])
     if len(work) < 2:
         return []

@@ -181,7 +181,7 @@ def power_lines(record: dict[str, Any], _: str) -> list[str]:
 
 def work_lines(record: dict[str, Any], _: str) -> list[str]:
     """The work of the arms; one number if it is the same for all."""
-    passes = record["arms"][0]["forward_passes"]
+    passes = next(arm["forward_passes"] for arm in record["arms"] if "knn" in arm)
     return about_work(record["arms"]) or [
         f"Every arm took {passes:,} forward passes of an image (a backward pass counts as two)."
     ]
