@@ -148,7 +148,8 @@ def test_work_is_told_where_arms_differ_in_it() -> None:
     alike = [cell("none", 0, 40), cell("semantic", 0, 50, forward_passes=8000)]
     assert about_work(summarise_cells(alike)) == []
     more = cell("reco", 0, 50, forward_passes=16_000)
-    (said,) = about_work(summarise_cells([*alike, more, cell("oracle", 0, 60, forward_passes=8000)]))
+    failed = {"arm": "fnc", "seed": 0, "workspace": "w", "error": "no space"}
+    (said,) = about_work(summarise_cells([*alike, more, failed, cell("oracle", 0, 60, forward_passes=8000)]))
     assert said.endswith("counts as two): 8,000 by semantic, oracle; 16,000 by reco.")
     assert "16000" in study_csv(summarise_cells([more]))
 
